@@ -1,0 +1,15 @@
+# Install rules, find_package(fedmq) and pkg-config.
+include(CMakePackageConfigHelpers)
+
+install(TARGETS fedmq_lib EXPORT fedmqTargets
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY include/fedmq DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT fedmqTargets NAMESPACE fedmq:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/fedmq)
+configure_package_config_file(cmake/fedmqConfig.cmake.in ${PROJECT_BINARY_DIR}/fedmqConfig.cmake
+    INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/fedmq)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/fedmqConfigVersion.cmake
+    COMPATIBILITY SameMinorVersion)
+configure_file(cmake/fedmq.pc.in ${PROJECT_BINARY_DIR}/fedmq.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/fedmqConfig.cmake ${PROJECT_BINARY_DIR}/fedmqConfigVersion.cmake
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/fedmq)
+install(FILES ${PROJECT_BINARY_DIR}/fedmq.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,0 +1,100 @@
+/*
+ * actors.h - the actors of a federation, as zactor functions.
+ *
+ * Each is started with zactor_new(fn, options): options are copied before the
+ * constructor returns, what they point to is borrowed until the actor is
+ * destroyed.  $TERM ends an actor cleanly.  An actor that ends by itself
+ * sends one message on its pipe: "DONE" + exit status + reason (zstr frames).
+ * An actor that cannot start sends the same message.
+ */
+#ifndef FEDMQ_ACTORS_ACTORS_H
+#define FEDMQ_ACTORS_ACTORS_H
+
+#include <czmq.h>
+
+#include "fedmq/actors/notes.h"
+#include "fedmq/base/config.h"
+#include "fedmq/broker/link.h"
+#include "fedmq/llm/adapter.h"
+#include "fedmq/llm/data.h"
+#include "fedmq/llm/tokenizer.h"
+
+/* How many may compute at once, and with how many threads each.  Holding a
+ * permit gives a backend instance whose threads are the holder's alone. */
+typedef struct fmq_permits fmq_permits_t;
+
+/* permits x threads CPU backends; model may later be opened with any. */
+fmq_permits_t *fmq_permits_new(unsigned permits, unsigned threads, fmq_error_t *err);
+void fmq_permits_destroy(fmq_permits_t **self_p);
+/* Waits for a permit, calling stop(argument) every 100 ms (NULL: never): a
+ * value other than 0 gives up and returns NULL. */
+llm_backend_t *fmq_permits_take(fmq_permits_t *self, int (*stop)(void *), void *argument);
+void fmq_permits_give(fmq_permits_t *self, llm_backend_t **backend_p);
+
+/* What the actors of one process share, read-only once built. */
+typedef struct {
+    const fmq_config_t *config;
+    const llm_model_t *model; /* NULL where it is not needed (splitter) */
+    const llm_adapter_t *adapter;
+    const llm_tokenizer_t *tokenizer;
+    fmq_permits_t *permits;
+    fmq_store_t *store; /* may be NULL */
+    fmq_log_t *log;
+    const char *endpoint; /* of the router */
+} fmq_shared_t;
+
+/* What a run tells whoever shows it; called from the server's thread. */
+typedef enum {
+    FMQ_RUN_WAITING,  /* value: clients present of clients */
+    FMQ_RUN_ROUND,    /* a round began */
+    FMQ_RUN_PROGRESS, /* clients_done of clients, step of steps of the slowest */
+    FMQ_RUN_AGGREGATED,
+    FMQ_RUN_METRICS, /* merged metrics of a round */
+    FMQ_RUN_ENDED
+} fmq_run_event_type_t;
+
+typedef struct {
+    fmq_run_event_type_t type;
+    uint32_t round, rounds;
+    uint32_t clients, clients_done;
+    uint64_t step, steps;
+    uint64_t bytes_up, bytes_down; /* payload so far */
+    double train_loss;             /* NaN when unknown */
+    const fmq_metrics_t *metrics;  /* METRICS */
+    const char *source;            /* METRICS: "clients", "evaluator-..." */
+    const char *reason;            /* ENDED */
+} fmq_run_event_t;
+
+typedef void(fmq_run_event_fn)(void *argument, const fmq_run_event_t *event);
+
+typedef struct {
+    const fmq_shared_t *shared;
+    const char *directory; /* of the run: journal, checkpoints, metrics.jsonl, adapter */
+    fmq_run_event_fn *on_event;
+    void *argument;
+} fmq_server_options_t;
+
+typedef struct {
+    const fmq_shared_t *shared;
+    uint32_t client;             /* 1 .. client_num */
+    const llm_records_t *own[3]; /* own train, val, test; NULL: ask the splitter */
+} fmq_client_options_t;
+
+typedef struct {
+    const fmq_shared_t *shared;
+    const char *name;         /* "evaluator-1"; NULL: one is made up */
+    const llm_records_t *own; /* own test records; NULL: the splitter's server-held */
+    bool once;                /* measure the newest state and end */
+    FILE *out;                /* a line of JSON a measurement, may be NULL */
+} fmq_evaluator_options_t;
+
+typedef struct {
+    const fmq_shared_t *shared;
+} fmq_splitter_options_t;
+
+void fmq_server_actor(zsock_t *pipe, void *options);
+void fmq_client_actor(zsock_t *pipe, void *options);
+void fmq_evaluator_actor(zsock_t *pipe, void *options);
+void fmq_splitter_actor(zsock_t *pipe, void *options);
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * config.h - what a run is told: one table of keys, and the values given.
+ *
+ * The table (base/config/keys.c) declares every key once: path, type, range,
+ * default, one line of help, and whether fedmq acts on it.  The parser, the
+ * checks, `fedmq config` and docs/configuration.md come from it.  FS-LLM's
+ * YAML files load unchanged.  Loading collects every mistake instead of
+ * stopping at the first; fmq_config_check() then reports them all at once.
+ *
+ * A config belongs to one thread while it is being filled; after a successful
+ * check it is read-only and may be shared.
+ */
+#ifndef FEDMQ_BASE_CONFIG_H
+#define FEDMQ_BASE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "fedmq/base/error.h"
+#include "fedmq/base/log.h"
+
+#define FMQ_CONFIG_FILE_MAX     (256 * 1024) /* bytes of one YAML file */
+#define FMQ_CONFIG_DEPTH_MAX    32
+#define FMQ_CONFIG_MISTAKES_MAX 100 /* beyond this only counted */
+
+typedef enum {
+    FMQ_KEY_BOOL,
+    FMQ_KEY_INT,
+    FMQ_KEY_REAL, /* accepts an integer too, and 3e-4 without a dot */
+    FMQ_KEY_TEXT,
+    FMQ_KEY_LIST, /* sequence of scalars and/or one-level maps, see below */
+    FMQ_KEY_NODE  /* open node: children that are not declared are kept as given */
+} fmq_key_type_t;
+
+typedef enum {
+    FMQ_KEY_ACTED_ON,    /* fedmq does what it says */
+    FMQ_KEY_HARMLESS,    /* no effect on results here: one warning when set */
+    FMQ_KEY_NOT_ACTED_ON /* set to anything but its default: the run is refused */
+} fmq_key_status_t;
+
+typedef struct {
+    const char *path; /* "train.optimizer.lr" */
+    fmq_key_type_t type;
+    const char *fallback; /* default as YAML text */
+    double least, most;   /* range of a number; least > most: unlimited */
+    const char *choices;  /* "a|b|c" for texts, or NULL */
+    fmq_key_status_t status;
+    const char *help; /* one line */
+} fmq_key_t;
+
+typedef struct fmq_config fmq_config_t;
+
+/* The declared keys, sorted by path. */
+const fmq_key_t *fmq_config_keys(size_t *count);
+
+/* A config with every key at its default.  NULL: out of memory. */
+fmq_config_t *fmq_config_new(void);
+fmq_config_t *fmq_config_clone(const fmq_config_t *self);
+void fmq_config_destroy(fmq_config_t **self_p);
+
+/* Merges a YAML file, or YAML text that is called name in messages.  Mistakes
+ * are collected in self.  Returns 0 when there was none in this source, else
+ * -1 with err = the first one. */
+int fmq_config_load(fmq_config_t *self, const char *path, fmq_error_t *err);
+int fmq_config_parse(fmq_config_t *self, const char *name, const char *text, size_t size,
+                     fmq_error_t *err);
+
+/* Applies one KEY VALUE pair of the command line; value is YAML flow syntax,
+ * and Python's (0.9, 0.95), True, None too.  Mistakes as above. */
+int fmq_config_set(fmq_config_t *self, const char *key, const char *value, fmq_error_t *err);
+
+/* Merges the client_<k>.* nodes of a client file (FS-LLM's --client_cfg) and
+ * those given inline; fmq_config_for_client() then gives client k's view: a
+ * clone with its overrides applied.  NULL with err on failure. */
+int fmq_config_load_clients(fmq_config_t *self, const char *path, fmq_error_t *err);
+fmq_config_t *fmq_config_for_client(const fmq_config_t *self, uint32_t client, fmq_error_t *err);
+
+/* Prints every collected mistake as "file:line:column: text" plus cross-key
+ * checks; warns (through log, may be NULL) about harmless keys that are set.
+ * Returns 0 when the config can run; -1 with err naming count and first. */
+int fmq_config_check(fmq_config_t *self, FILE *out, fmq_log_t *log, fmq_error_t *err);
+
+/* Values.  The key must be declared (or lie in an open node and exist), and be
+ * of that type: asking otherwise is a bug of ours and aborts.  Texts are
+ * borrowed from self. */
+bool fmq_config_bool(const fmq_config_t *self, const char *key);
+int64_t fmq_config_int(const fmq_config_t *self, const char *key);
+double fmq_config_real(const fmq_config_t *self, const char *key);
+const char *fmq_config_text(const fmq_config_t *self, const char *key);
+
+/* True when the key was given by a file or a pair, at whatever value; works
+ * for children of open nodes ("train.optimizer.betas", "llm.adapter.args.0.r",
+ * "splitter_args.0.alpha"): list items are addressed by index. */
+bool fmq_config_given(const fmq_config_t *self, const char *key);
+
+/* Items of a list or children of an open node. */
+size_t fmq_config_size(const fmq_config_t *self, const char *key);
+/* Name of child i of an open node or map item, borrowed. */
+const char *fmq_config_child(const fmq_config_t *self, const char *key, size_t i);
+
+/* Undeclared scalars (open nodes, list items, map items in lists), converted
+ * on request: 0, or -1 with FMQ_ERR_CONFIG saying file:line:column when the
+ * value is absent or of another type. */
+int fmq_config_get_int(const fmq_config_t *self, const char *key, int64_t *out, fmq_error_t *err);
+int fmq_config_get_real(const fmq_config_t *self, const char *key, double *out, fmq_error_t *err);
+int fmq_config_get_bool(const fmq_config_t *self, const char *key, bool *out, fmq_error_t *err);
+int fmq_config_get_text(const fmq_config_t *self, const char *key, const char **out,
+                        fmq_error_t *err);
+
+/* "file:line:column" of where the key's value came from, or "default". */
+const char *fmq_config_origin(const fmq_config_t *self, const char *key);
+
+/* Writes the effective config as YAML that loads again to the same values.
+ * only_given: leave out keys at their default.  Returned text is the caller's. */
+char *fmq_config_dump(const fmq_config_t *self, bool only_given, fmq_error_t *err);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * log.h - one event a line, key=value, with UTC time and actor.
+ *
+ * A log is shared by all the actors of a process and is thread-safe: a line
+ * is formatted by the caller's thread and handed to the sink under a lock.
+ * Never log tensor contents, keys or sample text.
+ */
+#ifndef FEDMQ_BASE_LOG_H
+#define FEDMQ_BASE_LOG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fedmq/base/error.h"
+
+#define FMQ_LOG_LINE_MAX 2048 /* bytes with the final NUL; longer lines are cut */
+
+typedef enum { FMQ_LOG_DEBUG, FMQ_LOG_INFO, FMQ_LOG_WARNING, FMQ_LOG_ERROR } fmq_log_level_t;
+
+typedef struct fmq_log fmq_log_t;
+
+/* Takes one finished line without newline.  Called under the log's lock: it
+ * must not log.  line is borrowed for the call. */
+typedef void(fmq_log_sink_fn)(void *argument, fmq_log_level_t level, const char *line);
+
+/* Creates a log that drops events below least.  Returns NULL when out of
+ * memory.  argument is borrowed and must outlive the log. */
+fmq_log_t *fmq_log_new(fmq_log_sink_fn *sink, void *argument, fmq_log_level_t least);
+
+/* Creates a log that writes to a FILE * given as argument (borrowed). */
+fmq_log_sink_fn fmq_log_sink_file;
+
+void fmq_log_destroy(fmq_log_t **self_p);
+
+/* Adds a second sink, such as the run's run.log beside the terminal.
+ * Returns 0, or -1 when there are already four. */
+int fmq_log_add_sink(fmq_log_t *self, fmq_log_sink_fn *sink, void *argument, fmq_log_level_t least);
+
+/* Writes "<utc> <level> <actor> <event> <formatted>".  event is one word with
+ * dashes ("round-closed"); the format holds key=value pairs.  self may be
+ * NULL: then nothing is written. */
+void fmq_log_write(fmq_log_t *self, fmq_log_level_t level, const char *actor, const char *event,
+                   const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * object.h - what travels: an immutable, content-addressed list of chunks.
+ *
+ * A chunk is at most 256 KiB and useful on its own, so that nobody ever builds
+ * or buffers a whole message.  Objects are reference-counted and thread-safe
+ * once sealed; actors of one process share the same memory.
+ */
+#ifndef FEDMQ_BROKER_OBJECT_H
+#define FEDMQ_BROKER_OBJECT_H
+
+#include "fedmq/base/digest.h"
+#include "fedmq/base/error.h"
+
+#define FMQ_CHUNK_MAX         (256u * 1024) /* bytes of a payload frame */
+#define FMQ_OBJECT_CHUNKS_MAX (1u << 20)
+
+typedef struct fmq_object fmq_object_t;
+
+/* An empty object to which chunks are added.  NULL: out of memory. */
+fmq_object_t *fmq_object_new(void);
+/* Copies a chunk behind the others.  FMQ_ERR_LIMIT beyond the limits. */
+int fmq_object_add(fmq_object_t *self, const void *data, size_t size, fmq_error_t *err);
+/* Fixes the content; afterwards only readers and fmq_object_hold/drop. */
+void fmq_object_seal(fmq_object_t *self);
+/* Bytes cut into full chunks, sealed. */
+fmq_object_t *fmq_object_from_bytes(const void *data, size_t size, fmq_error_t *err);
+
+/* Another reference to a sealed object; returns self. */
+fmq_object_t *fmq_object_hold(fmq_object_t *self);
+/* Gives a reference back and nulls it; the last one frees. */
+void fmq_object_drop(fmq_object_t **self_p);
+
+/* BLAKE2b-256 over, for each chunk in order, its size (u32, little endian) and
+ * its bytes. */
+const fmq_digest_t *fmq_object_digest(const fmq_object_t *self);
+uint64_t fmq_object_bytes(const fmq_object_t *self);
+uint32_t fmq_object_chunks(const fmq_object_t *self);
+const void *fmq_object_chunk(const fmq_object_t *self, uint32_t index, size_t *size);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * state.h - a tensor state as an object, and back.
+ *
+ * The state's flat vector is cut into ranges of at most
+ * FMQ_STATE_RANGE_MAX elements; range i is chunk i, whatever the codec, so that
+ * the same chunk of every client's update covers the same elements.  A chunk
+ * is a msgpack array of slices {tensor, offset, count, codec, data}
+ * (docs/protocol.md), each decodable on its own.
+ */
+#ifndef FEDMQ_BROKER_STATE_H
+#define FEDMQ_BROKER_STATE_H
+
+#include "fedmq/base/schema.h"
+#include "fedmq/broker/object.h"
+
+#define FMQ_STATE_RANGE_MAX 61440u /* elements of a chunk: 240 KiB of f32 */
+
+typedef enum { FMQ_CODEC_F32 = 0, FMQ_CODEC_F16, FMQ_CODEC_BF16 } fmq_codec_t;
+
+/* -1 when there is no codec of that name ("f32", "f16", "bf16"). */
+int fmq_codec_find(const char *name);
+const char *fmq_codec_name(fmq_codec_t codec);
+
+/* Encodes schema's elements of vector.  NULL with err. */
+fmq_object_t *fmq_state_encode(const fmq_schema_t *schema, const float *vector, fmq_codec_t codec,
+                               fmq_error_t *err);
+
+uint32_t fmq_state_chunks(const fmq_schema_t *schema);
+/* The range that chunk index covers. */
+void fmq_state_range(const fmq_schema_t *schema, uint32_t index, uint64_t *first, uint64_t *count);
+
+/* Decodes chunk index into out[count of its range].  The bytes are a
+ * stranger's: wrong structure, lengths, codec or coverage is FMQ_ERR_FORMAT,
+ * a NaN or infinity FMQ_ERR_NUMERIC. */
+int fmq_state_decode(const fmq_schema_t *schema, uint32_t index, const void *data, size_t size,
+                     float *out, fmq_error_t *err);
+
+#endif

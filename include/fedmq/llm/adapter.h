@@ -1,0 +1,64 @@
+/*
+ * adapter.h - what is trained: one contiguous fp32 vector with a schema.
+ *
+ * LoRA (Hu et al. 2021, as PEFT implements it) and full fine-tuning are ways
+ * to fill it.  Optimizers, aggregation, codecs and checkpoints see a vector.
+ * Tensor names are PEFT's ("base_model.model.<module>.lora_A.weight") or, for
+ * full fine-tuning, HF's.
+ */
+#ifndef FEDMQ_LLM_ADAPTER_H
+#define FEDMQ_LLM_ADAPTER_H
+
+#include "fedmq/llm/model.h"
+
+#define LLM_LORA_RANK_MAX 1024
+#define LLM_TARGETS_MAX   16
+
+typedef enum { LLM_ADAPTER_NONE, LLM_ADAPTER_FULL, LLM_ADAPTER_LORA } llm_adapter_kind_t;
+
+typedef struct {
+    llm_adapter_kind_t kind;
+    uint32_t rank;                    /* r, default 8 */
+    float alpha;                      /* lora_alpha, default 8 */
+    float dropout;                    /* lora_dropout, 0 <= p < 1 */
+    uint32_t targets;                 /* how many names below; 0: the architecture's defaults */
+    char target[LLM_TARGETS_MAX][64]; /* module names: leaf ("q_proj") or dotted tail */
+} llm_adapter_spec_t;
+
+typedef struct llm_adapter llm_adapter_t;
+
+/* Binds a spec to a shape: which modules train, and the schema.  Immutable and
+ * shareable.  FMQ_ERR_CONFIG when a target names no module (the message lists
+ * those that exist).  NONE gives an empty schema. */
+llm_adapter_t *llm_adapter_new(const llm_shape_t *shape, const llm_adapter_spec_t *spec,
+                               fmq_error_t *err);
+void llm_adapter_destroy(llm_adapter_t **self_p);
+const llm_adapter_spec_t *llm_adapter_spec(const llm_adapter_t *self);
+const llm_shape_t *llm_adapter_shape(const llm_adapter_t *self);
+const fmq_schema_t *llm_adapter_schema(const llm_adapter_t *self);
+/* Index of the lowest layer that has something to train; layers when none. */
+uint32_t llm_adapter_first_layer(const llm_adapter_t *self);
+
+/* Fills vector (host, schema's elements): LoRA A Kaiming-uniform(a = sqrt 5),
+ * B zero, from Philox (seed, FMQ_RNG_ADAPTER_INIT, tensor index); full: the
+ * model's own weights. */
+int llm_adapter_init(const llm_adapter_t *self, const llm_model_t *model, uint64_t seed,
+                     float *vector, fmq_error_t *err);
+
+/* Writes adapter_config.json + adapter_model.safetensors that PEFT loads
+ * unchanged; base is base_model_name_or_path.  Full fine-tuning writes an HF
+ * model directory (config.json, model.safetensors in dtype) instead, and
+ * copies the tokenizer files of tokenizer_from (may be NULL).  Atomic per
+ * file: the directory is written beside and renamed into place. */
+int llm_adapter_save(const llm_adapter_t *self, const float *vector, const char *base,
+                     const char *tokenizer_from, fmq_dtype_t dtype, const char *directory,
+                     fmq_error_t *err);
+
+/* Reads the spec of a PEFT directory; refuses what it cannot honour (DoRA,
+ * rank patterns, biases, other PEFT types) by name. */
+int llm_adapter_spec_load(const char *directory, llm_adapter_spec_t *spec, fmq_error_t *err);
+/* Reads the vector of a PEFT directory (or HF directory when full). */
+int llm_adapter_load(const llm_adapter_t *self, const char *directory, float *vector,
+                     fmq_error_t *err);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * generate.h - text from a model: greedy or sampled, with a KV cache.
+ *
+ * A generator plans its cache once for context tokens.  One thread at a time.
+ */
+#ifndef FEDMQ_LLM_GENERATE_H
+#define FEDMQ_LLM_GENERATE_H
+
+#include "fedmq/llm/tokenizer.h"
+#include "fedmq/llm/workspace.h"
+
+typedef struct {
+    size_t new_tokens_max;
+    double temperature; /* 0: greedy */
+    uint32_t top_k;     /* 0: off */
+    double top_p;       /* 1: off */
+    uint64_t seed;
+    int32_t eos; /* stop after this id (it is not appended); -1: never */
+} llm_sampling_t;
+
+typedef struct llm_generator llm_generator_t;
+
+/* context: prompt and new tokens together, at most the model's own.  model,
+ * adapter and be are borrowed. */
+llm_generator_t *llm_generator_new(const llm_model_t *model, const llm_adapter_t *adapter,
+                                   size_t context, llm_backend_t *be, fmq_error_t *err);
+void llm_generator_destroy(llm_generator_t **self_p);
+int llm_generator_set_params(llm_generator_t *self, const float *host, fmq_error_t *err);
+
+/* Appends the new ids to out.  Stops at eos, new_tokens_max or the context's
+ * end.  FMQ_ERR_LIMIT when the prompt alone does not fit or is empty. */
+int llm_generator_run(llm_generator_t *self, const int32_t *prompt, size_t count,
+                      const llm_sampling_t *how, llm_ids_t *out, fmq_error_t *err);
+
+#endif

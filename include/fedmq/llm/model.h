@@ -1,0 +1,34 @@
+/*
+ * model.h - a decoder's frozen weights, ready for a backend.
+ *
+ * Opened once a process and shared read-only by every actor; small tensors
+ * (norms, biases) are plain backend memory, matrices are llm_matrix_t.
+ */
+#ifndef FEDMQ_LLM_MODEL_H
+#define FEDMQ_LLM_MODEL_H
+
+#include "fedmq/llm/backend.h"
+#include "fedmq/llm/hub.h"
+#include "fedmq/llm/shape.h"
+
+typedef struct llm_model llm_model_t;
+
+/* Opens the model in directory: config.json and safetensors.  be is used for
+ * loading and must outlive the model; any instance of its kind may compute
+ * with it. */
+llm_model_t *llm_model_open(const char *directory, llm_backend_t *be, fmq_error_t *err);
+
+/* A model with random weights (normal(0, 0.02), norms 1, biases 0, GPT-2's
+ * scaled residual projections), from Philox (seed, FMQ_RNG_MODEL_INIT). */
+llm_model_t *llm_model_new_random(const llm_shape_t *shape, uint64_t seed, llm_backend_t *be,
+                                  fmq_error_t *err);
+
+void llm_model_destroy(llm_model_t **self_p);
+const llm_shape_t *llm_model_shape(const llm_model_t *self);
+const char *llm_model_directory(const llm_model_t *self); /* "" when random */
+/* Digest over config and all weights: both ends of a run must agree on it. */
+fmq_digest_t llm_model_digest(const llm_model_t *self);
+/* Bytes held by the backend for it. */
+size_t llm_model_bytes(const llm_model_t *self);
+
+#endif

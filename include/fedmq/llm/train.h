@@ -1,0 +1,115 @@
+/*
+ * train.h - local training and evaluation of a dataset.
+ *
+ * FS-LLM's routine with its defects mended: true gradient accumulation,
+ * bounded retries on NaN, average loss as the headline.  The optimizer is new
+ * in every routine, as there.
+ */
+#ifndef FEDMQ_LLM_TRAIN_H
+#define FEDMQ_LLM_TRAIN_H
+
+#include "fedmq/llm/data.h"
+#include "fedmq/llm/workspace.h"
+
+typedef enum { LLM_SGD, LLM_ADAM, LLM_ADAMW } llm_optimizer_kind_t;
+
+typedef struct {
+    llm_optimizer_kind_t kind;
+    double lr, momentum, dampening, weight_decay, beta1, beta2, eps;
+    bool nesterov;
+} llm_optimizer_t;
+
+typedef enum {
+    LLM_SCHEDULE_NONE,
+    LLM_SCHEDULE_WARMUP_STEP, /* linear up over warmup, then linear to 0 at total */
+    LLM_SCHEDULE_WARMUP_NOAM, /* min(s^-0.5, s * w^-1.5) */
+    LLM_SCHEDULE_STEP,        /* torch StepLR: step_size, gamma */
+    LLM_SCHEDULE_MULTISTEP,   /* torch MultiStepLR: milestones, gamma */
+    LLM_SCHEDULE_EXPONENTIAL, /* torch ExponentialLR: gamma */
+    LLM_SCHEDULE_COSINE,      /* torch CosineAnnealingLR: t_max, eta_min */
+    LLM_SCHEDULE_LINEAR       /* torch LinearLR: start_factor, end_factor, total */
+} llm_schedule_kind_t;
+
+#define LLM_MILESTONES_MAX 32
+
+typedef struct {
+    llm_schedule_kind_t kind;
+    uint64_t warmup, total, step_size, t_max;
+    double gamma, eta_min, start_factor, end_factor;
+    uint64_t milestones[LLM_MILESTONES_MAX];
+    size_t milestones_size;
+} llm_schedule_t;
+
+/* The learning rate of optimizer step `step` (from 0). */
+double llm_schedule_lr(const llm_schedule_t *self, double lr, uint64_t step);
+
+typedef struct {
+    llm_optimizer_t optimizer;
+    llm_schedule_t schedule;
+    bool by_epoch;  /* batch_or_epoch */
+    uint64_t steps; /* local_update_steps */
+    uint32_t batch_size;
+    bool shuffle, drop_last;
+    double grad_clip;     /* <= 0: off */
+    uint32_t grad_accum;  /* >= 1 micro-batches an optimizer step */
+    bool retry_on_nan;    /* draw one extra batch for each NaN batch */
+    uint32_t retries_max; /* of a routine */
+    double proximal_mu;   /* FedProx: + mu/2 ||w - w_start||^2; 0: off */
+    uint64_t seed;
+    uint32_t client, round; /* name the Philox streams */
+} llm_train_options_t;
+
+typedef struct {
+    uint64_t steps;      /* optimizer steps done */
+    uint64_t samples;    /* examples really used, NaN batches excluded */
+    uint64_t tokens;     /* real tokens */
+    uint64_t supervised; /* of them with a target */
+    uint64_t nan_batches;
+    double loss_sum; /* FS-LLM's: sum over batches of mean loss * batch size */
+    double loss_avg; /* loss_sum / samples */
+    double nll_sum;  /* sum over supervised tokens */
+    double seconds;
+} llm_train_stats_t;
+
+/* Called after every optimizer step, from the training thread; a value other
+ * than 0 stops the routine (FMQ_ERR_STOPPED). */
+typedef int(llm_progress_fn)(void *argument, uint64_t step, uint64_t steps, uint64_t tokens);
+
+/* Largest batch in tokens that training or evaluating this dataset can meet:
+ * what a workspace must be planned for. */
+size_t llm_train_tokens_max(const llm_dataset_t *dataset, uint32_t batch_size);
+
+/* How many batches a routine runs (before retries): FS-LLM's step rules. */
+uint64_t llm_train_batches(const llm_train_options_t *options, size_t examples);
+
+/* Trains ws's params in place on dataset.  FMQ_ERR_NUMERIC when every batch
+ * was NaN. */
+int llm_train_run(llm_workspace_t *ws, const llm_dataset_t *dataset,
+                  const llm_train_options_t *options, llm_progress_fn *progress, void *argument,
+                  llm_train_stats_t *stats, fmq_error_t *err);
+
+typedef struct {
+    uint64_t samples, supervised;
+    double loss_sum; /* sum over batches of mean loss * batch size */
+    double loss_avg; /* loss_sum / samples */
+    double nll_sum;
+    double token_loss; /* nll_sum / supervised: average over supervised tokens */
+} llm_eval_stats_t;
+
+/* Loss over a dataset, in order, no dropout. */
+int llm_evaluate_loss(llm_workspace_t *ws, const llm_dataset_t *dataset, uint32_t batch_size,
+                      llm_progress_fn *progress, void *argument, llm_eval_stats_t *stats,
+                      fmq_error_t *err);
+
+struct llm_generator;
+
+/* Greedy answers against the records' outputs, compared after trimming white
+ * space at both ends.  by: a function called with each answer (may be NULL). */
+typedef void(llm_answer_fn)(void *argument, size_t index, const llm_record_t *record,
+                            const char *answer, bool exact);
+int llm_evaluate_match(struct llm_generator *generator, const llm_tokenizer_t *tokenizer,
+                       const llm_records_t *records, const llm_part_t *part, size_t new_tokens_max,
+                       llm_answer_fn *each, void *argument, uint64_t *exact, uint64_t *total,
+                       fmq_error_t *err);
+
+#endif

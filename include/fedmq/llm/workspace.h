@@ -1,0 +1,66 @@
+/*
+ * workspace.h - the memory and the passes of one training or evaluating actor.
+ *
+ * Memory is planned once, for batches of at most tokens_max tokens; a pass
+ * allocates nothing.  Batches are packed: sequences lie one behind the other
+ * without padding.  The head and the loss run on supervised positions only, in
+ * blocks, so that the full logits never exist; backward stops at the lowest
+ * trainable layer and keeps activations of the layers above it only.
+ * A workspace belongs to one thread at a time.
+ */
+#ifndef FEDMQ_LLM_WORKSPACE_H
+#define FEDMQ_LLM_WORKSPACE_H
+
+#include "fedmq/llm/adapter.h"
+
+/* Host memory, borrowed for the call. */
+typedef struct {
+    size_t sequences;
+    const uint32_t *starts; /* sequences + 1 row numbers, starts[0] == 0 */
+    const int32_t *ids;     /* starts[sequences] token ids */
+    size_t supervised;      /* positions with a target, ascending rows */
+    const int32_t *rows;    /* row whose output predicts ... */
+    const int32_t *targets; /* ... this id (the next token) */
+} llm_batch_t;
+
+typedef struct {
+    size_t tokens_max;     /* of a batch */
+    size_t supervised_max; /* 0: tokens_max */
+    bool training;         /* plan gradients and activations */
+} llm_limits_t;
+
+typedef struct llm_workspace llm_workspace_t;
+
+/* model, adapter and be are borrowed and must outlive the workspace. */
+llm_workspace_t *llm_workspace_new(const llm_model_t *model, const llm_adapter_t *adapter,
+                                   const llm_limits_t *limits, llm_backend_t *be, fmq_error_t *err);
+void llm_workspace_destroy(llm_workspace_t **self_p);
+size_t llm_workspace_bytes(const llm_workspace_t *self);
+llm_backend_t *llm_workspace_backend(const llm_workspace_t *self);
+
+/* The trainable vector on the backend, and its gradient: elements() floats
+ * each, owned by the workspace; optimizers work on them in place.  params may
+ * be NULL for an adapter with an empty schema. */
+float *llm_workspace_params(llm_workspace_t *self);
+float *llm_workspace_grads(llm_workspace_t *self); /* NULL unless training */
+uint64_t llm_workspace_elements(const llm_workspace_t *self);
+int llm_workspace_set_params(llm_workspace_t *self, const float *host, fmq_error_t *err);
+void llm_workspace_get_params(const llm_workspace_t *self, float *host);
+
+/* Sum over supervised positions of -log p(target) into *loss_sum; no dropout,
+ * nothing kept.  FMQ_ERR_LIMIT when the batch does not fit, FMQ_ERR_FORMAT for
+ * an id outside the vocabulary. A NaN loss is returned as it is, not an error. */
+int llm_workspace_loss(llm_workspace_t *self, const llm_batch_t *batch, double *loss_sum,
+                       fmq_error_t *err);
+
+/* Forward and backward; grads += scale * d(loss_sum)/d(params).  dropout names
+ * the Philox stream for lora_dropout (step must differ from call to call);
+ * NULL: no dropout. */
+int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float scale,
+                        const fmq_rng_name_t *dropout, double *loss_sum, fmq_error_t *err);
+
+/* Logits of the given rows, host memory [count][vocab]: golden tests, tools. */
+int llm_workspace_logits(llm_workspace_t *self, const llm_batch_t *batch, const int32_t *rows,
+                         size_t count, float *out, fmq_error_t *err);
+
+#endif
