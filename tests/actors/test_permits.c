@@ -1,0 +1,171 @@
+/*
+ * test_permits.c - permits hand out each backend once, wait, and give up when
+ * asked.  Backends are counting fakes, so that nothing here computes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "fedmq/actors/actors.h"
+
+typedef struct {
+    int alive;
+    int made;
+    int fail_at; /* the backend that cannot be made; 0: none */
+    unsigned threads;
+} factory_t;
+
+static factory_t factory;
+
+llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err)
+{
+    factory.made++;
+    factory.threads = threads;
+    if (factory.made == factory.fail_at) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "no more threads");
+        return NULL;
+    }
+    factory.alive++;
+    return calloc(1, sizeof(llm_backend_t));
+}
+
+void llm_backend_destroy(llm_backend_t **self_p)
+{
+    if (*self_p)
+        factory.alive--;
+    free(*self_p);
+    *self_p = NULL;
+}
+
+static int reset(void **state)
+{
+    (void)state;
+    factory = (factory_t){0};
+    return 0;
+}
+
+static int count_and_stop_at_two(void *argument)
+{
+    int *calls = argument;
+    return ++*calls >= 2;
+}
+
+static void every_permit_is_a_backend_of_its_own(void **state)
+{
+    (void)state;
+    fmq_error_t err = {0};
+    fmq_permits_t *permits = fmq_permits_new(2, 3, &err);
+    assert_non_null(permits);
+    assert_int_equal(factory.alive, 2);
+    assert_int_equal(factory.threads, 3);
+    llm_backend_t *first = fmq_permits_take(permits, NULL, NULL);
+    llm_backend_t *second = fmq_permits_take(permits, NULL, NULL);
+    assert_non_null(first);
+    assert_non_null(second);
+    assert_ptr_not_equal(first, second);
+    fmq_permits_give(permits, &first);
+    assert_null(first);
+    fmq_permits_give(permits, &second);
+    fmq_permits_destroy(&permits);
+    assert_null(permits);
+    assert_int_equal(factory.alive, 0);
+}
+
+static void who_waits_may_give_up(void **state)
+{
+    (void)state;
+    fmq_permits_t *permits = fmq_permits_new(1, 1, NULL);
+    assert_non_null(permits);
+    llm_backend_t *held = fmq_permits_take(permits, NULL, NULL);
+    int calls = 0;
+    assert_null(fmq_permits_take(permits, count_and_stop_at_two, &calls));
+    assert_int_equal(calls, 2);
+    fmq_permits_give(permits, &held);
+    held = fmq_permits_take(permits, count_and_stop_at_two, &calls);
+    assert_non_null(held);
+    assert_int_equal(calls, 2);
+    fmq_permits_give(permits, &held);
+    fmq_permits_destroy(&permits);
+}
+
+typedef struct {
+    fmq_permits_t *permits;
+    pthread_mutex_t lock;
+    int inside, most, turns;
+} crowd_t;
+
+static void *take_turns(void *argument)
+{
+    crowd_t *crowd = argument;
+    for (int i = 0; i < 50; i++) {
+        llm_backend_t *backend = fmq_permits_take(crowd->permits, NULL, NULL);
+        pthread_mutex_lock(&crowd->lock);
+        crowd->inside++;
+        if (crowd->inside > crowd->most)
+            crowd->most = crowd->inside;
+        pthread_mutex_unlock(&crowd->lock);
+        nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+        pthread_mutex_lock(&crowd->lock);
+        crowd->inside--;
+        crowd->turns++;
+        pthread_mutex_unlock(&crowd->lock);
+        fmq_permits_give(crowd->permits, &backend);
+    }
+    return NULL;
+}
+
+static void a_crowd_never_holds_more_than_there_are(void **state)
+{
+    (void)state;
+    crowd_t crowd = {.permits = fmq_permits_new(2, 1, NULL)};
+    assert_non_null(crowd.permits);
+    pthread_mutex_init(&crowd.lock, NULL);
+    pthread_t threads[8];
+    for (size_t i = 0; i < 8; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, take_turns, &crowd), 0);
+    for (size_t i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(crowd.turns, 400);
+    assert_true(crowd.most <= 2);
+    pthread_mutex_destroy(&crowd.lock);
+    fmq_permits_destroy(&crowd.permits);
+}
+
+static void no_permits_or_no_threads_is_a_mistake_that_says_so(void **state)
+{
+    (void)state;
+    fmq_error_t err = {0};
+    assert_null(fmq_permits_new(0, 1, &err));
+    assert_int_equal(err.code, FMQ_ERR_CONFIG);
+    assert_null(fmq_permits_new(1, 0, &err));
+    assert_null(fmq_permits_new(1000000, 1, &err));
+    assert_int_equal(factory.made, 0);
+}
+
+static void a_backend_that_cannot_be_made_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    factory.fail_at = 3;
+    fmq_error_t err = {0};
+    assert_null(fmq_permits_new(4, 1, &err));
+    assert_int_equal(err.code, FMQ_ERR_NOMEM);
+    assert_int_equal(factory.alive, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(every_permit_is_a_backend_of_its_own, reset),
+        cmocka_unit_test_setup(who_waits_may_give_up, reset),
+        cmocka_unit_test_setup(a_crowd_never_holds_more_than_there_are, reset),
+        cmocka_unit_test_setup(no_permits_or_no_threads_is_a_mistake_that_says_so, reset),
+        cmocka_unit_test_setup(a_backend_that_cannot_be_made_leaves_nothing_behind, reset),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
