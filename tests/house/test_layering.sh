@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# The walls of the house: arrows point down only (actors -> {llm, broker} -> base).
+# Fails with the offending lines.
+set -u
+cd "$1"
+bad=0
+
+# forbid WHERE PATTERN WHY: no #include in WHERE may match PATTERN.
+forbid() {
+    local rows
+    rows=$(grep -rnE "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]($2)" $1 --include='*.[ch]' --include='*.cu')
+    if [ -n "$rows" ]; then
+        printf '%s\n%s\n' "$3:" "$rows"
+        bad=1
+    fi
+}
+
+fabric='zmq|czmq|zyre|msgpack'
+forbid "base include/fedmq/base" "$fabric|(fedmq/)?(llm|broker|actors)/" \
+       "base/ may know nothing above it"
+forbid "llm include/fedmq/llm" "$fabric|yaml|(fedmq/)?(broker|actors)/|fedmq/base/config" \
+       "llm/ may know no sockets, no YAML and no configuration"
+forbid "broker include/fedmq/broker" "yaml|(fedmq/)?(llm|actors)/|fedmq/base/config" \
+       "broker/ may know no language models and no configuration"
+forbid "base llm broker actors" "(\.\./)+tests/" "code may not include tests"
+
+# Only main ends the process; what a peer or a file says is never asserted.
+rows=$(grep -rnE '\b(exit|_exit|quick_exit)[[:space:]]*\(' base llm broker actors --include='*.[ch]' |
+       grep -v '^actors/launcher/main\.c:' | grep -vE '^\S+\s*(\*|/\*|//)')
+if [ -n "$rows" ]; then
+    printf 'only actors/launcher/main.c may end the process:\n%s\n' "$rows"
+    bad=1
+fi
+exit $bad
