@@ -1,0 +1,43 @@
+/*
+ * dataset.h - what training sees: token ids, and where supervision begins.
+ *
+ * All ids lie in one contiguous store.  A dataset is immutable after its
+ * creation and may be read by many threads.
+ */
+#ifndef FEDMQ_LLM_DATASET_H
+#define FEDMQ_LLM_DATASET_H
+
+#include "fedmq/llm/records.h"
+#include "fedmq/llm/split.h"
+#include "fedmq/llm/tokenizer.h"
+
+typedef struct {
+    const int32_t *ids; /* prompt then answer then EOS, at most tok_len */
+    uint32_t size;
+    uint32_t prompt; /* leading ids that are not supervised, < size */
+} llm_example_t;
+
+typedef struct llm_dataset llm_dataset_t;
+
+/* Tokenizes records (part NULL: all) as FS-LLM does: ids are those of prompt,
+ * output and the EOS text as one string, cut at tok_len; the prompt's length
+ * is counted on the prompt alone.  Examples without a supervised token are
+ * dropped and counted.  Plain text (see records.h) is cut into blocks instead,
+ * as in llm_dataset_new_text(). */
+llm_dataset_t *llm_dataset_new(const llm_records_t *records, const llm_part_t *part,
+                               const llm_tokenizer_t *tokenizer, size_t tok_len, fmq_error_t *err);
+/* Plain text cut into blocks of tok_len tokens, every token supervised (but
+ * the first of a block, which nothing predicts): for pre-training.  The last
+ * block is shorter; one of a single token is left out. */
+llm_dataset_t *llm_dataset_new_text(const char *text, size_t size, const llm_tokenizer_t *tokenizer,
+                                    size_t tok_len, fmq_error_t *err);
+void llm_dataset_destroy(llm_dataset_t **self_p);
+size_t llm_dataset_size(const llm_dataset_t *self);
+size_t llm_dataset_dropped(const llm_dataset_t *self);
+size_t llm_dataset_longest(const llm_dataset_t *self); /* tokens */
+size_t llm_dataset_tokens(const llm_dataset_t *self);  /* of all examples */
+/* Tokens of the `examples` longest examples together: no batch has more. */
+size_t llm_dataset_batch_max(const llm_dataset_t *self, size_t examples);
+llm_example_t llm_dataset_at(const llm_dataset_t *self, size_t index);
+
+#endif

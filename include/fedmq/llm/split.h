@@ -1,0 +1,38 @@
+/*
+ * split.h - which records are for training, and which client gets which.
+ *
+ * Splits are lists of record numbers; they copy no text.  Every choice comes
+ * from Philox (seed, FMQ_RNG_SPLIT), so that all peers that split the same
+ * records with the same seed agree.
+ */
+#ifndef FEDMQ_LLM_SPLIT_H
+#define FEDMQ_LLM_SPLIT_H
+
+#include "fedmq/llm/records.h"
+
+typedef enum { LLM_SPLIT_IID, LLM_SPLIT_LDA, LLM_SPLIT_META } llm_splitter_t;
+
+/* Part of one client or one of train/val/test: record numbers. */
+typedef struct {
+    uint32_t *items; /* owned */
+    size_t size;
+} llm_part_t;
+
+/* Permutes records and cuts: train int(a*n), val int(b*n), test the rest. */
+int llm_split_three(size_t records, double train, double val, uint64_t seed, llm_part_t parts[3],
+                    fmq_error_t *err);
+
+/* Splits the records that `part` names over clients; out has clients entries.
+ * stream tells the three parts apart: 0 train, 1 val, 2 test.  Guards: lda
+ * without categories falls back to iid with a warning text in *warning
+ * (static, or NULL); meta with fewer categories than clients too; a client
+ * that lda leaves empty for good gets a record of the richest.  More clients
+ * than records: FMQ_ERR_CONFIG in stream 0; in the others the last clients get
+ * none, with a warning. */
+int llm_split_clients(const llm_records_t *records, const llm_part_t *part, llm_splitter_t how,
+                      double alpha, uint32_t clients, uint64_t seed, uint32_t stream,
+                      llm_part_t *out, const char **warning, fmq_error_t *err);
+
+void llm_part_release(llm_part_t *part);
+
+#endif
