@@ -68,10 +68,10 @@ typedef struct {
     float norm_eps;
     float rope_theta;
     bool gelu_exact;     /* "gelu" rather than "gelu_new"/"gelu_pytorch_tanh" */
-    bool attention_bias; /* on q, k, v (and o for gpt2) */
+    bool attention_bias; /* on q, k, v and o, as in HF */
     bool mlp_bias;
     bool tied;        /* head is the token embedding */
-    int32_t bos, eos; /* -1 when absent */
+    int32_t bos, eos; /* -1 when absent or not below vocab */
     /* rope_scaling of type "llama3" or "linear"; factor 1 = none */
     float rope_factor, rope_low, rope_high;
     uint32_t rope_original_context; /* 0: linear scaling by rope_factor */

@@ -1,0 +1,379 @@
+/*
+ * test_shape.c - config.json read for every row of the table, written again,
+ * and every kind of mistake in it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fedmq/llm/shape.h"
+#include "tests/llm/hub/scratch.h"
+
+#define GPT2_TEXT                                                                                  \
+    "{\"model_type\":\"gpt2\",\"vocab_size\":50257,\"n_positions\":1024,\"n_embd\":768,"           \
+    "\"n_layer\":12,\"n_head\":12,\"n_inner\":null,\"activation_function\":\"gelu_new\","          \
+    "\"layer_norm_epsilon\":1e-05,\"bos_token_id\":50256,\"eos_token_id\":50256}"
+
+#define LLAMA_TEXT                                                                                 \
+    "{\"model_type\":\"llama\",\"vocab_size\":32000,\"hidden_size\":4096,"                         \
+    "\"num_hidden_layers\":32,\"num_attention_heads\":32,\"intermediate_size\":11008,"             \
+    "\"max_position_embeddings\":4096,\"rms_norm_eps\":1e-05,\"hidden_act\":\"silu\","             \
+    "\"bos_token_id\":1,\"eos_token_id\":2}"
+
+/* Llama-3.1-8B's config, as far as it matters. */
+#define LLAMA31_TEXT                                                                               \
+    "{\"model_type\":\"llama\",\"vocab_size\":128256,\"hidden_size\":4096,"                        \
+    "\"num_hidden_layers\":32,\"num_attention_heads\":32,\"num_key_value_heads\":8,"               \
+    "\"intermediate_size\":14336,\"max_position_embeddings\":131072,\"rms_norm_eps\":1e-05,"       \
+    "\"hidden_act\":\"silu\",\"rope_theta\":500000.0,\"rope_scaling\":{\"factor\":8.0,"            \
+    "\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"                                            \
+    "\"original_max_position_embeddings\":8192,\"rope_type\":\"llama3\"},"                         \
+    "\"bos_token_id\":128000,\"eos_token_id\":[128001,128008,128009]}"
+
+static int set_up(void **state)
+{
+    static scratch_t scratch;
+    scratch_init(&scratch);
+    *state = &scratch;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    scratch_release(*state);
+    return 0;
+}
+
+static int load_text(void **state, const char *text, llm_shape_t *shape, fmq_error_t *err)
+{
+    return llm_shape_load(shape, scratch_text(*state, "config.json", text), err);
+}
+
+static void load_well(void **state, const char *text, llm_shape_t *shape)
+{
+    fmq_error_t err = {0};
+    if (load_text(state, text, shape, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+/* The text with its first occurrence of from replaced. */
+static void replace(char *out, size_t size, const char *text, const char *from, const char *to)
+{
+    const char *at = strstr(text, from);
+    assert_non_null(at);
+    (void)snprintf(out, size, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+}
+
+static void gpt2_has_124439808_parameters(void **state)
+{
+    llm_shape_t shape;
+    load_well(state, GPT2_TEXT, &shape);
+    assert_string_equal(shape.arch->model_type, "gpt2");
+    assert_int_equal(shape.ffn, 3072);
+    assert_int_equal(shape.head_width, 64);
+    assert_int_equal(shape.kv_heads, 12);
+    assert_true(shape.tied && shape.attention_bias && shape.mlp_bias && !shape.gelu_exact);
+    assert_int_equal(shape.bos, 50256);
+    assert_true(llm_shape_parameters(&shape) == 124439808);
+}
+
+static void llama2_7b_has_6738415616_parameters(void **state)
+{
+    llm_shape_t shape;
+    load_well(state, LLAMA_TEXT, &shape);
+    assert_int_equal(shape.kv_heads, 32);
+    assert_int_equal(shape.head_width, 128);
+    assert_false(shape.tied || shape.attention_bias || shape.mlp_bias);
+    assert_true(shape.rope_theta == 10000.0f && shape.rope_factor == 1.0f);
+    assert_true(llm_shape_parameters(&shape) == UINT64_C(6738415616));
+}
+
+static void llama31_8b_has_8030261248_parameters_and_its_first_end_token(void **state)
+{
+    llm_shape_t shape;
+    load_well(state, LLAMA31_TEXT, &shape);
+    assert_int_equal(shape.kv_heads, 8);
+    assert_int_equal(shape.eos, 128001);
+    assert_int_equal(shape.rope_original_context, 8192);
+    assert_true(llm_shape_parameters(&shape) == UINT64_C(8030261248));
+}
+
+static void the_outputs_and_inputs_of_modules_follow_heads_and_ffn(void **state)
+{
+    llm_shape_t shape;
+    load_well(state, LLAMA31_TEXT, &shape);
+    static const size_t expected[LLM_MODULES][2] = {
+        [LLM_QKV] = {6144, 4096}, [LLM_Q] = {4096, 4096},    [LLM_K] = {1024, 4096},
+        [LLM_V] = {1024, 4096},   [LLM_O] = {4096, 4096},    [LLM_GATE] = {14336, 4096},
+        [LLM_UP] = {14336, 4096}, [LLM_DOWN] = {4096, 14336}};
+    for (int m = 0; m < LLM_MODULES; m++) {
+        size_t out, in;
+        llm_shape_module(&shape, (llm_module_t)m, &out, &in);
+        assert_int_equal(out, expected[m][0]);
+        assert_int_equal(in, expected[m][1]);
+    }
+}
+
+static void plain_rope_frequencies_are_powers_of_theta(void **state)
+{
+    llm_shape_t shape;
+    load_well(state, LLAMA_TEXT, &shape);
+    float frequencies[64];
+    llm_shape_rope_frequencies(&shape, frequencies);
+    assert_true(frequencies[0] == 1.0f);
+    assert_float_equal(frequencies[16], 0.1f, 1e-7f);
+    assert_float_equal(frequencies[32], 0.01f, 1e-8f);
+    assert_float_equal(frequencies[63], 1.1547820e-4f, 1e-10f);
+}
+
+static void llama3_scaling_keeps_short_waves_and_stretches_long_ones(void **state)
+{
+    llm_shape_t shape;
+    load_well(state, LLAMA31_TEXT, &shape);
+    float scaled[64], plain[64];
+    llm_shape_rope_frequencies(&shape, scaled);
+    llm_shape_t unscaled = shape;
+    unscaled.rope_factor = 1;
+    unscaled.rope_original_context = 0;
+    llm_shape_rope_frequencies(&unscaled, plain);
+    /* Wavelength 2 pi / f against 8192/4 and 8192/1. */
+    for (int i = 0; i < 64; i++) {
+        double wavelength = 6.283185307179586 / (double)plain[i];
+        if (wavelength < 2048)
+            assert_true(scaled[i] == plain[i]);
+        else if (wavelength > 8192)
+            assert_true(scaled[i] == plain[i] / 8);
+        else
+            assert_true(scaled[i] < plain[i] && scaled[i] > plain[i] / 8);
+    }
+    assert_float_equal(scaled[29], 2.1666e-3, 1e-6);
+}
+
+static void linear_scaling_divides_every_frequency(void **state)
+{
+    char text[2048];
+    replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\"",
+            "\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0},\"bos_token_id\"");
+    llm_shape_t shape;
+    load_well(state, text, &shape);
+    float frequencies[64];
+    llm_shape_rope_frequencies(&shape, frequencies);
+    assert_true(frequencies[0] == 0.5f);
+    assert_float_equal(frequencies[32], 0.005f, 1e-8f);
+}
+
+static void rope_parameters_of_newer_configs_are_read(void **state)
+{
+    char text[2048];
+    replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\"",
+            "\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":500000.0},"
+            "\"bos_token_id\"");
+    llm_shape_t shape;
+    load_well(state, text, &shape);
+    assert_true(shape.rope_theta == 500000.0f && shape.rope_factor == 1.0f);
+}
+
+static void a_saved_shape_loads_as_itself(void **state)
+{
+    static const char *const texts[] = {GPT2_TEXT, LLAMA_TEXT, LLAMA31_TEXT};
+    for (size_t i = 0; i < 3; i++) {
+        llm_shape_t shape, again;
+        memset(&shape, 0, sizeof shape);
+        memset(&again, 0, sizeof again);
+        load_well(state, texts[i], &shape);
+        fmq_error_t err = {0};
+        const char *path = scratch_path(*state, "saved.json");
+        assert_int_equal(llm_shape_save(&shape, path, &err), 0);
+        assert_int_equal(llm_shape_load(&again, path, &err), 0);
+        assert_memory_equal(&shape, &again, sizeof shape);
+    }
+}
+
+static void a_saved_config_writes_short_decimals_and_the_class(void **state)
+{
+    llm_shape_t shape;
+    load_well(state, LLAMA31_TEXT, &shape);
+    const char *path = scratch_path(*state, "saved.json");
+    assert_int_equal(llm_shape_save(&shape, path, NULL), 0);
+    size_t size;
+    char *text = scratch_read(path, &size);
+    assert_non_null(text);
+    assert_non_null(strstr(text, "\"LlamaForCausalLM\""));
+    assert_null(strstr(text, "9.99999"));
+    assert_non_null(strstr(text, "\"rope_type\": \"llama3\""));
+    free(text);
+}
+
+static void biases_head_width_and_ties_can_be_given(void **state)
+{
+    char text[2048];
+    replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\"",
+            "\"head_dim\":96,\"attention_bias\":true,\"mlp_bias\":true,"
+            "\"tie_word_embeddings\":true,\"bos_token_id\"");
+    llm_shape_t shape;
+    load_well(state, text, &shape);
+    assert_int_equal(shape.head_width, 96);
+    assert_true(shape.attention_bias && shape.mlp_bias && shape.tied);
+    size_t out, in;
+    llm_shape_module(&shape, LLM_O, &out, &in);
+    assert_int_equal(out, 4096);
+    assert_int_equal(in, 32 * 96);
+}
+
+static void mistral_loads_only_without_a_window(void **state)
+{
+    char text[2048], windowed[2048];
+    replace(text, sizeof text, LLAMA_TEXT, "\"llama\"", "\"mistral\"");
+    llm_shape_t shape;
+    load_well(state, text, &shape);
+    assert_string_equal(shape.arch->hf_class, "MistralForCausalLM");
+    replace(windowed, sizeof windowed, text, "\"bos_token_id\"",
+            "\"sliding_window\":1024,\"bos_token_id\"");
+    fmq_error_t err = {0};
+    assert_int_equal(load_text(state, windowed, &shape, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "sliding_window"));
+}
+
+static void a_token_beyond_the_vocabulary_is_absent(void **state)
+{
+    char text[2048];
+    replace(text, sizeof text, GPT2_TEXT, "50257", "61");
+    llm_shape_t shape;
+    load_well(state, text, &shape);
+    assert_int_equal(shape.bos, -1);
+    assert_int_equal(shape.eos, -1);
+}
+
+static void every_bad_value_is_refused_by_name(void **state)
+{
+    static const struct {
+        const char *text, *from, *to, *named;
+        fmq_error_code_t code;
+    } cases[] = {
+        {GPT2_TEXT, "\"gpt2\"", "\"gpt5\"", "known: gpt2, llama", FMQ_ERR_UNSUPPORTED},
+        {GPT2_TEXT, "\"model_type\":\"gpt2\",", "", "model_type", FMQ_ERR_FORMAT},
+        {GPT2_TEXT, "\"n_layer\":12,", "", "'n_layer' is missing", FMQ_ERR_FORMAT},
+        {GPT2_TEXT, "\"n_layer\":12", "\"n_layer\":0", "n_layer", FMQ_ERR_LIMIT},
+        {GPT2_TEXT, "\"n_layer\":12", "\"n_layer\":-3", "n_layer", FMQ_ERR_LIMIT},
+        {GPT2_TEXT, "\"n_layer\":12", "\"n_layer\":1.5", "n_layer", FMQ_ERR_FORMAT},
+        {GPT2_TEXT, "\"n_layer\":12", "\"n_layer\":\"12\"", "n_layer", FMQ_ERR_FORMAT},
+        {GPT2_TEXT, "\"n_layer\":12", "\"n_layer\":1e300", "n_layer", FMQ_ERR_LIMIT},
+        {GPT2_TEXT, "50257", "4000000000", "vocab_size", FMQ_ERR_LIMIT},
+        {GPT2_TEXT, "\"n_head\":12", "\"n_head\":7", "n_head", FMQ_ERR_FORMAT},
+        {GPT2_TEXT, "gelu_new", "relu", "relu", FMQ_ERR_UNSUPPORTED},
+        {GPT2_TEXT, "1e-05", "-1", "layer_norm_epsilon", FMQ_ERR_FORMAT},
+        {GPT2_TEXT, "50256", "\"x\"", "bos_token_id", FMQ_ERR_FORMAT},
+        {GPT2_TEXT, "\"n_inner\":null", "\"scale_attn_weights\":false", "scale_attn_weights",
+         FMQ_ERR_UNSUPPORTED},
+        {GPT2_TEXT, "\"n_inner\":null", "\"n_inner\":null,\"n_inner\":1", "JSON", FMQ_ERR_FORMAT},
+        {LLAMA_TEXT, "\"intermediate_size\":11008,", "", "intermediate_size", FMQ_ERR_FORMAT},
+        {LLAMA_TEXT, "silu", "gelu", "hidden_act", FMQ_ERR_UNSUPPORTED},
+        {LLAMA_TEXT, "\"bos_token_id\":1", "\"num_key_value_heads\":5", "num_key_value_heads",
+         FMQ_ERR_FORMAT},
+        {LLAMA_TEXT, "\"bos_token_id\":1", "\"head_dim\":33", "odd", FMQ_ERR_FORMAT},
+        {LLAMA_TEXT, "\"bos_token_id\":1", "\"head_dim\":65536", "wider", FMQ_ERR_LIMIT},
+        {LLAMA_TEXT, "\"bos_token_id\":1", "\"tie_word_embeddings\":1", "true or false",
+         FMQ_ERR_FORMAT},
+        {LLAMA_TEXT, "\"bos_token_id\":1", "\"rope_scaling\":3", "rope_scaling", FMQ_ERR_FORMAT},
+        {LLAMA_TEXT, "\"bos_token_id\":1", "\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4}",
+         "yarn", FMQ_ERR_UNSUPPORTED},
+        {LLAMA_TEXT, "\"bos_token_id\":1", "\"rope_scaling\":{\"type\":\"linear\"}", "factor",
+         FMQ_ERR_FORMAT},
+        {LLAMA_TEXT, "\"bos_token_id\":1", "\"quantization_config\":{}", "quantization_config",
+         FMQ_ERR_UNSUPPORTED},
+        {LLAMA31_TEXT, "\"high_freq_factor\":4.0", "\"high_freq_factor\":1.0", "high_freq_factor",
+         FMQ_ERR_FORMAT},
+        {LLAMA31_TEXT, "\"original_max_position_embeddings\":8192,", "",
+         "original_max_position_embeddings", FMQ_ERR_FORMAT},
+        {LLAMA31_TEXT, "\"rope_theta\":500000.0", "\"rope_theta\":0", "rope_theta", FMQ_ERR_FORMAT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[2048];
+        replace(text, sizeof text, cases[i].text, cases[i].from, cases[i].to);
+        llm_shape_t shape = {.layers = 77};
+        fmq_error_t err = {0};
+        assert_int_equal(load_text(state, text, &shape, &err), -1);
+        if (err.code != cases[i].code || !strstr(err.text, cases[i].named) ||
+            !strstr(err.text, "config.json"))
+            fail_msg("case %zu: %s: %s", i, fmq_error_name(err.code), err.text);
+        assert_int_equal(shape.layers, 77); /* untouched */
+    }
+}
+
+static void files_that_are_no_config_are_refused(void **state)
+{
+    llm_shape_t shape;
+    fmq_error_t err = {0};
+    assert_int_equal(llm_shape_load(&shape, scratch_path(*state, "none.json"), &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_NOTFOUND);
+    assert_int_equal(llm_shape_load(&shape, scratch_folder(*state, "folder.json"), &err), -1);
+    assert_int_equal(load_text(state, "[1]", &shape, &err), -1);
+    assert_non_null(strstr(err.text, "object"));
+    assert_int_equal(load_text(state, "", &shape, &err), -1);
+    assert_int_equal(load_text(state, "{\"a\":", &shape, &err), -1);
+    static char deep[100001];
+    memset(deep, '[', sizeof deep - 1);
+    assert_int_equal(load_text(state, deep, &shape, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_FORMAT);
+}
+
+static void the_table_is_enumerable_and_complete(void **state)
+{
+    (void)state;
+    const llm_arch_t *row;
+    size_t rows = 0;
+    for (; (row = llm_arch_at(rows)); rows++) {
+        assert_ptr_equal(llm_arch_find(row->model_type), row);
+        assert_non_null(row->modules[LLM_O]);
+        assert_true((row->modules[LLM_QKV] != NULL) != (row->modules[LLM_Q] != NULL));
+        assert_non_null(row->lora_targets[0]);
+        assert_true((row->positions == LLM_POSITIONS_LEARNED) == (row->position_embedding != NULL));
+    }
+    assert_true(rows >= 2);
+    assert_null(llm_arch_find("bert"));
+}
+
+static void the_config_of_tinystories_656k_loads(void **state)
+{
+    (void)state;
+    llm_shape_t shape;
+    fmq_error_t err = {0};
+    assert_int_equal(
+        llm_shape_load(&shape, scratch_asset("models/TinyStories-656K/config.json"), &err), 0);
+    assert_int_equal(shape.width, 128);
+    assert_int_equal(shape.kv_heads, 4);
+    assert_int_equal(shape.eos, 2);
+    assert_true(shape.tied);
+    assert_true(llm_shape_parameters(&shape) == 656000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gpt2_has_124439808_parameters),
+        cmocka_unit_test(llama2_7b_has_6738415616_parameters),
+        cmocka_unit_test(llama31_8b_has_8030261248_parameters_and_its_first_end_token),
+        cmocka_unit_test(the_outputs_and_inputs_of_modules_follow_heads_and_ffn),
+        cmocka_unit_test(plain_rope_frequencies_are_powers_of_theta),
+        cmocka_unit_test(llama3_scaling_keeps_short_waves_and_stretches_long_ones),
+        cmocka_unit_test(linear_scaling_divides_every_frequency),
+        cmocka_unit_test(rope_parameters_of_newer_configs_are_read),
+        cmocka_unit_test(a_saved_shape_loads_as_itself),
+        cmocka_unit_test(a_saved_config_writes_short_decimals_and_the_class),
+        cmocka_unit_test(biases_head_width_and_ties_can_be_given),
+        cmocka_unit_test(mistral_loads_only_without_a_window),
+        cmocka_unit_test(a_token_beyond_the_vocabulary_is_absent),
+        cmocka_unit_test(every_bad_value_is_refused_by_name),
+        cmocka_unit_test(files_that_are_no_config_are_refused),
+        cmocka_unit_test(the_table_is_enumerable_and_complete),
+        cmocka_unit_test(the_config_of_tinystories_656k_loads),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
