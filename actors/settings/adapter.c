@@ -1,0 +1,129 @@
+/*
+ * adapter.c - llm.adapter.args as PEFT would read it.
+ *
+ * LoRA with PEFT's keyword arguments and defaults.  An argument that changes
+ * the mathematics in a way that is not built is refused by name.
+ */
+#include "actors/settings/settings.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "actors/settings/table.h"
+
+#define ARGS "llm.adapter.args.0"
+
+static int take_rank(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
+{
+    llm_adapter_spec_t *spec = out;
+    static const int64_t range[2] = {1, LLM_LORA_RANK_MAX};
+    int64_t value = 0;
+    if (fmq_setting_int(config, key, range, &value, err) < 0)
+        return -1;
+    spec->rank = (uint32_t)value;
+    return 0;
+}
+
+static int take_alpha(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
+{
+    llm_adapter_spec_t *spec = out;
+    static const double range[2] = {1e-6, 1e6};
+    double value = 0;
+    if (fmq_setting_real(config, key, range, &value, err) < 0)
+        return -1;
+    spec->alpha = (float)value;
+    return 0;
+}
+
+static int take_dropout(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
+{
+    llm_adapter_spec_t *spec = out;
+    static const double range[2] = {0, 0.999};
+    double value = 0;
+    if (fmq_setting_real(config, key, range, &value, err) < 0)
+        return -1;
+    spec->dropout = (float)value;
+    return 0;
+}
+
+static int add_target(llm_adapter_spec_t *spec, const fmq_config_t *config, const char *key,
+                      fmq_error_t *err)
+{
+    const char *name = NULL;
+    if (fmq_config_get_text(config, key, &name, err) < 0)
+        return -1;
+    if (!*name || strlen(name) >= sizeof spec->target[0])
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "%s: '%s' is no module's name",
+                             fmq_config_origin(config, key), name);
+    if (spec->targets == LLM_TARGETS_MAX)
+        return fmq_error_set(err, FMQ_ERR_LIMIT, "%s: more than %d target modules",
+                             fmq_config_origin(config, key), LLM_TARGETS_MAX);
+    snprintf(spec->target[spec->targets++], sizeof spec->target[0], "%s", name);
+    return 0;
+}
+
+/* One name, or a list of them. */
+static int take_targets(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
+{
+    llm_adapter_spec_t *spec = out;
+    size_t size = fmq_config_size(config, key);
+    if (size == 0)
+        return add_target(spec, config, key, err);
+    for (size_t i = 0; i < size; i++) {
+        char item[FMQ_SETTINGS_KEY_MAX + 24];
+        snprintf(item, sizeof item, "%s.%zu", key, i);
+        if (add_target(spec, config, item, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static const fmq_setting_t lora_table[] = {{"adapter_package", fmq_setting_skip},
+                                           {"adapter_method", fmq_setting_skip},
+                                           {"r", take_rank},
+                                           {"lora_alpha", take_alpha},
+                                           {"lora_dropout", take_dropout},
+                                           {"target_modules", take_targets},
+                                           {"task_type", fmq_setting_skip},
+                                           {"fan_in_fan_out", fmq_setting_skip},
+                                           {"inference_mode", fmq_setting_only_off},
+                                           {"bias", fmq_setting_only_off},
+                                           {"modules_to_save", fmq_setting_only_off},
+                                           {"use_rslora", fmq_setting_only_off},
+                                           {"use_dora", fmq_setting_only_off},
+                                           {"init_lora_weights", fmq_setting_only_true},
+                                           {NULL, NULL}};
+
+/* The text of an item, or what FS-LLM takes when it is absent. */
+static int check_word(const fmq_config_t *config, const char *key, const char *only,
+                      fmq_error_t *err)
+{
+    const char *word = only;
+    if (fmq_config_given(config, key) && fmq_config_get_text(config, key, &word, err) < 0)
+        return -1;
+    if (strcasecmp(word, only) == 0)
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_UNSUPPORTED, "%s: '%s' is '%s'; only '%s' is built here",
+                         fmq_config_origin(config, key), key, word, only);
+}
+
+int fmq_settings_adapter(const fmq_config_t *config, llm_adapter_spec_t *out, fmq_error_t *err)
+{
+    if (!fmq_config_bool(config, "llm.adapter.use")) {
+        *out = (llm_adapter_spec_t){.kind = LLM_ADAPTER_FULL};
+        return 0;
+    }
+    llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_LORA, .rank = 8, .alpha = 8};
+    if (fmq_config_size(config, "llm.adapter.args") > 1)
+        return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
+                             "%s: 'llm.adapter.args' has more than one item; one adapter is built",
+                             fmq_config_origin(config, "llm.adapter.args"));
+    if (fmq_config_size(config, "llm.adapter.args") == 1 &&
+        (check_word(config, ARGS ".adapter_package", "peft", err) < 0 ||
+         check_word(config, ARGS ".adapter_method", "lora", err) < 0 ||
+         fmq_settings_take(config, ARGS, lora_table, &spec, err) < 0))
+        return -1;
+    *out = spec;
+    return 0;
+}

@@ -1,0 +1,89 @@
+/*
+ * split.c - how the records are cut and who gets them.
+ *
+ * It also says who takes part: federate.method global gives everything to one
+ * client, client_idx_for_local_train keeps one client of many.
+ */
+#include "actors/settings/settings.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "actors/settings/table.h"
+
+static int take_alpha(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
+{
+    static const double range[2] = {1e-6, 1e6};
+    return fmq_setting_real(config, key, range, &((fmq_split_settings_t *)out)->alpha, err);
+}
+
+static const fmq_setting_t arguments_table[] = {{"alpha", take_alpha}, {NULL, NULL}};
+
+static int read_shares(const fmq_config_t *config, fmq_split_settings_t *split, fmq_error_t *err)
+{
+    static const double range[2] = {0, 1};
+    double test = 0;
+    size_t size = fmq_config_size(config, "data.splits");
+    if (size < 2 || size > 3)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "%s: 'data.splits' must be the shares of train, val and test",
+                             fmq_config_origin(config, "data.splits"));
+    if (fmq_setting_real(config, "data.splits.0", range, &split->train, err) < 0 ||
+        fmq_setting_real(config, "data.splits.1", range, &split->val, err) < 0 ||
+        (size == 3 && fmq_setting_real(config, "data.splits.2", range, &test, err) < 0))
+        return -1;
+    if (split->train + split->val + test > 1 + 1e-6)
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "%s: 'data.splits' add up to %g, more than 1",
+                             fmq_config_origin(config, "data.splits"),
+                             split->train + split->val + test);
+    return 0;
+}
+
+static int read_splitter(const fmq_config_t *config, fmq_split_settings_t *split, fmq_error_t *err)
+{
+    static const struct {
+        const char *name;
+        llm_splitter_t how;
+    } names[] = {{"iid", LLM_SPLIT_IID}, {"lda", LLM_SPLIT_LDA}, {"meta", LLM_SPLIT_META}};
+    const char *name = fmq_config_text(config, "data.splitter");
+    if (!*name && split->parts == 1)
+        name = "iid";
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcasecmp(names[i].name, name) != 0)
+            continue;
+        split->how = names[i].how;
+        if (fmq_config_size(config, "data.splitter_args") == 0)
+            return 0;
+        return fmq_settings_take(config, "data.splitter_args.0", arguments_table, split, err);
+    }
+    return fmq_error_set(err, FMQ_ERR_CONFIG,
+                         "%s: 'data.splitter' is '%s'; choose iid, lda or meta",
+                         fmq_config_origin(config, "data.splitter"), name);
+}
+
+int fmq_settings_split(const fmq_config_t *config, fmq_split_settings_t *out, fmq_error_t *err)
+{
+    fmq_split_settings_t split = {.alpha = 0.5};
+    int64_t clients = fmq_config_int(config, "federate.client_num");
+    int64_t only = fmq_config_int(config, "federate.client_idx_for_local_train");
+    bool global = strcasecmp(fmq_config_text(config, "federate.method"), "global") == 0;
+    if (global)
+        clients = 1;
+    if (clients < 1 || clients > UINT16_MAX)
+        return fmq_error_set(
+            err, FMQ_ERR_CONFIG, "%s: 'federate.client_num' is %lld, it must lie in [1, %d]",
+            fmq_config_origin(config, "federate.client_num"), (long long)clients, UINT16_MAX);
+    if (only < 0 || only > clients)
+        return fmq_error_set(
+            err, FMQ_ERR_CONFIG,
+            "%s: 'federate.client_idx_for_local_train' is %lld, there are %lld clients",
+            fmq_config_origin(config, "federate.client_idx_for_local_train"), (long long)only,
+            (long long)clients);
+    split.parts = (uint32_t)clients;
+    split.only = (uint32_t)only;
+    split.clients = only > 0 ? 1 : split.parts;
+    if (read_shares(config, &split, err) < 0 || read_splitter(config, &split, err) < 0)
+        return -1;
+    *out = split;
+    return 0;
+}

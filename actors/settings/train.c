@@ -1,0 +1,54 @@
+/*
+ * train.c - train.*, grad.* and dataloader.* as a training routine.
+ *
+ * Gradients are accumulated as the keys' names promise: batches stay as many
+ * as local_update_steps says, an optimizer step every grad_accum of them.
+ */
+#include "actors/settings/settings.h"
+
+#include <string.h>
+
+static uint32_t accumulation(const fmq_config_t *config)
+{
+    int64_t count = fmq_config_int(config, "grad.grad_accum_count");
+    int64_t step = 1;
+    if (fmq_config_get_int(config, "llm.grad_accum_step", &step, NULL) == 0 && step > count)
+        count = step;
+    return count < 1 ? 1 : (uint32_t)count;
+}
+
+static int check_counts(const fmq_config_t *config, fmq_error_t *err)
+{
+    static const char *const keys[] = {"train.local_update_steps", "dataloader.batch_size"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        int64_t value = fmq_config_int(config, keys[i]);
+        if (value < 1 || value > INT32_MAX)
+            return fmq_error_set(err, FMQ_ERR_CONFIG, "%s: '%s' is %lld, it must be at least 1",
+                                 fmq_config_origin(config, keys[i]), keys[i], (long long)value);
+    }
+    return 0;
+}
+
+int fmq_settings_train(const fmq_config_t *config, llm_train_options_t *out, fmq_error_t *err)
+{
+    llm_train_options_t options = {
+        .by_epoch = strcmp(fmq_config_text(config, "train.batch_or_epoch"), "epoch") == 0,
+        .shuffle = fmq_config_bool(config, "dataloader.shuffle"),
+        .drop_last = fmq_config_bool(config, "dataloader.drop_last"),
+        .grad_clip = fmq_config_real(config, "grad.grad_clip"),
+        .grad_accum = accumulation(config),
+        .retry_on_nan = fmq_config_bool(config, "llm.retry_on_nan_loss"),
+        .retries_max = FMQ_SETTINGS_NAN_RETRIES_MAX,
+        .seed = (uint64_t)fmq_config_int(config, "seed"),
+    };
+    if (check_counts(config, err) < 0 ||
+        fmq_settings_optimizer(config, "train.optimizer", &options.optimizer, err) < 0 ||
+        fmq_settings_schedule(config, "train.scheduler", &options.schedule, err) < 0)
+        return -1;
+    options.steps = (uint64_t)fmq_config_int(config, "train.local_update_steps");
+    options.batch_size = (uint32_t)fmq_config_int(config, "dataloader.batch_size");
+    if (fmq_config_bool(config, "fedprox.use"))
+        options.proximal_mu = fmq_config_real(config, "fedprox.mu");
+    *out = options;
+    return 0;
+}
