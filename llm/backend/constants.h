@@ -1,0 +1,49 @@
+/*
+ * constants.h - the scalars of an optimizer step, derived in double as Python
+ * does before they meet fp32 vectors.
+ */
+#ifndef LLM_BACKEND_CONSTANTS_H
+#define LLM_BACKEND_CONSTANTS_H
+
+#include <math.h>
+
+#include "fedmq/llm/backend.h"
+
+/* The decimal that a float setting stands for: 0.999f is 0.99900001287..., but
+ * whoever wrote 0.999 meant that, and 1 - 0.999 differs by 1.3e-5 of itself. */
+static inline double llm_decimal(float setting)
+{
+    double decimal = round((double)setting * 1e7) / 1e7;
+    return (float)decimal == setting ? decimal : (double)setting;
+}
+
+typedef struct {
+    float beta1, one_minus_beta1;
+    float beta2, one_minus_beta2;
+    float step_size;  /* lr / (1 - beta1^step) */
+    float sqrt_bias2; /* sqrt(1 - beta2^step) */
+    float eps;
+    float l2;   /* added to the gradient, times the weight */
+    float keep; /* the weight's factor: 1 - lr decay, or 1 */
+} llm_adam_scalars_t;
+
+static inline llm_adam_scalars_t llm_adam_scalars(const llm_adam_t *how)
+{
+    double beta1 = llm_decimal(how->beta1);
+    double beta2 = llm_decimal(how->beta2);
+    double lr = llm_decimal(how->lr);
+    double decay = llm_decimal(how->weight_decay);
+    return (llm_adam_scalars_t){
+        .beta1 = (float)beta1,
+        .one_minus_beta1 = (float)(1.0 - beta1),
+        .beta2 = (float)beta2,
+        .one_minus_beta2 = (float)(1.0 - beta2),
+        .step_size = (float)(lr / (1.0 - pow(beta1, (double)how->step))),
+        .sqrt_bias2 = (float)sqrt(1.0 - pow(beta2, (double)how->step)),
+        .eps = how->eps,
+        .l2 = how->decoupled ? 0.0f : how->weight_decay,
+        .keep = how->decoupled ? (float)(1.0 - lr * decay) : 1.0f,
+    };
+}
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * instance.h - what every backend instance of this house begins with.
+ *
+ * A backend's context is a struct whose first member is llm_instance_t, so
+ * that backend.c can answer the questions that need no op: the variant's name
+ * and the seconds spent in matrix products.  The families of ops fill their
+ * own entries of the instance's table; nothing here is shared or global.
+ */
+#ifndef LLM_BACKEND_INSTANCE_H
+#define LLM_BACKEND_INSTANCE_H
+
+#include <time.h>
+
+#include "fedmq/llm/backend.h"
+
+typedef struct {
+    llm_backend_t backend; /* backend.ops points to ops below */
+    llm_ops_t ops;
+    const char *variant; /* a string literal */
+    double gemm_seconds;
+} llm_instance_t;
+
+/* The instance behind a backend's public face. */
+static inline llm_instance_t *llm_instance(const llm_backend_t *be)
+{
+    return be->context;
+}
+
+/* Seconds on the monotonic clock, for gemm_seconds. */
+static inline double llm_instance_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+#endif

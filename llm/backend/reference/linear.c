@@ -1,0 +1,141 @@
+/*
+ * linear.c - matrix products: frozen weights and dense general products.
+ *
+ * The reference keeps a frozen weight as plain fp32 [out][in].
+ */
+#include "llm/backend/reference/reference.h"
+
+#include <stdlib.h>
+
+#include "llm/backend/half.h"
+
+struct llm_matrix {
+    size_t out, in;
+    float *rows; /* owned, [out][in] */
+};
+
+static void matrix_destroy(llm_backend_t *be, llm_matrix_t **matrix_p)
+{
+    (void)be;
+    if (!matrix_p || !*matrix_p)
+        return;
+    free((*matrix_p)->rows);
+    free(*matrix_p);
+    *matrix_p = NULL;
+}
+
+static llm_matrix_t *matrix_new(llm_backend_t *be, const void *data, fmq_dtype_t dtype, size_t out,
+                                size_t in, bool input_major)
+{
+    if (in && out > SIZE_MAX / sizeof(float) / in)
+        return NULL;
+    llm_matrix_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->out = out;
+    self->in = in;
+    self->rows = malloc(out * in * sizeof(float) + 1);
+    if (!self->rows) {
+        matrix_destroy(be, &self);
+        return NULL;
+    }
+    for (size_t o = 0; o < out; o++)
+        for (size_t i = 0; i < in; i++)
+            self->rows[o * in + i] =
+                llm_float_at(data, dtype, input_major ? i * out + o : o * in + i);
+    return self;
+}
+
+static size_t matrix_bytes(const llm_matrix_t *matrix)
+{
+    return matrix->out * matrix->in * sizeof(float);
+}
+
+/* y = x W^T for rows first .. first + count of W. */
+static void forward_rows(llm_backend_t *be, float *y, size_t y_stride, const float *x,
+                         size_t x_stride, const llm_matrix_t *w, size_t first, size_t count,
+                         size_t M)
+{
+    double start = llm_instance_now();
+    for (size_t m = 0; m < M; m++)
+        for (size_t o = 0; o < count; o++) {
+            const float *row = w->rows + (first + o) * w->in;
+            double sum = 0;
+            for (size_t i = 0; i < w->in; i++)
+                sum += (double)x[m * x_stride + i] * (double)row[i];
+            y[m * y_stride + o] = (float)sum;
+        }
+    llm_instance(be)->gemm_seconds += llm_instance_now() - start;
+}
+
+static void forward(llm_backend_t *be, float *y, size_t y_stride, const float *x, size_t x_stride,
+                    const llm_matrix_t *w, const float *bias, size_t M)
+{
+    forward_rows(be, y, y_stride, x, x_stride, w, 0, w->out, M);
+    if (!bias)
+        return;
+    for (size_t m = 0; m < M; m++)
+        for (size_t o = 0; o < w->out; o++)
+            y[m * y_stride + o] += bias[o];
+}
+
+/* y[m][o] = sum_i x[m][i] W[o][i], so dL/dx[m][i] = sum_o dy[m][o] W[o][i]. */
+static void backward_rows(llm_backend_t *be, float *dx, size_t dx_stride, const float *dy,
+                          size_t dy_stride, const llm_matrix_t *w, size_t first, size_t count,
+                          size_t M, bool add)
+{
+    double start = llm_instance_now();
+    for (size_t m = 0; m < M; m++)
+        for (size_t i = 0; i < w->in; i++) {
+            double sum = add ? (double)dx[m * dx_stride + i] : 0;
+            for (size_t o = 0; o < count; o++)
+                sum += (double)dy[m * dy_stride + o] * (double)w->rows[(first + o) * w->in + i];
+            dx[m * dx_stride + i] = (float)sum;
+        }
+    llm_instance(be)->gemm_seconds += llm_instance_now() - start;
+}
+
+static void backward(llm_backend_t *be, float *dx, size_t dx_stride, const float *dy,
+                     size_t dy_stride, const llm_matrix_t *w, size_t M, bool add)
+{
+    backward_rows(be, dx, dx_stride, dy, dy_stride, w, 0, w->out, M, add);
+}
+
+static void matrix_gather(llm_backend_t *be, float *out, const llm_matrix_t *w, const int32_t *ids,
+                          size_t T)
+{
+    (void)be;
+    for (size_t t = 0; t < T; t++)
+        for (size_t c = 0; c < w->in; c++)
+            out[t * w->in + c] = w->rows[(size_t)ids[t] * w->in + c];
+}
+
+static void gemm(llm_backend_t *be, float *c, const float *a, const float *b, const llm_gemm_t *s)
+{
+    double start = llm_instance_now();
+    for (size_t m = 0; m < s->M; m++)
+        for (size_t n = 0; n < s->N; n++) {
+            double sum = 0;
+            for (size_t k = 0; k < s->K; k++)
+                sum += (double)a[s->transpose_a ? k * s->lda + m : m * s->lda + k] *
+                       (double)b[s->transpose_b ? n * s->ldb + k : k * s->ldb + n];
+            sum *= (double)s->alpha;
+            if (s->beta != 0.0f)
+                sum += (double)s->beta * (double)c[m * s->ldc + n];
+            c[m * s->ldc + n] = (float)sum;
+        }
+    llm_instance(be)->gemm_seconds += llm_instance_now() - start;
+}
+
+void llm_reference_linear(llm_ops_t *ops)
+{
+    ops->matrix_new = matrix_new;
+    ops->matrix_destroy = matrix_destroy;
+    ops->matrix_bytes = matrix_bytes;
+    ops->linear_forward = forward;
+    ops->linear_forward_rows = forward_rows;
+    ops->linear_backward = backward;
+    ops->linear_backward_rows = backward_rows;
+    ops->matrix_gather = matrix_gather;
+    ops->gemm = gemm;
+}
