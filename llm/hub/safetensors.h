@@ -1,0 +1,34 @@
+/*
+ * safetensors.h - one safetensors file: its header, checked.
+ *
+ * Private to the hub.  The format: 8 bytes of header length, a JSON header,
+ * the tensors' bytes without gaps
+ * (https://github.com/huggingface/safetensors#format).
+ */
+#ifndef FEDMQ_LLM_HUB_SAFETENSORS_H
+#define FEDMQ_LLM_HUB_SAFETENSORS_H
+
+#include "fedmq/llm/hub.h"
+
+typedef struct {
+    char *path;                 /* owned */
+    void *map;                  /* owned mapping, or NULL */
+    size_t size;                /* bytes of the mapping */
+    llm_tensor_view_t *tensors; /* owned, by offset; names lie behind each */
+    size_t count;
+} llm_safetensors_t;
+
+/* Maps and checks a file.  On failure *file is released. */
+int llm_safetensors_open(llm_safetensors_t *file, const char *path, fmq_error_t *err);
+
+/* Fills tensors from size bytes at data, which must stay; file->path is named
+ * in errors.  On failure llm_safetensors_release() frees what there is. */
+int llm_safetensors_parse(llm_safetensors_t *file, const void *data, size_t size, fmq_error_t *err);
+
+void llm_safetensors_release(llm_safetensors_t *file);
+
+/* "[2, 3]" for error texts. */
+#define LLM_SHAPE_TEXT_MAX 96
+void llm_safetensors_shape_text(char out[LLM_SHAPE_TEXT_MAX], uint32_t rank, const uint64_t *shape);
+
+#endif
