@@ -8,6 +8,8 @@
 #ifndef FEDMQ_BROKER_OBJECT_H
 #define FEDMQ_BROKER_OBJECT_H
 
+#include <stdbool.h>
+
 #include "fedmq/base/digest.h"
 #include "fedmq/base/error.h"
 
@@ -20,9 +22,14 @@ typedef struct fmq_object fmq_object_t;
 fmq_object_t *fmq_object_new(void);
 /* Copies a chunk behind the others.  FMQ_ERR_LIMIT beyond the limits. */
 int fmq_object_add(fmq_object_t *self, const void *data, size_t size, fmq_error_t *err);
+/* Adds a chunk of size bytes for the caller to fill before the object is
+ * sealed; NULL as above. */
+void *fmq_object_place(fmq_object_t *self, size_t size, fmq_error_t *err);
+/* Shortens the last chunk to size bytes (at least one). */
+void fmq_object_trim(fmq_object_t *self, size_t size);
 /* Fixes the content; afterwards only readers and fmq_object_hold/drop. */
 void fmq_object_seal(fmq_object_t *self);
-/* Bytes cut into full chunks, sealed. */
+/* Bytes cut into full chunks, sealed; no bytes give an object of no chunks. */
 fmq_object_t *fmq_object_from_bytes(const void *data, size_t size, fmq_error_t *err);
 
 /* Another reference to a sealed object; returns self. */
@@ -30,9 +37,13 @@ fmq_object_t *fmq_object_hold(fmq_object_t *self);
 /* Gives a reference back and nulls it; the last one frees. */
 void fmq_object_drop(fmq_object_t **self_p);
 
+bool fmq_object_sealed(const fmq_object_t *self);
 /* BLAKE2b-256 over, for each chunk in order, its size (u32, little endian) and
  * its bytes. */
 const fmq_digest_t *fmq_object_digest(const fmq_object_t *self);
+/* Adds one chunk to a digest that is begun and ended by fmq_digest_*(): how a
+ * receiver recomputes an object's digest chunk by chunk. */
+void fmq_object_digest_chunk(fmq_digest_state_t *state, const void *data, size_t size);
 uint64_t fmq_object_bytes(const fmq_object_t *self);
 uint32_t fmq_object_chunks(const fmq_object_t *self);
 const void *fmq_object_chunk(const fmq_object_t *self, uint32_t index, size_t *size);

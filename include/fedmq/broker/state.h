@@ -21,7 +21,10 @@ typedef enum { FMQ_CODEC_F32 = 0, FMQ_CODEC_F16, FMQ_CODEC_BF16 } fmq_codec_t;
 int fmq_codec_find(const char *name);
 const char *fmq_codec_name(fmq_codec_t codec);
 
-/* Encodes schema's elements of vector.  NULL with err. */
+/* Encodes schema's elements of vector, and seals the object.  NULL with
+ * FMQ_ERR_NUMERIC naming a tensor and element that is not finite or beyond the
+ * codec's range, FMQ_ERR_LIMIT when a chunk would hold more than some 600 tiny
+ * tensors or the state more chunks than an object may have, or FMQ_ERR_NOMEM. */
 fmq_object_t *fmq_state_encode(const fmq_schema_t *schema, const float *vector, fmq_codec_t codec,
                                fmq_error_t *err);
 
@@ -30,8 +33,9 @@ uint32_t fmq_state_chunks(const fmq_schema_t *schema);
 void fmq_state_range(const fmq_schema_t *schema, uint32_t index, uint64_t *first, uint64_t *count);
 
 /* Decodes chunk index into out[count of its range].  The bytes are a
- * stranger's: wrong structure, lengths, codec or coverage is FMQ_ERR_FORMAT,
- * a NaN or infinity FMQ_ERR_NUMERIC. */
+ * stranger's: wrong structure, lengths, codec or coverage is FMQ_ERR_FORMAT
+ * with out untouched; a NaN or infinity is FMQ_ERR_NUMERIC after out was
+ * written. */
 int fmq_state_decode(const fmq_schema_t *schema, uint32_t index, const void *data, size_t size,
                      float *out, fmq_error_t *err);
 

@@ -1,0 +1,234 @@
+/*
+ * codec.c - f32, f16 and bf16.
+ *
+ * Loops are plain and branch-free so that the compiler makes vectors of them;
+ * only f16 has a second version, for processors that convert in hardware.
+ */
+#include "broker/codec.h"
+
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the wire is little-endian and these loops copy: add swapping before building here"
+#endif
+
+#define EXPONENT_F32 0x7f800000u
+#define EXPONENT_F16 0x7c00u
+
+static const struct {
+    const char *name;
+    size_t bytes;
+} codecs[] = {
+    [FMQ_CODEC_F32] = {"f32", 4},
+    [FMQ_CODEC_F16] = {"f16", 2},
+    [FMQ_CODEC_BF16] = {"bf16", 2},
+};
+
+int fmq_codec_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+        if (strcmp(codecs[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+const char *fmq_codec_name(fmq_codec_t codec)
+{
+    return (unsigned)codec < sizeof codecs / sizeof *codecs ? codecs[codec].name : "unknown";
+}
+
+size_t fmq_codec_bytes(fmq_codec_t codec, size_t count)
+{
+    return count * codecs[codec].bytes;
+}
+
+static uint32_t bits_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static float float_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Rounding by the adder: for normal halves, adding half of the last kept bit
+ * (minus one, plus that bit: ties to even) carries into the exponent as it
+ * should; for subnormal ones, adding 0.5f aligns the mantissa to 2^-24. */
+uint16_t fmq_codec_half_of(float value)
+{
+    uint32_t bits = bits_of(value);
+    uint32_t sign = bits >> 16 & 0x8000u;
+    uint32_t size = bits & 0x7fffffffu;
+    uint32_t half;
+    if (size >= 0x47800000u) /* 65536 and up, infinity, NaN */
+        half = size > EXPONENT_F32 ? 0x7e00u : EXPONENT_F16;
+    else if (size < 0x38800000u) /* below 2^-14 */
+        half = bits_of(float_of(size) + 0.5f) - 0x3f000000u;
+    else
+        half = (size - 0x38000000u + 0x0fffu + (size >> 13 & 1u)) >> 13;
+    return (uint16_t)(sign | half);
+}
+
+float fmq_codec_of_half(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
+    uint32_t size = half & 0x7fffu;
+    if (size >= EXPONENT_F16)
+        return float_of(sign | EXPONENT_F32 | (size & 0x03ffu) << 13);
+    if (size < 0x0400u) /* subnormal: a multiple of 2^-24, exact in a float */
+        return float_of(sign | bits_of((float)size * 0x1p-24f));
+    return float_of(sign | ((size << 13) + 0x38000000u));
+}
+
+static bool halves_are_finite(const uint8_t *in, size_t count)
+{
+    uint32_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t half;
+        memcpy(&half, in + 2 * i, sizeof half);
+        found |= (half & EXPONENT_F16) == EXPONENT_F16;
+    }
+    return !found;
+}
+
+static bool floats_are_finite(const uint8_t *in, size_t count)
+{
+    uint32_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, in + 4 * i, sizeof bits);
+        found |= (bits & EXPONENT_F32) == EXPONENT_F32;
+    }
+    return !found;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx,f16c"))) static size_t halves_fast(uint8_t *out, const float *in,
+                                                              size_t count)
+{
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        __m256 values = _mm256_loadu_ps(in + i);
+        _mm_storeu_si128((__m128i_u *)(out + 2 * i),
+                         _mm256_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    }
+    return i;
+}
+
+__attribute__((target("avx,f16c"))) static size_t of_halves_fast(float *out, const uint8_t *in,
+                                                                 size_t count)
+{
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8)
+        _mm256_storeu_ps(out + i,
+                         _mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(in + 2 * i))));
+    return i;
+}
+
+static bool converts_in_hardware(void)
+{
+    return __builtin_cpu_supports("avx") && __builtin_cpu_supports("f16c");
+}
+#else
+static size_t halves_fast(uint8_t *out, const float *in, size_t count)
+{
+    (void)out, (void)in, (void)count;
+    return 0;
+}
+
+static size_t of_halves_fast(float *out, const uint8_t *in, size_t count)
+{
+    (void)out, (void)in, (void)count;
+    return 0;
+}
+
+static bool converts_in_hardware(void)
+{
+    return false;
+}
+#endif
+
+static bool encode_f16(uint8_t *out, const float *in, size_t count)
+{
+    size_t done = converts_in_hardware() ? halves_fast(out, in, count) : 0;
+    for (size_t i = done; i < count; i++) {
+        uint16_t half = fmq_codec_half_of(in[i]);
+        memcpy(out + 2 * i, &half, sizeof half);
+    }
+    return halves_are_finite(out, count);
+}
+
+static bool decode_f16(float *out, const uint8_t *in, size_t count)
+{
+    size_t done = converts_in_hardware() ? of_halves_fast(out, in, count) : 0;
+    for (size_t i = done; i < count; i++) {
+        uint16_t half;
+        memcpy(&half, in + 2 * i, sizeof half);
+        out[i] = fmq_codec_of_half(half);
+    }
+    return halves_are_finite(in, count);
+}
+
+/* What is not finite, or rounds up to infinity, has an exponent of all ones
+ * after the addition too (or has wrapped round to a sign: hence both tests). */
+static bool encode_bf16(uint8_t *out, const float *in, size_t count)
+{
+    uint32_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = bits_of(in[i]);
+        uint32_t rounded = bits + 0x7fffu + (bits >> 16 & 1u);
+        found |= (bits & EXPONENT_F32) == EXPONENT_F32;
+        found |= (rounded & EXPONENT_F32) == EXPONENT_F32;
+        uint16_t brief = (uint16_t)(rounded >> 16);
+        memcpy(out + 2 * i, &brief, sizeof brief);
+    }
+    return !found;
+}
+
+static bool decode_bf16(float *out, const uint8_t *in, size_t count)
+{
+    uint32_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t brief;
+        memcpy(&brief, in + 2 * i, sizeof brief);
+        uint32_t bits = (uint32_t)brief << 16;
+        found |= (bits & EXPONENT_F32) == EXPONENT_F32;
+        memcpy(out + i, &bits, sizeof bits);
+    }
+    return !found;
+}
+
+bool fmq_codec_encode(fmq_codec_t codec, void *out, const float *in, size_t count)
+{
+    switch (codec) {
+    case FMQ_CODEC_F16:
+        return encode_f16(out, in, count);
+    case FMQ_CODEC_BF16:
+        return encode_bf16(out, in, count);
+    default:
+        memcpy(out, in, count * sizeof *in);
+        return floats_are_finite(out, count);
+    }
+}
+
+bool fmq_codec_decode(fmq_codec_t codec, float *out, const void *in, size_t count)
+{
+    switch (codec) {
+    case FMQ_CODEC_F16:
+        return decode_f16(out, in, count);
+    case FMQ_CODEC_BF16:
+        return decode_bf16(out, in, count);
+    default:
+        memcpy(out, in, count * sizeof *out);
+        return floats_are_finite(in, count);
+    }
+}

@@ -1,0 +1,30 @@
+/*
+ * codec.h - runs of 32-bit floats as bytes of a codec, and back.
+ *
+ * All codecs are little-endian.  f16 is IEEE 754 binary16, bf16 the upper half
+ * of binary32; both round to nearest, ties to even.  Neither direction passes
+ * on a NaN or an infinity: such a value is reported, not hidden.
+ */
+#ifndef FEDMQ_BROKER_CODEC_H
+#define FEDMQ_BROKER_CODEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "fedmq/broker/state.h"
+
+/* Bytes of count elements. */
+size_t fmq_codec_bytes(fmq_codec_t codec, size_t count);
+
+/* Writes count elements; false when one is not finite, or not in the codec's
+ * range, once rounded.  out needs no alignment. */
+bool fmq_codec_encode(fmq_codec_t codec, void *out, const float *in, size_t count);
+
+/* Reads count elements; false when one is not finite. */
+bool fmq_codec_decode(fmq_codec_t codec, float *out, const void *in, size_t count);
+
+/* The portable conversions, which the faster ones must equal bit by bit. */
+uint16_t fmq_codec_half_of(float value);
+float fmq_codec_of_half(uint16_t half);
+
+#endif

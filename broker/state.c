@@ -1,0 +1,219 @@
+/*
+ * state.c - cuts a flat vector into ranges and ranges into slices, and puts
+ * them together again.
+ *
+ * A slice is the part of one tensor that lies in the chunk's range.  Since
+ * both ends hold the schema, there is exactly one right list of slices for a
+ * chunk: decoding compares with that list instead of believing the message.
+ */
+#include "fedmq/broker/state.h"
+
+#include <string.h>
+
+#include "broker/codec.h"
+#include "fedmq/broker/pack.h"
+
+#define SLICE_FIELDS   5u
+#define SLICE_HEAD_MAX 26u /* array 1, tensor 5, offset 9, count 5, codec 1, data 5 */
+#define CHUNK_HEAD_MAX 5u
+
+/* The part of tensor `index` that lies in a range. */
+typedef struct {
+    size_t tensor;
+    uint64_t offset; /* within the tensor */
+    uint64_t start;  /* within the range */
+    uint64_t count;
+} slice_t;
+
+uint32_t fmq_state_chunks(const fmq_schema_t *schema)
+{
+    uint64_t elements = fmq_schema_elements(schema);
+    uint64_t chunks = elements / FMQ_STATE_RANGE_MAX + (elements % FMQ_STATE_RANGE_MAX != 0);
+    return chunks > UINT32_MAX ? UINT32_MAX : (uint32_t)chunks;
+}
+
+void fmq_state_range(const fmq_schema_t *schema, uint32_t index, uint64_t *first, uint64_t *count)
+{
+    uint64_t elements = fmq_schema_elements(schema);
+    *first = (uint64_t)index * FMQ_STATE_RANGE_MAX;
+    if (*first >= elements) {
+        *first = elements;
+        *count = 0;
+        return;
+    }
+    *count = elements - *first < FMQ_STATE_RANGE_MAX ? elements - *first : FMQ_STATE_RANGE_MAX;
+}
+
+/* The tensor that holds the element, by bisection over ascending offsets. */
+static size_t tensor_of(const fmq_schema_t *schema, uint64_t element)
+{
+    size_t low = 0, high = fmq_schema_size(schema);
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (fmq_schema_at(schema, middle)->offset <= element)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The slice that begins `start` elements into the range [first, first+count). */
+static slice_t slice_at(const fmq_schema_t *schema, size_t index, uint64_t first, uint64_t count,
+                        uint64_t start)
+{
+    const fmq_tensor_t *tensor = fmq_schema_at(schema, index);
+    uint64_t offset = first + start - tensor->offset;
+    uint64_t rest = tensor->count - offset;
+    uint64_t room = count - start;
+    return (slice_t){index, offset, start, rest < room ? rest : room};
+}
+
+static uint32_t slices_in(const fmq_schema_t *schema, uint64_t first, uint64_t count)
+{
+    return (uint32_t)(tensor_of(schema, first + count - 1) - tensor_of(schema, first) + 1);
+}
+
+static int encode_chunk(const fmq_schema_t *schema, const float *vector, fmq_codec_t codec,
+                        fmq_packer_t *packer, uint32_t index)
+{
+    uint64_t first, count;
+    fmq_state_range(schema, index, &first, &count);
+    size_t tensor = tensor_of(schema, first);
+    bool finite = true;
+    fmq_pack_array(packer, slices_in(schema, first, count));
+    for (uint64_t start = 0; start < count; tensor++) {
+        slice_t slice = slice_at(schema, tensor, first, count, start);
+        fmq_pack_array(packer, SLICE_FIELDS);
+        fmq_pack_uint(packer, slice.tensor);
+        fmq_pack_uint(packer, slice.offset);
+        fmq_pack_uint(packer, slice.count);
+        fmq_pack_uint(packer, codec);
+        void *data = fmq_pack_bin_place(packer, fmq_codec_bytes(codec, (size_t)slice.count));
+        if (data)
+            finite &= fmq_codec_encode(codec, data, vector + first + start, (size_t)slice.count);
+        start += slice.count;
+    }
+    return finite ? 0 : -1;
+}
+
+/* Names the first element of a range that the codec cannot hold. */
+static int blame_element(const fmq_schema_t *schema, const float *vector, fmq_codec_t codec,
+                         uint32_t index, fmq_error_t *err)
+{
+    uint64_t first, count, at = 0;
+    uint32_t scratch;
+    fmq_state_range(schema, index, &first, &count);
+    while (at + 1 < count && fmq_codec_encode(codec, &scratch, vector + first + at, 1))
+        at++;
+    const fmq_tensor_t *tensor = fmq_schema_at(schema, tensor_of(schema, first + at));
+    return fmq_error_set(err, FMQ_ERR_NUMERIC,
+                         "tensor '%s': element %llu is %g, which codec %s cannot hold",
+                         tensor->name, (unsigned long long)(first + at - tensor->offset),
+                         (double)vector[first + at], fmq_codec_name(codec));
+}
+
+static int add_chunk(fmq_object_t *object, const fmq_schema_t *schema, const float *vector,
+                     fmq_codec_t codec, fmq_error_t *err)
+{
+    uint32_t index = fmq_object_chunks(object);
+    uint64_t first, count;
+    fmq_state_range(schema, index, &first, &count);
+    uint64_t slices = slices_in(schema, first, count);
+    uint64_t size = CHUNK_HEAD_MAX + slices * SLICE_HEAD_MAX + fmq_codec_bytes(codec, count);
+    size_t room = size < FMQ_CHUNK_MAX ? (size_t)size : FMQ_CHUNK_MAX;
+    void *place = fmq_object_place(object, room, err);
+    if (!place)
+        return -1;
+    fmq_packer_t packer;
+    fmq_packer_init(&packer, place, room);
+    int rc = encode_chunk(schema, vector, codec, &packer, index);
+    size_t used = fmq_packer_end(&packer, err);
+    if (used == 0)
+        return fmq_error_prefix(err, "chunk %u of the state has %llu tensors: too many small ones",
+                                index, (unsigned long long)slices);
+    if (rc < 0)
+        return blame_element(schema, vector, codec, index, err);
+    fmq_object_trim(object, used);
+    return 0;
+}
+
+fmq_object_t *fmq_state_encode(const fmq_schema_t *schema, const float *vector, fmq_codec_t codec,
+                               fmq_error_t *err)
+{
+    fmq_object_t *object = fmq_object_new();
+    if (!object) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for an object");
+        return NULL;
+    }
+    uint32_t chunks = fmq_state_chunks(schema);
+    for (uint32_t i = 0; i < chunks; i++) {
+        if (add_chunk(object, schema, vector, codec, err) < 0) {
+            fmq_object_drop(&object);
+            return NULL;
+        }
+    }
+    fmq_object_seal(object);
+    return object;
+}
+
+/* Reads one slice's head, which must say what `want` says, and its data. */
+static const void *read_slice(fmq_unpacker_t *in, const slice_t *want, fmq_codec_t *codec)
+{
+    if (fmq_unpack_array(in, SLICE_FIELDS) != SLICE_FIELDS)
+        fmq_unpack_fail(in, "a slice has five fields");
+    if (fmq_unpack_uint(in, UINT32_MAX) != want->tensor)
+        fmq_unpack_fail(in, "slice of another tensor");
+    if (fmq_unpack_uint(in, UINT64_MAX) != want->offset)
+        fmq_unpack_fail(in, "slice at another offset");
+    if (fmq_unpack_uint(in, UINT32_MAX) != want->count)
+        fmq_unpack_fail(in, "slice of another length");
+    *codec = (fmq_codec_t)fmq_unpack_uint(in, FMQ_CODEC_BF16);
+    size_t size;
+    const void *data = fmq_unpack_bin(in, FMQ_CHUNK_MAX, &size);
+    if (data && size != fmq_codec_bytes(*codec, (size_t)want->count))
+        fmq_unpack_fail(in, "slice's data do not have its length");
+    return fmq_unpack_failed(in) ? NULL : data;
+}
+
+/* One pass over a chunk's slices.  Without out it only checks structure, so
+ * that nothing is written for a message that is not well-formed. */
+static bool walk(const fmq_schema_t *schema, uint32_t index, fmq_unpacker_t *in, float *out)
+{
+    uint64_t first, count;
+    bool finite = true;
+    fmq_state_range(schema, index, &first, &count);
+    uint32_t slices = slices_in(schema, first, count);
+    if (fmq_unpack_array(in, UINT32_MAX) != slices)
+        fmq_unpack_fail(in, "chunk with another number of slices");
+    size_t tensor = tensor_of(schema, first);
+    for (uint64_t start = 0; start < count; tensor++) {
+        slice_t slice = slice_at(schema, tensor, first, count, start);
+        fmq_codec_t codec;
+        const void *data = read_slice(in, &slice, &codec);
+        if (!data)
+            return finite;
+        if (out)
+            finite &= fmq_codec_decode(codec, out + start, data, (size_t)slice.count);
+        start += slice.count;
+    }
+    return finite;
+}
+
+int fmq_state_decode(const fmq_schema_t *schema, uint32_t index, const void *data, size_t size,
+                     float *out, fmq_error_t *err)
+{
+    if (index >= fmq_state_chunks(schema))
+        return fmq_error_set(err, FMQ_ERR_FORMAT, "state has %u chunks: there is no chunk %u",
+                             fmq_state_chunks(schema), index);
+    fmq_unpacker_t in;
+    fmq_unpacker_init(&in, data, size);
+    (void)walk(schema, index, &in, NULL);
+    if (fmq_unpack_done(&in, err) < 0)
+        return fmq_error_prefix(err, "chunk %u of the state", index);
+    fmq_unpacker_init(&in, data, size);
+    if (!walk(schema, index, &in, out))
+        return fmq_error_set(err, FMQ_ERR_NUMERIC,
+                             "chunk %u of the state holds a NaN or an infinity", index);
+    return 0;
+}
