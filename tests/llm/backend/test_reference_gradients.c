@@ -1,0 +1,327 @@
+/*
+ * test_reference_gradients.c - every backward of the reference backend against
+ * central differences of its forward.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "gradcheck.h"
+
+#define MANY 512
+
+/* One bench for all ops: inputs, gradients and sizes; each test uses a part. */
+typedef struct {
+    float x[MANY], w[MANY], b[MANY], stats[MANY];
+    float dx[MANY], dw[MANY], db[MANY];
+    float out[MANY], dout[MANY];
+    int32_t ids[16];
+    llm_matrix_t *matrix;
+    llm_attention_t attention;
+    size_t T, C, V;
+    bool flag;
+} bench_t;
+
+static int setup(void **state)
+{
+    *state = llm_backend_reference_new(NULL);
+    return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    llm_backend_t *be = *state;
+    llm_backend_destroy(&be);
+    return 0;
+}
+
+static bench_t bench_new(size_t T, size_t C)
+{
+    bench_t bench = {.T = T, .C = C};
+    random_floats(bench.x, MANY, 1);
+    random_floats(bench.w, MANY, 2);
+    random_floats(bench.b, MANY, 3);
+    random_floats(bench.dout, MANY, 4);
+    return bench;
+}
+
+static gradcheck_t check_of(llm_backend_t *be, bench_t *bench, gradcheck_forward_t forward,
+                            size_t outputs)
+{
+    return (gradcheck_t){.be = be,
+                         .forward = forward,
+                         .state = bench,
+                         .out = bench->out,
+                         .weight = bench->dout,
+                         .outputs = outputs};
+}
+
+static void linear(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    be->ops->linear_forward(be, out, 5, bench->x, 7, bench->matrix, bench->b, 3);
+}
+
+static void linear_rows(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    be->ops->linear_forward_rows(be, out, 2, bench->x, 7, bench->matrix, 1, 2, 3);
+}
+
+static void gradient_of_linear_is_right(void **state)
+{
+    llm_backend_t *be = *state;
+    bench_t bench = bench_new(3, 7);
+    bench.matrix = be->ops->matrix_new(be, bench.w, FMQ_F32, 5, 7, false);
+    be->ops->linear_backward(be, bench.dx, 7, bench.dout, 5, bench.matrix, 3, true);
+    gradcheck_t check = check_of(be, &bench, linear, 15);
+    gradcheck(&check, "dx", bench.x, bench.dx, 21);
+    be->ops->linear_backward_rows(be, bench.dx, 7, bench.dout, 2, bench.matrix, 1, 2, 3, false);
+    check = check_of(be, &bench, linear_rows, 6);
+    gradcheck(&check, "dx of rows", bench.x, bench.dx, 21);
+    be->ops->matrix_destroy(be, &bench.matrix);
+}
+
+static void layernorm(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    be->ops->layernorm_forward(be, out, bench->stats, bench->x, bench->w, bench->b, bench->T,
+                               bench->C, 1e-5f);
+}
+
+static void gradient_of_layernorm_is_right(void **state)
+{
+    llm_backend_t *be = *state;
+    bench_t bench = bench_new(4, 16);
+    layernorm(be, &bench, bench.out);
+    be->ops->layernorm_backward(be, bench.dx, bench.dw, bench.db, bench.dout, bench.x, bench.stats,
+                                bench.w, 4, 16);
+    gradcheck_t check = check_of(be, &bench, layernorm, 64);
+    gradcheck(&check, "dx", bench.x, bench.dx, 64);
+    gradcheck(&check, "dweight", bench.w, bench.dw, 16);
+    gradcheck(&check, "dbias", bench.b, bench.db, 16);
+}
+
+static void rmsnorm(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    be->ops->rmsnorm_forward(be, out, bench->stats, bench->x, bench->w, bench->T, bench->C, 1e-5f);
+}
+
+static void gradient_of_rmsnorm_is_right(void **state)
+{
+    llm_backend_t *be = *state;
+    bench_t bench = bench_new(4, 16);
+    rmsnorm(be, &bench, bench.out);
+    be->ops->rmsnorm_backward(be, bench.dx, bench.dw, bench.dout, bench.x, bench.stats, bench.w, 4,
+                              16);
+    gradcheck_t check = check_of(be, &bench, rmsnorm, 64);
+    gradcheck(&check, "dx", bench.x, bench.dx, 64);
+    gradcheck(&check, "dweight", bench.w, bench.dw, 16);
+}
+
+/* x holds q of T rows of H D, w holds k and b holds v of T rows of KV D. */
+static void attention(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    float scratch[MANY];
+    assert_true(be->ops->attention_scratch(be, &bench->attention) <= MANY);
+    be->ops->attention_forward(be, out, bench->stats, bench->x, bench->w, bench->b,
+                               &bench->attention, scratch);
+}
+
+static void gradient_of_grouped_ragged_attention_is_right(void **state)
+{
+    llm_backend_t *be = *state;
+    static const uint32_t starts[] = {0, 1, 5, 9};
+    bench_t bench = bench_new(9, 8);
+    bench.attention = (llm_attention_t){.T = 9, .S = 3, .starts = starts, .H = 4, .KV = 2, .D = 4};
+    bench.attention.q_stride = bench.attention.out_stride = 17;
+    bench.attention.k_stride = bench.attention.v_stride = 9;
+    bench.attention.scale = 0.5f;
+    attention(be, &bench, bench.out);
+    float scratch[MANY];
+    be->ops->attention_backward(be, bench.dx, bench.dw, bench.db, bench.dout, bench.out,
+                                bench.stats, bench.x, bench.w, bench.b, &bench.attention, scratch);
+    for (size_t t = 0; t < 9; t++)
+        bench.dout[t * 17 + 16] = bench.out[t * 17 + 16] = 0; /* between the rows */
+    gradcheck_t check = check_of(be, &bench, attention, 9 * 17);
+    gradcheck(&check, "dq", bench.x, bench.dx, 9 * 17);
+    gradcheck(&check, "dk", bench.w, bench.dw, 9 * 9);
+    gradcheck(&check, "dv", bench.b, bench.db, 9 * 9);
+}
+
+static void gelu(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    be->ops->gelu_forward(be, out, bench->x, bench->C, bench->flag);
+}
+
+static void gradient_of_both_gelus_is_right(void **state)
+{
+    llm_backend_t *be = *state;
+    for (int exact = 0; exact < 2; exact++) {
+        bench_t bench = bench_new(1, 200);
+        bench.flag = exact;
+        be->ops->gelu_backward(be, bench.dx, bench.dout, bench.x, 200, exact);
+        gradcheck_t check = check_of(be, &bench, gelu, 200);
+        gradcheck(&check, exact ? "exact dx" : "tanh dx", bench.x, bench.dx, 200);
+    }
+}
+
+static void swiglu(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    be->ops->swiglu_forward(be, out, bench->x, bench->w, bench->C);
+}
+
+static void gradient_of_swiglu_is_right_in_place_too(void **state)
+{
+    llm_backend_t *be = *state;
+    bench_t bench = bench_new(1, 200);
+    be->ops->swiglu_backward(be, bench.dx, bench.dw, bench.dout, bench.x, bench.w, 200);
+    gradcheck_t check = check_of(be, &bench, swiglu, 200);
+    gradcheck(&check, "dgate", bench.x, bench.dx, 200);
+    gradcheck(&check, "dup", bench.w, bench.dw, 200);
+    be->ops->swiglu_backward(be, bench.x, bench.w, bench.dout, bench.x, bench.w, 200);
+    assert_memory_equal(bench.x, bench.dx, 200 * sizeof(float));
+    assert_memory_equal(bench.w, bench.dw, 200 * sizeof(float));
+}
+
+static void embed(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    be->ops->embed_forward(be, out, bench->x, bench->ids, bench->T, bench->C);
+}
+
+static void gradient_of_embedding_adds_up_repeated_ids(void **state)
+{
+    llm_backend_t *be = *state;
+    bench_t bench = bench_new(5, 6);
+    int32_t ids[] = {3, 0, 3, 3, 2};
+    memcpy(bench.ids, ids, sizeof ids);
+    be->ops->embed_backward(be, bench.dx, bench.dout, bench.ids, 5, 6);
+    gradcheck_t check = check_of(be, &bench, embed, 30);
+    gradcheck(&check, "dtable", bench.x, bench.dx, 24);
+}
+
+static void gather(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    be->ops->gather_rows(be, out, bench->x, bench->ids, bench->T, bench->C);
+}
+
+static void gradient_of_gathered_rows_is_scattered(void **state)
+{
+    llm_backend_t *be = *state;
+    bench_t bench = bench_new(3, 6);
+    int32_t rows[] = {4, 0, 2};
+    memcpy(bench.ids, rows, sizeof rows);
+    be->ops->scatter_rows(be, bench.dx, bench.dout, bench.ids, 3, 6);
+    gradcheck_t check = check_of(be, &bench, gather, 18);
+    gradcheck(&check, "dx", bench.x, bench.dx, 30);
+}
+
+static void biased(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    memcpy(out, bench->x, 30 * sizeof(float));
+    be->ops->bias_forward(be, out, bench->b, 5, 6);
+}
+
+static void gradient_of_bias_is_the_column_sum(void **state)
+{
+    llm_backend_t *be = *state;
+    bench_t bench = bench_new(5, 6);
+    be->ops->bias_backward(be, bench.db, bench.dout, 5, 6);
+    gradcheck_t check = check_of(be, &bench, biased, 30);
+    gradcheck(&check, "dbias", bench.b, bench.db, 6);
+}
+
+/* w is the table of angles; not differentiated. */
+static void rotate(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    memcpy(out, bench->x, 60 * sizeof(float));
+    be->ops->rope(be, out, 20, bench->ids, bench->w, 3, 2, 8, false);
+}
+
+static void gradient_of_rope_is_the_inverse_rotation(void **state)
+{
+    llm_backend_t *be = *state;
+    bench_t bench = bench_new(3, 20);
+    int32_t positions[] = {0, 5, 2};
+    memcpy(bench.ids, positions, sizeof positions);
+    for (size_t position = 0; position < 6; position++)
+        for (size_t j = 0; j < 4; j++) {
+            float angle = 0.3f * (float)position * (float)(j + 1);
+            bench.w[position * 8 + j] = cosf(angle);
+            bench.w[position * 8 + 4 + j] = sinf(angle);
+        }
+    memcpy(bench.dx, bench.dout, sizeof bench.dx);
+    be->ops->rope(be, bench.dx, 20, bench.ids, bench.w, 3, 2, 8, true);
+    gradcheck_t check = check_of(be, &bench, rotate, 60);
+    gradcheck(&check, "dx", bench.x, bench.dx, 60);
+}
+
+static void dropped(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    fmq_rng_name_t stream = {.seed = 5, .purpose = FMQ_RNG_DROPOUT, .round = 2};
+    be->ops->dropout(be, out, bench->x, 101, 0.3f, &stream, false);
+}
+
+static void gradient_of_dropout_is_the_same_mask(void **state)
+{
+    llm_backend_t *be = *state;
+    bench_t bench = bench_new(1, 101);
+    fmq_rng_name_t stream = {.seed = 5, .purpose = FMQ_RNG_DROPOUT, .round = 2};
+    be->ops->dropout(be, bench.dx, bench.dout, 101, 0.3f, &stream, true);
+    gradcheck_t check = check_of(be, &bench, dropped, 101);
+    gradcheck(&check, "dx", bench.x, bench.dx, 101);
+}
+
+/* Losses of 4 rows of 11 logits; scale 0 leaves the logits alone. */
+static void losses(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    be->ops->cross_entropy(be, out, bench->x, bench->ids, 4, 11, 0.0f);
+}
+
+static void gradient_of_cross_entropy_replaces_the_logits(void **state)
+{
+    llm_backend_t *be = *state;
+    bench_t bench = bench_new(4, 11);
+    int32_t targets[] = {0, 10, 4, 4};
+    memcpy(bench.ids, targets, sizeof targets);
+    for (size_t m = 0; m < 4; m++)
+        bench.dout[m] = 0.25f;
+    memcpy(bench.dx, bench.x, sizeof bench.dx);
+    be->ops->cross_entropy(be, bench.out, bench.dx, bench.ids, 4, 11, 0.25f);
+    gradcheck_t check = check_of(be, &bench, losses, 4);
+    gradcheck(&check, "dlogits", bench.x, bench.dx, 44);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradient_of_linear_is_right),
+        cmocka_unit_test(gradient_of_layernorm_is_right),
+        cmocka_unit_test(gradient_of_rmsnorm_is_right),
+        cmocka_unit_test(gradient_of_grouped_ragged_attention_is_right),
+        cmocka_unit_test(gradient_of_both_gelus_is_right),
+        cmocka_unit_test(gradient_of_swiglu_is_right_in_place_too),
+        cmocka_unit_test(gradient_of_embedding_adds_up_repeated_ids),
+        cmocka_unit_test(gradient_of_gathered_rows_is_scattered),
+        cmocka_unit_test(gradient_of_bias_is_the_column_sum),
+        cmocka_unit_test(gradient_of_rope_is_the_inverse_rotation),
+        cmocka_unit_test(gradient_of_dropout_is_the_same_mask),
+        cmocka_unit_test(gradient_of_cross_entropy_replaces_the_logits),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
