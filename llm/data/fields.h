@@ -1,0 +1,26 @@
+/*
+ * fields.h - the four texts of a record inside a JSON object.
+ */
+#ifndef FEDMQ_LLM_DATA_FIELDS_H
+#define FEDMQ_LLM_DATA_FIELDS_H
+
+#include "fedmq/llm/records.h"
+#include "llm/data/reader.h"
+
+/* The value at a key or dotted path, borrowed; NULL when there is none or it
+ * is null.  A key that holds the dots itself comes first. */
+const json_t *llm_field_find(const json_t *object, const char *path);
+
+/* A record's texts; numbers and truth values as JSON writes them. */
+typedef struct {
+    llm_record_t record; /* borrowed from the object and from made */
+    char *made[4];       /* owned */
+} llm_fields_t;
+
+/* Reads the fields of object, the reader's last value, for places in errors.
+ * Release with llm_fields_release(), on failure too. */
+int llm_fields_read(llm_fields_t *self, const llm_reader_t *reader, const json_t *object,
+                    const llm_record_keys_t *keys, fmq_error_t *err);
+void llm_fields_release(llm_fields_t *self);
+
+#endif

@@ -1,0 +1,357 @@
+/*
+ * reader.c - cuts a byte stream into JSON objects and hands each to jansson.
+ *
+ * The cut is made by counting brackets outside strings, so that a list of any
+ * length is read with the memory of its largest element.  Whether an element
+ * is valid JSON is for jansson to say.
+ */
+#include "llm/data/reader.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "fedmq/llm/records.h"
+
+#define READER_BUFFER_SIZE (64u << 10)
+#define END_OF_INPUT       (-1)
+
+typedef enum { START, LIST_FIRST, LIST_NEXT, LINES, DONE } reader_stage_t;
+
+typedef struct {
+    uint64_t line, column; /* both from 1 */
+} place_t;
+
+struct llm_reader {
+    char *name;     /* owned */
+    gzFile file;    /* owned; NULL when reading memory */
+    uint8_t *block; /* owned; NULL when reading memory */
+    const uint8_t *next, *end;
+    uint64_t bytes; /* read from the source so far */
+    place_t here;   /* of the next byte */
+    place_t began;  /* of the last value */
+    reader_stage_t stage;
+    char *text; /* owned: bytes of the current value */
+    size_t size, capacity;
+    fmq_error_t failure; /* sticky: reading the source failed */
+};
+
+static llm_reader_t *reader_new(const char *name, fmq_error_t *err)
+{
+    llm_reader_t *self = calloc(1, sizeof *self);
+    if (self)
+        self->name = strdup(name);
+    if (!self || !self->name) {
+        llm_reader_close(&self);
+        fmq_error_set(err, FMQ_ERR_NOMEM, "cannot read '%s': out of memory", name);
+        return NULL;
+    }
+    self->here = (place_t){1, 1};
+    self->began = self->here;
+    return self;
+}
+
+llm_reader_t *llm_reader_open(const char *path, fmq_error_t *err)
+{
+    llm_reader_t *self = reader_new(path, err);
+    if (!self)
+        return NULL;
+    self->block = malloc(READER_BUFFER_SIZE);
+    if (!self->block) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "cannot read '%s': out of memory", path);
+        goto fail;
+    }
+    errno = 0;
+    self->file = gzopen(path, "rb");
+    if (!self->file) {
+        fmq_error_set(err, errno == ENOENT ? FMQ_ERR_NOTFOUND : FMQ_ERR_IO, "cannot open '%s': %s",
+                      path, errno ? strerror(errno) : "out of memory");
+        goto fail;
+    }
+    return self;
+fail:
+    llm_reader_close(&self);
+    return NULL;
+}
+
+llm_reader_t *llm_reader_open_memory(const char *name, const void *data, size_t size,
+                                     fmq_error_t *err)
+{
+    llm_reader_t *self = reader_new(name, err);
+    if (!self)
+        return NULL;
+    self->next = data;
+    self->end = size ? self->next + size : self->next;
+    self->bytes = size;
+    return self;
+}
+
+void llm_reader_close(llm_reader_t **self_p)
+{
+    llm_reader_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->file)
+        gzclose(self->file);
+    free(self->name);
+    free(self->block);
+    free(self->text);
+    free(self);
+    *self_p = NULL;
+}
+
+int llm_reader_complain(const llm_reader_t *self, fmq_error_t *err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fmq_error_setv(err, FMQ_ERR_FORMAT, format, args);
+    va_end(args);
+    return fmq_error_prefix(err, "%s:%llu:%llu", self->name, (unsigned long long)self->began.line,
+                            (unsigned long long)self->began.column);
+}
+
+/* Fills the block again.  False at the end and on failure. */
+static bool refill(llm_reader_t *self)
+{
+    if (!self->file || self->failure.code != FMQ_OK)
+        return false;
+    int got = gzread(self->file, self->block, READER_BUFFER_SIZE);
+    int code = Z_OK;
+    const char *reason = gzerror(self->file, &code);
+    /* A gzip file that was cut off gives its bytes and then Z_BUF_ERROR. */
+    if (got < 0 || (got == 0 && code != Z_OK && code != Z_STREAM_END)) {
+        fmq_error_set(&self->failure, code == Z_ERRNO ? FMQ_ERR_IO : FMQ_ERR_FORMAT,
+                      "cannot read '%s': %s", self->name,
+                      code == Z_ERRNO       ? strerror(errno)
+                      : code == Z_BUF_ERROR ? "the file ends early"
+                                            : reason);
+        return false;
+    }
+    self->bytes += (uint64_t)got;
+    if (self->bytes > LLM_RECORDS_FILE_MAX) {
+        fmq_error_set(&self->failure, FMQ_ERR_LIMIT,
+                      "'%s' holds more than %llu bytes; split it into several files", self->name,
+                      (unsigned long long)LLM_RECORDS_FILE_MAX);
+        return false;
+    }
+    self->next = self->block;
+    self->end = self->block + got;
+    return got > 0;
+}
+
+static int peek_byte(llm_reader_t *self)
+{
+    if (self->next == self->end && !refill(self))
+        return END_OF_INPUT;
+    return *self->next;
+}
+
+static int take_byte(llm_reader_t *self)
+{
+    int byte = peek_byte(self);
+    if (byte == END_OF_INPUT)
+        return byte;
+    self->next++;
+    if (byte == '\n')
+        self->here = (place_t){self->here.line + 1, 1};
+    else if ((byte & 0xC0) != 0x80) /* a column is a character, not a byte */
+        self->here.column++;
+    return byte;
+}
+
+static bool is_space(int byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
+}
+
+/* Skips white space; returns the byte behind it without taking it. */
+static int skip_space(llm_reader_t *self)
+{
+    while (is_space(peek_byte(self)))
+        take_byte(self);
+    self->began = self->here;
+    return peek_byte(self);
+}
+
+static int keep_byte(llm_reader_t *self, size_t limit, int byte, fmq_error_t *err)
+{
+    if (self->size == limit) {
+        fmq_error_set(err, FMQ_ERR_LIMIT, "a value is longer than %zu bytes", limit);
+        return fmq_error_prefix(err, "%s:%llu:%llu", self->name,
+                                (unsigned long long)self->began.line,
+                                (unsigned long long)self->began.column);
+    }
+    if (self->size == self->capacity) {
+        size_t capacity = self->capacity ? 2 * self->capacity : 4096;
+        char *text = realloc(self->text, capacity);
+        if (!text)
+            return fmq_error_set(err, FMQ_ERR_NOMEM, "cannot read '%s': out of memory", self->name);
+        self->text = text;
+        self->capacity = capacity;
+    }
+    self->text[self->size++] = (char)byte;
+    return 0;
+}
+
+/* Collects the bytes of one object or array of a list. */
+static int collect_element(llm_reader_t *self, fmq_error_t *err)
+{
+    bool in_string = false, escaped = false;
+    size_t depth = 0;
+    self->size = 0;
+    do {
+        int byte = take_byte(self);
+        if (byte == END_OF_INPUT)
+            return llm_reader_complain(self, err, "the file ends inside this object");
+        if (keep_byte(self, LLM_RECORDS_VALUE_MAX, byte, err) < 0)
+            return -1;
+        if (in_string) {
+            in_string = escaped || byte != '"';
+            escaped = !escaped && byte == '\\';
+        } else if (byte == '"') {
+            in_string = true;
+        } else if (byte == '{' || byte == '[') {
+            depth++;
+        } else if (byte == '}' || byte == ']') {
+            depth--;
+        }
+    } while (depth > 0);
+    return 0;
+}
+
+static int collect_line(llm_reader_t *self, fmq_error_t *err)
+{
+    self->size = 0;
+    for (int byte = take_byte(self); byte != END_OF_INPUT && byte != '\n'; byte = take_byte(self))
+        if (keep_byte(self, LLM_RECORDS_VALUE_MAX, byte, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* Has jansson read the collected bytes. */
+static int parse_collected(llm_reader_t *self, json_t **value, fmq_error_t *err)
+{
+    json_error_t broken;
+    json_t *parsed = json_loadb(self->text, self->size, 0, &broken);
+    if (!parsed) {
+        bool first = broken.line <= 1;
+        uint64_t line = self->began.line + (first ? 0 : (uint64_t)broken.line - 1);
+        uint64_t column = broken.column > 0 ? (uint64_t)broken.column : 1;
+        if (first)
+            column += self->began.column - 1;
+        return fmq_error_set(err, FMQ_ERR_FORMAT, "%s:%llu:%llu: %s", self->name,
+                             (unsigned long long)line, (unsigned long long)column, broken.text);
+    }
+    *value = parsed;
+    return 1;
+}
+
+/* Reads the byte order mark, if any, and chooses between list and lines. */
+static int find_stage(llm_reader_t *self, fmq_error_t *err)
+{
+    if (peek_byte(self) == 0xEF) {
+        static const int mark[] = {0xEF, 0xBB, 0xBF};
+        for (size_t i = 0; i < 3; i++)
+            if (take_byte(self) != mark[i])
+                return llm_reader_complain(self, err, "expected JSON");
+        self->here = (place_t){1, 1};
+    }
+    if (skip_space(self) == '[') {
+        take_byte(self);
+        self->stage = LIST_FIRST;
+    } else {
+        self->stage = LINES;
+    }
+    return 0;
+}
+
+/* Moves to the next element of a list.  1: there is one, 0: the list ended. */
+static int next_element(llm_reader_t *self, fmq_error_t *err)
+{
+    int byte = skip_space(self);
+    if (self->stage == LIST_NEXT && byte == ',') {
+        take_byte(self);
+        byte = skip_space(self);
+    } else if (byte == ']') {
+        take_byte(self);
+        self->stage = DONE;
+        if (skip_space(self) != END_OF_INPUT)
+            return llm_reader_complain(self, err, "expected nothing behind the list's ']'");
+        return 0;
+    } else if (self->stage == LIST_NEXT) {
+        return llm_reader_complain(self, err, "expected ',' or ']'%s",
+                                   byte == END_OF_INPUT ? ", the file ends" : "");
+    }
+    self->stage = LIST_NEXT;
+    if (byte != '{')
+        return llm_reader_complain(self, err, "expected an object in the list%s",
+                                   byte == END_OF_INPUT ? ", the file ends" : "");
+    return 1;
+}
+
+static int next_value(llm_reader_t *self, json_t **value, fmq_error_t *err)
+{
+    if (self->stage == START && find_stage(self, err) < 0)
+        return -1;
+    if (self->stage == DONE)
+        return 0;
+    if (self->stage == LINES) {
+        int byte = skip_space(self);
+        if (byte == END_OF_INPUT)
+            return 0;
+        if (byte != '{')
+            return llm_reader_complain(self, err, "expected one JSON object a line");
+        if (collect_line(self, err) < 0)
+            return -1;
+    } else {
+        int found = next_element(self, err);
+        if (found <= 0)
+            return found;
+        if (collect_element(self, err) < 0)
+            return -1;
+    }
+    return parse_collected(self, value, err);
+}
+
+/* What went wrong with the source explains every complaint that follows. */
+static int fail_for_source(const llm_reader_t *self, fmq_error_t *err)
+{
+    return fmq_error_set(err, self->failure.code, "%s", self->failure.text);
+}
+
+int llm_reader_next(llm_reader_t *self, json_t **value, fmq_error_t *err)
+{
+    json_t *parsed = NULL;
+    int found = next_value(self, &parsed, err);
+    if (self->failure.code != FMQ_OK) {
+        json_decref(parsed);
+        return fail_for_source(self, err);
+    }
+    if (found > 0)
+        *value = parsed;
+    return found;
+}
+
+char *llm_reader_rest(llm_reader_t *self, size_t *size, fmq_error_t *err)
+{
+    self->size = 0;
+    for (int byte = take_byte(self); byte != END_OF_INPUT; byte = take_byte(self))
+        if (keep_byte(self, SIZE_MAX, byte, err) < 0)
+            return NULL;
+    if (self->failure.code != FMQ_OK) {
+        fail_for_source(self, err);
+        return NULL;
+    }
+    size_t length = self->size;
+    if (keep_byte(self, SIZE_MAX, '\0', err) < 0)
+        return NULL;
+    char *text = self->text;
+    self->text = NULL;
+    self->capacity = 0;
+    *size = length;
+    return text;
+}

@@ -1,0 +1,352 @@
+/*
+ * test_records.c - records from JSON and JSON Lines, what is said about broken
+ * ones, and their way to a shard and back.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fedmq/llm/records.h"
+#include "tests/llm/data/scratch.h"
+
+typedef struct {
+    llm_records_t *records;
+    scratch_t scratch;
+    fmq_error_t err;
+} room_t;
+
+static int set_up(void **state)
+{
+    room_t *room = calloc(1, sizeof *room);
+    room->records = llm_records_new();
+    scratch_open(&room->scratch);
+    *state = room;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    room_t *room = *state;
+    llm_records_destroy(&room->records);
+    llm_records_destroy(&room->records); /* does nothing */
+    scratch_close(&room->scratch);
+    free(room);
+    return 0;
+}
+
+static void assert_record(const llm_record_t *record, const char *instruction, const char *input,
+                          const char *output, const char *category)
+{
+    assert_string_equal(record->instruction, instruction);
+    assert_string_equal(record->input, input);
+    assert_string_equal(record->output, output);
+    assert_string_equal(record->category, category);
+}
+
+static int parse(room_t *room, const char *text)
+{
+    return llm_records_parse(room->records, "m.json", text, strlen(text), NULL, &room->err);
+}
+
+static void added_texts_are_copied(void **state)
+{
+    room_t *room = *state;
+    char text[] = "say it";
+    assert_int_equal(
+        llm_records_add(room->records, &(llm_record_t){.instruction = text}, &room->err), 0);
+    text[0] = 'p';
+    assert_int_equal(llm_records_size(room->records), 1);
+    assert_record(llm_records_at(room->records, 0), "say it", "", "", "");
+}
+
+static void many_records_keep_their_order_and_their_texts(void **state)
+{
+    room_t *room = *state;
+    char text[32];
+    for (int i = 0; i < 100000; i++) {
+        (void)snprintf(text, sizeof text, "question number %d", i);
+        assert_int_equal(llm_records_add(room->records, &(llm_record_t){.instruction = text}, NULL),
+                         0);
+    }
+    for (int i = 0; i < 100000; i += 997) {
+        (void)snprintf(text, sizeof text, "question number %d", i);
+        assert_string_equal(llm_records_at(room->records, (size_t)i)->instruction, text);
+    }
+}
+
+static void what_is_not_utf8_becomes_replacement_characters(void **state)
+{
+    room_t *room = *state;
+    static const char *const pairs[][2] = {
+        {"caf\xC3\xA9", "caf\xC3\xA9"},
+        {"a\x80z", "a\xEF\xBF\xBDz"},
+        {"\xC0\xAF", "\xEF\xBF\xBD\xEF\xBF\xBD"},                                /* overlong */
+        {"\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},                /* surrogate */
+        {"\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80"},                                /* an emoji */
+        {"\xF0\x9F\x98", "\xEF\xBF\xBD"},                                        /* cut off */
+        {"\xF4\x90\x80\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"} /* too high */
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        assert_int_equal(
+            llm_records_add(room->records, &(llm_record_t){.output = pairs[i][0]}, NULL), 0);
+        assert_string_equal(llm_records_at(room->records, i)->output, pairs[i][1]);
+    }
+}
+
+static void a_field_beyond_the_limit_is_refused(void **state)
+{
+    room_t *room = *state;
+    char *text = malloc(LLM_RECORD_TEXT_MAX + 2);
+    memset(text, 'x', LLM_RECORD_TEXT_MAX + 1);
+    text[LLM_RECORD_TEXT_MAX + 1] = '\0';
+    assert_int_equal(llm_records_add(room->records, &(llm_record_t){.output = text}, &room->err),
+                     -1);
+    assert_int_equal(room->err.code, FMQ_ERR_LIMIT);
+    assert_int_equal(llm_records_size(room->records), 0);
+    free(text);
+}
+
+static void a_list_gives_one_record_an_object(void **state)
+{
+    room_t *room = *state;
+    assert_int_equal(parse(room, "\xEF\xBB\xBF [ {\"instruction\": \"a ]}\\\" {[\", \"input\": "
+                                 "\"b\", \"output\": \"c\", \"category\": \"d\"}\n ,\n"
+                                 "{\"instruction\":\"e\",\"output\":\"f\"} ] \n"),
+                     0);
+    assert_int_equal(llm_records_size(room->records), 2);
+    assert_record(llm_records_at(room->records, 0), "a ]}\" {[", "b", "c", "d");
+    assert_record(llm_records_at(room->records, 1), "e", "", "f", "");
+}
+
+static void lines_give_one_record_each_and_blank_ones_none(void **state)
+{
+    room_t *room = *state;
+    assert_int_equal(parse(room, "{\"instruction\":\"a\",\"input\":null,\"output\":\"b\"}\r\n\n"
+                                 "  {\"instruction\":\"c\",\"output\":42}\n"
+                                 "{\"instruction\":\"d\",\"output\":true}"),
+                     0);
+    assert_int_equal(llm_records_size(room->records), 3);
+    assert_record(llm_records_at(room->records, 0), "a", "", "b", "");
+    assert_record(llm_records_at(room->records, 1), "c", "", "42", "");
+    assert_record(llm_records_at(room->records, 2), "d", "", "true", "");
+}
+
+static void nothing_and_an_empty_list_give_no_records(void **state)
+{
+    room_t *room = *state;
+    assert_int_equal(parse(room, ""), 0);
+    assert_int_equal(parse(room, " \n\n"), 0);
+    assert_int_equal(parse(room, "[]"), 0);
+    assert_int_equal(llm_records_size(room->records), 0);
+}
+
+static void dotted_keys_reach_into_objects_and_lists(void **state)
+{
+    room_t *room = *state;
+    const char *text = "{\"q\":{\"text\":\"why\"},\"answers\":[{\"t\":\"x\"},{\"t\":\"y\"}],"
+                       "\"a.b\":\"plain\",\"a\":{\"b\":\"deep\"}}";
+    llm_record_keys_t keys = {.instruction = "q.text",
+                              .input = "answers.7.t",
+                              .output = "answers.1.t",
+                              .category = "a.b"};
+    assert_int_equal(llm_records_parse(room->records, "m", text, strlen(text), &keys, &room->err),
+                     0);
+    assert_record(llm_records_at(room->records, 0), "why", "", "y", "plain");
+}
+
+static void packed_files_are_read_like_plain_ones(void **state)
+{
+    room_t *room = *state;
+    const char *path =
+        scratch_write(&room->scratch, "a/b.jsonl.gz", "{\"instruction\":\"a\",\"output\":\"b\"}\n");
+    assert_int_equal(llm_records_load(room->records, path, NULL, &room->err), 0);
+    path = scratch_write(&room->scratch, "c.json", "[{\"instruction\":\"c\",\"output\":\"d\"}]");
+    assert_int_equal(llm_records_load(room->records, path, NULL, &room->err), 0);
+    assert_int_equal(llm_records_size(room->records), 2);
+    assert_record(llm_records_at(room->records, 1), "c", "", "d", "");
+}
+
+static void a_packed_file_that_was_cut_off_is_an_error(void **state)
+{
+    room_t *room = *state;
+    char line[] = "{\"instruction\":\"a\",\"output\":\"b\"}\n";
+    char text[sizeof line * 200] = "";
+    for (int i = 0; i < 199; i++)
+        memcpy(text + (size_t)i * (sizeof line - 1), line, sizeof line);
+    scratch_write(&room->scratch, "x.jsonl.gz", text);
+    FILE *file = fopen(room->scratch.path, "rb");
+    char bytes[4096];
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    assert_int_equal(fclose(file), 0);
+    assert_true(size > 40);
+    const char *path = scratch_write_bytes(&room->scratch, "cut.jsonl.gz", bytes, size - 12);
+    assert_int_equal(llm_records_load(room->records, path, NULL, &room->err), -1);
+    assert_int_equal(room->err.code, FMQ_ERR_FORMAT);
+    assert_non_null(strstr(room->err.text, "cut.jsonl.gz"));
+    assert_int_equal(llm_records_size(room->records), 0);
+}
+
+static void broken_json_names_file_line_and_column(void **state)
+{
+    room_t *room = *state;
+    static const struct {
+        const char *text, *place, *what;
+    } broken[] = {
+        {"{\"instruction\":\"a\",\"output\":\"b\"}\n\n{\"instruction\":}", "m.json:3:", "near"},
+        {"[{\"instruction\":\"a\",\"output\":\"b\"},\n 7]", "m.json:2:2:", "expected an object"},
+        {"[{\"instruction\":\"a\",\"output\":\"b\"}\n {}]", "m.json:2:2:", "expected ',' or ']'"},
+        {"[{\"instruction\":\"a\"", "m.json:1:2:", "ends inside"},
+        {"[{\"instruction\":\"a\",\"output\":\"b\"}", "m.json:1:34:", "the file ends"},
+        {"[] x", "m.json:1:4:", "nothing behind"},
+        {"[{\"instruction\":\"a\",\n\"output\":b}]", "m.json:2:", "invalid token"},
+        {"hello", "m.json:1:1:", "one JSON object a line"},
+        {"\"text\"", "m.json:1:1:", "one JSON object a line"},
+        {"[,]", "m.json:1:2:", "expected an object"},
+        {"{\"instruction\":\"\\u0000\"}", "m.json:1:", "\\u0000"},
+        {"{\"instruction\":\"\xFF\"}", "m.json:1:", "unable to decode"},
+    };
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        assert_int_equal(parse(room, broken[i].text), -1);
+        assert_int_equal(room->err.code, FMQ_ERR_FORMAT);
+        if (strncmp(room->err.text, broken[i].place, strlen(broken[i].place)) != 0 ||
+            !strstr(room->err.text, broken[i].what))
+            fail_msg("case %zu says: %s", i, room->err.text);
+        assert_int_equal(llm_records_size(room->records), 0);
+    }
+}
+
+static void a_record_without_texts_names_the_keys_of_both_sides(void **state)
+{
+    room_t *room = *state;
+    assert_int_equal(parse(room, "{\"instruction\":\"a\"}\n{\"question\":\"a\",\"reply\":\"b\"}"),
+                     -1);
+    assert_int_equal(room->err.code, FMQ_ERR_FORMAT);
+    assert_non_null(strstr(room->err.text, "m.json:2:1"));
+    assert_non_null(strstr(room->err.text, "'instruction'"));
+    assert_non_null(strstr(room->err.text, "question, reply"));
+    assert_int_equal(llm_records_size(room->records), 0);
+}
+
+static void a_list_where_a_text_belongs_is_refused_with_advice(void **state)
+{
+    room_t *room = *state;
+    assert_int_equal(parse(room, "{\"instruction\":\"a\",\"output\":[\"b\"]}"), -1);
+    assert_non_null(strstr(room->err.text, "'output.0'"));
+}
+
+static void a_missing_file_is_named(void **state)
+{
+    room_t *room = *state;
+    assert_int_equal(llm_records_load(room->records, "/nowhere/x.json", NULL, &room->err), -1);
+    assert_int_equal(room->err.code, FMQ_ERR_NOTFOUND);
+    assert_non_null(strstr(room->err.text, "/nowhere/x.json"));
+    assert_int_equal(llm_records_load(room->records, room->scratch.folder, NULL, &room->err), -1);
+    assert_int_equal(room->err.code, FMQ_ERR_IO);
+}
+
+static void a_shard_comes_back_as_it_went(void **state)
+{
+    room_t *room = *state;
+    static const llm_record_t given[] = {
+        {"a \"quoted\"\n", "in\tput", "caf\xC3\xA9 \xF0\x9F\x98\x80", "cat"},
+        {"", "", "plain text\n", ""},
+        {"q", "", "", ""},
+        {"", "", "", ""},
+    };
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(llm_records_add(room->records, &given[i], NULL), 0);
+    size_t size;
+    char *shard = llm_records_encode(room->records, &size, &room->err);
+    assert_non_null(shard);
+    assert_int_equal(strlen(shard), size);
+    llm_records_t *back = llm_records_new();
+    assert_int_equal(llm_records_decode(back, "shard", shard, size, &room->err), 0);
+    assert_int_equal(llm_records_size(back), 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_record(llm_records_at(back, i), given[i].instruction, given[i].input,
+                      given[i].output, given[i].category);
+    free(shard);
+    shard = llm_records_encode(back, &size, NULL);
+    llm_records_destroy(&back);
+    assert_int_equal(llm_records_decode(room->records, "shard", shard, size / 2, &room->err), -1);
+    assert_int_equal(llm_records_size(room->records), 4);
+    free(shard);
+}
+
+static void no_records_make_an_empty_shard(void **state)
+{
+    room_t *room = *state;
+    size_t size = 7;
+    char *shard = llm_records_encode(room->records, &size, &room->err);
+    assert_non_null(shard);
+    assert_int_equal(size, 0);
+    free(shard);
+}
+
+static void plain_text_is_cut_at_blank_lines_without_losing_a_byte(void **state)
+{
+    room_t *room = *state;
+    size_t size = 0;
+    char *text = malloc(400000), *joined = malloc(400000);
+    while (size < 100000)
+        size += (size_t)sprintf(text + size, "A line of text, at byte %zu.\n%s", size,
+                                size % 7 == 0 ? "\n" : "");
+    /* Then a stretch without any newline, of two-byte characters. */
+    for (size_t i = 0; i < 100000; i++, size += 2)
+        memcpy(text + size, "\xC3\xA9", 2);
+    assert_int_equal(llm_records_add_text(room->records, text, size, &room->err), 0);
+    size_t back = 0, count = llm_records_size(room->records);
+    assert_true(count > 10);
+    for (size_t i = 0; i < count; i++) {
+        const llm_record_t *record = llm_records_at(room->records, i);
+        assert_string_equal(record->instruction, "");
+        size_t length = strlen(record->output);
+        assert_true(i + 1 == count || length >= LLM_TEXT_RECORD_BYTES);
+        memcpy(joined + back, record->output, length);
+        back += length;
+    }
+    assert_int_equal(back, size);
+    assert_memory_equal(joined, text, size);
+    free(text);
+    free(joined);
+}
+
+static void bytes_that_are_no_text_are_refused(void **state)
+{
+    room_t *room = *state;
+    assert_int_equal(llm_records_add_text(room->records, "a\0b", 3, &room->err), -1);
+    assert_int_equal(room->err.code, FMQ_ERR_FORMAT);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(added_texts_are_copied),
+        CASE(many_records_keep_their_order_and_their_texts),
+        CASE(what_is_not_utf8_becomes_replacement_characters),
+        CASE(a_field_beyond_the_limit_is_refused),
+        CASE(a_list_gives_one_record_an_object),
+        CASE(lines_give_one_record_each_and_blank_ones_none),
+        CASE(nothing_and_an_empty_list_give_no_records),
+        CASE(dotted_keys_reach_into_objects_and_lists),
+        CASE(packed_files_are_read_like_plain_ones),
+        CASE(a_packed_file_that_was_cut_off_is_an_error),
+        CASE(broken_json_names_file_line_and_column),
+        CASE(a_record_without_texts_names_the_keys_of_both_sides),
+        CASE(a_list_where_a_text_belongs_is_refused_with_advice),
+        CASE(a_missing_file_is_named),
+        CASE(a_shard_comes_back_as_it_went),
+        CASE(no_records_make_an_empty_shard),
+        CASE(plain_text_is_cut_at_blank_lines_without_losing_a_byte),
+        CASE(bytes_that_are_no_text_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
