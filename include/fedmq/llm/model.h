@@ -30,5 +30,8 @@ const char *llm_model_directory(const llm_model_t *self); /* "" when random */
 fmq_digest_t llm_model_digest(const llm_model_t *self);
 /* Bytes held by the backend for it. */
 size_t llm_model_bytes(const llm_model_t *self);
+/* Copies one tensor, by its HF name and in its HF shape, as F32 into host
+ * memory.  FMQ_ERR_NOTFOUND when the model has no such tensor. */
+int llm_model_read(const llm_model_t *self, const char *name, float *out, fmq_error_t *err);
 
 #endif

@@ -1,0 +1,70 @@
+/*
+ * decoder.h - a model's weights and an adapter's vector, bound to each other.
+ *
+ * One table of pointers says for every module which frozen matrix it uses,
+ * which part of the trainable vector, and where gradients go; the passes read
+ * it and never ask what kind of adapter there is.  All pointers are borrowed.
+ */
+#ifndef FEDMQ_LLM_MODEL_DECODER_H
+#define FEDMQ_LLM_MODEL_DECODER_H
+
+#include "fedmq/llm/adapter.h"
+
+/* A linear module: y = x W^T + bias + scaling (x A^T) B^T.  W is frozen, or
+ * part of the trainable vector. */
+typedef struct {
+    size_t out, in;
+    const llm_matrix_t *frozen; /* NULL when weight is set */
+    const float *weight;        /* [out][in], or [in][out] when input_major */
+    float *dweight;
+    bool input_major;
+    const float *bias; /* or NULL */
+    float *dbias;      /* NULL when frozen */
+    uint32_t rank;     /* 0: no LoRA */
+    float scaling, dropout;
+    uint32_t stream; /* tells this module's dropout from the others' */
+    const float *a, *b;
+    float *da, *db;
+} llm_bound_linear_t;
+
+typedef struct {
+    const float *weight, *bias; /* bias NULL for RMS norms */
+    float *dweight, *dbias;     /* NULL when frozen */
+} llm_bound_norm_t;
+
+typedef struct {
+    llm_bound_norm_t norm_attention, norm_mlp;
+    llm_bound_linear_t linear[LLM_MODULES];
+} llm_bound_layer_t;
+
+/* The parts of a layer in the order of the forward pass. */
+typedef enum { LLM_STAGE_QKV, LLM_STAGE_O, LLM_STAGE_UP, LLM_STAGE_DOWN, LLM_STAGES } llm_stage_t;
+
+typedef struct {
+    const llm_shape_t *shape;
+    llm_backend_t *be;
+    bool full;                 /* everything trains, embeddings and norms too */
+    uint32_t first_layer;      /* backward stops in this layer ... */
+    llm_stage_t first_stage;   /* ... at this part of it */
+    llm_bound_layer_t *layers; /* owned */
+    llm_bound_norm_t norm_final;
+    const llm_matrix_t *tokens; /* NULL when token_table is set */
+    const float *token_table;
+    float *dtoken_table;
+    const float *positions; /* NULL without learned positions */
+    float *dpositions;
+    llm_bound_linear_t head;
+} llm_decoder_t;
+
+/* params and grads are the trainable vector and its gradient on be; grads is
+ * NULL when nothing trains.  -1 with FMQ_ERR_MISMATCH when model and adapter
+ * are of different shapes. */
+int llm_decoder_init(llm_decoder_t *self, const llm_model_t *model, const llm_adapter_t *adapter,
+                     llm_backend_t *be, fmq_error_t *err);
+void llm_decoder_bind(llm_decoder_t *self, const llm_model_t *model, const llm_adapter_t *adapter,
+                      const float *params, float *grads);
+void llm_decoder_release(llm_decoder_t *self);
+
+llm_stage_t llm_module_stage(llm_module_t module);
+
+#endif

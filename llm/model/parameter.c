@@ -1,0 +1,203 @@
+/*
+ * parameter.c - lists and names the tensors of a model.  Reads no file itself
+ * and knows nothing of backends.
+ */
+#include "llm/model/parameter.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Tensors of a layer at most: two norms and eight modules, each with a bias. */
+#define LAYER_PARAMETERS_MAX (2 * (2 + LLM_MODULES))
+/* Embedding, positions, final norm with bias, head. */
+#define MODEL_PARAMETERS_MAX 5
+
+static bool is_attention(llm_module_t module)
+{
+    return module <= LLM_O;
+}
+
+bool llm_parameter_has_bias(const llm_shape_t *shape, llm_module_t module)
+{
+    return is_attention(module) ? shape->attention_bias : shape->mlp_bias;
+}
+
+static void append(llm_parameters_t *self, const llm_parameter_t *parameter)
+{
+    llm_parameter_t *item = &self->items[self->size++];
+    *item = *parameter;
+    item->count = item->shape[0] * (item->rank > 1 ? item->shape[1] : 1);
+    if (item->rank == 1)
+        item->shape[1] = 1;
+}
+
+static void append_norm(llm_parameters_t *self, const llm_shape_t *shape, llm_role_t role,
+                        uint32_t layer)
+{
+    llm_parameter_t norm = {.role = role, .layer = layer, .rank = 1, .shape = {shape->width}};
+    append(self, &norm);
+    if (shape->arch->norm != LLM_NORM_LAYER)
+        return;
+    norm.bias = true;
+    append(self, &norm);
+}
+
+static void append_modules(llm_parameters_t *self, const llm_shape_t *shape, uint32_t layer,
+                           bool attention)
+{
+    for (int m = 0; m < LLM_MODULES; m++) {
+        llm_module_t module = (llm_module_t)m;
+        if (!shape->arch->modules[m] || is_attention(module) != attention)
+            continue;
+        size_t out = 0, in = 0;
+        llm_shape_module(shape, module, &out, &in);
+        bool major = shape->arch->input_major;
+        llm_parameter_t weight = {.role = LLM_ROLE_MODULE, .layer = layer, .module = module};
+        weight.rank = 2;
+        weight.shape[0] = major ? in : out;
+        weight.shape[1] = major ? out : in;
+        append(self, &weight);
+        if (!llm_parameter_has_bias(shape, module))
+            continue;
+        llm_parameter_t bias = {.role = LLM_ROLE_MODULE, .layer = layer, .module = module};
+        bias.bias = true;
+        bias.rank = 1;
+        bias.shape[0] = out;
+        append(self, &bias);
+    }
+}
+
+int llm_parameters_init(llm_parameters_t *self, const llm_shape_t *shape, fmq_error_t *err)
+{
+    size_t most = (size_t)shape->layers * LAYER_PARAMETERS_MAX + MODEL_PARAMETERS_MAX;
+    self->size = 0;
+    self->items = calloc(most, sizeof *self->items);
+    if (!self->items)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a list of %zu tensors", most);
+
+    llm_parameter_t table = {.rank = 2, .shape = {shape->vocab, shape->width}};
+    table.role = LLM_ROLE_TOKENS;
+    append(self, &table);
+    if (shape->arch->positions == LLM_POSITIONS_LEARNED) {
+        llm_parameter_t positions = {.rank = 2, .shape = {shape->context, shape->width}};
+        positions.role = LLM_ROLE_POSITIONS;
+        append(self, &positions);
+    }
+    for (uint32_t layer = 0; layer < shape->layers; layer++) {
+        append_norm(self, shape, LLM_ROLE_NORM_ATTENTION, layer);
+        append_modules(self, shape, layer, true);
+        append_norm(self, shape, LLM_ROLE_NORM_MLP, layer);
+        append_modules(self, shape, layer, false);
+    }
+    append_norm(self, shape, LLM_ROLE_NORM_FINAL, 0);
+    if (!shape->tied) {
+        table.role = LLM_ROLE_HEAD;
+        append(self, &table);
+    }
+    return 0;
+}
+
+void llm_parameters_release(llm_parameters_t *self)
+{
+    free(self->items);
+    self->items = NULL;
+    self->size = 0;
+}
+
+void llm_parameter_module_path(const llm_shape_t *shape, uint32_t layer, llm_module_t module,
+                               char out[FMQ_SCHEMA_NAME_MAX])
+{
+    (void)snprintf(out, FMQ_SCHEMA_NAME_MAX, "%s%" PRIu32 ".%s", shape->arch->layer_prefix, layer,
+                   shape->arch->modules[module]);
+}
+
+static void layer_norm_path(const llm_shape_t *shape, uint32_t layer, const char *norm,
+                            char out[FMQ_SCHEMA_NAME_MAX])
+{
+    (void)snprintf(out, FMQ_SCHEMA_NAME_MAX, "%s%" PRIu32 ".%s", shape->arch->layer_prefix, layer,
+                   norm);
+}
+
+void llm_parameter_name(const llm_shape_t *shape, const llm_parameter_t *parameter,
+                        char out[FMQ_SCHEMA_NAME_MAX])
+{
+    const llm_arch_t *arch = shape->arch;
+    const char *plain = NULL;
+    switch (parameter->role) {
+    case LLM_ROLE_TOKENS:
+        plain = arch->token_embedding;
+        break;
+    case LLM_ROLE_POSITIONS:
+        plain = arch->position_embedding;
+        break;
+    case LLM_ROLE_NORM_FINAL:
+        plain = arch->norm_final;
+        break;
+    case LLM_ROLE_HEAD:
+        plain = arch->head;
+        break;
+    case LLM_ROLE_NORM_ATTENTION:
+        layer_norm_path(shape, parameter->layer, arch->norm_attention, out);
+        break;
+    case LLM_ROLE_NORM_MLP:
+        layer_norm_path(shape, parameter->layer, arch->norm_mlp, out);
+        break;
+    case LLM_ROLE_MODULE:
+        llm_parameter_module_path(shape, parameter->layer, parameter->module, out);
+        break;
+    }
+    if (plain)
+        (void)snprintf(out, FMQ_SCHEMA_NAME_MAX, "%s", plain);
+    size_t used = strlen(out);
+    (void)snprintf(out + used, FMQ_SCHEMA_NAME_MAX - used, "%s",
+                   parameter->bias ? ".bias" : ".weight");
+}
+
+static const llm_tensor_view_t *find_by_name(const llm_shape_t *shape,
+                                             const llm_parameter_t *parameter, const char *name,
+                                             const llm_weights_t *weights)
+{
+    const llm_tensor_view_t *view = llm_weights_find(weights, name);
+    const char *dot = strchr(shape->arch->layer_prefix, '.');
+    size_t prefix = dot ? (size_t)(dot - shape->arch->layer_prefix) + 1 : 0;
+    if (!view && prefix && strncmp(name, shape->arch->layer_prefix, prefix) == 0)
+        view = llm_weights_find(weights, name + prefix);
+    if (!view && parameter->role == LLM_ROLE_TOKENS && shape->tied) {
+        char head[FMQ_SCHEMA_NAME_MAX];
+        (void)snprintf(head, sizeof head, "%s.weight", shape->arch->head);
+        view = llm_weights_find(weights, head);
+    }
+    return view;
+}
+
+const llm_tensor_view_t *llm_parameter_find(const llm_shape_t *shape,
+                                            const llm_parameter_t *parameter,
+                                            const llm_weights_t *weights, fmq_error_t *err)
+{
+    char name[FMQ_SCHEMA_NAME_MAX];
+    llm_parameter_name(shape, parameter, name);
+    const llm_tensor_view_t *view = find_by_name(shape, parameter, name, weights);
+    if (!view) {
+        fmq_error_set(err, FMQ_ERR_NOTFOUND, "the weights hold no tensor '%s'", name);
+        return NULL;
+    }
+    if (view->dtype != FMQ_F32 && view->dtype != FMQ_F16 && view->dtype != FMQ_BF16) {
+        fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
+                      "tensor '%s' has elements of type %s; f32, f16 and bf16 are supported",
+                      view->name, fmq_dtype_name(view->dtype));
+        return NULL;
+    }
+    if (view->rank != parameter->rank || view->shape[0] != parameter->shape[0] ||
+        (view->rank == 2 && view->shape[1] != parameter->shape[1])) {
+        fmq_error_set(err, FMQ_ERR_MISMATCH,
+                      "tensor '%s' has rank %" PRIu32 " and %" PRIu64 " x %" PRIu64
+                      " elements where config.json asks for rank %" PRIu32 " and %" PRIu64
+                      " x %" PRIu64,
+                      view->name, view->rank, view->shape[0], view->rank > 1 ? view->shape[1] : 1,
+                      parameter->rank, parameter->shape[0], parameter->shape[1]);
+        return NULL;
+    }
+    return view;
+}

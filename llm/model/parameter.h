@@ -1,0 +1,62 @@
+/*
+ * parameter.h - the list of a model's tensors, as HF stores them.
+ *
+ * Made from a shape alone: role, extents and HF name of every tensor, in the
+ * order of HF's state dict.  Opening, random weights, digests and full
+ * fine-tuning all walk this one list.  It holds no weights.
+ */
+#ifndef FEDMQ_LLM_MODEL_PARAMETER_H
+#define FEDMQ_LLM_MODEL_PARAMETER_H
+
+#include "fedmq/llm/hub.h"
+#include "fedmq/llm/shape.h"
+
+typedef enum {
+    LLM_ROLE_TOKENS,         /* token embedding, and the head of a tied model */
+    LLM_ROLE_POSITIONS,      /* learned positions */
+    LLM_ROLE_NORM_ATTENTION, /* of a layer */
+    LLM_ROLE_NORM_MLP,
+    LLM_ROLE_MODULE, /* a linear module of a layer */
+    LLM_ROLE_NORM_FINAL,
+    LLM_ROLE_HEAD /* of an untied model */
+} llm_role_t;
+
+typedef struct {
+    llm_role_t role;
+    bool bias; /* the module's or norm's bias rather than its weight */
+    uint32_t layer;
+    llm_module_t module; /* when role is LLM_ROLE_MODULE */
+    uint32_t rank;
+    uint64_t shape[2]; /* as stored: [in][out] where the family is input_major */
+    uint64_t count;
+} llm_parameter_t;
+
+typedef struct {
+    llm_parameter_t *items; /* owned */
+    size_t size;
+} llm_parameters_t;
+
+/* Lists every tensor of the shape.  -1 with FMQ_ERR_NOMEM. */
+int llm_parameters_init(llm_parameters_t *self, const llm_shape_t *shape, fmq_error_t *err);
+void llm_parameters_release(llm_parameters_t *self);
+
+/* Does this linear module add a bias? */
+bool llm_parameter_has_bias(const llm_shape_t *shape, llm_module_t module);
+
+/* HF's path of a module, "transformer.h.3.attn.c_attn", without ".weight". */
+void llm_parameter_module_path(const llm_shape_t *shape, uint32_t layer, llm_module_t module,
+                               char out[FMQ_SCHEMA_NAME_MAX]);
+
+/* HF's name of a parameter, "transformer.h.3.attn.c_attn.weight". */
+void llm_parameter_name(const llm_shape_t *shape, const llm_parameter_t *parameter,
+                        char out[FMQ_SCHEMA_NAME_MAX]);
+
+/* Finds a parameter in a file: under its name, under its name without the
+ * leading "transformer." or "model.", and a tied embedding also under the
+ * head's.  NULL with FMQ_ERR_NOTFOUND, or FMQ_ERR_MISMATCH when its shape or
+ * type is another. */
+const llm_tensor_view_t *llm_parameter_find(const llm_shape_t *shape,
+                                            const llm_parameter_t *parameter,
+                                            const llm_weights_t *weights, fmq_error_t *err);
+
+#endif

@@ -1,0 +1,258 @@
+/*
+ * workspace.c - the public passes: check the batch, upload it, run the parts of
+ * pass.h over it.  Does no arithmetic of its own.
+ */
+#include "fedmq/llm/workspace.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "llm/model/batch.h"
+#include "llm/model/pass.h"
+
+struct llm_workspace {
+    llm_pass_t pass;
+    llm_backend_t *be; /* borrowed */
+    uint64_t elements;
+    float *params;           /* owned, on the backend; NULL when elements is 0 */
+    float *grads;            /* owned, on the backend; NULL unless training */
+    int32_t *positions_host; /* owned, [tokens_max] */
+    float *losses_host;      /* owned, [block_rows] */
+};
+
+static float *vector_new(llm_backend_t *be, uint64_t elements, fmq_error_t *err)
+{
+    if (elements > SIZE_MAX / sizeof(float)) {
+        fmq_error_set(err, FMQ_ERR_LIMIT, "%llu trainable elements are beyond this machine",
+                      (unsigned long long)elements);
+        return NULL;
+    }
+    float *vector = be->ops->alloc(be, (size_t)elements * sizeof(float));
+    if (!vector) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %llu trainable elements",
+                      (unsigned long long)elements);
+        return NULL;
+    }
+    be->ops->zero(be, vector, (size_t)elements * sizeof(float));
+    return vector;
+}
+
+static int vectors_new(llm_workspace_t *self, bool training, fmq_error_t *err)
+{
+    if (!self->elements)
+        return 0;
+    self->params = vector_new(self->be, self->elements, err);
+    if (!self->params)
+        return -1;
+    if (training)
+        self->grads = vector_new(self->be, self->elements, err);
+    return training && !self->grads ? -1 : 0;
+}
+
+static int host_new(llm_workspace_t *self, fmq_error_t *err)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    self->positions_host = malloc(plan->tokens_max * sizeof *self->positions_host);
+    self->losses_host = malloc(plan->block_rows * sizeof *self->losses_host);
+    if (!self->positions_host || !self->losses_host)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a workspace");
+    return 0;
+}
+
+llm_workspace_t *llm_workspace_new(const llm_model_t *model, const llm_adapter_t *adapter,
+                                   const llm_limits_t *limits, llm_backend_t *be, fmq_error_t *err)
+{
+    llm_workspace_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a workspace");
+        return NULL;
+    }
+    self->be = be;
+    self->elements = fmq_schema_elements(llm_adapter_schema(adapter));
+    if (llm_decoder_init(&self->pass.decoder, model, adapter, be, err) < 0 ||
+        vectors_new(self, limits->training, err) < 0)
+        goto fail;
+    llm_decoder_bind(&self->pass.decoder, model, adapter, self->params, self->grads);
+    if (llm_plan_init(&self->pass.plan, &self->pass.decoder, limits, err) < 0 ||
+        llm_pass_prepare(&self->pass, err) < 0 || host_new(self, err) < 0)
+        goto fail;
+    return self;
+fail:
+    llm_workspace_destroy(&self);
+    return NULL;
+}
+
+void llm_workspace_destroy(llm_workspace_t **self_p)
+{
+    llm_workspace_t *self = *self_p;
+    if (!self)
+        return;
+    llm_pass_release(&self->pass);
+    if (self->params)
+        self->be->ops->release(self->be, self->params);
+    if (self->grads)
+        self->be->ops->release(self->be, self->grads);
+    free(self->positions_host);
+    free(self->losses_host);
+    free(self);
+    *self_p = NULL;
+}
+
+size_t llm_workspace_bytes(const llm_workspace_t *self)
+{
+    size_t vectors = (self->params ? 1u : 0u) + (self->grads ? 1u : 0u);
+    return self->pass.plan.arena_bytes + vectors * (size_t)self->elements * sizeof(float);
+}
+
+llm_backend_t *llm_workspace_backend(const llm_workspace_t *self)
+{
+    return self->be;
+}
+
+float *llm_workspace_params(llm_workspace_t *self)
+{
+    return self->params;
+}
+
+float *llm_workspace_grads(llm_workspace_t *self)
+{
+    return self->grads;
+}
+
+uint64_t llm_workspace_elements(const llm_workspace_t *self)
+{
+    return self->elements;
+}
+
+int llm_workspace_set_params(llm_workspace_t *self, const float *host, fmq_error_t *err)
+{
+    if (!self->elements)
+        return 0;
+    if (!host)
+        return fmq_error_set(err, FMQ_ERR_MISMATCH, "no vector is given for %llu elements",
+                             (unsigned long long)self->elements);
+    self->be->ops->upload(self->be, self->params, host, (size_t)self->elements * sizeof *host);
+    return 0;
+}
+
+void llm_workspace_get_params(const llm_workspace_t *self, float *host)
+{
+    if (self->elements)
+        self->be->ops->download(self->be, host, self->params,
+                                (size_t)self->elements * sizeof *host);
+}
+
+/* Checks and uploads the tokens; the sequences stay in the caller's memory. */
+static int take_tokens(llm_workspace_t *self, const llm_batch_t *batch, llm_packed_t *packed,
+                       fmq_error_t *err)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    if (llm_batch_check_tokens(batch, self->pass.decoder.shape, plan->tokens_max, err) < 0)
+        return -1;
+    *packed = (llm_packed_t){.tokens = batch->starts[batch->sequences],
+                             .sequences = batch->sequences,
+                             .starts = batch->starts};
+    llm_batch_positions(batch, self->positions_host);
+    size_t bytes = packed->tokens * sizeof(int32_t);
+    self->be->ops->upload(self->be, plan->ids, batch->ids, bytes);
+    self->be->ops->upload(self->be, plan->positions, self->positions_host, bytes);
+    return 0;
+}
+
+static int take_batch(llm_workspace_t *self, const llm_batch_t *batch, llm_packed_t *packed,
+                      fmq_error_t *err)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    if (take_tokens(self, batch, packed, err) < 0 ||
+        llm_batch_check_targets(batch, self->pass.decoder.shape, plan->supervised_max, err) < 0)
+        return -1;
+    size_t bytes = batch->supervised * sizeof(int32_t);
+    if (!bytes)
+        return 0;
+    self->be->ops->upload(self->be, plan->rows, batch->rows, bytes);
+    self->be->ops->upload(self->be, plan->targets, batch->targets, bytes);
+    return 0;
+}
+
+static void forward(llm_workspace_t *self, const llm_packed_t *packed)
+{
+    llm_embed_forward(&self->pass, packed);
+    for (uint32_t l = 0; l < self->pass.decoder.shape->layers; l++) {
+        llm_layer_project(&self->pass, l, packed);
+        llm_layer_attend(&self->pass, l, packed);
+        llm_layer_finish(&self->pass, l, packed);
+    }
+}
+
+int llm_workspace_loss(llm_workspace_t *self, const llm_batch_t *batch, double *loss_sum,
+                       fmq_error_t *err)
+{
+    llm_packed_t packed;
+    if (take_batch(self, batch, &packed, err) < 0)
+        return -1;
+    forward(self, &packed);
+    *loss_sum = llm_head_loss(&self->pass, batch->supervised, 0.0f, self->losses_host);
+    return 0;
+}
+
+static void backward(llm_workspace_t *self, const llm_packed_t *packed)
+{
+    for (uint32_t l = self->pass.decoder.shape->layers; l-- > self->pass.decoder.first_layer;)
+        llm_layer_backward(&self->pass, l, packed);
+    if (self->pass.decoder.full)
+        llm_embed_backward(&self->pass, packed);
+}
+
+int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float scale,
+                        const fmq_rng_name_t *dropout, double *loss_sum, fmq_error_t *err)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    llm_packed_t packed;
+    if (self->elements && !self->grads)
+        return fmq_error_set(err, FMQ_ERR_INTERNAL, "the workspace was not planned for training");
+    if (take_batch(self, batch, &packed, err) < 0)
+        return -1;
+    packed.dropout = dropout;
+    forward(self, &packed);
+    bool learns = plan->training && batch->supervised > 0 && scale != 0.0f;
+    if (learns)
+        self->be->ops->zero(self->be, plan->dx,
+                            packed.tokens * self->pass.decoder.shape->width * sizeof(float));
+    *loss_sum =
+        llm_head_loss(&self->pass, batch->supervised, learns ? scale : 0.0f, self->losses_host);
+    if (learns && isfinite(*loss_sum))
+        backward(self, &packed);
+    return 0;
+}
+
+static int check_rows(const int32_t *rows, size_t count, size_t tokens, fmq_error_t *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i] < 0 || (size_t)rows[i] >= tokens)
+            return fmq_error_set(err, FMQ_ERR_FORMAT,
+                                 "logits are asked for row %d of a batch of %zu tokens", rows[i],
+                                 tokens);
+    }
+    return 0;
+}
+
+int llm_workspace_logits(llm_workspace_t *self, const llm_batch_t *batch, const int32_t *rows,
+                         size_t count, float *out, fmq_error_t *err)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    size_t vocab = self->pass.decoder.shape->vocab;
+    llm_packed_t packed;
+    if (take_tokens(self, batch, &packed, err) < 0 ||
+        check_rows(rows, count, packed.tokens, err) < 0)
+        return -1;
+    forward(self, &packed);
+    for (size_t first = 0; first < count; first += plan->block_rows) {
+        size_t part = count - first < plan->block_rows ? count - first : plan->block_rows;
+        self->be->ops->upload(self->be, plan->rows, rows + first, part * sizeof *rows);
+        llm_head_logits(&self->pass, 0, part);
+        self->be->ops->download(self->be, out + first * vocab, plan->logits,
+                                part * vocab * sizeof *out);
+    }
+    return 0;
+}
