@@ -1,0 +1,59 @@
+/*
+ * tiny.h - small models, adapters and batches that the tests of this folder
+ * share.  Everything is made up from seeds; nothing is read from disk.
+ */
+#ifndef FEDMQ_TESTS_LLM_MODEL_TINY_H
+#define FEDMQ_TESTS_LLM_MODEL_TINY_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fedmq/llm/workspace.h"
+
+#define TINY_VOCAB   23
+#define TINY_TOKENS  12
+#define TINY_CONTEXT 8
+
+llm_shape_t tiny_gpt2(void);
+llm_shape_t tiny_llama(void);        /* grouped keys, tied */
+llm_shape_t tiny_llama_biased(void); /* grouped keys, untied, with biases */
+
+/* A batch of three ragged sequences, TINY_TOKENS tokens, some rows supervised. */
+typedef struct {
+    uint32_t starts[4];
+    int32_t ids[TINY_TOKENS];
+    int32_t rows[TINY_TOKENS];
+    int32_t targets[TINY_TOKENS];
+    llm_batch_t batch;
+} tiny_batch_t;
+
+void tiny_batch_init(tiny_batch_t *self);
+
+/* A model, an adapter and a workspace over the reference backend (or the given
+ * one), with a trainable vector of normal(0, deviation). */
+typedef struct {
+    llm_backend_t *be;
+    llm_model_t *model;
+    llm_adapter_t *adapter;
+    llm_workspace_t *ws;
+    float *vector;
+    uint64_t elements;
+} tiny_t;
+
+/* targets: names separated by one blank, "" for the defaults; kind LoRA. */
+llm_adapter_spec_t tiny_lora(const char *targets, float dropout);
+llm_adapter_spec_t tiny_full(void);
+
+/* Takes be; asserts that everything can be made. */
+void tiny_init(tiny_t *self, const llm_shape_t *shape, const llm_adapter_spec_t *spec,
+               llm_backend_t *be);
+void tiny_release(tiny_t *self);
+
+/* normal(0, deviation) from the test stream numbered step. */
+void tiny_normal(float *out, size_t count, double deviation, uint32_t step);
+
+#endif
