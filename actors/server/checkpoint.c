@@ -1,0 +1,343 @@
+/*
+ * checkpoint.c - saves, verifies and finds checkpoints.  Assumes a little
+ * endian machine for the state itself, as the rest of the program does.
+ */
+#include "actors/server/checkpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "actors/server/durable.h"
+#include "fedmq/broker/pack.h"
+
+#define MAGIC    "FMQCKPT\n"
+#define VERSION  1u
+#define HEAD_MAX (16u * 1024) /* bytes of the msgpack map */
+#define PIECE    (1u << 20)   /* bytes read or digested at once */
+#define FIXED    16u          /* magic, version, size of the head */
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "states are stored little endian");
+
+static void pack_best(fmq_packer_t *packer, const fmq_best_t *best)
+{
+    fmq_pack_array(packer, 3);
+    fmq_pack_bool(packer, best->any);
+    fmq_pack_real(packer, best->value);
+    fmq_pack_uint(packer, best->round);
+}
+
+static void pack_early_stop(fmq_packer_t *packer, const fmq_early_stop_t *stop)
+{
+    fmq_pack_array(packer, 4);
+    fmq_pack_bool(packer, stop->any);
+    fmq_pack_real(packer, stop->best);
+    fmq_pack_uint(packer, stop->worse);
+    fmq_pack_array(packer, stop->size);
+    for (uint32_t i = 0; i < stop->size; i++)
+        fmq_pack_real(packer, stop->last[i]);
+}
+
+static size_t encode_head(const fmq_checkpoint_t *checkpoint, void *out, fmq_error_t *err)
+{
+    fmq_packer_t packer;
+    fmq_packer_init(&packer, out, HEAD_MAX);
+    fmq_pack_array(&packer, 8);
+    fmq_pack_str(&packer, checkpoint->run);
+    fmq_pack_uint(&packer, checkpoint->round);
+    fmq_pack_uint(&packer, checkpoint->epoch);
+    fmq_pack_uint(&packer, checkpoint->empty_rounds);
+    fmq_pack_bool(&packer, checkpoint->stopped);
+    fmq_pack_bin(&packer, checkpoint->model.bytes, FMQ_DIGEST_SIZE);
+    pack_early_stop(&packer, &checkpoint->early_stop);
+    pack_best(&packer, &checkpoint->best);
+    return fmq_packer_end(&packer, err);
+}
+
+static void expect_array(fmq_unpacker_t *unpacker, uint32_t items)
+{
+    if (fmq_unpack_array(unpacker, items) != items)
+        fmq_unpack_fail(unpacker, "a list of another length was expected");
+}
+
+static int decode_head(fmq_checkpoint_t *out, const void *data, size_t size, fmq_error_t *err)
+{
+    fmq_unpacker_t unpacker;
+    fmq_unpacker_init(&unpacker, data, size);
+    memset(out, 0, sizeof *out);
+    expect_array(&unpacker, 8);
+    fmq_unpack_str(&unpacker, out->run, sizeof out->run);
+    out->round = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
+    out->epoch = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
+    out->empty_rounds = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
+    out->stopped = fmq_unpack_bool(&unpacker);
+    fmq_unpack_bin_exact(&unpacker, out->model.bytes, FMQ_DIGEST_SIZE);
+    fmq_early_stop_t *stop = &out->early_stop;
+    expect_array(&unpacker, 4);
+    stop->any = fmq_unpack_bool(&unpacker);
+    stop->best = fmq_unpack_real(&unpacker);
+    stop->worse = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
+    stop->size = fmq_unpack_array(&unpacker, FMQ_EARLY_STOP_PATIENCE_MAX);
+    for (uint32_t i = 0; i < stop->size; i++)
+        stop->last[i] = fmq_unpack_real(&unpacker);
+    expect_array(&unpacker, 3);
+    out->best.any = fmq_unpack_bool(&unpacker);
+    out->best.value = fmq_unpack_real(&unpacker);
+    out->best.round = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
+    return fmq_unpack_done(&unpacker, err);
+}
+
+static void put_u32(unsigned char *out, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        out[i] = (unsigned char)(value >> 8 * i);
+}
+
+static uint32_t get_u32(const unsigned char *in)
+{
+    return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
+}
+
+/* Magic to elements: everything before the state. */
+static int write_front(fmq_durable_t *file, const fmq_checkpoint_t *checkpoint,
+                       const fmq_schema_t *schema, fmq_error_t *err)
+{
+    unsigned char fixed[FIXED], elements[8], head[HEAD_MAX];
+    size_t size = encode_head(checkpoint, head, err);
+    if (size == 0)
+        return -1;
+    memcpy(fixed, MAGIC, 8);
+    put_u32(fixed + 8, VERSION);
+    put_u32(fixed + 12, (uint32_t)size);
+    fmq_digest_t digest = fmq_schema_digest(schema);
+    uint64_t count = fmq_schema_elements(schema);
+    put_u32(elements, (uint32_t)count);
+    put_u32(elements + 4, (uint32_t)(count >> 32));
+    if (fmq_durable_write(file, fixed, sizeof fixed, err) < 0 ||
+        fmq_durable_write(file, head, size, err) < 0 ||
+        fmq_durable_write(file, digest.bytes, FMQ_DIGEST_SIZE, err) < 0)
+        return -1;
+    return fmq_durable_write(file, elements, sizeof elements, err);
+}
+
+int fmq_checkpoint_save(const char *path, const fmq_checkpoint_t *checkpoint,
+                        const fmq_schema_t *schema, const float *state, fmq_error_t *err)
+{
+    fmq_durable_t file;
+    uint64_t bytes = fmq_schema_elements(schema) * sizeof *state;
+    int rc = -1;
+    if (fmq_durable_open(&file, path, err) < 0)
+        return fmq_error_prefix(err, "checkpoint");
+    if (write_front(&file, checkpoint, schema, err) < 0)
+        goto fail;
+    for (uint64_t at = 0; at < bytes; at += PIECE) {
+        size_t size = bytes - at < PIECE ? (size_t)(bytes - at) : PIECE;
+        if (fmq_durable_write(&file, (const char *)state + at, size, err) < 0)
+            goto fail;
+    }
+    fmq_digest_t digest = fmq_durable_digest(&file);
+    if (fmq_durable_write(&file, digest.bytes, FMQ_DIGEST_SIZE, err) < 0)
+        goto fail;
+    rc = fmq_durable_commit(&file, err);
+fail:
+    fmq_durable_abandon(&file);
+    return rc < 0 ? fmq_error_prefix(err, "checkpoint") : 0;
+}
+
+/* Reads forward through a file. */
+typedef struct {
+    int fd;
+    const char *path;
+    uint64_t at;
+} reader_t;
+
+static int read_next(reader_t *reader, void *out, size_t size, fmq_error_t *err)
+{
+    if (fmq_durable_read_at(reader->fd, reader->path, reader->at, out, size, err) < 0)
+        return -1;
+    reader->at += size;
+    return 0;
+}
+
+/* Is the digest at the end that of everything before?  Asked first, so that
+ * nothing is concluded from damaged bytes. */
+static int verify(reader_t *reader, fmq_error_t *err)
+{
+    off_t end = lseek(reader->fd, 0, SEEK_END);
+    unsigned char *piece = malloc(PIECE);
+    int rc = -1;
+    if (!piece) {
+        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to read '%s'", reader->path);
+        goto fail;
+    }
+    if (end < FMQ_DIGEST_SIZE) {
+        (void)fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is too short", reader->path);
+        goto fail;
+    }
+    uint64_t body = (uint64_t)end - FMQ_DIGEST_SIZE;
+    fmq_digest_state_t state;
+    fmq_digest_begin(&state);
+    while (reader->at < body) {
+        size_t size = body - reader->at < PIECE ? (size_t)(body - reader->at) : PIECE;
+        if (read_next(reader, piece, size, err) < 0)
+            goto fail;
+        fmq_digest_add(&state, piece, size);
+    }
+    fmq_digest_t stored, digest = fmq_digest_end(&state);
+    if (read_next(reader, stored.bytes, FMQ_DIGEST_SIZE, err) < 0)
+        goto fail;
+    rc = fmq_digest_equal(&digest, &stored)
+             ? 0
+             : fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is damaged: its digest is wrong",
+                             reader->path);
+    reader->at = 0;
+fail:
+    free(piece);
+    return rc;
+}
+
+static int read_front(reader_t *reader, const fmq_schema_t *schema, fmq_checkpoint_t *checkpoint,
+                      fmq_error_t *err)
+{
+    unsigned char fixed[FIXED], elements[8], head[HEAD_MAX];
+    fmq_digest_t digest, expected = fmq_schema_digest(schema);
+    if (read_next(reader, fixed, sizeof fixed, err) < 0)
+        return -1;
+    uint32_t size = get_u32(fixed + 12);
+    if (memcmp(fixed, MAGIC, 8) != 0 || size > HEAD_MAX)
+        return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is not a checkpoint", reader->path);
+    if (get_u32(fixed + 8) != VERSION)
+        return fmq_error_set(err, FMQ_ERR_FORMAT,
+                             "'%s' is a checkpoint of version %u; this program reads version %u",
+                             reader->path, get_u32(fixed + 8), VERSION);
+    if (read_next(reader, head, size, err) < 0 || decode_head(checkpoint, head, size, err) < 0 ||
+        read_next(reader, digest.bytes, FMQ_DIGEST_SIZE, err) < 0 ||
+        read_next(reader, elements, sizeof elements, err) < 0)
+        return -1;
+    uint64_t count = get_u32(elements) | (uint64_t)get_u32(elements + 4) << 32;
+    if (!fmq_digest_equal(&digest, &expected) || count != fmq_schema_elements(schema))
+        return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                             "'%s' holds another set of trainable tensors; use the model and "
+                             "adapter that it was made with",
+                             reader->path);
+    return 0;
+}
+
+static int read_state(reader_t *reader, const fmq_schema_t *schema, float *state, fmq_error_t *err)
+{
+    uint64_t bytes = fmq_schema_elements(schema) * sizeof *state;
+    if (read_next(reader, state, bytes, err) < 0)
+        return -1;
+    if (lseek(reader->fd, 0, SEEK_END) != (off_t)(reader->at + FMQ_DIGEST_SIZE))
+        return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is not as long as it should be",
+                             reader->path);
+    return 0;
+}
+
+int fmq_checkpoint_load(const char *path, const fmq_schema_t *schema, fmq_checkpoint_t *checkpoint,
+                        float *state, fmq_error_t *err)
+{
+    reader_t reader = {.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
+    if (reader.fd < 0)
+        return fmq_error_set(err, errno == ENOENT ? FMQ_ERR_NOTFOUND : FMQ_ERR_IO,
+                             "cannot open checkpoint '%s': %s", path, strerror(errno));
+    fmq_checkpoint_t found;
+    int rc = verify(&reader, err);
+    if (rc == 0)
+        rc = read_front(&reader, schema, &found, err);
+    if (rc == 0)
+        rc = read_state(&reader, schema, state, err);
+    (void)close(reader.fd);
+    if (rc == 0)
+        *checkpoint = found;
+    return rc;
+}
+
+static char *path_of(const char *directory, uint32_t round, fmq_error_t *err)
+{
+    return fmq_durable_path(err, "%s/round-%06u.state", directory, round);
+}
+
+int fmq_checkpoint_put(const char *directory, const fmq_checkpoint_t *checkpoint,
+                       const fmq_schema_t *schema, const float *state, fmq_error_t *err)
+{
+    char *path = path_of(directory, checkpoint->round, err);
+    int rc = path ? fmq_checkpoint_save(path, checkpoint, schema, state, err) : -1;
+    free(path);
+    return rc;
+}
+
+/* The highest round with a checkpoint that is at least `least` and below
+ * `below`; -1 when there is none. */
+static int64_t highest_round(const char *directory, int64_t least, int64_t below)
+{
+    int64_t highest = -1;
+    DIR *folder = opendir(directory);
+    if (!folder)
+        return -1;
+    const struct dirent *item;
+    while ((item = readdir(folder))) {
+        unsigned round = 0;
+        int end = 0;
+        if (sscanf(item->d_name, "round-%9u.state%n", &round, &end) == 1 && end > 0 &&
+            item->d_name[end] == '\0' && round >= least && round < below && round > highest)
+            highest = round;
+    }
+    (void)closedir(folder);
+    return highest;
+}
+
+int fmq_checkpoint_newest(const fmq_checkpoint_search_t *search, fmq_checkpoint_t *checkpoint,
+                          float *state, uint32_t *skipped, fmq_error_t *err)
+{
+    *skipped = 0;
+    int64_t round = INT64_MAX;
+    while ((round = highest_round(search->directory, 0, round)) >= 0) {
+        fmq_error_t why;
+        char *path = path_of(search->directory, (uint32_t)round, err);
+        if (!path)
+            return -1;
+        int rc = fmq_checkpoint_load(path, search->schema, checkpoint, state, &why);
+        free(path);
+        if (rc == 0)
+            return 1;
+        if (why.code == FMQ_ERR_MISMATCH)
+            return fmq_error_set(err, why.code, "%s", why.text);
+        fmq_log_write(search->log, FMQ_LOG_WARNING, "server", "checkpoint-skipped",
+                      "round=%" PRId64 " reason=\"%s\"", round, why.text);
+        ++*skipped;
+    }
+    if (*skipped > 0)
+        return fmq_error_set(err, FMQ_ERR_FORMAT,
+                             "none of the %u checkpoints in '%s' is intact; remove them to begin "
+                             "anew",
+                             *skipped, search->directory);
+    return 0;
+}
+
+static void remove_range(const char *directory, int64_t least, int64_t below)
+{
+    int64_t round;
+    while ((round = highest_round(directory, least, below)) >= 0) {
+        char *path = path_of(directory, (uint32_t)round, NULL);
+        bool removed = path && unlink(path) == 0;
+        free(path);
+        if (!removed)
+            return;
+    }
+}
+
+void fmq_checkpoint_prune(const char *directory, uint32_t round)
+{
+    remove_range(directory, 0, round);
+}
+
+void fmq_checkpoint_forget(const char *directory, uint32_t round)
+{
+    remove_range(directory, (int64_t)round + 1, INT64_MAX);
+}

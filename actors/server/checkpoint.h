@@ -1,0 +1,59 @@
+/*
+ * checkpoint.h - where a run stands after a round, in one file.
+ *
+ * checkpoints/round-000007.state: magic "FMQCKPT\n", version u32, size of the
+ * head u32, the head (a msgpack map), digest of the schema, elements u64, the
+ * state (f32), and the digest of all before; numbers little endian.  A
+ * file is written beside, synced and renamed; the generation before it stays.
+ */
+#ifndef FEDMQ_ACTORS_SERVER_CHECKPOINT_H
+#define FEDMQ_ACTORS_SERVER_CHECKPOINT_H
+
+#include "actors/server/early_stop.h"
+#include "fedmq/actors/notes.h"
+#include "fedmq/base/log.h"
+#include "fedmq/base/schema.h"
+
+typedef struct {
+    char run[FMQ_RUN_ID_SIZE];
+    uint32_t round;        /* rounds aggregated into the state; 0: the initial one */
+    uint32_t epoch;        /* how often the run fell back to an older checkpoint */
+    uint32_t empty_rounds; /* in a row that closed without an update */
+    bool stopped;          /* early: no round follows */
+    fmq_digest_t model;    /* the base model that the state belongs to */
+    fmq_early_stop_t early_stop;
+    fmq_best_t best;
+} fmq_checkpoint_t;
+
+/* Writes the file; a failure (FMQ_ERR_IO: no space) leaves what was there. */
+int fmq_checkpoint_save(const char *path, const fmq_checkpoint_t *checkpoint,
+                        const fmq_schema_t *schema, const float *state, fmq_error_t *err);
+
+/* Reads and verifies: FMQ_ERR_FORMAT when it is not intact, FMQ_ERR_MISMATCH
+ * when it belongs to another schema.  state (schema's elements) is filled, and
+ * undefined on failure. */
+int fmq_checkpoint_load(const char *path, const fmq_schema_t *schema, fmq_checkpoint_t *checkpoint,
+                        float *state, fmq_error_t *err);
+
+/* The same in a directory, by round. */
+int fmq_checkpoint_put(const char *directory, const fmq_checkpoint_t *checkpoint,
+                       const fmq_schema_t *schema, const float *state, fmq_error_t *err);
+
+typedef struct {
+    const char *directory;
+    const fmq_schema_t *schema;
+    fmq_log_t *log; /* may be NULL */
+} fmq_checkpoint_search_t;
+
+/* The newest intact checkpoint of a directory.  1: found, *skipped counts the
+ * newer ones that were not intact; 0: the directory holds none; -1: none is
+ * intact, or the newest belongs to something else. */
+int fmq_checkpoint_newest(const fmq_checkpoint_search_t *search, fmq_checkpoint_t *checkpoint,
+                          float *state, uint32_t *skipped, fmq_error_t *err);
+
+/* Deletes the checkpoints of rounds below `round`. */
+void fmq_checkpoint_prune(const char *directory, uint32_t round);
+/* Deletes those above `round`: what a fall-back has skipped. */
+void fmq_checkpoint_forget(const char *directory, uint32_t round);
+
+#endif

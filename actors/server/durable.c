@@ -1,0 +1,220 @@
+/*
+ * durable.c - write beside, sync, rename, sync the directory.
+ */
+#include "actors/server/durable.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int io_error(fmq_error_t *err, const char *what, const char *path)
+{
+    int saved = errno;
+    const char *advice = saved == ENOSPC || saved == EDQUOT ? "; free some space and resume" : "";
+    return fmq_error_set(err, FMQ_ERR_IO, "cannot %s '%s': %s%s", what, path, strerror(saved),
+                         advice);
+}
+
+char *fmq_durable_path(fmq_error_t *err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int size = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *path = size >= 0 ? malloc((size_t)size + 1) : NULL;
+    if (!path) {
+        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a path");
+        return NULL;
+    }
+    va_start(args, format);
+    (void)vsnprintf(path, (size_t)size + 1, format, args);
+    va_end(args);
+    return path;
+}
+
+int fmq_durable_open(fmq_durable_t *self, const char *path, fmq_error_t *err)
+{
+    memset(self, 0, sizeof *self);
+    self->fd = -1;
+    self->path = fmq_durable_path(err, "%s", path);
+    self->temporary = fmq_durable_path(err, "%s.tmp", path);
+    if (!self->path || !self->temporary)
+        goto fail;
+    self->fd = open(self->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (self->fd < 0) {
+        (void)io_error(err, "create", self->temporary);
+        goto fail;
+    }
+    fmq_digest_begin(&self->digest);
+    return 0;
+fail:
+    fmq_durable_abandon(self);
+    return -1;
+}
+
+int fmq_durable_write(fmq_durable_t *self, const void *data, size_t size, fmq_error_t *err)
+{
+    const char *bytes = data;
+    for (size_t done = 0; done < size;) {
+        ssize_t got = write(self->fd, bytes + done, size - done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return io_error(err, "write", self->temporary);
+        done += (size_t)got;
+    }
+    fmq_digest_add(&self->digest, data, size);
+    return 0;
+}
+
+void fmq_durable_restart(fmq_durable_t *self)
+{
+    fmq_digest_begin(&self->digest);
+}
+
+fmq_digest_t fmq_durable_digest(const fmq_durable_t *self)
+{
+    fmq_digest_state_t copy = self->digest;
+    return fmq_digest_end(&copy);
+}
+
+int fmq_durable_sync(fmq_durable_t *self, fmq_error_t *err)
+{
+    if (fsync(self->fd) < 0)
+        return io_error(err, "sync", self->temporary);
+    int fd = self->fd;
+    self->fd = -1;
+    return close(fd) < 0 ? io_error(err, "close", self->temporary) : 0;
+}
+
+int fmq_durable_rename(fmq_durable_t *self, fmq_error_t *err)
+{
+    if (rename(self->temporary, self->path) < 0)
+        return io_error(err, "rename a file to", self->path);
+    free(self->temporary);
+    self->temporary = NULL;
+    return 0;
+}
+
+int fmq_durable_commit(fmq_durable_t *self, fmq_error_t *err)
+{
+    if (fmq_durable_sync(self, err) < 0 || fmq_durable_rename(self, err) < 0)
+        return -1;
+    const char *slash = strrchr(self->path, '/');
+    char *directory = slash ? fmq_durable_path(err, "%.*s/", (int)(slash - self->path), self->path)
+                            : fmq_durable_path(err, ".");
+    int rc = directory ? fmq_durable_sync_directory(directory, err) : -1;
+    free(directory);
+    return rc;
+}
+
+void fmq_durable_abandon(fmq_durable_t *self)
+{
+    if (self->temporary) {
+        if (self->fd >= 0)
+            (void)close(self->fd);
+        (void)unlink(self->temporary);
+    }
+    free(self->temporary);
+    free(self->path);
+    memset(self, 0, sizeof *self);
+    self->fd = -1;
+}
+
+int fmq_durable_sync_directory(const char *directory, fmq_error_t *err)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return io_error(err, "open directory", directory);
+    int rc = fsync(fd) < 0 ? io_error(err, "sync directory", directory) : 0;
+    (void)close(fd);
+    return rc;
+}
+
+int fmq_durable_save(const char *path, const void *data, size_t size, fmq_error_t *err)
+{
+    fmq_durable_t file;
+    if (fmq_durable_open(&file, path, err) < 0)
+        return -1;
+    int rc = fmq_durable_write(&file, data, size, err);
+    if (rc == 0)
+        rc = fmq_durable_commit(&file, err);
+    fmq_durable_abandon(&file);
+    return rc;
+}
+
+int fmq_durable_read_at(int fd, const char *path, uint64_t offset, void *out, size_t size,
+                        fmq_error_t *err)
+{
+    char *bytes = out;
+    for (size_t done = 0; done < size;) {
+        ssize_t got = pread(fd, bytes + done, size - done, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return io_error(err, "read", path);
+        if (got == 0)
+            return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' ends too early", path);
+        done += (size_t)got;
+    }
+    return 0;
+}
+
+char *fmq_durable_load(const char *path, size_t most, size_t *size, fmq_error_t *err)
+{
+    char *data = NULL;
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        fmq_error_code_t code = errno == ENOENT ? FMQ_ERR_NOTFOUND : FMQ_ERR_IO;
+        (void)fmq_error_set(err, code, "cannot open '%s': %s", path, strerror(errno));
+        return NULL;
+    }
+    if (fstat(fd, &status) < 0) {
+        (void)io_error(err, "look at", path);
+        goto fail;
+    }
+    if (status.st_size < 0 || (uint64_t)status.st_size > most) {
+        (void)fmq_error_set(err, FMQ_ERR_LIMIT, "'%s' has more than %zu bytes", path, most);
+        goto fail;
+    }
+    *size = (size_t)status.st_size;
+    data = malloc(*size + 1);
+    if (!data) {
+        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for '%s'", path);
+    } else if (fmq_durable_read_at(fd, path, 0, data, *size, err) < 0) {
+        free(data);
+        data = NULL;
+    } else {
+        data[*size] = '\0';
+    }
+fail:
+    (void)close(fd);
+    return data;
+}
+
+int fmq_durable_directory(const char *path, fmq_error_t *err)
+{
+    char *copy = fmq_durable_path(err, "%s", path);
+    if (!copy)
+        return -1;
+    int rc = 0;
+    for (char *at = copy + 1; rc == 0; at++) {
+        if (*at != '/' && *at != '\0')
+            continue;
+        char kept = *at;
+        *at = '\0';
+        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+            rc = io_error(err, "create directory", copy);
+        *at = kept;
+        if (kept == '\0')
+            break;
+    }
+    free(copy);
+    return rc;
+}

@@ -1,0 +1,59 @@
+/*
+ * durable.h - files that are either wholly there or not at all.
+ *
+ * Bytes go to "<path>.tmp"; syncing puts them on the disk, and committing
+ * renames the file and makes the name durable.  A crash at any point leaves
+ * the old file, or none, never half of the new one.
+ */
+#ifndef FEDMQ_ACTORS_SERVER_DURABLE_H
+#define FEDMQ_ACTORS_SERVER_DURABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fedmq/base/digest.h"
+#include "fedmq/base/error.h"
+
+typedef struct {
+    int fd;                    /* -1: closed */
+    char *path, *temporary;    /* owned */
+    fmq_digest_state_t digest; /* of all bytes since fmq_durable_restart() */
+} fmq_durable_t;
+
+/* Begins to write; the directory must exist. */
+int fmq_durable_open(fmq_durable_t *self, const char *path, fmq_error_t *err);
+int fmq_durable_write(fmq_durable_t *self, const void *data, size_t size, fmq_error_t *err);
+/* Begins the running digest anew, and tells what it is so far. */
+void fmq_durable_restart(fmq_durable_t *self);
+fmq_digest_t fmq_durable_digest(const fmq_durable_t *self);
+
+/* Step 1: the bytes are on the disk.  Step 2: the name is given (durable only
+ * after fmq_durable_sync_directory()).  Both or abandon must follow open. */
+int fmq_durable_sync(fmq_durable_t *self, fmq_error_t *err);
+int fmq_durable_rename(fmq_durable_t *self, fmq_error_t *err);
+/* Both steps and the directory. */
+int fmq_durable_commit(fmq_durable_t *self, fmq_error_t *err);
+/* Removes the temporary file, if any, and releases; harmless when zeroed. */
+void fmq_durable_abandon(fmq_durable_t *self);
+
+int fmq_durable_sync_directory(const char *directory, fmq_error_t *err);
+
+/* A whole small file at once. */
+int fmq_durable_save(const char *path, const void *data, size_t size, fmq_error_t *err);
+/* Reads a whole file of at most `most` bytes, NUL behind it, the caller's.
+ * NULL with FMQ_ERR_NOTFOUND, FMQ_ERR_IO or FMQ_ERR_LIMIT. */
+char *fmq_durable_load(const char *path, size_t most, size_t *size, fmq_error_t *err);
+
+/* mkdir -p; an existing directory is fine. */
+int fmq_durable_directory(const char *path, fmq_error_t *err);
+
+/* Exactly size bytes at offset: 0, or -1 with FMQ_ERR_FORMAT at the file's end. */
+int fmq_durable_read_at(int fd, const char *path, uint64_t offset, void *out, size_t size,
+                        fmq_error_t *err);
+
+/* A path from its format, the caller's; NULL with err. */
+char *fmq_durable_path(fmq_error_t *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * journal.h - the updates of one round, on disk.
+ *
+ * journal/round-000007/
+ *     plan                who was sampled
+ *     client-000003.update  one verified update, byte for byte as it came
+ *     closed              whose updates the round's state is made of
+ *
+ * An update file is a fixed header and then, for every chunk, its size (u32,
+ * little endian) and its bytes: exactly what the object's digest is taken
+ * over.  Opening a journal reads and verifies what an earlier process left; a
+ * file that is not intact is removed.  One thread.
+ */
+#ifndef FEDMQ_ACTORS_SERVER_JOURNAL_H
+#define FEDMQ_ACTORS_SERVER_JOURNAL_H
+
+#include <stdbool.h>
+
+#include "fedmq/actors/notes.h"
+#include "fedmq/base/log.h"
+#include "fedmq/base/schema.h"
+
+typedef struct {
+    const char *directory; /* ".../journal", created when absent */
+    const char *run;
+    uint32_t round;
+    const fmq_schema_t *schema; /* borrowed */
+    fmq_log_t *log;             /* borrowed, may be NULL */
+} fmq_journal_options_t;
+
+typedef struct {
+    uint32_t client;
+    uint64_t samples;
+    fmq_digest_t update; /* the object's digest */
+} fmq_journal_entry_t;
+
+typedef struct fmq_journal fmq_journal_t;
+typedef struct fmq_journal_writer fmq_journal_writer_t;
+
+fmq_journal_t *fmq_journal_open(const fmq_journal_options_t *options, fmq_error_t *err);
+void fmq_journal_close(fmq_journal_t **self_p);
+/* Deletes a round's folder, if there is one; failure is of no consequence. */
+void fmq_journal_remove(const char *directory, uint32_t round);
+
+/* Durable updates, in client order whatever the order of arrival. */
+size_t fmq_journal_size(const fmq_journal_t *self);
+const fmq_journal_entry_t *fmq_journal_at(const fmq_journal_t *self, size_t index);
+const fmq_journal_entry_t *fmq_journal_find(const fmq_journal_t *self, uint32_t client);
+
+/* Writing: begin, add every chunk, finish, and commit now and then: only what
+ * has been committed is durable and counts.  A writer ends with finish (the
+ * journal takes it over; *writer_p is nulled on success) or abandon. */
+fmq_journal_writer_t *fmq_journal_begin(fmq_journal_t *self, const fmq_journal_entry_t *entry,
+                                        fmq_error_t *err);
+/* Also decodes it: FMQ_ERR_FORMAT or FMQ_ERR_NUMERIC when it is not a chunk of
+ * a finite state; FMQ_ERR_IO is the disk's fault, not the client's. */
+int fmq_journal_writer_add(fmq_journal_writer_t *writer, const void *data, size_t size,
+                           fmq_error_t *err);
+int fmq_journal_writer_finish(fmq_journal_writer_t **writer_p, fmq_error_t *err);
+void fmq_journal_writer_abandon(fmq_journal_writer_t **writer_p);
+uint32_t fmq_journal_writer_chunks(const fmq_journal_writer_t *writer); /* added so far */
+
+/* Finished, not yet committed. */
+size_t fmq_journal_pending(const fmq_journal_t *self);
+/* One group commit: calls committed(argument, client) for each after all of
+ * them are durable. */
+int fmq_journal_commit(fmq_journal_t *self, void (*committed)(void *, uint32_t client),
+                       void *argument, fmq_error_t *err);
+
+/* Values of chunk `chunk` of entry index; cheap when chunks ascend. */
+int fmq_journal_read(fmq_journal_t *self, size_t index, uint32_t chunk, float *values,
+                     fmq_error_t *err);
+
+/* The two lists of clients.  Loading gives 1, 0 when there is none, -1 with
+ * err; the list is the caller's to free. */
+typedef enum { FMQ_JOURNAL_PLAN, FMQ_JOURNAL_CLOSED } fmq_journal_list_t;
+int fmq_journal_save_list(fmq_journal_t *self, fmq_journal_list_t which, const uint32_t *clients,
+                          size_t size, fmq_error_t *err);
+int fmq_journal_load_list(fmq_journal_t *self, fmq_journal_list_t which, uint32_t **clients,
+                          size_t *size, fmq_error_t *err);
+/* Leaves only the entries of these clients to be read: what closed says. */
+void fmq_journal_keep(fmq_journal_t *self, const uint32_t *clients, size_t size);
+
+#endif

@@ -1,0 +1,172 @@
+/*
+ * round.c - the server's state machine, free of sockets, files and clocks.
+ */
+#include "actors/server/round.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int fmq_round_init(fmq_round_t *self, uint32_t clients, const fmq_round_limits_t *limits,
+                   fmq_error_t *err)
+{
+    memset(self, 0, sizeof *self);
+    if (clients == 0 || clients > FMQ_ROUND_CLIENTS_MAX)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "federate.client_num is %u; it must be from 1 to %d", clients,
+                             FMQ_ROUND_CLIENTS_MAX);
+    self->seats = calloc(clients, sizeof *self->seats);
+    if (!self->seats)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for %u clients", clients);
+    self->clients = clients;
+    self->limits = *limits;
+    if (self->limits.min_ready == 0)
+        self->limits.min_ready = 1;
+    if (self->limits.quorum == 0)
+        self->limits.quorum = 1;
+    self->phase = FMQ_PHASE_WAITING;
+    return 0;
+}
+
+void fmq_round_release(fmq_round_t *self)
+{
+    free(self->seats);
+    memset(self, 0, sizeof *self);
+}
+
+fmq_seat_t *fmq_round_seat(fmq_round_t *self, uint32_t client)
+{
+    return client >= 1 && client <= self->clients ? &self->seats[client - 1] : NULL;
+}
+
+void fmq_round_arrived(fmq_round_t *self, uint32_t client)
+{
+    fmq_seat_t *seat = fmq_round_seat(self, client);
+    if (seat)
+        seat->alive = true;
+}
+
+void fmq_round_left(fmq_round_t *self, uint32_t client, int64_t now_ms)
+{
+    fmq_seat_t *seat = fmq_round_seat(self, client);
+    if (seat && seat->alive) {
+        seat->alive = false;
+        seat->gone_ms = now_ms;
+    }
+}
+
+void fmq_round_is_ready(fmq_round_t *self, uint32_t client)
+{
+    fmq_seat_t *seat = fmq_round_seat(self, client);
+    if (seat)
+        seat->ready = true;
+}
+
+void fmq_round_answered(fmq_round_t *self, uint32_t client)
+{
+    fmq_seat_t *seat = fmq_round_seat(self, client);
+    if (seat && seat->asked) {
+        seat->answered = true;
+        seat->left_out = false;
+    }
+}
+
+void fmq_round_leave_out(fmq_round_t *self, uint32_t client)
+{
+    fmq_seat_t *seat = fmq_round_seat(self, client);
+    if (seat && seat->asked && !seat->answered)
+        seat->left_out = true;
+}
+
+void fmq_round_open(fmq_round_t *self, fmq_phase_t phase, int64_t now_ms)
+{
+    self->phase = phase;
+    self->opened_ms = now_ms;
+    for (uint32_t i = 0; i < self->clients; i++)
+        self->seats[i].asked = self->seats[i].answered = self->seats[i].left_out = false;
+}
+
+void fmq_round_ask(fmq_round_t *self, uint32_t client)
+{
+    fmq_seat_t *seat = fmq_round_seat(self, client);
+    if (seat)
+        seat->asked = true;
+}
+
+/* A seat that was never taken counts from the opening of the phase. */
+static bool is_gone(const fmq_round_t *self, const fmq_seat_t *seat, int64_t now_ms)
+{
+    int64_t since = seat->gone_ms > self->opened_ms ? seat->gone_ms : self->opened_ms;
+    return !seat->alive && now_ms - since >= self->limits.grace_ms;
+}
+
+fmq_round_count_t fmq_round_count(const fmq_round_t *self, int64_t now_ms)
+{
+    fmq_round_count_t count = {0};
+    for (uint32_t i = 0; i < self->clients; i++) {
+        const fmq_seat_t *seat = &self->seats[i];
+        bool here = seat->alive && seat->ready;
+        count.ready += here;
+        if (!seat->asked) {
+            count.spare += here;
+            continue;
+        }
+        count.asked++;
+        count.answered += seat->answered;
+        count.left_out += seat->left_out;
+        if (!seat->answered && !seat->left_out) {
+            count.missing++;
+            count.gone += is_gone(self, seat, now_ms);
+        }
+    }
+    return count;
+}
+
+/* An evaluation takes what it gets; a training round needs its quorum, or all
+ * that can still be had. */
+static bool enough(const fmq_round_t *self, const fmq_round_count_t *count)
+{
+    if (self->phase == FMQ_PHASE_EVALUATING)
+        return true;
+    uint32_t possible = count->asked - count->left_out;
+    uint32_t quorum = self->limits.quorum < possible ? self->limits.quorum : possible;
+    return count->answered > 0 && count->answered >= quorum;
+}
+
+fmq_decision_t fmq_round_decide(const fmq_round_t *self, int64_t now_ms)
+{
+    if (self->phase == FMQ_PHASE_ENDING)
+        return FMQ_DECIDE_STAY;
+    fmq_round_count_t count = fmq_round_count(self, now_ms);
+    if (self->phase == FMQ_PHASE_WAITING)
+        return count.ready >= self->limits.min_ready ? FMQ_DECIDE_BEGIN : FMQ_DECIDE_STAY;
+    if (count.missing == 0)
+        return FMQ_DECIDE_FULL;
+    bool late =
+        self->limits.deadline_ms > 0 && now_ms - self->opened_ms >= self->limits.deadline_ms;
+    bool hopeless = count.gone == count.missing;
+    if ((late || hopeless) && enough(self, &count))
+        return FMQ_DECIDE_PARTIAL;
+    if (hopeless && self->phase == FMQ_PHASE_TRAINING && count.spare > 0)
+        return FMQ_DECIDE_ASK_MORE;
+    return FMQ_DECIDE_STAY;
+}
+
+int fmq_round_patience(const fmq_round_t *self, int64_t now_ms, int most)
+{
+    int64_t patience = most;
+    if (self->phase != FMQ_PHASE_TRAINING && self->phase != FMQ_PHASE_EVALUATING)
+        return most;
+    int64_t left = self->opened_ms + self->limits.deadline_ms - now_ms;
+    if (self->limits.deadline_ms > 0 && left > 0 && left < patience)
+        patience = left;
+    for (uint32_t i = 0; i < self->clients; i++) {
+        const fmq_seat_t *seat = &self->seats[i];
+        if (!seat->asked || seat->answered || seat->left_out || seat->alive)
+            continue;
+        int64_t since = seat->gone_ms > self->opened_ms ? seat->gone_ms : self->opened_ms;
+        left = since + self->limits.grace_ms - now_ms;
+        if (left > 0 && left < patience)
+            patience = left;
+    }
+    return (int)patience;
+}

@@ -1,0 +1,96 @@
+/*
+ * round.h - who is here, who was asked, who has answered, and what follows.
+ *
+ * A round is a server's whole knowledge about its clients as far as going on
+ * is concerned.  It does no I/O and reads no clock: facts and the time are
+ * told to it, and fmq_round_decide() says what they mean.
+ *
+ *   WAITING ----BEGIN----> TRAINING ----FULL/PARTIAL----> EVALUATING or TRAINING
+ *                             ^                                |
+ *                             +---------FULL/PARTIAL-----------+----> ENDING
+ */
+#ifndef FEDMQ_ACTORS_SERVER_ROUND_H
+#define FEDMQ_ACTORS_SERVER_ROUND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fedmq/base/error.h"
+
+#define FMQ_ROUND_CLIENTS_MAX 65536
+
+typedef enum {
+    FMQ_PHASE_WAITING,    /* for enough clients */
+    FMQ_PHASE_TRAINING,   /* asked clients train; updates come in */
+    FMQ_PHASE_EVALUATING, /* asked clients measure */
+    FMQ_PHASE_ENDING      /* nothing is asked any more */
+} fmq_phase_t;
+
+typedef enum {
+    FMQ_DECIDE_STAY,
+    FMQ_DECIDE_BEGIN,   /* WAITING: enough clients are ready */
+    FMQ_DECIDE_FULL,    /* everybody who was asked is settled */
+    FMQ_DECIDE_PARTIAL, /* go on without those who are missing */
+    FMQ_DECIDE_ASK_MORE /* those who are missing are gone and others could take their place */
+} fmq_decision_t;
+
+typedef struct {
+    uint32_t min_ready;  /* clients that must be ready for BEGIN, at least 1 */
+    uint32_t quorum;     /* answers that a round needs to close without the rest, at least 1 */
+    int64_t deadline_ms; /* after opening; 0: none */
+    int64_t grace_ms;    /* how long a missing client may be gone */
+} fmq_round_limits_t;
+
+typedef struct {
+    bool alive;    /* a member of the fabric */
+    bool ready;    /* has reported for this run */
+    bool asked;    /* in this phase */
+    bool answered; /* its update is durable, or its metrics are here */
+    bool left_out; /* asked, but nothing usable came */
+    int64_t gone_ms;
+} fmq_seat_t;
+
+typedef struct {
+    fmq_round_limits_t limits;
+    fmq_phase_t phase;
+    int64_t opened_ms;
+    uint32_t clients;
+    fmq_seat_t *seats; /* owned; client k has seat k - 1 */
+} fmq_round_t;
+
+int fmq_round_init(fmq_round_t *self, uint32_t clients, const fmq_round_limits_t *limits,
+                   fmq_error_t *err);
+void fmq_round_release(fmq_round_t *self);
+
+/* The seat of a client, or NULL when there is no client of that number. */
+fmq_seat_t *fmq_round_seat(fmq_round_t *self, uint32_t client);
+
+/* Facts.  A client of no seat is ignored. */
+void fmq_round_arrived(fmq_round_t *self, uint32_t client);
+void fmq_round_left(fmq_round_t *self, uint32_t client, int64_t now_ms);
+void fmq_round_is_ready(fmq_round_t *self, uint32_t client);
+void fmq_round_answered(fmq_round_t *self, uint32_t client);
+void fmq_round_leave_out(fmq_round_t *self, uint32_t client);
+
+/* Begins a phase in which nobody is asked yet, and asks. */
+void fmq_round_open(fmq_round_t *self, fmq_phase_t phase, int64_t now_ms);
+void fmq_round_ask(fmq_round_t *self, uint32_t client);
+
+typedef struct {
+    uint32_t ready; /* alive and ready */
+    uint32_t asked, answered, left_out;
+    uint32_t missing; /* asked and neither answered nor left out */
+    uint32_t gone;    /* of them, gone for longer than the grace */
+    uint32_t spare;   /* ready, not asked */
+} fmq_round_count_t;
+
+fmq_round_count_t fmq_round_count(const fmq_round_t *self, int64_t now_ms);
+
+/* What the facts mean at now_ms.  Changes nothing. */
+fmq_decision_t fmq_round_decide(const fmq_round_t *self, int64_t now_ms);
+
+/* When deciding again could give something else although nothing happened:
+ * milliseconds from now_ms, at most `most`. */
+int fmq_round_patience(const fmq_round_t *self, int64_t now_ms, int most);
+
+#endif

@@ -1,0 +1,86 @@
+/*
+ * sampler.c - uniform choice without replacement.  Every client draws a number
+ * from a stream of its own and the smallest ones win, so that a client that is
+ * missing changes as little as possible for the others.
+ */
+#include "actors/server/sampler.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fedmq/base/rng.h"
+
+typedef struct {
+    uint64_t draw;
+    uint32_t client;
+} ticket_t;
+
+static int by_draw(const void *a, const void *b)
+{
+    const ticket_t *x = a, *y = b;
+    if (x->draw != y->draw)
+        return x->draw < y->draw ? -1 : 1;
+    return (x->client > y->client) - (x->client < y->client);
+}
+
+static int by_client(const void *a, const void *b)
+{
+    uint32_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x > y) - (x < y);
+}
+
+static int choose_uniform(const fmq_sampling_t *sampling, uint32_t *chosen, size_t *count,
+                          fmq_error_t *err)
+{
+    size_t wanted = sampling->wanted < sampling->size ? sampling->wanted : sampling->size;
+    *count = wanted;
+    if (wanted == 0)
+        return 0;
+    ticket_t *tickets = calloc(sampling->size, sizeof *tickets);
+    if (!tickets)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to sample %zu clients", sampling->size);
+    for (size_t i = 0; i < sampling->size; i++) {
+        fmq_rng_name_t name = {.seed = sampling->seed,
+                               .purpose = FMQ_RNG_SAMPLER,
+                               .client = sampling->candidates[i],
+                               .round = sampling->round};
+        fmq_rng_t rng;
+        fmq_rng_init(&rng, &name);
+        tickets[i] = (ticket_t){fmq_rng_u64(&rng), sampling->candidates[i]};
+    }
+    qsort(tickets, sampling->size, sizeof *tickets, by_draw);
+    for (size_t i = 0; i < wanted; i++)
+        chosen[i] = tickets[i].client;
+    free(tickets);
+    qsort(chosen, wanted, sizeof *chosen, by_client);
+    return 0;
+}
+
+static const fmq_sampler_t samplers[] = {
+    {"uniform", "every set of clients is equally likely", choose_uniform},
+};
+
+const fmq_sampler_t *fmq_sampler_find(const char *name, fmq_error_t *err)
+{
+    for (size_t i = 0; i < sizeof samplers / sizeof *samplers; i++)
+        if (strcmp(samplers[i].name, name) == 0)
+            return &samplers[i];
+    (void)fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
+                        "there is no sampler '%s'; fedmq has: uniform (federate.sampler)", name);
+    return NULL;
+}
+
+size_t fmq_sampler_wanted(int64_t number, double rate, size_t participating)
+{
+    if (participating == 0)
+        return 0;
+    if (rate > 0 && rate <= 1) {
+        size_t wanted = (size_t)(rate * (double)participating);
+        return wanted > 0 ? wanted : 1;
+    }
+    if (number > 0 && (uint64_t)number <= participating)
+        return (size_t)number;
+    return participating;
+}

@@ -1,0 +1,234 @@
+/*
+ * test_checkpoint.c - where a run stands: saved, verified, fallen back from.
+ */
+#include "actors_test.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "actors/server/checkpoint.h"
+#include "actors/server/durable.h"
+
+typedef struct {
+    char folder[64];
+    fmq_schema_t *schema;
+    float *state, *back;
+} fixture_t;
+
+static int setup(void **state)
+{
+    fixture_t *fixture = calloc(1, sizeof *fixture);
+    test_folder_make(fixture->folder);
+    fixture->schema = test_schema();
+    fixture->state = test_vector(fixture->schema, 5);
+    fixture->back = test_vector(fixture->schema, 6);
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_t *fixture = *state;
+    test_folder_remove(fixture->folder);
+    fmq_schema_destroy(&fixture->schema);
+    free(fixture->state);
+    free(fixture->back);
+    free(fixture);
+    return 0;
+}
+
+static fmq_checkpoint_t a_checkpoint(uint32_t round)
+{
+    fmq_checkpoint_t checkpoint = {.round = round, .epoch = 2, .empty_rounds = 1, .stopped = true};
+    strcpy(checkpoint.run, "00112233445566778899aabbccddeeff");
+    checkpoint.model.bytes[3] = 77;
+    checkpoint.early_stop = (fmq_early_stop_t){.any = true, .best = 1.5, .worse = 3, .size = 2};
+    checkpoint.early_stop.last[1] = 2.25;
+    checkpoint.best = (fmq_best_t){true, 1.5, 4};
+    return checkpoint;
+}
+
+static int put(const fixture_t *fixture, uint32_t round, fmq_error_t *err)
+{
+    fmq_checkpoint_t checkpoint = a_checkpoint(round);
+    fixture->state[0] = (float)round;
+    return fmq_checkpoint_put(fixture->folder, &checkpoint, fixture->schema, fixture->state, err);
+}
+
+static int newest(const fixture_t *fixture, uint32_t *round, uint32_t *skipped, fmq_error_t *err)
+{
+    fmq_checkpoint_search_t search = {fixture->folder, fixture->schema, NULL};
+    fmq_checkpoint_t checkpoint = {.round = 999};
+    int rc = fmq_checkpoint_newest(&search, &checkpoint, fixture->back, skipped, err);
+    *round = checkpoint.round;
+    return rc;
+}
+
+static void all_of_it_comes_back(void **state)
+{
+    const fixture_t *fixture = *state;
+    char path[256];
+    assert_int_equal(put(fixture, 12, NULL), 0);
+    fmq_checkpoint_t back, expected = a_checkpoint(12);
+    assert_int_equal(fmq_checkpoint_load(test_path(path, fixture->folder, "round-000012.state"),
+                                         fixture->schema, &back, fixture->back, NULL),
+                     0);
+    assert_memory_equal(fixture->back, fixture->state,
+                        fmq_schema_elements(fixture->schema) * sizeof(float));
+    assert_string_equal(back.run, expected.run);
+    assert_int_equal(back.round, 12);
+    assert_int_equal(back.epoch, 2);
+    assert_int_equal(back.empty_rounds, 1);
+    assert_true(back.stopped);
+    assert_memory_equal(&back.model, &expected.model, sizeof back.model);
+    assert_true(back.early_stop.best == 1.5);
+    assert_int_equal(back.early_stop.worse, 3);
+    assert_int_equal(back.early_stop.size, 2);
+    assert_true(back.early_stop.last[1] == 2.25);
+    assert_true(back.best.any && back.best.value == 1.5 && back.best.round == 4);
+}
+
+static void the_newest_is_found_and_old_ones_are_pruned(void **state)
+{
+    const fixture_t *fixture = *state;
+    uint32_t round, skipped;
+    assert_int_equal(newest(fixture, &round, &skipped, NULL), 0);
+    for (uint32_t r = 8; r <= 11; r++)
+        assert_int_equal(put(fixture, r, NULL), 0);
+    assert_int_equal(newest(fixture, &round, &skipped, NULL), 1);
+    assert_int_equal(round, 11);
+    assert_int_equal(skipped, 0);
+    assert_true(fixture->back[0] == 11);
+    fmq_checkpoint_prune(fixture->folder, 10);
+    char path[256];
+    assert_int_not_equal(access(test_path(path, fixture->folder, "round-000009.state"), F_OK), 0);
+    assert_int_equal(access(test_path(path, fixture->folder, "round-000010.state"), F_OK), 0);
+    fmq_checkpoint_forget(fixture->folder, 10);
+    assert_int_equal(newest(fixture, &round, &skipped, NULL), 1);
+    assert_int_equal(round, 10);
+}
+
+static void a_flip_of_any_byte_or_a_cut_falls_back_to_the_generation_before(void **state)
+{
+    const fixture_t *fixture = *state;
+    char path[256];
+    test_path(path, fixture->folder, "round-000002.state");
+    assert_int_equal(put(fixture, 1, NULL), 0);
+    assert_int_equal(put(fixture, 2, NULL), 0);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    fseek(file, 0, SEEK_END);
+    long size = ftell(file);
+    uint32_t round, skipped;
+    for (long at = 0; at < size; at += at < 300 ? 1 : 40009) {
+        fseek(file, at, SEEK_SET);
+        int byte = fgetc(file);
+        fseek(file, at, SEEK_SET);
+        fputc(byte ^ 0x10, file);
+        fflush(file);
+        assert_int_equal(newest(fixture, &round, &skipped, NULL), 1);
+        assert_int_equal(round, 1);
+        assert_int_equal(skipped, 1);
+        assert_true(fixture->back[0] == 1);
+        fseek(file, at, SEEK_SET);
+        fputc(byte, file);
+        fflush(file);
+    }
+    fclose(file);
+    assert_int_equal(truncate(path, size - 1), 0);
+    assert_int_equal(newest(fixture, &round, &skipped, NULL), 1);
+    assert_int_equal(round, 1);
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(newest(fixture, &round, &skipped, NULL), 1);
+    assert_int_equal(round, 1);
+}
+
+static void when_none_is_intact_it_says_so(void **state)
+{
+    const fixture_t *fixture = *state;
+    char path[256];
+    assert_int_equal(put(fixture, 3, NULL), 0);
+    assert_int_equal(truncate(test_path(path, fixture->folder, "round-000003.state"), 40), 0);
+    uint32_t round, skipped;
+    fmq_error_t err;
+    assert_int_equal(newest(fixture, &round, &skipped, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_FORMAT);
+    assert_non_null(strstr(err.text, fixture->folder));
+}
+
+static void a_checkpoint_of_another_adapter_is_a_mismatch(void **state)
+{
+    const fixture_t *fixture = *state;
+    assert_int_equal(put(fixture, 3, NULL), 0);
+    fmq_schema_t *other = fmq_schema_new(FMQ_F32);
+    assert_int_equal(fmq_schema_add(other, "x", 1, (const uint64_t[]){72003}, NULL), 0);
+    fmq_checkpoint_search_t search = {fixture->folder, other, NULL};
+    fmq_checkpoint_t checkpoint;
+    uint32_t skipped;
+    fmq_error_t err;
+    assert_int_equal(fmq_checkpoint_newest(&search, &checkpoint, fixture->back, &skipped, &err),
+                     -1);
+    assert_int_equal(err.code, FMQ_ERR_MISMATCH);
+    fmq_schema_destroy(&other);
+}
+
+static void a_full_disk_is_an_error_and_the_one_before_stays(void **state)
+{
+    const fixture_t *fixture = *state;
+    assert_int_equal(put(fixture, 1, NULL), 0);
+    struct rlimit before, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = 100000; /* the state has 288,012 bytes */
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    fmq_error_t err;
+    int rc = put(fixture, 2, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(rc, -1);
+    assert_int_equal(err.code, FMQ_ERR_IO);
+    assert_non_null(strstr(err.text, "checkpoint"));
+    char path[256];
+    assert_int_not_equal(access(test_path(path, fixture->folder, "round-000002.state.tmp"), F_OK),
+                         0);
+    uint32_t round, skipped;
+    assert_int_equal(newest(fixture, &round, &skipped, NULL), 1);
+    assert_int_equal(round, 1);
+}
+
+static void small_files_are_saved_and_loaded_whole(void **state)
+{
+    const fixture_t *fixture = *state;
+    char path[256];
+    size_t size;
+    fmq_error_t err;
+    test_path(path, fixture->folder, "deep/er/file");
+    assert_int_equal(fmq_durable_save(path, "abc", 3, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_IO);
+    char inner[256];
+    assert_int_equal(fmq_durable_directory(test_path(inner, fixture->folder, "deep/er"), &err), 0);
+    assert_int_equal(fmq_durable_save(path, "abc", 3, &err), 0);
+    char *text = fmq_durable_load(path, 3, &size, &err);
+    assert_string_equal(text, "abc");
+    free(text);
+    assert_null(fmq_durable_load(path, 2, &size, &err));
+    assert_int_equal(err.code, FMQ_ERR_LIMIT);
+    assert_null(fmq_durable_load("no such file", 2, &size, &err));
+    assert_int_equal(err.code, FMQ_ERR_NOTFOUND);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(all_of_it_comes_back),
+        TEST(the_newest_is_found_and_old_ones_are_pruned),
+        TEST(a_flip_of_any_byte_or_a_cut_falls_back_to_the_generation_before),
+        TEST(when_none_is_intact_it_says_so),
+        TEST(a_checkpoint_of_another_adapter_is_a_mismatch),
+        TEST(a_full_disk_is_an_error_and_the_one_before_stays),
+        TEST(small_files_are_saved_and_loaded_whole),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
