@@ -79,24 +79,41 @@ typedef int(llm_progress_fn)(void *argument, uint64_t step, uint64_t steps, uint
  * what a workspace must be planned for. */
 size_t llm_train_tokens_max(const llm_dataset_t *dataset, uint32_t batch_size);
 
-/* How many batches a routine runs (before retries): FS-LLM's step rules. */
+/* How many batches a routine runs (before retries): FS-LLM's step rules.  In
+ * batch mode grad_accum of them make one of `steps`; in epoch mode there are
+ * `steps` passes over the data, and the last update may have fewer batches. */
 uint64_t llm_train_batches(const llm_train_options_t *options, size_t examples);
+/* How many optimizer steps that makes. */
+uint64_t llm_train_steps(const llm_train_options_t *options, size_t examples);
 
-/* Trains ws's params in place on dataset.  FMQ_ERR_NUMERIC when every batch
- * was NaN. */
+/* Trains ws's params in place on dataset.
+ *
+ * Every epoch has an order of its own from Philox (seed, FMQ_RNG_SHUFFLE,
+ * client, round, epoch).  The loss of a batch is the mean over its supervised
+ * positions; an update follows the mean gradient of its batches (of those it
+ * has, when it is the last or lost some to NaN), plus FedProx's mu (w -
+ * w_start), clipped as torch's clip_grad_norm_ does.  A batch whose loss, or
+ * an update whose gradient is not finite changes nothing and is not in the
+ * statistics; neither is FedProx's term.
+ *
+ * FMQ_ERR_NUMERIC when every batch was NaN, or a parameter in the end;
+ * FMQ_ERR_CONFIG for options that make no sense or leave no batch.  stats
+ * (may be NULL) is untouched on failure; params keep the steps made so far. */
 int llm_train_run(llm_workspace_t *ws, const llm_dataset_t *dataset,
                   const llm_train_options_t *options, llm_progress_fn *progress, void *argument,
                   llm_train_stats_t *stats, fmq_error_t *err);
 
 typedef struct {
-    uint64_t samples, supervised;
-    double loss_sum; /* sum over batches of mean loss * batch size */
-    double loss_avg; /* loss_sum / samples */
+    uint64_t samples, supervised; /* NaN batches excluded */
+    double loss_sum;              /* sum over batches of mean loss * batch size */
+    double loss_avg;              /* loss_sum / samples */
     double nll_sum;
     double token_loss; /* nll_sum / supervised: average over supervised tokens */
+    uint64_t nan_batches;
 } llm_eval_stats_t;
 
-/* Loss over a dataset, in order, no dropout. */
+/* Loss over a dataset, in order, no dropout.  An empty dataset has samples 0
+ * and averages 0; FMQ_ERR_NUMERIC when every batch was NaN. */
 int llm_evaluate_loss(llm_workspace_t *ws, const llm_dataset_t *dataset, uint32_t batch_size,
                       llm_progress_fn *progress, void *argument, llm_eval_stats_t *stats,
                       fmq_error_t *err);
@@ -104,7 +121,9 @@ int llm_evaluate_loss(llm_workspace_t *ws, const llm_dataset_t *dataset, uint32_
 struct llm_generator;
 
 /* Greedy answers against the records' outputs, compared after trimming white
- * space at both ends.  by: a function called with each answer (may be NULL). */
+ * space at both ends.  part NULL: all records.  A prompt that does not fit the
+ * generator's context counts as answered wrongly, by "".  each: called with
+ * every answer (may be NULL). */
 typedef void(llm_answer_fn)(void *argument, size_t index, const llm_record_t *record,
                             const char *answer, bool exact);
 int llm_evaluate_match(struct llm_generator *generator, const llm_tokenizer_t *tokenizer,

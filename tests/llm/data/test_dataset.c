@@ -1,7 +1,7 @@
 /*
- * test_dataset.c - token stores over a tokenizer made for the purpose: an id
- * for every byte, BOS in front.  What a dataset does with ids does not depend
- * on how they come about; tokenizers have tests of their own.
+ * test_dataset.c - token stores over a tokenizer of bytes.  What a dataset does
+ * with ids does not depend on how they come about; tokenizers have tests of
+ * their own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,60 +13,7 @@
 #include <cmocka.h>
 
 #include "fedmq/llm/dataset.h"
-
-#define BOS 256
-#define EOS 257
-
-struct llm_tokenizer {
-    size_t refused_at; /* fails at the call with this number; 0: never */
-    size_t calls;
-    size_t largest; /* bytes of the longest text so far */
-};
-
-void llm_ids_release(llm_ids_t *ids)
-{
-    free(ids->ids);
-    *ids = (llm_ids_t){0};
-}
-
-static void push(llm_ids_t *ids, int32_t id)
-{
-    if (ids->size == ids->capacity) {
-        ids->capacity = ids->capacity ? 2 * ids->capacity : 16;
-        ids->ids = realloc(ids->ids, ids->capacity * sizeof *ids->ids);
-        assert_non_null(ids->ids);
-    }
-    ids->ids[ids->size++] = id;
-}
-
-int llm_tokenizer_encode(const llm_tokenizer_t *self, const char *text, size_t size, bool special,
-                         llm_ids_t *ids, fmq_error_t *err)
-{
-    union {
-        const llm_tokenizer_t *given;
-        llm_tokenizer_t *counted;
-    } both = {.given = self};
-    if (++both.counted->calls == self->refused_at)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "refused");
-    if (size > self->largest)
-        both.counted->largest = size;
-    if (special)
-        push(ids, BOS);
-    for (size_t i = 0; i < size; i++)
-        if (size - i >= 3 && memcmp(text + i, "<e>", 3) == 0) {
-            push(ids, EOS);
-            i += 2;
-        } else {
-            push(ids, (unsigned char)text[i]);
-        }
-    return 0;
-}
-
-const char *llm_tokenizer_eos_text(const llm_tokenizer_t *self)
-{
-    (void)self;
-    return "<e>";
-}
+#include "tests/llm/data/byte_tokenizer.h"
 
 static llm_records_t *one_record(const char *instruction, const char *output)
 {
@@ -108,8 +55,8 @@ static void an_example_is_prompt_answer_and_end(void **state)
     size_t prompt = 1 + prompt_bytes("Add.");
     assert_int_equal(example.prompt, prompt);
     assert_int_equal(example.size, prompt + 4);
-    assert_int_equal(example.ids[0], BOS);
-    static const int32_t answer[] = {'t', 'w', 'o', EOS};
+    assert_int_equal(example.ids[0], BYTE_BOS);
+    static const int32_t answer[] = {'t', 'w', 'o', BYTE_EOS};
     assert_memory_equal(example.ids + prompt, answer, sizeof answer);
     assert_int_equal(llm_dataset_longest(dataset), prompt + 4);
     assert_int_equal(llm_dataset_tokens(dataset), prompt + 4);
@@ -126,7 +73,7 @@ static void an_empty_answer_still_teaches_where_to_stop(void **state)
     assert_int_equal(llm_dataset_size(dataset), 1);
     llm_example_t example = llm_dataset_at(dataset, 0);
     assert_int_equal(example.size, example.prompt + 1);
-    assert_int_equal(example.ids[example.prompt], EOS);
+    assert_int_equal(example.ids[example.prompt], BYTE_EOS);
     llm_dataset_destroy(&dataset);
     llm_records_destroy(&records);
 }
@@ -218,7 +165,7 @@ static void text_becomes_blocks_that_follow_one_another(void **state)
             llm_example_t example = llm_dataset_at(dataset, i);
             assert_int_equal(example.prompt, 0);
             for (size_t k = 0; k < example.size; k++, at++)
-                assert_int_equal(example.ids[k], at == 0 ? BOS : text[at - 1]);
+                assert_int_equal(example.ids[k], at == 0 ? BYTE_BOS : text[at - 1]);
         }
         assert_int_equal(at, last == 1 ? 24 : 25);
         llm_dataset_destroy(&dataset);

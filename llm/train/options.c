@@ -1,0 +1,110 @@
+/*
+ * options.c - what a routine may be asked to do, and how long it takes.
+ */
+#include "llm/train/options.h"
+
+#include <math.h>
+
+uint64_t llm_train_epoch_batches(const llm_train_options_t *self, size_t examples)
+{
+    if (self->batch_size == 0)
+        return 0;
+    uint64_t whole = examples / self->batch_size;
+    return whole + (!self->drop_last && examples % self->batch_size != 0);
+}
+
+static uint64_t multiply(uint64_t a, uint64_t b)
+{
+    return a != 0 && b > UINT64_MAX / a ? UINT64_MAX : a * b;
+}
+
+/* FS-LLM's rules, but for accumulation: it multiplies the steps by
+ * grad_accum_count and then updates on every batch; here that many batches
+ * make one update, and an epoch stays one pass over the data. */
+uint64_t llm_train_batches(const llm_train_options_t *options, size_t examples)
+{
+    uint64_t per_epoch = llm_train_epoch_batches(options, examples);
+    if (per_epoch == 0)
+        return 0;
+    return multiply(options->steps, options->by_epoch ? per_epoch : options->grad_accum);
+}
+
+uint64_t llm_train_steps(const llm_train_options_t *options, size_t examples)
+{
+    uint64_t batches = llm_train_batches(options, examples);
+    uint64_t group = options->grad_accum ? options->grad_accum : 1;
+    return batches / group + (batches % group != 0);
+}
+
+static int complain(fmq_error_t *err, const char *key, double value, const char *expected)
+{
+    return fmq_error_set(err, FMQ_ERR_CONFIG, "%s is %g, expected %s", key, value, expected);
+}
+
+static int check_sgd(const llm_optimizer_t *self, fmq_error_t *err)
+{
+    if (!(isfinite(self->momentum) && self->momentum >= 0))
+        return complain(err, "train.optimizer.momentum", self->momentum, "at least 0");
+    if (!isfinite(self->dampening))
+        return complain(err, "train.optimizer.dampening", self->dampening, "a number");
+    if (self->nesterov && (self->momentum <= 0 || self->dampening != 0))
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "train.optimizer.nesterov needs a momentum and zero dampening");
+    return 0;
+}
+
+static int check_adam(const llm_optimizer_t *self, fmq_error_t *err)
+{
+    if (!(self->beta1 >= 0 && self->beta1 < 1))
+        return complain(err, "train.optimizer.betas[0]", self->beta1, "[0, 1)");
+    if (!(self->beta2 >= 0 && self->beta2 < 1))
+        return complain(err, "train.optimizer.betas[1]", self->beta2, "[0, 1)");
+    if (!(isfinite(self->eps) && self->eps >= 0))
+        return complain(err, "train.optimizer.eps", self->eps, "at least 0");
+    return 0;
+}
+
+int llm_optimizer_check(const llm_optimizer_t *self, fmq_error_t *err)
+{
+    if (!(isfinite(self->lr) && self->lr >= 0))
+        return complain(err, "train.optimizer.lr", self->lr, "at least 0");
+    if (!(isfinite(self->weight_decay) && self->weight_decay >= 0))
+        return complain(err, "train.optimizer.weight_decay", self->weight_decay, "at least 0");
+    return self->kind == LLM_SGD ? check_sgd(self, err) : check_adam(self, err);
+}
+
+static int check_batches(const llm_train_options_t *self, size_t examples, fmq_error_t *err)
+{
+    if (examples == 0)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "there is no example to train on; if all were dropped because their "
+                             "prompts fill llm.tok_len, raise it");
+    uint64_t batches = llm_train_batches(self, examples);
+    if (batches == 0)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "dataloader.drop_last leaves no batch of %u out of %zu examples",
+                             self->batch_size, examples);
+    if (batches > UINT32_MAX - (uint64_t)self->retries_max)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "train.local_update_steps %llu makes too many batches",
+                             (unsigned long long)self->steps);
+    return 0;
+}
+
+int llm_train_check(const llm_train_options_t *self, size_t examples, fmq_error_t *err)
+{
+    if (self->batch_size == 0)
+        return complain(err, "dataloader.batch_size", 0, "at least 1");
+    if (self->steps == 0)
+        return complain(err, "train.local_update_steps", 0, "at least 1");
+    if (self->grad_accum == 0)
+        return complain(err, "grad.grad_accum_count", 0, "at least 1");
+    if (isnan(self->grad_clip))
+        return complain(err, "grad.grad_clip", self->grad_clip, "a number");
+    if (!(isfinite(self->proximal_mu) && self->proximal_mu >= 0))
+        return complain(err, "fedprox.mu", self->proximal_mu, "at least 0");
+    if (llm_optimizer_check(&self->optimizer, err) < 0 ||
+        llm_schedule_check(&self->schedule, err) < 0)
+        return -1;
+    return check_batches(self, examples, err);
+}

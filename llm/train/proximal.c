@@ -1,0 +1,43 @@
+/*
+ * proximal.c - FedProx's gradient out of the backend's vector operations.
+ *
+ * Only what trains is pulled and remembered, never the frozen model.
+ */
+#include "llm/train/proximal.h"
+
+int llm_proximal_init(llm_proximal_t *self, llm_backend_t *be, const float *params, size_t n,
+                      double mu, fmq_error_t *err)
+{
+    *self = (llm_proximal_t){.be = be, .n = n, .mu = mu};
+    if (mu <= 0)
+        return 0;
+    size_t bytes = n * sizeof *params;
+    self->minus_start = be->ops->alloc(be, bytes);
+    self->scratch = be->ops->alloc(be, bytes);
+    if (!self->minus_start || !self->scratch)
+        return fmq_error_set(err, FMQ_ERR_NOMEM,
+                             "cannot remember %zu parameters for fedprox: out of memory", n);
+    be->ops->copy(be, self->minus_start, params, bytes);
+    be->ops->scale(be, self->minus_start, -1, n);
+    return 0;
+}
+
+void llm_proximal_release(llm_proximal_t *self)
+{
+    if (self->minus_start)
+        self->be->ops->release(self->be, self->minus_start);
+    if (self->scratch)
+        self->be->ops->release(self->be, self->scratch);
+    *self = (llm_proximal_t){0};
+}
+
+void llm_proximal_add(llm_proximal_t *self, const float *params, float *grads)
+{
+    if (self->mu <= 0)
+        return;
+    const llm_ops_t *ops = self->be->ops;
+    ops->copy(self->be, self->scratch, params, self->n * sizeof *params);
+    ops->add(self->be, self->scratch, self->minus_start, self->n);
+    ops->scale(self->be, self->scratch, (float)self->mu, self->n);
+    ops->add(self->be, grads, self->scratch, self->n);
+}

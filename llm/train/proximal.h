@@ -1,0 +1,27 @@
+/*
+ * proximal.h - FedProx (Li et al. 2018): a pull towards the parameters that a
+ * routine started from.
+ */
+#ifndef FEDMQ_LLM_TRAIN_PROXIMAL_H
+#define FEDMQ_LLM_TRAIN_PROXIMAL_H
+
+#include "fedmq/llm/backend.h"
+
+typedef struct {
+    llm_backend_t *be; /* borrowed */
+    size_t n;
+    double mu;
+    float *minus_start; /* owned, the backend's memory: the start, negated */
+    float *scratch;     /* owned */
+} llm_proximal_t;
+
+/* Remembers params (n floats of the backend's memory).  mu 0 takes no memory
+ * and pulls nowhere.  Release after failure too. */
+int llm_proximal_init(llm_proximal_t *self, llm_backend_t *be, const float *params, size_t n,
+                      double mu, fmq_error_t *err);
+void llm_proximal_release(llm_proximal_t *self);
+
+/* grads += d/dw mu/2 ||w - w_start||^2 = mu (w - w_start). */
+void llm_proximal_add(llm_proximal_t *self, const float *params, float *grads);
+
+#endif

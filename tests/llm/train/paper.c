@@ -1,0 +1,133 @@
+/*
+ * paper.c - the functions of workspace.h that training uses, on paper.
+ */
+#include "tests/llm/train/paper.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/llm/data/byte_tokenizer.h"
+
+void paper_open(llm_workspace_t *self, const float start[PAPER_SIZE])
+{
+    *self = (llm_workspace_t){.be = llm_backend_reference_new(NULL)};
+    assert_non_null(self->be);
+    const llm_ops_t *ops = self->be->ops;
+    size_t bytes = PAPER_SIZE * sizeof(float);
+    self->params = ops->alloc(self->be, bytes);
+    self->grads = ops->alloc(self->be, bytes);
+    ops->upload(self->be, self->params, start, bytes);
+}
+
+void paper_close(llm_workspace_t *self)
+{
+    self->be->ops->release(self->be, self->params);
+    self->be->ops->release(self->be, self->grads);
+    llm_backend_destroy(&self->be);
+}
+
+llm_dataset_t *paper_dataset(size_t size, size_t letters)
+{
+    llm_records_t *records = llm_records_new();
+    char answer[32] = "";
+    assert_true(letters < sizeof answer);
+    for (size_t i = 0; i < size; i++) {
+        memset(answer, (int)('A' + i % 50), letters);
+        assert_int_equal(
+            llm_records_add(records, &(llm_record_t){.instruction = "i", .output = answer}, NULL),
+            0);
+    }
+    llm_tokenizer_t tokenizer = {0};
+    llm_dataset_t *dataset = llm_dataset_new(records, NULL, &tokenizer, 1000, NULL);
+    assert_non_null(dataset);
+    llm_records_destroy(&records);
+    return dataset;
+}
+
+static paper_call_t *note_call(llm_workspace_t *self, const llm_batch_t *batch)
+{
+    assert_true(self->calls < PAPER_CALLS_MAX);
+    paper_call_t *call = &self->call[self->calls++];
+    *call = (paper_call_t){.examples = batch->sequences,
+                           .supervised = batch->supervised,
+                           .tokens = batch->starts[batch->sequences],
+                           .first_target = batch->targets[0]};
+    double mean = 0;
+    for (size_t i = 0; i < batch->supervised; i++)
+        mean += batch->targets[i] / (double)batch->supervised;
+    for (size_t j = 0; j < PAPER_SIZE; j++)
+        call->center[j] = mean / (50.0 * (double)(j + 1)) - 1;
+    return call;
+}
+
+static double mean_loss(const llm_workspace_t *self, const paper_call_t *call)
+{
+    double loss = 0;
+    for (size_t j = 0; j < PAPER_SIZE; j++) {
+        double away = (double)self->params[j] - call->center[j];
+        loss += away * away / 2;
+    }
+    return loss;
+}
+
+static bool told(uint64_t bits, size_t call)
+{
+    return call < 64 && (bits >> call & 1);
+}
+
+int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float scale,
+                        const fmq_rng_name_t *dropout, double *loss_sum, fmq_error_t *err)
+{
+    (void)err;
+    size_t number = self->calls;
+    paper_call_t *call = note_call(self, batch);
+    call->had_dropout = dropout != NULL;
+    if (dropout)
+        call->dropout = *dropout;
+    if (self->nan_always || told(self->nan_losses, number)) {
+        *loss_sum = (double)NAN;
+        return 0;
+    }
+    *loss_sum = (double)batch->supervised * mean_loss(self, call);
+    for (size_t j = 0; j < PAPER_SIZE; j++) {
+        double grad = (double)batch->supervised * ((double)self->params[j] - call->center[j]);
+        self->grads[j] += told(self->nan_gradients, number) ? NAN : scale * (float)grad;
+    }
+    return 0;
+}
+
+int llm_workspace_loss(llm_workspace_t *self, const llm_batch_t *batch, double *loss_sum,
+                       fmq_error_t *err)
+{
+    (void)err;
+    size_t number = self->calls;
+    const paper_call_t *call = note_call(self, batch);
+    bool bad = self->nan_always || told(self->nan_losses, number);
+    *loss_sum = bad ? (double)NAN : (double)batch->supervised * mean_loss(self, call);
+    return 0;
+}
+
+llm_backend_t *llm_workspace_backend(const llm_workspace_t *self)
+{
+    return self->be;
+}
+
+float *llm_workspace_params(llm_workspace_t *self)
+{
+    return self->params;
+}
+
+float *llm_workspace_grads(llm_workspace_t *self)
+{
+    return self->grads;
+}
+
+uint64_t llm_workspace_elements(const llm_workspace_t *self)
+{
+    return self->grads ? PAPER_SIZE : 0;
+}

@@ -1,0 +1,44 @@
+/*
+ * paper.h - a workspace whose model fits on paper, to check the routine's
+ * arithmetic and its order of events exactly.
+ *
+ * The mean loss of a batch is |w - c|^2 / 2, where c follows from the mean of
+ * the batch's targets; so its gradient is w - c.  It takes the place of the
+ * real workspace at link time, remembers every call, and can be told to give
+ * NaN.  What a real model does is tested with real models.
+ */
+#ifndef FEDMQ_TESTS_PAPER_H
+#define FEDMQ_TESTS_PAPER_H
+
+#include <stdbool.h>
+
+#include "fedmq/llm/train.h"
+
+#define PAPER_SIZE      3
+#define PAPER_CALLS_MAX 512
+
+typedef struct {
+    double center[PAPER_SIZE];
+    size_t examples, supervised, tokens;
+    int32_t first_target;
+    fmq_rng_name_t dropout;
+    bool had_dropout;
+} paper_call_t;
+
+struct llm_workspace {
+    llm_backend_t *be;     /* owned: the reference backend */
+    float *params, *grads; /* owned, the backend's */
+    uint64_t nan_losses;   /* bit i: call i (below 64) has a NaN loss */
+    bool nan_always;
+    uint64_t nan_gradients; /* bit i: call i has a good loss and a NaN gradient */
+    size_t calls;
+    paper_call_t call[PAPER_CALLS_MAX];
+};
+
+void paper_open(llm_workspace_t *self, const float start[PAPER_SIZE]);
+void paper_close(llm_workspace_t *self);
+
+/* size examples of one kind each: every answer has `letters` letters. */
+llm_dataset_t *paper_dataset(size_t size, size_t letters);
+
+#endif
