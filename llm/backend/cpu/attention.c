@@ -1,0 +1,362 @@
+/*
+ * attention.c - causal attention over packed sequences with the tile kernels.
+ *
+ * One item is a sequence and a head (backward: a key/value head with all the
+ * query heads that share it, so that dk and dv have one owner).  An item works
+ * through blocks of queries: scores of a block against all the keys that it may
+ * see, never the keys behind it.  All matrices of an item are blocked
+ * [column / width][row][width] in the thread's own part of the scratch; that
+ * one layout can be written by a tile and read by the next as either operand,
+ * which is why backward forms dv and dk transposed.
+ */
+#include "llm/backend/cpu/cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+#define QUERIES 64 /* in a block */
+
+typedef struct {
+    float *data;
+    size_t block; /* floats between blocks */
+} blocked_t;
+
+typedef struct {
+    const llm_cpu_kernels_t *kernels;
+    const llm_attention_t *shape;
+    float *out, *lse_out, *dq, *dk, *dv;
+    const float *q, *k, *v, *dout, *o, *lse;
+    float *scratch;
+    size_t per_thread;
+} job_t;
+
+/* What an item keeps in its scratch. */
+typedef struct {
+    blocked_t keys_across;                  /* [n / width][D][width]: K^T as vector operand */
+    blocked_t values_across;                /* the same of V, for dout V^T */
+    blocked_t keys, values;                 /* [D / width][n][width] */
+    blocked_t dkeys, dvalues;               /* transposed: [n / width][D][width] */
+    blocked_t queries, douts;               /* [D / width][QUERIES][width] */
+    blocked_t queries_across, douts_across; /* [QUERIES / width][D][width] */
+    blocked_t result;                       /* [D / width][QUERIES][width] */
+    blocked_t scores, dscores;              /* [n / width][QUERIES][width] */
+} item_t;
+
+static size_t round_up(size_t n, size_t unit)
+{
+    return llm_cpu_pieces(n, unit) * unit;
+}
+
+static size_t longest(const llm_attention_t *shape)
+{
+    size_t most = shape->starts ? 1 : shape->T;
+    for (size_t s = 0; shape->starts && s < shape->S; s++)
+        if (shape->starts[s + 1] - shape->starts[s] > most)
+            most = shape->starts[s + 1] - shape->starts[s];
+    return most;
+}
+
+/* Takes columns x rows, blocked, from the scratch at *next. */
+static blocked_t take(float **next, size_t columns, size_t rows, size_t width)
+{
+    blocked_t taken = {*next, rows * width};
+    *next += llm_cpu_pieces(columns, width) * rows * width;
+    return taken;
+}
+
+static item_t lay_out(float *scratch, size_t n, size_t D, size_t width)
+{
+    float *next = scratch;
+    size_t rows = llm_cpu_padded(QUERIES, width);
+    item_t item;
+    item.keys_across = take(&next, n, D, width);
+    item.values = take(&next, D, n, width);
+    item.queries = take(&next, D, QUERIES, width);
+    item.result = take(&next, D, QUERIES, width);
+    item.scores = take(&next, n, rows, width);
+    item.values_across = take(&next, n, D, width);
+    item.keys = take(&next, D, n, width);
+    item.dkeys = take(&next, n, D, width);
+    item.dvalues = take(&next, n, D, width);
+    item.douts = take(&next, D, QUERIES, width);
+    item.queries_across = take(&next, QUERIES, D, width);
+    item.douts_across = take(&next, QUERIES, D, width);
+    item.dscores = take(&next, n, rows, width);
+    return item;
+}
+
+static size_t scratch_per_thread(const llm_cpu_kernels_t *kernels, const llm_attention_t *shape)
+{
+    size_t width = kernels->width;
+    size_t n = round_up(longest(shape), width);
+    size_t D = round_up(shape->D, width);
+    size_t rows = llm_cpu_padded(QUERIES, width);
+    return 6 * n * D + 5 * round_up(QUERIES, width) * D + 2 * n * rows;
+}
+
+static size_t attention_scratch(const llm_backend_t *be, const llm_attention_t *shape)
+{
+    const llm_cpu_t *cpu = llm_cpu(be);
+    return scratch_per_thread(cpu->kernels, shape) * llm_pool_threads(cpu->pool);
+}
+
+/* rows x columns of memory, rows ld apart, into [column / width][row][width]. */
+static void pack_along(const llm_cpu_kernels_t *kernels, blocked_t to, const float *from, size_t ld,
+                       size_t rows, size_t columns)
+{
+    size_t width = kernels->width;
+    for (size_t c = 0; c < columns; c += width)
+        kernels->pack_copy(to.data + c / width * to.block, from + c, ld, rows,
+                           llm_cpu_min(width, columns - c));
+}
+
+/* The same memory into [row / width][column][width]. */
+static void pack_across(const llm_cpu_kernels_t *kernels, blocked_t to, const float *from,
+                        size_t ld, size_t rows, size_t columns)
+{
+    size_t width = kernels->width;
+    for (size_t r = 0; r < rows; r += width)
+        kernels->pack_transposed(to.data + r / width * to.block, from + r * ld, ld, columns,
+                                 llm_cpu_min(width, rows - r));
+}
+
+typedef struct {
+    size_t rows, columns, K;
+    bool add;
+} extent_t;
+
+/* to[rows][columns] (+)= a[rows][K] b[K][columns], all blocked. */
+static void multiply(const llm_cpu_kernels_t *kernels, blocked_t to, blocked_t a, blocked_t b,
+                     extent_t extent)
+{
+    size_t width = kernels->width;
+    llm_cpu_tile_t tile = {.a_stride = a.block, .b_row = width, .K = extent.K, .add = extent.add};
+    for (size_t c = 0; c < extent.columns; c += width) {
+        tile.columns = llm_cpu_min(width, extent.columns - c);
+        tile.b = b.data + c / width * b.block;
+        for (size_t r = 0; r < extent.rows; r += tile.rows) {
+            tile.rows = llm_cpu_min(kernels->tile_rows, extent.rows - r);
+            tile.a = a.data + r * width;
+            kernels->tile(to.data + c / width * to.block + r * width, &tile);
+        }
+    }
+}
+
+/* Row r of a blocked matrix, times alpha, to memory. */
+static void store_row(const llm_cpu_kernels_t *kernels, float *to, blocked_t from, size_t r,
+                      size_t columns, float alpha)
+{
+    size_t width = kernels->width;
+    llm_cpu_store_t how = {.rows = 1, .alpha = alpha};
+    for (size_t c = 0; c < columns; c += width) {
+        how.last = llm_cpu_min(width, columns - c);
+        kernels->store(to + c, 0, from.data + c / width * from.block + r * width, &how);
+    }
+}
+
+/* rows x D transposed in blocks [row / width][D][width], to memory. */
+static void store_across(const llm_cpu_kernels_t *kernels, float *to, size_t ld, blocked_t from,
+                         size_t rows, size_t D)
+{
+    size_t width = kernels->width;
+    llm_cpu_store_t how = {.alpha = 1};
+    for (size_t r = 0; r < rows; r += width)
+        for (size_t d = 0; d < D; d += how.rows) {
+            how.last = llm_cpu_min(width, rows - r);
+            how.rows = llm_cpu_min(kernels->tile_rows, D - d);
+            kernels->store_transposed(to + r * ld + d, ld,
+                                      from.data + r / width * from.block + d * width, &how);
+        }
+}
+
+/* Scaled scores of queries first .. first + count against keys 0 .. first + count. */
+static void score(const job_t *job, const item_t *item, const float *q, size_t count, size_t keys)
+{
+    const llm_attention_t *shape = job->shape;
+    pack_along(job->kernels, item->queries, q, shape->q_stride, count, shape->D);
+    job->kernels->scale(item->queries.data, shape->scale,
+                        llm_cpu_pieces(shape->D, job->kernels->width) * item->queries.block);
+    multiply(job->kernels, item->scores, item->queries, item->keys_across,
+             (extent_t){.rows = count, .columns = keys, .K = shape->D});
+}
+
+static void forward_item(void *argument, size_t number, size_t thread)
+{
+    const job_t *job = argument;
+    const llm_cpu_kernels_t *kernels = job->kernels;
+    const llm_attention_t *shape = job->shape;
+    size_t s = number / shape->H;
+    size_t h = number % shape->H;
+    size_t start = shape->starts[s];
+    size_t n = shape->starts[s + 1] - start;
+    size_t kv = h / (shape->H / shape->KV) * shape->D;
+    item_t item = lay_out(job->scratch + thread * job->per_thread, n, shape->D, kernels->width);
+    pack_across(kernels, item.keys_across, job->k + start * shape->k_stride + kv, shape->k_stride,
+                n, shape->D);
+    pack_along(kernels, item.values, job->v + start * shape->v_stride + kv, shape->v_stride, n,
+               shape->D);
+    for (size_t first = 0; first < n; first += QUERIES) {
+        size_t count = llm_cpu_min(QUERIES, n - first);
+        size_t keys = first + count;
+        const float *q = job->q + (start + first) * shape->q_stride + h * shape->D;
+        float sums[QUERIES];
+        score(job, &item, q, count, keys);
+        for (size_t i = 0; i < count; i++) {
+            float largest = kernels->softmax_row(item.scores.data + i * kernels->width,
+                                                 item.scores.block, first + i + 1, keys, &sums[i]);
+            job->lse_out[(start + first + i) * shape->H + h] = largest + logf(sums[i]);
+        }
+        multiply(kernels, item.result, item.scores, item.values,
+                 (extent_t){.rows = count, .columns = shape->D, .K = keys});
+        for (size_t i = 0; i < count; i++)
+            store_row(kernels, job->out + (start + first + i) * shape->out_stride + h * shape->D,
+                      item.result, i, shape->D, 1.0f / sums[i]);
+    }
+}
+
+static void attention_forward(llm_backend_t *be, float *out, float *lse, const float *q,
+                              const float *k, const float *v, const llm_attention_t *shape,
+                              float *scratch)
+{
+    llm_cpu_t *cpu = llm_cpu(be);
+    job_t job = {.kernels = cpu->kernels, .shape = shape, .out = out, .lse_out = lse};
+    job.q = q;
+    job.k = k;
+    job.v = v;
+    job.scratch = scratch;
+    job.per_thread = scratch_per_thread(cpu->kernels, shape);
+    llm_pool_run(cpu->pool, shape->S * shape->H, forward_item, &job);
+}
+
+/* Probabilities and their gradient for a block of queries of head h; see
+ * reference/attention.c for the derivation. */
+static void score_gradients(const job_t *job, const item_t *item, size_t token, size_t h,
+                            size_t first, size_t count)
+{
+    const llm_cpu_kernels_t *kernels = job->kernels;
+    const llm_attention_t *shape = job->shape;
+    size_t D = shape->D;
+    size_t at = token * shape->out_stride + h * D;
+    size_t keys = first + count;
+    score(job, item, job->q + token * shape->q_stride + h * D, count, keys);
+    pack_along(kernels, item->douts, job->dout + at, shape->out_stride, count, D);
+    multiply(kernels, item->dscores, item->douts, item->values_across,
+             (extent_t){.rows = count, .columns = keys, .K = D});
+    for (size_t i = 0; i < count; i++) {
+        size_t row = at + i * shape->out_stride;
+        const float scalars[3] = {job->lse[(token + i) * shape->H + h],
+                                  kernels->dot(job->dout + row, job->o + row, D), shape->scale};
+        kernels->softmax_dx(item->scores.data + i * kernels->width,
+                            item->dscores.data + i * kernels->width, item->scores.block,
+                            first + i + 1, keys, scalars);
+    }
+}
+
+/* dq of a block of queries of head h, and what the block adds to dk and dv. */
+static void backward_block(const job_t *job, const item_t *item, size_t start, size_t h,
+                           size_t first, size_t count)
+{
+    const llm_cpu_kernels_t *kernels = job->kernels;
+    const llm_attention_t *shape = job->shape;
+    size_t D = shape->D;
+    size_t token = start + first;
+    size_t keys = first + count;
+    score_gradients(job, item, token, h, first, count);
+    pack_across(kernels, item->queries_across, job->q + token * shape->q_stride + h * D,
+                shape->q_stride, count, D);
+    pack_across(kernels, item->douts_across, job->dout + token * shape->out_stride + h * D,
+                shape->out_stride, count, D);
+    extent_t down = {.rows = D, .columns = keys, .K = count, .add = true};
+    multiply(kernels, item->dvalues, item->douts_across, item->scores, down);
+    multiply(kernels, item->dkeys, item->queries_across, item->dscores, down);
+    multiply(kernels, item->result, item->dscores, item->keys,
+             (extent_t){.rows = count, .columns = D, .K = keys});
+    for (size_t i = 0; i < count; i++)
+        store_row(kernels, job->dq + (token + i) * shape->q_stride + h * D, item->result, i, D,
+                  1.0f);
+}
+
+static void backward_item(void *argument, size_t number, size_t thread)
+{
+    const job_t *job = argument;
+    const llm_cpu_kernels_t *kernels = job->kernels;
+    const llm_attention_t *shape = job->shape;
+    size_t D = shape->D;
+    size_t group = shape->H / shape->KV;
+    size_t s = number / shape->KV;
+    size_t kv = number % shape->KV;
+    size_t start = shape->starts[s];
+    size_t n = shape->starts[s + 1] - start;
+    item_t item = lay_out(job->scratch + thread * job->per_thread, n, D, kernels->width);
+    size_t key = start * shape->k_stride + kv * D;
+    size_t value = start * shape->v_stride + kv * D;
+    pack_across(kernels, item.keys_across, job->k + key, shape->k_stride, n, D);
+    pack_along(kernels, item.keys, job->k + key, shape->k_stride, n, D);
+    pack_across(kernels, item.values_across, job->v + value, shape->v_stride, n, D);
+    size_t bytes = round_up(n, kernels->width) * D * sizeof(float);
+    memset(item.dkeys.data, 0, bytes);
+    memset(item.dvalues.data, 0, bytes);
+    for (size_t h = kv * group; h < (kv + 1) * group; h++)
+        for (size_t first = 0; first < n; first += QUERIES)
+            backward_block(job, &item, start, h, first, llm_cpu_min(QUERIES, n - first));
+    store_across(kernels, job->dk + key, shape->k_stride, item.dkeys, n, D);
+    store_across(kernels, job->dv + value, shape->v_stride, item.dvalues, n, D);
+}
+
+static void attention_backward(llm_backend_t *be, float *dq, float *dk, float *dv,
+                               const float *dout, const float *out, const float *lse,
+                               const float *q, const float *k, const float *v,
+                               const llm_attention_t *shape, float *scratch)
+{
+    llm_cpu_t *cpu = llm_cpu(be);
+    job_t job = {.kernels = cpu->kernels, .shape = shape, .dq = dq, .dk = dk, .dv = dv};
+    job.dout = dout;
+    job.o = out;
+    job.lse = lse;
+    job.q = q;
+    job.k = k;
+    job.v = v;
+    job.scratch = scratch;
+    job.per_thread = scratch_per_thread(cpu->kernels, shape);
+    llm_pool_run(cpu->pool, shape->S * shape->KV, backward_item, &job);
+}
+
+typedef struct {
+    const llm_cpu_kernels_t *kernels;
+    float *out, *scratch;
+    const float *q, *k, *v;
+    size_t length, H, KV, D;
+    float scale;
+} decode_t;
+
+static void decode_item(void *argument, size_t h, size_t thread)
+{
+    (void)thread;
+    const decode_t *job = argument;
+    size_t D = job->D;
+    size_t row = job->KV * D;
+    size_t kv = h / (job->H / job->KV) * D;
+    float *scores = job->scratch + h * job->length;
+    for (size_t j = 0; j < job->length; j++)
+        scores[j] = job->scale * job->kernels->dot(job->q + h * D, job->k + j * row + kv, D);
+    job->kernels->softmax(scores, job->length);
+    memset(job->out + h * D, 0, D * sizeof(float));
+    for (size_t j = 0; j < job->length; j++)
+        job->kernels->axpy(job->out + h * D, job->v + j * row + kv, scores[j], D);
+}
+
+static void attention_decode(llm_backend_t *be, float *out, const float *q, const float *k,
+                             const float *v, size_t length, size_t H, size_t KV, size_t D,
+                             float scale, float *scratch)
+{
+    decode_t job = {llm_cpu(be)->kernels, out, scratch, q, k, v, length, H, KV, D, scale};
+    llm_pool_run(llm_cpu(be)->pool, H, decode_item, &job);
+}
+
+void llm_cpu_attention(llm_ops_t *ops)
+{
+    ops->attention_scratch = attention_scratch;
+    ops->attention_forward = attention_forward;
+    ops->attention_backward = attention_backward;
+    ops->attention_decode = attention_decode;
+}

@@ -1,0 +1,122 @@
+/*
+ * cpu.c - makes and destroys a CPU backend: chooses the kernels, starts the
+ * pool, puts the table together.
+ */
+#include "llm/backend/cpu/cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool machine_has(const char *variant)
+{
+#ifdef LLM_CPU_X86
+    __builtin_cpu_init();
+    if (strcmp(variant, "avx512") == 0)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (strcmp(variant, "avx2") == 0)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    return strcmp(variant, "portable") == 0;
+}
+
+/* The best kernels of the machine, or those that FEDMQ_CPU names. */
+static const llm_cpu_kernels_t *choose(fmq_error_t *err)
+{
+    static const llm_cpu_kernels_t *const known[] = {
+#ifdef LLM_CPU_X86
+        &llm_cpu_avx512,
+        &llm_cpu_avx2,
+#endif
+        &llm_cpu_portable,
+    };
+    const char *wanted = getenv("FEDMQ_CPU");
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if ((!wanted || !*wanted || strcmp(wanted, known[i]->name) == 0) &&
+            machine_has(known[i]->name))
+            return known[i];
+    fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
+                  "FEDMQ_CPU='%s' is not a variant that this machine can run: use avx512, avx2 or "
+                  "portable, or leave it unset",
+                  wanted ? wanted : "");
+    return NULL;
+}
+
+static void free_all(llm_cpu_t *self)
+{
+    llm_pool_destroy(&self->pool);
+    free(self->packed);
+    free(self->small);
+    free(self);
+}
+
+static void destroy(llm_backend_t *be)
+{
+    free_all(llm_cpu(be));
+}
+
+static void fill_table(llm_ops_t *ops)
+{
+    ops->name = "cpu";
+    ops->destroy = destroy;
+    llm_cpu_memory(ops);
+    llm_cpu_matrix(ops);
+    llm_cpu_linear(ops);
+    llm_cpu_gemm(ops);
+    llm_cpu_rows(ops);
+    llm_cpu_elements(ops);
+    llm_cpu_attention(ops);
+}
+
+llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err)
+{
+    const llm_cpu_kernels_t *kernels = choose(err);
+    if (!kernels)
+        return NULL;
+    llm_cpu_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the cpu backend");
+        return NULL;
+    }
+    self->kernels = kernels;
+    self->packed = llm_cpu_allocate(LLM_CPU_PACKED * sizeof(float));
+    self->small = llm_cpu_allocate(LLM_CPU_SMALL * sizeof(float));
+    if (!self->packed || !self->small) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the cpu backend's packed operands");
+        goto fail;
+    }
+    self->pool = llm_pool_new(threads, err);
+    if (!self->pool)
+        goto fail;
+    fill_table(&self->instance.ops);
+    self->instance.variant = kernels->name;
+    self->instance.backend.ops = &self->instance.ops;
+    self->instance.backend.context = self;
+    return &self->instance.backend;
+fail:
+    free_all(self);
+    return NULL;
+}
+
+typedef struct {
+    llm_cpu_piece_t item;
+    void *job;
+    const llm_cpu_kernels_t *kernels;
+    size_t n, piece;
+} pieces_t;
+
+static void run_piece(void *job, size_t item, size_t thread)
+{
+    (void)thread;
+    const pieces_t *pieces = job;
+    size_t first = item * pieces->piece;
+    pieces->item(pieces->kernels, pieces->job, first,
+                 llm_cpu_min(pieces->piece, pieces->n - first));
+}
+
+void llm_cpu_run_pieces(llm_cpu_t *self, size_t n, size_t piece, llm_cpu_piece_t item, void *job)
+{
+    pieces_t pieces = {item, job, self->kernels, n, piece};
+    llm_pool_run(self->pool, llm_cpu_pieces(n, piece), run_piece, &pieces);
+}

@@ -1,0 +1,191 @@
+/*
+ * elements.c - ops on vectors: activations, dropout, optimizers, sums.
+ *
+ * Vectors are cut into pieces of fixed size.  Sums are kept per piece and
+ * added up in order, so they are the same for every number of threads.
+ */
+#include "llm/backend/cpu/cpu.h"
+
+#define PIECE      16384 /* elements of an item; a multiple of 64 */
+#define SUMS_BATCH 256   /* pieces summed between two additions to the total */
+
+typedef struct {
+    float *out, *second, *third;
+    const float *x, *y, *z;
+    float value;
+    bool flag;
+    const void *how;
+    double sums[SUMS_BATCH];
+} job_t;
+
+static void add_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
+{
+    const job_t *job = argument;
+    kernels->add(job->out + first, job->x + first, count);
+}
+
+static void add(llm_backend_t *be, float *y, const float *x, size_t n)
+{
+    job_t job = {.out = y, .x = x};
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, add_piece, &job);
+}
+
+static void scale_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                        size_t count)
+{
+    const job_t *job = argument;
+    kernels->scale(job->out + first, job->value, count);
+}
+
+static void scale(llm_backend_t *be, float *x, float factor, size_t n)
+{
+    job_t job = {.out = x, .value = factor};
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, scale_piece, &job);
+}
+
+static void sum_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
+{
+    job_t *job = argument;
+    job->sums[first / PIECE] = job->flag ? kernels->sum_squares(job->x + first, count)
+                                         : kernels->sum(job->x + first, count);
+}
+
+static double sum_of(llm_backend_t *be, const float *x, size_t n, bool squares)
+{
+    double total = 0;
+    job_t job = {.flag = squares};
+    for (size_t first = 0; first < n; first += (size_t)SUMS_BATCH * PIECE) {
+        size_t count = llm_cpu_min(n - first, (size_t)SUMS_BATCH * PIECE);
+        job.x = x + first;
+        llm_cpu_run_pieces(llm_cpu(be), count, PIECE, sum_piece, &job);
+        for (size_t i = 0; i < llm_cpu_pieces(count, PIECE); i++)
+            total += job.sums[i];
+    }
+    return total;
+}
+
+static double sum(llm_backend_t *be, const float *x, size_t n)
+{
+    return sum_of(be, x, n, false);
+}
+
+static double sum_squares(llm_backend_t *be, const float *x, size_t n)
+{
+    return sum_of(be, x, n, true);
+}
+
+static void gelu_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
+{
+    const job_t *job = argument;
+    kernels->gelu(job->out + first, job->x + first, count, job->flag);
+}
+
+static void gelu_forward(llm_backend_t *be, float *out, const float *x, size_t n, bool exact)
+{
+    job_t job = {.out = out, .x = x, .flag = exact};
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, gelu_piece, &job);
+}
+
+static void gelu_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                          size_t count)
+{
+    const job_t *job = argument;
+    kernels->gelu_dx(job->out + first, job->y + first, job->x + first, count, job->flag);
+}
+
+static void gelu_backward(llm_backend_t *be, float *dx, const float *dout, const float *x, size_t n,
+                          bool exact)
+{
+    job_t job = {.out = dx, .y = dout, .x = x, .flag = exact};
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, gelu_dx_piece, &job);
+}
+
+static void swiglu_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                         size_t count)
+{
+    const job_t *job = argument;
+    kernels->swiglu(job->out + first, job->x + first, job->y + first, count);
+}
+
+static void swiglu_forward(llm_backend_t *be, float *out, const float *gate, const float *up,
+                           size_t n)
+{
+    job_t job = {.out = out, .x = gate, .y = up};
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, swiglu_piece, &job);
+}
+
+static void swiglu_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                            size_t count)
+{
+    const job_t *job = argument;
+    kernels->swiglu_dx(job->out + first, job->second + first, job->z + first, job->x + first,
+                       job->y + first, count);
+}
+
+static void swiglu_backward(llm_backend_t *be, float *dgate, float *dup, const float *dout,
+                            const float *gate, const float *up, size_t n)
+{
+    job_t job = {.out = dgate, .second = dup, .z = dout, .x = gate, .y = up};
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, swiglu_dx_piece, &job);
+}
+
+static void dropout_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                          size_t count)
+{
+    const job_t *job = argument;
+    kernels->dropout(job->out + first, job->x + first, first, count, job->value, job->how,
+                     job->flag);
+}
+
+static void dropout(llm_backend_t *be, float *out, const float *x, size_t n, float p,
+                    const fmq_rng_name_t *stream, bool add_to)
+{
+    fmq_rng_t start;
+    fmq_rng_init(&start, stream);
+    job_t job = {.out = out, .x = x, .value = p, .how = &start, .flag = add_to};
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, dropout_piece, &job);
+}
+
+static void adam_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
+{
+    const job_t *job = argument;
+    kernels->adam(job->out + first, job->second + first, job->third + first, job->x + first, count,
+                  job->how);
+}
+
+static void adam_step(llm_backend_t *be, float *params, float *m, float *v, const float *grads,
+                      size_t n, const llm_adam_t *how)
+{
+    llm_adam_scalars_t scalars = llm_adam_scalars(how);
+    job_t job = {.out = params, .second = m, .third = v, .x = grads, .how = &scalars};
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, adam_piece, &job);
+}
+
+static void sgd_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
+{
+    const job_t *job = argument;
+    kernels->sgd(job->out + first, job->second ? job->second + first : NULL, job->x + first, count,
+                 job->how);
+}
+
+static void sgd_step(llm_backend_t *be, float *params, float *momentum, const float *grads,
+                     size_t n, const llm_sgd_t *how)
+{
+    job_t job = {.out = params, .second = momentum, .x = grads, .how = how};
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, sgd_piece, &job);
+}
+
+void llm_cpu_elements(llm_ops_t *ops)
+{
+    ops->add = add;
+    ops->scale = scale;
+    ops->sum = sum;
+    ops->sum_squares = sum_squares;
+    ops->gelu_forward = gelu_forward;
+    ops->gelu_backward = gelu_backward;
+    ops->swiglu_forward = swiglu_forward;
+    ops->swiglu_backward = swiglu_backward;
+    ops->dropout = dropout;
+    ops->adam_step = adam_step;
+    ops->sgd_step = sgd_step;
+}

@@ -1,0 +1,101 @@
+/*
+ * kernels.h - what each instruction set provides: single-thread work on a
+ * range, without knowledge of pools, matrices or backends.
+ *
+ * Everything that a product reads in blocks has one layout, [block][row][width]:
+ * `width` consecutive values of one index lie side by side, rows run over the
+ * other index.  Read with width along the outputs it is the vector operand of a
+ * tile, read with width along the summed index it is the broadcast operand, so
+ * one packed weight serves forward and backward.
+ */
+#ifndef LLM_BACKEND_CPU_KERNELS_H
+#define LLM_BACKEND_CPU_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "llm/backend/constants.h"
+
+/* acc[rows][width] (+)= sum over K of a(row, k) b(k, 0 .. columns). */
+typedef struct {
+    const float *a;
+    size_t a_stride; /* between blocks of width k; direct: between rows */
+    bool direct;     /* a is not packed */
+    const float *b;
+    size_t b_row; /* between k and k + 1 */
+    size_t rows, columns, K;
+    bool add; /* start from acc, not from 0 */
+} llm_cpu_tile_t;
+
+typedef struct {
+    size_t rows;
+    size_t first, last; /* columns of acc that are stored */
+    float alpha;
+    bool add;          /* to what is there */
+    const float *bias; /* of column first, or NULL */
+} llm_cpu_store_t;
+
+typedef struct llm_cpu_kernels {
+    const char *name;
+    size_t lanes, width, tile_rows;
+
+    void (*tile)(float *acc, const llm_cpu_tile_t *t);
+    void (*store)(float *c, size_t ldc, const float *acc, const llm_cpu_store_t *how);
+    void (*store_transposed)(float *c, size_t ldc, const float *acc, const llm_cpu_store_t *how);
+    void (*pack_copy)(float *to, const float *from, size_t ld, size_t rows, size_t columns);
+    void (*pack_transposed)(float *to, const float *from, size_t ld, size_t rows, size_t columns);
+
+    /* Rows and vectors; each is the backend's op on a range of its work. */
+    void (*add)(float *y, const float *x, size_t n);
+    void (*scale)(float *x, float factor, size_t n);
+    double (*sum)(const float *x, size_t n);
+    double (*sum_squares)(const float *x, size_t n);
+    void (*column_sum)(float *sum, const float *x, size_t rows, size_t stride, size_t columns);
+    void (*layernorm)(float *out, float *stats, const float *x, const float *weight,
+                      const float *bias, size_t C, float eps);
+    void (*layernorm_dx)(float *dx, const float *dout, const float *x, const float *stats,
+                         const float *weight, size_t C);
+    void (*rmsnorm)(float *out, float *stats, const float *x, const float *weight, size_t C,
+                    float eps);
+    void (*rmsnorm_dx)(float *dx, const float *dout, const float *x, const float *stats,
+                       const float *weight, size_t C);
+    /* dweight[c] += sum_t dout (x - mean) rstd over columns; mean is 0 where
+     * stats holds one value per row. */
+    void (*norm_dweight)(float *dweight, const float *dout, const float *x, const float *stats,
+                         size_t stats_row, size_t rows, size_t stride, size_t columns);
+    void (*rope)(float *head, const float *cosines, size_t D, bool inverse);
+    void (*gelu)(float *out, const float *x, size_t n, bool exact);
+    void (*gelu_dx)(float *dx, const float *dout, const float *x, size_t n, bool exact);
+    void (*swiglu)(float *out, const float *gate, const float *up, size_t n);
+    void (*swiglu_dx)(float *dgate, float *dup, const float *dout, const float *gate,
+                      const float *up, size_t n);
+    /* first is a multiple of 4: the number of element 0 within the stream. */
+    void (*dropout)(float *out, const float *x, size_t first, size_t n, float p,
+                    const fmq_rng_t *stream, bool add);
+    float (*cross_entropy)(float *logits, size_t target, size_t V, float scale);
+    size_t (*argmax)(const float *logits, size_t V);
+    void (*adam)(float *params, float *m, float *v, const float *grads, size_t n,
+                 const llm_adam_scalars_t *s);
+    void (*sgd)(float *params, float *momentum, const float *grads, size_t n, const llm_sgd_t *how);
+
+    /* Attention on blocked scores [key / width][query][width], block floats
+     * between blocks.  The row's first count keys become exp(s - max), the keys
+     * behind them up to limit's block 0.  Returns max. */
+    float (*softmax_row)(float *row, size_t block, size_t count, size_t limit, float *sum);
+    /* With lse, delta and scale in scalars: p = exp(s - lse), s being in p;
+     * ds = scale p (dp - delta), dp being in ds; zeros behind count. */
+    void (*softmax_dx)(float *p, float *ds, size_t block, size_t count, size_t limit,
+                       const float scalars[3]);
+    void (*softmax)(float *x, size_t n);
+    float (*dot)(const float *a, const float *b, size_t n);
+    void (*axpy)(float *y, const float *x, float factor, size_t n);
+} llm_cpu_kernels_t;
+
+#ifdef LLM_CPU_X86
+extern const llm_cpu_kernels_t llm_cpu_avx512;
+extern const llm_cpu_kernels_t llm_cpu_avx2;
+#endif
+extern const llm_cpu_kernels_t llm_cpu_portable;
+
+#endif

@@ -1,0 +1,217 @@
+/*
+ * kernels/elements.h - ops on each element by itself: activations, dropout,
+ * the optimizers' loops, and sums.  Formulas are derived in
+ * reference/activation.c and reference/optimizer.c.  Included by the isa_*.c
+ * files only.
+ */
+#ifndef LLM_BACKEND_CPU_ELEMENTS_H
+#define LLM_BACKEND_CPU_ELEMENTS_H
+
+#include "fedmq/base/rng.h"
+#include "llm/backend/cpu/kernels.h"
+#include "llm/backend/cpu/kernels/functions.h"
+
+static void add(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+static void scale(float *x, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= factor;
+}
+
+/* Sixteen sums in double, whatever LANES is. */
+static double total(double sums[16])
+{
+    for (size_t half = 8; half; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            sums[i] += sums[i + half];
+    return sums[0];
+}
+
+static double sum(const float *x, size_t n)
+{
+    double sums[16] = {0};
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (size_t j = 0; j < 16; j++)
+            sums[j] += (double)x[i + j];
+    for (; i < n; i++)
+        sums[0] += (double)x[i];
+    return total(sums);
+}
+
+static double sum_squares(const float *x, size_t n)
+{
+    double sums[16] = {0};
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (size_t j = 0; j < 16; j++)
+            sums[j] += (double)x[i + j] * (double)x[i + j];
+    for (; i < n; i++)
+        sums[0] += (double)x[i] * (double)x[i];
+    return total(sums);
+}
+
+/* (1 + tanh u) / 2 = sigmoid(2u): the tanh form is x sigmoid(2u), without the
+ * cancellation of 1 + tanh for negative x. */
+#define GELU_2C 1.59576912f /* 2 sqrt(2 / pi) */
+#define GELU_3C 0.134145f   /* 3 * 0.044715 */
+
+INLINE vf gelu_of(vf x, bool exact)
+{
+    if (exact)
+        return x * v_normal(x);
+    vf rest;
+    vf u2 = GELU_2C * x * v_fma(x * x, v_set(0.044715f), v_set(1.0f));
+    return x * v_sigmoid(u2, &rest);
+}
+
+INLINE vf gelu_slope(vf x, bool exact)
+{
+    if (exact)
+        return v_fma(x * 0.39894228f, v_exp(-0.5f * x * x), v_normal(x));
+    vf rest;
+    vf squared = x * x;
+    vf s = v_sigmoid(GELU_2C * x * v_fma(squared, v_set(0.044715f), v_set(1.0f)), &rest);
+    vf du2 = GELU_2C * v_fma(squared, v_set(GELU_3C), v_set(1.0f));
+    return v_fma(x * s * rest, du2, s);
+}
+
+INLINE void gelu_range(float *out, const float *x, size_t n, bool exact)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t count = up_to_lanes(n - i);
+        v_store_n(out + i, gelu_of(v_load_n(x + i, count), exact), count);
+    }
+}
+
+static void gelu(float *out, const float *x, size_t n, bool exact)
+{
+    if (exact)
+        gelu_range(out, x, n, true);
+    else
+        gelu_range(out, x, n, false);
+}
+
+INLINE void gelu_dx_range(float *dx, const float *dout, const float *x, size_t n, bool exact)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t count = up_to_lanes(n - i);
+        vf slope = gelu_slope(v_load_n(x + i, count), exact);
+        vf value = v_fma(v_load_n(dout + i, count), slope, v_load_n(dx + i, count));
+        v_store_n(dx + i, value, count);
+    }
+}
+
+static void gelu_dx(float *dx, const float *dout, const float *x, size_t n, bool exact)
+{
+    if (exact)
+        gelu_dx_range(dx, dout, x, n, true);
+    else
+        gelu_dx_range(dx, dout, x, n, false);
+}
+
+static void swiglu(float *out, const float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t count = up_to_lanes(n - i);
+        vf rest;
+        vf g = v_load_n(gate + i, count);
+        v_store_n(out + i, g * v_sigmoid(g, &rest) * v_load_n(up + i, count), count);
+    }
+}
+
+static void swiglu_dx(float *dgate, float *dup, const float *dout, const float *gate,
+                      const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t count = up_to_lanes(n - i);
+        vf rest;
+        vf g = v_load_n(gate + i, count);
+        vf u = v_load_n(up + i, count);
+        vf d = v_load_n(dout + i, count);
+        vf s = v_sigmoid(g, &rest);
+        v_store_n(dgate + i, d * u * s * v_fma(g, rest, v_set(1.0f)), count);
+        v_store_n(dup + i, d * g * s, count);
+    }
+}
+
+/* Philox for 16 blocks at once, word by word, so that the compiler can lay
+ * the blocks side by side in registers. */
+#define BLOCKS 16
+
+static void philox_blocks(uint32_t words[4][BLOCKS], const fmq_rng_t *stream, uint32_t first)
+{
+    uint32_t k0 = stream->key[0];
+    uint32_t k1 = stream->key[1];
+    for (uint32_t i = 0; i < BLOCKS; i++) {
+        words[0][i] = first + i;
+        words[1][i] = stream->counter[1];
+        words[2][i] = stream->counter[2];
+        words[3][i] = stream->counter[3];
+    }
+    for (int round = 0; round < 10; round++) {
+        for (size_t i = 0; i < BLOCKS; i++) {
+            uint64_t p0 = (uint64_t)words[0][i] * 0xD2511F53u;
+            uint64_t p1 = (uint64_t)words[2][i] * 0xCD9E8D57u;
+            words[0][i] = (uint32_t)(p1 >> 32) ^ words[1][i] ^ k0;
+            words[2][i] = (uint32_t)(p0 >> 32) ^ words[3][i] ^ k1;
+            words[1][i] = (uint32_t)p1;
+            words[3][i] = (uint32_t)p0;
+        }
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+}
+
+static void dropout(float *out, const float *x, size_t first, size_t n, float p,
+                    const fmq_rng_t *stream, bool add_to)
+{
+    uint64_t threshold = p > 0 ? (uint64_t)((double)p * 4294967296.0) : 0;
+    float keep = p < 1 ? (float)(1.0 / (1.0 - (double)p)) : 0.0f;
+    uint32_t words[4][BLOCKS];
+    for (size_t i = 0; i < n; i += 4 * BLOCKS) {
+        philox_blocks(words, stream, (uint32_t)((first + i) / 4));
+        size_t count = n - i < 4 * BLOCKS ? n - i : 4 * BLOCKS;
+        for (size_t j = 0; j < count; j++) {
+            float value = words[j % 4][j / 4] < threshold ? 0.0f : x[i + j] * keep;
+            out[i + j] = add_to ? out[i + j] + value : value;
+        }
+    }
+}
+
+static void adam(float *params, float *m, float *v, const float *grads, size_t n,
+                 const llm_adam_scalars_t *s)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t count = up_to_lanes(n - i);
+        vf p = v_load_n(params + i, count);
+        vf g = v_load_n(grads + i, count) + s->l2 * p;
+        vf m1 = s->beta1 * v_load_n(m + i, count) + s->one_minus_beta1 * g;
+        vf v1 = s->beta2 * v_load_n(v + i, count) + s->one_minus_beta2 * (g * g);
+        vf denominator = v_sqrt(v1) / s->sqrt_bias2 + s->eps;
+        v_store_n(m + i, m1, count);
+        v_store_n(v + i, v1, count);
+        v_store_n(params + i, p * s->keep - s->step_size * (m1 / denominator), count);
+    }
+}
+
+static void sgd(float *params, float *momentum, const float *grads, size_t n, const llm_sgd_t *how)
+{
+    float share = (float)(1.0 - llm_decimal(how->dampening));
+    for (size_t i = 0; i < n; i++) {
+        float g = grads[i] + how->weight_decay * params[i];
+        if (momentum) {
+            float b = how->first ? g : how->momentum * momentum[i] + share * g;
+            momentum[i] = b;
+            g = how->nesterov ? g + how->momentum * b : b;
+        }
+        params[i] -= how->lr * g;
+    }
+}
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * kernels/softmax.h - softmax over logits and over blocked attention scores,
+ * with their gradients, and the two vector loops of decoding.  Formulas are
+ * derived in reference/loss.c and reference/attention.c.  Included by the
+ * isa_*.c files only.
+ */
+#ifndef LLM_BACKEND_CPU_SOFTMAX_H
+#define LLM_BACKEND_CPU_SOFTMAX_H
+
+#include "llm/backend/cpu/kernels.h"
+#include "llm/backend/cpu/kernels/elements.h"
+#include "llm/backend/cpu/kernels/functions.h"
+
+static float largest_of(const float *x, size_t n)
+{
+    vf best = v_set(-INFINITY);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        best = v_max(v_load(x + i), best);
+    float largest = v_largest(best);
+    for (; i < n; i++)
+        largest = x[i] > largest ? x[i] : largest;
+    return largest;
+}
+
+static float cross_entropy(float *logits, size_t target, size_t V, float factor)
+{
+    float largest = largest_of(logits, V);
+    float at_target = logits[target];
+    vf sums = v_set(0);
+    double total_sum = 0;
+    for (size_t v = 0; v < V; v += LANES) {
+        size_t n = up_to_lanes(V - v);
+        vf e = v_exp(v_load_n(logits + v, n) - largest);
+        sums += n < LANES ? v_select(v_first(n), e, v_set(0)) : e;
+        if (v % (256 * LANES) == 0) { /* keeps the rounding of long rows small */
+            total_sum += (double)v_sum(sums);
+            sums = v_set(0);
+        }
+    }
+    total_sum += (double)v_sum(sums);
+    float lse = (float)((double)largest + log(total_sum));
+    if (factor != 0.0f) {
+        for (size_t v = 0; v < V; v += LANES) {
+            size_t n = up_to_lanes(V - v);
+            v_store_n(logits + v, factor * v_exp(v_load_n(logits + v, n) - lse), n);
+        }
+        logits[target] -= factor;
+    }
+    return lse - at_target;
+}
+
+static size_t argmax(const float *logits, size_t V)
+{
+    float largest = largest_of(logits, V);
+    for (size_t v = 0; v < V; v++)
+        if (logits[v] == largest)
+            return v;
+    return 0;
+}
+
+/* x = softmax(x). */
+static void softmax(float *x, size_t n)
+{
+    float largest = largest_of(x, n);
+    vf sums = v_set(0);
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t count = up_to_lanes(n - i);
+        vf e = v_exp(v_load_n(x + i, count) - largest);
+        v_store_n(x + i, e, count);
+        sums += count < LANES ? v_select(v_first(count), e, v_set(0)) : e;
+    }
+    scale(x, 1.0f / v_sum(sums), n);
+}
+
+/* Keys j of a row lie at (j / WIDTH) block + j % WIDTH. */
+INLINE float *key(float *row, size_t block, size_t j)
+{
+    return row + j / WIDTH * block + j % WIDTH;
+}
+
+static void zero_keys(float *row, size_t block, size_t begin, size_t end)
+{
+    for (size_t j = begin; j < end; j += LANES)
+        v_store(key(row, block, j), v_set(0));
+}
+
+INLINE size_t round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+static float softmax_row(float *row, size_t block, size_t count, size_t limit, float *sum_of)
+{
+    vf best = v_set(-INFINITY);
+    for (size_t j = 0; j < count; j += LANES) {
+        vf s = v_load(key(row, block, j));
+        size_t n = up_to_lanes(count - j);
+        best = v_max(n < LANES ? v_select(v_first(n), s, v_set(-INFINITY)) : s, best);
+    }
+    float largest = v_largest(best);
+    vf sums = v_set(0);
+    for (size_t j = 0; j < count; j += LANES) {
+        vf e = v_exp(v_load(key(row, block, j)) - largest);
+        if (j + LANES > count)
+            e = v_select(v_first(count - j), e, v_set(0));
+        sums += e;
+        v_store(key(row, block, j), e);
+    }
+    zero_keys(row, block, round_up(count, LANES), round_up(limit, WIDTH));
+    *sum_of = v_sum(sums);
+    return largest;
+}
+
+static void softmax_dx(float *p, float *ds, size_t block, size_t count, size_t limit,
+                       const float scalars[3])
+{
+    float lse = scalars[0];
+    float delta = scalars[1];
+    float factor = scalars[2];
+    for (size_t j = 0; j < count; j += LANES) {
+        vf e = v_exp(v_load(key(p, block, j)) - lse);
+        vf d = factor * e * (v_load(key(ds, block, j)) - delta);
+        if (j + LANES > count) {
+            vi valid = v_first(count - j);
+            e = v_select(valid, e, v_set(0));
+            d = v_select(valid, d, v_set(0));
+        }
+        v_store(key(p, block, j), e);
+        v_store(key(ds, block, j), d);
+    }
+    zero_keys(p, block, round_up(count, LANES), round_up(limit, WIDTH));
+    zero_keys(ds, block, round_up(count, LANES), round_up(limit, WIDTH));
+}
+
+static float dot(const float *a, const float *b, size_t n)
+{
+    vf sums = v_set(0);
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t count = up_to_lanes(n - i);
+        sums = v_fma(v_load_n(a + i, count), v_load_n(b + i, count), sums);
+    }
+    return v_sum(sums);
+}
+
+static void axpy(float *y, const float *x, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t count = up_to_lanes(n - i);
+        vf value = v_fma(v_set(factor), v_load_n(x + i, count), v_load_n(y + i, count));
+        v_store_n(y + i, value, count);
+    }
+}
+
+#endif

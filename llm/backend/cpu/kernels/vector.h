@@ -1,0 +1,211 @@
+/*
+ * kernels/vector.h - one register of floats, whatever the machine.
+ *
+ * Included by the isa_*.c files only: LANES floats make a vf, LANES integers
+ * a vi, by the instruction set that the including file is compiled for.  The
+ * kernels are written once, in these words.  Nothing here allocates, branches
+ * on the machine or depends on alignment.
+ */
+#ifndef LLM_BACKEND_CPU_VECTOR_H
+#define LLM_BACKEND_CPU_VECTOR_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define LANES     16
+#define TILE_ROWS 14 /* 14 x 2 sums, 2 of B, 1 of A: 31 of 32 registers */
+#elif defined(__AVX2__)
+#define LANES     8
+#define TILE_ROWS 6 /* 6 x 2 sums, 2 of B, 1 of A: 15 of 16 registers */
+#else
+#define LANES     4
+#define TILE_ROWS 4
+#endif
+#define WIDTH (2 * LANES) /* of a panel */
+
+typedef float vf __attribute__((vector_size(LANES * 4)));
+typedef int32_t vi __attribute__((vector_size(LANES * 4)));
+typedef float vf_anywhere __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE size_t up_to_lanes(size_t n)
+{
+    return n < LANES ? n : LANES;
+}
+
+INLINE vf v_load(const float *p)
+{
+    return *(const vf_anywhere *)p;
+}
+
+INLINE void v_store(float *p, vf v)
+{
+    *(vf_anywhere *)p = v;
+}
+
+INLINE vf v_set(float x)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_set1_ps(x);
+#elif defined(__AVX2__)
+    return (vf)_mm256_set1_ps(x);
+#else
+    return (vf){x, x, x, x};
+#endif
+}
+
+/* The first n of LANES; the others are 0 and their memory is not touched. */
+INLINE vf v_load_n(const float *p, size_t n)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    if (n == LANES)
+        return v_load(p);
+    float lanes[LANES] = {0};
+    for (size_t i = 0; i < n; i++)
+        lanes[i] = p[i];
+    return v_load(lanes);
+#endif
+}
+
+INLINE void v_store_n(float *p, vf v, size_t n)
+{
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+    if (n == LANES) {
+        v_store(p, v);
+        return;
+    }
+    float lanes[LANES];
+    v_store(lanes, v);
+    for (size_t i = 0; i < n; i++)
+        p[i] = lanes[i];
+#endif
+}
+
+/* a b + c, rounded once where the machine can. */
+INLINE vf v_fma(vf a, vf b, vf c)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__AVX2__)
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* mask is all ones or all zeros per lane, as a comparison gives it. */
+INLINE vf v_select(vi mask, vf yes, vf no)
+{
+    return (vf)((mask & (vi)yes) | (~mask & (vi)no));
+}
+
+/* The larger; b where either is NaN. */
+INLINE vf v_max(vf a, vf b)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return v_select(a > b, a, b);
+#endif
+}
+
+/* The smaller; b where either is NaN. */
+INLINE vf v_min(vf a, vf b)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    return v_select(a < b, a, b);
+#endif
+}
+
+INLINE vf v_sqrt(vf a)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_sqrt_ps((__m512)a);
+#elif defined(__AVX2__)
+    return (vf)_mm256_sqrt_ps((__m256)a);
+#else
+    for (size_t i = 0; i < LANES; i++)
+        a[i] = sqrtf(a[i]);
+    return a;
+#endif
+}
+
+/* Sum of the lanes, in a fixed tree. */
+INLINE float v_sum(vf v)
+{
+    float lanes[LANES];
+    v_store(lanes, v);
+    for (size_t half = LANES / 2; half; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+
+INLINE float v_largest(vf v)
+{
+    float lanes[LANES];
+    v_store(lanes, v);
+    float largest = lanes[0];
+    for (size_t i = 1; i < LANES; i++)
+        largest = lanes[i] > largest ? lanes[i] : largest;
+    return largest;
+}
+
+/* All ones in lanes 0 .. n - 1. */
+INLINE vi v_first(size_t n)
+{
+    vi lane;
+    for (int32_t i = 0; i < LANES; i++)
+        lane[i] = i;
+    return lane < (vi){0} + (int32_t)n;
+}
+
+#if LANES == 16
+#define LOW_HALVES  0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH_HALVES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif LANES == 8
+#define LOW_HALVES  0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH_HALVES 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define LOW_HALVES  0, 4, 1, 5
+#define HIGH_HALVES 2, 6, 3, 7
+#endif
+
+/* Transposes LANES registers: interleaving register i with i + LANES / 2 is a
+ * perfect shuffle of all elements, and log2(LANES) of those exchange the two
+ * halves of an element's index. */
+INLINE void v_transpose(vf v[LANES])
+{
+    vf t[LANES];
+#pragma GCC unroll 4
+    for (size_t stage = 1; stage < LANES; stage *= 2) {
+#pragma GCC unroll 8
+        for (size_t i = 0; i < LANES / 2; i++) {
+            t[2 * i] = __builtin_shufflevector(v[i], v[i + LANES / 2], LOW_HALVES);
+            t[2 * i + 1] = __builtin_shufflevector(v[i], v[i + LANES / 2], HIGH_HALVES);
+        }
+#pragma GCC unroll 16
+        for (size_t i = 0; i < LANES; i++)
+            v[i] = t[i];
+    }
+}
+
+#endif

@@ -1,0 +1,259 @@
+/*
+ * linear.c - products with frozen weights, forward and backward from the one
+ * packed copy.
+ *
+ * Forward reads a panel as the vector operand (width outputs at a time) and
+ * broadcasts the activations.  Backward broadcasts the weight and takes width
+ * tokens of dy as the vector operand, so its tiles come out transposed and are
+ * turned as they are stored.  Only activations are packed per call.
+ */
+#include "llm/backend/cpu/cpu.h"
+
+#include <string.h>
+
+#define DIRECT_ROWS 4  /* up to so many rows of x are read in place */
+#define ITEM_ROWS   14 /* tiles of rows in an item of forward: 196 rows */
+#define ITEM_PANELS 4  /* panels in an item, forward and backward */
+#define ITEM_TILES  8  /* tiles of inputs in an item of backward */
+
+typedef struct {
+    const llm_cpu_kernels_t *kernels;
+    const llm_matrix_t *w;
+    size_t first, count; /* rows of W that take part */
+    float *to;
+    size_t to_stride;
+    const float *from;
+    size_t from_stride;
+    const float *bias;
+    size_t M;
+    size_t K;      /* of this stretch of the sum */
+    size_t k;      /* where the stretch begins: an input, or an output from the first panel on */
+    bool add;      /* the result has a value already */
+    float *packed; /* NULL: x is read in place */
+    size_t block;  /* floats between packed blocks */
+    size_t row_items, panel_items;
+} job_t;
+
+static size_t panels_of(const job_t *job)
+{
+    size_t width = job->kernels->width;
+    return (job->first + job->count - 1) / width - job->first / width + 1;
+}
+
+/* x[M][K] into blocks [k / width][M][width]. */
+static void pack_rows(void *argument, size_t item, size_t thread)
+{
+    (void)thread;
+    const job_t *job = argument;
+    size_t width = job->kernels->width;
+    job->kernels->pack_copy(job->packed + item * job->block, job->from + job->k + item * width,
+                            job->from_stride, job->M, llm_cpu_min(width, job->K - item * width));
+}
+
+/* One stretch of k of one panel against a range of rows. */
+static void forward_panel(const job_t *job, size_t panel, size_t row, size_t end, size_t k,
+                          size_t depth)
+{
+    const llm_matrix_t *w = job->w;
+    size_t width = w->width;
+    size_t column = panel * width; /* of W */
+    size_t last = job->first + job->count;
+    bool begun = job->add || k > 0;
+    float acc[LLM_CPU_ROWS_MAX * LLM_CPU_WIDTH_MAX];
+    llm_cpu_store_t how = {.alpha = 1, .add = begun};
+    how.first = column < job->first ? job->first - column : 0;
+    how.last = llm_cpu_min(width, last - column);
+    size_t y_column = column + how.first - job->first;
+    how.bias = begun || !job->bias ? NULL : job->bias + y_column;
+    llm_cpu_tile_t tile = {.columns = how.last, .K = depth, .b_row = width};
+    tile.b = w->panels + panel * w->panel + (job->k + k) * width;
+    tile.direct = !job->packed;
+    tile.a_stride = job->packed ? job->block : job->from_stride;
+    while (row < end) {
+        how.rows = tile.rows = llm_cpu_min(job->kernels->tile_rows, end - row);
+        tile.a = job->packed ? job->packed + k / width * job->block + row * width
+                             : job->from + row * job->from_stride + job->k + k;
+        job->kernels->tile(acc, &tile);
+        job->kernels->store(job->to + row * job->to_stride + y_column, job->to_stride, acc, &how);
+        row += tile.rows;
+    }
+}
+
+static void forward_item(void *argument, size_t item, size_t thread)
+{
+    (void)thread;
+    const job_t *job = argument;
+    size_t rows = ITEM_ROWS * job->kernels->tile_rows;
+    size_t row = item % job->row_items * rows;
+    size_t begin = item / job->row_items * ITEM_PANELS;
+    size_t end = llm_cpu_min(begin + ITEM_PANELS, panels_of(job));
+    for (size_t k = 0; k < job->K; k += LLM_CPU_DEPTH)
+        for (size_t panel = begin; panel < end; panel++)
+            forward_panel(job, job->first / job->kernels->width + panel, row,
+                          llm_cpu_min(row + rows, job->M), k,
+                          llm_cpu_min(LLM_CPU_DEPTH, job->K - k));
+}
+
+static void forward_rows_of(llm_cpu_t *cpu, job_t job, size_t M)
+{
+    const float *x = job.from;
+    float *y = job.to;
+    for (size_t m = 0; m < M; m += LLM_CPU_ROWS) {
+        job.M = llm_cpu_min(LLM_CPU_ROWS, M - m);
+        job.from = x + m * job.from_stride;
+        job.to = y + m * job.to_stride;
+        job.block = llm_cpu_padded(job.M, job.kernels->width) * job.kernels->width;
+        for (job.k = 0; job.k < job.w->in; job.k += LLM_CPU_LONG_DEPTH) {
+            job.K = llm_cpu_min(LLM_CPU_LONG_DEPTH, job.w->in - job.k);
+            job.add = job.k > 0;
+            job.packed = job.M <= DIRECT_ROWS ? NULL : cpu->packed;
+            if (job.packed)
+                llm_pool_run(cpu->pool, llm_cpu_pieces(job.K, job.kernels->width), pack_rows, &job);
+            job.row_items = llm_cpu_pieces(job.M, ITEM_ROWS * job.kernels->tile_rows);
+            llm_pool_run(cpu->pool, job.row_items * llm_cpu_pieces(panels_of(&job), ITEM_PANELS),
+                         forward_item, &job);
+        }
+    }
+}
+
+static void forward(llm_backend_t *be, float *y, size_t y_stride, const float *x, size_t x_stride,
+                    const llm_matrix_t *w, const float *bias, size_t M)
+{
+    double start = llm_instance_now();
+    job_t job = {.kernels = llm_cpu(be)->kernels, .w = w, .count = w->out, .bias = bias};
+    job.to = y;
+    job.to_stride = y_stride;
+    job.from = x;
+    job.from_stride = x_stride;
+    if (w->out)
+        forward_rows_of(llm_cpu(be), job, M);
+    llm_instance(be)->gemm_seconds += llm_instance_now() - start;
+}
+
+static void forward_rows(llm_backend_t *be, float *y, size_t y_stride, const float *x,
+                         size_t x_stride, const llm_matrix_t *w, size_t first, size_t count,
+                         size_t M)
+{
+    double start = llm_instance_now();
+    job_t job = {.kernels = llm_cpu(be)->kernels, .w = w, .first = first, .count = count};
+    job.to = y;
+    job.to_stride = y_stride;
+    job.from = x;
+    job.from_stride = x_stride;
+    if (count)
+        forward_rows_of(llm_cpu(be), job, M);
+    llm_instance(be)->gemm_seconds += llm_instance_now() - start;
+}
+
+/* dy[M][K] into panels of tokens [M / width][K][width]; outputs of the panels
+ * that do not take part are zeros.  An item is one panel's stretch. */
+static void pack_tokens(void *argument, size_t item, size_t thread)
+{
+    (void)thread;
+    const job_t *job = argument;
+    const llm_cpu_kernels_t *kernels = job->kernels;
+    size_t width = kernels->width;
+    size_t pieces = llm_cpu_pieces(job->K, LLM_CPU_DEPTH);
+    size_t m = item / pieces * width;
+    size_t begin = item % pieces * LLM_CPU_DEPTH;
+    size_t end = llm_cpu_min(begin + LLM_CPU_DEPTH, job->K);
+    float *panel = job->packed + item / pieces * job->block;
+    size_t skip = job->first % width; /* outputs of the first panel before ours */
+    size_t lead = job->k + begin < skip ? llm_cpu_min(skip - job->k - begin, end - begin) : 0;
+    for (size_t i = 0; i < lead * width; i++)
+        panel[begin * width + i] = 0;
+    begin += lead;
+    if (begin < end)
+        kernels->pack_transposed(panel + begin * width,
+                                 job->from + m * job->from_stride + job->k + begin - skip,
+                                 job->from_stride, end - begin, llm_cpu_min(width, job->M - m));
+}
+
+static void zero_rows(float *rows, size_t stride, size_t M, size_t width)
+{
+    for (size_t m = 0; m < M; m++)
+        memset(rows + m * stride, 0, width * sizeof(float));
+}
+
+/* One stretch of k of the inputs row .. end against a range of token panels. */
+static void backward_tiles(const job_t *job, size_t row, size_t panel, size_t end_panel, size_t k,
+                           size_t depth)
+{
+    const llm_matrix_t *w = job->w;
+    size_t width = w->width;
+    float acc[LLM_CPU_ROWS_MAX * LLM_CPU_WIDTH_MAX];
+    llm_cpu_tile_t tile = {.a_stride = w->panel, .b_row = width, .K = depth};
+    tile.rows = llm_cpu_min(job->kernels->tile_rows, w->in - row);
+    tile.a = w->panels + (job->first / width + (job->k + k) / width) * w->panel + row * width;
+    llm_cpu_store_t how = {.rows = tile.rows, .alpha = 1, .add = job->add || k > 0};
+    for (; panel < end_panel; panel++) {
+        size_t m = panel * width;
+        how.last = tile.columns = llm_cpu_min(width, job->M - m);
+        tile.b = job->packed + panel * job->block + k * width;
+        job->kernels->tile(acc, &tile);
+        job->kernels->store_transposed(job->to + m * job->to_stride + row, job->to_stride, acc,
+                                       &how);
+    }
+}
+
+static void backward_item(void *argument, size_t item, size_t thread)
+{
+    (void)thread;
+    const job_t *job = argument;
+    size_t rows = ITEM_TILES * job->kernels->tile_rows;
+    size_t row = item % job->row_items * rows;
+    size_t end = llm_cpu_min(row + rows, job->w->in);
+    size_t panel = item / job->row_items * ITEM_PANELS;
+    size_t end_panel =
+        llm_cpu_min(panel + ITEM_PANELS, llm_cpu_pieces(job->M, job->kernels->width));
+    for (size_t k = 0; k < job->K; k += LLM_CPU_DEPTH)
+        for (size_t r = row; r < end; r += job->kernels->tile_rows)
+            backward_tiles(job, r, panel, end_panel, k, llm_cpu_min(LLM_CPU_DEPTH, job->K - k));
+}
+
+static void backward_rows(llm_backend_t *be, float *dx, size_t dx_stride, const float *dy,
+                          size_t dy_stride, const llm_matrix_t *w, size_t first, size_t count,
+                          size_t M, bool add)
+{
+    double start = llm_instance_now();
+    llm_cpu_t *cpu = llm_cpu(be);
+    size_t width = cpu->kernels->width;
+    job_t job = {.kernels = cpu->kernels, .w = w, .first = first, .count = count};
+    job.to_stride = dx_stride;
+    job.from_stride = dy_stride;
+    job.packed = cpu->packed;
+    size_t outputs = count ? first % width + count : 0; /* from the first panel's first */
+    if (!count && !add)
+        zero_rows(dx, dx_stride, M, w->in);
+    for (size_t m = 0; m < M; m += LLM_CPU_ROWS) {
+        job.M = llm_cpu_min(LLM_CPU_ROWS, M - m);
+        job.from = dy + m * dy_stride;
+        job.to = dx + m * dx_stride;
+        size_t panels = llm_cpu_pieces(job.M, width);
+        for (job.k = 0; job.k < outputs; job.k += LLM_CPU_LONG_DEPTH) {
+            job.K = llm_cpu_min(LLM_CPU_LONG_DEPTH, outputs - job.k);
+            job.add = add || job.k > 0;
+            job.block = llm_cpu_padded(job.K, width) * width;
+            llm_pool_run(cpu->pool, panels * llm_cpu_pieces(job.K, LLM_CPU_DEPTH), pack_tokens,
+                         &job);
+            job.row_items = llm_cpu_pieces(w->in, ITEM_TILES * cpu->kernels->tile_rows);
+            llm_pool_run(cpu->pool, job.row_items * llm_cpu_pieces(panels, ITEM_PANELS),
+                         backward_item, &job);
+        }
+    }
+    llm_instance(be)->gemm_seconds += llm_instance_now() - start;
+}
+
+static void backward(llm_backend_t *be, float *dx, size_t dx_stride, const float *dy,
+                     size_t dy_stride, const llm_matrix_t *w, size_t M, bool add)
+{
+    backward_rows(be, dx, dx_stride, dy, dy_stride, w, 0, w->out, M, add);
+}
+
+void llm_cpu_linear(llm_ops_t *ops)
+{
+    ops->linear_forward = forward;
+    ops->linear_forward_rows = forward_rows;
+    ops->linear_backward = backward;
+    ops->linear_backward_rows = backward_rows;
+}

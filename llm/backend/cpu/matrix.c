@@ -1,0 +1,139 @@
+/*
+ * matrix.c - frozen weights, packed once in panels of output columns.
+ *
+ * A panel holds `width` outputs side by side for every input.  Panels lie a
+ * little further apart than they are long, so that the pieces of successive
+ * panels that backward reads together do not fall into the same cache sets.
+ */
+#include "llm/backend/cpu/cpu.h"
+
+#include <stdlib.h>
+
+#include "llm/backend/half.h"
+
+#define CHUNK 64 /* elements widened at a time */
+
+typedef struct {
+    llm_matrix_t *matrix;
+    const void *data;
+    fmq_dtype_t dtype;
+    bool input_major;
+    const llm_cpu_kernels_t *kernels;
+} packing_t;
+
+/* A piece of columns x rows (columns are outputs) of the panel, from 16-bit
+ * floats widened on the way. */
+static void pack_widened(const packing_t *p, float *to, size_t o, size_t columns, size_t i,
+                         size_t rows)
+{
+    const llm_matrix_t *w = p->matrix;
+    float wide[LLM_CPU_WIDTH_MAX * CHUNK];
+    for (size_t c = 0; c < columns; c++)
+        for (size_t r = 0; r < rows; r++) {
+            size_t index = p->input_major ? (i + r) * w->out + o + c : (o + c) * w->in + i + r;
+            wide[p->input_major ? r * columns + c : c * rows + r] =
+                llm_float_at(p->data, p->dtype, index);
+        }
+    if (p->input_major)
+        p->kernels->pack_copy(to, wide, columns, rows, columns);
+    else
+        p->kernels->pack_transposed(to, wide, rows, rows, columns);
+}
+
+static void pack_panel(void *job, size_t item, size_t thread)
+{
+    (void)thread;
+    const packing_t *p = job;
+    const llm_matrix_t *w = p->matrix;
+    size_t o = item * w->width;
+    size_t columns = llm_cpu_min(w->width, w->out - o);
+    float *panel = w->panels + item * w->panel;
+    for (size_t i = 0; i < w->in; i += CHUNK) {
+        size_t rows = llm_cpu_min(CHUNK, w->in - i);
+        const float *data = p->data;
+        float *to = panel + i * w->width;
+        if (p->dtype != FMQ_F32)
+            pack_widened(p, to, o, columns, i, rows);
+        else if (p->input_major)
+            p->kernels->pack_copy(to, data + i * w->out + o, w->out, rows, columns);
+        else
+            p->kernels->pack_transposed(to, data + o * w->in + i, w->in, rows, columns);
+    }
+    for (size_t i = w->in * w->width; i < w->panel; i++)
+        panel[i] = 0;
+}
+
+static void matrix_destroy(llm_backend_t *be, llm_matrix_t **matrix_p)
+{
+    (void)be;
+    if (!matrix_p || !*matrix_p)
+        return;
+    free((*matrix_p)->panels);
+    free(*matrix_p);
+    *matrix_p = NULL;
+}
+
+static llm_matrix_t *matrix_new(llm_backend_t *be, const void *data, fmq_dtype_t dtype, size_t out,
+                                size_t in, bool input_major)
+{
+    llm_cpu_t *cpu = llm_cpu(be);
+    size_t width = cpu->kernels->width;
+    if (out > SIZE_MAX / 64 || in > SIZE_MAX / 64 / width)
+        return NULL;
+    size_t count = llm_cpu_pieces(out, width);
+    size_t panel = llm_cpu_padded(in, width) * width;
+    if (count && panel > SIZE_MAX / sizeof(float) / count)
+        return NULL;
+    llm_matrix_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    *self = (llm_matrix_t){.out = out, .in = in, .width = width, .panel = panel};
+    self->bytes = count * panel * sizeof(float);
+    self->panels = llm_cpu_allocate(self->bytes);
+    if (!self->panels) {
+        matrix_destroy(be, &self);
+        return NULL;
+    }
+    packing_t packing = {self, data, dtype, input_major, cpu->kernels};
+    llm_pool_run(cpu->pool, count, pack_panel, &packing);
+    return self;
+}
+
+static size_t matrix_bytes(const llm_matrix_t *matrix)
+{
+    return matrix->bytes;
+}
+
+typedef struct {
+    float *out;
+    const llm_matrix_t *w;
+    const int32_t *ids;
+} gather_t;
+
+static void gather_piece(const llm_cpu_kernels_t *kernels, void *job, size_t first, size_t count)
+{
+    (void)kernels;
+    const gather_t *g = job;
+    const llm_matrix_t *w = g->w;
+    for (size_t t = first; t < first + count; t++) {
+        size_t o = (size_t)g->ids[t];
+        const float *column = w->panels + o / w->width * w->panel + o % w->width;
+        for (size_t i = 0; i < w->in; i++)
+            g->out[t * w->in + i] = column[i * w->width];
+    }
+}
+
+static void matrix_gather(llm_backend_t *be, float *out, const llm_matrix_t *w, const int32_t *ids,
+                          size_t T)
+{
+    gather_t gather = {out, w, ids};
+    llm_cpu_run_pieces(llm_cpu(be), T, 16, gather_piece, &gather);
+}
+
+void llm_cpu_matrix(llm_ops_t *ops)
+{
+    ops->matrix_new = matrix_new;
+    ops->matrix_destroy = matrix_destroy;
+    ops->matrix_bytes = matrix_bytes;
+    ops->matrix_gather = matrix_gather;
+}

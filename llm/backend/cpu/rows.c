@@ -1,0 +1,257 @@
+/*
+ * rows.c - ops over rows: norms, embeddings, biases, rotary positions, losses.
+ *
+ * Rows are shared out among the threads; sums over rows are shared out by
+ * columns, each added up in the order of the rows.
+ */
+#include "llm/backend/cpu/cpu.h"
+
+#include <string.h>
+
+#define PIECE_FLOATS 16384 /* of work in an item */
+#define COLUMNS      64    /* summed by an item */
+
+typedef struct {
+    float *out, *stats_out;
+    const float *x, *dout, *stats, *weight, *bias;
+    const int32_t *ids;
+    size_t T, C, stats_row;
+    float value;
+    size_t stride, heads;
+    bool flag;
+    int32_t *best;
+} job_t;
+
+static size_t rows_in_piece(size_t C)
+{
+    size_t rows = PIECE_FLOATS / (C ? C : 1);
+    return rows ? rows : 1;
+}
+
+static void layernorm_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                            size_t count)
+{
+    const job_t *job = argument;
+    for (size_t t = first; t < first + count; t++)
+        kernels->layernorm(job->out + t * job->C, job->stats_out + 2 * t, job->x + t * job->C,
+                           job->weight, job->bias, job->C, job->value);
+}
+
+static void layernorm_forward(llm_backend_t *be, float *out, float *stats, const float *x,
+                              const float *weight, const float *bias, size_t T, size_t C, float eps)
+{
+    job_t job = {.out = out, .stats_out = stats, .x = x, .weight = weight, .bias = bias};
+    job.C = C;
+    job.value = eps;
+    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), layernorm_piece, &job);
+}
+
+static void layernorm_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                               size_t count)
+{
+    const job_t *job = argument;
+    for (size_t t = first; t < first + count; t++)
+        kernels->layernorm_dx(job->out + t * job->C, job->dout + t * job->C, job->x + t * job->C,
+                              job->stats + 2 * t, job->weight, job->C);
+}
+
+static void dweight_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                          size_t count)
+{
+    const job_t *job = argument;
+    kernels->norm_dweight(job->out + first, job->dout + first, job->x + first, job->stats,
+                          job->stats_row, job->T, job->C, count);
+}
+
+static void column_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                         size_t count)
+{
+    const job_t *job = argument;
+    kernels->column_sum(job->out + first, job->dout + first, job->T, job->C, count);
+}
+
+static void sum_columns(llm_backend_t *be, float *sum, const float *dy, size_t M, size_t N)
+{
+    job_t job = {.out = sum, .dout = dy, .T = M, .C = N};
+    llm_cpu_run_pieces(llm_cpu(be), N, COLUMNS, column_piece, &job);
+}
+
+static void layernorm_backward(llm_backend_t *be, float *dx, float *dweight, float *dbias,
+                               const float *dout, const float *x, const float *stats,
+                               const float *weight, size_t T, size_t C)
+{
+    job_t job = {.out = dx, .dout = dout, .x = x, .stats = stats, .weight = weight};
+    job.T = T;
+    job.C = C;
+    job.stats_row = 2;
+    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), layernorm_dx_piece, &job);
+    job.out = dweight;
+    if (dweight)
+        llm_cpu_run_pieces(llm_cpu(be), C, COLUMNS, dweight_piece, &job);
+    if (dbias)
+        sum_columns(be, dbias, dout, T, C);
+}
+
+static void rmsnorm_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                          size_t count)
+{
+    const job_t *job = argument;
+    for (size_t t = first; t < first + count; t++)
+        kernels->rmsnorm(job->out + t * job->C, job->stats_out + t, job->x + t * job->C,
+                         job->weight, job->C, job->value);
+}
+
+static void rmsnorm_forward(llm_backend_t *be, float *out, float *stats, const float *x,
+                            const float *weight, size_t T, size_t C, float eps)
+{
+    job_t job = {.out = out, .stats_out = stats, .x = x, .weight = weight, .C = C, .value = eps};
+    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), rmsnorm_piece, &job);
+}
+
+static void rmsnorm_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                             size_t count)
+{
+    const job_t *job = argument;
+    for (size_t t = first; t < first + count; t++)
+        kernels->rmsnorm_dx(job->out + t * job->C, job->dout + t * job->C, job->x + t * job->C,
+                            job->stats + t, job->weight, job->C);
+}
+
+static void rmsnorm_backward(llm_backend_t *be, float *dx, float *dweight, const float *dout,
+                             const float *x, const float *stats, const float *weight, size_t T,
+                             size_t C)
+{
+    job_t job = {.out = dx, .dout = dout, .x = x, .stats = stats, .weight = weight};
+    job.T = T;
+    job.C = C;
+    job.stats_row = 1;
+    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), rmsnorm_dx_piece, &job);
+    job.out = dweight;
+    if (dweight)
+        llm_cpu_run_pieces(llm_cpu(be), C, COLUMNS, dweight_piece, &job);
+}
+
+static void copy_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
+{
+    (void)kernels;
+    const job_t *job = argument;
+    for (size_t t = first; t < first + count; t++)
+        memcpy(job->out + t * job->C, job->x + (size_t)job->ids[t] * job->C,
+               job->C * sizeof(float));
+}
+
+static void embed_forward(llm_backend_t *be, float *out, const float *table, const int32_t *ids,
+                          size_t T, size_t C)
+{
+    job_t job = {.out = out, .x = table, .ids = ids, .C = C};
+    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), copy_piece, &job);
+}
+
+/* Ids may repeat, so tokens are taken in order and columns are shared out. */
+static void embed_columns(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                          size_t count)
+{
+    const job_t *job = argument;
+    for (size_t t = 0; t < job->T; t++)
+        kernels->add(job->out + (size_t)job->ids[t] * job->C + first,
+                     job->dout + t * job->C + first, count);
+}
+
+static void embed_backward(llm_backend_t *be, float *dtable, const float *dout, const int32_t *ids,
+                           size_t T, size_t C)
+{
+    job_t job = {.out = dtable, .dout = dout, .ids = ids, .T = T, .C = C};
+    llm_cpu_run_pieces(llm_cpu(be), C, COLUMNS, embed_columns, &job);
+}
+
+static void scatter_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                          size_t count)
+{
+    const job_t *job = argument;
+    for (size_t t = first; t < first + count; t++)
+        kernels->add(job->out + (size_t)job->ids[t] * job->C, job->dout + t * job->C, job->C);
+}
+
+static void scatter_rows(llm_backend_t *be, float *dx, const float *dout, const int32_t *rows,
+                         size_t n, size_t C)
+{
+    job_t job = {.out = dx, .dout = dout, .ids = rows, .C = C};
+    llm_cpu_run_pieces(llm_cpu(be), n, rows_in_piece(C), scatter_piece, &job);
+}
+
+static void bias_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
+{
+    const job_t *job = argument;
+    for (size_t m = first; m < first + count; m++)
+        kernels->add(job->out + m * job->C, job->bias, job->C);
+}
+
+static void bias_forward(llm_backend_t *be, float *y, const float *bias, size_t M, size_t N)
+{
+    job_t job = {.out = y, .bias = bias, .C = N};
+    llm_cpu_run_pieces(llm_cpu(be), M, rows_in_piece(N), bias_piece, &job);
+}
+
+static void rope_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
+{
+    const job_t *job = argument;
+    for (size_t t = first; t < first + count; t++)
+        for (size_t h = 0; h < job->heads; h++)
+            kernels->rope(job->out + t * job->stride + h * job->C,
+                          job->x + (size_t)job->ids[t] * job->C, job->C, job->flag);
+}
+
+static void rope(llm_backend_t *be, float *x, size_t stride, const int32_t *positions,
+                 const float *table, size_t T, size_t heads, size_t D, bool inverse)
+{
+    job_t job = {.out = x, .stride = stride, .ids = positions, .x = table, .heads = heads};
+    job.C = D;
+    job.flag = inverse;
+    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(heads * D), rope_piece, &job);
+}
+
+static void loss_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
+{
+    const job_t *job = argument;
+    for (size_t m = first; m < first + count; m++)
+        job->stats_out[m] =
+            kernels->cross_entropy(job->out + m * job->C, (size_t)job->ids[m], job->C, job->value);
+}
+
+static void cross_entropy(llm_backend_t *be, float *loss, float *logits, const int32_t *targets,
+                          size_t M, size_t V, float scale)
+{
+    job_t job = {.stats_out = loss, .out = logits, .ids = targets, .C = V, .value = scale};
+    llm_cpu_run_pieces(llm_cpu(be), M, 1, loss_piece, &job);
+}
+
+static void argmax_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                         size_t count)
+{
+    const job_t *job = argument;
+    for (size_t m = first; m < first + count; m++)
+        job->best[m] = (int32_t)kernels->argmax(job->x + m * job->C, job->C);
+}
+
+static void argmax(llm_backend_t *be, int32_t *best, const float *logits, size_t M, size_t V)
+{
+    job_t job = {.best = best, .x = logits, .C = V};
+    llm_cpu_run_pieces(llm_cpu(be), M, 1, argmax_piece, &job);
+}
+
+void llm_cpu_rows(llm_ops_t *ops)
+{
+    ops->layernorm_forward = layernorm_forward;
+    ops->layernorm_backward = layernorm_backward;
+    ops->rmsnorm_forward = rmsnorm_forward;
+    ops->rmsnorm_backward = rmsnorm_backward;
+    ops->embed_forward = embed_forward;
+    ops->embed_backward = embed_backward;
+    ops->gather_rows = embed_forward;
+    ops->scatter_rows = scatter_rows;
+    ops->bias_forward = bias_forward;
+    ops->bias_backward = sum_columns;
+    ops->rope = rope;
+    ops->cross_entropy = cross_entropy;
+    ops->argmax = argmax;
+}

@@ -1,0 +1,230 @@
+/*
+ * cases_products.c - matrix products and attention on shapes that fall beside
+ * every block: below, at and beyond panels, tiles, stretches of k and chunks
+ * of rows.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "cases.h"
+#include "gradcheck.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static llm_matrix_t *matrix_on(llm_backend_t *be, size_t out, size_t in, uint64_t seed)
+{
+    float *host = malloc(out * in * sizeof(float));
+    assert_non_null(host);
+    random_floats(host, out * in, seed);
+    llm_matrix_t *w = be->ops->matrix_new(be, host, FMQ_F32, out, in, false);
+    assert_non_null(w);
+    free(host);
+    return w;
+}
+
+static void one_linear(trace_t *trace, size_t M, size_t out, size_t in)
+{
+    llm_backend_t *be = trace->be;
+    size_t x_stride = in + 3;
+    size_t y_stride = out + 5;
+    llm_matrix_t *w = matrix_on(be, out, in, 1);
+    float *x = random_on(be, M * x_stride, 2);
+    float *y = random_on(be, M * y_stride, 3);
+    float *bias = random_on(be, out, 4);
+    be->ops->linear_forward(be, y, y_stride, x, x_stride, w, bias, M);
+    trace_add(trace, y, M * y_stride, "forward with bias %zux%zux%zu", M, out, in);
+    be->ops->linear_forward(be, y, y_stride, x, x_stride, w, NULL, M);
+    trace_add(trace, y, M * y_stride, "forward %zux%zux%zu", M, out, in);
+    be->ops->linear_backward(be, x, x_stride, y, y_stride, w, M, true);
+    trace_add(trace, x, M * x_stride, "backward added %zux%zux%zu", M, out, in);
+    be->ops->linear_backward(be, x, x_stride, y, y_stride, w, M, false);
+    trace_add(trace, x, M * x_stride, "backward %zux%zux%zu", M, out, in);
+    be->ops->matrix_destroy(be, &w);
+    be->ops->release(be, x);
+    be->ops->release(be, y);
+    be->ops->release(be, bias);
+}
+
+void run_linear(trace_t *trace)
+{
+    static const size_t shapes[][3] = {
+        {1, 1, 1},     {1, 64, 64},   {2, 7, 63},     {3, 63, 7},     {4, 65, 129},  {5, 33, 31},
+        {7, 129, 65},  {13, 95, 97},  {14, 128, 128}, {15, 17, 400},  {31, 32, 33},  {33, 100, 385},
+        {64, 64, 64},  {65, 70, 129}, {129, 65, 63},  {197, 130, 70}, {513, 40, 50}, {517, 33, 9},
+        {2, 40, 3100}, {9, 35, 3100}, {6, 3130, 37},  {1, 3100, 40},
+    };
+    for (size_t i = 0; i < COUNT(shapes); i++)
+        one_linear(trace, shapes[i][0], shapes[i][1], shapes[i][2]);
+}
+
+void run_linear_rows(trace_t *trace)
+{
+    static const size_t ranges[][2] = {{0, 64},  {64, 64}, {192, 8}, {0, 200},  {1, 1},
+                                       {31, 2},  {33, 64}, {63, 65}, {129, 71}, {199, 1},
+                                       {7, 150}, {32, 31}, {40, 3},  {0, 0}};
+    llm_backend_t *be = trace->be;
+    llm_matrix_t *w = matrix_on(be, 200, 70, 5);
+    for (size_t M = 1; M <= 40; M += 13)
+        for (size_t i = 0; i < COUNT(ranges); i++) {
+            size_t first = ranges[i][0];
+            size_t count = ranges[i][1];
+            float *x = random_on(be, M * 70, 6);
+            float *y = random_on(be, M * 200, 7);
+            be->ops->linear_forward_rows(be, y, 200, x, 70, w, first, count, M);
+            trace_add(trace, y, M * 200, "forward of rows %zu+%zu, M %zu", first, count, M);
+            be->ops->linear_backward_rows(be, x, 70, y, 200, w, first, count, M, true);
+            trace_add(trace, x, M * 70, "backward of rows %zu+%zu, M %zu", first, count, M);
+            be->ops->linear_backward_rows(be, x, 70, y, 200, w, first, count, M, false);
+            trace_add(trace, x, M * 70, "new backward of rows %zu+%zu, M %zu", first, count, M);
+            be->ops->release(be, x);
+            be->ops->release(be, y);
+        }
+    be->ops->matrix_destroy(be, &w);
+}
+
+/* Every 16-bit pattern that is finite, and fp32, in both orders. */
+void run_matrix(trace_t *trace)
+{
+    static const fmq_dtype_t dtypes[] = {FMQ_F32, FMQ_F16, FMQ_BF16};
+    llm_backend_t *be = trace->be;
+    enum { OUT = 75, IN = 131 };
+    uint16_t *half = malloc(OUT * IN * sizeof *half);
+    float *full = malloc(OUT * IN * sizeof *full);
+    assert_non_null(half);
+    assert_non_null(full);
+    random_floats(full, OUT * IN, 8);
+    for (size_t i = 0; i < OUT * IN; i++) /* exponents up to 2^13 in f16, 2^-30 in bf16 */
+        half[i] = (uint16_t)((i * 40503u) & 0xb0ffu);
+    int32_t *ids = indices_on(be, 40, OUT);
+    float *out = zeros_on(be, 40 * IN);
+    for (size_t d = 0; d < COUNT(dtypes); d++)
+        for (int input_major = 0; input_major < 2; input_major++) {
+            const void *data = dtypes[d] == FMQ_F32 ? (void *)full : (void *)half;
+            llm_matrix_t *w = be->ops->matrix_new(be, data, dtypes[d], OUT, IN, input_major);
+            assert_non_null(w);
+            assert_true(be->ops->matrix_bytes(w) >= OUT * IN);
+            be->ops->matrix_gather(be, out, w, ids, 40);
+            trace_add(trace, out, 40 * IN, "rows of %s%s", fmq_dtype_name(dtypes[d]),
+                      input_major ? " stored [in][out]" : "");
+            be->ops->matrix_destroy(be, &w);
+            assert_null(w);
+        }
+    be->ops->release(be, ids);
+    be->ops->release(be, out);
+    free(half);
+    free(full);
+}
+
+static void one_gemm(trace_t *trace, size_t M, size_t N, size_t K)
+{
+    llm_backend_t *be = trace->be;
+    for (int way = 0; way < 8; way++) {
+        llm_gemm_t s = {.transpose_a = way & 1, .transpose_b = way & 2, .M = M, .N = N, .K = K};
+        s.alpha = way & 4 ? 0.5f : 1.0f;
+        s.beta = way & 4 ? 1.0f : 0.0f;
+        s.lda = (s.transpose_a ? M : K) + 1;
+        s.ldb = (s.transpose_b ? K : N) + 2;
+        s.ldc = N + 3;
+        float *a = random_on(be, (s.transpose_a ? K : M) * s.lda, 11);
+        float *b = random_on(be, (s.transpose_b ? N : K) * s.ldb, 12);
+        float *c = random_on(be, M * s.ldc, 13);
+        be->ops->gemm(be, c, a, b, &s);
+        trace_add(trace, c, M * s.ldc, "way %d %zux%zux%zu", way, M, N, K);
+        be->ops->release(be, a);
+        be->ops->release(be, b);
+        be->ops->release(be, c);
+    }
+}
+
+void run_gemm(trace_t *trace)
+{
+    static const size_t shapes[][3] = {{1, 1, 1},     {2, 7, 63},    {7, 2, 64},    {63, 65, 129},
+                                       {65, 129, 63}, {129, 64, 65}, {100, 1, 70},  {1, 100, 70},
+                                       {70, 70, 1},   {530, 70, 20}, {70, 66, 400}, {40, 3100, 9},
+                                       {3, 5, 0}};
+    for (size_t i = 0; i < COUNT(shapes); i++)
+        one_gemm(trace, shapes[i][0], shapes[i][1], shapes[i][2]);
+}
+
+/* LoRA: one extent is the rank. */
+void run_thin_gemm(trace_t *trace)
+{
+    static const size_t ranks[] = {1, 4, 8, 16, 64};
+    for (size_t i = 0; i < COUNT(ranks); i++) {
+        one_gemm(trace, 150, ranks[i], 130);
+        one_gemm(trace, 150, 130, ranks[i]);
+        one_gemm(trace, ranks[i], 150, 130);
+    }
+}
+
+static void one_attention(trace_t *trace, const uint32_t *starts, size_t S, size_t H, size_t KV,
+                          size_t D)
+{
+    llm_backend_t *be = trace->be;
+    llm_attention_t shape = {.T = starts[S], .S = S, .starts = starts, .H = H, .KV = KV, .D = D};
+    size_t row = (H + 2 * KV) * D + 1; /* q, k and v side by side */
+    shape.scale = 1.0f / sqrtf((float)D);
+    shape.q_stride = shape.k_stride = shape.v_stride = row;
+    shape.out_stride = H * D + 2;
+    float *x = random_on(be, shape.T * row, 21);
+    float *dx = zeros_on(be, shape.T * row);
+    float *out = zeros_on(be, shape.T * shape.out_stride);
+    float *dout = random_on(be, shape.T * shape.out_stride, 22);
+    float *lse = zeros_on(be, shape.T * H);
+    float *scratch = zeros_on(be, be->ops->attention_scratch(be, &shape));
+    size_t k = H * D;
+    size_t v = (H + KV) * D;
+    be->ops->attention_forward(be, out, lse, x, x + k, x + v, &shape, scratch);
+    trace_add(trace, out, shape.T * shape.out_stride, "out, T %zu H %zu/%zu D %zu", shape.T, H, KV,
+              D);
+    trace_add(trace, lse, shape.T * H, "lse, T %zu H %zu/%zu D %zu", shape.T, H, KV, D);
+    be->ops->attention_backward(be, dx, dx + k, dx + v, dout, out, lse, x, x + k, x + v, &shape,
+                                scratch);
+    trace_add(trace, dx, shape.T * row, "gradient, T %zu H %zu/%zu D %zu", shape.T, H, KV, D);
+    be->ops->release(be, x);
+    be->ops->release(be, dx);
+    be->ops->release(be, out);
+    be->ops->release(be, dout);
+    be->ops->release(be, lse);
+    be->ops->release(be, scratch);
+}
+
+void run_attention(trace_t *trace)
+{
+    static const uint32_t single[] = {0, 1};
+    static const uint32_t ragged[] = {0, 1, 3, 10, 73, 137, 138, 203};
+    static const uint32_t longer[] = {0, 129, 129, 300};
+    one_attention(trace, single, 1, 1, 1, 1);
+    one_attention(trace, ragged, 7, 3, 3, 64);
+    one_attention(trace, ragged, 7, 4, 2, 7);
+    one_attention(trace, longer, 3, 4, 1, 40);
+    one_attention(trace, longer, 3, 2, 2, 129);
+}
+
+void run_decode(trace_t *trace)
+{
+    static const size_t lengths[] = {1, 2, 31, 64, 65, 129};
+    llm_backend_t *be = trace->be;
+    for (size_t i = 0; i < COUNT(lengths); i++)
+        for (size_t KV = 1; KV <= 4; KV *= 2) {
+            size_t n = lengths[i];
+            float *q = random_on(be, 4 * 24, 31);
+            float *k = random_on(be, n * KV * 24, 32);
+            float *v = random_on(be, n * KV * 24, 33);
+            float *out = zeros_on(be, 4 * 24);
+            float *scratch = zeros_on(be, 4 * n);
+            be->ops->attention_decode(be, out, q, k, v, n, 4, KV, 24, 0.2f, scratch);
+            trace_add(trace, out, 4 * 24, "length %zu, KV %zu", n, KV);
+            be->ops->release(be, q);
+            be->ops->release(be, k);
+            be->ops->release(be, v);
+            be->ops->release(be, out);
+            be->ops->release(be, scratch);
+        }
+}
