@@ -45,7 +45,8 @@ typedef struct {
     fmq_key_type_t type;
     const char *fallback; /* default as YAML text */
     double least, most;   /* range of a number; least > most: unlimited */
-    const char *choices;  /* "a|b|c" for texts, or NULL */
+    const char *choices;  /* "a|b|c" or NULL: values of a text, items of a list, names that may
+                           * be added to an open node or stand in the maps of a list */
     fmq_key_status_t status;
     const char *help; /* one line */
 } fmq_key_t;
@@ -115,5 +116,17 @@ const char *fmq_config_origin(const fmq_config_t *self, const char *key);
 /* Writes the effective config as YAML that loads again to the same values.
  * only_given: leave out keys at their default.  Returned text is the caller's. */
 char *fmq_config_dump(const fmq_config_t *self, bool only_given, fmq_error_t *err);
+
+/* Lists what is given, differs from its default and is not acted on, a line
+ * each: origin, key, value, whether it is refused, why. */
+void fmq_config_print_inert(const fmq_config_t *self, FILE *out);
+
+/* Prints the table of keys as "text", "json" or "markdown".  -1 with
+ * FMQ_ERR_CONFIG for another format, FMQ_ERR_IO when writing failed. */
+int fmq_config_print_keys(FILE *out, const char *format, fmq_error_t *err);
+
+/* Prints all about one key, or about every key of a group.  -1 with
+ * FMQ_ERR_NOTFOUND, naming the nearest key, when there is none. */
+int fmq_config_explain(FILE *out, const char *path, fmq_error_t *err);
 
 #endif

@@ -1,0 +1,137 @@
+/*
+ * check.c - whether a config can run: everything wrong in it, at once, and
+ * what is in it without effect.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/config/config_private.h"
+#include "base/config/keys.h"
+#include "base/config/scalar.h"
+
+typedef void(visit_fn)(void *argument, const fmq_key_t *key, const char *path,
+                       const fmq_node_t *node);
+
+bool fmq_config_switched_off(const fmq_config_t *self, const char *path)
+{
+    for (const char *dot = strchr(path, '.'); dot; dot = strchr(dot + 1, '.')) {
+        char name[2 * FMQ_KEY_PATH_MAX];
+        bool use = true;
+        (void)snprintf(name, sizeof name, "%.*s.use", (int)(dot - path), path);
+        const fmq_node_t *node = fmq_node_find(self->root, name);
+        if (node && node->kind == FMQ_NODE_SCALAR && strcmp(name, path) != 0 &&
+            fmq_scalar_bool(node->text, &use) == 0 && !use)
+            return true;
+    }
+    return false;
+}
+
+bool fmq_config_differs(const fmq_config_t *self, const fmq_key_t *key)
+{
+    const fmq_node_t *node = fmq_node_find(self->root, key->path);
+    if (!node || !node->given)
+        return false;
+    fmq_node_t *standard = fmq_config_default_of(key);
+    bool differs = !standard || !fmq_node_equal(standard, node);
+    fmq_node_destroy(&standard);
+    return differs;
+}
+
+/* Visits what was added to an open node and is not declared. */
+static void visit_added(const fmq_config_t *self, const fmq_key_t *key, visit_fn *visit,
+                        void *argument)
+{
+    const fmq_node_t *open = fmq_node_find(self->root, key->path);
+    for (size_t i = 0; open && i < open->size; i++) {
+        char path[2 * FMQ_KEY_PATH_MAX];
+        (void)snprintf(path, sizeof path, "%s.%s", key->path, open->items[i]->name);
+        if (!open->items[i]->key && fmq_node_is_given(open->items[i]) && !fmq_key_find(path) &&
+            !fmq_key_is_group(path) && !fmq_config_switched_off(self, path))
+            visit(argument, key, path, open->items[i]);
+    }
+}
+
+/* Visits what is given, differs from its default, and is not acted on. */
+static void visit_inert(const fmq_config_t *self, visit_fn *visit, void *argument)
+{
+    size_t count;
+    const fmq_key_t *keys = fmq_config_keys(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (keys[i].status == FMQ_KEY_ACTED_ON)
+            continue;
+        if (keys[i].type == FMQ_KEY_NODE)
+            visit_added(self, &keys[i], visit, argument);
+        else if (fmq_config_differs(self, &keys[i]) && !fmq_config_switched_off(self, keys[i].path))
+            visit(argument, &keys[i], keys[i].path, fmq_node_find(self->root, keys[i].path));
+    }
+}
+
+static const char *value_of(const fmq_node_t *node)
+{
+    return node->kind == FMQ_NODE_SCALAR ? node->text : "(several)";
+}
+
+static void refuse(void *argument, const fmq_key_t *key, const char *path, const fmq_node_t *node)
+{
+    if (key->status == FMQ_KEY_NOT_ACTED_ON)
+        fmq_mistakes_add(argument, node->origin,
+                         "%s: fedmq does not act on '%.80s' here (%s); leave the key out%s%s", path,
+                         value_of(node), key->help,
+                         key->type == FMQ_KEY_NODE || !*key->fallback ? "" : " or set it to ",
+                         key->type == FMQ_KEY_NODE ? "" : key->fallback);
+}
+
+/* Values that say what fedmq does anyway: they need no warning. */
+static bool is_agreed(const char *path, const char *value)
+{
+    static const char *const agreed[][2] = {{"criterion.type", "CrossEntropyLoss"},
+                                            {"eval.count_flops", "False"},
+                                            {"federate.online_aggr", "True"},
+                                            {"federate.share_local_model", "True"}};
+    for (size_t i = 0; i < sizeof agreed / sizeof *agreed; i++)
+        if (strcmp(path, agreed[i][0]) == 0 && strcmp(value, agreed[i][1]) == 0)
+            return true;
+    return false;
+}
+
+static void warn(void *argument, const fmq_key_t *key, const char *path, const fmq_node_t *node)
+{
+    if (key->status == FMQ_KEY_HARMLESS && !is_agreed(path, value_of(node)))
+        fmq_log_write(argument, FMQ_LOG_WARNING, "config", "key-without-effect",
+                      "key=%s value=%.80s at=%s why=\"%s\"", path, value_of(node), node->origin,
+                      key->help);
+}
+
+int fmq_config_check(fmq_config_t *self, FILE *out, fmq_log_t *log, fmq_error_t *err)
+{
+    fmq_mistakes_t *all = calloc(1, sizeof *all);
+    if (!all)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for checking the configuration");
+    fmq_mistakes_copy(all, &self->mistakes);
+    visit_inert(self, refuse, all);
+    fmq_config_cross_check(self, all);
+    visit_inert(self, warn, log);
+    if (out)
+        fmq_mistakes_print(all, out);
+    int rc = 0;
+    if (all->count) {
+        const char *first = fmq_mistakes_first(all, 0);
+        rc = fmq_error_set(err, FMQ_ERR_CONFIG, "%zu mistake%s in the configuration; first: %s",
+                           all->count, all->count == 1 ? "" : "s", first ? first : "unknown");
+    }
+    fmq_mistakes_release(all);
+    free(all);
+    return rc;
+}
+
+static void print_inert(void *argument, const fmq_key_t *key, const char *path,
+                        const fmq_node_t *node)
+{
+    (void)fprintf(argument, "%s: %s: %.80s: %s: %s\n", node->origin, path, value_of(node),
+                  fmq_key_status_name(key->status), key->help);
+}
+
+void fmq_config_print_inert(const fmq_config_t *self, FILE *out)
+{
+    visit_inert(self, print_inert, out);
+}

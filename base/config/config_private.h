@@ -1,0 +1,38 @@
+/*
+ * config_private.h - the inside of a config, for the files of this folder.
+ */
+#ifndef FEDMQ_BASE_CONFIG_PRIVATE_H
+#define FEDMQ_BASE_CONFIG_PRIVATE_H
+
+#include "base/config/mistakes.h"
+#include "base/config/node.h"
+
+typedef struct {
+    uint32_t client;
+    fmq_node_t *overrides; /* owned; a map without a name */
+} fmq_config_client_t;
+
+struct fmq_config {
+    fmq_node_t *root; /* owned; every declared key and what was added to open nodes */
+    fmq_mistakes_t mistakes;
+    fmq_config_client_t *clients; /* owned */
+    size_t clients_size, clients_capacity;
+    unsigned pairs; /* KEY VALUE pairs so far: the "line" of the command line */
+};
+
+/* A tree of all the declared keys at their defaults.  NULL: out of memory. */
+fmq_node_t *fmq_config_defaults(void);
+
+/* The default of one key as a node.  NULL: out of memory. */
+fmq_node_t *fmq_config_default_of(const fmq_key_t *key);
+
+/* True when the switch `use` of a node above path is False. */
+bool fmq_config_switched_off(const fmq_config_t *self, const char *path);
+
+/* True when the key was given with another value than its default. */
+bool fmq_config_differs(const fmq_config_t *self, const fmq_key_t *key);
+
+/* Adds a mistake for everything that does not fit together. */
+void fmq_config_cross_check(const fmq_config_t *self, fmq_mistakes_t *mistakes);
+
+#endif

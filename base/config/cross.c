@@ -1,0 +1,197 @@
+/*
+ * cross.c - what no key can say alone: keys that must fit each other, and the
+ * values in open nodes and lists of maps.
+ */
+#include <string.h>
+
+#include "base/config/config_private.h"
+#include "base/config/keys.h"
+#include "base/config/scalar.h"
+
+/* Adds "<origin of key>: <key>: <formatted>". */
+static void wrong(const fmq_config_t *self, fmq_mistakes_t *mistakes, const char *key,
+                  const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+static void wrong(const fmq_config_t *self, fmq_mistakes_t *mistakes, const char *key,
+                  const char *format, ...)
+{
+    char text[FMQ_ERROR_TEXT_MAX];
+    const char *origin = fmq_config_origin(self, key);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    fmq_mistakes_add(mistakes, strcmp(origin, "default") == 0 ? "configuration" : origin, "%s: %s",
+                     key, text);
+}
+
+typedef struct {
+    const char *path;
+    fmq_key_type_t type;
+    double least, most; /* least > most: unlimited */
+    bool below_most;    /* most itself is not possible */
+} rule_t;
+
+/* Undeclared values, checked only when they are given. */
+static const rule_t rules[] = {
+    {"train.optimizer.momentum", FMQ_KEY_REAL, 0, FMQ_KEY_MANY, false},
+    {"train.optimizer.dampening", FMQ_KEY_REAL, 1, 0, false},
+    {"train.optimizer.weight_decay", FMQ_KEY_REAL, 0, FMQ_KEY_MANY, false},
+    {"train.optimizer.eps", FMQ_KEY_REAL, 0, FMQ_KEY_MANY, false},
+    {"train.optimizer.nesterov", FMQ_KEY_BOOL, 1, 0, false},
+    {"train.optimizer.betas.0", FMQ_KEY_REAL, 0, 1, true},
+    {"train.optimizer.betas.1", FMQ_KEY_REAL, 0, 1, true},
+    {"train.scheduler.warmup_steps", FMQ_KEY_INT, 0, FMQ_KEY_MANY, false},
+    {"train.scheduler.total_steps", FMQ_KEY_INT, 1, FMQ_KEY_MANY, false},
+    {"train.scheduler.step_size", FMQ_KEY_INT, 1, FMQ_KEY_MANY, false},
+    {"train.scheduler.T_max", FMQ_KEY_INT, 1, FMQ_KEY_MANY, false},
+    {"train.scheduler.total_iters", FMQ_KEY_INT, 1, FMQ_KEY_MANY, false},
+    {"train.scheduler.gamma", FMQ_KEY_REAL, 0, FMQ_KEY_MANY, false},
+    {"train.scheduler.eta_min", FMQ_KEY_REAL, 0, FMQ_KEY_MANY, false},
+    {"train.scheduler.start_factor", FMQ_KEY_REAL, 0, 1, false},
+    {"train.scheduler.end_factor", FMQ_KEY_REAL, 0, 1, false},
+    {"data.splitter_args.0.alpha", FMQ_KEY_REAL, 1e-9, FMQ_KEY_MANY, false},
+    {"llm.adapter.args.0.r", FMQ_KEY_INT, 1, 1024, false},
+    {"llm.adapter.args.0.lora_alpha", FMQ_KEY_REAL, 0, FMQ_KEY_MANY, false},
+    {"llm.adapter.args.0.lora_dropout", FMQ_KEY_REAL, 0, 1, true},
+    {"llm.adapter.args.0.fan_in_fan_out", FMQ_KEY_BOOL, 1, 0, false},
+    {"llm.adapter.args.0.inference_mode", FMQ_KEY_BOOL, 1, 0, false},
+};
+
+static void check_rule(const fmq_config_t *self, const rule_t *rule, fmq_mistakes_t *mistakes)
+{
+    const fmq_node_t *node = fmq_node_find(self->root, rule->path);
+    if (!node)
+        return;
+    double value = 0;
+    int64_t whole;
+    bool truth;
+    bool scalar = node->kind == FMQ_NODE_SCALAR;
+    bool right = scalar && (rule->type == FMQ_KEY_BOOL  ? fmq_scalar_bool(node->text, &truth) == 0
+                            : rule->type == FMQ_KEY_INT ? fmq_scalar_int(node->text, &whole) == 0
+                                                        : true);
+    if (right && rule->type != FMQ_KEY_BOOL)
+        right = fmq_scalar_real(node->text, &value) == 0;
+    if (!right)
+        wrong(self, mistakes, rule->path, "'%.80s' is not %s",
+              scalar ? node->text : "(several values)", fmq_key_type_name(rule->type));
+    else if (rule->least <= rule->most && (value < rule->least || value > rule->most ||
+                                           (rule->below_most && value >= rule->most)))
+        wrong(self, mistakes, rule->path, "%s is out of range", node->text);
+}
+
+static void check_clients(const fmq_config_t *self, fmq_mistakes_t *mistakes)
+{
+    int64_t clients = fmq_config_int(self, "federate.client_num");
+    if (clients == 0) {
+        wrong(self, mistakes, "federate.client_num", "it is 0: say how many clients there are");
+        return;
+    }
+    static const char *const bounded[] = {"federate.sample_client_num", "fedmq.min_clients",
+                                          "federate.client_idx_for_local_train",
+                                          "distribute.data_idx"};
+    for (size_t i = 0; i < sizeof bounded / sizeof *bounded; i++) {
+        int64_t value = fmq_config_int(self, bounded[i]);
+        if (value > clients)
+            wrong(self, mistakes, bounded[i],
+                  "%lld is more than federate.client_num, which is %lld", (long long)value,
+                  (long long)clients);
+    }
+    for (size_t i = 0; i < self->clients_size; i++)
+        if (self->clients[i].client > clients)
+            fmq_mistakes_add(mistakes, "configuration",
+                             "client_%u: there are only %lld clients (federate.client_num)",
+                             (unsigned)self->clients[i].client, (long long)clients);
+}
+
+static void check_data(const fmq_config_t *self, fmq_mistakes_t *mistakes)
+{
+    if (strchr(fmq_config_text(self, "data.type"), '@') &&
+        !*fmq_config_text(self, "data.splitter") && !fmq_config_bool(self, "fedmq.own_data"))
+        wrong(self, mistakes, "data.type", "data '%.80s' needs data.splitter: iid, lda or meta",
+              fmq_config_text(self, "data.type"));
+    size_t size = fmq_config_size(self, "data.splits");
+    double sum = 0;
+    bool right = size == 2 || size == 3;
+    for (size_t i = 0; i < size && right; i++) {
+        char path[64];
+        double share = 0;
+        (void)snprintf(path, sizeof path, "data.splits.%zu", i);
+        right = fmq_config_get_real(self, path, &share, NULL) == 0 && share >= 0 && share <= 1;
+        sum += share;
+    }
+    if (!right || sum > 1 + 1e-6)
+        wrong(self, mistakes, "data.splits",
+              "it holds the shares of train, val and test: numbers from 0 to 1 with a sum of at "
+              "most 1");
+}
+
+static void check_rate(const fmq_config_t *self, fmq_mistakes_t *mistakes)
+{
+    double rate = fmq_config_real(self, "federate.sample_client_rate");
+    if (rate <= 0 && rate != -1)
+        wrong(self, mistakes, "federate.sample_client_rate", "%g is neither -1 nor above 0", rate);
+    double heartbeat = fmq_config_real(self, "fedmq.heartbeat");
+    double timeout = fmq_config_real(self, "fedmq.peer_timeout");
+    if (timeout < 2 * heartbeat)
+        wrong(self, mistakes, "fedmq.peer_timeout",
+              "%g s is less than two heartbeats of %g s: "
+              "living peers would be lost",
+              timeout, heartbeat);
+}
+
+/* A word in the first map of llm.adapter.args must be the one that is known. */
+static void check_adapter_word(const fmq_config_t *self, const char *path, const char *known,
+                               fmq_mistakes_t *mistakes)
+{
+    const char *word = NULL;
+    if (!fmq_node_find(self->root, path))
+        return;
+    if (fmq_config_get_text(self, path, &word, NULL) < 0 || strcmp(word, known) != 0)
+        wrong(self, mistakes, path, "fedmq acts on '%s' only", known);
+}
+
+static void check_adapter(const fmq_config_t *self, fmq_mistakes_t *mistakes)
+{
+    if (!fmq_config_bool(self, "llm.adapter.use"))
+        return;
+    const fmq_node_t *args = fmq_node_find(self->root, "llm.adapter.args");
+    if (args->size != 1 || args->items[0]->kind != FMQ_NODE_MAP)
+        wrong(self, mistakes, "llm.adapter.args", "it must be a list with one map");
+    check_adapter_word(self, "llm.adapter.args.0.adapter_package", "peft", mistakes);
+    check_adapter_word(self, "llm.adapter.args.0.adapter_method", "lora", mistakes);
+    check_adapter_word(self, "llm.adapter.args.0.bias", "none", mistakes);
+    check_adapter_word(self, "llm.adapter.args.0.task_type", "CAUSAL_LM", mistakes);
+}
+
+static void check_training(const fmq_config_t *self, fmq_mistakes_t *mistakes)
+{
+    if (fmq_node_find(self->root, "train.optimizer.betas") &&
+        fmq_config_size(self, "train.optimizer.betas") != 2)
+        wrong(self, mistakes, "train.optimizer.betas",
+              "it must be two numbers, such as (0.9, 0.999)");
+    static const char *const needed[][2] = {
+        {"warmup_step", "train.scheduler.warmup_steps"},
+        {"warmup_step", "train.scheduler.total_steps"},
+        {"warmup_noam", "train.scheduler.warmup_steps"},
+        {"StepLR", "train.scheduler.step_size"},
+        {"MultiStepLR", "train.scheduler.milestones"},
+        {"ExponentialLR", "train.scheduler.gamma"},
+        {"CosineAnnealingLR", "train.scheduler.T_max"},
+    };
+    const char *type = fmq_config_text(self, "train.scheduler.type");
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (strcmp(type, needed[i][0]) == 0 && !fmq_config_given(self, needed[i][1]))
+            wrong(self, mistakes, "train.scheduler.type", "%s needs %s", type, needed[i][1]);
+}
+
+void fmq_config_cross_check(const fmq_config_t *self, fmq_mistakes_t *mistakes)
+{
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        check_rule(self, &rules[i], mistakes);
+    check_clients(self, mistakes);
+    check_data(self, mistakes);
+    check_rate(self, mistakes);
+    check_adapter(self, mistakes);
+    check_training(self, mistakes);
+}

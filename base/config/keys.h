@@ -1,0 +1,45 @@
+/*
+ * keys.h - look-up in the table of declared keys.  Used inside base/config
+ * only; everybody else asks a config.
+ */
+#ifndef FEDMQ_BASE_CONFIG_KEYS_H
+#define FEDMQ_BASE_CONFIG_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "fedmq/base/config.h"
+
+#define FMQ_KEY_PATH_MAX 256   /* bytes of a dotted path with the final NUL */
+#define FMQ_KEY_MANY     1e300 /* as the most of a range: no upper limit */
+
+/* The declared key of that path, or NULL. */
+const fmq_key_t *fmq_key_find(const char *path);
+
+/* True when declared keys lie below path ("train", "llm.adapter"). */
+bool fmq_key_is_group(const char *path);
+
+/* The open node that path lies below, or NULL. */
+const fmq_key_t *fmq_key_open_above(const char *path);
+
+/* The path that old name stands for (data.batch_size), or NULL. */
+const char *fmq_key_renamed(const char *path);
+
+/* True when word is one of "a|b|c"; true too when choices is NULL. */
+bool fmq_key_has_choice(const char *choices, const char *word);
+
+/* The declared path (or group) that is most like an unknown one, written into
+ * out; an empty text when none is near. */
+void fmq_key_nearest(const char *path, char out[FMQ_KEY_PATH_MAX]);
+
+/* Of "a|b|c" the word most like the given one, in the same manner. */
+void fmq_key_nearest_choice(const char *choices, const char *word, char out[FMQ_KEY_PATH_MAX]);
+
+/* "real", "acted on", ... for people. */
+const char *fmq_key_type_name(fmq_key_type_t type);
+const char *fmq_key_status_name(fmq_key_status_t status);
+
+/* Writes the range as "0 to 1", "at least 0" or nothing. */
+void fmq_key_range(const fmq_key_t *key, char *out, size_t size);
+
+#endif

@@ -1,0 +1,213 @@
+/*
+ * lookup.c - finds declared keys, and the one that a misspelt key may mean.
+ */
+#include "base/config/keys.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_path(const void *path, const void *key)
+{
+    return strcmp(path, ((const fmq_key_t *)key)->path);
+}
+
+const fmq_key_t *fmq_key_find(const char *path)
+{
+    size_t count;
+    const fmq_key_t *keys = fmq_config_keys(&count);
+    return bsearch(path, keys, count, sizeof *keys, compare_path);
+}
+
+bool fmq_key_is_group(const char *path)
+{
+    size_t count, length = strlen(path);
+    const fmq_key_t *keys = fmq_config_keys(&count);
+    size_t low = 0, high = count;
+    while (low < high) { /* the first key that sorts behind path itself */
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(keys[middle].path, path) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < count && strncmp(keys[low].path, path, length) == 0; low++)
+        if (keys[low].path[length] == '.')
+            return true;
+    return false;
+}
+
+const fmq_key_t *fmq_key_open_above(const char *path)
+{
+    char above[2 * FMQ_KEY_PATH_MAX];
+    (void)snprintf(above, sizeof above, "%s", path);
+    for (char *dot = strrchr(above, '.'); dot; dot = strrchr(above, '.')) {
+        *dot = '\0';
+        const fmq_key_t *key = fmq_key_find(above);
+        if (key)
+            return key->type == FMQ_KEY_NODE ? key : NULL;
+        if (fmq_key_is_group(above))
+            return NULL;
+    }
+    return NULL;
+}
+
+const char *fmq_key_renamed(const char *path)
+{
+    static const char *const names[][2] = {
+        {"data.batch_size", "dataloader.batch_size"},
+        {"data.drop_last", "dataloader.drop_last"},
+        {"data.loader", "dataloader.type"},
+        {"data.num_steps", "dataloader.num_steps"},
+        {"data.num_workers", "dataloader.num_workers"},
+        {"data.shuffle", "dataloader.shuffle"},
+        {"data.sizes", "dataloader.sizes"},
+        {"data.walk_length", "dataloader.walk_length"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i][0], path) == 0)
+            return names[i][1];
+    return NULL;
+}
+
+bool fmq_key_has_choice(const char *choices, const char *word)
+{
+    size_t length = strlen(word);
+    if (!choices)
+        return true;
+    for (const char *at = choices;; at += strcspn(at, "|") + 1) {
+        if (strcspn(at, "|") == length && strncmp(at, word, length) == 0)
+            return true;
+        if (!at[strcspn(at, "|")])
+            return false;
+    }
+}
+
+static size_t least_of(size_t a, size_t b, size_t c)
+{
+    size_t least = a < b ? a : b;
+    return least < c ? least : c;
+}
+
+/* Levenshtein's distance, one row at a time; without regard to case. */
+static size_t distance(const char *a, const char *b, size_t b_length)
+{
+    size_t row[FMQ_KEY_PATH_MAX];
+    for (size_t k = 0; k <= b_length; k++)
+        row[k] = k;
+    for (size_t i = 0; a[i]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (size_t k = 1; k <= b_length; k++) {
+            size_t above = row[k];
+            bool same = (a[i] | 0x20) == (b[k - 1] | 0x20);
+            row[k] = least_of(above + 1, row[k - 1] + 1, diagonal + !same);
+            diagonal = above;
+        }
+    }
+    return row[b_length];
+}
+
+static const char *leaf_of(const char *path, size_t length)
+{
+    while (length && path[length - 1] != '.')
+        length--;
+    return path + length;
+}
+
+typedef struct {
+    const char *path; /* what was asked for */
+    const char *leaf;
+    size_t best;
+    const char *found;
+    size_t found_length;
+} search_t;
+
+/* How unlike a candidate is, SIZE_MAX when it is not near at all.  A leaf that
+ * fits in another group counts as worse than any path that fits as a whole. */
+static size_t unlikeness(const search_t *search, const char *candidate, size_t length)
+{
+    size_t whole = distance(search->path, candidate, length);
+    if (whole <= 2 || whole <= strlen(search->path) / 6)
+        return whole;
+    const char *leaf = leaf_of(candidate, length);
+    size_t leaf_length = (size_t)(candidate + length - leaf);
+    size_t leaves = distance(search->leaf, leaf, leaf_length);
+    if (leaves <= strlen(search->leaf) / 4)
+        return 1000 + 100 * leaves + whole;
+    return whole <= strlen(search->path) / 3 ? 10000 + whole : SIZE_MAX;
+}
+
+static void consider(search_t *search, const char *candidate, size_t length)
+{
+    size_t score = unlikeness(search, candidate, length);
+    if (score < search->best) {
+        search->best = score;
+        search->found = candidate;
+        search->found_length = length;
+    }
+}
+
+void fmq_key_nearest(const char *path, char out[FMQ_KEY_PATH_MAX])
+{
+    size_t count;
+    const fmq_key_t *keys = fmq_config_keys(&count);
+    search_t search = {path, leaf_of(path, strlen(path)), SIZE_MAX, "", 0};
+    for (size_t i = 0; i < count && strlen(path) < FMQ_KEY_PATH_MAX; i++) {
+        if (fmq_key_renamed(keys[i].path))
+            continue; /* nobody should learn an old name */
+        consider(&search, keys[i].path, strlen(keys[i].path));
+        for (const char *dot = strchr(keys[i].path, '.'); dot; dot = strchr(dot + 1, '.'))
+            consider(&search, keys[i].path, (size_t)(dot - keys[i].path));
+    }
+    (void)snprintf(out, FMQ_KEY_PATH_MAX, "%.*s", (int)search.found_length, search.found);
+}
+
+void fmq_key_nearest_choice(const char *choices, const char *word, char out[FMQ_KEY_PATH_MAX])
+{
+    size_t best = strlen(word) / 3 + 1;
+    out[0] = '\0';
+    for (const char *at = choices; strlen(word) < FMQ_KEY_PATH_MAX;) {
+        size_t length = strcspn(at, "|");
+        size_t far = distance(word, at, length);
+        if (length && length < FMQ_KEY_PATH_MAX && far <= best) {
+            best = far ? far - 1 : 0;
+            (void)snprintf(out, FMQ_KEY_PATH_MAX, "%.*s", (int)length, at);
+        }
+        if (!at[length])
+            return;
+        at += length + 1;
+    }
+}
+
+const char *fmq_key_type_name(fmq_key_type_t type)
+{
+    static const char *const names[] = {
+        [FMQ_KEY_BOOL] = "True or False", [FMQ_KEY_INT] = "a whole number",
+        [FMQ_KEY_REAL] = "a number",      [FMQ_KEY_TEXT] = "a text",
+        [FMQ_KEY_LIST] = "a list",        [FMQ_KEY_NODE] = "a group of keys",
+    };
+    return names[type];
+}
+
+const char *fmq_key_status_name(fmq_key_status_t status)
+{
+    static const char *const names[] = {
+        [FMQ_KEY_ACTED_ON] = "acted on",
+        [FMQ_KEY_HARMLESS] = "no effect",
+        [FMQ_KEY_NOT_ACTED_ON] = "refused",
+    };
+    return names[status];
+}
+
+void fmq_key_range(const fmq_key_t *key, char *out, size_t size)
+{
+    out[0] = '\0';
+    if (key->least > key->most)
+        return;
+    if (key->most >= FMQ_KEY_MANY)
+        (void)snprintf(out, size, "at least %.10g", key->least);
+    else
+        (void)snprintf(out, size, "%.10g to %.10g", key->least, key->most);
+}

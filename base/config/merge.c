@@ -1,0 +1,217 @@
+/*
+ * merge.c - checks what was read against the declared keys, value by value,
+ * and merges it.  A wrong value never replaces a right one.
+ */
+#include "base/config/merge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/config/keys.h"
+#include "base/config/reader.h"
+#include "base/config/scalar.h"
+
+static int check_map(fmq_node_t *map, const char *prefix, fmq_mistakes_t *mistakes);
+
+static void judge_number(const fmq_key_t *key, const fmq_node_t *node, char *out, size_t size)
+{
+    double value = 0;
+    int64_t whole;
+    char range[96];
+    if (fmq_scalar_real(node->text, &value) < 0)
+        (void)snprintf(out, size, "'%.80s' is not %s", node->text,
+                       key->type == FMQ_KEY_INT ? "a whole number" : "a finite number");
+    else if (key->type == FMQ_KEY_INT && fmq_scalar_int(node->text, &whole) < 0)
+        (void)snprintf(out, size, "'%.80s' is %s", node->text,
+                       fmq_scalar_kind(node->text) == FMQ_SCALAR_INT ? "too large"
+                                                                     : "not a whole number");
+    else if (key->least <= key->most && (value < key->least || value > key->most)) {
+        fmq_key_range(key, range, sizeof range);
+        (void)snprintf(out, size, "%.80s is out of range: %s", node->text, range);
+    }
+}
+
+static void judge_word(const fmq_key_t *key, const char *word, char *out, size_t size)
+{
+    char nearest[FMQ_KEY_PATH_MAX];
+    if (fmq_key_has_choice(key->choices, word))
+        return;
+    fmq_key_nearest_choice(key->choices, word, nearest);
+    (void)snprintf(out, size, "'%.80s' is none of %s%s%s%s", word, key->choices,
+                   *nearest ? "; did you mean '" : "", nearest, *nearest ? "'?" : "");
+}
+
+static void judge_text(const fmq_key_t *key, const fmq_node_t *node, char *out, size_t size)
+{
+    fmq_scalar_kind_t kind = fmq_scalar_kind(node->text);
+    if (!node->quoted && kind != FMQ_SCALAR_TEXT && kind != FMQ_SCALAR_NULL)
+        (void)snprintf(out, size, "%.80s is not a text; in quotes it would be one", node->text);
+    else
+        judge_word(key, node->quoted || kind == FMQ_SCALAR_TEXT ? node->text : "", out, size);
+}
+
+/* The names in the maps of a list, or its words, against the choices. */
+static void judge_list(const fmq_key_t *key, const fmq_node_t *node, char *out, size_t size)
+{
+    for (size_t i = 0; key->choices && i < node->size && !*out; i++) {
+        const fmq_node_t *item = node->items[i];
+        if (item->kind == FMQ_NODE_SCALAR)
+            judge_word(key, item->text, out, size);
+        for (size_t k = 0; item->kind == FMQ_NODE_MAP && k < item->size && !*out; k++)
+            judge_word(key, item->items[k]->name, out, size);
+    }
+}
+
+static const char *kind_name(const fmq_node_t *node)
+{
+    static const char *const names[] = {"a single value", "a list", "a map"};
+    return names[node->kind];
+}
+
+void fmq_merge_judge(const fmq_key_t *key, const fmq_node_t *node, char *out, size_t size)
+{
+    bool truth;
+    bool list = key->type == FMQ_KEY_LIST;
+    out[0] = '\0';
+    if (node->kind != (list ? FMQ_NODE_LIST : FMQ_NODE_SCALAR))
+        (void)snprintf(out, size, "%s where %s is expected%s", kind_name(node),
+                       list ? "a list" : fmq_key_type_name(key->type),
+                       list ? ", such as [a, b]" : "");
+    else if (list)
+        judge_list(key, node, out, size);
+    else if (key->type == FMQ_KEY_TEXT)
+        judge_text(key, node, out, size);
+    else if (key->type != FMQ_KEY_BOOL)
+        judge_number(key, node, out, size);
+    else if (fmq_scalar_bool(node->text, &truth) < 0)
+        (void)snprintf(out, size, "'%.80s' is neither True nor False", node->text);
+}
+
+/* 1: keep, 0: drop, -1: out of memory. */
+static int check_value(fmq_node_t *node, const fmq_key_t *key, fmq_mistakes_t *mistakes)
+{
+    char wrong[FMQ_ERROR_TEXT_MAX];
+    if (key->type == FMQ_KEY_LIST)
+        fmq_literal_decode(node);
+    fmq_merge_judge(key, node, wrong, sizeof wrong);
+    if (*wrong) {
+        fmq_mistakes_add(mistakes, node->origin, "%s: %s", key->path, wrong);
+        return 0;
+    }
+    node->key = key;
+    if (key->type == FMQ_KEY_TEXT) {
+        if (!node->quoted && fmq_scalar_kind(node->text) == FMQ_SCALAR_NULL &&
+            fmq_node_set_text(node, "") < 0)
+            return -1;
+        node->quoted = true;
+    } else {
+        node->quoted = false;
+    }
+    return 1;
+}
+
+static int check_group(fmq_node_t *node, const char *path, fmq_mistakes_t *mistakes)
+{
+    fmq_literal_decode(node);
+    if (node->kind == FMQ_NODE_MAP)
+        return check_map(node, path, mistakes) < 0 ? -1 : 1;
+    if (node->kind == FMQ_NODE_SCALAR && !node->quoted &&
+        fmq_scalar_kind(node->text) == FMQ_SCALAR_NULL)
+        return 0; /* "train:" with nothing below it */
+    fmq_mistakes_add(mistakes, node->origin, "%s: %s where a group of keys is expected", path,
+                     kind_name(node));
+    return 0;
+}
+
+/* A child of an open node that is not declared itself. */
+static int check_free(fmq_node_t *node, const char *path, const fmq_key_t *open,
+                      fmq_mistakes_t *mistakes)
+{
+    char nearest[FMQ_KEY_PATH_MAX];
+    const char *name = path + strlen(open->path) + 1;
+    if (!fmq_key_has_choice(open->choices, name)) {
+        fmq_key_nearest_choice(open->choices, name, nearest);
+        fmq_mistakes_add(mistakes, node->origin, "unknown key '%s': fedmq knows %s here%s%s%s",
+                         path, open->choices, *nearest ? "; did you mean '" : "", nearest,
+                         *nearest ? "'?" : "");
+        return 0;
+    }
+    fmq_literal_decode(node);
+    return 1;
+}
+
+static int check_unknown(const fmq_node_t *node, const char *path, fmq_mistakes_t *mistakes)
+{
+    char nearest[FMQ_KEY_PATH_MAX] = "";
+    if (strchr(node->name, '.') && (fmq_key_find(node->name) || fmq_key_is_group(node->name))) {
+        fmq_mistakes_add(mistakes, node->origin,
+                         "'%s': dotted keys are for the command line; nest them in a file", path);
+        return 0;
+    }
+    if (mistakes->kept < FMQ_CONFIG_MISTAKES_MAX) /* the search is slow: only when it is shown */
+        fmq_key_nearest(path, nearest);
+    fmq_mistakes_add(mistakes, node->origin, "unknown key '%s'%s%s%s", path,
+                     *nearest ? "; did you mean '" : "", nearest, *nearest ? "'?" : "");
+    return 0;
+}
+
+static int check_child(fmq_node_t *node, const char *path, fmq_mistakes_t *mistakes)
+{
+    const fmq_key_t *key = fmq_key_find(path);
+    if (key && key->type != FMQ_KEY_NODE)
+        return check_value(node, key, mistakes);
+    if (key || fmq_key_is_group(path))
+        return check_group(node, path, mistakes);
+    const fmq_key_t *open = fmq_key_open_above(path);
+    return open ? check_free(node, path, open, mistakes) : check_unknown(node, path, mistakes);
+}
+
+static int check_map(fmq_node_t *map, const char *prefix, fmq_mistakes_t *mistakes)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < map->size; i++) {
+        fmq_node_t *child = map->items[i];
+        char path[2 * FMQ_KEY_PATH_MAX];
+        (void)snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "." : "", child->name);
+        int keep = check_child(child, path, mistakes);
+        if (keep > 0) {
+            map->items[kept++] = child;
+            continue;
+        }
+        fmq_node_destroy(&child);
+        if (keep < 0) {
+            memmove(&map->items[kept], &map->items[i + 1],
+                    (map->size - i - 1) * sizeof(*map->items));
+            map->size = kept + map->size - i - 1;
+            return -1;
+        }
+    }
+    map->size = kept;
+    return 0;
+}
+
+int fmq_merge_check(fmq_node_t *map, fmq_mistakes_t *mistakes)
+{
+    return check_map(map, "", mistakes);
+}
+
+int fmq_merge_graft(fmq_node_t *map, fmq_node_t **from_p)
+{
+    int rc = 0;
+    fmq_node_t *from = *from_p;
+    *from_p = NULL;
+    for (size_t i = 0; i < from->size && rc == 0; i++) {
+        fmq_node_t *source = from->items[i];
+        fmq_node_t *target = fmq_node_child(map, source->name);
+        from->items[i] = NULL;
+        if (!target)
+            rc = fmq_node_append(map, &source);
+        else if (target->kind == FMQ_NODE_MAP && source->kind == FMQ_NODE_MAP)
+            rc = fmq_merge_graft(target, &source);
+        else
+            fmq_node_become(target, &source);
+        fmq_node_destroy(&source);
+    }
+    fmq_node_destroy(&from);
+    return rc;
+}

@@ -1,0 +1,27 @@
+/*
+ * mistakes.h - a list of messages that are shown together at the end.
+ */
+#ifndef FEDMQ_BASE_CONFIG_MISTAKES_H
+#define FEDMQ_BASE_CONFIG_MISTAKES_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "fedmq/base/config.h"
+
+typedef struct {
+    char *texts[FMQ_CONFIG_MISTAKES_MAX]; /* owned */
+    size_t kept;
+    size_t count; /* of all, also those that were not kept */
+} fmq_mistakes_t;
+
+/* Adds "origin: <formatted>", control characters blanked. */
+void fmq_mistakes_add(fmq_mistakes_t *self, const char *origin, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void fmq_mistakes_copy(fmq_mistakes_t *self, const fmq_mistakes_t *from);
+void fmq_mistakes_print(const fmq_mistakes_t *self, FILE *out);
+/* The first text that was kept after the first `from` of all, or NULL. */
+const char *fmq_mistakes_first(const fmq_mistakes_t *self, size_t from);
+void fmq_mistakes_release(fmq_mistakes_t *self);
+
+#endif
