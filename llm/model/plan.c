@@ -4,14 +4,13 @@
  */
 #include "llm/model/plan.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define REGION_ALIGNMENT  16          /* floats: one cache line */
 #define HEAD_BYTES_MAX    (32u << 20) /* logits of one block ... */
 #define HEAD_ROWS_MAX     128         /* ... and its rows */
-#define PLAN_TOKENS_MAX   INT32_MAX
+#define PLAN_TOKENS_MAX   (1 << 24)
 #define PLAN_ELEMENTS_MAX (SIZE_MAX / 8)
 
 /* A cursor over the arena; base NULL while measuring. */
@@ -267,7 +266,7 @@ static int choose_limits(llm_plan_t *self, const llm_decoder_t *decoder, const l
     const llm_shape_t *shape = decoder->shape;
     if (limits->tokens_max < 1 || limits->tokens_max > PLAN_TOKENS_MAX)
         return fmq_error_set(err, FMQ_ERR_LIMIT,
-                             "a plan for %zu tokens is asked for; 1 to %" PRId32 " are possible",
+                             "a plan for %zu tokens is asked for; 1 to %d are possible",
                              limits->tokens_max, PLAN_TOKENS_MAX);
     self->tokens_max = limits->tokens_max;
     self->supervised_max = limits->supervised_max && limits->supervised_max < limits->tokens_max
