@@ -3,7 +3,12 @@
  *
  * Reads tokenizer.json (model BPE: byte-level with pre-tokenizer patterns, and
  * SentencePiece style with byte fallback), or vocab.json + merges.txt (GPT-2).
- * A tokenizer is immutable after opening and may be used by many threads.
+ * A tokenizer is immutable after opening and may be used by many threads.  What
+ * a file asks for and this cannot do (other models, Unicode normalization, ...)
+ * is refused by its name when it is opened; the truncation and padding that it
+ * asks for are ignored, as transformers does.  Ids are those of every version
+ * of the tokenizers package, texts those of versions before 0.23 (see
+ * scripts/goldens/make_tokenizer_goldens.py).
  */
 #ifndef FEDMQ_LLM_TOKENIZER_H
 #define FEDMQ_LLM_TOKENIZER_H
@@ -40,7 +45,8 @@ int llm_tokenizer_encode(const llm_tokenizer_t *self, const char *text, size_t s
 
 /* Text of ids, the caller's, NUL-terminated, *size without the NUL (may be
  * NULL).  skip_special as in HF's decode(skip_special_tokens=...), without
- * clean_up_tokenization_spaces. */
+ * clean_up_tokenization_spaces.  Ids that no token has give nothing, as in HF;
+ * negative ones are FMQ_ERR_LIMIT. */
 char *llm_tokenizer_decode(const llm_tokenizer_t *self, const int32_t *ids, size_t count,
                            bool skip_special, size_t *size, fmq_error_t *err);
 

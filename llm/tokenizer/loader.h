@@ -1,0 +1,62 @@
+/*
+ * loader.h - what a tokenizer is made of, and the readers of its files.
+ *
+ * Private to the tokenizer.  Whatever a file asks for is either built or
+ * refused by its name; nothing is skipped silently but truncation and padding,
+ * which transformers sets anew for every call.
+ */
+#ifndef FEDMQ_LLM_TOKENIZER_LOADER_H
+#define FEDMQ_LLM_TOKENIZER_LOADER_H
+
+#include <jansson.h>
+
+#include "fedmq/llm/tokenizer.h"
+#include "llm/tokenizer/added.h"
+#include "llm/tokenizer/bpe.h"
+#include "llm/tokenizer/decoder.h"
+#include "llm/tokenizer/pieces.h"
+
+#define LLM_TOKENIZER_STEPS_MAX 256 /* of a normalizer, pre-tokenizer or decoder */
+
+struct llm_tokenizer {
+    llm_bpe_t bpe;
+    llm_added_t added;
+    llm_steps_t normalizer;
+    llm_steps_t pre_tokenizer;
+    llm_decoders_t decoders;
+    bool joins_by_space; /* no decoder: HF joins tokens by spaces */
+    llm_ids_t before;    /* what the post-processor puts before a text */
+    llm_ids_t behind;
+    int32_t bos, eos; /* -1: none */
+    char *eos_text;   /* owned */
+};
+
+/* The parts of a tokenizer.json; a value may be NULL or null. */
+int llm_tokenizer_read_model(llm_tokenizer_t *self, const json_t *value, fmq_error_t *err);
+int llm_tokenizer_read_added(llm_tokenizer_t *self, const json_t *value, fmq_error_t *err);
+int llm_tokenizer_read_normalizer(llm_tokenizer_t *self, const json_t *value, fmq_error_t *err);
+int llm_tokenizer_read_pre_tokenizer(llm_tokenizer_t *self, const json_t *value, fmq_error_t *err);
+int llm_tokenizer_read_decoder(llm_tokenizer_t *self, const json_t *value, fmq_error_t *err);
+int llm_tokenizer_read_post_processor(llm_tokenizer_t *self, const json_t *value, fmq_error_t *err);
+
+/* All of them. */
+int llm_tokenizer_read_json(llm_tokenizer_t *self, const json_t *root, fmq_error_t *err);
+
+/* GPT-2's pair of files, and its pre-tokenizer and decoder. */
+int llm_tokenizer_read_pair(llm_tokenizer_t *self, const char *directory, fmq_error_t *err);
+
+/* Finds bos and eos in the files of a directory, and makes them added tokens
+ * where they are not yet. */
+int llm_tokenizer_read_ends(llm_tokenizer_t *self, const char *directory, fmq_error_t *err);
+
+/* Orders and completes what was read. */
+int llm_tokenizer_finish(llm_tokenizer_t *self, fmq_error_t *err);
+
+/* A text of the JSON as bytes; size 0 unless value is a string. */
+llm_slice_t llm_tokenizer_slice(const json_t *value);
+
+/* GPT-2's pre-tokenizer. */
+int llm_tokenizer_add_byte_level(llm_tokenizer_t *self, bool prefix_space, bool splits,
+                                 fmq_error_t *err);
+
+#endif
