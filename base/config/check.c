@@ -43,10 +43,13 @@ static void visit_added(const fmq_config_t *self, const fmq_key_t *key, visit_fn
 {
     const fmq_node_t *open = fmq_node_find(self->root, key->path);
     for (size_t i = 0; open && i < open->size; i++) {
+        bool use = true;
+        if (strcmp(open->items[i]->name, "use") == 0 && open->items[i]->text)
+            (void)fmq_scalar_bool(open->items[i]->text, &use);
         char path[2 * FMQ_KEY_PATH_MAX];
         (void)snprintf(path, sizeof path, "%s.%s", key->path, open->items[i]->name);
-        if (!open->items[i]->key && fmq_node_is_given(open->items[i]) && !fmq_key_find(path) &&
-            !fmq_key_is_group(path) && !fmq_config_switched_off(self, path))
+        if (use && !open->items[i]->key && fmq_node_is_given(open->items[i]) &&
+            !fmq_key_find(path) && !fmq_key_is_group(path) && !fmq_config_switched_off(self, path))
             visit(argument, key, path, open->items[i]);
     }
 }

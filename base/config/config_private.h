@@ -23,6 +23,24 @@ struct fmq_config {
 /* A tree of all the declared keys at their defaults.  NULL: out of memory. */
 fmq_node_t *fmq_config_defaults(void);
 
+/* Puts *leaf_p at a dotted path below map, with the maps between.  -1: out of
+ * memory. */
+int fmq_config_put(fmq_node_t *map, const char *path, fmq_node_t **leaf_p);
+
+/* The overrides of a client, made when missing.  NULL: out of memory. */
+fmq_node_t *fmq_config_client_overrides(fmq_config_t *self, uint32_t client);
+
+/* The k of "client_<k>", or -1. */
+long fmq_config_client_number(const char *name);
+
+/* Checks and merges a whole tree, which it takes in any case; the nodes
+ * client_<k> of its first level become overrides.  -1: out of memory. */
+int fmq_config_merge(fmq_config_t *self, fmq_node_t **root_p, bool clients_only);
+
+/* What a loading function returns, given what it met (rc < 0: out of memory)
+ * and the number of mistakes before it. */
+int fmq_config_outcome(const fmq_config_t *self, int rc, size_t before, fmq_error_t *err);
+
 /* The default of one key as a node.  NULL: out of memory. */
 fmq_node_t *fmq_config_default_of(const fmq_key_t *key);
 

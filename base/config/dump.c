@@ -69,8 +69,14 @@ static void write_flow(FILE *out, const fmq_node_t *node)
 /* Old names were applied to the new keys, and would override them again. */
 static bool is_left_out(const fmq_node_t *node, bool only_given)
 {
-    return (only_given && !fmq_node_is_given(node)) ||
-           (node->key && fmq_key_renamed(node->key->path));
+    if (node->key && fmq_key_renamed(node->key->path))
+        return true;
+    if (node->kind != FMQ_NODE_MAP || !node->size)
+        return only_given && !node->given;
+    for (size_t i = 0; i < node->size; i++)
+        if (!is_left_out(node->items[i], only_given))
+            return false;
+    return true;
 }
 
 static void write_map(FILE *out, const fmq_node_t *map, unsigned depth, bool only_given)

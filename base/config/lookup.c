@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ASKED_MAX 80 /* longer paths are not worth the search */
+
 static int compare_path(const void *path, const void *key)
 {
     return strcmp(path, ((const fmq_key_t *)key)->path);
@@ -124,42 +126,72 @@ typedef struct {
     size_t found_length;
 } search_t;
 
+static size_t dots(const char *text, size_t length)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < length; i++)
+        count += text[i] == '.';
+    return count;
+}
+
+/* How many letters of a text may be wrong. */
+static size_t near_enough(size_t length)
+{
+    if (length < 12)
+        return length / 4;
+    return length < 18 ? 2 : length / 6;
+}
+
 /* How unlike a candidate is, SIZE_MAX when it is not near at all.  A leaf that
  * fits in another group counts as worse than any path that fits as a whole. */
 static size_t unlikeness(const search_t *search, const char *candidate, size_t length)
 {
+    size_t asked = strlen(search->path);
     size_t whole = distance(search->path, candidate, length);
-    if (whole <= 2 || whole <= strlen(search->path) / 6)
+    bool level = dots(search->path, asked) == dots(candidate, length);
+    if (level && whole <= near_enough(asked))
         return whole;
     const char *leaf = leaf_of(candidate, length);
     size_t leaf_length = (size_t)(candidate + length - leaf);
     size_t leaves = distance(search->leaf, leaf, leaf_length);
     if (leaves <= strlen(search->leaf) / 4)
-        return 1000 + 100 * leaves + whole;
-    return whole <= strlen(search->path) / 3 ? 10000 + whole : SIZE_MAX;
+        return 1000 + 200 * leaves + whole;
+    return level && whole <= asked / 3 ? 10000 + whole : SIZE_MAX;
 }
 
-static void consider(search_t *search, const char *candidate, size_t length)
+static void consider(search_t *search, const char *candidate, size_t length, size_t handicap)
 {
     size_t score = unlikeness(search, candidate, length);
-    if (score < search->best) {
-        search->best = score;
+    if (score != SIZE_MAX && score + handicap < search->best) {
+        search->best = score + handicap;
         search->found = candidate;
         search->found_length = length;
+    }
+}
+
+/* Considers the groups that a key lies in, unless the key before it did. */
+static void consider_groups(search_t *search, const char *path, const char *before)
+{
+    for (const char *dot = strchr(path, '.'); dot; dot = strchr(dot + 1, '.')) {
+        size_t length = (size_t)(dot - path);
+        if (strncmp(path, before, length + 1) != 0)
+            consider(search, path, length, 0);
     }
 }
 
 void fmq_key_nearest(const char *path, char out[FMQ_KEY_PATH_MAX])
 {
     size_t count;
+    const char *before = "";
     const fmq_key_t *keys = fmq_config_keys(&count);
     search_t search = {path, leaf_of(path, strlen(path)), SIZE_MAX, "", 0};
-    for (size_t i = 0; i < count && strlen(path) < FMQ_KEY_PATH_MAX; i++) {
+    for (size_t i = 0; i < count && strlen(path) <= ASKED_MAX; before = keys[i++].path) {
         if (fmq_key_renamed(keys[i].path))
             continue; /* nobody should learn an old name */
-        consider(&search, keys[i].path, strlen(keys[i].path));
-        for (const char *dot = strchr(keys[i].path, '.'); dot; dot = strchr(dot + 1, '.'))
-            consider(&search, keys[i].path, (size_t)(dot - keys[i].path));
+        /* Of two that are equally near, the one that does something. */
+        consider(&search, keys[i].path, strlen(keys[i].path),
+                 keys[i].status == FMQ_KEY_ACTED_ON ? 0 : 100);
+        consider_groups(&search, keys[i].path, before);
     }
     (void)snprintf(out, FMQ_KEY_PATH_MAX, "%.*s", (int)search.found_length, search.found);
 }
@@ -168,10 +200,10 @@ void fmq_key_nearest_choice(const char *choices, const char *word, char out[FMQ_
 {
     size_t best = strlen(word) / 3 + 1;
     out[0] = '\0';
-    for (const char *at = choices; strlen(word) < FMQ_KEY_PATH_MAX;) {
+    for (const char *at = choices; strlen(word) <= ASKED_MAX;) {
         size_t length = strcspn(at, "|");
-        size_t far = distance(word, at, length);
-        if (length && length < FMQ_KEY_PATH_MAX && far <= best) {
+        size_t far = length < FMQ_KEY_PATH_MAX ? distance(word, at, length) : SIZE_MAX;
+        if (length && far <= best) {
             best = far ? far - 1 : 0;
             (void)snprintf(out, FMQ_KEY_PATH_MAX, "%.*s", (int)length, at);
         }

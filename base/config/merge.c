@@ -143,7 +143,7 @@ static int check_free(fmq_node_t *node, const char *path, const fmq_key_t *open,
 static int check_unknown(const fmq_node_t *node, const char *path, fmq_mistakes_t *mistakes)
 {
     char nearest[FMQ_KEY_PATH_MAX] = "";
-    if (strchr(node->name, '.') && (fmq_key_find(node->name) || fmq_key_is_group(node->name))) {
+    if (strchr(node->name, '.') && (fmq_key_find(path) || fmq_key_is_group(path))) {
         fmq_mistakes_add(mistakes, node->origin,
                          "'%s': dotted keys are for the command line; nest them in a file", path);
         return 0;
@@ -158,6 +158,8 @@ static int check_unknown(const fmq_node_t *node, const char *path, fmq_mistakes_
 static int check_child(fmq_node_t *node, const char *path, fmq_mistakes_t *mistakes)
 {
     const fmq_key_t *key = fmq_key_find(path);
+    if (strchr(node->name, '.') && !fmq_key_open_above(path))
+        return check_unknown(node, path, mistakes);
     if (key && key->type != FMQ_KEY_NODE)
         return check_value(node, key, mistakes);
     if (key || fmq_key_is_group(path))

@@ -112,9 +112,13 @@ static fmq_node_t *read_scalar(reader_t *reader, const yaml_event_t *event)
         MISTAKE(reader, event->start_mark, "a text with a zero byte in it");
         text = "";
     }
+    bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    if (plain && *text == '(' && !strchr(text, ')'))
+        MISTAKE(reader, event->start_mark,
+                "a tuple within { } or [ ] ends at its comma: put it in quotes, or write [a, b]");
     fmq_node_t *node = new_node(reader, FMQ_NODE_SCALAR, event, text);
     if (node)
-        node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
+        node->quoted = !plain;
     return node;
 }
 

@@ -1,0 +1,258 @@
+/*
+ * test_config_check.c - what can run, what is refused, and what is only warned about.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fedmq/base/config.h"
+
+#define RUNNABLE "federate: {client_num: 3}\n"
+
+typedef struct {
+    char text[8192];
+} lines_t;
+
+static void keep_line(void *argument, fmq_log_level_t level, const char *line)
+{
+    (void)level;
+    lines_t *lines = argument;
+    size_t used = strlen(lines->text);
+    (void)snprintf(lines->text + used, sizeof lines->text - used, "%s\n", line);
+}
+
+/* Checks RUNNABLE plus text; the report goes to *report_p, which is freed by
+ * the caller, and warnings to lines (may be NULL). */
+static int check(const char *text, char **report_p, lines_t *lines)
+{
+    size_t size = 0;
+    fmq_error_t err = {0};
+    FILE *out = open_memstream(report_p, &size);
+    fmq_config_t *config = fmq_config_new();
+    fmq_log_t *log = fmq_log_new(keep_line, lines, FMQ_LOG_DEBUG);
+    (void)fmq_config_parse(config, "base", RUNNABLE, strlen(RUNNABLE), &err);
+    if (fmq_config_parse(config, "t", text, strlen(text), &err) < 0)
+        fail_msg("%s", err.text);
+    int rc = fmq_config_check(config, out, lines ? log : NULL, &err);
+    (void)fclose(out);
+    assert_int_equal(rc == 0, (*report_p)[0] == '\0');
+    fmq_log_destroy(&log);
+    fmq_config_destroy(&config);
+    return rc;
+}
+
+static void accept(const char *text)
+{
+    char *report = NULL;
+    if (check(text, &report, NULL) < 0)
+        fail_msg("%s: %s", text, report);
+    free(report);
+}
+
+static void refuse(const char *text, const char *message)
+{
+    char *report = NULL;
+    if (check(text, &report, NULL) == 0 || !strstr(report, message))
+        fail_msg("%s: '%s' is not in: %s", text, message, report);
+    free(report);
+}
+
+static void what_fedmq_does_not_do_is_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {
+        {"federate: {use_ss: True}", "t:1:12: federate.use_ss: fedmq does not act on 'True'"},
+        {"federate: {sampler: group}", "federate.sampler"},
+        {"asyn: {use: True}", "asyn.use"},
+        {"quantization: {method: uniform}", "quantization.method"},
+        {"nbafl: {use: True}", "nbafl.use"},
+        {"fedopt: {use: True}", "fedopt.use"},
+        {"fedswa: {use: True}", "fedswa.use"},
+        {"aggregator: {robust_rule: krum}", "aggregator.robust_rule"},
+        {"llm: {offsite_tuning: {use: True}}", "llm.offsite_tuning.use"},
+        {"llm: {deepspeed: {use: True}}", "llm.deepspeed.use"},
+        {"llm: {accelerator: {use: True}}", "llm.accelerator.use"},
+        {"wandb: {use: True}", "wandb.use"},
+        {"finetune: {before_eval: True}", "finetune.before_eval"},
+        {"personalization: {local_param: [lora]}", "personalization.local_param"},
+        {"regularizer: {type: proximal_regularizer}", "see fedprox"},
+        {"attack: {attack_method: gaussian}", "attack.attack_method: fedmq does not act on"},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        refuse(texts[i][0], texts[i][1]);
+}
+
+static void a_default_that_is_written_out_is_never_a_problem(void **state)
+{
+    (void)state;
+    accept("federate: {use_ss: False, sampler: uniform, join_in_info: []}");
+    accept("quantization: {method: none}\naggregator: {robust_rule: 'fedavg'}");
+    accept("data: {subsample: 1}\nwandb: {use: no}");
+    accept("personalization: {local_param: ()}");
+}
+
+static void children_of_a_switched_off_node_never_stop_a_run(void **state)
+{
+    (void)state;
+    accept("llm: {offsite_tuning: {use: False, emu_l: 3, emu_align: {use: True}}}");
+    accept("asyn: {use: False, aggregator: time_up}");
+    accept("vertical: {use: False, algo: xgb}");
+    accept("nbafl: {use: False, epsilon: 3}");
+    accept("fedopt: {optimizer: {lr: 3, momentum: 0.9}}");
+}
+
+static void methods_that_are_acted_on_pass(void **state)
+{
+    (void)state;
+    accept("federate: {method: FedAvg}");
+    accept("federate: {method: fedavg}");
+    accept("federate: {method: local}");
+    accept("federate: {method: global}");
+    accept("fedprox: {use: True, mu: 0.1}");
+    accept("federate: {mode: distributed}\ndistribute: {use: True, role: server}");
+}
+
+static void keys_must_fit_each_other(void **state)
+{
+    (void)state;
+    refuse("federate: {client_num: 0}", "t:1:12: federate.client_num: it is 0");
+    refuse("federate: {sample_client_num: 4}",
+           "t:1:12: federate.sample_client_num: 4 is more than federate.client_num, which is 3");
+    refuse("federate: {sample_client_rate: 0}", "0 is neither -1 nor above 0");
+    refuse("federate: {sample_client_rate: -0.5}", "-0.5 is neither -1 nor above 0");
+    refuse("fedmq: {min_clients: 4}", "fedmq.min_clients: 4 is more than");
+    refuse("distribute: {data_idx: 4}", "distribute.data_idx: 4 is more than");
+    refuse("client_4: {seed: 1}", "client_4: there are only 3 clients");
+    refuse("data: {type: 'alpaca@llm'}", "t:1:8: data.type: data 'alpaca@llm' needs data.splitter");
+    refuse("fedmq: {heartbeat: 6}", "less than two heartbeats");
+    accept("federate: {sample_client_num: 3}");
+    accept("federate: {sample_client_rate: 0.5}");
+    accept("data: {type: 'alpaca@llm', splitter: iid}");
+    accept("data: {type: 'alpaca@llm'}\nfedmq: {own_data: True}");
+    accept("client_3: {seed: 1}");
+}
+
+static void splits_are_shares(void **state)
+{
+    (void)state;
+    accept("data: {splits: [0.8, 0.1, 0.1]}");
+    accept("data: {splits: [1, 0, 0]}");
+    accept("data:\n  splits: (.5, .25)\n");
+    refuse("data: {splits: [0.9, 0.2, 0.1]}", "data.splits");
+    refuse("data: {splits: [0.9, -0.2, 0.1]}", "data.splits");
+    refuse("data: {splits: [0.9]}", "data.splits");
+    refuse("data: {splits: [a, b, c]}", "data.splits");
+    refuse("data: {splits: [[1], 0, 0]}", "data.splits");
+}
+
+static void adapters_are_one_map_of_known_arguments(void **state)
+{
+    (void)state;
+    accept("llm: {adapter: {use: True}}");
+    accept("llm: {adapter: {use: True, args: [{adapter_package: peft, adapter_method: lora, r: 8, "
+           "lora_alpha: 16, lora_dropout: 0.05, bias: none, task_type: CAUSAL_LM}]}}");
+    refuse("llm: {adapter: {use: True, args: []}}", "a list with one map");
+    refuse("llm: {adapter: {use: True, args: [{r: 8}, {r: 9}]}}", "a list with one map");
+    refuse("llm: {adapter: {use: True, args: [{r: 0}]}}", "args.0.r: 0 is out of range");
+    refuse("llm: {adapter: {use: True, args: [{r: 2.5}]}}", "'2.5' is not a whole number");
+    refuse("llm: {adapter: {use: True, args: [{r: [8]}]}}", "(several values)");
+    refuse("llm: {adapter: {use: True, args: [{lora_dropout: 1}]}}", "lora_dropout: 1 is out of");
+    refuse("llm: {adapter: {use: True, args: [{adapter_method: prefix}]}}", "'lora' only");
+    refuse("llm: {adapter: {use: True, args: [{adapter_package: adapterhub}]}}", "'peft' only");
+    refuse("llm: {adapter: {use: True, args: [{bias: all}]}}", "'none' only");
+}
+
+static void optimizers_and_schedulers_have_what_they_need(void **state)
+{
+    (void)state;
+    accept("train: {optimizer: {type: AdamW, betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.1}}");
+    accept("train: {optimizer: {momentum: 0.9, nesterov: True, dampening: 0}}");
+    accept("train: {scheduler: {type: warmup_step, warmup_steps: 3, total_steps: 30}}");
+    refuse("train: {optimizer: {betas: [0.9]}}", "must be two numbers");
+    refuse("train: {optimizer: {betas: 0.9}}", "must be two numbers");
+    refuse("train: {optimizer: {betas: [0.9, 1.0]}}", "train.optimizer.betas.1: 1.0 is out of");
+    refuse("train: {optimizer: {weight_decay: heavy}}", "'heavy' is not a number");
+    refuse("train: {optimizer: {nesterov: 3}}", "'3' is not True or False");
+    refuse("train: {scheduler: {type: warmup_step, warmup_steps: 3}}",
+           "needs train.scheduler.total");
+    refuse("train: {scheduler: {type: CosineAnnealingLR}}", "needs train.scheduler.T_max");
+}
+
+static void keys_without_effect_give_one_warning_each(void **state)
+{
+    (void)state;
+    char *report = NULL;
+    lines_t lines = {""};
+    assert_int_equal(check("use_gpu: True\ntrain: {is_enable_half: True}\n"
+                           "criterion: {type: CrossEntropyLoss}\neval: {count_flops: False}\n"
+                           "dataloader: {num_workers: 0}\ndata: {batch_size: 3}\n",
+                           &report, &lines),
+                     0);
+    free(report);
+    assert_non_null(strstr(lines.text, "warning config key-without-effect key=use_gpu value=True"));
+    assert_non_null(strstr(lines.text, "key=train.is_enable_half"));
+    assert_non_null(strstr(lines.text, "key=data.batch_size"));
+    assert_null(strstr(lines.text, "criterion")); /* says what fedmq does anyway */
+    assert_null(strstr(lines.text, "count_flops"));
+    assert_null(strstr(lines.text, "num_workers")); /* its default */
+    size_t count = 0;
+    for (const char *c = lines.text; *c; c++)
+        count += *c == '\n';
+    assert_int_equal(count, 3);
+}
+
+static void a_check_can_be_repeated(void **state)
+{
+    (void)state;
+    fmq_error_t first, second;
+    fmq_config_t *config = fmq_config_new();
+    assert_int_equal(fmq_config_set(config, "seed", "x", &first), -1);
+    assert_int_equal(fmq_config_check(config, NULL, NULL, &first), -1);
+    assert_int_equal(fmq_config_check(config, NULL, NULL, &second), -1);
+    assert_string_equal(first.text, second.text);
+    fmq_config_destroy(&config);
+}
+
+static void what_is_not_acted_on_can_be_listed(void **state)
+{
+    (void)state;
+    static const char text[] = "use_gpu: True\nasyn: {use: True}\nseed: 3\nhpo: {x: 1}\n";
+    char *list = NULL;
+    size_t size = 0;
+    fmq_error_t err;
+    FILE *out = open_memstream(&list, &size);
+    fmq_config_t *config = fmq_config_new();
+    assert_int_equal(fmq_config_parse(config, "t", text, sizeof text - 1, &err), 0);
+    fmq_config_print_inert(config, out);
+    (void)fclose(out);
+    assert_non_null(strstr(list, "t:1:1: use_gpu: True: no effect: "));
+    assert_non_null(strstr(list, "t:2:8: asyn.use: True: refused: "));
+    assert_non_null(strstr(list, "t:4:7: hpo.x: 1: refused: "));
+    assert_null(strstr(list, "seed"));
+    free(list);
+    fmq_config_destroy(&config);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_fedmq_does_not_do_is_refused),
+        cmocka_unit_test(a_default_that_is_written_out_is_never_a_problem),
+        cmocka_unit_test(children_of_a_switched_off_node_never_stop_a_run),
+        cmocka_unit_test(methods_that_are_acted_on_pass),
+        cmocka_unit_test(keys_must_fit_each_other),
+        cmocka_unit_test(splits_are_shares),
+        cmocka_unit_test(adapters_are_one_map_of_known_arguments),
+        cmocka_unit_test(optimizers_and_schedulers_have_what_they_need),
+        cmocka_unit_test(keys_without_effect_give_one_warning_each),
+        cmocka_unit_test(a_check_can_be_repeated),
+        cmocka_unit_test(what_is_not_acted_on_can_be_listed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
