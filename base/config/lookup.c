@@ -143,8 +143,9 @@ static size_t near_enough(size_t length)
 }
 
 /* How unlike a candidate is, SIZE_MAX when it is not near at all.  A leaf that
- * fits in another group counts as worse than any path that fits as a whole. */
-static size_t unlikeness(const search_t *search, const char *candidate, size_t length)
+ * fits in another group counts as worse than any path that fits as a whole,
+ * and only when it is worth changing the group for (moving). */
+static size_t unlikeness(const search_t *search, const char *candidate, size_t length, bool moving)
 {
     size_t asked = strlen(search->path);
     size_t whole = distance(search->path, candidate, length);
@@ -154,16 +155,16 @@ static size_t unlikeness(const search_t *search, const char *candidate, size_t l
     const char *leaf = leaf_of(candidate, length);
     size_t leaf_length = (size_t)(candidate + length - leaf);
     size_t leaves = distance(search->leaf, leaf, leaf_length);
-    if (leaves <= strlen(search->leaf) / 4)
+    if (moving && leaves <= strlen(search->leaf) / 4)
         return 1000 + 200 * leaves + whole;
     return level && whole <= asked / 3 ? 10000 + whole : SIZE_MAX;
 }
 
-static void consider(search_t *search, const char *candidate, size_t length, size_t handicap)
+static void consider(search_t *search, const char *candidate, size_t length, bool moving)
 {
-    size_t score = unlikeness(search, candidate, length);
-    if (score != SIZE_MAX && score + handicap < search->best) {
-        search->best = score + handicap;
+    size_t score = unlikeness(search, candidate, length, moving);
+    if (score < search->best) {
+        search->best = score;
         search->found = candidate;
         search->found_length = length;
     }
@@ -175,7 +176,7 @@ static void consider_groups(search_t *search, const char *path, const char *befo
     for (const char *dot = strchr(path, '.'); dot; dot = strchr(dot + 1, '.')) {
         size_t length = (size_t)(dot - path);
         if (strncmp(path, before, length + 1) != 0)
-            consider(search, path, length, 0);
+            consider(search, path, length, false);
     }
 }
 
@@ -188,9 +189,7 @@ void fmq_key_nearest(const char *path, char out[FMQ_KEY_PATH_MAX])
     for (size_t i = 0; i < count && strlen(path) <= ASKED_MAX; before = keys[i++].path) {
         if (fmq_key_renamed(keys[i].path))
             continue; /* nobody should learn an old name */
-        /* Of two that are equally near, the one that does something. */
-        consider(&search, keys[i].path, strlen(keys[i].path),
-                 keys[i].status == FMQ_KEY_ACTED_ON ? 0 : 100);
+        consider(&search, keys[i].path, strlen(keys[i].path), keys[i].status == FMQ_KEY_ACTED_ON);
         consider_groups(&search, keys[i].path, before);
     }
     (void)snprintf(out, FMQ_KEY_PATH_MAX, "%.*s", (int)search.found_length, search.found);
