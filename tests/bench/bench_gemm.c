@@ -11,20 +11,14 @@
  * Usage: bench_gemm [THREADS] [ROUNDS]
  */
 #include <cblas.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "fedmq/llm/backend.h"
+#include "tests/bench/peak.h"
 
-#define ROUNDS_MAX  1000
-#define THREADS_MAX 64
-#define CHAINS      12 /* independent sums: enough to fill the pipelines */
+#define ROUNDS_MAX 1000
 
 typedef struct {
     const char *name;
@@ -36,68 +30,6 @@ static const shape_t shapes[] = {
     {"mlp.c_proj", 3072, 768}, {"lm_head/8", 768, 6336},
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0], OPS = 2 };
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-/* The loop is compiled for each instruction set, as the kernels are. */
-#define FMA_STEPS 4000000
-#define FMA_LOOP(name, isa, vector_t, set, fma, first)                                             \
-    __attribute__((target(isa))) static float name(void)                                           \
-    {                                                                                              \
-        vector_t sum[CHAINS];                                                                      \
-        vector_t factor = set(0.999f);                                                             \
-        vector_t term = set(0.001f);                                                               \
-        for (int c = 0; c < CHAINS; c++)                                                           \
-            sum[c] = set((float)c);                                                                \
-        for (int i = 0; i < FMA_STEPS; i++)                                                        \
-            for (int c = 0; c < CHAINS; c++)                                                       \
-                sum[c] = fma(sum[c], factor, term);                                                \
-        float total = 0;                                                                           \
-        for (int c = 0; c < CHAINS; c++)                                                           \
-            total += first(sum[c]);                                                                \
-        return total;                                                                              \
-    }
-#if defined(__x86_64__)
-FMA_LOOP(fma_avx512, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_cvtss_f32)
-FMA_LOOP(fma_avx2, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_cvtss_f32)
-#endif
-
-static volatile float sink;
-
-static void *peak_main(void *lanes)
-{
-#if defined(__x86_64__)
-    sink = *(const int *)lanes == 16 ? fma_avx512() : fma_avx2();
-#else
-    (void)lanes;
-#endif
-    return NULL;
-}
-
-/* GFLOP/s of the FMA loop on all threads; 0 where there is no such loop. */
-static double measure_peak(int threads, const char *variant)
-{
-    int lanes = strcmp(variant, "avx512") == 0 ? 16 : strcmp(variant, "avx2") == 0 ? 8 : 0;
-    double best = 0;
-    for (int round = 0; round < 20 && lanes; round++) {
-        pthread_t others[THREADS_MAX];
-        double start = now();
-        for (int i = 1; i < threads; i++)
-            if (pthread_create(&others[i], NULL, peak_main, &lanes) != 0)
-                exit(1);
-        peak_main(&lanes);
-        for (int i = 1; i < threads; i++)
-            pthread_join(others[i], NULL);
-        double rate = 2.0 * lanes * CHAINS * FMA_STEPS * threads / (now() - start) * 1e-9;
-        best = rate > best ? rate : best;
-    }
-    return best;
-}
 
 typedef struct {
     llm_backend_t *be;
@@ -145,10 +77,10 @@ static void measure(const bench_t *bench, times_t times, int rounds)
                 for (int op = 0; op < OPS; op++) {
                     for (size_t i = 0; i < bench->M * 6336; i += 16)
                         bench->y[i] = 0.01f; /* keeps values finite over rounds */
-                    double start = now();
+                    double start = bench_now();
                     product(bench, shape, op, blas);
                     if (round >= 0)
-                        times[shape][op][blas][round] = now() - start;
+                        times[shape][op][blas][round] = bench_now() - start;
                 }
 }
 
@@ -194,7 +126,7 @@ int main(int argc, char **argv)
     int threads = argc > 1 ? atoi(argv[1]) : 2;
     int rounds = argc > 2 ? atoi(argv[2]) : 7;
     fmq_error_t err;
-    if (threads < 1 || threads > THREADS_MAX || rounds < 1 || rounds > ROUNDS_MAX)
+    if (threads < 1 || threads > BENCH_THREADS_MAX || rounds < 1 || rounds > ROUNDS_MAX)
         return 2;
     bench_t bench = {.be = llm_backend_cpu_new((unsigned)threads, &err)};
     if (!bench.be) {
@@ -210,7 +142,7 @@ int main(int argc, char **argv)
     }
     bench.x = filled(ops, bench.be, 512 * 3072);
     bench.y = filled(ops, bench.be, 512 * 6336);
-    double peak = measure_peak(threads, llm_backend_variant(bench.be));
+    double peak = bench_peak(threads, llm_backend_variant(bench.be));
     printf("%s, %d threads, FMA peak %.1f GFLOP/s\n", llm_backend_variant(bench.be), threads, peak);
     static const size_t tokens[] = {512, 64};
     for (int i = 0; i < 2; i++) {

@@ -1,0 +1,277 @@
+/*
+ * bench_step.c - a whole LoRA training step (r = 8 on c_attn, forward, backward
+ * and AdamW) of GPT-2 124M with random weights, every token supervised: tokens
+ * a second, share of matrix products, floating-point operations against the
+ * measured peak, and peak memory.
+ *
+ * Operations are counted as needed, not as done: products of the linear
+ * modules forward and for input gradients (none below the lowest adapter),
+ * the head, causal attention without recomputation, LoRA.  What a program
+ * recomputes counts as time only.
+ *
+ * Usage: bench_step [--threads N] [--steps N] [--sequences B --tokens T]
+ *        [--layers N], tokens being those of one sequence.  Without
+ *        --sequences, both 1 x 512 and 4 x 128 are run.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fedmq/llm/workspace.h"
+#include "tests/bench/peak.h"
+
+#define STEPS_MAX 1000
+
+typedef struct {
+    int threads, steps, sequences, tokens, layers;
+} options_t;
+
+typedef struct {
+    llm_backend_t *be;
+    llm_model_t *model;
+    llm_adapter_t *adapter;
+    double peak; /* GFLOP/s */
+} bench_t;
+
+static void die(const char *what, const fmq_error_t *err)
+{
+    (void)fprintf(stderr, "bench_step: %s: %s\n", what, err->text);
+    exit(1);
+}
+
+static llm_shape_t gpt2_124m(int layers)
+{
+    return (llm_shape_t){.arch = llm_arch_find("gpt2"),
+                         .layers = (uint32_t)layers,
+                         .width = 768,
+                         .heads = 12,
+                         .kv_heads = 12,
+                         .head_width = 64,
+                         .ffn = 3072,
+                         .vocab = 50257,
+                         .context = 1024,
+                         .norm_eps = 1e-5f,
+                         .attention_bias = true,
+                         .mlp_bias = true,
+                         .tied = true,
+                         .bos = 50256,
+                         .eos = 50256,
+                         .rope_factor = 1.0f};
+}
+
+/* Operations of a step, see above. */
+static double operations(const llm_shape_t *shape, double sequences, double tokens, double rank)
+{
+    double width = shape->width, layer = 0.0, attn = 0.0;
+    for (int m = 0; m < LLM_MODULES; m++) {
+        size_t out = 0, in = 0;
+        if (!shape->arch->modules[m])
+            continue;
+        llm_shape_module(shape, (llm_module_t)m, &out, &in);
+        layer += (double)out * (double)in;
+        if (m == LLM_QKV)
+            attn = (double)out * (double)in;
+    }
+    double linear = shape->layers * layer + shape->vocab * width;
+    double lora = 6.0 * rank * 4.0 * width * shape->layers;
+    double attention = 6.0 * tokens * width * shape->layers;
+    return sequences * tokens * (4.0 * linear - 2.0 * attn + lora + attention);
+}
+
+/* VmHWM of this process in MiB. */
+static double peak_memory(void)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    double kib = 0.0;
+    while (file && fgets(line, sizeof line, file)) {
+        if (strncmp(line, "VmHWM:", 6) == 0)
+            kib = strtod(line + 6, NULL);
+    }
+    if (file)
+        (void)fclose(file);
+    return kib / 1024.0;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Host memory of a batch with every token supervised. */
+typedef struct {
+    uint32_t *starts;
+    int32_t *ids, *rows;
+    llm_batch_t batch;
+} full_batch_t;
+
+static void batch_init(full_batch_t *self, size_t sequences, size_t tokens, uint32_t vocab)
+{
+    size_t all = sequences * tokens;
+    self->starts = calloc(sequences + 1, sizeof *self->starts);
+    self->ids = calloc(all + 1, sizeof *self->ids);
+    self->rows = calloc(all, sizeof *self->rows);
+    if (!self->starts || !self->ids || !self->rows)
+        exit(1);
+    for (size_t s = 0; s <= sequences; s++)
+        self->starts[s] = (uint32_t)(s * tokens);
+    for (size_t t = 0; t <= all; t++)
+        self->ids[t] = (int32_t)((t * 2654435761u) % vocab);
+    for (size_t t = 0; t < all; t++)
+        self->rows[t] = (int32_t)t;
+    self->batch = (llm_batch_t){sequences, self->starts, self->ids, all, self->rows, self->ids + 1};
+}
+
+static void batch_release(full_batch_t *self)
+{
+    free(self->starts);
+    free(self->ids);
+    free(self->rows);
+}
+
+/* One step: gradient of the mean loss, then AdamW on the vector. */
+static double step(llm_workspace_t *ws, const full_batch_t *batch, float *moments, uint32_t number)
+{
+    llm_backend_t *be = llm_workspace_backend(ws);
+    size_t n = (size_t)llm_workspace_elements(ws);
+    fmq_error_t err;
+    double loss = 0.0;
+    be->ops->zero(be, llm_workspace_grads(ws), n * sizeof(float));
+    if (llm_workspace_train(ws, &batch->batch, 1.0f / (float)batch->batch.supervised, NULL, &loss,
+                            &err) < 0)
+        die("step", &err);
+    llm_adam_t how = {.lr = 1e-4f,
+                      .beta1 = 0.9f,
+                      .beta2 = 0.999f,
+                      .eps = 1e-8f,
+                      .decoupled = true,
+                      .step = number};
+    be->ops->adam_step(be, llm_workspace_params(ws), moments, moments + n, llm_workspace_grads(ws),
+                       n, &how);
+    return loss / (double)batch->batch.supervised;
+}
+
+static void report(const bench_t *bench, const options_t *options, double *seconds, double products,
+                   size_t workspace_bytes)
+{
+    const llm_shape_t *shape = llm_model_shape(bench->model);
+    double flops = operations(shape, options->sequences, options->tokens, 8.0);
+    double tokens = (double)options->sequences * options->tokens, sum = 0.0;
+    for (int i = 0; i < options->steps; i++)
+        sum += seconds[i];
+    qsort(seconds, (size_t)options->steps, sizeof *seconds, by_value);
+    double median = seconds[options->steps / 2], best = seconds[0];
+    printf("B%dxT%d: %.1f tokens/s median, %.1f best (%.3f s, %.3f s); %.1f %% of the time in "
+           "matrix products\n",
+           options->sequences, options->tokens, tokens / median, tokens / best, median, best,
+           100.0 * products / sum);
+    printf("  %.1f GFLOP a step: %.1f GFLOP/s median, %.1f best", flops * 1e-9,
+           flops / median * 1e-9, flops / best * 1e-9);
+    if (bench->peak > 0.0)
+        printf(" = %.1f %%, %.1f %% of the FMA peak of %.1f", flops / median * 1e-7 / bench->peak,
+               flops / best * 1e-7 / bench->peak, bench->peak);
+    printf("\n  model %.0f MiB, workspace %.0f MiB, peak RSS %.0f MiB\n",
+           (double)llm_model_bytes(bench->model) / 1048576.0, (double)workspace_bytes / 1048576.0,
+           peak_memory());
+}
+
+static void run(bench_t *bench, const options_t *options)
+{
+    fmq_error_t err;
+    llm_limits_t limits = {.tokens_max = (size_t)options->sequences * (size_t)options->tokens,
+                           .training = true};
+    llm_workspace_t *ws = llm_workspace_new(bench->model, bench->adapter, &limits, bench->be, &err);
+    if (!ws)
+        die("workspace", &err);
+    size_t n = (size_t)llm_workspace_elements(ws);
+    float *vector = malloc(n * sizeof *vector);
+    float *moments = bench->be->ops->alloc(bench->be, 2 * n * sizeof(float));
+    if (!vector || !moments ||
+        llm_adapter_init(bench->adapter, bench->model, 1, vector, &err) < 0 ||
+        llm_workspace_set_params(ws, vector, &err) < 0)
+        exit(1);
+    bench->be->ops->zero(bench->be, moments, 2 * n * sizeof(float));
+    full_batch_t batch;
+    batch_init(&batch, (size_t)options->sequences, (size_t)options->tokens,
+               llm_model_shape(bench->model)->vocab);
+    double seconds[STEPS_MAX], loss = step(ws, &batch, moments, 1); /* warms up */
+    double products = llm_backend_gemm_seconds(bench->be);
+    for (int i = 0; i < options->steps; i++) {
+        double start = bench_now();
+        loss = step(ws, &batch, moments, (uint32_t)i + 2);
+        seconds[i] = bench_now() - start;
+    }
+    products = llm_backend_gemm_seconds(bench->be) - products;
+    report(bench, options, seconds, products, llm_workspace_bytes(ws));
+    printf("  loss %.4f after %d steps\n", loss, options->steps + 1);
+    batch_release(&batch);
+    free(vector);
+    bench->be->ops->release(bench->be, moments);
+    llm_workspace_destroy(&ws);
+}
+
+static int usage(void)
+{
+    (void)fprintf(stderr, "usage: bench_step [--threads N] [--steps N] [--sequences B --tokens T] "
+                          "[--layers N]\n");
+    return 2;
+}
+
+static int parse(options_t *options, int argc, char **argv)
+{
+    const struct {
+        const char *name;
+        int *value, most;
+    } known[] = {{"--threads", &options->threads, BENCH_THREADS_MAX},
+                 {"--steps", &options->steps, STEPS_MAX},
+                 {"--sequences", &options->sequences, 1024},
+                 {"--tokens", &options->tokens, 1024},
+                 {"--layers", &options->layers, 96}};
+    for (int i = 1; i < argc; i += 2) {
+        size_t k = 0;
+        while (k < sizeof known / sizeof *known && strcmp(argv[i], known[k].name) != 0)
+            k++;
+        if (k == sizeof known / sizeof *known || i + 1 == argc)
+            return -1;
+        *known[k].value = (int)strtol(argv[i + 1], NULL, 10);
+        if (*known[k].value < 1 || *known[k].value > known[k].most)
+            return -1;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    options_t options = {.threads = 2, .steps = 5, .tokens = 512, .layers = 12};
+    fmq_error_t err;
+    if (parse(&options, argc, argv) < 0)
+        return usage();
+    bench_t bench = {.be = llm_backend_cpu_new((unsigned)options.threads, &err)};
+    if (!bench.be)
+        die("backend", &err);
+    llm_shape_t shape = gpt2_124m(options.layers);
+    llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_LORA, .rank = 8, .alpha = 16.0f};
+    bench.model = llm_model_new_random(&shape, 1, bench.be, &err);
+    if (!bench.model)
+        die("model", &err);
+    bench.adapter = llm_adapter_new(&shape, &spec, &err);
+    if (!bench.adapter)
+        die("adapter", &err);
+    bench.peak = bench_peak(options.threads, llm_backend_variant(bench.be));
+    printf("GPT-2 124M shapes, %d layers, LoRA r=8 on c_attn, %s, %d threads\n", options.layers,
+           llm_backend_variant(bench.be), options.threads);
+    if (options.sequences) {
+        run(&bench, &options);
+    } else {
+        options.sequences = 1;
+        run(&bench, &options);
+        options.sequences = 4;
+        options.tokens = 128;
+        run(&bench, &options);
+    }
+    llm_adapter_destroy(&bench.adapter);
+    llm_model_destroy(&bench.model);
+    llm_backend_destroy(&bench.be);
+    return 0;
+}
