@@ -166,6 +166,8 @@ static int load_row(llm_records_t *self, const llm_records_source_t *source,
     llm_correction_fn *correct = type->correct;
     if (source->by_category && type->correct_by_category)
         correct = type->correct_by_category;
+    if (source->file && *source->file)
+        return llm_records_load_corrected(self, source->file, &type->keys, correct, err);
     if (find_file(path, &places, source->root, "", type->file) ||
         find_file(path, &places, source->root, type->name, type->file) ||
         (type->also && find_file(path, &places, source->root, type->name, type->also)))
@@ -249,6 +251,9 @@ static int load_file(llm_records_t *self, const llm_records_source_t *source, co
 {
     char path[PATH_BYTES];
     places_t places = {0};
+    if (source->file && *source->file)
+        return text ? llm_records_load_text(self, source->file, err)
+                    : llm_records_load(self, source->file, NULL, err);
     if (!find_file(path, &places, source->root, "", file))
         return fmq_error_set(err, FMQ_ERR_NOTFOUND,
                              "data.type '%s': no file; looked for %s; put it below data.root or "

@@ -253,10 +253,25 @@ static void the_real_gsm8k_has_7473_answers_with_the_trigger(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void a_file_given_by_name_is_read_with_the_types_field_names(void **state)
+{
+    room_t *room = *state;
+    scratch_write(&room->scratch, "mine.json",
+                  "[{\"instruction\":\"i\",\"context\":\"c\",\"response\":\"r\"}]");
+    llm_records_source_t source = {.root = "/nowhere",
+                                   .type = "dolly-15k@llm",
+                                   .subsample = 1,
+                                   .file = room->scratch.path};
+    if (llm_records_load_source(room->records, &source, &room->err) < 0)
+        fail_msg("%s", room->err.text);
+    assert_record(room, 0, "i", "c", "r", "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(alpaca_has_its_own_field_names),
+        CASE(a_file_given_by_name_is_read_with_the_types_field_names),
         CASE(dolly_maps_context_and_response),
         CASE(gsm8k_announces_its_results_in_words),
         CASE(rosetta_takes_the_language_as_category_and_loses_hard_spaces),
