@@ -51,4 +51,7 @@ typedef struct {
 
 int fmq_settings_split(const fmq_config_t *config, fmq_split_settings_t *out, fmq_error_t *err);
 
+/* fedmq.heartbeat and fedmq.peer_timeout, for links and routers. */
+void fmq_settings_times(const fmq_config_t *config, uint32_t *heartbeat_ms, uint32_t *timeout_ms);
+
 #endif

@@ -1,0 +1,78 @@
+/*
+ * pipe.c - what an actor and its owner say to each other on the actor's pipe.
+ */
+#include "actors/pipe/pipe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void fmq_pipe_done(zsock_t *pipe, const fmq_error_t *err)
+{
+    char status[16];
+    snprintf(status, sizeof status, "%d", fmq_error_exit_status(err->code));
+    zstr_sendx(pipe, "DONE", status, err->text, NULL);
+}
+
+static bool readable(void *sock)
+{
+    return (zsock_events(sock) & ZMQ_POLLIN) != 0;
+}
+
+bool fmq_pipe_terminated(zsock_t *pipe)
+{
+    while (readable(pipe)) {
+        char *word = zstr_recv(pipe);
+        bool end = !word || strcmp(word, "$TERM") == 0;
+        zstr_free(&word);
+        if (end)
+            return true;
+    }
+    return false;
+}
+
+void fmq_pipe_wait(zsock_t *pipe)
+{
+    bool end = false;
+    while (!end) {
+        char *word = zstr_recv(pipe);
+        end = !word || strcmp(word, "$TERM") == 0;
+        zstr_free(&word);
+    }
+}
+
+static fmq_error_code_t code_of(int status)
+{
+    for (int code = FMQ_OK; code <= FMQ_ERR_INTERNAL; code++)
+        if (fmq_error_exit_status((fmq_error_code_t)code) == status)
+            return (fmq_error_code_t)code;
+    return FMQ_ERR_INTERNAL;
+}
+
+static bool take_done(zmsg_t *message, fmq_error_t *why)
+{
+    char *word = zmsg_popstr(message);
+    char *status = zmsg_popstr(message);
+    char *reason = zmsg_popstr(message);
+    bool done = word && strcmp(word, "DONE") == 0;
+    if (done)
+        fmq_error_set(why, status ? code_of(atoi(status)) : FMQ_ERR_INTERNAL, "%s",
+                      reason ? reason : "");
+    zstr_free(&word);
+    zstr_free(&status);
+    zstr_free(&reason);
+    return done;
+}
+
+bool fmq_pipe_ended(zactor_t *actor, fmq_error_t *why)
+{
+    bool ended = false;
+    while (!ended && readable(actor)) {
+        zmsg_t *message = zmsg_recv(actor);
+        if (!message)
+            return false;
+        ended = take_done(message, why);
+        zmsg_destroy(&message);
+    }
+    return ended;
+}

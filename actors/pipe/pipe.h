@@ -1,0 +1,31 @@
+/*
+ * pipe.h - what an actor and its owner say to each other on the actor's pipe.
+ *
+ * The owner says $TERM (zactor_destroy does); an actor that ends by itself says
+ * DONE, exit status and reason, and then waits for its $TERM, so that nothing
+ * it sends is lost and zactor_destroy() finds it alive.
+ */
+#ifndef FEDMQ_ACTORS_PIPE_H
+#define FEDMQ_ACTORS_PIPE_H
+
+#include <czmq.h>
+#include <stdbool.h>
+
+#include "fedmq/base/error.h"
+
+/* Actor: tells the owner that it has ended.  err: why; FMQ_OK: as it should,
+ * its text is the reason. */
+void fmq_pipe_done(zsock_t *pipe, const fmq_error_t *err);
+
+/* Actor: true when a message waits and it is $TERM (or the pipe is broken);
+ * other messages are dropped.  Never blocks. */
+bool fmq_pipe_terminated(zsock_t *pipe);
+
+/* Actor: waits for $TERM. */
+void fmq_pipe_wait(zsock_t *pipe);
+
+/* Owner: takes a DONE that waits on actor into why (FMQ_OK with the reason as
+ * text when it ended as it should).  False when there is none.  Never blocks. */
+bool fmq_pipe_ended(zactor_t *actor, fmq_error_t *why);
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * test_pipe.c - an actor says how it ended, and is still there to be ended.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "actors/pipe/pipe.h"
+
+static void fails_at_once(zsock_t *pipe, void *options)
+{
+    (void)options;
+    fmq_error_t why;
+    fmq_error_set(&why, FMQ_ERR_MISMATCH, "another model");
+    zsock_signal(pipe, 0);
+    fmq_pipe_done(pipe, &why);
+    fmq_pipe_wait(pipe);
+}
+
+static void runs_until_told(zsock_t *pipe, void *options)
+{
+    (void)options;
+    zsock_signal(pipe, 0);
+    while (!fmq_pipe_terminated(pipe))
+        zclock_sleep(1);
+}
+
+static bool ended_within_a_second(zactor_t *actor, fmq_error_t *why)
+{
+    for (int i = 0; i < 1000; i++) {
+        if (fmq_pipe_ended(actor, why))
+            return true;
+        zclock_sleep(1);
+    }
+    return false;
+}
+
+static void an_actor_that_ends_says_why(void **state)
+{
+    (void)state;
+    fmq_error_t why = {0};
+    zactor_t *actor = zactor_new(fails_at_once, NULL);
+    assert_true(ended_within_a_second(actor, &why));
+    assert_int_equal(why.code, FMQ_ERR_MISMATCH);
+    assert_string_equal(why.text, "another model");
+    assert_false(fmq_pipe_ended(actor, &why));
+    zactor_destroy(&actor);
+}
+
+static void an_actor_that_runs_has_not_ended_and_can_be_told_to(void **state)
+{
+    (void)state;
+    fmq_error_t why = {0};
+    zactor_t *actor = zactor_new(runs_until_told, NULL);
+    zclock_sleep(10);
+    assert_false(fmq_pipe_ended(actor, &why));
+    zactor_destroy(&actor);
+    assert_null(actor);
+}
+
+static void an_actor_may_be_told_twice(void **state)
+{
+    (void)state;
+    zactor_t *actors[8];
+    for (int i = 0; i < 8; i++)
+        actors[i] = zactor_new(runs_until_told, NULL);
+    for (int i = 0; i < 8; i++)
+        zstr_send(actors[i], "$TERM");
+    for (int i = 0; i < 8; i++)
+        zactor_destroy(&actors[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_actor_that_ends_says_why),
+        cmocka_unit_test(an_actor_that_runs_has_not_ended_and_can_be_told_to),
+        cmocka_unit_test(an_actor_may_be_told_twice),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,439 @@
+/*
+ * test_settings.c - the configuration's words become the engine's options.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "actors/settings/settings.h"
+
+static fmq_config_t *config;
+static fmq_error_t err;
+
+static int set_up(void **state)
+{
+    (void)state;
+    config = fmq_config_new();
+    err = (fmq_error_t){0};
+    return config ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fmq_config_destroy(&config);
+    return 0;
+}
+
+static void given(const char *yaml)
+{
+    if (fmq_config_parse(config, "given.yaml", yaml, strlen(yaml), &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+/* A word may be refused by the configuration itself, or only by the
+ * translation; said is what the former says. */
+static fmq_error_t said;
+
+static void given_roughly(const char *yaml)
+{
+    said = (fmq_error_t){0};
+    fmq_config_parse(config, "given.yaml", yaml, strlen(yaml), &said);
+}
+
+/* The refusal, whoever says it, must name this word. */
+static void assert_names(int result, const char *word)
+{
+    if (said.code != FMQ_OK)
+        err = said;
+    else
+        assert_int_equal(result, -1);
+    assert_true(err.code == FMQ_ERR_CONFIG || err.code == FMQ_ERR_UNSUPPORTED ||
+                err.code == FMQ_ERR_LIMIT);
+    if (!strstr(err.text, word))
+        fail_msg("'%s' does not name %s", err.text, word);
+}
+
+static llm_train_options_t train(void)
+{
+    llm_train_options_t options;
+    if (fmq_settings_train(config, &options, &err) < 0)
+        fail_msg("%s", err.text);
+    return options;
+}
+
+static void training_defaults_are_those_of_fs_llm(void **state)
+{
+    (void)state;
+    llm_train_options_t options = train();
+    assert_int_equal(options.optimizer.kind, LLM_SGD);
+    assert_true(options.optimizer.lr == 0.1);
+    assert_int_equal(options.schedule.kind, LLM_SCHEDULE_NONE);
+    assert_false(options.by_epoch);
+    assert_int_equal(options.steps, 1);
+    assert_int_equal(options.batch_size, 64);
+    assert_true(options.shuffle);
+    assert_false(options.drop_last);
+    assert_true(options.grad_clip < 0);
+    assert_int_equal(options.grad_accum, 1);
+    assert_false(options.retry_on_nan);
+    assert_true(options.proximal_mu == 0);
+    assert_int_equal(options.seed, 0);
+}
+
+static void training_keys_reach_the_routine(void **state)
+{
+    (void)state;
+    given("seed: 7\n"
+          "train: {local_update_steps: 3, batch_or_epoch: epoch}\n"
+          "dataloader: {batch_size: 4, shuffle: False, drop_last: True}\n"
+          "grad: {grad_clip: 1.5, grad_accum_count: 8}\n"
+          "llm: {retry_on_nan_loss: True}\n"
+          "fedprox: {use: True, mu: 0.25}\n");
+    llm_train_options_t options = train();
+    assert_int_equal(options.seed, 7);
+    assert_true(options.by_epoch);
+    assert_int_equal(options.steps, 3);
+    assert_int_equal(options.batch_size, 4);
+    assert_false(options.shuffle);
+    assert_true(options.drop_last);
+    assert_true(options.grad_clip == 1.5);
+    assert_int_equal(options.grad_accum, 8);
+    assert_true(options.retry_on_nan);
+    assert_int_equal(options.retries_max, FMQ_SETTINGS_NAN_RETRIES_MAX);
+    assert_true(options.proximal_mu == 0.25);
+}
+
+static void a_proximal_weight_without_fedprox_is_off(void **state)
+{
+    (void)state;
+    given("fedprox: {use: False, mu: 0.25}\n");
+    assert_true(train().proximal_mu == 0);
+}
+
+static void adamw_has_torchs_defaults_and_takes_betas_as_a_tuple(void **state)
+{
+    (void)state;
+    given("train:\n  optimizer:\n    type: AdamW\n    lr: 1e-4\n    betas: (0.9, 0.95)\n");
+    llm_optimizer_t optimizer = train().optimizer;
+    assert_int_equal(optimizer.kind, LLM_ADAMW);
+    assert_true(optimizer.lr == 1e-4);
+    assert_true(optimizer.beta1 == 0.9);
+    assert_true(optimizer.beta2 == 0.95);
+    assert_true(optimizer.eps == 1e-8);
+    assert_true(optimizer.weight_decay == 0.01);
+}
+
+static void adam_has_no_weight_decay_unless_given(void **state)
+{
+    (void)state;
+    given("train: {optimizer: {type: Adam, lr: 0.001, eps: 1e-6}}\n");
+    llm_optimizer_t optimizer = train().optimizer;
+    assert_int_equal(optimizer.kind, LLM_ADAM);
+    assert_true(optimizer.weight_decay == 0);
+    assert_true(optimizer.eps == 1e-6);
+    assert_true(optimizer.beta2 == 0.999);
+}
+
+static void sgd_takes_momentum_and_nesterov(void **state)
+{
+    (void)state;
+    given("train: {optimizer: {type: SGD, lr: 0.5, momentum: 0.9, nesterov: True,"
+          " weight_decay: 0.1}}\n");
+    llm_optimizer_t optimizer = train().optimizer;
+    assert_true(optimizer.momentum == 0.9);
+    assert_true(optimizer.nesterov);
+    assert_true(optimizer.weight_decay == 0.1);
+}
+
+static void refused(const char *yaml, const char *word)
+{
+    llm_train_options_t before, options;
+    memset(&options, 0x5a, sizeof options);
+    before = options;
+    given_roughly(yaml);
+    int result = fmq_settings_train(config, &options, &err);
+    assert_names(result, word);
+    if (result < 0)
+        assert_memory_equal(&before, &options, sizeof before);
+}
+
+static void an_unknown_keyword_of_an_optimizer_is_refused_by_name(void **state)
+{
+    (void)state;
+    refused("train: {optimizer: {type: SGD, lr: 0.1, lars: 3}}\n", "train.optimizer.lars");
+}
+
+static void a_keyword_of_another_optimizer_is_refused(void **state)
+{
+    (void)state;
+    refused("train: {optimizer: {type: SGD, lr: 0.1, betas: [0.9, 0.99]}}\n", "betas");
+}
+
+static void amsgrad_is_refused(void **state)
+{
+    (void)state;
+    refused("train: {optimizer: {type: Adam, lr: 0.1, amsgrad: True}}\n", "amsgrad");
+}
+
+static void an_unknown_optimizer_names_those_that_are_known(void **state)
+{
+    (void)state;
+    llm_optimizer_t optimizer;
+    given_roughly("fedopt: {optimizer: {type: Adagrad, lr: 0.1}}\n");
+    assert_int_equal(fmq_settings_optimizer(config, "fedopt.optimizer", &optimizer, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "AdamW"));
+    assert_non_null(strstr(err.text, "given.yaml:1:"));
+}
+
+static void betas_outside_their_range_are_refused(void **state)
+{
+    (void)state;
+    refused("train: {optimizer: {type: Adam, lr: 0.1, betas: [0.9, 1.0]}}\n", "betas");
+}
+
+static void nesterov_without_momentum_is_refused(void **state)
+{
+    (void)state;
+    refused("train: {optimizer: {type: SGD, lr: 0.1, nesterov: True}}\n", "momentum");
+}
+
+static void schedules_take_torchs_keywords(void **state)
+{
+    (void)state;
+    given("train: {scheduler: {type: warmup_step, warmup_steps: 10, total_steps: 100}}\n");
+    llm_schedule_t schedule = train().schedule;
+    assert_int_equal(schedule.kind, LLM_SCHEDULE_WARMUP_STEP);
+    assert_int_equal(schedule.warmup, 10);
+    assert_int_equal(schedule.total, 100);
+}
+
+static void milestones_are_a_list(void **state)
+{
+    (void)state;
+    given("train: {scheduler: {type: MultiStepLR, milestones: [3, 7, 11], gamma: 0.5}}\n");
+    llm_schedule_t schedule = train().schedule;
+    assert_int_equal(schedule.kind, LLM_SCHEDULE_MULTISTEP);
+    assert_int_equal(schedule.milestones_size, 3);
+    assert_int_equal(schedule.milestones[2], 11);
+    assert_true(schedule.gamma == 0.5);
+}
+
+static void cosine_and_linear_have_torchs_defaults(void **state)
+{
+    (void)state;
+    given("train: {scheduler: {type: CosineAnnealingLR, T_max: 20}}\n");
+    assert_int_equal(train().schedule.t_max, 20);
+    assert_true(train().schedule.eta_min == 0);
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    given("train: {scheduler: {type: LinearLR}}\n");
+    assert_true(train().schedule.start_factor == 1.0 / 3);
+    assert_true(train().schedule.end_factor == 1);
+    assert_int_equal(train().schedule.total, 5);
+}
+
+static void a_schedule_without_what_it_needs_is_refused(void **state)
+{
+    (void)state;
+    refused("train: {scheduler: {type: StepLR, gamma: 0.5}}\n", "train.scheduler.step_size");
+}
+
+static void a_keyword_of_another_schedule_is_refused(void **state)
+{
+    (void)state;
+    refused("train: {scheduler: {type: ExponentialLR, gamma: 0.5, T_max: 3}}\n", "T_max");
+}
+
+static llm_adapter_spec_t adapter(void)
+{
+    llm_adapter_spec_t spec;
+    if (fmq_settings_adapter(config, &spec, &err) < 0)
+        fail_msg("%s", err.text);
+    return spec;
+}
+
+static void without_an_adapter_the_whole_model_is_trained(void **state)
+{
+    (void)state;
+    assert_int_equal(adapter().kind, LLM_ADAPTER_FULL);
+}
+
+static void an_adapter_without_arguments_is_pefts_lora(void **state)
+{
+    (void)state;
+    given("llm: {adapter: {use: True}}\n");
+    llm_adapter_spec_t spec = adapter();
+    assert_int_equal(spec.kind, LLM_ADAPTER_LORA);
+    assert_int_equal(spec.rank, 8);
+    assert_true(spec.alpha == 8);
+    assert_true(spec.dropout == 0);
+    assert_int_equal(spec.targets, 0);
+}
+
+static void lora_arguments_reach_the_adapter(void **state)
+{
+    (void)state;
+    given("llm:\n"
+          "  adapter:\n"
+          "    use: True\n"
+          "    args: [{'adapter_package': 'peft', 'adapter_method': 'lora', 'r': 4,"
+          " 'lora_alpha': 16, 'lora_dropout': 0.05, 'target_modules': ['q_proj', 'o_proj']}]\n");
+    llm_adapter_spec_t spec = adapter();
+    assert_int_equal(spec.rank, 4);
+    assert_true(spec.alpha == 16);
+    assert_true(spec.dropout == 0.05f);
+    assert_int_equal(spec.targets, 2);
+    assert_string_equal(spec.target[0], "q_proj");
+    assert_string_equal(spec.target[1], "o_proj");
+}
+
+static void one_target_may_stand_without_a_list(void **state)
+{
+    (void)state;
+    given("llm: {adapter: {use: True, args: [{r: 2, target_modules: c_attn}]}}\n");
+    llm_adapter_spec_t spec = adapter();
+    assert_int_equal(spec.targets, 1);
+    assert_string_equal(spec.target[0], "c_attn");
+}
+
+static void no_adapter_for(const char *args, const char *word)
+{
+    char yaml[512];
+    llm_adapter_spec_t spec;
+    snprintf(yaml, sizeof yaml, "llm: {adapter: {use: True, args: [%s]}}\n", args);
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    given_roughly(yaml);
+    assert_names(fmq_settings_adapter(config, &spec, &err), word);
+}
+
+static void adapter_arguments_that_are_not_built_are_refused_by_name(void **state)
+{
+    (void)state;
+    no_adapter_for("{r: 2, lora_rank: 3}", "lora_rank");
+    no_adapter_for("{use_dora: True}", "use_dora");
+    no_adapter_for("{bias: all}", "bias");
+    no_adapter_for("{adapter_method: prefix}", "prefix");
+    no_adapter_for("{adapter_package: adapterhub}", "adapterhub");
+    no_adapter_for("{r: 0}", "args.0.r");
+    no_adapter_for("{lora_dropout: 1.0}", "lora_dropout");
+    no_adapter_for("{r: 2}, {r: 4}", "more than one");
+}
+
+static fmq_split_settings_t split(void)
+{
+    fmq_split_settings_t out;
+    if (fmq_settings_split(config, &out, &err) < 0)
+        fail_msg("%s", err.text);
+    return out;
+}
+
+static void the_split_is_read_with_its_arguments(void **state)
+{
+    (void)state;
+    given("federate: {client_num: 8}\n"
+          "data: {splits: [0.9, 0.05, 0.05], splitter: lda, splitter_args: [{alpha: 0.1}]}\n");
+    fmq_split_settings_t out = split();
+    assert_true(out.train == 0.9);
+    assert_true(out.val == 0.05);
+    assert_int_equal(out.how, LLM_SPLIT_LDA);
+    assert_true(out.alpha == 0.1);
+    assert_int_equal(out.parts, 8);
+    assert_int_equal(out.clients, 8);
+    assert_int_equal(out.only, 0);
+}
+
+static void global_gives_everything_to_one_client(void **state)
+{
+    (void)state;
+    given("federate: {client_num: 8, method: global}\ndata: {splitter: meta}\n");
+    assert_int_equal(split().parts, 1);
+    assert_int_equal(split().clients, 1);
+}
+
+static void one_client_of_many_is_kept_for_local_training(void **state)
+{
+    (void)state;
+    given("federate: {client_num: 8, client_idx_for_local_train: 3}\ndata: {splitter: iid}\n");
+    assert_int_equal(split().parts, 8);
+    assert_int_equal(split().only, 3);
+    assert_int_equal(split().clients, 1);
+}
+
+static void no_split_for(const char *yaml, const char *word)
+{
+    fmq_split_settings_t out;
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    given_roughly(yaml);
+    assert_names(fmq_settings_split(config, &out, &err), word);
+}
+
+static void impossible_splits_are_refused(void **state)
+{
+    (void)state;
+    no_split_for("data: {splitter: iid}\n", "federate.client_num");
+    no_split_for("federate: {client_num: 2}\n", "data.splitter");
+    no_split_for("federate: {client_num: 2}\ndata: {splitter: iid, splits: [0.9, 0.2, 0.1]}\n",
+                 "data.splits");
+    no_split_for("federate: {client_num: 2}\ndata: {splitter: iid, splits: [0.9]}\n",
+                 "data.splits");
+    no_split_for("federate: {client_num: 2}\ndata: {splitter: lda, splitter_args: [{beta: 1}]}\n",
+                 "beta");
+    no_split_for("federate: {client_num: 2, client_idx_for_local_train: 3}\n"
+                 "data: {splitter: iid}\n",
+                 "client_idx_for_local_train");
+}
+
+static void times_are_given_in_milliseconds(void **state)
+{
+    (void)state;
+    uint32_t heartbeat = 0, timeout = 0;
+    given("fedmq: {heartbeat: 0.25, peer_timeout: 3}\n");
+    fmq_settings_times(config, &heartbeat, &timeout);
+    assert_int_equal(heartbeat, 250);
+    assert_int_equal(timeout, 3000);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(training_defaults_are_those_of_fs_llm),
+        CASE(training_keys_reach_the_routine),
+        CASE(a_proximal_weight_without_fedprox_is_off),
+        CASE(adamw_has_torchs_defaults_and_takes_betas_as_a_tuple),
+        CASE(adam_has_no_weight_decay_unless_given),
+        CASE(sgd_takes_momentum_and_nesterov),
+        CASE(an_unknown_keyword_of_an_optimizer_is_refused_by_name),
+        CASE(a_keyword_of_another_optimizer_is_refused),
+        CASE(amsgrad_is_refused),
+        CASE(an_unknown_optimizer_names_those_that_are_known),
+        CASE(betas_outside_their_range_are_refused),
+        CASE(nesterov_without_momentum_is_refused),
+        CASE(schedules_take_torchs_keywords),
+        CASE(milestones_are_a_list),
+        CASE(cosine_and_linear_have_torchs_defaults),
+        CASE(a_schedule_without_what_it_needs_is_refused),
+        CASE(a_keyword_of_another_schedule_is_refused),
+        CASE(without_an_adapter_the_whole_model_is_trained),
+        CASE(an_adapter_without_arguments_is_pefts_lora),
+        CASE(lora_arguments_reach_the_adapter),
+        CASE(one_target_may_stand_without_a_list),
+        CASE(adapter_arguments_that_are_not_built_are_refused_by_name),
+        CASE(the_split_is_read_with_its_arguments),
+        CASE(global_gives_everything_to_one_client),
+        CASE(one_client_of_many_is_kept_for_local_training),
+        CASE(impossible_splits_are_refused),
+        CASE(times_are_given_in_milliseconds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
