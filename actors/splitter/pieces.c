@@ -1,0 +1,137 @@
+/*
+ * pieces.c - a data set, cut into what each client and the server hold.
+ */
+#include "actors/splitter/pieces.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+#include "actors/settings/settings.h"
+
+struct fmq_pieces {
+    fmq_split_settings_t split;
+    llm_records_t *records; /* owned */
+    llm_part_t three[3];    /* train, val, test of all records */
+    llm_part_t *parts[3];   /* owned arrays: [split.parts] of each */
+};
+
+llm_records_t *fmq_pieces_load(const fmq_config_t *config, fmq_error_t *err)
+{
+    llm_records_source_t source = {
+        .root = fmq_config_text(config, "data.root"),
+        .type = fmq_config_text(config, "data.type"),
+        .subsample = fmq_config_real(config, "data.subsample"),
+        .file = fmq_config_text(config, "data.file_path"),
+        .seed = FMQ_SETTINGS_SPLIT_SEED,
+        .by_category = strcasecmp(fmq_config_text(config, "data.splitter"), "meta") == 0};
+    llm_records_t *records = llm_records_new();
+    if (!records)
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for records");
+    else if (llm_records_load_source(records, &source, err) < 0)
+        llm_records_destroy(&records);
+    return records;
+}
+
+static int split_part(fmq_pieces_t *self, size_t part, fmq_log_t *log, fmq_error_t *err)
+{
+    static const char *const names[3] = {"train", "val", "test"};
+    const char *warning = NULL;
+    self->parts[part] = calloc(self->split.parts, sizeof *self->parts[part]);
+    if (!self->parts[part])
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u shards", self->split.parts);
+    if (llm_split_clients(self->records, &self->three[part], self->split.how, self->split.alpha,
+                          self->split.parts, FMQ_SETTINGS_SPLIT_SEED, (uint32_t)part,
+                          self->parts[part], &warning, err) < 0)
+        return -1;
+    if (warning)
+        fmq_log_write(log, FMQ_LOG_WARNING, "splitter", "split", "part=%s warning=\"%s\"",
+                      names[part], warning);
+    return 0;
+}
+
+fmq_pieces_t *fmq_pieces_new(const fmq_config_t *config, fmq_log_t *log, fmq_error_t *err)
+{
+    fmq_pieces_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a data set");
+        return NULL;
+    }
+    if (fmq_settings_split(config, &self->split, err) < 0 ||
+        (self->records = fmq_pieces_load(config, err)) == NULL ||
+        llm_split_three(llm_records_size(self->records), self->split.train, self->split.val,
+                        FMQ_SETTINGS_SPLIT_SEED, self->three, err) < 0)
+        goto fail;
+    for (size_t part = 0; part < 3; part++)
+        if (split_part(self, part, log, err) < 0)
+            goto fail;
+    return self;
+fail:
+    fmq_pieces_destroy(&self);
+    return NULL;
+}
+
+void fmq_pieces_destroy(fmq_pieces_t **self_p)
+{
+    fmq_pieces_t *self = *self_p;
+    if (!self)
+        return;
+    for (size_t part = 0; part < 3; part++) {
+        llm_part_release(&self->three[part]);
+        for (uint32_t i = 0; self->parts[part] && i < self->split.parts; i++)
+            llm_part_release(&self->parts[part][i]);
+        free(self->parts[part]);
+    }
+    llm_records_destroy(&self->records);
+    free(self);
+    *self_p = NULL;
+}
+
+uint32_t fmq_pieces_clients(const fmq_pieces_t *self)
+{
+    return self->split.clients;
+}
+
+llm_records_t *fmq_pieces_select(const llm_records_t *from, const llm_part_t *part,
+                                 fmq_error_t *err)
+{
+    llm_records_t *records = llm_records_new();
+    if (!records)
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for records");
+    for (size_t i = 0; records && i < part->size; i++)
+        if (llm_records_add(records, llm_records_at(from, part->items[i]), err) < 0)
+            llm_records_destroy(&records);
+    return records;
+}
+
+/* Which records client k holds of a part; NULL: none. */
+static const llm_part_t *part_of(const fmq_pieces_t *self, uint32_t client, size_t part)
+{
+    if (client == 0)
+        return part == 0 ? NULL : &self->three[part];
+    uint32_t number = self->split.only > 0 ? self->split.only : client;
+    return &self->parts[part][number - 1];
+}
+
+fmq_object_t *fmq_pieces_shard(const fmq_pieces_t *self, uint32_t client, uint64_t counts[3],
+                               fmq_error_t *err)
+{
+    llm_records_t *records[3] = {NULL};
+    fmq_object_t *object = NULL;
+    if (client > self->split.clients) {
+        fmq_error_set(err, FMQ_ERR_NOTFOUND, "client %u of %u has no shard", client,
+                      self->split.clients);
+        return NULL;
+    }
+    for (size_t part = 0; part < 3; part++) {
+        const llm_part_t *mine = part_of(self, client, part);
+        if (mine && (records[part] = fmq_pieces_select(self->records, mine, err)) == NULL)
+            goto done;
+    }
+    object = fmq_shard_encode((const llm_records_t *const *)records, err);
+    for (size_t part = 0; object && part < 3; part++)
+        counts[part] = records[part] ? llm_records_size(records[part]) : 0;
+done:
+    for (size_t part = 0; part < 3; part++)
+        llm_records_destroy(&records[part]);
+    return object;
+}

@@ -1,0 +1,138 @@
+/*
+ * splitter.c - the actor that reads the data set and hands out its shards.
+ *
+ * Everything it says is latest-value: it publishes each shard for its client
+ * alone, leaves a note for it, and then only stays to serve late comers.
+ */
+#include "fedmq/actors/actors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "actors/pipe/pipe.h"
+#include "actors/settings/settings.h"
+#include "actors/splitter/pieces.h"
+
+#define NAME      "splitter"
+#define LINGER_MS 500
+
+typedef struct {
+    fmq_shared_t shared; /* what it points to is borrowed */
+    fmq_pieces_t *pieces;
+    fmq_link_t *link;
+} splitter_t;
+
+static int leave_note(splitter_t *self, const char *reader, const fmq_note_shard_t *note,
+                      fmq_error_t *err)
+{
+    uint8_t body[256];
+    size_t size = fmq_note_shard_encode(note, body, sizeof body, err);
+    if (size == 0)
+        return -1;
+    return fmq_link_note(self->link, reader, "shard", body, size, err);
+}
+
+/* Publishes client k's shard, or the server-held one (0) for evaluators. */
+static int hand_out(splitter_t *self, uint32_t client, fmq_error_t *err)
+{
+    char reader[FMQ_MEMBER_NAME_MAX] = "@evaluator";
+    uint64_t counts[3] = {0};
+    if (client > 0)
+        snprintf(reader, sizeof reader, "client-%u", client);
+    fmq_object_t *shard = fmq_pieces_shard(self->pieces, client, counts, err);
+    if (!shard)
+        return -1;
+    fmq_note_shard_t note = {.client = client,
+                             .shard = *fmq_object_digest(shard),
+                             .shard_bytes = fmq_object_bytes(shard),
+                             .train = counts[0],
+                             .val = counts[1],
+                             .test = counts[2]};
+    int result = fmq_link_publish(self->link, shard, reader, err);
+    if (result == 0)
+        result = leave_note(self, reader, &note, err);
+    fmq_object_drop(&shard);
+    if (result == 0)
+        fmq_log_write(self->shared.log, FMQ_LOG_INFO, NAME, "shard",
+                      "reader=%s train=%llu val=%llu test=%llu bytes=%llu", reader,
+                      (unsigned long long)note.train, (unsigned long long)note.val,
+                      (unsigned long long)note.test, (unsigned long long)note.shard_bytes);
+    return result;
+}
+
+static int start(splitter_t *self, fmq_error_t *err)
+{
+    fmq_link_options_t options = {.endpoint = self->shared.endpoint,
+                                  .name = NAME,
+                                  .role = FMQ_ROLE_SPLITTER,
+                                  .store = self->shared.store,
+                                  .log = self->shared.log};
+    self->pieces = fmq_pieces_new(self->shared.config, self->shared.log, err);
+    if (!self->pieces)
+        return -1;
+    fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
+    self->link = fmq_link_open(&options, err);
+    if (!self->link)
+        return -1;
+    for (uint32_t client = 0; client <= fmq_pieces_clients(self->pieces); client++)
+        if (hand_out(self, client, err) < 0)
+            return -1;
+    fmq_pieces_destroy(&self->pieces); /* what is published is held by the link */
+    return 0;
+}
+
+/* Returns true when the event ends the splitter; why says how. */
+static bool handle(const fmq_event_t *event, fmq_error_t *why)
+{
+    if (event->type == FMQ_EVENT_REFUSED) {
+        *why = event->error;
+        return true;
+    }
+    fmq_note_done_t done;
+    if (event->type != FMQ_EVENT_NOTE || strcmp(event->topic, "done") != 0 ||
+        fmq_note_done_decode(&done, event->data, event->size, NULL) < 0)
+        return false;
+    fmq_error_set(why, FMQ_OK, "%s", done.reason);
+    return true;
+}
+
+/* Serves until it is told to end (true) or the run is over (false). */
+static bool serve(splitter_t *self, zsock_t *pipe, fmq_error_t *why)
+{
+    bool terminated = false, ended = false;
+    zpoller_t *poller = zpoller_new(pipe, fmq_link_handle(self->link), NULL);
+    if (!poller) {
+        fmq_error_set(why, FMQ_ERR_NOMEM, "out of memory for a poller");
+        return false;
+    }
+    zpoller_set_nonstop(poller, true);
+    while (!terminated && !ended) {
+        fmq_event_t event;
+        zpoller_wait(poller, -1);
+        terminated = fmq_pipe_terminated(pipe);
+        while (!ended && fmq_link_receive(self->link, 0, &event, NULL) > 0)
+            ended = handle(&event, why);
+    }
+    zpoller_destroy(&poller);
+    return terminated;
+}
+
+void fmq_splitter_actor(zsock_t *pipe, void *options)
+{
+    splitter_t self = {.shared = *((const fmq_splitter_options_t *)options)->shared};
+    fmq_error_t why = {0};
+    bool terminated = false;
+    zsock_signal(pipe, 0);
+    if (start(&self, &why) == 0)
+        terminated = serve(&self, pipe, &why);
+    if (!terminated) {
+        if (why.code != FMQ_OK)
+            fmq_log_write(self.shared.log, FMQ_LOG_ERROR, NAME, "failed", "reason=\"%s\"",
+                          why.text);
+        fmq_pipe_done(pipe, &why);
+        fmq_pipe_wait(pipe);
+    }
+    if (self.link)
+        fmq_link_close(&self.link, LINGER_MS);
+    fmq_pieces_destroy(&self.pieces);
+}
