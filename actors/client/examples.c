@@ -1,0 +1,69 @@
+/*
+ * examples.c - a client's own train, val and test examples, tokenized.
+ */
+#include "actors/client/examples.h"
+
+#include "fedmq/actors/shard.h"
+
+const char *fmq_part_name(fmq_part_t part)
+{
+    static const char *const names[FMQ_PARTS] = {"train", "val", "test"};
+    return names[part];
+}
+
+int fmq_examples_make(fmq_examples_t *self, const llm_records_t *const records[FMQ_PARTS],
+                      const llm_tokenizer_t *tokenizer, size_t tok_len, fmq_error_t *err)
+{
+    *self = (fmq_examples_t){{NULL}};
+    for (int part = 0; part < FMQ_PARTS; part++) {
+        if (!records[part] || llm_records_size(records[part]) == 0)
+            continue;
+        self->parts[part] = llm_dataset_new(records[part], NULL, tokenizer, tok_len, err);
+        if (!self->parts[part]) {
+            fmq_error_prefix(err, "%s records", fmq_part_name((fmq_part_t)part));
+            fmq_examples_release(self);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int fmq_examples_decode(fmq_examples_t *self, const void *shard, size_t size,
+                        const llm_tokenizer_t *tokenizer, size_t tok_len, fmq_error_t *err)
+{
+    llm_records_t *records[FMQ_PARTS] = {NULL};
+    int result = -1;
+    *self = (fmq_examples_t){{NULL}};
+    for (int part = 0; part < FMQ_PARTS; part++)
+        if ((records[part] = llm_records_new()) == NULL) {
+            fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a shard");
+            goto done;
+        }
+    if (fmq_shard_decode(shard, size, records, err) == 0)
+        result =
+            fmq_examples_make(self, (const llm_records_t *const *)records, tokenizer, tok_len, err);
+done:
+    for (int part = 0; part < FMQ_PARTS; part++)
+        llm_records_destroy(&records[part]);
+    return result;
+}
+
+void fmq_examples_release(fmq_examples_t *self)
+{
+    for (int part = 0; part < FMQ_PARTS; part++)
+        llm_dataset_destroy(&self->parts[part]);
+}
+
+size_t fmq_examples_size(const fmq_examples_t *self, fmq_part_t part)
+{
+    return self->parts[part] ? llm_dataset_size(self->parts[part]) : 0;
+}
+
+size_t fmq_examples_dropped(const fmq_examples_t *self)
+{
+    size_t dropped = 0;
+    for (int part = 0; part < FMQ_PARTS; part++)
+        if (self->parts[part])
+            dropped += llm_dataset_dropped(self->parts[part]);
+    return dropped;
+}

@@ -1,0 +1,33 @@
+/*
+ * examples.h - a client's own train, val and test examples, tokenized.
+ *
+ * Made once, from its own records or from its shard's bytes; the texts are not
+ * kept.
+ */
+#ifndef FEDMQ_ACTORS_CLIENT_EXAMPLES_H
+#define FEDMQ_ACTORS_CLIENT_EXAMPLES_H
+
+#include "fedmq/llm/data.h"
+
+typedef enum { FMQ_PART_TRAIN, FMQ_PART_VAL, FMQ_PART_TEST, FMQ_PARTS } fmq_part_t;
+
+/* "train", "val", "test". */
+const char *fmq_part_name(fmq_part_t part);
+
+typedef struct {
+    llm_dataset_t *parts[FMQ_PARTS]; /* owned; NULL: no such part */
+} fmq_examples_t;
+
+/* records: NULL entries give no part.  On failure self is left empty. */
+int fmq_examples_make(fmq_examples_t *self, const llm_records_t *const records[FMQ_PARTS],
+                      const llm_tokenizer_t *tokenizer, size_t tok_len, fmq_error_t *err);
+/* From the bytes of a shard (see shard.h), a stranger's. */
+int fmq_examples_decode(fmq_examples_t *self, const void *shard, size_t size,
+                        const llm_tokenizer_t *tokenizer, size_t tok_len, fmq_error_t *err);
+void fmq_examples_release(fmq_examples_t *self);
+
+size_t fmq_examples_size(const fmq_examples_t *self, fmq_part_t part);
+/* Records that gave no example, over all parts. */
+size_t fmq_examples_dropped(const fmq_examples_t *self);
+
+#endif

@@ -1,0 +1,180 @@
+/*
+ * routine.c - one task of a client: train or evaluate with a permit.
+ */
+#include "actors/client/routine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "fedmq/base/clock.h"
+
+/* What a routine computes with; released together. */
+typedef struct {
+    llm_backend_t *backend; /* a permit */
+    llm_workspace_t *workspace;
+} bench_t;
+
+static int bench_open(bench_t *bench, const fmq_routine_t *self, bool training, size_t tokens_max,
+                      fmq_error_t *err)
+{
+    llm_limits_t limits = {.tokens_max = tokens_max, .training = training};
+    bench->workspace = NULL;
+    bench->backend = fmq_permits_take(self->shared->permits, self->stop, self->argument);
+    if (!bench->backend)
+        return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped while waiting for a permit");
+    bench->workspace =
+        llm_workspace_new(self->shared->model, self->shared->adapter, &limits, bench->backend, err);
+    if (bench->workspace)
+        return 0;
+    fmq_permits_give(self->shared->permits, &bench->backend);
+    return -1;
+}
+
+static void bench_close(bench_t *bench, const fmq_routine_t *self)
+{
+    llm_workspace_destroy(&bench->workspace);
+    fmq_permits_give(self->shared->permits, &bench->backend);
+}
+
+/* Whether eval.split names this part. */
+static bool evaluated(const fmq_config_t *config, fmq_part_t part)
+{
+    for (size_t i = 0; i < fmq_config_size(config, "eval.split"); i++) {
+        char key[48];
+        const char *name = NULL;
+        snprintf(key, sizeof key, "eval.split.%zu", i);
+        if (fmq_config_get_text(config, key, &name, NULL) == 0 &&
+            strcmp(name, fmq_part_name(part)) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int set_metric(fmq_metrics_t *metrics, const char *part, const char *what, double value,
+                      fmq_error_t *err)
+{
+    char name[FMQ_METRIC_NAME_MAX];
+    snprintf(name, sizeof name, "%s_%s", part, what);
+    return fmq_metrics_set(metrics, name, value, err);
+}
+
+static int set_eval_metrics(fmq_metrics_t *metrics, const char *part, const llm_eval_stats_t *stats,
+                            fmq_error_t *err)
+{
+    if (set_metric(metrics, part, "loss", stats->loss_sum, err) < 0 ||
+        set_metric(metrics, part, "total", (double)stats->samples, err) < 0 ||
+        set_metric(metrics, part, "avg_loss", stats->loss_avg, err) < 0)
+        return -1;
+    return set_metric(metrics, part, "token_loss", stats->token_loss, err);
+}
+
+static int set_train_metrics(fmq_metrics_t *metrics, const llm_train_stats_t *stats,
+                             fmq_error_t *err)
+{
+    double supervised = (double)stats->supervised;
+    if (set_metric(metrics, "train", "loss", stats->loss_sum, err) < 0 ||
+        set_metric(metrics, "train", "total", (double)stats->samples, err) < 0 ||
+        set_metric(metrics, "train", "avg_loss", stats->loss_avg, err) < 0 ||
+        set_metric(metrics, "train", "token_loss", supervised > 0 ? stats->nll_sum / supervised : 0,
+                   err) < 0 ||
+        set_metric(metrics, "train", "steps", (double)stats->steps, err) < 0)
+        return -1;
+    if (stats->nan_batches > 0 &&
+        set_metric(metrics, "train", "nan_batches", (double)stats->nan_batches, err) < 0)
+        return -1;
+    return set_metric(metrics, "train", "tokens", (double)stats->tokens, err);
+}
+
+/* With federate.use_diff: val_avg_loss_before or _after. */
+static int measure_difference(const fmq_routine_t *self, llm_workspace_t *workspace,
+                              const char *when, fmq_metrics_t *metrics, fmq_error_t *err)
+{
+    const llm_dataset_t *val = self->examples->parts[FMQ_PART_VAL];
+    llm_eval_stats_t stats;
+    if (!val || !fmq_config_bool(self->config, "federate.use_diff"))
+        return 0;
+    if (llm_evaluate_loss(workspace, val, self->train.batch_size, self->progress, self->argument,
+                          &stats, err) < 0)
+        return -1;
+    return set_metric(metrics, "val_avg_loss", when, stats.loss_avg, err);
+}
+
+static size_t tokens_max(const fmq_routine_t *self, fmq_part_t part)
+{
+    const llm_dataset_t *dataset = self->examples->parts[part];
+    return dataset ? llm_train_tokens_max(dataset, self->train.batch_size) : 0;
+}
+
+static int train_on(const fmq_routine_t *self, llm_workspace_t *workspace, uint32_t round,
+                    fmq_note_report_t *outcome, fmq_error_t *err)
+{
+    llm_train_options_t options = self->train;
+    llm_train_stats_t stats = {0};
+    options.round = round;
+    if (measure_difference(self, workspace, "before", &outcome->metrics, err) < 0 ||
+        llm_train_run(workspace, self->examples->parts[FMQ_PART_TRAIN], &options, self->progress,
+                      self->argument, &stats, err) < 0 ||
+        measure_difference(self, workspace, "after", &outcome->metrics, err) < 0)
+        return -1;
+    outcome->samples = stats.samples;
+    return set_train_metrics(&outcome->metrics, &stats, err);
+}
+
+int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
+                      fmq_note_report_t *outcome, fmq_error_t *err)
+{
+    bench_t bench;
+    double began = fmq_clock_seconds();
+    size_t most = tokens_max(self, FMQ_PART_TRAIN);
+    outcome->samples = 0;
+    if (fmq_examples_size(self->examples, FMQ_PART_TRAIN) == 0)
+        return 0;
+    if (fmq_config_bool(self->config, "federate.use_diff") && tokens_max(self, FMQ_PART_VAL) > most)
+        most = tokens_max(self, FMQ_PART_VAL);
+    if (bench_open(&bench, self, true, most, err) < 0)
+        return -1;
+    int result = llm_workspace_set_params(bench.workspace, vector, err);
+    if (result == 0)
+        result = train_on(self, bench.workspace, round, outcome, err);
+    if (result == 0)
+        llm_workspace_get_params(bench.workspace, vector);
+    bench_close(&bench, self);
+    outcome->seconds = fmq_clock_seconds() - began;
+    return result;
+}
+
+static int evaluate_part(const fmq_routine_t *self, llm_workspace_t *workspace, fmq_part_t part,
+                         fmq_metrics_t *metrics, fmq_error_t *err)
+{
+    llm_eval_stats_t stats;
+    if (llm_evaluate_loss(workspace, self->examples->parts[part], self->train.batch_size,
+                          self->progress, self->argument, &stats, err) < 0)
+        return -1;
+    return set_eval_metrics(metrics, fmq_part_name(part), &stats, err);
+}
+
+int fmq_routine_evaluate(const fmq_routine_t *self, const float *vector, fmq_note_report_t *outcome,
+                         fmq_error_t *err)
+{
+    bench_t bench;
+    double began = fmq_clock_seconds();
+    bool wanted[FMQ_PARTS] = {false};
+    size_t most = 0;
+    for (int part = FMQ_PART_VAL; part < FMQ_PARTS; part++) {
+        wanted[part] = evaluated(self->config, (fmq_part_t)part) &&
+                       fmq_examples_size(self->examples, (fmq_part_t)part) > 0;
+        if (wanted[part] && tokens_max(self, (fmq_part_t)part) > most)
+            most = tokens_max(self, (fmq_part_t)part);
+    }
+    if (most == 0)
+        return 0;
+    if (bench_open(&bench, self, false, most, err) < 0)
+        return -1;
+    int result = llm_workspace_set_params(bench.workspace, vector, err);
+    for (int part = FMQ_PART_VAL; result == 0 && part < FMQ_PARTS; part++)
+        if (wanted[part])
+            result = evaluate_part(self, bench.workspace, (fmq_part_t)part, &outcome->metrics, err);
+    bench_close(&bench, self);
+    outcome->seconds = fmq_clock_seconds() - began;
+    return result;
+}

@@ -1,0 +1,39 @@
+/*
+ * routine.h - one task of a client, from a state to its outcome: train or
+ * evaluate with a permit.
+ *
+ * It waits for a permit, makes a workspace on the permit's backend, computes,
+ * and gives the permit back.  It knows nothing of links; its owner hears of
+ * every step through progress() and may stop it there.
+ */
+#ifndef FEDMQ_ACTORS_CLIENT_ROUTINE_H
+#define FEDMQ_ACTORS_CLIENT_ROUTINE_H
+
+#include "actors/client/examples.h"
+#include "fedmq/actors/actors.h"
+#include "fedmq/llm/train.h"
+
+typedef struct {
+    const fmq_shared_t *shared;     /* model, adapter, permits */
+    const fmq_config_t *config;     /* this client's view */
+    const fmq_examples_t *examples; /* borrowed */
+    llm_train_options_t train;
+    llm_progress_fn *progress; /* other than 0: stop */
+    int (*stop)(void *);       /* asked while waiting for a permit */
+    void *argument;            /* of both */
+} fmq_routine_t;
+
+/* Trains vector (host, the adapter's elements) in place.  outcome: samples,
+ * seconds and metrics (train_loss, train_total, train_avg_loss,
+ * train_token_loss; with federate.use_diff also val_avg_loss_before/after).
+ * Without training examples the vector stays and samples is 0.  -1, with
+ * FMQ_ERR_STOPPED when stopped: the vector is then as it was. */
+int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
+                      fmq_note_report_t *outcome, fmq_error_t *err);
+
+/* Measures vector on the parts that eval.split names (train is not among
+ * them): <split>_loss, <split>_total, <split>_avg_loss, <split>_token_loss. */
+int fmq_routine_evaluate(const fmq_routine_t *self, const float *vector, fmq_note_report_t *outcome,
+                         fmq_error_t *err);
+
+#endif
