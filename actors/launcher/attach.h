@@ -1,0 +1,16 @@
+/*
+ * attach.h - asks a run that is going on for its configuration.
+ */
+#ifndef FEDMQ_ACTORS_LAUNCHER_ATTACH_H
+#define FEDMQ_ACTORS_LAUNCHER_ATTACH_H
+
+#include "fedmq/base/config.h"
+
+#define FMQ_ATTACH_TIMEOUT_MS 15000 /* without an answer the run is not there */
+
+/* Joins the router at endpoint as an observer, waits for the run's note and
+ * fetches the configuration it names.  Not yet checked; the caller's.  NULL
+ * with FMQ_ERR_TIMEOUT when no run is heard of in time. */
+fmq_config_t *fmq_attach_config(const char *endpoint, fmq_error_t *err);
+
+#endif

@@ -1,0 +1,115 @@
+/*
+ * commands.c - the table of subcommands, and how one is chosen and run.
+ *
+ * Without a subcommand the command line is FS-LLM's: --cfg FILE KEY VALUE ...,
+ * where federate.mode and distribute.role say what this process is.
+ */
+#include "actors/launcher/command.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "actors/launcher/opening.h"
+
+static const fmq_command_t *const commands[] = {&fmq_command_run,      &fmq_command_server,
+                                                &fmq_command_client,   &fmq_command_evaluator,
+                                                &fmq_command_splitter, &fmq_command_broker,
+                                                &fmq_command_config,   &fmq_command_tokenize,
+                                                &fmq_command_generate, &fmq_command_eval,
+                                                &fmq_command_init,     &fmq_command_version,
+                                                &fmq_command_help,     NULL};
+
+const fmq_command_t *fmq_command_at(size_t index)
+{
+    return index < sizeof commands / sizeof *commands ? commands[index] : NULL;
+}
+
+const fmq_command_t *fmq_command_find(const char *name)
+{
+    for (size_t i = 0; commands[i]; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static void print_usage(const fmq_command_t *command, FILE *out)
+{
+    fprintf(out, "usage: fedmq %s%s%s%s\n%s.\n", command->name,
+            command->options[0].name ? " [OPTION ...]" : "", *command->words ? " " : "",
+            command->words, command->summary);
+    if (command->options[0].name)
+        fputs("\noptions:\n", out);
+    fmq_options_print(command->options, out);
+}
+
+static int run_command(const fmq_command_t *command, int argc, char **argv)
+{
+    fmq_error_t err = {0};
+    fmq_arguments_t arguments = {.top_p = 1};
+    fmq_words_t words = {0};
+    int result =
+        fmq_options_parse(argc, argv, command->options, command->rule, &arguments, &words, &err);
+    if (result == 0 && words.help)
+        print_usage(command, stdout);
+    else if (result == 0)
+        result = command->run(&arguments, &words, &err);
+    else
+        fmq_error_prefix(&err, "see fedmq %s --help", command->name);
+    fmq_words_release(&words);
+    if (fflush(stdout) != 0 && result == 0)
+        result = fmq_error_set(&err, FMQ_ERR_IO, "cannot write to standard output");
+    if (result == 0)
+        return 0;
+    fprintf(stderr, "fedmq %s: %s\n", command->name, err.text);
+    int status = fmq_error_exit_status(err.code);
+    return status != 0 ? status : 1;
+}
+
+/* FS-LLM's form: which actor the configuration asks for. */
+static const fmq_command_t *choose_by_config(int argc, char **argv, fmq_error_t *err)
+{
+    fmq_arguments_t arguments = {0};
+    fmq_words_t words = {0};
+    fmq_config_t *config = NULL;
+    const fmq_command_t *chosen = NULL;
+    const fmq_option_t *table = fmq_command_run.options;
+    /* The options of the three actors differ; what is unknown here is left to
+     * the one that is chosen, so only --cfg and the pairs need to be right. */
+    if (fmq_options_parse(argc, argv, table, FMQ_WORDS_PAIRS, &arguments, &words, err) == 0 &&
+        (config = fmq_opening_merge(&arguments, &words, err)) != NULL) {
+        chosen = &fmq_command_run;
+        if (strcasecmp(fmq_config_text(config, "federate.mode"), "distributed") == 0)
+            chosen = strcasecmp(fmq_config_text(config, "distribute.role"), "server") == 0
+                         ? &fmq_command_server
+                         : &fmq_command_client;
+    }
+    fmq_config_destroy(&config);
+    fmq_words_release(&words);
+    return chosen;
+}
+
+int fmq_commands_main(int argc, char **argv)
+{
+    fmq_error_t err = {0};
+    if (argc < 2) {
+        fmq_command_help.run(NULL, NULL, NULL);
+        return 1;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    if (strcmp(name, "--version") == 0)
+        name = "version";
+    const fmq_command_t *command = fmq_command_find(name);
+    if (command)
+        return run_command(command, argc - 1, argv + 1);
+    if (strncmp(name, "--", 2) != 0) {
+        fprintf(stderr, "fedmq: '%s' is no command; see fedmq help\n", name);
+        return fmq_error_exit_status(FMQ_ERR_CONFIG);
+    }
+    command = choose_by_config(argc, argv, &err);
+    if (command)
+        return run_command(command, argc, argv);
+    fprintf(stderr, "fedmq: %s\n", err.text);
+    return fmq_error_exit_status(err.code);
+}

@@ -1,0 +1,335 @@
+/*
+ * display.c - shows a run: a bar on a terminal, plain lines, or JSON.
+ */
+#include "actors/launcher/display.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BAR_WIDTH 24
+#define SHOWN_MAX 512
+#define REDRAW_MS 100 /* a bar is not redrawn more often than this */
+
+struct fmq_display {
+    fmq_display_mode_t mode;
+    bool color;
+    FILE *out;     /* borrowed */
+    FILE *log_out; /* borrowed */
+    pthread_mutex_t lock;
+    bool bar_shown;
+    int64_t began_ms, round_began_ms, drawn_ms;
+    uint32_t first_round;    /* the first round seen: a resumed run begins later than 1 */
+    uint32_t clients_waited; /* of the last WAITING line */
+};
+
+fmq_display_t *fmq_display_new(fmq_display_mode_t mode, bool color, FILE *out, FILE *log_out)
+{
+    fmq_display_t *self = calloc(1, sizeof *self);
+    if (!self || pthread_mutex_init(&self->lock, NULL) != 0) {
+        free(self);
+        return NULL;
+    }
+    self->mode = mode;
+    self->color = color;
+    self->out = out;
+    self->log_out = log_out;
+    self->began_ms = -1;
+    self->clients_waited = UINT32_MAX;
+    return self;
+}
+
+static void clear_bar(fmq_display_t *self)
+{
+    if (self->bar_shown)
+        fputs("\r\033[K", self->out);
+    self->bar_shown = false;
+}
+
+void fmq_display_destroy(fmq_display_t **self_p)
+{
+    fmq_display_t *self = *self_p;
+    if (!self)
+        return;
+    clear_bar(self);
+    fflush(self->out);
+    pthread_mutex_destroy(&self->lock);
+    free(self);
+    *self_p = NULL;
+}
+
+fmq_display_mode_t fmq_display_mode(bool quiet, bool json, int descriptor)
+{
+    const char *term = getenv("TERM");
+    if (json)
+        return FMQ_DISPLAY_JSON;
+    if (quiet)
+        return FMQ_DISPLAY_QUIET;
+    if (isatty(descriptor) && term && strcmp(term, "dumb") != 0)
+        return FMQ_DISPLAY_TERMINAL;
+    return FMQ_DISPLAY_PLAIN;
+}
+
+void fmq_display_bytes(uint64_t bytes, char *out, size_t capacity)
+{
+    static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
+    double value = (double)bytes / 1000;
+    size_t unit = 0;
+    if (bytes < 1000) {
+        snprintf(out, capacity, "%u B", (unsigned)bytes);
+        return;
+    }
+    while (value >= 999.95 && unit + 1 < sizeof units / sizeof *units) {
+        value /= 1000;
+        unit++;
+    }
+    snprintf(out, capacity, "%.1f %s", value, units[unit]);
+}
+
+void fmq_display_duration(int64_t milliseconds, char *out, size_t capacity)
+{
+    int64_t seconds = milliseconds < 0 ? 0 : (milliseconds + 500) / 1000;
+    if (seconds < 3600)
+        snprintf(out, capacity, "%d:%02d", (int)(seconds / 60), (int)(seconds % 60));
+    else
+        snprintf(out, capacity, "%lld:%02d:%02d", (long long)(seconds / 3600),
+                 (int)(seconds / 60 % 60), (int)(seconds % 60));
+}
+
+void fmq_display_bar(double share, size_t width, char *out, size_t capacity)
+{
+    if (capacity < width + 3)
+        return;
+    double part = isfinite(share) ? fmin(fmax(share, 0), 1) : 0;
+    size_t full = (size_t)(part * (double)width + 0.5);
+    out[0] = '[';
+    memset(out + 1, '#', full);
+    memset(out + 1 + full, '.', width - full);
+    out[width + 1] = ']';
+    out[width + 2] = '\0';
+}
+
+/* Share of the round that is done: finished clients, and the step of the
+ * slowest one for those that are not. */
+static double round_share(const fmq_run_event_t *event)
+{
+    if (event->clients == 0)
+        return 0;
+    double rest = event->steps > 0 ? (double)event->step / (double)event->steps : 0;
+    double done = (double)event->clients_done;
+    return (done + ((double)event->clients - done) * fmin(rest, 1) * 0.95) / (double)event->clients;
+}
+
+/* Time that the rounds to come will take if they take as long as those done. */
+static int64_t remaining_ms(const fmq_display_t *self, const fmq_run_event_t *event, double share,
+                            int64_t now_ms)
+{
+    double done = (double)(event->round - self->first_round) + share;
+    double left = (double)event->rounds - (double)event->round + 1 - share;
+    if (self->began_ms < 0 || done < 0.05)
+        return -1;
+    return (int64_t)((double)(now_ms - self->began_ms) / done * left);
+}
+
+static void append(char *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void append(char *line, const char *format, ...)
+{
+    size_t used = strlen(line);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line + used, SHOWN_MAX - used, format, args);
+    va_end(args);
+}
+
+static void append_traffic(char *line, const fmq_run_event_t *event)
+{
+    char up[32], down[32];
+    fmq_display_bytes(event->bytes_up, up, sizeof up);
+    fmq_display_bytes(event->bytes_down, down, sizeof down);
+    append(line, "  up %s  down %s", up, down);
+}
+
+static void draw_bar(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
+{
+    char line[SHOWN_MAX] = "", bar[BAR_WIDTH + 3], eta[32];
+    double share = round_share(event);
+    int64_t left = remaining_ms(self, event, share, now_ms);
+    fmq_display_bar(share, BAR_WIDTH, bar, sizeof bar);
+    append(line, "round %u/%u %s%s%s %u/%u clients", event->round, event->rounds,
+           self->color ? "\033[36m" : "", bar, self->color ? "\033[0m" : "", event->clients_done,
+           event->clients);
+    if (event->steps > 0)
+        append(line, "  step %llu/%llu", (unsigned long long)event->step,
+               (unsigned long long)event->steps);
+    append_traffic(line, event);
+    if (isfinite(event->train_loss))
+        append(line, "  loss %.4f", event->train_loss);
+    if (left >= 0) {
+        fmq_display_duration(left, eta, sizeof eta);
+        append(line, "  eta %s", eta);
+    }
+    fprintf(self->out, "\r\033[K%s", line);
+    self->bar_shown = true;
+    self->drawn_ms = now_ms;
+}
+
+static void show_aggregated(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
+{
+    char line[SHOWN_MAX] = "", duration[32];
+    fmq_display_duration(now_ms - self->round_began_ms, duration, sizeof duration);
+    append(line, "round %u/%u  %u/%u clients", event->round, event->rounds, event->clients_done,
+           event->clients);
+    if (isfinite(event->train_loss))
+        append(line, "  loss %.4f", event->train_loss);
+    append_traffic(line, event);
+    append(line, "  took %s", duration);
+    int64_t left = remaining_ms(self, event, 1, now_ms);
+    if (left > 0) {
+        fmq_display_duration(left, duration, sizeof duration);
+        append(line, "  eta %s", duration);
+    }
+    fprintf(self->out, "%s\n", line);
+}
+
+static void show_metrics(fmq_display_t *self, const fmq_run_event_t *event)
+{
+    char line[SHOWN_MAX] = "";
+    append(line, "round %u/%u  %s", event->round, event->rounds,
+           event->source ? event->source : "clients");
+    for (size_t i = 0; event->metrics && i < event->metrics->size; i++)
+        append(line, "  %s %.6g", event->metrics->items[i].name, event->metrics->items[i].value);
+    fprintf(self->out, "%s\n", line);
+}
+
+static void show_lines(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
+{
+    switch (event->type) {
+    case FMQ_RUN_WAITING:
+        if (event->clients_done == self->clients_waited)
+            return;
+        self->clients_waited = event->clients_done;
+        fprintf(self->out, "waiting for clients: %u of %u are here\n", event->clients_done,
+                event->clients);
+        return;
+    case FMQ_RUN_ROUND:
+        return;
+    case FMQ_RUN_PROGRESS:
+        return;
+    case FMQ_RUN_AGGREGATED:
+        show_aggregated(self, event, now_ms);
+        return;
+    case FMQ_RUN_METRICS:
+        show_metrics(self, event);
+        return;
+    case FMQ_RUN_ENDED:
+        fprintf(self->out, "ended after round %u/%u: %s\n", event->round, event->rounds,
+                event->reason ? event->reason : "");
+        return;
+    }
+}
+
+static void show_on_terminal(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
+{
+    if (event->type == FMQ_RUN_ROUND || event->type == FMQ_RUN_PROGRESS) {
+        if (event->type == FMQ_RUN_ROUND || now_ms - self->drawn_ms >= REDRAW_MS)
+            draw_bar(self, event, now_ms);
+        return;
+    }
+    clear_bar(self);
+    show_lines(self, event, now_ms);
+}
+
+static const char *event_name(fmq_run_event_type_t type)
+{
+    switch (type) {
+    case FMQ_RUN_WAITING:
+        return "waiting";
+    case FMQ_RUN_ROUND:
+        return "round";
+    case FMQ_RUN_PROGRESS:
+        return "progress";
+    case FMQ_RUN_AGGREGATED:
+        return "aggregated";
+    case FMQ_RUN_METRICS:
+        return "metrics";
+    case FMQ_RUN_ENDED:
+        return "ended";
+    }
+    return "unknown";
+}
+
+/* JSON has no NaN: such a number is null. */
+static void set_number(json_t *object, const char *name, double value)
+{
+    json_object_set_new(object, name, isfinite(value) ? json_real(value) : json_null());
+}
+
+static void show_json(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "event", json_string(event_name(event->type)));
+    json_object_set_new(object, "milliseconds",
+                        json_integer(self->began_ms < 0 ? 0 : now_ms - self->began_ms));
+    json_object_set_new(object, "round", json_integer(event->round));
+    json_object_set_new(object, "rounds", json_integer(event->rounds));
+    json_object_set_new(object, "clients", json_integer(event->clients));
+    json_object_set_new(object, "clients_done", json_integer(event->clients_done));
+    json_object_set_new(object, "step", json_integer((json_int_t)event->step));
+    json_object_set_new(object, "steps", json_integer((json_int_t)event->steps));
+    json_object_set_new(object, "bytes_up", json_integer((json_int_t)event->bytes_up));
+    json_object_set_new(object, "bytes_down", json_integer((json_int_t)event->bytes_down));
+    set_number(object, "train_loss", event->train_loss);
+    if (event->source)
+        json_object_set_new(object, "source", json_string(event->source));
+    if (event->reason)
+        json_object_set_new(object, "reason", json_string(event->reason));
+    if (event->metrics) {
+        json_t *metrics = json_object();
+        for (size_t i = 0; i < event->metrics->size; i++)
+            set_number(metrics, event->metrics->items[i].name, event->metrics->items[i].value);
+        json_object_set_new(object, "metrics", metrics);
+    }
+    json_dumpf(object, self->out, JSON_COMPACT);
+    fputc('\n', self->out);
+    json_decref(object);
+}
+
+static void note_times(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
+{
+    if (event->type != FMQ_RUN_ROUND)
+        return;
+    if (self->began_ms < 0) {
+        self->began_ms = now_ms;
+        self->first_round = event->round;
+    }
+    self->round_began_ms = now_ms;
+}
+
+void fmq_display_event(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
+{
+    pthread_mutex_lock(&self->lock);
+    note_times(self, event, now_ms);
+    if (self->mode == FMQ_DISPLAY_JSON)
+        show_json(self, event, now_ms);
+    else if (self->mode == FMQ_DISPLAY_TERMINAL)
+        show_on_terminal(self, event, now_ms);
+    else if (self->mode == FMQ_DISPLAY_PLAIN)
+        show_lines(self, event, now_ms);
+    fflush(self->out);
+    pthread_mutex_unlock(&self->lock);
+}
+
+void fmq_display_log(void *argument, fmq_log_level_t level, const char *line)
+{
+    fmq_display_t *self = argument;
+    (void)level;
+    pthread_mutex_lock(&self->lock);
+    clear_bar(self);
+    fflush(self->out);
+    fprintf(self->log_out, "%s\n", line);
+    pthread_mutex_unlock(&self->lock);
+}

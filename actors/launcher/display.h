@@ -1,0 +1,44 @@
+/*
+ * display.h - shows a run to whoever looks: a terminal, a file, a program.
+ *
+ * On a terminal the current round is one line that is redrawn; finished
+ * rounds stay.  Elsewhere every event that matters is a plain line, or with
+ * FMQ_DISPLAY_JSON every event is one JSON object a line.  Thread-safe: the
+ * server's thread reports events while any thread logs.  It only writes to the
+ * FILE it was given, and never reads a clock.
+ */
+#ifndef FEDMQ_ACTORS_LAUNCHER_DISPLAY_H
+#define FEDMQ_ACTORS_LAUNCHER_DISPLAY_H
+
+#include <stdio.h>
+
+#include "fedmq/actors/actors.h"
+
+typedef enum {
+    FMQ_DISPLAY_QUIET, /* nothing but errors */
+    FMQ_DISPLAY_PLAIN,
+    FMQ_DISPLAY_TERMINAL,
+    FMQ_DISPLAY_JSON
+} fmq_display_mode_t;
+
+typedef struct fmq_display fmq_display_t;
+
+/* out and log_out are borrowed.  color: ANSI colours on a terminal (see
+ * NO_COLOR).  NULL: out of memory. */
+fmq_display_t *fmq_display_new(fmq_display_mode_t mode, bool color, FILE *out, FILE *log_out);
+void fmq_display_destroy(fmq_display_t **self_p);
+
+void fmq_display_event(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms);
+
+/* A log sink: argument is the display.  Lines are kept clear of the bar. */
+fmq_log_sink_fn fmq_display_log;
+
+/* The mode for a stream: what the flags say, else a terminal's when it is one. */
+fmq_display_mode_t fmq_display_mode(bool quiet, bool json, int descriptor);
+
+/* The pieces, for tests: "12.3 MB", "1:05", "[####....]". */
+void fmq_display_bytes(uint64_t bytes, char *out, size_t capacity);
+void fmq_display_duration(int64_t milliseconds, char *out, size_t capacity);
+void fmq_display_bar(double share, size_t width, char *out, size_t capacity);
+
+#endif

@@ -1,0 +1,353 @@
+/*
+ * federation.c - the actors of this process: started, watched, ended.
+ */
+#include "actors/launcher/federation.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "actors/launcher/display.h"
+#include "actors/launcher/opening.h"
+#include "actors/launcher/rundir.h"
+#include "actors/launcher/signals.h"
+#include "actors/pipe/pipe.h"
+#include "actors/settings/settings.h"
+#include "fedmq/base/clock.h"
+#include "fedmq/broker/router.h"
+
+#define INPROC          "inproc://fedmq"
+#define STORE_BYTES_MAX (UINT64_C(1) << 40)
+#define WATCH_MS        500   /* between looks at actors that are not polled */
+#define DESCRIPTORS     65536 /* wanted: an actor has a few sockets */
+
+typedef struct {
+    const fmq_plan_t *plan;
+    fmq_config_t *config; /* owned: as the actors of the run see it */
+    fmq_engine_t engine;
+    fmq_permits_t *permits;
+    fmq_store_t *store;
+    fmq_display_t *display;
+    fmq_log_t *log;
+    FILE *run_log;
+    fmq_router_t *router;
+    int signals;
+    fmq_shared_t shared, splitter_shared;
+    zactor_t *server, *splitter, *evaluator;
+    zactor_t **clients; /* owned array of plan->clients */
+    uint32_t clients_failed;
+} federation_t;
+
+void fmq_federation_share(uint32_t actors, unsigned cores, uint64_t *permits, uint64_t *threads)
+{
+    if (*permits == 0 && *threads > 0)
+        *permits = cores / *threads;
+    if (*permits == 0)
+        *permits = cores;
+    if (*permits > actors)
+        *permits = actors;
+    if (*permits == 0)
+        *permits = 1;
+    if (*threads == 0)
+        *threads = cores / *permits;
+    if (*threads == 0)
+        *threads = 1;
+}
+
+/* ZeroMQ's limits are those of a small program; a process may hold a thousand
+ * actors. */
+static void raise_limits(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS) {
+        limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > DESCRIPTORS
+                             ? DESCRIPTORS
+                             : limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    zsys_set_max_sockets(0); /* the most there can be */
+    zsys_set_linger(0);
+}
+
+static fmq_log_level_t log_level(const federation_t *self)
+{
+    int64_t verbose = self->config ? fmq_config_int(self->config, "verbose") : 1;
+    if (self->plan->quiet)
+        return FMQ_LOG_ERROR;
+    if (verbose > 1)
+        return FMQ_LOG_DEBUG;
+    return verbose == 0 || self->plan->server ? FMQ_LOG_WARNING : FMQ_LOG_INFO;
+}
+
+static int open_log(federation_t *self, fmq_error_t *err)
+{
+    const fmq_plan_t *plan = self->plan;
+    bool color = getenv("NO_COLOR") == NULL;
+    self->display = fmq_display_new(fmq_display_mode(plan->quiet, plan->json, STDOUT_FILENO), color,
+                                    stdout, stderr);
+    if (self->display)
+        self->log = fmq_log_new(fmq_display_log, self->display, log_level(self));
+    if (!self->log)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a log");
+    if (!plan->directory)
+        return 0;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/run.log", plan->directory);
+    self->run_log = fopen(path, "a");
+    if (!self->run_log)
+        return fmq_error_set(err, FMQ_ERR_IO, "cannot write '%s': %s", path, strerror(errno));
+    setvbuf(self->run_log, NULL, _IOLBF, 0);
+    fmq_log_level_t least =
+        fmq_config_int(self->config, "verbose") > 1 ? FMQ_LOG_DEBUG : FMQ_LOG_INFO;
+    return fmq_log_add_sink(self->log, fmq_log_sink_file, self->run_log, least);
+}
+
+/* The run's clients count what takes part; the splitter splits what was given. */
+static int make_config(federation_t *self, fmq_error_t *err)
+{
+    fmq_split_settings_t split;
+    char clients[16];
+    if (!self->plan->config)
+        return 0;
+    self->config = fmq_config_clone(self->plan->config);
+    if (!self->config)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the configuration");
+    if (fmq_settings_split(self->config, &split, err) < 0)
+        return -1;
+    if ((int64_t)split.clients == fmq_config_int(self->config, "federate.client_num"))
+        return 0;
+    snprintf(clients, sizeof clients, "%u", split.clients);
+    return fmq_config_set(self->config, "federate.client_num", clients, err);
+}
+
+static int open_router(federation_t *self, fmq_error_t *err)
+{
+    const fmq_plan_t *plan = self->plan;
+    fmq_router_options_t options = {.endpoints = {INPROC, plan->listen},
+                                    .insecure = plan->insecure,
+                                    .store = self->store,
+                                    .log = self->log};
+    if (plan->connect)
+        return 0;
+    if (self->config)
+        fmq_settings_times(self->config, &options.heartbeat_ms, &options.timeout_ms);
+    self->router = fmq_router_new(&options, err);
+    if (!self->router)
+        return -1;
+    if (plan->listen)
+        fmq_log_write(self->log, FMQ_LOG_INFO, "router", "listening", "endpoint=%s",
+                      fmq_router_endpoint(self->router, 1));
+    return 0;
+}
+
+static int open_engine(federation_t *self, fmq_error_t *err)
+{
+    const fmq_plan_t *plan = self->plan;
+    uint32_t computing = plan->clients + (plan->evaluator ? 1 : 0);
+    uint64_t permits = plan->permits, threads = plan->threads;
+    if (computing == 0 && !plan->server)
+        return 0;
+    if (fmq_engine_open(&self->engine, self->config, err) < 0)
+        return -1;
+    if (permits == 0)
+        permits = (uint64_t)fmq_config_int(self->config, "fedmq.permits");
+    if (threads == 0)
+        threads = (uint64_t)fmq_config_int(self->config, "fedmq.threads");
+    fmq_federation_share(computing, fmq_opening_cores(), &permits, &threads);
+    self->permits = fmq_permits_new((unsigned)permits, (unsigned)threads, err);
+    if (self->permits)
+        fmq_log_write(
+            self->log, FMQ_LOG_INFO, "launcher", "engine",
+            "parameters=%llu trained=%llu permits=%llu threads=%llu",
+            (unsigned long long)llm_shape_parameters(llm_model_shape(self->engine.model)),
+            (unsigned long long)fmq_schema_elements(llm_adapter_schema(self->engine.adapter)),
+            (unsigned long long)permits, (unsigned long long)threads);
+    return self->permits ? 0 : -1;
+}
+
+static void on_event(void *argument, const fmq_run_event_t *event)
+{
+    federation_t *self = argument;
+    fmq_display_event(self->display, event, fmq_clock_ms());
+}
+
+static int out_of_threads(const char *what, fmq_error_t *err)
+{
+    return fmq_error_set(err, FMQ_ERR_NOMEM, "cannot start %s: %s", what, strerror(errno));
+}
+
+static int start_clients(federation_t *self, fmq_error_t *err)
+{
+    const fmq_plan_t *plan = self->plan;
+    self->clients = calloc(plan->clients ? plan->clients : 1, sizeof(zactor_t *));
+    if (!self->clients)
+        return out_of_threads("clients", err);
+    for (uint32_t i = 0; i < plan->clients; i++) {
+        fmq_client_options_t options = {.shared = &self->shared, .client = plan->first_client + i};
+        if (!plan->server)
+            memcpy(options.own, plan->own, sizeof options.own);
+        self->clients[i] = zactor_new(fmq_client_actor, &options);
+        if (!self->clients[i])
+            return out_of_threads("a client", err);
+    }
+    return 0;
+}
+
+static int start_actors(federation_t *self, fmq_error_t *err)
+{
+    const fmq_plan_t *plan = self->plan;
+    fmq_splitter_options_t splitter = {.shared = &self->splitter_shared};
+    fmq_server_options_t server = {.shared = &self->shared,
+                                   .directory = plan->directory,
+                                   .on_event = on_event,
+                                   .argument = self};
+    fmq_evaluator_options_t evaluator = {.shared = &self->shared,
+                                         .name = plan->evaluator_name,
+                                         .own = plan->clients == 0 ? plan->own[2] : NULL,
+                                         .once = plan->once,
+                                         .out = plan->measurements};
+    if (plan->splitter && !(self->splitter = zactor_new(fmq_splitter_actor, &splitter)))
+        return out_of_threads("the splitter", err);
+    if (plan->server && !(self->server = zactor_new(fmq_server_actor, &server)))
+        return out_of_threads("the server", err);
+    if (plan->evaluator && !(self->evaluator = zactor_new(fmq_evaluator_actor, &evaluator)))
+        return out_of_threads("the evaluator", err);
+    return start_clients(self, err);
+}
+
+static int open_all(federation_t *self, fmq_error_t *err)
+{
+    raise_limits();
+    self->signals = fmq_signals_open(err);
+    if (self->signals < 0 || make_config(self, err) < 0 || open_log(self, err) < 0)
+        return -1;
+    self->store = fmq_store_new(STORE_BYTES_MAX);
+    if (!self->store)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the store");
+    if (open_router(self, err) < 0 || open_engine(self, err) < 0)
+        return -1;
+    self->shared = (fmq_shared_t){.config = self->config,
+                                  .model = self->engine.model,
+                                  .adapter = self->engine.adapter,
+                                  .tokenizer = self->engine.tokenizer,
+                                  .permits = self->permits,
+                                  .store = self->store,
+                                  .log = self->log,
+                                  .endpoint = self->plan->connect ? self->plan->connect : INPROC};
+    self->splitter_shared = self->shared;
+    self->splitter_shared.config = self->plan->config;
+    return start_actors(self, err);
+}
+
+/* True when that actor has ended; err then says how, naming it. */
+static bool has_ended(zactor_t *actor, const char *name, fmq_error_t *err)
+{
+    if (!actor || !fmq_pipe_ended(actor, err))
+        return false;
+    if (err->code != FMQ_OK)
+        fmq_error_prefix(err, "%s", name);
+    return true;
+}
+
+/* A client may fail while others go on; when all have, so has the run. */
+static bool clients_have_ended(federation_t *self, fmq_error_t *err)
+{
+    const fmq_plan_t *plan = self->plan;
+    for (uint32_t i = 0; i < plan->clients; i++) {
+        char name[32];
+        fmq_error_t why = {0};
+        snprintf(name, sizeof name, "client-%u", plan->first_client + i);
+        if (!self->clients[i] || !has_ended(self->clients[i], name, &why))
+            continue;
+        if (!plan->server) {
+            *err = why;
+            return true;
+        }
+        if (why.code == FMQ_OK)
+            continue;
+        *err = why;
+        if (++self->clients_failed == plan->clients)
+            return true;
+    }
+    return false;
+}
+
+static bool over(federation_t *self, fmq_error_t *err)
+{
+    fmq_error_t clients = {0};
+    if (fmq_signals_take(self->signals) != 0) {
+        fmq_error_set(err, FMQ_ERR_STOPPED, "interrupted");
+        return true;
+    }
+    if (has_ended(self->server, "server", err))
+        return true;
+    if (!self->server && has_ended(self->evaluator, "evaluator", err))
+        return true;
+    fmq_error_t splitter = {0};
+    if (has_ended(self->splitter, "splitter", &splitter) &&
+        (splitter.code != FMQ_OK || (!self->server && !self->evaluator))) {
+        *err = splitter;
+        return true;
+    }
+    if (!clients_have_ended(self, &clients))
+        return false;
+    *err = clients;
+    return true;
+}
+
+/* Waits until a signal comes or an actor says something; those that are many
+ * are looked at twice a second. */
+static void wait_a_little(const federation_t *self)
+{
+    zactor_t *actors[] = {self->server, self->splitter, self->evaluator,
+                          self->plan->clients == 1 && self->clients ? self->clients[0] : NULL};
+    zmq_pollitem_t items[5] = {{.fd = self->signals, .events = ZMQ_POLLIN}};
+    int size = 1;
+    for (size_t i = 0; i < sizeof actors / sizeof *actors; i++)
+        if (actors[i])
+            items[size++] =
+                (zmq_pollitem_t){.socket = zsock_resolve(actors[i]), .events = ZMQ_POLLIN};
+    zmq_poll(items, size, WATCH_MS);
+}
+
+static void close_all(federation_t *self)
+{
+    zactor_destroy(&self->server);
+    for (uint32_t i = 0; self->clients && i < self->plan->clients; i++)
+        if (self->clients[i])
+            zstr_send(self->clients[i], "$TERM");
+    for (uint32_t i = 0; self->clients && i < self->plan->clients; i++)
+        zactor_destroy(&self->clients[i]);
+    free(self->clients);
+    zactor_destroy(&self->evaluator);
+    zactor_destroy(&self->splitter);
+    fmq_router_destroy(&self->router);
+    fmq_permits_destroy(&self->permits);
+    fmq_engine_close(&self->engine);
+    fmq_store_destroy(&self->store);
+    fmq_log_destroy(&self->log);
+    if (self->run_log)
+        fclose(self->run_log);
+    fmq_display_destroy(&self->display);
+    fmq_config_destroy(&self->config);
+    fmq_signals_close(&self->signals);
+}
+
+int fmq_federation_run(const fmq_plan_t *plan, fmq_error_t *err)
+{
+    federation_t self = {.plan = plan, .signals = -1};
+    fmq_error_t why = {0};
+    int result = open_all(&self, &why);
+    if (result == 0)
+        while (!over(&self, &why))
+            wait_a_little(&self);
+    close_all(&self);
+    if (why.code == FMQ_OK)
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}

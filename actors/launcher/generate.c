@@ -1,0 +1,132 @@
+/*
+ * generate.c - fedmq generate: continues a prompt.
+ *
+ * The text is taken as it is: no template is put around it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/launcher/workbench.h"
+#include "fedmq/llm/generate.h"
+
+#define NEW_TOKENS_DEFAULT 32
+
+static const fmq_option_t options[] = {
+    FMQ_ROW_MODEL,
+    FMQ_ROW_ADAPTER,
+    FMQ_ROW("prompt", TEXT, prompt, "TEXT", "what is continued"),
+    FMQ_ROW("prompt-ids", TEXT, prompt_ids, "1,2,3", "the same as token ids"),
+    FMQ_ROW("max-new-tokens", COUNT, new_tokens, "N", "at most so many new tokens (32)"),
+    FMQ_ROW("temperature", REAL, temperature, "T", "0 (default): the likeliest token each time"),
+    FMQ_ROW("top-k", COUNT, top_k, "K", "draw from the K likeliest; 0: from all"),
+    FMQ_ROW("top-p", REAL, top_p, "P", "draw from the likeliest that make up P; 1: from all"),
+    FMQ_ROW_SEED,
+    FMQ_ROW("ids", FLAG, ids, NULL, "print token ids instead of text"),
+    FMQ_ROW("no-special", FLAG, no_special, NULL, "do not add special tokens to --prompt"),
+    FMQ_ROW_THREADS,
+    FMQ_ROWS_END};
+
+static int read_prompt(const fmq_arguments_t *arguments, const llm_tokenizer_t *tokenizer,
+                       llm_ids_t *prompt, fmq_error_t *err)
+{
+    if ((arguments->prompt != NULL) == (arguments->prompt_ids != NULL))
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "give --prompt TEXT or --prompt-ids 1,2,3");
+    if (arguments->prompt_ids)
+        return fmq_workbench_ids(arguments->prompt_ids, prompt, err);
+    return llm_tokenizer_encode(tokenizer, arguments->prompt, strlen(arguments->prompt),
+                                !arguments->no_special, prompt, err);
+}
+
+static int read_sampling(const fmq_arguments_t *arguments, const llm_tokenizer_t *tokenizer,
+                         llm_sampling_t *how, fmq_error_t *err)
+{
+    if (arguments->temperature < 0)
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "--temperature is %g, it must be 0 or more",
+                             arguments->temperature);
+    if (!(arguments->top_p > 0 && arguments->top_p <= 1))
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "--top-p is %g, it must lie in (0, 1]",
+                             arguments->top_p);
+    *how = (llm_sampling_t){.new_tokens_max = arguments->new_tokens ? (size_t)arguments->new_tokens
+                                                                    : NEW_TOKENS_DEFAULT,
+                            .temperature = arguments->temperature,
+                            .top_k = arguments->top_k > UINT32_MAX ? UINT32_MAX
+                                                                   : (uint32_t)arguments->top_k,
+                            .top_p = arguments->top_p,
+                            .seed = arguments->seed,
+                            .eos = llm_tokenizer_eos(tokenizer)};
+    return 0;
+}
+
+static int print_ids(const llm_ids_t *ids)
+{
+    for (size_t i = 0; i < ids->size; i++)
+        printf("%s%d", i > 0 ? " " : "", ids->ids[i]);
+    putchar('\n');
+    return 0;
+}
+
+static int print_text(const llm_tokenizer_t *tokenizer, const llm_ids_t *ids, fmq_error_t *err)
+{
+    size_t size = 0;
+    char *text = llm_tokenizer_decode(tokenizer, ids->ids, ids->size, true, &size, err);
+    if (!text)
+        return -1;
+    fwrite(text, 1, size, stdout);
+    putchar('\n');
+    free(text);
+    return 0;
+}
+
+/* The context that prompt and answer need, at most the model's own. */
+static size_t context_for(const fmq_workbench_t *bench, const llm_ids_t *prompt,
+                          const llm_sampling_t *how)
+{
+    size_t own = llm_model_shape(bench->engine.model)->context;
+    if (prompt->size >= own || how->new_tokens_max > own - prompt->size)
+        return own;
+    return prompt->size + how->new_tokens_max;
+}
+
+static int generate(const fmq_arguments_t *arguments, const fmq_workbench_t *bench,
+                    fmq_error_t *err)
+{
+    llm_ids_t prompt = {0}, answer = {0};
+    llm_generator_t *generator = NULL;
+    llm_sampling_t how;
+    int result = -1;
+    if (read_prompt(arguments, bench->engine.tokenizer, &prompt, err) < 0 ||
+        read_sampling(arguments, bench->engine.tokenizer, &how, err) < 0)
+        goto done;
+    generator = llm_generator_new(bench->engine.model, bench->engine.adapter,
+                                  context_for(bench, &prompt, &how), bench->engine.loader, err);
+    if (!generator ||
+        (bench->vector && llm_generator_set_params(generator, bench->vector, err) < 0))
+        goto done;
+    result = llm_generator_run(generator, prompt.ids, prompt.size, &how, &answer, err);
+    if (result == 0)
+        result =
+            arguments->ids ? print_ids(&answer) : print_text(bench->engine.tokenizer, &answer, err);
+done:
+    llm_generator_destroy(&generator);
+    llm_ids_release(&prompt);
+    llm_ids_release(&answer);
+    return result;
+}
+
+static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
+{
+    fmq_workbench_t bench;
+    (void)words;
+    if (fmq_workbench_open(&bench, arguments, err) < 0)
+        return -1;
+    int result = generate(arguments, &bench, err);
+    fmq_workbench_close(&bench);
+    return result;
+}
+
+const fmq_command_t fmq_command_generate = {.name = "generate",
+                                            .words = "",
+                                            .summary = "Continues a prompt",
+                                            .options = options,
+                                            .rule = FMQ_WORDS_NONE,
+                                            .run = run};

@@ -1,0 +1,226 @@
+/*
+ * opening.c - opens what commands work on: configuration, model, records.
+ */
+#include "actors/launcher/opening.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "actors/launcher/rundir.h"
+#include "actors/settings/settings.h"
+#include "actors/splitter/pieces.h"
+
+fmq_config_t *fmq_opening_merge(const fmq_arguments_t *arguments, const fmq_words_t *words,
+                                fmq_error_t *err)
+{
+    if (!arguments->cfg) {
+        fmq_error_set(err, FMQ_ERR_CONFIG, "no configuration: give --cfg FILE");
+        return NULL;
+    }
+    fmq_config_t *config = fmq_config_new();
+    if (!config) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the configuration");
+        return NULL;
+    }
+    /* Mistakes are kept in the config, so that all are reported together. */
+    fmq_error_t first = {0};
+    if (fmq_config_load(config, arguments->cfg, &first) < 0 && first.code == FMQ_ERR_IO) {
+        *err = first;
+        fmq_config_destroy(&config);
+        return NULL;
+    }
+    if (arguments->client_cfg)
+        fmq_config_load_clients(config, arguments->client_cfg, NULL);
+    for (size_t i = 0; i + 1 < words->size; i += 2)
+        fmq_config_set(config, words->items[i], words->items[i + 1], NULL);
+    return config;
+}
+
+static size_t check_settings(const fmq_config_t *config, fmq_error_t *first)
+{
+    llm_train_options_t train;
+    llm_adapter_spec_t adapter;
+    fmq_split_settings_t split;
+    fmq_error_t errors[3] = {{0}};
+    int failed[3] = {fmq_settings_train(config, &train, &errors[0]),
+                     fmq_settings_adapter(config, &adapter, &errors[1]),
+                     fmq_settings_split(config, &split, &errors[2])};
+    size_t mistakes = 0;
+    for (size_t i = 0; i < 3; i++) {
+        if (failed[i] == 0)
+            continue;
+        if (mistakes++ == 0)
+            *first = errors[i];
+        fprintf(stderr, "%s\n", errors[i].text);
+    }
+    return mistakes;
+}
+
+int fmq_opening_check(fmq_config_t *config, fmq_log_t *log, fmq_error_t *err)
+{
+    fmq_error_t first = {0};
+    if (fmq_config_check(config, stderr, log, err) < 0)
+        return -1;
+    size_t mistakes = check_settings(config, &first);
+    if (mistakes == 0)
+        return 0;
+    return fmq_error_set(err, first.code, "%zu mistake%s in the configuration, the first: %s",
+                         mistakes, mistakes == 1 ? "" : "s", first.text);
+}
+
+fmq_config_t *fmq_opening_config(const fmq_arguments_t *arguments, const fmq_words_t *words,
+                                 fmq_error_t *err)
+{
+    fmq_config_t *config = fmq_opening_merge(arguments, words, err);
+    if (config && fmq_opening_check(config, NULL, err) < 0)
+        fmq_config_destroy(&config);
+    return config;
+}
+
+char *fmq_opening_directory(const fmq_arguments_t *arguments, const fmq_config_t *config,
+                            fmq_error_t *err)
+{
+    char *directory =
+        fmq_rundir_open(config, arguments->directory, arguments->resume, time(NULL), err);
+    char *text = directory ? fmq_config_dump(config, false, err) : NULL;
+    if (!text || fmq_rundir_write(directory, "config.yaml", text, err) < 0) {
+        free(directory);
+        directory = NULL;
+    }
+    free(text);
+    return directory;
+}
+
+int fmq_engine_open_model(fmq_engine_t *self, const char *model, const char *cache,
+                          const llm_adapter_spec_t *spec, unsigned threads, fmq_error_t *err)
+{
+    fmq_engine_t engine = {0};
+    char *directory = llm_hub_resolve(model, cache, err);
+    if (!directory)
+        return -1;
+    engine.loader = llm_backend_cpu_new(threads, err);
+    if (!engine.loader)
+        goto fail;
+    engine.model = llm_model_open(directory, engine.loader, err);
+    if (!engine.model)
+        goto fail;
+    engine.tokenizer = llm_tokenizer_open(directory, err);
+    if (!engine.tokenizer)
+        goto fail;
+    engine.adapter = llm_adapter_new(llm_model_shape(engine.model), spec, err);
+    if (!engine.adapter)
+        goto fail;
+    free(directory);
+    *self = engine;
+    return 0;
+fail:
+    free(directory);
+    fmq_engine_close(&engine);
+    return -1;
+}
+
+int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config, fmq_error_t *err)
+{
+    llm_adapter_spec_t spec;
+    if (fmq_settings_adapter(config, &spec, err) < 0)
+        return -1;
+    return fmq_engine_open_model(self, fmq_config_text(config, "model.type"),
+                                 fmq_config_text(config, "llm.cache.model"), &spec, 1, err);
+}
+
+void fmq_engine_close(fmq_engine_t *self)
+{
+    llm_adapter_destroy(&self->adapter);
+    llm_tokenizer_destroy(&self->tokenizer);
+    llm_model_destroy(&self->model);
+    llm_backend_destroy(&self->loader);
+}
+
+unsigned fmq_opening_cores(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : (unsigned)cores;
+}
+
+static int load_file(llm_records_t *records, const char *path, const char *type, fmq_error_t *err)
+{
+    char full[256];
+    size_t size = strlen(path);
+    llm_records_source_t source = {.root = "", .type = full, .subsample = 1, .file = path};
+    if (!type && size > 4 && strcmp(path + size - 4, ".txt") == 0)
+        type = "text.txt";
+    if (!type)
+        return llm_records_load(records, path, NULL, err);
+    snprintf(full, sizeof full, "%s%s", type, strchr(type, '@') ? "" : "@llm");
+    return llm_records_load_source(records, &source, err);
+}
+
+llm_records_t *fmq_opening_file(const char *path, const char *type, fmq_error_t *err)
+{
+    llm_records_t *records = llm_records_new();
+    if (!records)
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for records");
+    else if (load_file(records, path, type, err) < 0)
+        llm_records_destroy(&records);
+    return records;
+}
+
+/* The data.type whose field names own files have; NULL where it says none. */
+static const char *type_of_own(const fmq_config_t *config)
+{
+    const char *type = fmq_config_text(config, "data.type");
+    return strchr(type, '.') || !strchr(type, '@') ? NULL : type;
+}
+
+/* Takes the records, splits them by data.splits. */
+static int split_records(llm_records_t *records, const fmq_config_t *config, llm_records_t *out[3],
+                         fmq_error_t *err)
+{
+    fmq_split_settings_t split;
+    llm_part_t parts[3] = {{0}};
+    int result = -1;
+    if (records && fmq_settings_split(config, &split, err) == 0 &&
+        llm_split_three(llm_records_size(records), split.train, split.val, FMQ_SETTINGS_SPLIT_SEED,
+                        parts, err) == 0)
+        result = 0;
+    for (size_t i = 0; i < 3; i++) {
+        if (result == 0 && (out[i] = fmq_pieces_select(records, &parts[i], err)) == NULL)
+            result = -1;
+        llm_part_release(&parts[i]);
+    }
+    llm_records_destroy(&records);
+    return result;
+}
+
+static int load_three(const char *const paths[3], const fmq_config_t *config, llm_records_t *out[3],
+                      fmq_error_t *err)
+{
+    for (size_t i = 0; i < 3; i++)
+        if (paths[i] && (out[i] = fmq_opening_file(paths[i], type_of_own(config), err)) == NULL)
+            return -1;
+    return 0;
+}
+
+int fmq_opening_records(const fmq_arguments_t *arguments, const fmq_config_t *config,
+                        llm_records_t *out[3], fmq_error_t *err)
+{
+    const char *const paths[3] = {arguments->train, arguments->val, arguments->test};
+    bool three = paths[0] || paths[1] || paths[2];
+    int result = 0;
+    for (size_t i = 0; i < 3; i++)
+        out[i] = NULL;
+    if (arguments->data && three)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "--data is split in three: give it alone, or --train, --val, --test");
+    if (arguments->data)
+        result = split_records(fmq_opening_file(arguments->data, type_of_own(config), err), config,
+                               out, err);
+    else if (three)
+        result = load_three(paths, config, out, err);
+    else if (fmq_config_bool(config, "fedmq.own_data"))
+        result = split_records(fmq_pieces_load(config, err), config, out, err);
+    for (size_t i = 0; i < 3 && result < 0; i++)
+        llm_records_destroy(&out[i]);
+    return result;
+}

@@ -1,0 +1,56 @@
+/*
+ * opening.h - what commands open: the configuration, the model, the log.
+ *
+ * It is the one place that knows in which order these are opened and checked.
+ */
+#ifndef FEDMQ_ACTORS_LAUNCHER_OPENING_H
+#define FEDMQ_ACTORS_LAUNCHER_OPENING_H
+
+#include "actors/launcher/command.h"
+#include "fedmq/actors/actors.h"
+
+/* Defaults, --cfg, --client_cfg and KEY VALUE pairs, not yet checked: mistakes
+ * are in the config.  NULL with err when memory runs out or --cfg is missing. */
+fmq_config_t *fmq_opening_merge(const fmq_arguments_t *arguments, const fmq_words_t *words,
+                                fmq_error_t *err);
+
+/* The same, checked: every mistake goes to stderr, also those that only the
+ * settings' translations find. */
+fmq_config_t *fmq_opening_config(const fmq_arguments_t *arguments, const fmq_words_t *words,
+                                 fmq_error_t *err);
+/* Checks and reports; log may be NULL.  0, or -1 with err saying how many. */
+int fmq_opening_check(fmq_config_t *config, fmq_log_t *log, fmq_error_t *err);
+
+/* The run's directory (see rundir.h), with the effective config.yaml in it; the
+ * caller's. */
+char *fmq_opening_directory(const fmq_arguments_t *arguments, const fmq_config_t *config,
+                            fmq_error_t *err);
+
+/* A model with its tokenizer and adapter, ready for actors; all owned. */
+typedef struct {
+    llm_backend_t *loader;
+    llm_model_t *model;
+    llm_tokenizer_t *tokenizer;
+    llm_adapter_t *adapter;
+} fmq_engine_t;
+
+/* model.type, llm.cache.model and llm.adapter.* of config. */
+int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config, fmq_error_t *err);
+/* The model at model with the adapter that spec describes, computed with this
+ * many threads by loader. */
+int fmq_engine_open_model(fmq_engine_t *self, const char *model, const char *cache,
+                          const llm_adapter_spec_t *spec, unsigned threads, fmq_error_t *err);
+void fmq_engine_close(fmq_engine_t *self);
+
+/* Cores that this process may use, at least 1. */
+unsigned fmq_opening_cores(void);
+
+/* Own records of a client or evaluator: --train, --val and --test files, or
+ * --data split by data.splits; out[i] is NULL where nothing was given. */
+int fmq_opening_records(const fmq_arguments_t *arguments, const fmq_config_t *config,
+                        llm_records_t *out[3], fmq_error_t *err);
+/* One file of records; type: its fields are those of that data.type ("dolly-15k"
+ * or "dolly-15k@llm"), NULL: instruction, input, output. */
+llm_records_t *fmq_opening_file(const char *path, const char *type, fmq_error_t *err);
+
+#endif

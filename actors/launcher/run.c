@@ -1,0 +1,71 @@
+/*
+ * run.c - fedmq run: a whole federation in this process.
+ */
+#include <stdlib.h>
+
+#include "actors/launcher/endpoint.h"
+#include "actors/launcher/federation.h"
+#include "actors/launcher/opening.h"
+#include "actors/settings/settings.h"
+
+static const fmq_option_t options[] = {
+    FMQ_ROW_CFG,
+    FMQ_ROW_CLIENT_CFG,
+    FMQ_ROW_DIRECTORY,
+    FMQ_ROW_RESUME,
+    FMQ_ROW_LISTEN,
+    FMQ_ROW_INSECURE,
+    FMQ_ROW("evaluator", FLAG, evaluator, NULL, "also evaluate on the server-held data"),
+    FMQ_ROW_PERMITS,
+    FMQ_ROW_THREADS,
+    FMQ_ROW_QUIET,
+    FMQ_ROW_JSON,
+    FMQ_ROWS_END};
+
+/* --listen, or fedmq.endpoint, or none. */
+static int choose_endpoint(const fmq_arguments_t *arguments, fmq_plan_t *plan, fmq_error_t *err)
+{
+    const char *endpoint = fmq_config_text(plan->config, "fedmq.endpoint");
+    plan->insecure = arguments->insecure || fmq_config_bool(plan->config, "fedmq.insecure");
+    plan->listen = arguments->listen ? arguments->listen : *endpoint ? endpoint : NULL;
+    return plan->listen ? fmq_endpoint_check(plan->listen, plan->insecure, err) : 0;
+}
+
+static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
+{
+    int result = -1;
+    char *directory = NULL;
+    fmq_split_settings_t split;
+    fmq_plan_t plan = {.server = true,
+                       .splitter = true,
+                       .first_client = 1,
+                       .quiet = arguments->quiet,
+                       .json = arguments->json,
+                       .permits = arguments->permits,
+                       .threads = arguments->threads};
+    fmq_config_t *config = fmq_opening_config(arguments, words, err);
+    if (!config)
+        return -1;
+    plan.config = config;
+    if (fmq_settings_split(config, &split, err) < 0 || choose_endpoint(arguments, &plan, err) < 0)
+        goto done;
+    plan.clients = split.clients;
+    plan.evaluator = arguments->evaluator || fmq_config_bool(config, "federate.make_global_eval");
+    directory = fmq_opening_directory(arguments, config, err);
+    if (!directory)
+        goto done;
+    plan.directory = directory;
+    result = fmq_federation_run(&plan, err);
+done:
+    free(directory);
+    fmq_config_destroy(&config);
+    return result;
+}
+
+const fmq_command_t fmq_command_run = {
+    .name = "run",
+    .words = "[KEY VALUE ...]",
+    .summary = "Runs a whole federation in this process: router, splitter, server, clients",
+    .options = options,
+    .rule = FMQ_WORDS_PAIRS,
+    .run = run};

@@ -1,0 +1,186 @@
+/*
+ * rundir.c - the directory of a run: its name, its creation, its small files.
+ */
+#include "actors/launcher/rundir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SUB_EXPERIMENTS_MAX 100 /* children tried within one second */
+
+static char *format_path(fmq_error_t *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static char *format_path(fmq_error_t *err, const char *format, ...)
+{
+    char path[PATH_MAX];
+    va_list args;
+    va_start(args, format);
+    int size = vsnprintf(path, sizeof path, format, args);
+    va_end(args);
+    if (size < 0 || (size_t)size >= sizeof path) {
+        fmq_error_set(err, FMQ_ERR_LIMIT, "a path of the run is longer than %d bytes", PATH_MAX);
+        return NULL;
+    }
+    char *copy = strdup(path);
+    if (!copy)
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
+    return copy;
+}
+
+char *fmq_rundir_name(const fmq_config_t *config, fmq_error_t *err)
+{
+    const char *given = fmq_config_text(config, "expname");
+    const char *tag = fmq_config_text(config, "expname_tag");
+    const char *joint = *tag ? "_" : "";
+    char *name = NULL;
+    if (*given)
+        name = format_path(err, "%s%s%s", given, joint, tag);
+    else
+        name = format_path(
+            err, "%s_%s_on_%s_lr%g_lstep%lld%s%s", fmq_config_text(config, "federate.method"),
+            fmq_config_text(config, "model.type"), fmq_config_text(config, "data.type"),
+            fmq_config_real(config, "train.optimizer.lr"),
+            (long long)fmq_config_int(config, "train.local_update_steps"), joint, tag);
+    for (char *c = name; c && *c; c++)
+        if (*c == '/' && !*given)
+            *c = '-';
+    return name;
+}
+
+/* mkdir -p. */
+static int make_directories(const char *path, fmq_error_t *err)
+{
+    char *copy = strdup(path);
+    if (!copy)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
+    for (char *c = copy + 1; *c; c++) {
+        if (*c != '/')
+            continue;
+        *c = '\0';
+        mkdir(copy, 0777); /* what matters is whether the last one works */
+        *c = '/';
+    }
+    int failed = mkdir(copy, 0777) < 0 && errno != EEXIST ? errno : 0;
+    free(copy);
+    struct stat status;
+    if (failed || stat(path, &status) < 0)
+        return fmq_error_set(err, FMQ_ERR_IO, "cannot create directory '%s': %s", path,
+                             strerror(failed ? failed : errno));
+    if (!S_ISDIR(status.st_mode))
+        return fmq_error_set(err, FMQ_ERR_IO, "'%s' is not a directory", path);
+    return 0;
+}
+
+static bool exists(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0;
+}
+
+static bool is_empty(const char *path)
+{
+    DIR *directory = opendir(path);
+    struct dirent *entry;
+    bool empty = true;
+    if (!directory)
+        return false;
+    while (empty && (entry = readdir(directory)) != NULL)
+        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    closedir(directory);
+    return empty;
+}
+
+/* A child of parent that nobody else has made: mkdir itself decides. */
+static char *make_child(const char *parent, time_t now, fmq_error_t *err)
+{
+    char stamp[32];
+    struct tm local;
+    localtime_r(&now, &local);
+    strftime(stamp, sizeof stamp, "%Y%m%d%H%M%S", &local);
+    for (int i = 0; i < SUB_EXPERIMENTS_MAX; i++) {
+        char suffix[16] = "";
+        if (i > 0)
+            snprintf(suffix, sizeof suffix, "_%d", i);
+        char *path = format_path(err, "%s/sub_exp_%s%s", parent, stamp, suffix);
+        if (!path || mkdir(path, 0777) == 0)
+            return path;
+        int failed = errno;
+        free(path);
+        if (failed != EEXIST) {
+            fmq_error_set(err, FMQ_ERR_IO, "cannot create a directory below '%s': %s", parent,
+                          strerror(failed));
+            return NULL;
+        }
+    }
+    fmq_error_set(err, FMQ_ERR_LIMIT, "'%s' has %d experiments of this second", parent,
+                  SUB_EXPERIMENTS_MAX);
+    return NULL;
+}
+
+static char *default_path(const fmq_config_t *config, fmq_error_t *err)
+{
+    char *name = fmq_rundir_name(config, err);
+    char *path = name ? format_path(err, "%s/%s", fmq_config_text(config, "outdir"), name) : NULL;
+    free(name);
+    return path;
+}
+
+char *fmq_rundir_open(const fmq_config_t *config, const char *explicitly, bool resume, time_t now,
+                      fmq_error_t *err)
+{
+    char *path = explicitly ? format_path(err, "%s", explicitly) : default_path(config, err);
+    if (!path)
+        return NULL;
+    if (resume) {
+        if (exists(path))
+            return path;
+        fmq_error_set(err, FMQ_ERR_NOTFOUND,
+                      "there is no run to resume in '%s': leave out --resume to begin one", path);
+    } else if (explicitly && exists(path) && !is_empty(path)) {
+        fmq_error_set(err, FMQ_ERR_CONFIG,
+                      "directory '%s' is not empty: choose another, or --resume the run in it",
+                      path);
+    } else if (!explicitly && exists(path)) {
+        char *child = make_child(path, now, err);
+        free(path);
+        return child;
+    } else if (make_directories(path, err) == 0) {
+        return path;
+    }
+    free(path);
+    return NULL;
+}
+
+int fmq_rundir_write(const char *directory, const char *name, const char *text, fmq_error_t *err)
+{
+    int result = -1;
+    char *path = format_path(err, "%s/%s", directory, name);
+    char *temporary = format_path(err, "%s/.%s.new", directory, name);
+    FILE *file = NULL;
+    if (!path || !temporary)
+        goto done;
+    file = fopen(temporary, "w");
+    if (!file) {
+        fmq_error_set(err, FMQ_ERR_IO, "cannot create '%s': %s", temporary, strerror(errno));
+        goto done;
+    }
+    int failed = fputs(text, file) < 0 || fflush(file) != 0 || fsync(fileno(file)) != 0;
+    failed |= fclose(file) != 0;
+    if (failed || rename(temporary, path) < 0) {
+        fmq_error_set(err, FMQ_ERR_IO, "cannot write '%s': %s", path, strerror(errno));
+        remove(temporary);
+        goto done;
+    }
+    result = 0;
+done:
+    free(path);
+    free(temporary);
+    return result;
+}

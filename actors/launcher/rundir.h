@@ -1,0 +1,28 @@
+/*
+ * rundir.h - the directory of a run: <outdir>/<expname>.
+ *
+ * FS-LLM's rule: a directory that is there already is not written into, the
+ * run gets a child sub_exp_<time> of it.  Only who resumes goes on in it.
+ */
+#ifndef FEDMQ_ACTORS_LAUNCHER_RUNDIR_H
+#define FEDMQ_ACTORS_LAUNCHER_RUNDIR_H
+
+#include <stdbool.h>
+#include <time.h>
+
+#include "fedmq/base/config.h"
+
+/* expname, or FS-LLM's default from method, model, data, rate and steps; with
+ * expname_tag behind it.  The caller's. */
+char *fmq_rundir_name(const fmq_config_t *config, fmq_error_t *err);
+
+/* Creates and returns the directory of a run (the caller's).  explicitly:
+ * this directory (NULL: outdir/expname).  resume: it must be there; otherwise
+ * an explicit one must be new or empty.  now names the sub_exp child. */
+char *fmq_rundir_open(const fmq_config_t *config, const char *explicitly, bool resume, time_t now,
+                      fmq_error_t *err);
+
+/* Writes text to directory/name through a temporary file and a rename. */
+int fmq_rundir_write(const char *directory, const char *name, const char *text, fmq_error_t *err);
+
+#endif

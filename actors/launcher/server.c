@@ -1,0 +1,82 @@
+/*
+ * server.c - fedmq server: the router, the splitter and the server of a run
+ * whose clients are other processes.
+ */
+#include <stdlib.h>
+
+#include "actors/launcher/endpoint.h"
+#include "actors/launcher/federation.h"
+#include "actors/launcher/opening.h"
+
+static const fmq_option_t options[] = {
+    FMQ_ROW_CFG,
+    FMQ_ROW_CLIENT_CFG,
+    FMQ_ROW_DIRECTORY,
+    FMQ_ROW_RESUME,
+    FMQ_ROW_BROKER,
+    FMQ_ROW_LISTEN,
+    FMQ_ROW_INSECURE,
+    FMQ_ROW("no-splitter", FLAG, no_splitter, NULL, "a fedmq splitter, or own data, elsewhere"),
+    FMQ_ROW("evaluator", FLAG, evaluator, NULL, "also evaluate on the server-held data"),
+    FMQ_ROW_PERMITS,
+    FMQ_ROW_THREADS,
+    FMQ_ROW_QUIET,
+    FMQ_ROW_JSON,
+    FMQ_ROWS_END};
+
+static int choose_endpoint(const fmq_arguments_t *arguments, fmq_plan_t *plan,
+                           char endpoint[FMQ_ENDPOINT_MAX], fmq_error_t *err)
+{
+    plan->insecure = arguments->insecure || fmq_config_bool(plan->config, "fedmq.insecure");
+    if (arguments->broker && arguments->listen)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "--broker is a router elsewhere, --listen one here: give one of them");
+    if (arguments->broker) {
+        plan->connect = arguments->broker;
+        return fmq_endpoint_check(plan->connect, plan->insecure, err);
+    }
+    plan->listen = arguments->listen;
+    if (!plan->listen && fmq_endpoint_of_server(plan->config, false, endpoint, err) < 0)
+        return -1;
+    if (!plan->listen)
+        plan->listen = endpoint;
+    return fmq_endpoint_check(plan->listen, plan->insecure, err);
+}
+
+static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
+{
+    int result = -1;
+    char endpoint[FMQ_ENDPOINT_MAX];
+    char *directory = NULL;
+    fmq_config_t *config = fmq_opening_config(arguments, words, err);
+    if (!config)
+        return -1;
+    fmq_plan_t plan = {.config = config,
+                       .server = true,
+                       .splitter = !arguments->no_splitter,
+                       .quiet = arguments->quiet,
+                       .json = arguments->json,
+                       .permits = arguments->permits,
+                       .threads = arguments->threads,
+                       .evaluator = arguments->evaluator ||
+                                    fmq_config_bool(config, "federate.make_global_eval")};
+    if (choose_endpoint(arguments, &plan, endpoint, err) < 0)
+        goto done;
+    directory = fmq_opening_directory(arguments, config, err);
+    if (!directory)
+        goto done;
+    plan.directory = directory;
+    result = fmq_federation_run(&plan, err);
+done:
+    free(directory);
+    fmq_config_destroy(&config);
+    return result;
+}
+
+const fmq_command_t fmq_command_server = {
+    .name = "server",
+    .words = "[KEY VALUE ...]",
+    .summary = "Leads a run over tcp; the router and the splitter are here unless told otherwise",
+    .options = options,
+    .rule = FMQ_WORDS_PAIRS,
+    .run = run};

@@ -1,0 +1,238 @@
+/*
+ * test_launcher_display.c - what a run looks like on a terminal, in a file and
+ * to a program.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <math.h>
+
+#include "actors/launcher/display.h"
+
+typedef struct {
+    char *text, *log;
+    size_t text_size, log_size;
+    FILE *out, *log_out;
+    fmq_display_t *display;
+} screen_t;
+
+static screen_t screen;
+
+static void show_as(fmq_display_mode_t mode)
+{
+    screen.out = open_memstream(&screen.text, &screen.text_size);
+    screen.log_out = open_memstream(&screen.log, &screen.log_size);
+    screen.display = fmq_display_new(mode, false, screen.out, screen.log_out);
+    assert_non_null(screen.display);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fmq_display_destroy(&screen.display);
+    if (screen.out)
+        fclose(screen.out);
+    if (screen.log_out)
+        fclose(screen.log_out);
+    free(screen.text);
+    free(screen.log);
+    screen = (screen_t){0};
+    return 0;
+}
+
+static void say(fmq_run_event_t event, int64_t now_ms)
+{
+    fmq_display_event(screen.display, &event, now_ms);
+    fflush(screen.out);
+}
+
+static fmq_run_event_t round_event(fmq_run_event_type_t type, uint32_t round)
+{
+    return (fmq_run_event_t){.type = type,
+                             .round = round,
+                             .rounds = 4,
+                             .clients = 3,
+                             .train_loss = NAN,
+                             .bytes_up = 12300000,
+                             .bytes_down = 999};
+}
+
+static void numbers_are_written_for_people(void **state)
+{
+    (void)state;
+    char text[64];
+    fmq_display_bytes(999, text, sizeof text);
+    assert_string_equal(text, "999 B");
+    fmq_display_bytes(1000, text, sizeof text);
+    assert_string_equal(text, "1.0 kB");
+    fmq_display_bytes(999960, text, sizeof text);
+    assert_string_equal(text, "1.0 MB");
+    fmq_display_bytes(UINT64_MAX, text, sizeof text);
+    assert_string_equal(text, "18.4 EB");
+    fmq_display_duration(65499, text, sizeof text);
+    assert_string_equal(text, "1:05");
+    fmq_display_duration(3723000, text, sizeof text);
+    assert_string_equal(text, "1:02:03");
+    fmq_display_duration(-5, text, sizeof text);
+    assert_string_equal(text, "0:00");
+}
+
+static void a_bar_fills_from_the_left_and_stays_within_its_width(void **state)
+{
+    (void)state;
+    char bar[16];
+    fmq_display_bar(0, 4, bar, sizeof bar);
+    assert_string_equal(bar, "[....]");
+    fmq_display_bar(0.5, 4, bar, sizeof bar);
+    assert_string_equal(bar, "[##..]");
+    fmq_display_bar(7, 4, bar, sizeof bar);
+    assert_string_equal(bar, "[####]");
+    fmq_display_bar(NAN, 4, bar, sizeof bar);
+    assert_string_equal(bar, "[....]");
+}
+
+static void a_file_gets_a_line_for_each_round_and_no_escapes(void **state)
+{
+    (void)state;
+    show_as(FMQ_DISPLAY_PLAIN);
+    say(round_event(FMQ_RUN_ROUND, 1), 1000);
+    say(round_event(FMQ_RUN_PROGRESS, 1), 1500);
+    fmq_run_event_t closed = round_event(FMQ_RUN_AGGREGATED, 1);
+    closed.clients_done = 3;
+    closed.train_loss = 2.5;
+    say(closed, 3000);
+    assert_null(strchr(screen.text, '\033'));
+    assert_string_equal(
+        screen.text,
+        "round 1/4  3/3 clients  loss 2.5000  up 12.3 MB  down 999 B  took 0:02  eta 0:06\n");
+}
+
+static void an_unknown_loss_is_not_shown(void **state)
+{
+    (void)state;
+    show_as(FMQ_DISPLAY_PLAIN);
+    say(round_event(FMQ_RUN_ROUND, 1), 0);
+    say(round_event(FMQ_RUN_AGGREGATED, 1), 10);
+    assert_null(strstr(screen.text, "loss"));
+}
+
+static void metrics_are_shown_with_their_source(void **state)
+{
+    (void)state;
+    fmq_metrics_t metrics = {.size = 1, .items = {{"val_avg_loss", 1.25}}};
+    fmq_run_event_t event = round_event(FMQ_RUN_METRICS, 2);
+    event.metrics = &metrics;
+    event.source = "evaluator-1";
+    show_as(FMQ_DISPLAY_PLAIN);
+    say(event, 0);
+    assert_string_equal(screen.text, "round 2/4  evaluator-1  val_avg_loss 1.25\n");
+}
+
+static void waiting_is_said_once_for_each_number(void **state)
+{
+    (void)state;
+    fmq_run_event_t event = round_event(FMQ_RUN_WAITING, 0);
+    show_as(FMQ_DISPLAY_PLAIN);
+    say(event, 0);
+    say(event, 1000);
+    event.clients_done = 1;
+    say(event, 2000);
+    assert_string_equal(screen.text, "waiting for clients: 0 of 3 are here\n"
+                                     "waiting for clients: 1 of 3 are here\n");
+}
+
+static void a_terminal_shows_one_bar_that_is_redrawn(void **state)
+{
+    (void)state;
+    show_as(FMQ_DISPLAY_TERMINAL);
+    say(round_event(FMQ_RUN_ROUND, 1), 1000);
+    fmq_run_event_t event = round_event(FMQ_RUN_PROGRESS, 1);
+    event.clients_done = 1;
+    event.step = 5;
+    event.steps = 10;
+    say(event, 1050); /* too soon after the last one */
+    assert_null(strstr(screen.text, "step"));
+    say(event, 2000);
+    assert_non_null(strstr(screen.text, "\r\033[Kround 1/4 ["));
+    assert_non_null(strstr(screen.text, "1/3 clients  step 5/10"));
+    assert_non_null(strstr(screen.text, "eta"));
+    assert_null(strchr(screen.text, '\n'));
+}
+
+static void a_log_line_clears_the_bar_first(void **state)
+{
+    (void)state;
+    show_as(FMQ_DISPLAY_TERMINAL);
+    say(round_event(FMQ_RUN_ROUND, 1), 1000);
+    fmq_display_log(screen.display, FMQ_LOG_WARNING, "a line");
+    fflush(screen.log_out);
+    fflush(screen.out);
+    assert_string_equal(screen.log, "a line\n");
+    size_t size = strlen(screen.text);
+    assert_string_equal(screen.text + size - 4, "\r\033[K");
+}
+
+static void quiet_says_nothing_but_what_is_logged(void **state)
+{
+    (void)state;
+    show_as(FMQ_DISPLAY_QUIET);
+    say(round_event(FMQ_RUN_ROUND, 1), 0);
+    say(round_event(FMQ_RUN_AGGREGATED, 1), 10);
+    say(round_event(FMQ_RUN_ENDED, 1), 20);
+    assert_int_equal(strlen(screen.text), 0);
+}
+
+static void every_event_is_one_json_object_a_line(void **state)
+{
+    (void)state;
+    fmq_metrics_t metrics = {.size = 2, .items = {{"a", 0.5}, {"b", NAN}}};
+    show_as(FMQ_DISPLAY_JSON);
+    say(round_event(FMQ_RUN_ROUND, 1), 500);
+    fmq_run_event_t event = round_event(FMQ_RUN_METRICS, 1);
+    event.metrics = &metrics;
+    event.source = "clients";
+    say(event, 1500);
+    char *second = strchr(screen.text, '\n') + 1;
+    json_t *object = json_loads(second, 0, NULL);
+    assert_non_null(object);
+    assert_string_equal(json_string_value(json_object_get(object, "event")), "metrics");
+    assert_int_equal(json_integer_value(json_object_get(object, "milliseconds")), 1000);
+    assert_int_equal(json_integer_value(json_object_get(object, "bytes_up")), 12300000);
+    assert_true(json_is_null(json_object_get(object, "train_loss")));
+    json_t *values = json_object_get(object, "metrics");
+    assert_true(json_real_value(json_object_get(values, "a")) == 0.5);
+    assert_true(json_is_null(json_object_get(values, "b")));
+    json_decref(object);
+}
+
+static void flags_choose_the_mode_before_the_terminal_does(void **state)
+{
+    (void)state;
+    assert_int_equal(fmq_display_mode(true, true, 0), FMQ_DISPLAY_JSON);
+    assert_int_equal(fmq_display_mode(true, false, 0), FMQ_DISPLAY_QUIET);
+    assert_int_equal(fmq_display_mode(false, false, -1), FMQ_DISPLAY_PLAIN);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_are_written_for_people),
+        cmocka_unit_test(a_bar_fills_from_the_left_and_stays_within_its_width),
+        cmocka_unit_test_teardown(a_file_gets_a_line_for_each_round_and_no_escapes, tear_down),
+        cmocka_unit_test_teardown(an_unknown_loss_is_not_shown, tear_down),
+        cmocka_unit_test_teardown(metrics_are_shown_with_their_source, tear_down),
+        cmocka_unit_test_teardown(waiting_is_said_once_for_each_number, tear_down),
+        cmocka_unit_test_teardown(a_terminal_shows_one_bar_that_is_redrawn, tear_down),
+        cmocka_unit_test_teardown(a_log_line_clears_the_bar_first, tear_down),
+        cmocka_unit_test_teardown(quiet_says_nothing_but_what_is_logged, tear_down),
+        cmocka_unit_test_teardown(every_event_is_one_json_object_a_line, tear_down),
+        cmocka_unit_test(flags_choose_the_mode_before_the_terminal_does),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
