@@ -5,7 +5,7 @@
  * "fedmq" is ours.  Sorted by path.  Defaults are Python literals; the default
  * of a text stands there without quotes.  Choices of an open node or of a list
  * of maps are the names that fedmq acts on below it.  After a change write
- * docs/configuration.md anew (tests/base/test_config_docs.c says how).
+ * docs/configuration.md anew (tests/base/test_docs.c says how).
  */
 #include "base/config/keys.h"
 
@@ -100,7 +100,7 @@ static const fmq_key_t keys[] = {
          "How the data is dealt to clients; needed when data.type has an @."),
     LIST("data.splitter_args", "[]", "alpha", ACTED,
          "Arguments of the splitter, such as [{alpha: 0.5}] for lda."),
-    REAL("data.subsample", "1.0", 0, 1, REFUSED, "Share of code_search_net that is used."),
+    REAL("data.subsample", "1.0", 0, 1, ACTED, "Share of code_search_net that is used."),
     LIST("data.target_transform", "[]", NULL, REFUSED,
          "Image transforms: not for language models."),
     LIST("data.test_pre_transform", "[]", NULL, REFUSED,
@@ -161,7 +161,7 @@ static const fmq_key_t keys[] = {
          "Metric that decides which state is the best."),
     BOOLEAN("eval.count_flops", "True", HARMLESS, "fedmq does not count operations."),
     WHOLE("eval.freq", "1", 1, 1000000, ACTED, "Rounds between evaluations."),
-    LIST("eval.metrics", "[]", "loss|avg_loss|total", ACTED,
+    LIST("eval.metrics", "[]", "loss|avg_loss|total|token_loss", ACTED,
          "Metrics; loss, average loss and counts are always there."),
     LIST("eval.monitoring", "[]", NULL, REFUSED, "Monitors of FS-LLM, such as dissim."),
     LIST("eval.report", "['weighted_avg', 'avg', 'fairness', 'raw']",
@@ -217,7 +217,7 @@ static const fmq_key_t keys[] = {
     WHOLE("federate.total_round_num", "50", 0, 1000000, ACTED, "Rounds of a run."),
     REAL("federate.unseen_clients_rate", "0.0", 0, 0.999999, ACTED,
          "Share of the clients that never train and are only evaluated."),
-    BOOLEAN("federate.use_diff", "False", REFUSED,
+    BOOLEAN("federate.use_diff", "False", ACTED,
             "Report validation before and after local training."),
     BOOLEAN("federate.use_ss", "False", REFUSED, "Additive secret sharing of updates."),
     TEXT("fedmq.codec", "f32", "f32|f16|bf16", ACTED, "How numbers travel."),
@@ -278,8 +278,9 @@ static const fmq_key_t keys[] = {
     TEXT("llm.accelerator.config", "", NULL, HARMLESS, "Only with llm.accelerator.use."),
     BOOLEAN("llm.accelerator.use", "False", REFUSED, "Hugging Face accelerate."),
     LIST("llm.adapter.args", "[{}]",
-         "adapter_package|adapter_method|r|lora_alpha|lora_dropout|target_modules|bias|task_type|"
-         "fan_in_fan_out|inference_mode",
+         "adapter_package|adapter_method|r|lora_alpha|lora_dropout|target_modules|bias|"
+         "task_type|fan_in_fan_out|inference_mode|modules_to_save|use_rslora|use_dora|"
+         "init_lora_weights",
          ACTED, "One map: adapter_package peft, adapter_method lora, and PEFT's arguments."),
     WHOLE("llm.adapter.count", "1", 1, 1024, REFUSED, "FedBiscuit: adapters of a run."),
     WHOLE("llm.adapter.grouping.round", "50", 0, MANY, HARMLESS,
@@ -308,8 +309,8 @@ static const fmq_key_t keys[] = {
     WHOLE("llm.fedrlhf.train.local_update_steps", "10", 1, MANY, HARMLESS,
           "Only with llm.fedrlhf.use."),
     BOOLEAN("llm.fedrlhf.use", "False", REFUSED, "FedBiscuit: train reward and policy in turn."),
-    WHOLE("llm.grad_accum_step", "1", 1, 1048576, REFUSED,
-          "FedBiOT's accumulation; use grad.grad_accum_count."),
+    WHOLE("llm.grad_accum_step", "1", 1, 1048576, ACTED,
+          "FedBiOT's name of grad.grad_accum_count; the larger one counts."),
     WHOLE("llm.max_new_token", "60", 1, MANY, HARMLESS, "FedBiscuit: new tokens of a completion."),
     WHOLE("llm.num_completions", "2", 1, MANY, HARMLESS, "FedBiscuit: completions of a prompt."),
     TEXT("llm.offsite_tuning.emu_align.data.root", "data", NULL, HARMLESS,
@@ -433,13 +434,15 @@ static const fmq_key_t keys[] = {
     BOOLEAN("train.is_enable_half", "False", HARMLESS, "Half precision; fedmq computes in fp32."),
     WHOLE("train.local_update_steps", "1", 1, 1000000000, ACTED,
           "Local steps of a round: batches or epochs."),
-    OPEN("train.optimizer", "betas|eps|weight_decay|momentum|dampening|nesterov", ACTED,
-         "Further arguments of the optimizer."),
+    OPEN("train.optimizer",
+         "betas|eps|weight_decay|momentum|dampening|nesterov|maximize|amsgrad|foreach|fused|"
+         "capturable|differentiable",
+         ACTED, "Further arguments of the optimizer."),
     REAL("train.optimizer.lr", "0.1", 0, MANY, ACTED, "Learning rate."),
     TEXT("train.optimizer.type", "SGD", "SGD|Adam|AdamW", ACTED, "Optimizer, as in torch.optim."),
     OPEN("train.scheduler",
-         "warmup_steps|total_steps|step_size|gamma|milestones|T_max|eta_min|start_factor|end_"
-         "factor|total_iters",
+         "warmup_steps|total_steps|step_size|gamma|milestones|T_max|eta_min|start_factor|"
+         "end_factor|total_iters|last_epoch|verbose",
          ACTED, "Further arguments of the scheduler."),
     TEXT("train.scheduler.type", "",
          "|warmup_step|warmup_noam|StepLR|MultiStepLR|ExponentialLR|CosineAnnealingLR|LinearLR",

@@ -238,7 +238,7 @@ void fmq_key_range(const fmq_key_t *key, char *out, size_t size)
     if (key->least > key->most)
         return;
     if (key->most >= FMQ_KEY_MANY)
-        (void)snprintf(out, size, "at least %.10g", key->least);
+        (void)snprintf(out, size, "at least %.16g", key->least);
     else
-        (void)snprintf(out, size, "%.10g to %.10g", key->least, key->most);
+        (void)snprintf(out, size, "%.16g to %.16g", key->least, key->most);
 }

@@ -131,8 +131,9 @@ int fmq_config_get_text(const fmq_config_t *self, const char *key, const char **
     const fmq_node_t *node = scalar_at(self, key, err);
     if (!node)
         return -1;
-    if (!node->quoted && fmq_scalar_kind(node->text) != FMQ_SCALAR_TEXT)
+    fmq_scalar_kind_t kind = node->quoted ? FMQ_SCALAR_TEXT : fmq_scalar_kind(node->text);
+    if (kind != FMQ_SCALAR_TEXT && kind != FMQ_SCALAR_NULL)
         return other_type(self, key, node, "a text", err);
-    *out = node->text;
+    *out = kind == FMQ_SCALAR_NULL ? "" : node->text;
     return 0;
 }

@@ -263,7 +263,7 @@ static void open_values_are_converted_on_request(void **state)
     fmq_error_t err;
     fmq_config_t *config =
         parsed("train:\n  optimizer: {momentum: 0.5, eps: '1e-3', nesterov: no}\n"
-               "llm: {adapter: {args: [{target_modules: 'q_proj|v', r: x}]}}\n");
+               "llm: {adapter: {args: [{target_modules: 'q_proj|v', r: x, bias: None}]}}\n");
     assert_int_equal(fmq_config_get_real(config, "train.optimizer.momentum", &real, &err), 0);
     assert_true(real == 0.5);
     assert_int_equal(fmq_config_get_real(config, "train.optimizer.eps", &real, &err), 0);
@@ -277,6 +277,9 @@ static void open_values_are_converted_on_request(void **state)
     assert_int_equal(err.code, FMQ_ERR_CONFIG);
     assert_int_equal(fmq_config_get_bool(config, "llm.adapter.args.0.r", &truth, &err), -1);
     assert_int_equal(fmq_config_get_text(config, "train.optimizer.momentum", &text, &err), -1);
+    assert_int_equal(fmq_config_get_text(config, "llm.adapter.args.0.bias", &text, &err), 0);
+    assert_string_equal(text, "");
+    text = "before";
     assert_int_equal(fmq_config_get_text(config, "train.optimizer.betas", &text, &err), -1);
     assert_string_equal(err.text, "key 'train.optimizer.betas' is not given");
     assert_int_equal(fmq_config_get_text(config, "llm.adapter.args.0", &text, &err), -1);

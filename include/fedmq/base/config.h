@@ -103,7 +103,7 @@ const char *fmq_config_child(const fmq_config_t *self, const char *key, size_t i
 
 /* Undeclared scalars (open nodes, list items, map items in lists), converted
  * on request: 0, or -1 with FMQ_ERR_CONFIG saying file:line:column when the
- * value is absent or of another type. */
+ * value is absent or of another type.  None is the empty text. */
 int fmq_config_get_int(const fmq_config_t *self, const char *key, int64_t *out, fmq_error_t *err);
 int fmq_config_get_real(const fmq_config_t *self, const char *key, double *out, fmq_error_t *err);
 int fmq_config_get_bool(const fmq_config_t *self, const char *key, bool *out, fmq_error_t *err);
