@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "fedmq/base/rng.h"
 #include "fedmq/llm/records.h"
 #include "tests/llm/data/scratch.h"
 
@@ -324,6 +325,37 @@ static void bytes_that_are_no_text_are_refused(void **state)
     assert_int_equal(room->err.code, FMQ_ERR_FORMAT);
 }
 
+static void mangled_bytes_never_do_more_than_fail(void **state)
+{
+    room_t *room = *state;
+    static const char *const seeds[] = {
+        "[{\"instruction\":\"a\\\"b\",\"input\":null,\"output\":[1,{\"c\":2}]},{\"output\":\"d\"}]",
+        "{\"instruction\":\"\\u00e9\",\"output\":\"x\"}\n{\"output\":3.5,\"category\":true}\n"};
+    fmq_rng_t rng;
+    fmq_rng_init(&rng, &(fmq_rng_name_t){.seed = 1});
+    llm_record_keys_t keys = {.output = "output.1.c"};
+    size_t taken = 0;
+    for (int round = 0; round < 20000; round++) {
+        char text[128];
+        const char *seed = seeds[round % 2];
+        size_t size = strlen(seed);
+        memcpy(text, seed, size);
+        for (uint32_t i = fmq_rng_below(&rng, 4); i > 0; i--)
+            text[fmq_rng_below(&rng, (uint32_t)size)] =
+                (char)(fmq_rng_below(&rng, 2)
+                           ? fmq_rng_below(&rng, 256)
+                           : (uint32_t) "{}[]\",:\\ \n"[fmq_rng_below(&rng, 10)]);
+        size -= fmq_rng_below(&rng, 8) ? 0 : fmq_rng_below(&rng, (uint32_t)size);
+        size_t before = llm_records_size(room->records);
+        int result =
+            llm_records_parse(room->records, "m", text, size, round % 3 ? &keys : NULL, &room->err);
+        size_t after = llm_records_size(room->records);
+        assert_true(result == 0 ? after >= before : after == before);
+        taken += result == 0;
+    }
+    assert_true(taken > 1000 && taken < 19000); /* both ways were gone */
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -347,6 +379,7 @@ int main(void)
         CASE(no_records_make_an_empty_shard),
         CASE(plain_text_is_cut_at_blank_lines_without_losing_a_byte),
         CASE(bytes_that_are_no_text_are_refused),
+        CASE(mangled_bytes_never_do_more_than_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

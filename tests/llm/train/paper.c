@@ -91,6 +91,8 @@ int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float s
         call->dropout = *dropout;
     if (self->nan_always || told(self->nan_losses, number)) {
         *loss_sum = (double)NAN;
+        if (self->nan_spoils)
+            self->grads[0] = NAN;
         return 0;
     }
     *loss_sum = (double)batch->supervised * mean_loss(self, call);

@@ -30,6 +30,7 @@ struct llm_workspace {
     float *params, *grads; /* owned, the backend's */
     uint64_t nan_losses;   /* bit i: call i (below 64) has a NaN loss */
     bool nan_always;
+    bool nan_spoils;        /* a NaN loss leaves NaN in the gradient, too */
     uint64_t nan_gradients; /* bit i: call i has a good loss and a NaN gradient */
     size_t calls;
     paper_call_t call[PAPER_CALLS_MAX];

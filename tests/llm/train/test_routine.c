@@ -453,6 +453,29 @@ static void a_nan_gradient_makes_no_step(void **state)
     llm_dataset_destroy(&dataset);
 }
 
+static void a_nan_batch_that_spoils_the_gradient_costs_its_group_only(void **state)
+{
+    (void)state;
+    llm_dataset_t *dataset = paper_dataset(10, 3);
+    llm_train_options_t options = plain_options();
+    options.grad_accum = 3;
+    llm_workspace_t ws;
+    paper_open(&ws, start);
+    ws.nan_losses = 1u << 4;
+    ws.nan_spoils = true;
+    llm_train_stats_t stats;
+    train(&ws, dataset, &options, &stats);
+    assert_int_equal(ws.calls, 12);
+    assert_int_equal(stats.steps, 4);
+    /* Of the second group only the batch after the spoilt one is left. */
+    assert_int_equal(stats.nan_batches, 2);
+    assert_int_equal(stats.samples, 20);
+    for (size_t j = 0; j < PAPER_SIZE; j++)
+        assert_true(isfinite(ws.params[j]));
+    paper_close(&ws);
+    llm_dataset_destroy(&dataset);
+}
+
 static void parameters_that_run_away_are_reported(void **state)
 {
     (void)state;
@@ -639,6 +662,7 @@ int main(void)
         cmocka_unit_test(a_retry_draws_one_more_batch_for_each_that_was_nan),
         cmocka_unit_test(retries_are_bounded_and_all_nan_is_an_error_that_changes_nothing),
         cmocka_unit_test(a_nan_gradient_makes_no_step),
+        cmocka_unit_test(a_nan_batch_that_spoils_the_gradient_costs_its_group_only),
         cmocka_unit_test(parameters_that_run_away_are_reported),
         cmocka_unit_test(progress_is_told_after_every_step_and_may_stop_the_routine),
         cmocka_unit_test(options_that_make_no_sense_are_refused_before_anything_happens),
