@@ -148,7 +148,7 @@ static void check_adapter_word(const fmq_config_t *self, const char *path, const
     const char *word = NULL;
     if (!fmq_node_find(self->root, path))
         return;
-    if (fmq_config_get_text(self, path, &word, NULL) < 0 || strcasecmp(word, known) != 0)
+    if (fmq_config_get_text(self, path, &word, NULL) < 0 || (*word && strcasecmp(word, known) != 0))
         wrong(self, mistakes, path, "fedmq acts on '%s' only", known);
 }
 

@@ -442,7 +442,7 @@ static const fmq_key_t keys[] = {
     TEXT("train.optimizer.type", "SGD", "SGD|Adam|AdamW", ACTED, "Optimizer, as in torch.optim."),
     OPEN("train.scheduler",
          "warmup_steps|total_steps|step_size|gamma|milestones|T_max|eta_min|start_factor|"
-         "end_factor|total_iters|last_epoch|verbose",
+         "end_factor|total_iters|verbose",
          ACTED, "Further arguments of the scheduler."),
     TEXT("train.scheduler.type", "",
          "|warmup_step|warmup_noam|StepLR|MultiStepLR|ExponentialLR|CosineAnnealingLR|LinearLR",

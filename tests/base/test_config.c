@@ -290,7 +290,7 @@ static void open_values_are_converted_on_request(void **state)
                      0);
     assert_string_equal(text, "q_proj|v");
     assert_string_equal(fmq_config_child(config, "llm.adapter.args.0", 1), "r");
-    assert_null(fmq_config_child(config, "llm.adapter.args.0", 2));
+    assert_null(fmq_config_child(config, "llm.adapter.args.0", 3));
     assert_int_equal(fmq_config_size(config, "nowhere"), 0);
     fmq_config_destroy(&config);
 }

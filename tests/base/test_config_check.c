@@ -157,6 +157,7 @@ static void adapters_are_one_map_of_known_arguments(void **state)
     accept("llm: {adapter: {use: True}}");
     accept("llm: {adapter: {use: True, args: [{adapter_package: peft, adapter_method: lora, r: 8, "
            "lora_alpha: 16, lora_dropout: 0.05, bias: none, task_type: CAUSAL_LM}]}}");
+    accept("llm: {adapter: {use: True, args: [{adapter_method: LoRA, bias: None}]}}");
     refuse("llm: {adapter: {use: True, args: []}}", "a list with one map");
     refuse("llm: {adapter: {use: True, args: [{r: 8}, {r: 9}]}}", "a list with one map");
     refuse("llm: {adapter: {use: True, args: [{r: 0}]}}", "args.0.r: 0 is out of range");
