@@ -47,12 +47,11 @@ static size_t encode_head(const fmq_checkpoint_t *checkpoint, void *out, fmq_err
 {
     fmq_packer_t packer;
     fmq_packer_init(&packer, out, HEAD_MAX);
-    fmq_pack_array(&packer, 8);
+    fmq_pack_array(&packer, 7);
     fmq_pack_str(&packer, checkpoint->run);
     fmq_pack_uint(&packer, checkpoint->round);
     fmq_pack_uint(&packer, checkpoint->epoch);
     fmq_pack_uint(&packer, checkpoint->empty_rounds);
-    fmq_pack_bool(&packer, checkpoint->stopped);
     fmq_pack_bin(&packer, checkpoint->model.bytes, FMQ_DIGEST_SIZE);
     pack_early_stop(&packer, &checkpoint->early_stop);
     pack_best(&packer, &checkpoint->best);
@@ -70,19 +69,18 @@ static int decode_head(fmq_checkpoint_t *out, const void *data, size_t size, fmq
     fmq_unpacker_t unpacker;
     fmq_unpacker_init(&unpacker, data, size);
     memset(out, 0, sizeof *out);
-    expect_array(&unpacker, 8);
+    expect_array(&unpacker, 7);
     fmq_unpack_str(&unpacker, out->run, sizeof out->run);
     out->round = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
     out->epoch = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
     out->empty_rounds = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
-    out->stopped = fmq_unpack_bool(&unpacker);
     fmq_unpack_bin_exact(&unpacker, out->model.bytes, FMQ_DIGEST_SIZE);
     fmq_early_stop_t *stop = &out->early_stop;
     expect_array(&unpacker, 4);
     stop->any = fmq_unpack_bool(&unpacker);
     stop->best = fmq_unpack_real(&unpacker);
     stop->worse = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
-    stop->size = fmq_unpack_array(&unpacker, FMQ_EARLY_STOP_PATIENCE_MAX);
+    stop->size = fmq_unpack_array(&unpacker, FMQ_EARLY_STOP_WINDOW_MAX);
     for (uint32_t i = 0; i < stop->size; i++)
         stop->last[i] = fmq_unpack_real(&unpacker);
     expect_array(&unpacker, 3);

@@ -19,7 +19,6 @@ typedef struct {
     uint32_t round;        /* rounds aggregated into the state; 0: the initial one */
     uint32_t epoch;        /* how often the run fell back to an older checkpoint */
     uint32_t empty_rounds; /* in a row that closed without an update */
-    bool stopped;          /* early: no round follows */
     fmq_digest_t model;    /* the base model that the state belongs to */
     fmq_early_stop_t early_stop;
     fmq_best_t best;

@@ -32,7 +32,11 @@ static bool update_best(fmq_early_stop_t *self, const fmq_early_stop_rule_t *rul
 static bool update_mean(fmq_early_stop_t *self, const fmq_early_stop_rule_t *rule, double value)
 {
     bool stop = false;
-    if (self->size == rule->patience) {
+    uint32_t window =
+        rule->patience < FMQ_EARLY_STOP_WINDOW_MAX ? rule->patience : FMQ_EARLY_STOP_WINDOW_MAX;
+    if (self->size > window) /* patience was lowered on resuming */
+        self->size = 0;
+    if (self->size == window) {
         double sum = 0;
         for (uint32_t i = 0; i < self->size; i++)
             sum += self->last[i];
@@ -46,10 +50,8 @@ static bool update_mean(fmq_early_stop_t *self, const fmq_early_stop_rule_t *rul
 
 bool fmq_early_stop_update(fmq_early_stop_t *self, const fmq_early_stop_rule_t *rule, double value)
 {
-    if (rule->patience == 0 || rule->patience > FMQ_EARLY_STOP_PATIENCE_MAX)
+    if (rule->patience == 0)
         return false;
-    if (self->size > rule->patience) /* patience was lowered on resuming */
-        self->size = 0;
     return rule->mode == FMQ_EARLY_STOP_BEST ? update_best(self, rule, value)
                                              : update_mean(self, rule, value);
 }

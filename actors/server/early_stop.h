@@ -12,13 +12,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FMQ_EARLY_STOP_PATIENCE_MAX 256
+#define FMQ_EARLY_STOP_WINDOW_MAX 256 /* evaluations whose mean is taken */
 
 typedef enum { FMQ_EARLY_STOP_BEST, FMQ_EARLY_STOP_MEAN } fmq_early_stop_mode_t;
 
 typedef struct {
     fmq_early_stop_mode_t mode;
-    uint32_t patience; /* evaluations; 0: never stop; at most PATIENCE_MAX */
+    uint32_t patience; /* evaluations; 0: never stop */
     double delta;      /* slack */
     bool larger;       /* larger is better */
 } fmq_early_stop_rule_t;
@@ -28,7 +28,7 @@ typedef struct {
     double best;
     uint32_t worse; /* in a row */
     uint32_t size;  /* entries of last, newest at the end */
-    double last[FMQ_EARLY_STOP_PATIENCE_MAX];
+    double last[FMQ_EARLY_STOP_WINDOW_MAX];
 } fmq_early_stop_t;
 
 /* Takes the newest measurement; true when the run should stop. */

@@ -73,8 +73,8 @@ static void the_longest_patience_fits_and_a_lowered_one_begins_anew(void **state
     (void)state;
     fmq_early_stop_t stop = {0};
     fmq_early_stop_rule_t rule = {.mode = FMQ_EARLY_STOP_MEAN,
-                                  .patience = FMQ_EARLY_STOP_PATIENCE_MAX};
-    for (int i = 0; i < 3 * FMQ_EARLY_STOP_PATIENCE_MAX; i++)
+                                  .patience = FMQ_EARLY_STOP_WINDOW_MAX};
+    for (int i = 0; i < 3 * FMQ_EARLY_STOP_WINDOW_MAX; i++)
         assert_false(fmq_early_stop_update(&stop, &rule, -i));
     rule.patience = 2;
     assert_false(fmq_early_stop_update(&stop, &rule, 1));

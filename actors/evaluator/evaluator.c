@@ -1,0 +1,453 @@
+/*
+ * evaluator.c - the actor that measures states while others train.
+ *
+ * It attaches, gets its records, and follows the server's notes about states
+ * (follow.h).  Between two batches it reads its events, so that newer states
+ * are fetched while an older one is measured, and $TERM or the run's end stops
+ * the work.  It asks the server for nothing, so it may come and go.
+ */
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/evaluator/follow.h"
+#include "actors/evaluator/measure.h"
+#include "actors/pipe/pipe.h"
+#include "actors/settings/settings.h"
+#include "fedmq/actors/shard.h"
+#include "fedmq/base/clock.h"
+
+#define TICK_MS   500
+#define LINGER_MS 2000
+
+typedef struct {
+    fmq_shared_t shared; /* what it points to is borrowed */
+    bool once;
+    FILE *out; /* borrowed, or NULL */
+    char name[FMQ_MEMBER_NAME_MAX];
+    char server[FMQ_MEMBER_NAME_MAX];
+    char splitter[FMQ_MEMBER_NAME_MAX];
+    zsock_t *pipe; /* borrowed */
+    fmq_link_t *link;
+    fmq_note_run_t run;
+    bool has_run;
+    fmq_follow_t follow;
+    fmq_note_shard_t shard;
+    fmq_bytes_reader_t shard_reader;
+    const llm_records_t *records; /* borrowed: own ones, or fetched */
+    llm_records_t *fetched;       /* owned */
+    llm_dataset_t *dataset;       /* owned */
+    uint64_t steps;               /* of work, for the heartbeat */
+    bool terminated, done;
+    char reason[FMQ_REASON_MAX];
+    fmq_error_t fatal;
+} evaluator_t;
+
+static const fmq_schema_t *schema_of(const evaluator_t *self)
+{
+    return llm_adapter_schema(self->shared.adapter);
+}
+
+static bool is_over(const evaluator_t *self)
+{
+    return self->terminated || self->done || self->fatal.code != FMQ_OK;
+}
+
+/* Tokenizes the records that are measured. */
+static void use_records(evaluator_t *self, const llm_records_t *records)
+{
+    size_t tok_len = (size_t)fmq_config_int(self->shared.config, "llm.tok_len");
+    self->dataset = llm_dataset_new(records, NULL, self->shared.tokenizer, tok_len, &self->fatal);
+    if (!self->dataset)
+        return;
+    if (llm_dataset_size(self->dataset) == 0) {
+        (void)fmq_error_set(&self->fatal, FMQ_ERR_CONFIG,
+                            "there is nothing to evaluate: none of %zu test records has an answer "
+                            "within llm.tok_len %zu",
+                            llm_records_size(records), tok_len);
+        return;
+    }
+    self->records = records;
+    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "data", "test=%zu dropped=%zu",
+                  llm_dataset_size(self->dataset), llm_dataset_dropped(self->dataset));
+}
+
+static void on_run(evaluator_t *self, const fmq_event_t *event)
+{
+    fmq_note_run_t note;
+    if (event->role != FMQ_ROLE_SERVER ||
+        fmq_note_run_decode(&note, event->data, event->size, NULL) < 0)
+        return;
+    fmq_digest_t model = llm_model_digest(self->shared.model);
+    fmq_digest_t schema = fmq_schema_digest(schema_of(self));
+    if (!fmq_digest_equal(&note.model, &model) || !fmq_digest_equal(&note.schema, &schema)) {
+        (void)fmq_error_set(&self->fatal, FMQ_ERR_MISMATCH,
+                            "the run uses another base model or adapter than this evaluator; give "
+                            "both the same model and llm.adapter settings");
+        return;
+    }
+    self->run = note;
+    self->has_run = true;
+    memcpy(self->server, event->member, sizeof self->server);
+}
+
+static void on_state(evaluator_t *self, const fmq_event_t *event)
+{
+    fmq_note_state_t note;
+    if (event->role != FMQ_ROLE_SERVER ||
+        fmq_note_state_decode(&note, event->data, event->size, NULL) < 0)
+        return;
+    memcpy(self->server, event->member, sizeof self->server);
+    fmq_follow_note(&self->follow, &note);
+}
+
+static void on_shard(evaluator_t *self, const fmq_event_t *event)
+{
+    fmq_note_shard_t note;
+    if (event->role != FMQ_ROLE_SPLITTER || self->records || self->shard_reader.active ||
+        fmq_note_shard_decode(&note, event->data, event->size, NULL) < 0 || note.client != 0)
+        return;
+    fmq_error_t err;
+    self->shard = note;
+    memcpy(self->splitter, event->member, sizeof self->splitter);
+    fmq_bytes_reader_release(&self->shard_reader);
+    fmq_bytes_reader_begin(&self->shard_reader, &note.shard, FMQ_SHARD_MAX);
+    if (fmq_link_fetch(self->link, event->member, &note.shard, 0, FMQ_SHARD_MAX, &err) < 0) {
+        self->shard_reader.active = false;
+        fmq_log_write(self->shared.log, FMQ_LOG_WARNING, self->name, "shard-failed",
+                      "reason=\"%s\"", err.text);
+    }
+}
+
+static void on_done(evaluator_t *self, const fmq_event_t *event)
+{
+    fmq_note_done_t note;
+    if (event->role != FMQ_ROLE_SERVER ||
+        fmq_note_done_decode(&note, event->data, event->size, NULL) < 0 ||
+        (self->has_run && strcmp(note.run, self->run.run) != 0))
+        return;
+    self->done = true;
+    (void)snprintf(self->reason, sizeof self->reason, "%s", note.reason);
+}
+
+static const struct {
+    const char *topic;
+    void (*handle)(evaluator_t *self, const fmq_event_t *event);
+} topics[] = {{"run", on_run}, {"state", on_state}, {"shard", on_shard}, {"done", on_done}};
+
+/* Test records, or validation records where there are none for testing. */
+static void take_records(evaluator_t *self, llm_records_t *parts[3])
+{
+    static const int order[] = {2, 1, 0};
+    for (size_t i = 0; i < 3 && !self->fetched; i++) {
+        if (llm_records_size(parts[order[i]]) == 0)
+            continue;
+        self->fetched = parts[order[i]];
+        parts[order[i]] = NULL;
+        use_records(self, self->fetched);
+    }
+    if (!self->fetched)
+        (void)fmq_error_set(&self->fatal, FMQ_ERR_CONFIG,
+                            "the splitter holds no records for the "
+                            "evaluator; see data.splits");
+}
+
+static void decode_shard(evaluator_t *self)
+{
+    llm_records_t *parts[3] = {llm_records_new(), llm_records_new(), llm_records_new()};
+    if (!parts[0] || !parts[1] || !parts[2])
+        (void)fmq_error_set(&self->fatal, FMQ_ERR_NOMEM, "no memory for records");
+    else if (fmq_shard_decode(self->shard_reader.data, self->shard_reader.size, parts,
+                              &self->fatal) == 0)
+        take_records(self, parts);
+    for (int i = 0; i < 3; i++)
+        llm_records_destroy(&parts[i]);
+    fmq_bytes_reader_release(&self->shard_reader);
+}
+
+static void take_shard(evaluator_t *self, const fmq_event_t *event)
+{
+    fmq_error_t err;
+    switch (fmq_bytes_reader_take(&self->shard_reader, event, &err)) {
+    case FMQ_RECEIVE_OTHER:
+    case FMQ_RECEIVE_MORE:
+        return;
+    case FMQ_RECEIVE_DONE:
+        decode_shard(self);
+        return;
+    case FMQ_RECEIVE_FAILED:
+        fmq_log_write(self->shared.log, FMQ_LOG_WARNING, self->name, "shard-failed",
+                      "reason=\"%s\"", err.text);
+        (void)fmq_link_cancel(self->link, &self->shard.shard, NULL);
+        fmq_bytes_reader_release(&self->shard_reader);
+        return;
+    }
+}
+
+static void take_state(evaluator_t *self, fmq_follow_item_t *item, const fmq_event_t *event)
+{
+    fmq_error_t err;
+    switch (fmq_state_reader_take(&item->reader, event, &err)) {
+    case FMQ_RECEIVE_OTHER:
+    case FMQ_RECEIVE_MORE:
+        return;
+    case FMQ_RECEIVE_DONE:
+        item->stage = FMQ_FOLLOW_READY;
+        return;
+    case FMQ_RECEIVE_FAILED:
+        fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "state-failed",
+                      "round=%u reason=\"%s\"", item->state.round, err.text);
+        (void)fmq_link_cancel(self->link, &item->state.state, NULL);
+        fmq_follow_failed(&self->follow, item, fmq_clock_ms());
+        return;
+    }
+}
+
+static void on_fetch(evaluator_t *self, const fmq_event_t *event)
+{
+    take_shard(self, event);
+    for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++)
+        if (self->follow.items[i].stage == FMQ_FOLLOW_FETCHING)
+            take_state(self, &self->follow.items[i], event);
+}
+
+static void on_note(evaluator_t *self, const fmq_event_t *event)
+{
+    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
+        if (strcmp(topics[i].topic, event->topic) == 0)
+            topics[i].handle(self, event);
+}
+
+static void on_connection(evaluator_t *self, const fmq_event_t *event)
+{
+    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name,
+                  event->type == FMQ_EVENT_UP ? "up" : "down", "endpoint=%s",
+                  self->shared.endpoint);
+}
+
+static void on_refused(evaluator_t *self, const fmq_event_t *event)
+{
+    self->fatal = event->error;
+}
+
+static void on_member(evaluator_t *self, const fmq_event_t *event)
+{
+    (void)self;
+    (void)event;
+}
+
+static void (*const handlers[])(evaluator_t *, const fmq_event_t *) = {
+    [FMQ_EVENT_UP] = on_connection, [FMQ_EVENT_DOWN] = on_connection,
+    [FMQ_EVENT_MEMBER] = on_member, [FMQ_EVENT_NOTE] = on_note,
+    [FMQ_EVENT_CHUNK] = on_fetch,   [FMQ_EVENT_FETCHED] = on_fetch,
+    [FMQ_EVENT_FAILED] = on_fetch,  [FMQ_EVENT_REFUSED] = on_refused};
+
+/* Fetches what is wanted; only one fetch of a digest may run. */
+static void start_fetch(evaluator_t *self, fmq_follow_item_t *item)
+{
+    fmq_error_t err;
+    uint64_t elements = fmq_schema_elements(schema_of(self));
+    if (!item->vector)
+        item->vector = malloc((elements ? (size_t)elements : 1) * sizeof *item->vector);
+    if (!item->vector) {
+        (void)fmq_error_set(&self->fatal, FMQ_ERR_NOMEM, "no memory for a state");
+        return;
+    }
+    item->stage = FMQ_FOLLOW_FETCHING;
+    fmq_state_reader_begin(&item->reader, schema_of(self), &item->state.state, item->vector);
+    if (fmq_link_fetch(self->link, self->server, &item->state.state, 0,
+                       fmq_state_bytes_max(schema_of(self)), &err) < 0)
+        fmq_follow_failed(&self->follow, item, fmq_clock_ms());
+}
+
+/* Reads what has come without waiting, and starts fetches. */
+static void pump(evaluator_t *self)
+{
+    fmq_event_t event;
+    if (!self->terminated)
+        self->terminated = fmq_pipe_terminated(self->pipe);
+    while (fmq_link_receive(self->link, 0, &event, NULL) > 0)
+        handlers[event.type](self, &event);
+    fmq_follow_item_t *item;
+    while (self->fatal.code == FMQ_OK && self->has_run &&
+           (item = fmq_follow_to_fetch(&self->follow, fmq_clock_ms())))
+        start_fetch(self, item);
+}
+
+static int should_stop(void *argument)
+{
+    evaluator_t *self = argument;
+    pump(self);
+    return is_over(self);
+}
+
+static int on_step(void *argument, uint64_t step, uint64_t steps, uint64_t tokens)
+{
+    evaluator_t *self = argument;
+    (void)step;
+    (void)steps;
+    (void)tokens;
+    self->steps++;
+    fmq_link_set_progress(self->link, self->steps, self->steps);
+    return should_stop(self);
+}
+
+static void send_metrics(evaluator_t *self, const fmq_note_metrics_t *note)
+{
+    unsigned char body[FMQ_NOTE_MAX];
+    fmq_error_t err;
+    size_t size = fmq_note_metrics_encode(note, body, sizeof body, &err);
+    if (size == 0 || fmq_link_note(self->link, self->server, "metrics", body, size, &err) < 0)
+        fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "metrics-failed",
+                      "reason=\"%s\"", err.text);
+}
+
+static void print_metrics(const evaluator_t *self, const fmq_note_metrics_t *note)
+{
+    if (!self->out)
+        return;
+    char now[FMQ_CLOCK_UTC_SIZE];
+    fmq_clock_utc(now);
+    json_t *metrics = json_object();
+    for (size_t i = 0; i < note->metrics.size; i++) {
+        double value = note->metrics.items[i].value;
+        (void)json_object_set_new(metrics, note->metrics.items[i].name,
+                                  isfinite(value) ? json_real(value) : json_null());
+    }
+    json_t *line = json_pack("{s:I, s:s, s:o, s:s}", "round", (json_int_t)note->round, "source",
+                             self->name, "metrics", metrics, "time", now);
+    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+    if (text) {
+        (void)fprintf(self->out, "%s\n", text);
+        (void)fflush(self->out);
+    }
+    free(text);
+    json_decref(line);
+}
+
+static void measure(evaluator_t *self, fmq_follow_item_t *item)
+{
+    fmq_measure_t work = {.shared = &self->shared,
+                          .records = self->records,
+                          .dataset = self->dataset,
+                          .progress = on_step,
+                          .stop = should_stop,
+                          .argument = self};
+    fmq_note_metrics_t note = {.round = item->state.round};
+    fmq_error_t err = {0};
+    double began = fmq_clock_seconds();
+    float *vector = item->vector; /* pump() may want the item's place meanwhile */
+    fmq_note_state_t state = item->state;
+    item->vector = NULL;
+    fmq_follow_measured(&self->follow, item);
+    int rc = fmq_measure_run(&work, vector, &note.metrics, &err);
+    free(vector);
+    if (rc < 0) {
+        if (err.code != FMQ_ERR_STOPPED)
+            self->fatal = err;
+        return;
+    }
+    memcpy(note.run, state.run, sizeof note.run);
+    const double *loss = fmq_metrics_get(&note.metrics, "test_avg_loss");
+    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "measured",
+                  "round=%u test_avg_loss=%.6g seconds=%.3f", state.round, loss ? *loss : NAN,
+                  fmq_clock_seconds() - began);
+    send_metrics(self, &note);
+    print_metrics(self, &note);
+    if (self->once) {
+        self->done = true;
+        (void)snprintf(self->reason, sizeof self->reason, "measured round %u", state.round);
+    }
+}
+
+static int serve(evaluator_t *self, fmq_error_t *err)
+{
+    zpoller_t *poller = zpoller_new(self->pipe, fmq_link_handle(self->link), NULL);
+    if (!poller)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a poller");
+    zpoller_set_nonstop(poller, true);
+    while (!is_over(self)) {
+        fmq_follow_item_t *item = self->records ? fmq_follow_to_measure(&self->follow) : NULL;
+        if (item)
+            measure(self, item);
+        else
+            (void)zpoller_wait(poller, TICK_MS);
+        pump(self);
+    }
+    zpoller_destroy(&poller);
+    return 0;
+}
+
+static int start(evaluator_t *self, const fmq_evaluator_options_t *how, fmq_error_t *err)
+{
+    fmq_link_options_t options = {.endpoint = self->shared.endpoint,
+                                  .name = self->name,
+                                  .role = FMQ_ROLE_EVALUATOR,
+                                  .store = self->shared.store,
+                                  .log = self->shared.log};
+    if (how->own) {
+        use_records(self, how->own);
+        if (self->fatal.code != FMQ_OK)
+            return fmq_error_set(err, self->fatal.code, "%s", self->fatal.text);
+    }
+    fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
+    self->link = fmq_link_open(&options, err);
+    return self->link ? 0 : -1;
+}
+
+static void choose_name(evaluator_t *self, const char *given)
+{
+    if (given)
+        (void)snprintf(self->name, sizeof self->name, "%s", given);
+    else
+        (void)snprintf(self->name, sizeof self->name, "evaluator-%08" PRIx32, randombytes_random());
+}
+
+static void release(evaluator_t *self)
+{
+    fmq_link_close(&self->link, LINGER_MS);
+    fmq_follow_release(&self->follow);
+    fmq_bytes_reader_release(&self->shard_reader);
+    llm_dataset_destroy(&self->dataset);
+    llm_records_destroy(&self->fetched);
+}
+
+void fmq_evaluator_actor(zsock_t *pipe, void *options)
+{
+    const fmq_evaluator_options_t *how = options;
+    fmq_evaluator_options_t copy = *how;
+    evaluator_t *self = calloc(1, sizeof *self);
+    fmq_error_t why = {0};
+    if (self) {
+        self->shared = *copy.shared;
+        self->once = copy.once;
+        self->out = copy.out;
+        self->pipe = pipe;
+        choose_name(self, copy.name);
+        fmq_follow_init(&self->follow, (uint32_t)fmq_config_int(copy.shared->config, "eval.freq"));
+    }
+    zsock_signal(pipe, 0);
+    if (!self)
+        (void)fmq_error_set(&why, FMQ_ERR_NOMEM, "no memory for an evaluator");
+    else if (start(self, &copy, &why) == 0)
+        (void)serve(self, &why);
+    bool terminated = self && self->terminated;
+    if (self && why.code == FMQ_OK)
+        why = self->fatal;
+    if (self && why.code == FMQ_OK)
+        (void)fmq_error_set(&why, FMQ_OK, "%s", self->reason);
+    if (why.code != FMQ_OK && self)
+        fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "failed", "reason=\"%s\"",
+                      why.text);
+    if (self)
+        release(self);
+    free(self);
+    if (!terminated) {
+        fmq_pipe_done(pipe, &why);
+        fmq_pipe_wait(pipe);
+    }
+}

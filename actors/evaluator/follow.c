@@ -1,0 +1,146 @@
+/*
+ * follow.c - keeps at most a handful of states and forgets the stalest.
+ */
+#include "actors/evaluator/follow.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void fmq_follow_init(fmq_follow_t *self, uint32_t freq)
+{
+    memset(self, 0, sizeof *self);
+    self->freq = freq;
+}
+
+static void drop(fmq_follow_item_t *item)
+{
+    free(item->vector);
+    memset(item, 0, sizeof *item);
+}
+
+void fmq_follow_release(fmq_follow_t *self)
+{
+    for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++)
+        drop(&self->items[i]);
+}
+
+static bool same_state(const fmq_note_state_t *a, const fmq_note_state_t *b)
+{
+    return a->round == b->round && fmq_digest_equal(&a->state, &b->state);
+}
+
+static fmq_follow_item_t *find(fmq_follow_t *self, const fmq_note_state_t *note)
+{
+    for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++)
+        if (self->items[i].stage != FMQ_FOLLOW_EMPTY && same_state(&self->items[i].state, note))
+            return &self->items[i];
+    return NULL;
+}
+
+static bool nothing_is_known(const fmq_follow_t *self)
+{
+    for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++)
+        if (self->items[i].stage != FMQ_FOLLOW_EMPTY)
+            return false;
+    return !self->measured;
+}
+
+static bool is_wanted(const fmq_follow_t *self, const fmq_note_state_t *note)
+{
+    if (self->measured && same_state(&self->newest_measured, note))
+        return false;
+    if (note->last || nothing_is_known(self))
+        return true;
+    if (self->measured && note->round <= self->newest_measured.round)
+        return false;
+    return self->freq > 0 && note->round % self->freq == 0;
+}
+
+/* A free place, or that of the stalest state that is not the last one. */
+static fmq_follow_item_t *make_room(fmq_follow_t *self)
+{
+    fmq_follow_item_t *stalest = NULL;
+    for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++) {
+        fmq_follow_item_t *item = &self->items[i];
+        if (item->stage == FMQ_FOLLOW_EMPTY)
+            return item;
+        bool usable = item->stage != FMQ_FOLLOW_FETCHING && !item->state.last;
+        if (usable && (!stalest || item->state.round < stalest->state.round))
+            stalest = item;
+    }
+    if (stalest) {
+        drop(stalest);
+        self->skipped++;
+    }
+    return stalest;
+}
+
+static void forget_other_runs(fmq_follow_t *self, const char *run)
+{
+    if (self->measured && strcmp(self->newest_measured.run, run) != 0)
+        self->measured = false;
+    for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++)
+        if (self->items[i].stage != FMQ_FOLLOW_EMPTY && strcmp(self->items[i].state.run, run) != 0)
+            drop(&self->items[i]);
+}
+
+void fmq_follow_note(fmq_follow_t *self, const fmq_note_state_t *note)
+{
+    forget_other_runs(self, note->run);
+    fmq_follow_item_t *known = find(self, note);
+    if (known) {
+        known->state.last = known->state.last || note->last;
+        return;
+    }
+    if (!is_wanted(self, note))
+        return;
+    fmq_follow_item_t *item = make_room(self);
+    self->turned_away = !item;
+    self->waiting = *note;
+    if (item)
+        *item = (fmq_follow_item_t){.stage = FMQ_FOLLOW_WANTED, .state = *note};
+}
+
+fmq_follow_item_t *fmq_follow_to_fetch(fmq_follow_t *self, int64_t now_ms)
+{
+    if (self->turned_away) {
+        fmq_note_state_t note = self->waiting;
+        fmq_follow_note(self, &note);
+    }
+    for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++)
+        if (self->items[i].stage == FMQ_FOLLOW_WANTED && self->items[i].retry_ms <= now_ms)
+            return &self->items[i];
+    return NULL;
+}
+
+fmq_follow_item_t *fmq_follow_to_measure(fmq_follow_t *self)
+{
+    fmq_follow_item_t *next = NULL;
+    for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++) {
+        fmq_follow_item_t *item = &self->items[i];
+        if (item->stage == FMQ_FOLLOW_READY && (!next || item->state.round < next->state.round))
+            next = item;
+    }
+    return next;
+}
+
+void fmq_follow_failed(fmq_follow_t *self, fmq_follow_item_t *item, int64_t now_ms)
+{
+    for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++) {
+        if (self->items[i].stage != FMQ_FOLLOW_EMPTY &&
+            self->items[i].state.round > item->state.round) {
+            drop(item);
+            self->skipped++;
+            return;
+        }
+    }
+    item->stage = FMQ_FOLLOW_WANTED;
+    item->retry_ms = now_ms + FMQ_FOLLOW_RETRY_MS;
+}
+
+void fmq_follow_measured(fmq_follow_t *self, fmq_follow_item_t *item)
+{
+    self->newest_measured = item->state;
+    self->measured = true;
+    drop(item);
+}

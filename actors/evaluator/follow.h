@@ -1,0 +1,59 @@
+/*
+ * follow.h - which states an evaluator measures, and in what order.
+ *
+ * Notes about states go in; what to fetch and what to measure next comes out.
+ * Measured are the first state that is seen, every state whose round is a
+ * multiple of the run's eval.freq, and the last.  A few states may wait while
+ * one is being measured; when more come, the stalest one that is not last is
+ * skipped.  No I/O, one thread.
+ */
+#ifndef FEDMQ_ACTORS_EVALUATOR_FOLLOW_H
+#define FEDMQ_ACTORS_EVALUATOR_FOLLOW_H
+
+#include "fedmq/actors/notes.h"
+#include "fedmq/actors/receive.h"
+
+#define FMQ_FOLLOW_KEPT_MAX 4 /* states fetched or being fetched at once */
+#define FMQ_FOLLOW_RETRY_MS 500
+
+typedef enum {
+    FMQ_FOLLOW_EMPTY,
+    FMQ_FOLLOW_WANTED, /* to be fetched, not before retry_ms */
+    FMQ_FOLLOW_FETCHING,
+    FMQ_FOLLOW_READY /* vector is complete */
+} fmq_follow_stage_t;
+
+typedef struct {
+    fmq_follow_stage_t stage;
+    fmq_note_state_t state;
+    int64_t retry_ms;
+    float *vector; /* owned: NULL or the schema's elements */
+    fmq_state_reader_t reader;
+} fmq_follow_item_t;
+
+typedef struct {
+    uint32_t freq; /* eval.freq; 0: the first and the last only */
+    fmq_follow_item_t items[FMQ_FOLLOW_KEPT_MAX];
+    bool measured; /* something was: */
+    fmq_note_state_t newest_measured;
+    bool turned_away; /* a state that was wanted found no room: */
+    fmq_note_state_t waiting;
+    uint32_t skipped;
+} fmq_follow_t;
+
+void fmq_follow_init(fmq_follow_t *self, uint32_t freq);
+void fmq_follow_release(fmq_follow_t *self);
+
+/* A note came.  A state of another run than those before forgets those. */
+void fmq_follow_note(fmq_follow_t *self, const fmq_note_state_t *note);
+
+/* The next item to fetch, or to measure (the lowest round), or NULL. */
+fmq_follow_item_t *fmq_follow_to_fetch(fmq_follow_t *self, int64_t now_ms);
+fmq_follow_item_t *fmq_follow_to_measure(fmq_follow_t *self);
+
+/* A fetch failed: it is tried again while no newer state is known. */
+void fmq_follow_failed(fmq_follow_t *self, fmq_follow_item_t *item, int64_t now_ms);
+/* An item is measured; its place is free. */
+void fmq_follow_measured(fmq_follow_t *self, fmq_follow_item_t *item);
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * agenda.h - what the configuration asks of the server, as plain numbers.
+ *
+ * The only file of the server's parts that reads configuration keys is
+ * agenda.c.  Texts are borrowed from the configuration.
+ */
+#ifndef FEDMQ_ACTORS_SERVER_AGENDA_H
+#define FEDMQ_ACTORS_SERVER_AGENDA_H
+
+#include "actors/server/aggregate.h"
+#include "actors/server/early_stop.h"
+#include "actors/server/merge.h"
+#include "actors/server/round.h"
+#include "actors/server/sampler.h"
+#include "fedmq/base/config.h"
+#include "fedmq/broker/state.h"
+
+#define FMQ_AGENDA_FORMS_MAX 4
+
+typedef struct {
+    uint64_t seed;
+    uint32_t rounds, clients;
+    uint32_t training; /* clients 1 .. training train, those above are only evaluated */
+    fmq_round_limits_t limits;
+    uint32_t heartbeat_ms, timeout_ms;
+
+    const fmq_sampler_t *sampler;
+    int64_t sample_number;
+    double sample_rate;
+
+    bool local; /* nothing is exchanged: clients keep what they train */
+    const fmq_aggregation_t *rule;
+    bool ignore_weight;
+    fmq_codec_t codec;
+
+    uint32_t eval_freq; /* rounds; 0: clients never measure */
+    const fmq_form_t *forms[FMQ_AGENDA_FORMS_MAX];
+    size_t forms_size;
+    bool raw; /* also every client's own measurements */
+    const char *best_key;
+    fmq_early_stop_rule_t early_stop;
+
+    uint32_t save_freq;  /* rounds; 0: never */
+    const char *save_to; /* "" : nowhere */
+    bool save_journal;
+} fmq_agenda_t;
+
+/* FMQ_ERR_CONFIG or FMQ_ERR_UNSUPPORTED, *out untouched. */
+int fmq_agenda_read(fmq_agenda_t *out, const fmq_config_t *config, fmq_error_t *err);
+
+#endif

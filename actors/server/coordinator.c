@@ -1,0 +1,490 @@
+/*
+ * coordinator.c - the server's life: opening, events in, $TERM, the end.  Its
+ * thread may wait for the disk; the link's own thread keeps the fabric alive
+ * meanwhile.
+ */
+#include "actors/server/coordinator.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/pipe/pipe.h"
+#include "actors/server/coordinator_private.h"
+#include "actors/server/durable.h"
+#include "fedmq/base/clock.h"
+
+#define EVENTS_MAX  512  /* taken in one go before deciding */
+#define TICK_MS     200  /* longest wait for an event */
+#define SHOW_MS     150  /* shortest time between two showings of progress */
+#define LINGER_MS   3000 /* for the last notes */
+#define CLIENT_NAME "client-"
+
+/* k of "client-k", or 0. */
+static uint32_t client_number(const coordinator_t *self, const fmq_event_t *event)
+{
+    if (event->role != FMQ_ROLE_CLIENT ||
+        strncmp(event->member, CLIENT_NAME, strlen(CLIENT_NAME)) != 0)
+        return 0;
+    const char *digits = event->member + strlen(CLIENT_NAME);
+    if (*digits < '1' || *digits > '9' || strspn(digits, "0123456789") != strlen(digits) ||
+        strlen(digits) > 9)
+        return 0;
+    uint32_t client = (uint32_t)strtoul(digits, NULL, 10);
+    return client <= self->agenda->clients ? client : 0;
+}
+
+/* Of an evaluator; NULL when there are too many to keep an eye on. */
+static watcher_t *find_watcher(coordinator_t *self, const char *name)
+{
+    for (size_t i = 0; i < self->watchers_size; i++)
+        if (strcmp(self->watchers[i].name, name) == 0)
+            return &self->watchers[i];
+    if (self->watchers_size == WATCHERS_MAX)
+        return NULL;
+    watcher_t *watcher = &self->watchers[self->watchers_size++];
+    memset(watcher, 0, sizeof *watcher);
+    (void)snprintf(watcher->name, sizeof watcher->name, "%s", name);
+    watcher->moved_ms = self->now_ms;
+    return watcher;
+}
+
+static void watch(coordinator_t *self, const fmq_event_t *event)
+{
+    watcher_t *watcher = find_watcher(self, event->member);
+    if (!watcher)
+        return;
+    if (watcher->alive != event->alive || watcher->step != event->step)
+        watcher->moved_ms = self->now_ms;
+    watcher->alive = event->alive;
+    watcher->step = event->step;
+}
+
+static void member_left(coordinator_t *self, uint32_t client)
+{
+    if (self->round.seats[client - 1].alive)
+        fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "client-gone",
+                      "client=%u round=%u", client, self->mark.round);
+    fmq_round_left(&self->round, client, self->now_ms);
+    fmq_intake_lost(self->intake, client, self->now_ms);
+}
+
+static int on_member(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
+{
+    (void)err;
+    if (event->role == FMQ_ROLE_EVALUATOR)
+        watch(self, event);
+    uint32_t client = client_number(self, event);
+    if (client == 0)
+        return 0;
+    if (!event->alive) {
+        member_left(self, client);
+        return 0;
+    }
+    fmq_round_arrived(&self->round, client);
+    self->progress[client - 1] = (progress_t){event->step, event->steps};
+    bool busy =
+        self->round.phase == FMQ_PHASE_TRAINING || self->round.phase == FMQ_PHASE_EVALUATING;
+    if (busy && event->steps > 0 && self->now_ms - self->shown_ms >= SHOW_MS)
+        fmq_coordinator_show(self, FMQ_RUN_PROGRESS);
+    return 0;
+}
+
+/* A client says that it cannot: for this task, or at all (serial 0). */
+static void take_failure(coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
+                         bool current)
+{
+    fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "client-failed",
+                  "client=%u round=%u reason=\"%s\"", client, report->round, report->reason);
+    if (report->serial == 0)
+        self->round.seats[client - 1].ready = false;
+    if (current)
+        fmq_round_leave_out(&self->round, client);
+}
+
+/* Takes what the client was asked for in this phase. */
+static int take_answer(coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
+                       fmq_error_t *err)
+{
+    bool training = self->round.phase == FMQ_PHASE_TRAINING;
+    bool wanted =
+        training ? report->phase == FMQ_REPORT_OFFER : report->phase == FMQ_REPORT_MEASURED;
+    if (!wanted)
+        return 0;
+    if (fmq_coordinator_keep_answer(self, client, &report->metrics, err) < 0)
+        return -1;
+    if (training && !self->agenda->local)
+        fmq_intake_offer(self->intake, client, report);
+    else
+        fmq_round_answered(&self->round, client);
+    return 0;
+}
+
+/* The serial that answers of this phase quote; 0: none. */
+static uint64_t serial_of_phase(const coordinator_t *self)
+{
+    if (self->round.phase == FMQ_PHASE_TRAINING)
+        return fmq_coordinator_serial(self, FMQ_TASK_TRAIN);
+    if (self->round.phase == FMQ_PHASE_EVALUATING)
+        return fmq_coordinator_serial(self, FMQ_TASK_EVALUATE);
+    return 0;
+}
+
+static int on_report(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
+{
+    fmq_note_report_t report;
+    fmq_error_t why;
+    uint32_t client = client_number(self, event);
+    if (client == 0)
+        return 0;
+    if (fmq_note_report_decode(&report, event->data, event->size, &why) < 0) {
+        fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "report-dropped",
+                      "client=%u reason=\"%s\"", client, why.text);
+        return 0;
+    }
+    if (strcmp(report.run, self->mark.run) != 0)
+        return 0;
+    const fmq_seat_t *seat = &self->round.seats[client - 1];
+    bool current = seat->asked && !seat->answered && report.serial == serial_of_phase(self) &&
+                   report.serial != 0;
+    if (report.phase == FMQ_REPORT_FAILED) {
+        take_failure(self, client, &report, current);
+        return 0;
+    }
+    fmq_round_is_ready(&self->round, client);
+    return current ? take_answer(self, client, &report, err) : 0;
+}
+
+static int on_metrics(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
+{
+    fmq_note_metrics_t note;
+    if (event->role != FMQ_ROLE_EVALUATOR ||
+        fmq_note_metrics_decode(&note, event->data, event->size, NULL) < 0 ||
+        strcmp(note.run, self->mark.run) != 0 || note.round > self->mark.round)
+        return 0;
+    watcher_t *watcher = find_watcher(self, event->member);
+    bool repeated = watcher && watcher->measured && watcher->round == note.round;
+    if (watcher) {
+        watcher->measured = true;
+        watcher->round = note.round;
+        watcher->moved_ms = self->now_ms;
+    }
+    return repeated ? 0 : fmq_coordinator_note_metrics(self, event->member, &note, err);
+}
+
+static const struct {
+    const char *topic;
+    int (*handle)(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err);
+} topics[] = {{"report", on_report}, {"metrics", on_metrics}};
+
+static int on_note(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
+{
+    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
+        if (strcmp(topics[i].topic, event->topic) == 0)
+            return topics[i].handle(self, event, err);
+    return 0;
+}
+
+static int on_fetch(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
+{
+    return fmq_intake_event(self->intake, event, self->now_ms, err);
+}
+
+static int on_connection(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
+{
+    (void)err;
+    bool up = event->type == FMQ_EVENT_UP;
+    fmq_log_write(self->options.log, up ? FMQ_LOG_INFO : FMQ_LOG_WARNING, "server",
+                  up ? "up" : "down", "endpoint=%s", self->options.endpoint);
+    return 0;
+}
+
+static int on_refused(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
+{
+    (void)self;
+    return fmq_error_set(err, event->error.code, "the router refuses the server: %s",
+                         event->error.text);
+}
+
+static int (*const handlers[])(coordinator_t *, const fmq_event_t *, fmq_error_t *) = {
+    [FMQ_EVENT_UP] = on_connection, [FMQ_EVENT_DOWN] = on_connection,
+    [FMQ_EVENT_MEMBER] = on_member, [FMQ_EVENT_NOTE] = on_note,
+    [FMQ_EVENT_CHUNK] = on_fetch,   [FMQ_EVENT_FETCHED] = on_fetch,
+    [FMQ_EVENT_FAILED] = on_fetch,  [FMQ_EVENT_REFUSED] = on_refused};
+
+static int take_events(coordinator_t *self, fmq_error_t *err)
+{
+    fmq_event_t event;
+    for (int i = 0; i < EVENTS_MAX; i++) {
+        int got = fmq_link_receive(self->link, 0, &event, NULL);
+        if (got <= 0)
+            return 0;
+        if (handlers[event.type](self, &event, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void accepted(void *argument, uint32_t client)
+{
+    coordinator_t *self = argument;
+    fmq_round_answered(&self->round, client);
+}
+
+static void rejected(void *argument, uint32_t client, const char *reason)
+{
+    coordinator_t *self = argument;
+    (void)reason;
+    fmq_round_leave_out(&self->round, client);
+}
+
+static bool is_alive(void *argument, uint32_t client)
+{
+    const coordinator_t *self = argument;
+    return self->round.seats[client - 1].alive;
+}
+
+/* Those whose update is durable hear it from their next task; where the round
+ * goes on they are told to wait. */
+static int acknowledge(coordinator_t *self, const bool *before, fmq_error_t *err)
+{
+    for (uint32_t k = 1; k <= self->agenda->clients; k++)
+        if (self->round.seats[k - 1].answered && !before[k - 1] &&
+            fmq_coordinator_post_task(self, k, FMQ_TASK_WAIT, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int commit(coordinator_t *self, fmq_error_t *err)
+{
+    if (fmq_intake_pending(self->intake) == 0)
+        return 0;
+    bool *before = calloc(self->agenda->clients, sizeof *before);
+    if (!before)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to journal updates");
+    for (uint32_t i = 0; i < self->agenda->clients; i++)
+        before[i] = self->round.seats[i].answered;
+    int rc = fmq_intake_commit(self->intake, err);
+    if (rc == 0 && fmq_round_decide(&self->round, self->now_ms) == FMQ_DECIDE_STAY)
+        rc = acknowledge(self, before, err);
+    if (rc == 0)
+        fmq_coordinator_show(self, FMQ_RUN_PROGRESS);
+    free(before);
+    return rc;
+}
+
+static void show_waiting(coordinator_t *self)
+{
+    uint32_t ready = fmq_round_count(&self->round, self->now_ms).ready;
+    if (self->round.phase != FMQ_PHASE_WAITING || ready == self->shown_ready)
+        return;
+    self->shown_ready = ready;
+    fmq_coordinator_show(self, FMQ_RUN_WAITING);
+}
+
+/* One turn: events, the journal, what follows. */
+static int turn(coordinator_t *self, fmq_error_t *err)
+{
+    self->now_ms = fmq_clock_ms();
+    if (take_events(self, err) < 0 || commit(self, err) < 0)
+        return -1;
+    show_waiting(self);
+    if (fmq_coordinator_advance(self, err) < 0 ||
+        fmq_intake_work(self->intake, is_alive, self->now_ms, err) < 0)
+        return -1;
+    if (self->round.phase == FMQ_PHASE_ENDING)
+        self->over = fmq_coordinator_may_end(self);
+    return 0;
+}
+
+static int serve(coordinator_t *self, fmq_error_t *err)
+{
+    zpoller_t *poller = zpoller_new(self->pipe, fmq_link_handle(self->link), NULL);
+    if (!poller)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a poller");
+    zpoller_set_nonstop(poller, true);
+    int rc = 0;
+    while (rc == 0 && !self->over && !self->terminated) {
+        (void)zpoller_wait(poller, fmq_round_patience(&self->round, fmq_clock_ms(), TICK_MS));
+        self->terminated = fmq_pipe_terminated(self->pipe);
+        rc = turn(self, err);
+    }
+    zpoller_destroy(&poller);
+    return rc;
+}
+
+static void name_new_run(char run[FMQ_RUN_ID_SIZE])
+{
+    unsigned char bytes[16];
+    randombytes_buf(bytes, sizeof bytes);
+    (void)sodium_bin2hex(run, FMQ_RUN_ID_SIZE, bytes, sizeof bytes);
+}
+
+/* Begins anew, or goes on where the directory's checkpoints say. */
+static int stand(coordinator_t *self, fmq_error_t *err)
+{
+    fmq_checkpoint_search_t search = {self->checkpoints, self->options.schema, self->options.log};
+    uint32_t skipped = 0;
+    int found = fmq_checkpoint_newest(&search, &self->mark, self->state, &skipped, err);
+    if (found < 0)
+        return -1;
+    if (found == 0) {
+        name_new_run(self->mark.run);
+        self->mark.model = self->options.model;
+        memcpy(self->state, self->options.initial,
+               fmq_schema_elements(self->options.schema) * sizeof *self->state);
+        return fmq_checkpoint_put(self->checkpoints, &self->mark, self->options.schema, self->state,
+                                  err);
+    }
+    if (!fmq_digest_equal(&self->mark.model, &self->options.model))
+        return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                             "the run in '%s' was made with another base model",
+                             self->options.directory);
+    fmq_log_write(self->options.log, FMQ_LOG_INFO, "server", "resumed",
+                  "run=%s round=%u skipped=%u", self->mark.run, self->mark.round, skipped);
+    if (skipped == 0)
+        return 0;
+    self->mark.epoch++;
+    if (fmq_checkpoint_put(self->checkpoints, &self->mark, self->options.schema, self->state, err) <
+        0)
+        return -1;
+    fmq_checkpoint_forget(self->checkpoints, self->mark.round);
+    return 0;
+}
+
+static int open_files(coordinator_t *self, fmq_error_t *err)
+{
+    const char *directory = self->options.directory;
+    self->journals = fmq_durable_path(err, "%s/journal", directory);
+    self->checkpoints = fmq_durable_path(err, "%s/checkpoints", directory);
+    self->best = fmq_durable_path(err, "%s/best", directory);
+    char *metrics = fmq_durable_path(err, "%s/metrics.jsonl", directory);
+    int rc = -1;
+    if (!self->journals || !self->checkpoints || !self->best || !metrics)
+        goto fail;
+    if (fmq_durable_directory(self->journals, err) < 0 ||
+        fmq_durable_directory(self->checkpoints, err) < 0)
+        goto fail;
+    self->history = fmq_history_open(metrics, err);
+    rc = self->history ? stand(self, err) : -1;
+fail:
+    free(metrics);
+    return rc;
+}
+
+static int open_memory(coordinator_t *self, fmq_error_t *err)
+{
+    uint32_t clients = self->agenda->clients;
+    uint64_t elements = fmq_schema_elements(self->options.schema);
+    if (fmq_round_init(&self->round, clients, &self->agenda->limits, err) < 0)
+        return -1;
+    self->state = calloc(elements ? (size_t)elements : 1, sizeof *self->state);
+    self->answers = calloc(clients, sizeof *self->answers);
+    self->progress = calloc(clients, sizeof *self->progress);
+    if (!self->state || !self->answers || !self->progress)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a state of %" PRIu64 " elements",
+                             elements);
+    return 0;
+}
+
+static int open_fabric(coordinator_t *self, fmq_error_t *err)
+{
+    fmq_link_options_t link = {.endpoint = self->options.endpoint,
+                               .name = "server",
+                               .role = FMQ_ROLE_SERVER,
+                               .store = self->options.store,
+                               .heartbeat_ms = self->agenda->heartbeat_ms,
+                               .timeout_ms = self->agenda->timeout_ms,
+                               .log = self->options.log};
+    self->link = fmq_link_open(&link, err);
+    if (!self->link)
+        return -1;
+    fmq_intake_options_t intake = {.link = self->link,
+                                   .schema = self->options.schema,
+                                   .log = self->options.log,
+                                   .clients = self->agenda->clients,
+                                   .accepted = accepted,
+                                   .rejected = rejected,
+                                   .argument = self};
+    self->intake = fmq_intake_new(&intake, err);
+    if (!self->intake || fmq_coordinator_post_run(self, err) < 0)
+        return -1;
+    return fmq_coordinator_post_state(self, self->mark.round >= self->agenda->rounds, err);
+}
+
+static void release(coordinator_t *self)
+{
+    fmq_intake_destroy(&self->intake);
+    fmq_journal_close(&self->journal);
+    fmq_link_close(&self->link, LINGER_MS);
+    fmq_history_close(&self->history);
+    fmq_coordinator_drop_answers(self);
+    fmq_round_release(&self->round);
+    free(self->answers);
+    free(self->progress);
+    free(self->state);
+    free(self->journals);
+    free(self->checkpoints);
+    free(self->best);
+}
+
+/* Why it ended, for the pipe: an error's code, or FMQ_OK with a reason. */
+static fmq_error_t conclude(coordinator_t *self)
+{
+    fmq_error_t why = self->fatal;
+    if (why.code == FMQ_OK && self->terminated)
+        (void)fmq_error_set(&why, FMQ_ERR_STOPPED, "interrupted");
+    else if (why.code == FMQ_OK)
+        (void)fmq_error_set(&why, FMQ_OK, "%s", self->stopped ? "early stop" : "finished");
+    bool failed = why.code != FMQ_OK;
+    fmq_log_write(self->options.log, failed ? FMQ_LOG_ERROR : FMQ_LOG_INFO, "server", "ended",
+                  "round=%u reason=\"%s\"", self->mark.round, why.text);
+    if (self->link)
+        (void)fmq_coordinator_post_done(self, failed, why.text, NULL);
+    fmq_run_event_t event = {.type = FMQ_RUN_ENDED,
+                             .round = self->mark.round,
+                             .rounds = self->agenda->rounds,
+                             .train_loss = self->train_loss,
+                             .reason = why.text};
+    if (self->options.on_event)
+        self->options.on_event(self->options.event_argument, &event);
+    return why;
+}
+
+void fmq_coordinator_run(zsock_t *pipe, const fmq_coordinator_options_t *options)
+{
+    fmq_error_t why = {0};
+    coordinator_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        (void)fmq_error_set(&why, FMQ_ERR_NOMEM, "no memory for a server");
+        fmq_pipe_done(pipe, &why);
+        fmq_pipe_wait(pipe);
+        return;
+    }
+    self->options = *options;
+    self->agenda = options->agenda;
+    self->pipe = pipe;
+    self->now_ms = fmq_clock_ms();
+    self->train_loss = NAN;
+    self->evaluated = -1;
+    if (open_memory(self, &self->fatal) == 0 && open_files(self, &self->fatal) == 0 &&
+        open_fabric(self, &self->fatal) == 0)
+        (void)serve(self, &self->fatal);
+    why = conclude(self);
+    bool terminated = self->terminated;
+    release(self);
+    free(self);
+    fmq_pipe_done(pipe, &why);
+    if (!terminated)
+        fmq_pipe_wait(pipe);
+}
+
+void fmq_coordinator_actor(zsock_t *pipe, void *options)
+{
+    fmq_coordinator_options_t copy = *(const fmq_coordinator_options_t *)options;
+    zsock_signal(pipe, 0);
+    fmq_coordinator_run(pipe, &copy);
+}

@@ -1,0 +1,93 @@
+/*
+ * coordinator_private.h - the coordinator's inside, shared by its files:
+ * coordinator.c (life and events), phases.c (what follows what), posts.c
+ * (notes that it leaves), outcome.c (metrics, best state, what is saved).
+ */
+#ifndef FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
+#define FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
+
+#include "actors/server/checkpoint.h"
+#include "actors/server/coordinator.h"
+#include "actors/server/history.h"
+#include "actors/server/intake.h"
+
+#define WATCHERS_MAX 64 /* evaluators whose last measurement is waited for */
+
+typedef struct {
+    char name[FMQ_MEMBER_NAME_MAX];
+    bool alive;
+    bool measured; /* ... the state of round `round` */
+    uint32_t round;
+    uint64_t step;    /* its progress ... */
+    int64_t moved_ms; /* ... changed then */
+} watcher_t;
+
+typedef struct {
+    uint64_t step, steps;
+} progress_t;
+
+typedef struct {
+    fmq_coordinator_options_t options;
+    const fmq_agenda_t *agenda; /* borrowed */
+    int64_t now_ms;
+    zsock_t *pipe; /* borrowed */
+    fmq_link_t *link;
+
+    char *journals, *checkpoints, *best; /* owned paths */
+    fmq_history_t *history;
+    fmq_checkpoint_t mark;                    /* where the run stands */
+    float *state;                             /* owned: of round mark.round */
+    fmq_digest_t published, published_before; /* states */
+    uint64_t state_bytes;
+
+    fmq_round_t round;
+    fmq_journal_t *journal; /* of the round in training, or NULL */
+    fmq_intake_t *intake;
+    fmq_metrics_t **answers; /* owned: of this phase, client k at k - 1 */
+    progress_t *progress;    /* owned, client k at k - 1 */
+    watcher_t watchers[WATCHERS_MAX];
+    size_t watchers_size;
+
+    int64_t shown_ms;     /* progress was shown then */
+    uint32_t shown_ready; /* clients that were shown as present */
+    double train_loss;    /* of the last round; NaN: unknown */
+    int64_t evaluated;    /* the round that clients measured last; -1: none */
+    bool begun;           /* enough clients were there once */
+    bool stopped;         /* early */
+    bool terminated;      /* $TERM */
+    bool over;            /* nothing is left to do */
+    fmq_error_t fatal;    /* code other than FMQ_OK: the run has failed */
+} coordinator_t;
+
+/* posts.c */
+uint64_t fmq_coordinator_serial(const coordinator_t *self, fmq_task_kind_t kind);
+int fmq_coordinator_post_run(coordinator_t *self, fmq_error_t *err);
+/* Publishes the state and tells evaluators; `last`: none follows. */
+int fmq_coordinator_post_state(coordinator_t *self, bool last, fmq_error_t *err);
+int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kind_t kind,
+                              fmq_error_t *err);
+int fmq_coordinator_post_done(coordinator_t *self, bool failed, const char *reason,
+                              fmq_error_t *err);
+void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type);
+
+/* phases.c: does what the facts call for, until they call for nothing. */
+int fmq_coordinator_advance(coordinator_t *self, fmq_error_t *err);
+/* Is every evaluator done with the last state, or past waiting for? */
+bool fmq_coordinator_may_end(const coordinator_t *self);
+
+/* outcome.c */
+int fmq_coordinator_keep_answer(coordinator_t *self, uint32_t client, const fmq_metrics_t *metrics,
+                                fmq_error_t *err);
+void fmq_coordinator_drop_answers(coordinator_t *self);
+/* Merges the training metrics of the round that was just closed. */
+int fmq_coordinator_note_training(coordinator_t *self, fmq_error_t *err);
+/* Merges an evaluation, keeps the best state, may set stopped. */
+int fmq_coordinator_note_evaluation(coordinator_t *self, fmq_error_t *err);
+/* What an evaluator measured. */
+int fmq_coordinator_note_metrics(coordinator_t *self, const char *source,
+                                 const fmq_note_metrics_t *note, fmq_error_t *err);
+/* "<round>_<save_to>" when it is due; adapter/ and "final_<save_to>". */
+int fmq_coordinator_save_periodic(coordinator_t *self, fmq_error_t *err);
+int fmq_coordinator_save_final(coordinator_t *self, fmq_error_t *err);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * intake.h - fetches offered updates into the journal of the round.
+ *
+ * Clients offer, the intake fetches a few updates at a time, chunk by chunk,
+ * and hands them to the journal.  What is wrong in itself (malformed, not
+ * finite) is rejected for good; what got lost on the way (the client went,
+ * withdrew, was cut off) is tried again.  Memory: one small slot a client.
+ */
+#ifndef FEDMQ_ACTORS_SERVER_INTAKE_H
+#define FEDMQ_ACTORS_SERVER_INTAKE_H
+
+#include "actors/server/journal.h"
+#include "fedmq/broker/link.h"
+
+#define FMQ_INTAKE_FETCHES_MAX 16 /* updates being fetched at once */
+#define FMQ_INTAKE_RETRY_MS    500
+#define FMQ_INTAKE_SAMPLES_MAX (UINT64_C(1) << 40) /* of an update */
+
+typedef struct {
+    fmq_link_t *link;           /* borrowed */
+    const fmq_schema_t *schema; /* borrowed */
+    fmq_log_t *log;             /* borrowed, may be NULL */
+    uint32_t clients;
+    /* An update is durable; an offer was no good.  Called from within the
+     * intake's functions. */
+    void (*accepted)(void *argument, uint32_t client);
+    void (*rejected)(void *argument, uint32_t client, const char *reason);
+    void *argument;
+} fmq_intake_options_t;
+
+typedef struct fmq_intake fmq_intake_t;
+
+fmq_intake_t *fmq_intake_new(const fmq_intake_options_t *options, fmq_error_t *err);
+void fmq_intake_destroy(fmq_intake_t **self_p);
+
+/* Begins to fill a journal (borrowed); an open one is closed first. */
+void fmq_intake_open(fmq_intake_t *self, fmq_journal_t *journal);
+/* Drops whatever is not durable and forgets the journal. */
+void fmq_intake_close(fmq_intake_t *self);
+
+/* Client offers an update.  The same offer again changes nothing; another one
+ * replaces what has not been accepted. */
+void fmq_intake_offer(fmq_intake_t *self, uint32_t client, const fmq_note_report_t *report);
+
+/* Client is gone: its fetch is stopped and tried again when it is back. */
+void fmq_intake_lost(fmq_intake_t *self, uint32_t client, int64_t now_ms);
+
+/* CHUNK, FETCHED and FAILED events of the link.  -1: the disk failed, the run
+ * cannot go on. */
+int fmq_intake_event(fmq_intake_t *self, const fmq_event_t *event, int64_t now_ms,
+                     fmq_error_t *err);
+
+/* Starts fetches that have room or whose time to retry has come, for clients
+ * that alive(argument, client) says are here.  -1: the disk failed. */
+int fmq_intake_work(fmq_intake_t *self, bool (*alive)(void *, uint32_t), int64_t now_ms,
+                    fmq_error_t *err);
+
+/* Makes durable what has been fetched (one group commit), and calls accepted. */
+int fmq_intake_commit(fmq_intake_t *self, fmq_error_t *err);
+/* Fetched and waiting for the commit; being fetched or waiting for it. */
+size_t fmq_intake_pending(const fmq_intake_t *self);
+size_t fmq_intake_busy(const fmq_intake_t *self);
+
+#endif

@@ -1,0 +1,271 @@
+/*
+ * outcome.c - what came of it: clients' and evaluators' metrics, the best
+ * state, and the adapters that are saved.
+ */
+#include "actors/server/coordinator_private.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/server/durable.h"
+
+int fmq_coordinator_keep_answer(coordinator_t *self, uint32_t client, const fmq_metrics_t *metrics,
+                                fmq_error_t *err)
+{
+    fmq_metrics_t **slot = &self->answers[client - 1];
+    if (!*slot && !(*slot = malloc(sizeof **slot)))
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the metrics of client %u", client);
+    **slot = *metrics;
+    return 0;
+}
+
+void fmq_coordinator_drop_answers(coordinator_t *self)
+{
+    for (uint32_t i = 0; self->answers && i < self->agenda->clients; i++) {
+        free(self->answers[i]);
+        self->answers[i] = NULL;
+    }
+}
+
+/* The answers of clients first .. last, in client order, into measured. */
+static size_t gather(const coordinator_t *self, uint32_t first, uint32_t last,
+                     fmq_measured_t *measured)
+{
+    size_t size = 0;
+    for (uint32_t k = first; k <= last; k++)
+        if (self->answers[k - 1] && self->round.seats[k - 1].answered)
+            measured[size++] = (fmq_measured_t){.client = k, .metrics = self->answers[k - 1]};
+    return size;
+}
+
+static int write_raw(coordinator_t *self, const fmq_measured_t *measured, size_t size,
+                     fmq_error_t *err)
+{
+    for (size_t i = 0; i < size; i++) {
+        char source[FMQ_MEMBER_NAME_MAX];
+        (void)snprintf(source, sizeof source, "client-%u", measured[i].client);
+        fmq_history_key_t key = {self->mark.round, source, "raw"};
+        if (fmq_history_add_raw(self->history, &key, measured[i].metrics, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int write_form(coordinator_t *self, const fmq_form_t *form, const char *source,
+                      const fmq_merged_t *merged, fmq_error_t *err)
+{
+    fmq_history_key_t key = {self->mark.round, source, form->name};
+    return merged->size > 0 ? fmq_history_add(self->history, &key, merged, err) : 0;
+}
+
+/* Every form that is asked for, of some clients. */
+static int write_forms(coordinator_t *self, const char *source, const fmq_measured_t *measured,
+                       size_t size, fmq_error_t *err)
+{
+    for (size_t i = 0; size > 0 && i < self->agenda->forms_size; i++) {
+        fmq_merged_t merged = {0};
+        const fmq_form_t *form = self->agenda->forms[i];
+        int rc = form->merge(measured, size, &merged, err);
+        if (rc == 0)
+            rc = write_form(self, form, source, &merged, err);
+        fmq_merged_release(&merged);
+        if (rc < 0)
+            return -1;
+    }
+    return self->agenda->raw ? write_raw(self, measured, size, err) : 0;
+}
+
+static void show_metrics(coordinator_t *self, const char *source, const fmq_metrics_t *metrics)
+{
+    fmq_run_event_t event = {.type = FMQ_RUN_METRICS,
+                             .round = self->mark.round,
+                             .rounds = self->agenda->rounds,
+                             .train_loss = self->train_loss,
+                             .metrics = metrics,
+                             .source = source};
+    if (self->options.on_event)
+        self->options.on_event(self->options.event_argument, &event);
+}
+
+static void to_metrics(const fmq_merged_t *merged, fmq_metrics_t *out)
+{
+    out->size = 0;
+    for (size_t i = 0; i < merged->size && out->size < FMQ_METRICS_MAX; i++)
+        if (strlen(merged->items[i].name) < FMQ_METRIC_NAME_MAX)
+            (void)fmq_metrics_set(out, merged->items[i].name, merged->items[i].value, NULL);
+}
+
+int fmq_coordinator_note_training(coordinator_t *self, fmq_error_t *err)
+{
+    fmq_merged_t merged = {0};
+    fmq_measured_t *measured = calloc(self->agenda->clients, sizeof *measured);
+    int rc = -1;
+    if (!measured) {
+        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to merge metrics");
+        goto fail;
+    }
+    const fmq_form_t *form = fmq_form_find("weighted_avg");
+    size_t size = gather(self, 1, self->agenda->clients, measured);
+    if (form->merge(measured, size, &merged, err) < 0)
+        goto fail;
+    const double *loss = fmq_merged_get(&merged, "train_avg_loss");
+    self->train_loss = loss ? *loss : NAN;
+    if (write_form(self, form, "clients", &merged, err) < 0 ||
+        (self->agenda->raw && write_raw(self, measured, size, err) < 0))
+        goto fail;
+    rc = 0;
+fail:
+    fmq_merged_release(&merged);
+    free(measured);
+    return rc;
+}
+
+/* The metric that decides; FS-LLM's sums have an average beside them, which
+ * stands in where a sum is missing. */
+static const double *deciding(const coordinator_t *self, const fmq_merged_t *merged)
+{
+    const char *key = self->agenda->best_key;
+    const double *value = fmq_merged_get(merged, key);
+    char average[FMQ_METRIC_NAME_MAX];
+    const char *tail = strstr(key, "_loss");
+    if (value || !tail)
+        return value;
+    (void)snprintf(average, sizeof average, "%.*s_avg_loss", (int)(tail - key), key);
+    return fmq_merged_get(merged, average);
+}
+
+static int save_as(coordinator_t *self, const char *directory, fmq_error_t *err)
+{
+    if (!self->options.save || self->agenda->local)
+        return 0;
+    return self->options.save(self->options.save_argument, self->state, directory, err);
+}
+
+static int save_best(coordinator_t *self, fmq_error_t *err)
+{
+    char *file = fmq_durable_path(err, "%s/best.state", self->best);
+    char *adapter = fmq_durable_path(err, "%s/adapter", self->best);
+    int rc = -1;
+    if (!file || !adapter || fmq_durable_directory(self->best, err) < 0)
+        goto fail;
+    if (fmq_checkpoint_save(file, &self->mark, self->options.schema, self->state, err) < 0 ||
+        save_as(self, adapter, err) < 0)
+        goto fail;
+    rc = *self->agenda->save_to ? save_as(self, self->agenda->save_to, err) : 0;
+fail:
+    free(file);
+    free(adapter);
+    return rc;
+}
+
+/* Best state and early stop, from the merged measurements of an evaluation. */
+static int judge(coordinator_t *self, const fmq_merged_t *merged, fmq_error_t *err)
+{
+    const double *value = deciding(self, merged);
+    if (!value) {
+        if (merged->size > 0)
+            fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "best-key-missing",
+                          "key=%s round=%u", self->agenda->best_key, self->mark.round);
+        return 0;
+    }
+    if (fmq_early_stop_update(&self->mark.early_stop, &self->agenda->early_stop, *value)) {
+        fmq_log_write(self->options.log, FMQ_LOG_INFO, "server", "early-stop", "round=%u %s=%.6g",
+                      self->mark.round, self->agenda->best_key, *value);
+        self->stopped = true;
+    }
+    if (fmq_best_update(&self->mark.best, self->agenda->early_stop.larger, *value,
+                        self->mark.round))
+        return save_best(self, err);
+    return 0;
+}
+
+/* The form that decides: weighted_avg before avg. */
+static int merge_deciding(const fmq_measured_t *measured, size_t size, fmq_merged_t *merged,
+                          fmq_error_t *err)
+{
+    if (fmq_form_find("weighted_avg")->merge(measured, size, merged, err) < 0)
+        return -1;
+    return merged->size > 0 ? 0 : fmq_form_find("avg")->merge(measured, size, merged, err);
+}
+
+int fmq_coordinator_note_evaluation(coordinator_t *self, fmq_error_t *err)
+{
+    fmq_merged_t merged = {0};
+    fmq_metrics_t metrics;
+    int rc = -1;
+    fmq_measured_t *measured = calloc(self->agenda->clients, sizeof *measured);
+    if (!measured) {
+        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to merge metrics");
+        goto fail;
+    }
+    size_t size = gather(self, self->agenda->training + 1, self->agenda->clients, measured);
+    if (write_forms(self, "unseen", measured, size, err) < 0)
+        goto fail;
+    size = gather(self, 1, self->agenda->training, measured);
+    if (write_forms(self, "clients", measured, size, err) < 0 ||
+        merge_deciding(measured, size, &merged, err) < 0)
+        goto fail;
+    to_metrics(&merged, &metrics);
+    if (metrics.size > 0)
+        show_metrics(self, "clients", &metrics);
+    rc = judge(self, &merged, err);
+fail:
+    fmq_merged_release(&merged);
+    free(measured);
+    return rc;
+}
+
+int fmq_coordinator_note_metrics(coordinator_t *self, const char *source,
+                                 const fmq_note_metrics_t *note, fmq_error_t *err)
+{
+    fmq_history_key_t key = {note->round, source, "raw"};
+    if (fmq_history_add_raw(self->history, &key, &note->metrics, err) < 0)
+        return -1;
+    fmq_run_event_t event = {.type = FMQ_RUN_METRICS,
+                             .round = note->round,
+                             .rounds = self->agenda->rounds,
+                             .train_loss = NAN,
+                             .metrics = &note->metrics,
+                             .source = source};
+    if (self->options.on_event)
+        self->options.on_event(self->options.event_argument, &event);
+    return 0;
+}
+
+/* "models/x" and "final" -> "models/final_x". */
+static char *prefixed(const char *save_to, const char *prefix, fmq_error_t *err)
+{
+    const char *slash = strrchr(save_to, '/');
+    int head = slash ? (int)(slash - save_to) + 1 : 0;
+    return fmq_durable_path(err, "%.*s%s_%s", head, save_to, prefix, save_to + head);
+}
+
+static int save_prefixed(coordinator_t *self, const char *prefix, fmq_error_t *err)
+{
+    char *path = prefixed(self->agenda->save_to, prefix, err);
+    int rc = path ? save_as(self, path, err) : -1;
+    free(path);
+    return rc;
+}
+
+int fmq_coordinator_save_periodic(coordinator_t *self, fmq_error_t *err)
+{
+    char prefix[16];
+    if (self->agenda->save_freq == 0 || !*self->agenda->save_to ||
+        self->mark.round % self->agenda->save_freq != 0)
+        return 0;
+    (void)snprintf(prefix, sizeof prefix, "%u", self->mark.round);
+    return save_prefixed(self, prefix, err);
+}
+
+int fmq_coordinator_save_final(coordinator_t *self, fmq_error_t *err)
+{
+    char *adapter = fmq_durable_path(err, "%s/adapter", self->options.directory);
+    int rc = adapter ? save_as(self, adapter, err) : -1;
+    free(adapter);
+    if (rc == 0 && *self->agenda->save_to)
+        rc = save_prefixed(self, "final", err);
+    return rc;
+}

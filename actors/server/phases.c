@@ -1,0 +1,414 @@
+/*
+ * phases.c - what follows what.  round.c says that something must happen; this
+ * file makes it happen: asks, closes, aggregates, checkpoints.
+ */
+#include "actors/server/coordinator_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool evaluation_is_due(const coordinator_t *self)
+{
+    uint32_t round = self->mark.round, freq = self->agenda->eval_freq;
+    return freq > 0 && self->evaluated != round &&
+           (round >= self->agenda->rounds || (round > 0 && round % freq == 0));
+}
+
+static int ask(coordinator_t *self, uint32_t client, fmq_task_kind_t kind, fmq_error_t *err)
+{
+    fmq_round_ask(&self->round, client);
+    self->progress[client - 1] = (progress_t){0, 0};
+    return fmq_coordinator_post_task(self, client, kind, err);
+}
+
+/* ready clients that may train and were not asked yet, into list */
+static size_t candidates(const coordinator_t *self, uint32_t *list)
+{
+    size_t size = 0;
+    for (uint32_t k = 1; k <= self->agenda->training; k++) {
+        const fmq_seat_t *seat = &self->round.seats[k - 1];
+        if (seat->alive && seat->ready && !seat->asked)
+            list[size++] = k;
+    }
+    return size;
+}
+
+/* Chooses among the candidates; *chosen is the caller's, also when empty. */
+static int sample(const coordinator_t *self, size_t wanted, uint32_t **chosen, size_t *size,
+                  fmq_error_t *err)
+{
+    uint32_t *list = calloc(self->agenda->training, sizeof *list);
+    uint32_t *result = calloc(self->agenda->training, sizeof *result);
+    int rc = -1;
+    if (!list || !result) {
+        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to sample clients");
+        goto fail;
+    }
+    fmq_sampling_t sampling = {.seed = self->agenda->seed,
+                               .round = self->mark.round,
+                               .candidates = list,
+                               .size = candidates(self, list),
+                               .wanted = wanted};
+    rc = self->agenda->sampler->choose(&sampling, result, size, err);
+fail:
+    free(list);
+    if (rc < 0)
+        free(result);
+    else
+        *chosen = result;
+    return rc;
+}
+
+static int open_journal(coordinator_t *self, fmq_error_t *err)
+{
+    fmq_journal_options_t options = {.directory = self->journals,
+                                     .run = self->mark.run,
+                                     .round = self->mark.round,
+                                     .schema = self->options.schema,
+                                     .log = self->options.log};
+    fmq_intake_close(self->intake);
+    fmq_journal_close(&self->journal);
+    self->journal = fmq_journal_open(&options, err);
+    if (!self->journal)
+        return -1;
+    fmq_intake_open(self->intake, self->journal);
+    return 0;
+}
+
+/* Who takes part: as an earlier process has planned, or a new sample. */
+static int make_plan(coordinator_t *self, uint32_t **plan, size_t *size, fmq_error_t *err)
+{
+    int found = fmq_journal_load_list(self->journal, FMQ_JOURNAL_PLAN, plan, size, err);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    size_t wanted = fmq_sampler_wanted(self->agenda->sample_number, self->agenda->sample_rate,
+                                       self->agenda->training);
+    if (sample(self, wanted, plan, size, err) < 0)
+        return -1;
+    if (*size == 0)
+        return 0;
+    return fmq_journal_save_list(self->journal, FMQ_JOURNAL_PLAN, *plan, *size, err);
+}
+
+static int ask_planned(coordinator_t *self, const uint32_t *plan, size_t size, fmq_error_t *err)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (plan[i] < 1 || plan[i] > self->agenda->training)
+            continue;
+        if (!fmq_journal_find(self->journal, plan[i])) {
+            if (ask(self, plan[i], FMQ_TASK_TRAIN, err) < 0)
+                return -1;
+            continue;
+        }
+        fmq_round_ask(&self->round, plan[i]);
+        fmq_round_answered(&self->round, plan[i]);
+    }
+    return 0;
+}
+
+static int close_training(coordinator_t *self, fmq_error_t *err);
+
+/* Does the journal still hold every update of an earlier process's list? */
+static bool is_complete(const coordinator_t *self, const uint32_t *closed, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (!self->agenda->local && !fmq_journal_find(self->journal, closed[i]))
+            return false;
+    return true;
+}
+
+/* An earlier process had closed the round: its list decides, nobody is asked. */
+static int close_again(coordinator_t *self, const uint32_t *closed, size_t size, fmq_error_t *err)
+{
+    fmq_round_open(&self->round, FMQ_PHASE_TRAINING, self->now_ms);
+    for (size_t i = 0; i < size; i++) {
+        fmq_round_ask(&self->round, closed[i]);
+        fmq_round_answered(&self->round, closed[i]);
+    }
+    return close_training(self, err);
+}
+
+static int begin_training(coordinator_t *self, fmq_error_t *err)
+{
+    uint32_t *list = NULL;
+    size_t size = 0;
+    int rc = -1;
+    fmq_coordinator_drop_answers(self);
+    if (open_journal(self, err) < 0)
+        return -1;
+    int closed = fmq_journal_load_list(self->journal, FMQ_JOURNAL_CLOSED, &list, &size, err);
+    if (closed < 0)
+        goto fail;
+    if (closed > 0 && is_complete(self, list, size)) {
+        rc = close_again(self, list, size, err);
+        goto fail;
+    }
+    free(list);
+    list = NULL;
+    fmq_round_open(&self->round, FMQ_PHASE_TRAINING, self->now_ms);
+    if (make_plan(self, &list, &size, err) < 0)
+        goto fail;
+    if (size == 0) { /* nobody who could train is here */
+        fmq_round_open(&self->round, FMQ_PHASE_WAITING, self->now_ms);
+        rc = 0;
+        goto fail;
+    }
+    if (ask_planned(self, list, size, err) < 0)
+        goto fail;
+    fmq_log_write(self->options.log, FMQ_LOG_INFO, "server", "round-began",
+                  "round=%u clients=%zu journaled=%zu", self->mark.round, size,
+                  fmq_journal_size(self->journal));
+    fmq_coordinator_show(self, FMQ_RUN_ROUND);
+    rc = 0;
+fail:
+    free(list);
+    return rc;
+}
+
+/* Others take the place of those who are gone; the plan grows by them. */
+static int ask_more(coordinator_t *self, fmq_error_t *err)
+{
+    uint32_t *chosen = NULL, *plan = NULL;
+    size_t size = 0, planned = 0;
+    int rc = -1;
+    size_t missing = fmq_round_count(&self->round, self->now_ms).missing;
+    if (sample(self, missing, &chosen, &size, err) < 0)
+        return -1;
+    for (size_t i = 0; i < size; i++)
+        if (ask(self, chosen[i], FMQ_TASK_TRAIN, err) < 0)
+            goto fail;
+    plan = calloc(self->agenda->clients, sizeof *plan);
+    if (!plan) {
+        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a plan");
+        goto fail;
+    }
+    for (uint32_t k = 1; k <= self->agenda->clients; k++)
+        if (self->round.seats[k - 1].asked)
+            plan[planned++] = k;
+    fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "clients-replaced",
+                  "round=%u gone=%zu asked=%zu", self->mark.round, missing, size);
+    rc = fmq_journal_save_list(self->journal, FMQ_JOURNAL_PLAN, plan, planned, err);
+fail:
+    free(chosen);
+    free(plan);
+    return rc;
+}
+
+static int read_update(void *argument, size_t index, uint32_t chunk, float *values,
+                       fmq_error_t *err)
+{
+    return fmq_journal_read(argument, index, chunk, values, err);
+}
+
+/* Folds the journal, in client order, into the state. */
+static int fold(coordinator_t *self, fmq_error_t *err)
+{
+    size_t size = fmq_journal_size(self->journal);
+    uint64_t *samples = calloc(size, sizeof *samples);
+    if (!samples)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to aggregate");
+    for (size_t i = 0; i < size; i++)
+        samples[i] = fmq_journal_at(self->journal, i)->samples;
+    fmq_updates_t updates = {.size = size,
+                             .samples = self->agenda->ignore_weight ? NULL : samples,
+                             .read = read_update,
+                             .argument = self->journal};
+    int rc = self->agenda->rule->fold(&updates, self->options.schema, self->state, err);
+    free(samples);
+    return rc < 0 ? fmq_error_prefix(err, "round %u", self->mark.round) : 0;
+}
+
+/* The journal's list of who counts, durable before anything depends on it. */
+static int settle_journal(coordinator_t *self, fmq_error_t *err)
+{
+    uint32_t *list = calloc(self->agenda->clients, sizeof *list);
+    size_t size = 0;
+    if (!list)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to close a round");
+    for (uint32_t k = 1; k <= self->agenda->clients; k++)
+        if (self->round.seats[k - 1].answered)
+            list[size++] = k;
+    if (!self->agenda->local)
+        fmq_journal_keep(self->journal, list, size);
+    int rc = fmq_journal_save_list(self->journal, FMQ_JOURNAL_CLOSED, list, size, err);
+    free(list);
+    return rc;
+}
+
+/* Those who did not answer in time need not go on. */
+static int call_off(coordinator_t *self, fmq_error_t *err)
+{
+    for (uint32_t k = 1; k <= self->agenda->clients; k++) {
+        const fmq_seat_t *seat = &self->round.seats[k - 1];
+        if (seat->asked && !seat->answered &&
+            fmq_coordinator_post_task(self, k, FMQ_TASK_WAIT, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Counts rounds that brought nothing; too many in a row end the run. */
+static int count_empty(coordinator_t *self, bool empty, fmq_error_t *err)
+{
+    if (!empty) {
+        self->mark.empty_rounds = 0;
+        return 0;
+    }
+    self->mark.empty_rounds++;
+    fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "round-empty", "round=%u",
+                  self->mark.round);
+    if (self->mark.empty_rounds < FMQ_EMPTY_ROUNDS_MAX)
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_NUMERIC,
+                         "%u rounds in a row brought no usable update; the log says why each was "
+                         "rejected (a smaller learning rate helps against NaN)",
+                         self->mark.empty_rounds);
+}
+
+static void tidy(const coordinator_t *self)
+{
+    uint32_t keep = self->mark.round > 0 ? self->mark.round - 1 : 0;
+    fmq_checkpoint_prune(self->checkpoints, keep);
+    for (uint32_t round = keep; round > 0 && !self->agenda->save_journal; round--) {
+        fmq_journal_remove(self->journals, round - 1);
+        if (keep - round >= 2) /* older ones went with earlier rounds */
+            return;
+    }
+}
+
+static int finish(coordinator_t *self, fmq_error_t *err)
+{
+    fmq_round_open(&self->round, FMQ_PHASE_ENDING, self->now_ms);
+    if (self->stopped && fmq_coordinator_post_state(self, true, err) < 0)
+        return -1;
+    if (fmq_coordinator_save_final(self, err) < 0)
+        return -1;
+    for (size_t i = 0; i < self->watchers_size; i++)
+        self->watchers[i].moved_ms = self->now_ms;
+    return 0;
+}
+
+static int begin_evaluation(coordinator_t *self, fmq_error_t *err)
+{
+    fmq_coordinator_drop_answers(self);
+    fmq_round_open(&self->round, FMQ_PHASE_EVALUATING, self->now_ms);
+    for (uint32_t k = 1; k <= self->agenda->clients; k++) {
+        const fmq_seat_t *seat = &self->round.seats[k - 1];
+        if (seat->alive && seat->ready && ask(self, k, FMQ_TASK_EVALUATE, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int after_evaluation(coordinator_t *self, fmq_error_t *err)
+{
+    if (self->stopped || self->mark.round >= self->agenda->rounds)
+        return finish(self, err);
+    return begin_training(self, err);
+}
+
+static int go_on(coordinator_t *self, fmq_error_t *err)
+{
+    return evaluation_is_due(self) ? begin_evaluation(self, err) : after_evaluation(self, err);
+}
+
+static int close_training(coordinator_t *self, fmq_error_t *err)
+{
+    fmq_round_count_t count = fmq_round_count(&self->round, self->now_ms);
+    fmq_log_write(self->options.log, count.missing ? FMQ_LOG_WARNING : FMQ_LOG_INFO, "server",
+                  "round-closed", "round=%u updates=%u rejected=%u missing=%u", self->mark.round,
+                  count.answered, count.left_out, count.missing);
+    fmq_intake_close(self->intake);
+    if (settle_journal(self, err) < 0 || call_off(self, err) < 0 ||
+        count_empty(self, count.answered == 0, err) < 0)
+        return -1;
+    if (count.answered > 0 && !self->agenda->local && fold(self, err) < 0)
+        return -1;
+    fmq_journal_close(&self->journal);
+    self->mark.round++;
+    if (fmq_checkpoint_put(self->checkpoints, &self->mark, self->options.schema, self->state, err) <
+        0)
+        return -1;
+    tidy(self);
+    if (fmq_coordinator_post_state(self, self->mark.round >= self->agenda->rounds, err) < 0 ||
+        fmq_coordinator_note_training(self, err) < 0 ||
+        fmq_coordinator_save_periodic(self, err) < 0)
+        return -1;
+    fmq_coordinator_show(self, FMQ_RUN_AGGREGATED);
+    return go_on(self, err);
+}
+
+static int close_evaluation(coordinator_t *self, fmq_error_t *err)
+{
+    fmq_round_count_t count = fmq_round_count(&self->round, self->now_ms);
+    if (count.missing > 0)
+        fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "evaluation-closed",
+                      "round=%u measured=%u missing=%u", self->mark.round, count.answered,
+                      count.missing);
+    self->evaluated = self->mark.round;
+    if (call_off(self, err) < 0 || fmq_coordinator_note_evaluation(self, err) < 0)
+        return -1;
+    return after_evaluation(self, err);
+}
+
+static bool anybody_can_train(const coordinator_t *self)
+{
+    for (uint32_t k = 1; k <= self->agenda->training; k++)
+        if (self->round.seats[k - 1].alive && self->round.seats[k - 1].ready)
+            return true;
+    return false;
+}
+
+/* The first round waits for as many clients as it is told, later ones for
+ * anybody who can train. */
+static int begin(coordinator_t *self, fmq_error_t *err)
+{
+    bool first = !self->begun;
+    self->begun = true;
+    self->round.limits.min_ready = 1;
+    return first || anybody_can_train(self) ? go_on(self, err) : 0;
+}
+
+static int decide(coordinator_t *self, fmq_decision_t decision, fmq_error_t *err)
+{
+    switch (decision) {
+    case FMQ_DECIDE_STAY:
+        return 0;
+    case FMQ_DECIDE_BEGIN:
+        return begin(self, err);
+    case FMQ_DECIDE_FULL:
+    case FMQ_DECIDE_PARTIAL:
+        return self->round.phase == FMQ_PHASE_TRAINING ? close_training(self, err)
+                                                       : close_evaluation(self, err);
+    case FMQ_DECIDE_ASK_MORE:
+        return ask_more(self, err);
+    }
+    return 0;
+}
+
+int fmq_coordinator_advance(coordinator_t *self, fmq_error_t *err)
+{
+    for (;;) {
+        fmq_phase_t phase = self->round.phase;
+        fmq_decision_t decision = fmq_round_decide(&self->round, self->now_ms);
+        if (decision == FMQ_DECIDE_STAY)
+            return 0;
+        if (decide(self, decision, err) < 0)
+            return -1;
+        if (phase == FMQ_PHASE_WAITING && self->round.phase == FMQ_PHASE_WAITING)
+            return 0; /* nobody here can train */
+        if (decision == FMQ_DECIDE_ASK_MORE)
+            return 0;
+    }
+}
+
+bool fmq_coordinator_may_end(const coordinator_t *self)
+{
+    for (size_t i = 0; i < self->watchers_size; i++) {
+        const watcher_t *watcher = &self->watchers[i];
+        bool done = watcher->measured && watcher->round >= self->mark.round;
+        if (watcher->alive && !done && self->now_ms - watcher->moved_ms < FMQ_EVALUATOR_WAIT_MS)
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,146 @@
+/*
+ * posts.c - the notes a server leaves, and what it shows of the run.
+ */
+#include "actors/server/coordinator_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A task's serial says what it is for, so that a server that was restarted
+ * asks with the same serial as before and work that was done still counts.
+ * After falling back to an older checkpoint the epoch differs, and with it
+ * every serial. */
+uint64_t fmq_coordinator_serial(const coordinator_t *self, fmq_task_kind_t kind)
+{
+    static const uint64_t order[] = {
+        [FMQ_TASK_EVALUATE] = 1, [FMQ_TASK_TRAIN] = 2, [FMQ_TASK_WAIT] = 3, [FMQ_TASK_FINISH] = 4};
+    return (uint64_t)self->mark.epoch << 40 | (uint64_t)self->mark.round << 3 | order[kind];
+}
+
+static void name_run(const coordinator_t *self, char run[FMQ_RUN_ID_SIZE])
+{
+    memcpy(run, self->mark.run, FMQ_RUN_ID_SIZE);
+}
+
+int fmq_coordinator_post_run(coordinator_t *self, fmq_error_t *err)
+{
+    const char *text = self->options.config_text ? self->options.config_text : "";
+    fmq_object_t *object = fmq_object_from_bytes(text, strlen(text), err);
+    if (!object || fmq_link_publish(self->link, object, "*", err) < 0) {
+        fmq_object_drop(&object);
+        return -1;
+    }
+    fmq_note_run_t note = {.rounds = self->agenda->rounds,
+                           .clients = self->agenda->clients,
+                           .config = *fmq_object_digest(object),
+                           .config_bytes = fmq_object_bytes(object),
+                           .model = self->options.model,
+                           .schema = fmq_schema_digest(self->options.schema)};
+    fmq_object_drop(&object);
+    name_run(self, note.run);
+    unsigned char body[512];
+    size_t size = fmq_note_run_encode(&note, body, sizeof body, err);
+    return size ? fmq_link_note(self->link, "*", "run", body, size, err) : -1;
+}
+
+/* The two newest states stay published: whoever is fetching the one before
+ * is not cut off. */
+static void rotate_published(coordinator_t *self, const fmq_digest_t *newest)
+{
+    static const fmq_digest_t none = {{0}};
+    if (fmq_digest_equal(&self->published, newest))
+        return;
+    if (!fmq_digest_equal(&self->published_before, &none) &&
+        !fmq_digest_equal(&self->published_before, newest))
+        (void)fmq_link_withdraw(self->link, &self->published_before, NULL);
+    self->published_before = self->published;
+    self->published = *newest;
+}
+
+int fmq_coordinator_post_state(coordinator_t *self, bool last, fmq_error_t *err)
+{
+    fmq_object_t *object =
+        fmq_state_encode(self->options.schema, self->state, self->agenda->codec, err);
+    if (!object)
+        return -1;
+    fmq_note_state_t note = {.round = self->mark.round,
+                             .state = *fmq_object_digest(object),
+                             .state_bytes = fmq_object_bytes(object),
+                             .last = last};
+    int rc = fmq_link_publish(self->link, object, "*", err);
+    fmq_object_drop(&object);
+    if (rc < 0)
+        return -1;
+    rotate_published(self, &note.state);
+    self->state_bytes = note.state_bytes;
+    name_run(self, note.run);
+    unsigned char body[256];
+    size_t size = fmq_note_state_encode(&note, body, sizeof body, err);
+    return size ? fmq_link_note(self->link, "@evaluator", "state", body, size, err) : -1;
+}
+
+int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kind_t kind,
+                              fmq_error_t *err)
+{
+    char to[FMQ_MEMBER_NAME_MAX];
+    (void)snprintf(to, sizeof to, "client-%u", client);
+    fmq_note_task_t note = {.serial = fmq_coordinator_serial(self, kind),
+                            .round = self->mark.round,
+                            .kind = kind,
+                            .state = self->published,
+                            .state_bytes = self->state_bytes,
+                            .codec = self->agenda->codec};
+    name_run(self, note.run);
+    unsigned char body[256];
+    size_t size = fmq_note_task_encode(&note, body, sizeof body, err);
+    return size ? fmq_link_note(self->link, to, "task", body, size, err) : -1;
+}
+
+int fmq_coordinator_post_done(coordinator_t *self, bool failed, const char *reason,
+                              fmq_error_t *err)
+{
+    fmq_note_done_t note = {.rounds = self->mark.round, .failed = failed};
+    (void)snprintf(note.reason, sizeof note.reason, "%s", reason);
+    name_run(self, note.run);
+    unsigned char body[1024];
+    size_t size = fmq_note_done_encode(&note, body, sizeof body, err);
+    return size ? fmq_link_note(self->link, "*", "done", body, size, err) : -1;
+}
+
+/* Step of steps of the client that has the farthest way to go. */
+static void slowest(const coordinator_t *self, fmq_run_event_t *event)
+{
+    double least = 2;
+    for (uint32_t k = 1; k <= self->round.clients; k++) {
+        const fmq_seat_t *seat = &self->round.seats[k - 1];
+        const progress_t *progress = &self->progress[k - 1];
+        if (!seat->asked || seat->answered || progress->steps == 0)
+            continue;
+        double share = (double)progress->step / (double)progress->steps;
+        if (share < least) {
+            least = share;
+            event->step = progress->step;
+            event->steps = progress->steps;
+        }
+    }
+}
+
+void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type)
+{
+    if (!self->options.on_event)
+        return;
+    fmq_round_count_t count = fmq_round_count(&self->round, self->now_ms);
+    fmq_traffic_t traffic = fmq_link_traffic(self->link);
+    bool waiting = self->round.phase == FMQ_PHASE_WAITING;
+    fmq_run_event_t event = {.type = type,
+                             .round = self->mark.round,
+                             .rounds = self->agenda->rounds,
+                             .clients = waiting ? self->agenda->clients : count.asked,
+                             .clients_done = waiting ? count.ready : count.answered,
+                             .bytes_up = traffic.payload_received,
+                             .bytes_down = traffic.payload_sent,
+                             .train_loss = self->train_loss};
+    slowest(self, &event);
+    self->shown_ms = self->now_ms;
+    self->options.on_event(self->options.event_argument, &event);
+}

@@ -1,0 +1,102 @@
+/*
+ * server.c - the server as an actor: puts the model's adapter, the
+ * configuration and the run's directory behind the coordinator.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "actors/pipe/pipe.h"
+#include "actors/server/checkpoint.h"
+#include "actors/server/coordinator.h"
+
+typedef struct {
+    fmq_server_options_t options;
+    fmq_agenda_t agenda;
+    float *initial;    /* owned */
+    char *config_text; /* owned */
+} server_t;
+
+/* Saves with the names that PEFT and chat tools look for. */
+static int save(void *argument, const float *state, const char *directory, fmq_error_t *err)
+{
+    const server_t *self = argument;
+    const fmq_shared_t *shared = self->options.shared;
+    const char *model = llm_model_directory(shared->model);
+    return llm_adapter_save(shared->adapter, state, model, *model ? model : NULL, FMQ_F32,
+                            directory, err);
+}
+
+/* federate.restore_from: a checkpoint of ours, or an adapter directory. */
+static int restore(server_t *self, const char *path, fmq_error_t *err)
+{
+    const llm_adapter_t *adapter = self->options.shared->adapter;
+    struct stat status;
+    if (stat(path, &status) < 0)
+        return fmq_error_set(err, FMQ_ERR_NOTFOUND, "federate.restore_from: cannot open '%s': %s",
+                             path, strerror(errno));
+    fmq_checkpoint_t checkpoint;
+    int rc = S_ISDIR(status.st_mode) ? llm_adapter_load(adapter, path, self->initial, err)
+                                     : fmq_checkpoint_load(path, llm_adapter_schema(adapter),
+                                                           &checkpoint, self->initial, err);
+    return rc < 0 ? fmq_error_prefix(err, "federate.restore_from") : 0;
+}
+
+static int prepare(server_t *self, fmq_error_t *err)
+{
+    const fmq_shared_t *shared = self->options.shared;
+    uint64_t elements = fmq_schema_elements(llm_adapter_schema(shared->adapter));
+    if (fmq_agenda_read(&self->agenda, shared->config, err) < 0)
+        return -1;
+    if (elements == 0)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "there is nothing to train: the adapter is empty "
+                             "(llm.adapter.args)");
+    self->initial = malloc((size_t)elements * sizeof *self->initial);
+    if (!self->initial)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a state of %llu elements",
+                             (unsigned long long)elements);
+    self->config_text = fmq_config_dump(shared->config, false, err);
+    if (!self->config_text ||
+        llm_adapter_init(shared->adapter, shared->model, self->agenda.seed, self->initial, err) < 0)
+        return -1;
+    const char *from = fmq_config_text(shared->config, "federate.restore_from");
+    return *from ? restore(self, from, err) : 0;
+}
+
+static fmq_coordinator_options_t options_of(server_t *self)
+{
+    const fmq_shared_t *shared = self->options.shared;
+    return (fmq_coordinator_options_t){.agenda = &self->agenda,
+                                       .endpoint = shared->endpoint,
+                                       .store = shared->store,
+                                       .log = shared->log,
+                                       .schema = llm_adapter_schema(shared->adapter),
+                                       .initial = self->initial,
+                                       .model = llm_model_digest(shared->model),
+                                       .config_text = self->config_text,
+                                       .directory = self->options.directory,
+                                       .save = save,
+                                       .save_argument = self,
+                                       .on_event = self->options.on_event,
+                                       .event_argument = self->options.argument};
+}
+
+void fmq_server_actor(zsock_t *pipe, void *options)
+{
+    server_t self = {.options = *(const fmq_server_options_t *)options};
+    fmq_error_t err = {0};
+    zsock_signal(pipe, 0);
+    if (prepare(&self, &err) == 0) {
+        fmq_coordinator_options_t how = options_of(&self);
+        fmq_coordinator_run(pipe, &how);
+    } else {
+        fmq_log_write(self.options.shared->log, FMQ_LOG_ERROR, "server", "failed", "reason=\"%s\"",
+                      err.text);
+        fmq_pipe_done(pipe, &err);
+        fmq_pipe_wait(pipe);
+    }
+    free(self.initial);
+    free(self.config_text);
+}
