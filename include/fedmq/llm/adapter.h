@@ -49,7 +49,9 @@ int llm_adapter_init(const llm_adapter_t *self, const llm_model_t *model, uint64
  * unchanged; base is base_model_name_or_path.  Full fine-tuning writes an HF
  * model directory (config.json, model.safetensors in dtype) instead, and
  * copies the tokenizer files of tokenizer_from (may be NULL).  Atomic per
- * file: the directory is written beside and renamed into place. */
+ * file: all files are written into a directory beside, which is renamed into
+ * place; when directory exists, the files are moved into it one by one and
+ * those of others stay. */
 int llm_adapter_save(const llm_adapter_t *self, const float *vector, const char *base,
                      const char *tokenizer_from, fmq_dtype_t dtype, const char *directory,
                      fmq_error_t *err);

@@ -55,7 +55,9 @@ int llm_workspace_loss(llm_workspace_t *self, const llm_batch_t *batch, double *
 
 /* Forward and backward; grads += scale * d(loss_sum)/d(params).  dropout names
  * the Philox stream for lora_dropout (step must differ from call to call);
- * NULL: no dropout. */
+ * NULL: no dropout.  A loss that is not finite is returned as it is; LoRA's
+ * gradient is then left as it was, while that of full fine-tuning is spoilt
+ * and has to be zeroed. */
 int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float scale,
                         const fmq_rng_name_t *dropout, double *loss_sum, fmq_error_t *err);
 

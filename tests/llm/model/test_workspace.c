@@ -358,9 +358,16 @@ static float *with_threads(const llm_shape_t *shape, const llm_adapter_spec_t *s
 static void threads_change_no_byte(void **state)
 {
     (void)state;
-    llm_shape_t shapes[] = {tiny_gpt2(), tiny_llama()};
-    llm_adapter_spec_t specs[] = {tiny_lora(gpt2_all, 0.0f), tiny_lora(llama_all, 0.0f)};
-    for (size_t i = 0; i < 2; i++) {
+    /* The wide one is large enough that a backend does share its work out. */
+    llm_shape_t wide = tiny_gpt2();
+    wide.width = 192;
+    wide.head_width = 48;
+    wide.ffn = 500;
+    wide.vocab = 3001;
+    llm_shape_t shapes[] = {tiny_gpt2(), tiny_llama(), wide};
+    llm_adapter_spec_t specs[] = {tiny_lora(gpt2_all, 0.0f), tiny_lora(llama_all, 0.0f),
+                                  tiny_lora(gpt2_all, 0.0f)};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         for (int full = 0; full < 2; full++) {
             llm_adapter_spec_t spec = full ? tiny_full() : specs[i];
             double first = 0.0, loss = 0.0;
