@@ -67,18 +67,17 @@ static int add_span(llm_dataset_t *self, const span_t *span, fmq_error_t *err)
     return 0;
 }
 
-/* The caller's text of a, b and c. */
-static char *joined(const char *a, const char *b, const char *c)
+/* The caller's text of a and b. */
+static char *joined(const char *a, const char *b)
 {
-    size_t a_size = strlen(a), b_size = strlen(b), c_size = strlen(c);
-    if (a_size > SIZE_MAX / 4 || b_size > SIZE_MAX / 4 || c_size > SIZE_MAX / 4)
+    size_t a_size = strlen(a), b_size = strlen(b);
+    if (a_size > SIZE_MAX / 4 || b_size > SIZE_MAX / 4)
         return NULL;
-    char *text = malloc(a_size + b_size + c_size + 1);
+    char *text = malloc(a_size + b_size + 1);
     if (!text)
         return NULL;
     memcpy(text, a, a_size);
-    memcpy(text + a_size, b, b_size);
-    memcpy(text + a_size + b_size, c, c_size + 1);
+    memcpy(text + a_size, b, b_size + 1);
     return text;
 }
 
@@ -131,21 +130,31 @@ static int add_text(maker_t *self, const char *text, size_t size, fmq_error_t *e
     return 0;
 }
 
+/* Appends the ids of prompt and output, and EOS.  FS-LLM appends the EOS token's
+ * text, which its tokenizers take for EOS wherever it stands; not every
+ * tokenizer.json would, so the id is appended. */
+static int encode_whole(maker_t *self, const char *prompt, const char *output, fmq_error_t *err)
+{
+    llm_ids_t *ids = &self->dataset->ids;
+    char *whole = joined(prompt, output);
+    if (!whole)
+        return no_memory(err);
+    int result = llm_tokenizer_encode(self->tokenizer, whole, strlen(whole), true, ids, err);
+    free(whole);
+    int32_t eos = llm_tokenizer_eos(self->tokenizer);
+    if (result < 0 || eos < 0)
+        return result;
+    return llm_ids_append(ids, eos, err);
+}
+
 static int add_answer(maker_t *self, const char *prompt, const char *output, fmq_error_t *err)
 {
     llm_dataset_t *dataset = self->dataset;
-    char *whole = joined(prompt, output, llm_tokenizer_eos_text(self->tokenizer));
-    if (!whole)
-        return no_memory(err);
     size_t begin = dataset->ids.size;
     self->prompt.size = 0;
-    int result =
-        llm_tokenizer_encode(self->tokenizer, prompt, strlen(prompt), true, &self->prompt, err);
-    if (result == 0)
-        result =
-            llm_tokenizer_encode(self->tokenizer, whole, strlen(whole), true, &dataset->ids, err);
-    free(whole);
-    if (result < 0)
+    if (llm_tokenizer_encode(self->tokenizer, prompt, strlen(prompt), true, &self->prompt, err) <
+            0 ||
+        encode_whole(self, prompt, output, err) < 0)
         return -1;
     size_t size = dataset->ids.size - begin;
     size = size < self->tok_len ? size : self->tok_len;

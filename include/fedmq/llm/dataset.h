@@ -19,11 +19,11 @@ typedef struct {
 
 typedef struct llm_dataset llm_dataset_t;
 
-/* Tokenizes records (part NULL: all) as FS-LLM does: ids are those of prompt,
- * output and the EOS text as one string, cut at tok_len; the prompt's length
- * is counted on the prompt alone.  Examples without a supervised token are
- * dropped and counted.  Plain text (see records.h) is cut into blocks instead,
- * as in llm_dataset_new_text(). */
+/* Tokenizes records (part NULL: all) as FS-LLM does: ids are those of prompt and
+ * output as one string, and EOS, cut at tok_len; the prompt's length is counted
+ * on the prompt alone.  A tokenizer without EOS appends none.  Examples without
+ * a supervised token are dropped and counted.  Plain text (see records.h) is cut
+ * into blocks instead, as in llm_dataset_new_text(). */
 llm_dataset_t *llm_dataset_new(const llm_records_t *records, const llm_part_t *part,
                                const llm_tokenizer_t *tokenizer, size_t tok_len, fmq_error_t *err);
 /* Plain text cut into blocks of tok_len tokens, every token supervised (but

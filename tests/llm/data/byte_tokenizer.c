@@ -40,12 +40,9 @@ int llm_tokenizer_encode(const llm_tokenizer_t *self, const char *text, size_t s
         both.counted->largest = size;
     if (special && llm_ids_append(ids, BYTE_BOS, err) < 0)
         return -1;
-    for (size_t i = 0; i < size; i++) {
-        bool end = size - i >= 3 && memcmp(text + i, "<e>", 3) == 0;
-        if (llm_ids_append(ids, end ? BYTE_EOS : (unsigned char)text[i], err) < 0)
+    for (size_t i = 0; i < size; i++)
+        if (llm_ids_append(ids, (unsigned char)text[i], err) < 0)
             return -1;
-        i += end ? 2 : 0;
-    }
     return 0;
 }
 
@@ -72,10 +69,4 @@ int32_t llm_tokenizer_eos(const llm_tokenizer_t *self)
 {
     (void)self;
     return BYTE_EOS;
-}
-
-const char *llm_tokenizer_eos_text(const llm_tokenizer_t *self)
-{
-    (void)self;
-    return "<e>";
 }

@@ -1,6 +1,6 @@
 /*
  * byte_tokenizer.h - a tokenizer made for tests: an id for every byte, BOS in
- * front, "<e>" for EOS.
+ * front.
  *
  * It takes the place of the real one at link time, and can be told to fail.
  */

@@ -258,10 +258,8 @@ static void a_file_given_by_name_is_read_with_the_types_field_names(void **state
     room_t *room = *state;
     scratch_write(&room->scratch, "mine.json",
                   "[{\"instruction\":\"i\",\"context\":\"c\",\"response\":\"r\"}]");
-    llm_records_source_t source = {.root = "/nowhere",
-                                   .type = "dolly-15k@llm",
-                                   .subsample = 1,
-                                   .file = room->scratch.path};
+    llm_records_source_t source = {
+        .root = "/nowhere", .type = "dolly-15k@llm", .subsample = 1, .file = room->scratch.path};
     if (llm_records_load_source(room->records, &source, &room->err) < 0)
         fail_msg("%s", room->err.text);
     assert_record(room, 0, "i", "c", "r", "");
