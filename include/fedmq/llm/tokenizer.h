@@ -6,9 +6,9 @@
  * A tokenizer is immutable after opening and may be used by many threads.  What
  * a file asks for and this cannot do (other models, Unicode normalization, ...)
  * is refused by its name when it is opened; the truncation and padding that it
- * asks for are ignored, as transformers does.  Ids are those of every version
- * of the tokenizers package, texts those of versions before 0.23 (see
- * scripts/goldens/make_tokenizer_goldens.py).
+ * asks for are ignored, as transformers does.  Ids are those of the
+ * tokenizers package (checked with 0.21 and 0.23), decoded texts those of its
+ * versions before 0.23 (see scripts/goldens/make_tokenizer_goldens.py).
  */
 #ifndef FEDMQ_LLM_TOKENIZER_H
 #define FEDMQ_LLM_TOKENIZER_H
