@@ -114,6 +114,7 @@ int fmq_config_check(fmq_config_t *self, FILE *out, fmq_log_t *log, fmq_error_t 
     visit_inert(self, refuse, all);
     fmq_config_cross_check(self, all);
     visit_inert(self, warn, log);
+    fmq_mistakes_sort(all);
     if (out)
         fmq_mistakes_print(all, out);
     int rc = 0;

@@ -6,6 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Splits "file:line:column"; what has no numbers is a name altogether. */
+static fmq_mistake_place_t place_of(const char *origin)
+{
+    fmq_mistake_place_t place = {.name_length = strlen(origin)};
+    const char *end = origin + place.name_length;
+    const char *colons[2] = {NULL, NULL};
+    for (const char *c = end; c > origin && !colons[1]; c--)
+        if (c[-1] == ':')
+            colons[colons[0] != NULL] = c - 1;
+    if (!colons[1])
+        return place;
+    char *after_line, *after_column;
+    unsigned long line = strtoul(colons[1] + 1, &after_line, 10);
+    unsigned long column = strtoul(colons[0] + 1, &after_column, 10);
+    if (after_line == colons[0] && after_column == end && line && column)
+        place = (fmq_mistake_place_t){(size_t)(colons[1] - origin), line, column};
+    return place;
+}
+
 void fmq_mistakes_add(fmq_mistakes_t *self, const char *origin, const char *format, ...)
 {
     self->count++;
@@ -23,18 +42,54 @@ void fmq_mistakes_add(fmq_mistakes_t *self, const char *origin, const char *form
         if (*c < 0x20 || *c == 0x7f)
             *c = ' ';
     char *copy = strdup(text);
-    if (copy)
-        self->texts[self->kept++] = copy;
+    if (!copy)
+        return;
+    self->places[self->kept] = place_of(origin);
+    self->texts[self->kept++] = copy;
 }
 
 void fmq_mistakes_copy(fmq_mistakes_t *self, const fmq_mistakes_t *from)
 {
     for (size_t i = 0; i < from->kept && self->kept < FMQ_CONFIG_MISTAKES_MAX; i++) {
         char *copy = strdup(from->texts[i]);
-        if (copy)
-            self->texts[self->kept++] = copy;
+        if (!copy)
+            continue;
+        self->places[self->kept] = from->places[i];
+        self->texts[self->kept++] = copy;
     }
     self->count += from->count;
+}
+
+static bool same_source(const fmq_mistakes_t *self, size_t a, size_t b)
+{
+    size_t length = self->places[a].name_length;
+    return length == self->places[b].name_length &&
+           strncmp(self->texts[a], self->texts[b], length) == 0;
+}
+
+/* True when a, which stands behind b, belongs before it. */
+static bool comes_before(const fmq_mistakes_t *self, size_t a, size_t b)
+{
+    const fmq_mistake_place_t *p = &self->places[a], *q = &self->places[b];
+    if (!same_source(self, a, b))
+        for (size_t i = 0; i < b; i++) /* a's source was there first */
+            if (same_source(self, a, i))
+                return true;
+    return same_source(self, a, b) &&
+           (p->line < q->line || (p->line == q->line && p->column < q->column));
+}
+
+void fmq_mistakes_sort(fmq_mistakes_t *self)
+{
+    for (size_t i = 1; i < self->kept; i++)
+        for (size_t k = i; k > 0 && comes_before(self, k, k - 1); k--) {
+            char *text = self->texts[k];
+            fmq_mistake_place_t place = self->places[k];
+            self->texts[k] = self->texts[k - 1];
+            self->places[k] = self->places[k - 1];
+            self->texts[k - 1] = text;
+            self->places[k - 1] = place;
+        }
 }
 
 void fmq_mistakes_print(const fmq_mistakes_t *self, FILE *out)

@@ -10,7 +10,13 @@
 #include "fedmq/base/config.h"
 
 typedef struct {
+    size_t name_length; /* of the file's name within the text */
+    unsigned long line, column;
+} fmq_mistake_place_t;
+
+typedef struct {
     char *texts[FMQ_CONFIG_MISTAKES_MAX]; /* owned */
+    fmq_mistake_place_t places[FMQ_CONFIG_MISTAKES_MAX];
     size_t kept;
     size_t count; /* of all, also those that were not kept */
 } fmq_mistakes_t;
@@ -19,6 +25,8 @@ typedef struct {
 void fmq_mistakes_add(fmq_mistakes_t *self, const char *origin, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void fmq_mistakes_copy(fmq_mistakes_t *self, const fmq_mistakes_t *from);
+/* Orders them by place within each source; sources stay in their order. */
+void fmq_mistakes_sort(fmq_mistakes_t *self);
 void fmq_mistakes_print(const fmq_mistakes_t *self, FILE *out);
 /* The first text that was kept after the first `from` of all, or NULL. */
 const char *fmq_mistakes_first(const fmq_mistakes_t *self, size_t from);

@@ -80,13 +80,49 @@ static void all_mistakes_of_a_file_come_at_once(void **state)
     assert_int_equal(fmq_config_check(config, out, NULL, &err), -1);
     assert_non_null(strstr(err.text, "16 mistakes in the configuration; first: "));
     (void)fclose(out);
-    for (size_t i = 0; i < count; i++)
-        if (!strstr(report, expected[i]))
-            fail_msg("'%s' is not in:\n%s", expected[i], report);
+    const char *at = report; /* in the order of the file */
+    for (size_t i = 0; i < count; i++) {
+        const char *found = strstr(at, expected[i]);
+        if (!found)
+            fail_msg("'%s' is not in:\n%s", expected[i], at);
+        at = found;
+    }
     size_t lines = 0;
     for (const char *c = report; *c; c++)
         lines += *c == '\n';
     assert_int_equal(lines, count);
+    free(report);
+    fmq_config_destroy(&config);
+}
+
+static void mistakes_of_several_sources_stay_apart(void **state)
+{
+    (void)state;
+    static const char first[] = "seed: x\nverbose: y\nasyn: {use: True}\n";
+    static const char second[] = "\n\n\nnothing: 1\nseed: z\nseed: 1\n";
+    static const char expected[] = "a:1:1: seed: 'x' is not a whole number\n"
+                                   "a:2:1: verbose: 'y' is not a whole number\n"
+                                   "a:3:8: asyn.use: ";
+    static const char *const later[] = {"\nb:4:1: unknown", "\nb:5:1: seed", "\nb:6:1: key 'seed'",
+                                        "\ncommand line:1:1: llm.tok_len",
+                                        "\nconfiguration: federate.client_num"};
+    char *report = NULL;
+    size_t size = 0;
+    fmq_config_t *config = fmq_config_new();
+    (void)fmq_config_parse(config, "a", first, sizeof first - 1, NULL);
+    (void)fmq_config_parse(config, "b", second, sizeof second - 1, NULL);
+    (void)fmq_config_set(config, "llm.tok_len", "x", NULL);
+    FILE *out = open_memstream(&report, &size);
+    (void)fmq_config_check(config, out, NULL, NULL);
+    (void)fclose(out);
+    assert_memory_equal(report, expected, sizeof expected - 1);
+    const char *at = report;
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+        const char *found = strstr(at, later[i]);
+        if (!found)
+            fail_msg("'%s' is not behind: %s", later[i] + 1, at);
+        at = found;
+    }
     free(report);
     fmq_config_destroy(&config);
 }
@@ -240,6 +276,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_mistakes_of_a_file_come_at_once),
+        cmocka_unit_test(mistakes_of_several_sources_stay_apart),
         cmocka_unit_test(right_values_beside_mistakes_are_kept),
         cmocka_unit_test(yaml_that_a_configuration_does_not_need_is_refused),
         cmocka_unit_test(empty_files_and_empty_groups_say_nothing),
