@@ -44,10 +44,11 @@ const json_t *llm_field_find(const json_t *object, const char *path)
     return json_is_null(value) ? NULL : value;
 }
 
-static int read_text(const char **text, char **made, const llm_reader_t *reader,
-                     const json_t *object, const char *key, fmq_error_t *err)
+/* The text at key; made[slot] holds it where it had to be written. */
+static int read_text(llm_fields_t *self, size_t slot, const char *key, const char **text,
+                     fmq_error_t *err)
 {
-    const json_t *value = llm_field_find(object, key);
+    const json_t *value = llm_field_find(self->object, key);
     if (!value) {
         *text = "";
         return 0;
@@ -58,13 +59,14 @@ static int read_text(const char **text, char **made, const llm_reader_t *reader,
     }
     if (json_is_object(value) || json_is_array(value))
         return llm_reader_complain(
-            reader, err, "'%s' is %s, expected a text; a dotted key such as '%s.%s' reaches inside",
-            key, json_is_object(value) ? "an object" : "a list", key,
+            self->reader, err,
+            "'%s' is %s, expected a text; a dotted key such as '%s.%s' reaches inside", key,
+            json_is_object(value) ? "an object" : "a list", key,
             json_is_object(value) ? "name" : "0");
-    *made = json_dumps(value, JSON_ENCODE_ANY);
-    if (!*made)
+    self->made[slot] = json_dumps(value, JSON_ENCODE_ANY);
+    if (!self->made[slot])
         return fmq_error_set(err, FMQ_ERR_NOMEM, "cannot read a record: out of memory");
-    *text = *made;
+    *text = self->made[slot];
     return 0;
 }
 
@@ -99,7 +101,7 @@ static void list_keys(const json_t *object, char out[KEYS_TEXT_MAX])
 int llm_fields_read(llm_fields_t *self, const llm_reader_t *reader, const json_t *object,
                     const llm_record_keys_t *keys, fmq_error_t *err)
 {
-    *self = (llm_fields_t){0};
+    *self = (llm_fields_t){.reader = reader, .object = object};
     llm_record_t *record = &self->record;
     const char *instruction = keys && keys->instruction ? keys->instruction : "instruction";
     const char *input = keys && keys->input ? keys->input : "input";
@@ -112,10 +114,10 @@ int llm_fields_read(llm_fields_t *self, const llm_reader_t *reader, const json_t
                                    "a record has neither '%s' nor '%s'; its keys are: %s",
                                    instruction, output, *found ? found : "(none)");
     }
-    if (read_text(&record->instruction, &self->made[0], reader, object, instruction, err) < 0 ||
-        read_text(&record->input, &self->made[1], reader, object, input, err) < 0 ||
-        read_text(&record->output, &self->made[2], reader, object, output, err) < 0 ||
-        read_text(&record->category, &self->made[3], reader, object, category, err) < 0)
+    if (read_text(self, 0, instruction, &record->instruction, err) < 0 ||
+        read_text(self, 1, input, &record->input, err) < 0 ||
+        read_text(self, 2, output, &record->output, err) < 0 ||
+        read_text(self, 3, category, &record->category, err) < 0)
         return -1;
     return 0;
 }

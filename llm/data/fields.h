@@ -13,12 +13,14 @@ const json_t *llm_field_find(const json_t *object, const char *path);
 
 /* A record's texts; numbers and truth values as JSON writes them. */
 typedef struct {
-    llm_record_t record; /* borrowed from the object and from made */
-    char *made[4];       /* owned */
+    const llm_reader_t *reader; /* borrowed, for places in errors */
+    const json_t *object;       /* borrowed: the reader's last value */
+    llm_record_t record;        /* borrowed from the object and from made */
+    char *made[4];              /* owned */
 } llm_fields_t;
 
-/* Reads the fields of object, the reader's last value, for places in errors.
- * Release with llm_fields_release(), on failure too. */
+/* Reads the fields of object.  Release with llm_fields_release(), on failure
+ * too. */
 int llm_fields_read(llm_fields_t *self, const llm_reader_t *reader, const json_t *object,
                     const llm_record_keys_t *keys, fmq_error_t *err);
 void llm_fields_release(llm_fields_t *self);

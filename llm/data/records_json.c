@@ -12,40 +12,54 @@
 #include "llm/data/reader.h"
 #include "llm/data/store.h"
 
+/* One file or piece of memory on its way into records. */
+typedef struct {
+    llm_records_t *records;        /* borrowed */
+    llm_reader_t *reader;          /* owned */
+    const llm_record_keys_t *keys; /* borrowed; may be NULL */
+    llm_correction_fn *correct;    /* or NULL */
+} intake_t;
+
+/* Adds a record; a refusal says where it stands. */
+static int add_record(intake_t *self, const llm_record_t *record, fmq_error_t *err)
+{
+    fmq_error_t why;
+    if (llm_records_add(self->records, record, &why) == 0)
+        return 0;
+    llm_reader_complain(self->reader, err, "%s", why.text);
+    if (err)
+        err->code = why.code;
+    return -1;
+}
+
 /* Keeps one JSON object as a record, corrected where asked. */
-static int keep_object(llm_records_t *self, const llm_reader_t *reader, const json_t *object,
-                       const llm_record_keys_t *keys, llm_correction_fn *correct, fmq_error_t *err)
+static int keep_object(intake_t *self, const json_t *object, fmq_error_t *err)
 {
     llm_fields_t fields;
     char *made[2] = {NULL, NULL};
     int keep = 1;
-    int result = llm_fields_read(&fields, reader, object, keys, err);
-    if (result == 0 && correct) {
-        keep = correct(&fields.record, made);
+    int result = llm_fields_read(&fields, self->reader, object, self->keys, err);
+    if (result == 0 && self->correct) {
+        keep = self->correct(&fields.record, made);
         if (keep < 0)
             result = fmq_error_set(err, FMQ_ERR_NOMEM, "cannot correct a record: out of memory");
     }
-    if (result == 0 && keep > 0 && llm_records_add(self, &fields.record, err) < 0) {
-        fmq_error_t why = err ? *err : (fmq_error_t){.code = FMQ_ERR_LIMIT};
-        result = llm_reader_complain(reader, err, "%s", why.text);
-        if (err)
-            err->code = why.code;
-    }
+    if (result == 0 && keep > 0)
+        result = add_record(self, &fields.record, err);
     free(made[0]);
     free(made[1]);
     llm_fields_release(&fields);
     return result;
 }
 
-/* Takes ownership of the reader. */
-static int keep_all(llm_records_t *self, llm_reader_t *reader, const llm_record_keys_t *keys,
-                    llm_correction_fn *correct, fmq_error_t *err)
+/* Closes the reader. */
+static int keep_all(intake_t *self, fmq_error_t *err)
 {
-    size_t before = llm_records_size(self);
+    size_t before = llm_records_size(self->records);
     json_t *object = NULL;
     int found;
-    while ((found = llm_reader_next(reader, &object, err)) > 0) {
-        int result = keep_object(self, reader, object, keys, correct, err);
+    while ((found = llm_reader_next(self->reader, &object, err)) > 0) {
+        int result = keep_object(self, object, err);
         json_decref(object);
         if (result < 0) {
             found = -1;
@@ -53,16 +67,17 @@ static int keep_all(llm_records_t *self, llm_reader_t *reader, const llm_record_
         }
     }
     if (found < 0)
-        llm_records_truncate(self, before);
-    llm_reader_close(&reader);
+        llm_records_truncate(self->records, before);
+    llm_reader_close(&self->reader);
     return found;
 }
 
 int llm_records_load_corrected(llm_records_t *self, const char *path, const llm_record_keys_t *keys,
                                llm_correction_fn *correct, fmq_error_t *err)
 {
-    llm_reader_t *reader = llm_reader_open(path, err);
-    return reader ? keep_all(self, reader, keys, correct, err) : -1;
+    intake_t intake = {.records = self, .keys = keys, .correct = correct};
+    intake.reader = llm_reader_open(path, err);
+    return intake.reader ? keep_all(&intake, err) : -1;
 }
 
 int llm_records_load(llm_records_t *self, const char *path, const llm_record_keys_t *keys,
@@ -74,8 +89,9 @@ int llm_records_load(llm_records_t *self, const char *path, const llm_record_key
 int llm_records_parse(llm_records_t *self, const char *name, const void *data, size_t size,
                       const llm_record_keys_t *keys, fmq_error_t *err)
 {
-    llm_reader_t *reader = llm_reader_open_memory(name, data, size, err);
-    return reader ? keep_all(self, reader, keys, NULL, err) : -1;
+    intake_t intake = {.records = self, .keys = keys};
+    intake.reader = llm_reader_open_memory(name, data, size, err);
+    return intake.reader ? keep_all(&intake, err) : -1;
 }
 
 int llm_records_decode(llm_records_t *self, const char *name, const void *data, size_t size,

@@ -6,11 +6,9 @@
 #include "llm/train/proximal.h"
 
 int llm_proximal_init(llm_proximal_t *self, llm_backend_t *be, const float *params, size_t n,
-                      double mu, fmq_error_t *err)
+                      fmq_error_t *err)
 {
-    *self = (llm_proximal_t){.be = be, .n = n, .mu = mu};
-    if (mu <= 0)
-        return 0;
+    *self = (llm_proximal_t){.be = be, .n = n};
     size_t bytes = n * sizeof *params;
     self->minus_start = be->ops->alloc(be, bytes);
     self->scratch = be->ops->alloc(be, bytes);
@@ -31,13 +29,11 @@ void llm_proximal_release(llm_proximal_t *self)
     *self = (llm_proximal_t){0};
 }
 
-void llm_proximal_add(llm_proximal_t *self, const float *params, float *grads)
+void llm_proximal_add(llm_proximal_t *self, double mu, const float *params, float *grads)
 {
-    if (self->mu <= 0)
-        return;
     const llm_ops_t *ops = self->be->ops;
     ops->copy(self->be, self->scratch, params, self->n * sizeof *params);
     ops->add(self->be, self->scratch, self->minus_start, self->n);
-    ops->scale(self->be, self->scratch, (float)self->mu, self->n);
+    ops->scale(self->be, self->scratch, (float)mu, self->n);
     ops->add(self->be, grads, self->scratch, self->n);
 }

@@ -10,18 +10,17 @@
 typedef struct {
     llm_backend_t *be; /* borrowed */
     size_t n;
-    double mu;
     float *minus_start; /* owned, the backend's memory: the start, negated */
     float *scratch;     /* owned */
 } llm_proximal_t;
 
-/* Remembers params (n floats of the backend's memory).  mu 0 takes no memory
- * and pulls nowhere.  Release after failure too. */
+/* Remembers params (n floats of the backend's memory).  Release after failure
+ * too. */
 int llm_proximal_init(llm_proximal_t *self, llm_backend_t *be, const float *params, size_t n,
-                      double mu, fmq_error_t *err);
+                      fmq_error_t *err);
 void llm_proximal_release(llm_proximal_t *self);
 
 /* grads += d/dw mu/2 ||w - w_start||^2 = mu (w - w_start). */
-void llm_proximal_add(llm_proximal_t *self, const float *params, float *grads);
+void llm_proximal_add(llm_proximal_t *self, double mu, const float *params, float *grads);
 
 #endif

@@ -55,9 +55,10 @@ static int routine_init(routine_t *self, const llm_dataset_t *dataset, fmq_error
     self->planned = llm_train_batches(options, examples);
     self->loader = llm_loader_new(dataset, options->batch_size, err);
     if (!self->loader ||
-        llm_optimizer_init(&self->optimizer, &options->optimizer, self->be, self->n, err) < 0 ||
-        llm_proximal_init(&self->proximal, self->be, self->params, self->n, options->proximal_mu,
-                          err) < 0)
+        llm_optimizer_init(&self->optimizer, &options->optimizer, self->be, self->n, err) < 0)
+        return -1;
+    if (options->proximal_mu > 0 &&
+        llm_proximal_init(&self->proximal, self->be, self->params, self->n, err) < 0)
         return -1;
     self->be->ops->zero(self->be, self->grads, self->n * sizeof *self->grads);
     return 0;
@@ -164,7 +165,8 @@ static void step(routine_t *self)
     if (self->group.good != options->grad_accum)
         ops->scale(self->be, self->grads,
                    (float)((double)options->grad_accum / (double)self->group.good), self->n);
-    llm_proximal_add(&self->proximal, self->params, self->grads);
+    if (options->proximal_mu > 0)
+        llm_proximal_add(&self->proximal, options->proximal_mu, self->params, self->grads);
     double norm = sqrt(ops->sum_squares(self->be, self->grads, self->n));
     if (!isfinite(norm)) {
         forget_group(self);

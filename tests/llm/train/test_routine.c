@@ -72,36 +72,6 @@ static void assert_simulated(const llm_workspace_t *ws, const llm_train_options_
             fail_msg("parameter %zu is %.9g, expected %.9g", j, (double)ws->params[j], expected[j]);
 }
 
-static void steps_follow_fs_llms_rules(void **state)
-{
-    (void)state;
-    static const struct {
-        bool by_epoch, drop_last;
-        uint64_t steps;
-        uint32_t batch_size, accum;
-        size_t examples;
-        uint64_t batches, updates;
-    } cases[] = {
-        {false, false, 30, 4, 1, 10, 30, 30}, {false, false, 1, 4, 1, 1000, 1, 1},
-        {true, false, 3, 4, 1, 10, 9, 9},     {true, true, 3, 4, 1, 10, 6, 6},
-        {true, false, 1, 64, 1, 10, 1, 1},    {true, true, 1, 64, 1, 10, 0, 0},
-        {false, true, 5, 64, 1, 10, 0, 0},    {false, false, 30, 5, 2, 10, 60, 30},
-        {true, false, 1, 1, 2, 5, 5, 3},      {true, false, 2, 1, 4, 6, 12, 3},
-        {false, false, 3, 1, 1, 0, 0, 0},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        llm_train_options_t options = plain_options();
-        options.by_epoch = cases[i].by_epoch;
-        options.drop_last = cases[i].drop_last;
-        options.steps = cases[i].steps;
-        options.batch_size = cases[i].batch_size;
-        options.grad_accum = cases[i].accum;
-        if (llm_train_batches(&options, cases[i].examples) != cases[i].batches ||
-            llm_train_steps(&options, cases[i].examples) != cases[i].updates)
-            fail_msg("case %zu", i);
-    }
-}
-
 static void sgd_steps_are_those_on_paper(void **state)
 {
     (void)state;
@@ -575,78 +545,9 @@ static void options_that_make_no_sense_are_refused_before_anything_happens(void 
     llm_dataset_destroy(&empty);
 }
 
-static void evaluation_sums_over_all_batches_in_order(void **state)
-{
-    (void)state;
-    llm_dataset_t *dataset = paper_dataset(7, 3);
-    llm_workspace_t ws;
-    paper_open(&ws, start);
-    llm_eval_stats_t stats;
-    fmq_error_t err;
-    assert_int_equal(llm_evaluate_loss(&ws, dataset, 3, NULL, NULL, &stats, &err), 0);
-    assert_int_equal(ws.calls, 3);
-    assert_int_equal(ws.call[0].first_target, 'A');
-    assert_int_equal(ws.call[1].first_target, 'D');
-    double loss_sum = 0;
-    for (size_t i = 0; i < 3; i++)
-        for (size_t j = 0; j < PAPER_SIZE; j++)
-            loss_sum +=
-                (double)ws.call[i].examples * pow((double)start[j] - ws.call[i].center[j], 2) / 2;
-    assert_int_equal(stats.samples, 7);
-    assert_int_equal(stats.supervised, 28);
-    assert_true(fabs(stats.loss_sum - loss_sum) < 1e-9);
-    assert_true(fabs(stats.loss_avg - loss_sum / 7) < 1e-9);
-    assert_true(fabs(stats.token_loss - stats.nll_sum / 28) < 1e-12);
-    paper_close(&ws);
-    llm_dataset_destroy(&dataset);
-}
-
-static void evaluation_leaves_nan_batches_out_and_counts_them(void **state)
-{
-    (void)state;
-    llm_dataset_t *dataset = paper_dataset(7, 3), *empty = paper_dataset(0, 3);
-    llm_workspace_t ws;
-    paper_open(&ws, start);
-    ws.nan_losses = 1u << 1;
-    llm_eval_stats_t stats;
-    fmq_error_t err;
-    assert_int_equal(llm_evaluate_loss(&ws, dataset, 3, NULL, NULL, &stats, &err), 0);
-    assert_int_equal(stats.samples, 4);
-    assert_int_equal(stats.nan_batches, 1);
-    ws.nan_always = true;
-    assert_int_equal(llm_evaluate_loss(&ws, dataset, 3, NULL, NULL, &stats, &err), -1);
-    assert_int_equal(err.code, FMQ_ERR_NUMERIC);
-    assert_int_equal(llm_evaluate_loss(&ws, empty, 3, NULL, NULL, &stats, &err), 0);
-    assert_int_equal(stats.samples, 0);
-    assert_true(stats.loss_avg == 0);
-    assert_int_equal(llm_evaluate_loss(&ws, dataset, 0, NULL, NULL, &stats, &err), -1);
-    assert_int_equal(err.code, FMQ_ERR_CONFIG);
-    paper_close(&ws);
-    llm_dataset_destroy(&dataset);
-    llm_dataset_destroy(&empty);
-}
-
-static void evaluation_can_be_stopped(void **state)
-{
-    (void)state;
-    llm_dataset_t *dataset = paper_dataset(7, 3);
-    llm_workspace_t ws;
-    paper_open(&ws, start);
-    watcher_t watcher = {.stop_at = 2};
-    llm_eval_stats_t stats;
-    fmq_error_t err;
-    assert_int_equal(llm_evaluate_loss(&ws, dataset, 1, watch, &watcher, &stats, &err), -1);
-    assert_int_equal(err.code, FMQ_ERR_STOPPED);
-    assert_int_equal(ws.calls, 2);
-    assert_int_equal(watcher.steps, 7);
-    paper_close(&ws);
-    llm_dataset_destroy(&dataset);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(steps_follow_fs_llms_rules),
         cmocka_unit_test(sgd_steps_are_those_on_paper),
         cmocka_unit_test(the_statistics_are_the_sums_that_fs_llm_reports),
         cmocka_unit_test(accumulated_batches_make_the_step_of_one_large_batch),
@@ -666,9 +567,6 @@ int main(void)
         cmocka_unit_test(parameters_that_run_away_are_reported),
         cmocka_unit_test(progress_is_told_after_every_step_and_may_stop_the_routine),
         cmocka_unit_test(options_that_make_no_sense_are_refused_before_anything_happens),
-        cmocka_unit_test(evaluation_sums_over_all_batches_in_order),
-        cmocka_unit_test(evaluation_leaves_nan_batches_out_and_counts_them),
-        cmocka_unit_test(evaluation_can_be_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
