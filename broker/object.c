@@ -111,6 +111,14 @@ void fmq_object_seal(fmq_object_t *self)
     self->sealed = true;
 }
 
+void fmq_object_seal_as(fmq_object_t *self, const fmq_digest_t *digest)
+{
+    if (self->sealed)
+        return;
+    self->digest = *digest;
+    self->sealed = true;
+}
+
 fmq_object_t *fmq_object_from_bytes(const void *data, size_t size, fmq_error_t *err)
 {
     fmq_object_t *self = fmq_object_new();

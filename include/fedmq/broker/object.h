@@ -29,6 +29,9 @@ void *fmq_object_place(fmq_object_t *self, size_t size, fmq_error_t *err);
 void fmq_object_trim(fmq_object_t *self, size_t size);
 /* Fixes the content; afterwards only readers and fmq_object_hold/drop. */
 void fmq_object_seal(fmq_object_t *self);
+/* The same for a receiver that has just computed the digest of these very
+ * chunks by fmq_object_digest_chunk(). */
+void fmq_object_seal_as(fmq_object_t *self, const fmq_digest_t *digest);
 /* Bytes cut into full chunks, sealed; no bytes give an object of no chunks. */
 fmq_object_t *fmq_object_from_bytes(const void *data, size_t size, fmq_error_t *err);
 

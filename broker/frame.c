@@ -1,0 +1,108 @@
+/*
+ * frame.c - payload frames.
+ */
+#include "broker/frame.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <zmq.h>
+
+struct fmq_frame {
+    const void *data;
+    size_t size;
+    fmq_object_t *object; /* owned reference, or NULL: message holds the bytes */
+    zmq_msg_t message;
+};
+
+fmq_frame_t *fmq_frame_copy(const void *data, size_t size)
+{
+    fmq_frame_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    if (zmq_msg_init_size(&self->message, size) != 0) {
+        free(self);
+        return NULL;
+    }
+    if (size > 0)
+        memcpy(zmq_msg_data(&self->message), data, size);
+    self->data = zmq_msg_data(&self->message);
+    self->size = size;
+    return self;
+}
+
+fmq_frame_t *fmq_frame_of_chunk(fmq_object_t *object, uint32_t index)
+{
+    fmq_frame_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->data = fmq_object_chunk(object, index, &self->size);
+    self->object = fmq_object_hold(object);
+    return self;
+}
+
+fmq_frame_t *fmq_frame_take(void *zmq_message)
+{
+    fmq_frame_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    (void)zmq_msg_init(&self->message);
+    (void)zmq_msg_move(&self->message, zmq_message);
+    self->data = zmq_msg_data(&self->message);
+    self->size = zmq_msg_size(&self->message);
+    return self;
+}
+
+void fmq_frame_destroy(fmq_frame_t **self_p)
+{
+    fmq_frame_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->object)
+        fmq_object_drop(&self->object);
+    else
+        (void)zmq_msg_close(&self->message);
+    free(self);
+    *self_p = NULL;
+}
+
+const void *fmq_frame_data(const fmq_frame_t *self)
+{
+    return self->data;
+}
+
+size_t fmq_frame_size(const fmq_frame_t *self)
+{
+    return self->size;
+}
+
+/* Called by ZeroMQ, from any thread, when it needs a chunk's bytes no more. */
+static void drop_object(void *data, void *hint)
+{
+    (void)data;
+    fmq_object_t *object = hint;
+    fmq_object_drop(&object);
+}
+
+/* Lends the object's bytes to a message that holds a reference of its own. */
+static int wrap_object(fmq_frame_t *self)
+{
+    const void *shared = self->data;
+    void *data;
+    memcpy(&data, &shared, sizeof data); /* ZeroMQ takes a plain pointer but does not write */
+    if (zmq_msg_init_data(&self->message, data, self->size, drop_object, self->object) != 0)
+        return -1;
+    self->object = NULL; /* the reference is the message's now */
+    return 0;
+}
+
+int fmq_frame_send(fmq_frame_t **self_p, void *socket, int flags)
+{
+    fmq_frame_t *self = *self_p;
+    if (self->object && wrap_object(self) < 0)
+        return -1;
+    if (zmq_msg_send(&self->message, socket, flags) < 0)
+        return -1;
+    fmq_frame_destroy(self_p);
+    return 0;
+}

@@ -1,0 +1,267 @@
+/*
+ * socket.c - options of sockets, and whole messages in and out.
+ *
+ * Numbers and reasons: docs/protocol.md, "limits".  When CURVE keys come, they
+ * are set here, on both kinds of socket, before bind and connect.
+ */
+#include "broker/socket.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#define FRAME_MAX        (1024 * 1024 + 4096) /* ZeroMQ drops the connection beyond it */
+#define ROUTER_SNDHWM    1000                 /* messages per peer; credit bounds the large ones */
+#define ROUTER_RCVHWM    16
+#define DEALER_SNDHWM    16
+#define DEALER_RCVHWM    1000
+#define HANDSHAKE_MS     5000
+#define RECONNECT_MS     250
+#define RECONNECT_MAX_MS 10000
+#define LINGER_MS        500 /* for a last BYE; never waited for but at the process's end */
+#define BIND_TRIES       50
+#define BIND_PAUSE_MS    20
+#define OPEN_FILES       65536
+#define SOCKETS_MAX      65000
+
+static void init_once(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < OPEN_FILES) {
+        files.rlim_cur = files.rlim_max < OPEN_FILES ? files.rlim_max : OPEN_FILES;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+    zsys_handler_set(NULL);
+    zsys_init();
+    zsys_set_max_sockets(SOCKETS_MAX);
+}
+
+void fmq_fabric_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, init_once);
+}
+
+int fmq_endpoint_check(const char *endpoint, fmq_error_t *err)
+{
+    size_t size = strlen(endpoint);
+    bool known = (strncmp(endpoint, "inproc://", 9) == 0 && size > 9) ||
+                 (strncmp(endpoint, "tcp://", 6) == 0 && strrchr(endpoint + 6, ':'));
+    if (known && size < FMQ_ENDPOINT_MAX)
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_CONFIG,
+                         "endpoint '%.200s' must be inproc://name or tcp://address:port", endpoint);
+}
+
+static bool is_public(const char *endpoint)
+{
+    static const char *const loopbacks[] = {"tcp://127.", "tcp://localhost:", "tcp://[::1]:"};
+    if (strncmp(endpoint, "tcp://", 6) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof loopbacks / sizeof *loopbacks; i++)
+        if (strncmp(endpoint, loopbacks[i], strlen(loopbacks[i])) == 0)
+            return false;
+    return true;
+}
+
+static void set_option(zsock_t *socket, int option, int value)
+{
+    (void)zmq_setsockopt(zsock_resolve(socket), option, &value, sizeof value);
+}
+
+/* Settings of both kinds of socket. */
+static void set_limits(zsock_t *socket, uint32_t timeout_ms)
+{
+    int64_t frame_max = FRAME_MAX;
+    (void)zmq_setsockopt(zsock_resolve(socket), ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max);
+    set_option(socket, ZMQ_LINGER, LINGER_MS);
+    set_option(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    set_option(socket, ZMQ_HEARTBEAT_IVL, (int)(timeout_ms / 2));
+    set_option(socket, ZMQ_HEARTBEAT_TIMEOUT, (int)timeout_ms);
+    /* In tenths of a second within 16 bits. */
+    set_option(socket, ZMQ_HEARTBEAT_TTL, timeout_ms < 3000000 ? (int)(2 * timeout_ms) : 6000000);
+}
+
+zsock_t *fmq_socket_router(uint32_t timeout_ms, fmq_error_t *err)
+{
+    fmq_fabric_init();
+    zsock_t *socket = zsock_new(ZMQ_ROUTER);
+    if (!socket) {
+        fmq_error_set(err, FMQ_ERR_IO, "cannot open a ROUTER socket: %s", zmq_strerror(errno));
+        return NULL;
+    }
+    set_limits(socket, timeout_ms);
+    set_option(socket, ZMQ_SNDHWM, ROUTER_SNDHWM);
+    set_option(socket, ZMQ_RCVHWM, ROUTER_RCVHWM);
+    set_option(socket, ZMQ_ROUTER_MANDATORY, 1);
+    set_option(socket, ZMQ_BACKLOG, 1024);
+    return socket;
+}
+
+void fmq_socket_unbind(zsock_t *router, const char *resolved)
+{
+    (void)zmq_unbind(zsock_resolve(router), resolved);
+}
+
+/* A router that was just destroyed may hold its endpoint for a moment. */
+static int bind_patiently(void *handle, const char *endpoint)
+{
+    int rc = zmq_bind(handle, endpoint);
+    for (int i = 0; rc != 0 && errno == EADDRINUSE && i < BIND_TRIES; i++) {
+        (void)zmq_poll(NULL, 0, BIND_PAUSE_MS);
+        rc = zmq_bind(handle, endpoint);
+    }
+    return rc;
+}
+
+int fmq_socket_bind(zsock_t *router, const char *endpoint, bool insecure,
+                    char resolved[FMQ_ENDPOINT_MAX], fmq_error_t *err)
+{
+    if (fmq_endpoint_check(endpoint, err) < 0)
+        return -1;
+    if (is_public(endpoint) && !insecure)
+        return fmq_error_set(err, FMQ_ERR_DENIED,
+                             "endpoint '%s' can be reached from other hosts and there are no keys: "
+                             "bind 127.0.0.1, or say --insecure to trust that whole network",
+                             endpoint);
+    if (bind_patiently(zsock_resolve(router), endpoint) != 0)
+        return fmq_error_set(err, FMQ_ERR_IO, "cannot bind '%s': %s", endpoint,
+                             zmq_strerror(errno));
+    size_t size = FMQ_ENDPOINT_MAX;
+    if (zmq_getsockopt(zsock_resolve(router), ZMQ_LAST_ENDPOINT, resolved, &size) != 0)
+        return fmq_error_set(err, FMQ_ERR_IO, "cannot resolve '%s': %s", endpoint,
+                             zmq_strerror(errno));
+    return 0;
+}
+
+zsock_t *fmq_socket_dealer(const char *endpoint, uint32_t timeout_ms, fmq_error_t *err)
+{
+    fmq_fabric_init();
+    if (fmq_endpoint_check(endpoint, err) < 0)
+        return NULL;
+    zsock_t *socket = zsock_new(ZMQ_DEALER);
+    if (!socket) {
+        fmq_error_set(err, FMQ_ERR_IO, "cannot open a DEALER socket: %s", zmq_strerror(errno));
+        return NULL;
+    }
+    set_limits(socket, timeout_ms);
+    set_option(socket, ZMQ_SNDHWM, DEALER_SNDHWM);
+    set_option(socket, ZMQ_RCVHWM, DEALER_RCVHWM);
+    set_option(socket, ZMQ_IMMEDIATE, 1);
+    set_option(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
+    set_option(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
+    set_option(socket, ZMQ_CONNECT_TIMEOUT, (int)timeout_ms);
+    if (zmq_connect(zsock_resolve(socket), endpoint) != 0) {
+        fmq_error_set(err, FMQ_ERR_IO, "cannot connect to '%s': %s", endpoint, zmq_strerror(errno));
+        zsock_destroy(&socket);
+    }
+    return socket;
+}
+
+int fmq_socket_send(zsock_t *socket, const fmq_route_t *route, const fmq_message_t *message,
+                    fmq_frame_t **payload_p)
+{
+    void *handle = zsock_resolve(socket);
+    uint8_t header[FMQ_WIRE_HEADER_MAX];
+    size_t size = fmq_message_encode(message, header);
+    if (size == 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    size_t bytes = size + (payload_p ? fmq_frame_size(*payload_p) : 0);
+    if (route && zmq_send(handle, route->bytes, route->size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+        return -1;
+    if (zmq_send(handle, header, size, (payload_p ? ZMQ_SNDMORE : 0) | ZMQ_DONTWAIT) < 0)
+        return -1;
+    if (payload_p && fmq_frame_send(payload_p, handle, ZMQ_DONTWAIT) < 0)
+        return -1;
+    return (int)bytes;
+}
+
+/* One part; 0 with errno EAGAIN when there is none. */
+static bool receive_part(void *handle, zmq_msg_t *part)
+{
+    (void)zmq_msg_init(part);
+    int rc;
+    do
+        rc = zmq_msg_recv(part, handle, ZMQ_DONTWAIT);
+    while (rc < 0 && errno == EINTR);
+    if (rc < 0)
+        (void)zmq_msg_close(part);
+    return rc >= 0;
+}
+
+/* Takes the rest of a message off the socket, counting its bytes. */
+static void drop_rest(void *handle, bool more, size_t *bytes)
+{
+    zmq_msg_t part;
+    while (more && receive_part(handle, &part)) {
+        *bytes += zmq_msg_size(&part);
+        more = zmq_msg_more(&part);
+        (void)zmq_msg_close(&part);
+    }
+}
+
+static bool receive_route(void *handle, fmq_route_t *route, bool *more)
+{
+    zmq_msg_t part;
+    if (!receive_part(handle, &part))
+        return false;
+    size_t size = zmq_msg_size(&part);
+    route->size = (uint8_t)(size <= FMQ_ROUTE_MAX ? size : FMQ_ROUTE_MAX);
+    memcpy(route->bytes, zmq_msg_data(&part), route->size);
+    *more = zmq_msg_more(&part);
+    (void)zmq_msg_close(&part);
+    return true;
+}
+
+/* The payload frame that the header's type asks for, and nothing behind it. */
+static int receive_payload(void *handle, fmq_received_t *out, bool more, fmq_error_t *err)
+{
+    size_t most;
+    bool wanted = fmq_message_has_payload(out->message.type, &most);
+    zmq_msg_t part;
+    if (wanted != more || (wanted && !receive_part(handle, &part))) {
+        drop_rest(handle, more, &out->bytes);
+        return fmq_error_set(err, FMQ_ERR_FORMAT, "%s %s payload frame",
+                             fmq_message_name(out->message.type), wanted ? "needs a" : "takes no");
+    }
+    if (!wanted)
+        return 0;
+    size_t size = zmq_msg_size(&part);
+    out->bytes += size;
+    more = zmq_msg_more(&part);
+    if (more || size > most) {
+        (void)zmq_msg_close(&part);
+        drop_rest(handle, more, &out->bytes);
+        return fmq_error_set(err, FMQ_ERR_FORMAT, "payload of %s: %s",
+                             fmq_message_name(out->message.type),
+                             more ? "more than one frame" : "too large");
+    }
+    out->payload = fmq_frame_take(&part);
+    (void)zmq_msg_close(&part);
+    return out->payload ? 0 : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a frame");
+}
+
+int fmq_socket_receive(zsock_t *socket, bool routed, fmq_received_t *out, fmq_error_t *err)
+{
+    void *handle = zsock_resolve(socket);
+    bool more = true;
+    out->payload = NULL;
+    out->bytes = 0;
+    if (routed && !receive_route(handle, &out->route, &more))
+        return 0;
+    zmq_msg_t header;
+    if (!more || !receive_part(handle, &header))
+        return routed ? fmq_error_set(err, FMQ_ERR_FORMAT, "message without a header") : 0;
+    out->bytes = zmq_msg_size(&header);
+    more = zmq_msg_more(&header);
+    int rc = fmq_message_decode(&out->message, zmq_msg_data(&header), out->bytes, err);
+    (void)zmq_msg_close(&header);
+    if (rc < 0) {
+        drop_rest(handle, more, &out->bytes);
+        return -1;
+    }
+    return receive_payload(handle, out, more, err) < 0 ? -1 : 1;
+}
