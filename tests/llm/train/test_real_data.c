@@ -15,7 +15,6 @@
 
 #include <cmocka.h>
 
-#include "fedmq/llm/generate.h"
 #include "fedmq/llm/train.h"
 
 #define TOK_LEN 384
@@ -187,15 +186,11 @@ static void a_round_of_lora_lowers_the_loss_on_data_it_has_not_seen(void **state
     assert_true(test_after < test_before - 0.3);
 }
 
-/* What a round makes of the start on so many threads, the caller's. */
-static float *train_on_threads(unsigned threads)
+static void the_same_round_gives_the_same_bytes(void **state)
 {
-    llm_backend_t *be = llm_backend_cpu_new(threads, &err);
-    must(be != NULL);
-    llm_limits_t limits = {.tokens_max = llm_train_tokens_max(room.train, 4), .training = true};
-    llm_workspace_t *ws = llm_workspace_new(room.model, room.adapter, &limits, be, &err);
-    must(ws != NULL);
-    must(llm_workspace_set_params(ws, room.vector, &err) == 0);
+    (void)state;
+    size_t bytes = llm_workspace_elements(room.ws) * sizeof(float);
+    float *got[2] = {malloc(bytes), malloc(bytes)};
     llm_train_options_t options = {
         .optimizer = {.kind = LLM_ADAM, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
         .steps = 3,
@@ -205,80 +200,15 @@ static float *train_on_threads(unsigned threads)
         .seed = 9,
         .client = 4,
         .round = 2};
-    must(llm_train_run(ws, room.train, &options, NULL, NULL, NULL, &err) == 0);
-    float *vector = malloc(llm_workspace_elements(ws) * sizeof *vector);
-    llm_workspace_get_params(ws, vector);
-    llm_workspace_destroy(&ws);
-    llm_backend_destroy(&be);
-    return vector;
-}
-
-static void the_same_round_gives_the_same_bytes_on_any_number_of_threads(void **state)
-{
-    (void)state;
-    size_t bytes = llm_workspace_elements(room.ws) * sizeof(float);
-    float *first = train_on_threads(1);
-    assert_memory_not_equal(first, room.vector, bytes);
-    for (unsigned threads = 1; threads <= 3; threads++) {
-        float *again = train_on_threads(threads);
-        assert_memory_equal(first, again, bytes);
-        free(again);
+    for (size_t i = 0; i < 2; i++) {
+        must(llm_workspace_set_params(room.ws, room.vector, &err) == 0);
+        must(llm_train_run(room.ws, room.train, &options, NULL, NULL, NULL, &err) == 0);
+        llm_workspace_get_params(room.ws, got[i]);
     }
-    free(first);
-}
-
-/* Greedy answers of the model with these parameters that are right. */
-static uint64_t count_matches(const llm_adapter_t *adapter, const llm_records_t *records,
-                              const float *vector)
-{
-    llm_generator_t *generator = llm_generator_new(room.model, adapter, 256, room.be, &err);
-    must(generator != NULL);
-    must(llm_generator_set_params(generator, vector, &err) == 0);
-    uint64_t exact, total;
-    must(llm_evaluate_match(generator, room.tokenizer, records, NULL, 12, NULL, NULL, &exact,
-                            &total, &err) == 0);
-    assert_int_equal(total, llm_records_size(records));
-    llm_generator_destroy(&generator);
-    return exact;
-}
-
-static void answers_learnt_by_heart_are_given_to_the_letter(void **state)
-{
-    (void)state;
-    static const llm_record_t lessons[] = {{"What does a cat say?", "", "Meow!", ""},
-                                           {"What does a dog say?", "", "Woof, woof!", ""},
-                                           {"Say it twice.", "yes", "yes yes", ""},
-                                           {"Say it twice.", "no", "no no", ""}};
-    llm_records_t *records = llm_records_new();
-    for (size_t i = 0; i < 4; i++)
-        must(llm_records_add(records, &lessons[i], &err) == 0);
-    llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_FULL};
-    llm_adapter_t *adapter = llm_adapter_new(llm_model_shape(room.model), &spec, &err);
-    must(adapter != NULL);
-    llm_dataset_t *dataset = llm_dataset_new(records, NULL, room.tokenizer, TOK_LEN, &err);
-    must(dataset != NULL);
-    llm_limits_t limits = {.tokens_max = llm_train_tokens_max(dataset, 4), .training = true};
-    llm_workspace_t *ws = llm_workspace_new(room.model, adapter, &limits, room.be, &err);
-    must(ws != NULL);
-    float *vector = malloc(llm_workspace_elements(ws) * sizeof *vector);
-    must(llm_adapter_init(adapter, room.model, 1, vector, &err) == 0);
-    assert_int_equal(count_matches(adapter, records, vector), 0);
-
-    must(llm_workspace_set_params(ws, vector, &err) == 0);
-    llm_train_options_t options = {
-        .optimizer = {.kind = LLM_ADAMW, .lr = 2e-3, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8},
-        .steps = 30,
-        .batch_size = 4,
-        .grad_accum = 1,
-        .grad_clip = 1};
-    must(llm_train_run(ws, dataset, &options, NULL, NULL, NULL, &err) == 0);
-    llm_workspace_get_params(ws, vector);
-    assert_int_equal(count_matches(adapter, records, vector), 4);
-    free(vector);
-    llm_workspace_destroy(&ws);
-    llm_dataset_destroy(&dataset);
-    llm_adapter_destroy(&adapter);
-    llm_records_destroy(&records);
+    assert_memory_equal(got[0], got[1], bytes);
+    assert_memory_not_equal(got[0], room.vector, bytes);
+    free(got[0]);
+    free(got[1]);
 }
 
 int main(void)
@@ -287,8 +217,7 @@ int main(void)
         cmocka_unit_test(every_record_of_dolly_is_read_and_has_a_category),
         cmocka_unit_test(prompts_that_fill_tok_len_are_dropped_and_the_rest_is_kept),
         cmocka_unit_test(a_round_of_lora_lowers_the_loss_on_data_it_has_not_seen),
-        cmocka_unit_test(answers_learnt_by_heart_are_given_to_the_letter),
-        cmocka_unit_test(the_same_round_gives_the_same_bytes_on_any_number_of_threads),
+        cmocka_unit_test(the_same_round_gives_the_same_bytes),
     };
     find_assets();
     return cmocka_run_group_tests(tests, open_room, close_room);

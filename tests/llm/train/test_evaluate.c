@@ -1,5 +1,5 @@
 /*
- * test_evaluate_loss.c - losses over a dataset, on paper: order, sums, NaN, a stop.
+ * test_evaluate.c - losses over a dataset, on paper: order, sums, NaN, a stop.
  */
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /*
- * test_train_options.c - how many batches and steps a routine takes.
+ * test_options.c - how many batches and steps a routine takes.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,54 @@
+/*
+ * fake_client.h - a client without a model: a thread with a link that answers
+ * tasks with updates made of arithmetic, and can misbehave.
+ *
+ * The update of client k in round t is half the state plus noise named by
+ * (k, t), so that a run's bytes depend on who took part in every round.
+ */
+#ifndef FEDMQ_TESTS_FAKE_CLIENT_H
+#define FEDMQ_TESTS_FAKE_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fedmq/broker/link.h"
+#include "fedmq/broker/state.h"
+
+typedef enum {
+    FAKE_HONEST,
+    FAKE_SILENT,     /* never offers anything from round `from` on */
+    FAKE_NOT_FINITE, /* offers NaN from round `from` on */
+    FAKE_MALFORMED,  /* offers rubbish from round `from` on */
+    FAKE_FAILING,    /* reports FAILED from round `from` on */
+    FAKE_DYING       /* leaves without a word in round `from` */
+} fake_behaviour_t;
+
+typedef struct {
+    uint32_t number;
+    const char *endpoint;
+    fmq_store_t *store; /* may be NULL */
+    const fmq_schema_t *schema;
+    fake_behaviour_t behaviour;
+    uint32_t from;
+    uint32_t delay_ms; /* of training */
+    uint32_t heartbeat_ms, timeout_ms;
+} fake_options_t;
+
+typedef struct fake_client fake_client_t;
+
+fake_client_t *fake_client_start(const fake_options_t *options);
+/* Ends the thread, if it has not ended, and frees. */
+void fake_client_stop(fake_client_t **self_p);
+
+uint32_t fake_client_trained(fake_client_t *self);  /* updates offered */
+uint32_t fake_client_measured(fake_client_t *self); /* evaluations reported */
+/* The reason of the done note, or "" while there was none. */
+const char *fake_client_done(fake_client_t *self, char out[512]);
+
+/* update = what client `number` makes of state in `round`. */
+void fake_update(const fmq_schema_t *schema, uint32_t number, uint32_t round, const float *state,
+                 float *update);
+/* How many samples it says it has used. */
+uint64_t fake_samples(uint32_t number, uint32_t round);
+
+#endif

@@ -1,0 +1,186 @@
+/*
+ * fake_federation.c - see fake_federation.h.
+ */
+#include "fake_federation.h"
+
+#include "actors/pipe/pipe.h"
+#include "actors/server/durable.h"
+#include "fedmq/base/clock.h"
+
+#define ENDPOINT "inproc://fake-federation"
+
+fmq_agenda_t fake_agenda(uint32_t clients, uint32_t rounds)
+{
+    return (fmq_agenda_t){.seed = 5,
+                          .rounds = rounds,
+                          .clients = clients,
+                          .training = clients,
+                          .limits = {.min_ready = clients, .quorum = 1, .grace_ms = 500},
+                          .heartbeat_ms = 50,
+                          .timeout_ms = 500,
+                          .sampler = fmq_sampler_find("uniform", NULL),
+                          .sample_number = -1,
+                          .sample_rate = -1,
+                          .rule = fmq_aggregation_find("fedavg", NULL),
+                          .codec = FMQ_CODEC_F32,
+                          .forms = {fmq_form_find("weighted_avg"), fmq_form_find("fairness")},
+                          .forms_size = 2,
+                          .raw = true,
+                          .best_key = "val_loss",
+                          .save_to = ""};
+}
+
+int fake_save(void *argument, const float *state, const char *directory, fmq_error_t *err)
+{
+    const fmq_schema_t *schema = argument;
+    char path[512];
+    if (fmq_durable_directory(directory, err) < 0)
+        return -1;
+    snprintf(path, sizeof path, "%s/state.bin", directory);
+    return fmq_durable_save(path, state, fmq_schema_elements(schema) * sizeof *state, err);
+}
+
+static void on_event(void *argument, const fmq_run_event_t *event)
+{
+    federation_t *self = argument;
+    if (event->type == FMQ_RUN_ROUND)
+        self->rounds_begun++;
+}
+
+void fake_open(federation_t *self, uint32_t clients, uint32_t rounds)
+{
+    memset(self, 0, sizeof *self);
+    test_folder_make(self->folder);
+    self->schema = test_schema();
+    self->initial = test_vector(self->schema, 99);
+    self->agenda = fake_agenda(clients, rounds);
+    self->store = fmq_store_new(UINT64_C(1) << 30);
+    fmq_router_options_t router = {
+        .endpoints = {ENDPOINT}, .store = self->store, .heartbeat_ms = 50, .timeout_ms = 500};
+    fmq_error_t err;
+    self->router = fmq_router_new(&router, &err);
+    if (!self->router)
+        fail_msg("%s", err.text);
+    self->endpoint = ENDPOINT;
+}
+
+void fake_close(federation_t *self)
+{
+    fake_end_server(self);
+    for (int i = 0; i < FAKE_CLIENTS_MAX; i++)
+        fake_client_stop(&self->clients[i]);
+    fmq_router_destroy(&self->router);
+    fmq_store_destroy(&self->store);
+    fmq_schema_destroy(&self->schema);
+    free(self->initial);
+    test_folder_remove(self->folder);
+}
+
+void fake_add(federation_t *self, uint32_t client, fake_behaviour_t behaviour, uint32_t from,
+              uint32_t delay_ms)
+{
+    fake_options_t options = {.number = client,
+                              .endpoint = self->endpoint,
+                              .store = self->store,
+                              .schema = self->schema,
+                              .behaviour = behaviour,
+                              .from = from,
+                              .delay_ms = delay_ms,
+                              .heartbeat_ms = 50,
+                              .timeout_ms = 500};
+    fake_client_stop(&self->clients[client - 1]);
+    self->clients[client - 1] = fake_client_start(&options);
+}
+
+void fake_start_server(federation_t *self)
+{
+    self->options = (fmq_coordinator_options_t){.agenda = &self->agenda,
+                                                .endpoint = self->endpoint,
+                                                .store = self->store,
+                                                .schema = self->schema,
+                                                .initial = self->initial,
+                                                .config_text = "seed: 5\n",
+                                                .directory = self->folder,
+                                                .save = fake_save,
+                                                .save_argument = self->schema,
+                                                .on_event = on_event,
+                                                .event_argument = self};
+    self->server = zactor_new(fmq_coordinator_actor, &self->options);
+    assert_non_null(self->server);
+}
+
+int fake_wait(federation_t *self, int limit_ms)
+{
+    int64_t end = fmq_clock_ms() + limit_ms;
+    fmq_error_t why;
+    while (!fmq_pipe_ended(self->server, &why)) {
+        if (fmq_clock_ms() > end)
+            fail_msg("the server has not ended after %d ms", limit_ms);
+        zclock_sleep(5);
+    }
+    self->status = fmq_error_exit_status(why.code);
+    memcpy(self->reason, why.text, sizeof self->reason);
+    return self->status;
+}
+
+void fake_interrupt(federation_t *self)
+{
+    zstr_send(self->server, "$TERM");
+    fake_wait(self, 10000);
+    fake_end_server(self);
+}
+
+void fake_end_server(federation_t *self)
+{
+    zactor_destroy(&self->server);
+}
+
+float *fake_expected(const federation_t *self, const uint32_t *who, uint32_t rounds)
+{
+    uint64_t size = fmq_schema_elements(self->schema);
+    float *state = calloc(size, sizeof *state), *update = calloc(size, sizeof *update);
+    double *sum = calloc(size, sizeof *sum);
+    memcpy(state, self->initial, size * sizeof *state);
+    for (uint32_t round = 0; round < rounds; round++) {
+        double total = 0;
+        memset(sum, 0, size * sizeof *sum);
+        for (uint32_t k = 1; k <= self->agenda.clients; k++) {
+            if (!(who[round] & 1u << k))
+                continue;
+            double weight = (double)fake_samples(k, round);
+            fake_update(self->schema, k, round, state, update);
+            for (uint64_t i = 0; i < size; i++)
+                sum[i] += weight * (double)update[i];
+            total += weight;
+        }
+        for (uint64_t i = 0; total > 0 && i < size; i++)
+            state[i] = (float)(sum[i] / total);
+    }
+    free(update);
+    free(sum);
+    return state;
+}
+
+float *fake_result(const federation_t *self)
+{
+    char path[256];
+    size_t size = 0;
+    fmq_error_t err;
+    char *bytes =
+        fmq_durable_load(test_path(path, self->folder, "adapter/state.bin"), 1u << 30, &size, &err);
+    if (!bytes)
+        fail_msg("%s", err.text);
+    assert_int_equal(size, fmq_schema_elements(self->schema) * sizeof(float));
+    float *state = malloc(size);
+    memcpy(state, bytes, size);
+    free(bytes);
+    return state;
+}
+
+void fake_check(const federation_t *self, float *expected)
+{
+    float *result = fake_result(self);
+    assert_memory_equal(result, expected, fmq_schema_elements(self->schema) * sizeof *result);
+    free(result);
+    free(expected);
+}

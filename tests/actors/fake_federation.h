@@ -1,0 +1,58 @@
+/*
+ * fake_federation.h - a router, a coordinator and fake clients in one process.
+ */
+#ifndef FEDMQ_TESTS_FAKE_FEDERATION_H
+#define FEDMQ_TESTS_FAKE_FEDERATION_H
+
+#include "actors/server/coordinator.h"
+#include "actors_test.h"
+#include "fake_client.h"
+#include "fedmq/broker/router.h"
+
+#define FAKE_CLIENTS_MAX 8
+
+typedef struct {
+    char folder[64];
+    fmq_schema_t *schema;
+    float *initial;
+    fmq_agenda_t agenda;
+    const char *endpoint;
+    fmq_store_t *store;
+    fmq_router_t *router;
+    fake_client_t *clients[FAKE_CLIENTS_MAX];
+    zactor_t *server;
+    fmq_coordinator_options_t options;
+    int status;
+    char reason[1024];
+    uint32_t rounds_begun;
+} federation_t;
+
+/* Clients 1 .. clients, `rounds` rounds, evaluation off, everybody is asked;
+ * change agenda before fake_start_server(). */
+void fake_open(federation_t *self, uint32_t clients, uint32_t rounds);
+void fake_close(federation_t *self);
+
+/* Client k with a behaviour. */
+void fake_add(federation_t *self, uint32_t client, fake_behaviour_t behaviour, uint32_t from,
+              uint32_t delay_ms);
+void fake_start_server(federation_t *self);
+/* Waits for DONE; fails the test after limit_ms.  The exit status. */
+int fake_wait(federation_t *self, int limit_ms);
+/* $TERM in the middle; waits for the end. */
+void fake_interrupt(federation_t *self);
+/* The server's actor is gone; its directory stays. */
+void fake_end_server(federation_t *self);
+
+/* Plays the rounds by hand: who[t] is a bit set of the clients of round t. */
+float *fake_expected(const federation_t *self, const uint32_t *who, uint32_t rounds);
+/* The bytes that the run has saved as its adapter. */
+float *fake_result(const federation_t *self);
+/* Fails unless the saved adapter has these bytes; frees expected. */
+void fake_check(const federation_t *self, float *expected);
+
+/* Saves a state as <directory>/state.bin: the coordinator's save function. */
+int fake_save(void *argument, const float *state, const char *directory, fmq_error_t *err);
+/* The defaults of an agenda. */
+fmq_agenda_t fake_agenda(uint32_t clients, uint32_t rounds);
+
+#endif

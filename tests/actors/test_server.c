@@ -1,0 +1,394 @@
+/*
+ * test_server.c - whole runs of the server with clients that only do sums.
+ */
+#include "fake_federation.h"
+
+#include <unistd.h>
+
+#include "actors/server/durable.h"
+
+#define ALL3     0xeu /* clients 1, 2, 3 */
+#define LIMIT_MS 20000
+
+static const uint32_t all_three[16] = {ALL3, ALL3, ALL3, ALL3, ALL3, ALL3, ALL3, ALL3,
+                                       ALL3, ALL3, ALL3, ALL3, ALL3, ALL3, ALL3, ALL3};
+
+static char *read_text(const federation_t *f, const char *name)
+{
+    char path[256];
+    size_t size;
+    fmq_error_t err;
+    char *text = fmq_durable_load(test_path(path, f->folder, name), 1u << 20, &size, &err);
+    if (!text)
+        fail_msg("%s", err.text);
+    return text;
+}
+
+static void wait_for_rounds(federation_t *f, uint32_t trained)
+{
+    for (int i = 0; i < 4000 && fake_client_trained(f->clients[0]) < trained; i++)
+        zclock_sleep(5);
+    assert_true(fake_client_trained(f->clients[0]) >= trained);
+}
+
+static void wait_for_done(fake_client_t *client, const char *reason)
+{
+    char text[512];
+    for (int i = 0; i < 400 && !*fake_client_done(client, text); i++)
+        zclock_sleep(5);
+    assert_string_equal(text, reason);
+}
+
+static void three_clients_and_five_rounds_give_the_weighted_mean(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 3, 5);
+    for (uint32_t k = 1; k <= 3; k++)
+        fake_add(&f, k, FAKE_HONEST, 0, 0);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    assert_string_equal(f.reason, "finished");
+    fake_check(&f, fake_expected(&f, all_three, 5));
+    assert_int_equal(f.rounds_begun, 5);
+    for (uint32_t k = 0; k < 3; k++) {
+        assert_int_equal(fake_client_trained(f.clients[k]), 5);
+        wait_for_done(f.clients[k], "finished");
+    }
+    fake_close(&f);
+}
+
+static void the_order_of_arrival_changes_no_byte(void **state)
+{
+    (void)state;
+    static const uint32_t delays[][3] = {{0, 30, 60}, {60, 30, 0}, {30, 60, 0}};
+    for (size_t i = 0; i < 3; i++) {
+        federation_t f;
+        fake_open(&f, 3, 3);
+        for (uint32_t k = 3; k >= 1; k--)
+            fake_add(&f, k, FAKE_HONEST, 0, delays[i][k - 1]);
+        fake_start_server(&f);
+        assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+        fake_check(&f, fake_expected(&f, all_three, 3));
+        fake_close(&f);
+    }
+}
+
+static void a_sample_is_the_same_in_every_run_and_others_stay_idle(void **state)
+{
+    (void)state;
+    uint32_t trained[2][4];
+    for (int run = 0; run < 2; run++) {
+        federation_t f;
+        fake_open(&f, 4, 6);
+        f.agenda.sample_number = 2;
+        f.agenda.training = 3; /* the fourth is unseen */
+        for (uint32_t k = 1; k <= 4; k++)
+            fake_add(&f, k, FAKE_HONEST, 0, 10 * (run ? k : 5 - k));
+        fake_start_server(&f);
+        assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+        uint32_t sum = 0;
+        for (int k = 0; k < 4; k++)
+            sum += trained[run][k] = fake_client_trained(f.clients[k]);
+        assert_int_equal(sum, 12);
+        assert_int_equal(trained[run][3], 0);
+        fake_close(&f);
+    }
+    assert_memory_equal(trained[0], trained[1], sizeof trained[0]);
+}
+
+static void an_interrupted_run_goes_on_to_the_same_bytes(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 3, 6);
+    for (uint32_t k = 1; k <= 3; k++)
+        fake_add(&f, k, FAKE_HONEST, 0, k == 3 ? 80 : 10);
+    for (uint32_t stop = 1; stop <= 5; stop += 2) {
+        fake_start_server(&f);
+        wait_for_rounds(&f, stop);
+        fake_interrupt(&f);
+        assert_int_equal(f.status, 130);
+        assert_string_equal(f.reason, "interrupted");
+    }
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    fake_check(&f, fake_expected(&f, all_three, 6));
+    fake_end_server(&f);
+    fake_start_server(&f); /* a finished run has nothing to do */
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    fake_check(&f, fake_expected(&f, all_three, 6));
+    fake_close(&f);
+}
+
+static void a_damaged_checkpoint_falls_back_and_reaches_the_same_bytes(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 3, 4);
+    for (uint32_t k = 1; k <= 3; k++)
+        fake_add(&f, k, FAKE_HONEST, 0, 0);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    fake_end_server(&f);
+    char path[256];
+    assert_int_equal(truncate(test_path(path, f.folder, "checkpoints/round-000004.state"), 999), 0);
+    uint32_t trained = fake_client_trained(f.clients[0]);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    assert_int_equal(fake_client_trained(f.clients[0]), trained); /* the journal has it */
+    fake_check(&f, fake_expected(&f, all_three, 4));
+    fake_close(&f);
+}
+
+static void a_client_that_never_offers_is_left_behind_at_the_deadline(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 3, 3);
+    f.agenda.limits.deadline_ms = 300;
+    f.agenda.limits.quorum = 2;
+    for (uint32_t k = 1; k <= 3; k++)
+        fake_add(&f, k, k == 2 ? FAKE_SILENT : FAKE_HONEST, 1, 0);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    fake_check(&f, fake_expected(&f, (uint32_t[]){ALL3, 0xa, 0xa}, 3));
+    fake_close(&f);
+}
+
+static void updates_that_are_no_good_are_left_out(void **state)
+{
+    (void)state;
+    static const fake_behaviour_t bad[] = {FAKE_NOT_FINITE, FAKE_MALFORMED, FAKE_FAILING};
+    for (size_t i = 0; i < 3; i++) {
+        federation_t f;
+        fake_open(&f, 3, 3);
+        for (uint32_t k = 1; k <= 3; k++)
+            fake_add(&f, k, k == 3 ? bad[i] : FAKE_HONEST, 1, 0);
+        fake_start_server(&f);
+        assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+        fake_check(&f, fake_expected(&f, (uint32_t[]){ALL3, 0x6, 0x6}, 3));
+        fake_close(&f);
+    }
+}
+
+static void rounds_without_any_update_end_the_run_with_an_error(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 1, 50);
+    fake_add(&f, 1, FAKE_NOT_FINITE, 0, 0);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 11);
+    assert_non_null(strstr(f.reason, "3 rounds in a row"));
+    char text[512];
+    for (int i = 0; i < 400 && !*fake_client_done(f.clients[0], text); i++)
+        zclock_sleep(5);
+    assert_non_null(strstr(fake_client_done(f.clients[0], text), "3 rounds in a row"));
+    fake_close(&f);
+}
+
+static void a_client_that_dies_is_gone_without_and_one_that_joins_late_takes_part(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 3, 6);
+    f.agenda.limits.min_ready = 2;
+    f.agenda.limits.grace_ms = 100;
+    fake_add(&f, 1, FAKE_HONEST, 0, 20);
+    fake_add(&f, 2, FAKE_DYING, 1, 0);
+    fake_start_server(&f);
+    wait_for_rounds(&f, 3); /* rounds 1 and 2 have closed without client 2 */
+    fake_add(&f, 3, FAKE_HONEST, 0, 20);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    uint32_t late = fake_client_trained(f.clients[2]);
+    assert_in_range(late, 1, 4);
+    uint32_t who[6];
+    for (uint32_t round = 0; round < 6; round++)
+        who[round] = (round >= 1 ? 0x2u : 0x6u) | (round >= 6 - late ? 0x8u : 0);
+    fake_check(&f, fake_expected(&f, who, 6));
+    fake_close(&f);
+}
+
+static void a_client_that_comes_back_is_asked_again(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 2, 3);
+    f.agenda.limits.grace_ms = 5000;
+    fake_add(&f, 1, FAKE_HONEST, 0, 0);
+    fake_add(&f, 2, FAKE_DYING, 1, 0);
+    fake_start_server(&f);
+    wait_for_rounds(&f, 2);
+    zclock_sleep(100);
+    fake_add(&f, 2, FAKE_HONEST, 0, 0);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    fake_check(&f, fake_expected(&f, (uint32_t[]){0x6, 0x6, 0x6}, 3));
+    fake_close(&f);
+}
+
+static void metrics_are_merged_written_and_decide_the_best_state(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 3, 4);
+    f.agenda.eval_freq = 2;
+    f.agenda.training = 2;
+    for (uint32_t k = 1; k <= 3; k++)
+        fake_add(&f, k, FAKE_HONEST, 0, 0);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    for (int k = 0; k < 3; k++)
+        assert_int_equal(fake_client_measured(f.clients[k]), 2);
+    char *text = read_text(&f, "metrics.jsonl");
+    static const char *const lines[] = {
+        "{\"round\":1,\"source\":\"clients\",\"form\":\"weighted_avg\",\"metrics\":{\"train_avg",
+        "{\"round\":2,\"source\":\"clients\",\"form\":\"weighted_avg\",\"metrics\":{\"val_loss",
+        "{\"round\":2,\"source\":\"clients\",\"form\":\"fairness\"",
+        "{\"round\":2,\"source\":\"client-2\",\"form\":\"raw\"",
+        "{\"round\":4,\"source\":\"unseen\",\"form\":\"weighted_avg\"",
+        "{\"round\":4,\"source\":\"client-3\",\"form\":\"raw\""};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (!strstr(text, lines[i]))
+            fail_msg("no line %s in\n%s", lines[i], text);
+    assert_null(strstr(text, "\"round\":3,\"source\":\"clients\",\"form\":\"fairness\""));
+    free(text);
+    char path[256];
+    assert_int_equal(access(test_path(path, f.folder, "best/best.state"), F_OK), 0);
+    assert_int_equal(access(test_path(path, f.folder, "best/adapter/state.bin"), F_OK), 0);
+    fake_close(&f);
+}
+
+static void an_early_stop_ends_the_run_with_what_was_reached(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 2, 40);
+    f.agenda.eval_freq = 1;
+    f.agenda.early_stop = (fmq_early_stop_rule_t){.mode = FMQ_EARLY_STOP_BEST, .patience = 2};
+    for (uint32_t k = 1; k <= 2; k++) /* the state, and with it the loss, only grows */
+        fake_add(&f, k, FAKE_HONEST, 0, 0);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    assert_string_equal(f.reason, "early stop");
+    assert_int_equal(fake_client_trained(f.clients[0]), 3);
+    fake_check(&f, fake_expected(&f, (uint32_t[]){0x6, 0x6, 0x6}, 3));
+    fake_close(&f);
+}
+
+static void states_are_saved_where_and_when_they_should_be(void **state)
+{
+    (void)state;
+    federation_t f;
+    char path[256], save_to[256];
+    fake_open(&f, 1, 5);
+    f.agenda.save_to = test_path(save_to, f.folder, "model");
+    f.agenda.save_freq = 2;
+    f.agenda.eval_freq = 5;
+    fake_add(&f, 1, FAKE_HONEST, 0, 0);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    static const char *const there[] = {"2_model/state.bin",
+                                        "4_model/state.bin",
+                                        "final_model/state.bin",
+                                        "model/state.bin",
+                                        "adapter/state.bin",
+                                        "checkpoints/round-000005.state",
+                                        "checkpoints/round-000004.state"};
+    static const char *const gone[] = {"3_model", "checkpoints/round-000003.state",
+                                       "journal/round-000003"};
+    for (size_t i = 0; i < sizeof there / sizeof *there; i++)
+        if (access(test_path(path, f.folder, there[i]), F_OK) != 0)
+            fail_msg("'%s' is missing", there[i]);
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
+        if (access(test_path(path, f.folder, gone[i]), F_OK) == 0)
+            fail_msg("'%s' is still there", gone[i]);
+    fake_close(&f);
+}
+
+static void with_method_local_nothing_is_exchanged(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 2, 3);
+    f.agenda.local = true;
+    f.agenda.eval_freq = 1;
+    for (uint32_t k = 1; k <= 2; k++)
+        fake_add(&f, k, FAKE_HONEST, 0, 0);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    assert_int_equal(fake_client_trained(f.clients[0]), 3);
+    assert_int_equal(fake_client_measured(f.clients[0]), 3);
+    char path[256];
+    assert_int_not_equal(access(test_path(path, f.folder, "adapter"), F_OK), 0);
+    fake_close(&f);
+}
+
+static void a_run_of_no_rounds_saves_the_state_it_began_with(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 1, 0);
+    fake_add(&f, 1, FAKE_HONEST, 0, 0);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    fake_check(&f, fake_expected(&f, all_three, 0));
+    fake_close(&f);
+}
+
+static void a_run_made_with_another_model_is_not_resumed(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 1, 2);
+    fake_add(&f, 1, FAKE_HONEST, 0, 0);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    fake_end_server(&f);
+    fake_start_server(&f);
+    f.options.model.bytes[0] = 1;
+    fake_end_server(&f);
+    f.server = zactor_new(fmq_coordinator_actor, &f.options);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 7);
+    assert_non_null(strstr(f.reason, "another base model"));
+    fake_close(&f);
+}
+
+static void a_directory_that_cannot_be_written_is_an_error_and_not_a_hang(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 1, 2);
+    fake_start_server(&f);
+    fake_end_server(&f);
+    char path[256];
+    f.options.directory = test_path(path, f.folder, "metrics.jsonl");
+    f.server = zactor_new(fmq_coordinator_actor, &f.options);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 4);
+    assert_non_null(strstr(f.reason, "metrics.jsonl"));
+    fake_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(three_clients_and_five_rounds_give_the_weighted_mean),
+        cmocka_unit_test(the_order_of_arrival_changes_no_byte),
+        cmocka_unit_test(a_sample_is_the_same_in_every_run_and_others_stay_idle),
+        cmocka_unit_test(an_interrupted_run_goes_on_to_the_same_bytes),
+        cmocka_unit_test(a_damaged_checkpoint_falls_back_and_reaches_the_same_bytes),
+        cmocka_unit_test(a_client_that_never_offers_is_left_behind_at_the_deadline),
+        cmocka_unit_test(updates_that_are_no_good_are_left_out),
+        cmocka_unit_test(rounds_without_any_update_end_the_run_with_an_error),
+        cmocka_unit_test(a_client_that_dies_is_gone_without_and_one_that_joins_late_takes_part),
+        cmocka_unit_test(a_client_that_comes_back_is_asked_again),
+        cmocka_unit_test(metrics_are_merged_written_and_decide_the_best_state),
+        cmocka_unit_test(an_early_stop_ends_the_run_with_what_was_reached),
+        cmocka_unit_test(states_are_saved_where_and_when_they_should_be),
+        cmocka_unit_test(with_method_local_nothing_is_exchanged),
+        cmocka_unit_test(a_run_of_no_rounds_saves_the_state_it_began_with),
+        cmocka_unit_test(a_run_made_with_another_model_is_not_resumed),
+        cmocka_unit_test(a_directory_that_cannot_be_written_is_an_error_and_not_a_hang),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
