@@ -151,6 +151,7 @@ fmq_config_t *fmq_config_for_client(const fmq_config_t *self, uint32_t client, f
     fmq_config_t *view = clone_without_clients(self);
     fmq_node_t *copy = overrides ? fmq_node_clone(overrides) : NULL;
     if (!view || (overrides && (!copy || fmq_merge_graft(view->root, &copy) < 0))) {
+        fmq_node_destroy(&copy);
         fmq_config_destroy(&view);
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the configuration of client %u",
                             (unsigned)client);

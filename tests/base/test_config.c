@@ -2,11 +2,14 @@
  * test_config.c - defaults, KEY VALUE pairs, clients, copies and dumps of a config.
  */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -314,6 +317,48 @@ static void assert_dump_loads_again(const fmq_config_t *config, bool only_given)
     fmq_config_destroy(&again);
 }
 
+/* Runs ask(config) in a process of its own, which must abort. */
+static void assert_aborts(void (*ask)(const fmq_config_t *config))
+{
+    int status = 0;
+    fmq_config_t *config = fresh();
+    (void)fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)signal(SIGABRT, SIG_DFL);
+        (void)fclose(stderr);
+        ask(config);
+        _exit(0);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    fmq_config_destroy(&config);
+}
+
+static void ask_undeclared(const fmq_config_t *config)
+{
+    (void)fmq_config_int(config, "llm.tok_length");
+}
+
+static void ask_other_type(const fmq_config_t *config)
+{
+    (void)fmq_config_real(config, "llm.tok_len");
+}
+
+static void ask_group(const fmq_config_t *config)
+{
+    (void)fmq_config_text(config, "train");
+}
+
+static void asking_for_what_is_not_declared_aborts(void **state)
+{
+    (void)state;
+    assert_aborts(ask_undeclared);
+    assert_aborts(ask_other_type);
+    assert_aborts(ask_group);
+}
+
 static void dumps_load_again_to_the_same_values(void **state)
 {
     (void)state;
@@ -394,6 +439,7 @@ int main(void)
         cmocka_unit_test(client_mistakes_are_found_while_loading),
         cmocka_unit_test(a_clone_is_independent),
         cmocka_unit_test(open_values_are_converted_on_request),
+        cmocka_unit_test(asking_for_what_is_not_declared_aborts),
         cmocka_unit_test(dumps_load_again_to_the_same_values),
         cmocka_unit_test(a_dump_keeps_odd_texts_and_types),
         cmocka_unit_test(a_dump_of_defaults_only_is_empty_and_old_names_are_gone),
