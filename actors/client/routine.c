@@ -124,7 +124,6 @@ int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
                       fmq_note_report_t *outcome, fmq_error_t *err)
 {
     bench_t bench;
-    double began = fmq_clock_seconds();
     size_t most = tokens_max(self, FMQ_PART_TRAIN);
     outcome->samples = 0;
     if (fmq_examples_size(self->examples, FMQ_PART_TRAIN) == 0)
@@ -133,6 +132,7 @@ int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
         most = tokens_max(self, FMQ_PART_VAL);
     if (bench_open(&bench, self, true, most, err) < 0)
         return -1;
+    double began = fmq_clock_seconds(); /* waiting for the permit does not count */
     int result = llm_workspace_set_params(bench.workspace, vector, err);
     if (result == 0)
         result = train_on(self, bench.workspace, round, outcome, err);
@@ -157,10 +157,9 @@ int fmq_routine_evaluate(const fmq_routine_t *self, const float *vector, fmq_not
                          fmq_error_t *err)
 {
     bench_t bench;
-    double began = fmq_clock_seconds();
     bool wanted[FMQ_PARTS] = {false};
     size_t most = 0;
-    for (int part = FMQ_PART_VAL; part < FMQ_PARTS; part++) {
+    for (int part = 0; part < FMQ_PARTS; part++) {
         wanted[part] = evaluated(self->config, (fmq_part_t)part) &&
                        fmq_examples_size(self->examples, (fmq_part_t)part) > 0;
         if (wanted[part] && tokens_max(self, (fmq_part_t)part) > most)
@@ -170,8 +169,9 @@ int fmq_routine_evaluate(const fmq_routine_t *self, const float *vector, fmq_not
         return 0;
     if (bench_open(&bench, self, false, most, err) < 0)
         return -1;
+    double began = fmq_clock_seconds(); /* waiting for the permit does not count */
     int result = llm_workspace_set_params(bench.workspace, vector, err);
-    for (int part = FMQ_PART_VAL; result == 0 && part < FMQ_PARTS; part++)
+    for (int part = 0; result == 0 && part < FMQ_PARTS; part++)
         if (wanted[part])
             result = evaluate_part(self, bench.workspace, (fmq_part_t)part, &outcome->metrics, err);
     bench_close(&bench, self);

@@ -31,8 +31,8 @@ typedef struct {
 int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
                       fmq_note_report_t *outcome, fmq_error_t *err);
 
-/* Measures vector on the parts that eval.split names (train is not among
- * them): <split>_loss, <split>_total, <split>_avg_loss, <split>_token_loss. */
+/* Measures vector on the parts that eval.split names: <split>_loss, <split>_total,
+ * <split>_avg_loss, <split>_token_loss. */
 int fmq_routine_evaluate(const fmq_routine_t *self, const float *vector, fmq_note_report_t *outcome,
                          fmq_error_t *err);
 

@@ -1,0 +1,56 @@
+/*
+ * client_private.h - the client actor's state, shared by its three files.
+ *
+ * events.c takes in what the link brings, actions.c does what the course asks
+ * for, client.c is the actor's life.  Nobody else includes this.
+ */
+#ifndef FEDMQ_ACTORS_CLIENT_PRIVATE_H
+#define FEDMQ_ACTORS_CLIENT_PRIVATE_H
+
+#include "actors/client/course.h"
+#include "actors/client/routine.h"
+#include "fedmq/actors/receive.h"
+
+typedef struct fmq_client fmq_client_t;
+
+struct fmq_client {
+    fmq_shared_t shared; /* what it points to is borrowed */
+    uint32_t number;
+    const llm_records_t *own[FMQ_PARTS]; /* borrowed */
+    char name[FMQ_MEMBER_NAME_MAX];
+    char server[FMQ_MEMBER_NAME_MAX]; /* who left the run's note */
+    fmq_config_t *config;             /* owned: this client's view */
+    fmq_link_t *link;
+    zsock_t *pipe; /* borrowed */
+    fmq_course_t course;
+    fmq_examples_t examples;
+    llm_train_options_t train;
+    bool local;    /* federate.method local: the vector stays here between rounds */
+    bool has_own;  /* local: vector holds what this client trained last */
+    float *vector; /* owned: the state of the task at hand */
+    fmq_state_reader_t state;
+    fmq_bytes_reader_t shard;
+    fmq_note_shard_t shard_note;
+    char splitter[FMQ_MEMBER_NAME_MAX]; /* who left the shard's note */
+    bool wants_shard, has_shard_note;
+    fmq_digest_t offered; /* what is published */
+    bool has_offered, terminated;
+    fmq_error_t refused;
+};
+
+/* Reports the task at hand, or the loading of data, as failed. */
+void fmq_client_fail(fmq_client_t *self, const fmq_error_t *err);
+
+/* Begins to fetch the shard when it is wanted and its note has come. */
+void fmq_client_fetch_shard(fmq_client_t *self);
+/* Tells the course that the examples are there, or (result -1) will not be. */
+void fmq_client_loaded(fmq_client_t *self, int result, const fmq_error_t *err);
+size_t fmq_client_tok_len(const fmq_client_t *self);
+
+/* Reads what has come, without waiting. */
+void fmq_client_pump(fmq_client_t *self);
+
+/* Does what the course asks for; FMQ_DO_NOTHING and FMQ_DO_END do nothing. */
+void fmq_client_act(fmq_client_t *self, fmq_course_action_t action);
+
+#endif

@@ -1,0 +1,304 @@
+/*
+ * test_client_routine.c - a client's task, computed: training, evaluation,
+ * stopping, with the trained model of the shared assets.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <unistd.h>
+
+#include "actors/client/routine.h"
+#include "actors/settings/settings.h"
+#include "fedmq/actors/shard.h"
+
+static char model_path[4096];
+static llm_backend_t *loader;
+static llm_model_t *model;
+static llm_tokenizer_t *tokenizer;
+
+static int open_model(void **state)
+{
+    (void)state;
+    const char *assets = getenv("FEDMQ_ASSETS");
+    snprintf(model_path, sizeof model_path, "%s/models/TinyStories-656K",
+             assets ? assets : FEDMQ_SOURCE_DIR "/../shared/assets");
+    if (access(model_path, R_OK) < 0)
+        return 0;
+    fmq_error_t err;
+    loader = llm_backend_cpu_new(1, &err);
+    model = llm_model_open(model_path, loader, &err);
+    tokenizer = llm_tokenizer_open(model_path, &err);
+    return model && tokenizer ? 0 : -1;
+}
+
+static int close_model(void **state)
+{
+    (void)state;
+    llm_tokenizer_destroy(&tokenizer);
+    llm_model_destroy(&model);
+    llm_backend_destroy(&loader);
+    return 0;
+}
+
+/* Everything a routine needs, made anew for each test. */
+typedef struct {
+    fmq_config_t *config;
+    llm_adapter_t *adapter;
+    fmq_permits_t *permits;
+    fmq_examples_t examples;
+    fmq_shared_t shared;
+    fmq_routine_t routine;
+    float *vector;
+    size_t elements;
+    uint64_t steps_seen, stop_at;
+    fmq_error_t err;
+} stage_t;
+
+static int count_step(void *argument, uint64_t step, uint64_t steps, uint64_t tokens)
+{
+    stage_t *stage = argument;
+    (void)step, (void)steps, (void)tokens;
+    stage->steps_seen++;
+    return stage->stop_at > 0 && stage->steps_seen >= stage->stop_at;
+}
+
+static int never(void *argument)
+{
+    (void)argument;
+    return 0;
+}
+
+static llm_records_t *some_records(int first, int size)
+{
+    static const char *const animals[] = {"cat", "dog", "bird", "frog", "bear"};
+    llm_records_t *records = llm_records_new();
+    for (int i = first; i < first + size; i++) {
+        char question[64], answer[64];
+        snprintf(question, sizeof question, "What did the %s number %d do?", animals[i % 5], i);
+        snprintf(answer, sizeof answer, "The %s went to the park.", animals[i % 5]);
+        llm_record_t record = {.instruction = question, .output = answer};
+        llm_records_add(records, &record, NULL);
+    }
+    return records;
+}
+
+static void make_examples(stage_t *stage, int train, int val, int test)
+{
+    llm_records_t *records[3] = {some_records(0, train), some_records(100, val),
+                                 some_records(200, test)};
+    if (fmq_examples_make(&stage->examples, (const llm_records_t *const *)records, tokenizer, 128,
+                          &stage->err) < 0)
+        fail_msg("%s", stage->err.text);
+    for (int i = 0; i < 3; i++)
+        llm_records_destroy(&records[i]);
+}
+
+static void build(stage_t *stage, unsigned threads, const char *more)
+{
+    char yaml[1024];
+    llm_adapter_spec_t spec;
+    if (!model) {
+        printf("skipped: no model at '%s'; set FEDMQ_ASSETS\n", model_path);
+        skip();
+    }
+    *stage = (stage_t){.config = fmq_config_new()};
+    snprintf(yaml, sizeof yaml,
+             "seed: 3\n"
+             "federate: {client_num: 2, use_diff: True}\n"
+             "llm: {adapter: {use: True, args: [{r: 4, lora_alpha: 8, lora_dropout: 0.1}]}}\n"
+             "dataloader: {batch_size: 4}\n"
+             "train:\n  local_update_steps: 6\n  optimizer: {type: AdamW, lr: 0.01}\n%s",
+             more);
+    assert_int_equal(fmq_config_parse(stage->config, "test", yaml, strlen(yaml), &stage->err), 0);
+    assert_int_equal(fmq_settings_adapter(stage->config, &spec, &stage->err), 0);
+    stage->adapter = llm_adapter_new(llm_model_shape(model), &spec, &stage->err);
+    stage->permits = fmq_permits_new(1, threads, &stage->err);
+    assert_non_null(stage->adapter);
+    assert_non_null(stage->permits);
+    stage->shared = (fmq_shared_t){.config = stage->config,
+                                   .model = model,
+                                   .adapter = stage->adapter,
+                                   .tokenizer = tokenizer,
+                                   .permits = stage->permits};
+    stage->elements = (size_t)fmq_schema_elements(llm_adapter_schema(stage->adapter));
+    stage->vector = calloc(stage->elements, sizeof *stage->vector);
+    assert_int_equal(llm_adapter_init(stage->adapter, model, 3, stage->vector, &stage->err), 0);
+    stage->routine = (fmq_routine_t){.shared = &stage->shared,
+                                     .config = stage->config,
+                                     .examples = &stage->examples,
+                                     .progress = count_step,
+                                     .stop = never,
+                                     .argument = stage};
+    assert_int_equal(fmq_settings_train(stage->config, &stage->routine.train, &stage->err), 0);
+    stage->routine.train.client = 1;
+}
+
+static void release(stage_t *stage)
+{
+    free(stage->vector);
+    fmq_examples_release(&stage->examples);
+    fmq_permits_destroy(&stage->permits);
+    llm_adapter_destroy(&stage->adapter);
+    fmq_config_destroy(&stage->config);
+}
+
+static double metric(const fmq_note_report_t *report, const char *name)
+{
+    const double *value = fmq_metrics_get(&report->metrics, name);
+    if (!value)
+        fail_msg("there is no metric %s", name);
+    return value ? *value : 0;
+}
+
+static void training_lowers_the_loss_and_says_what_it_used(void **state)
+{
+    (void)state;
+    stage_t stage;
+    fmq_note_report_t report = {0};
+    build(&stage, 1, "");
+    make_examples(&stage, 24, 8, 8);
+    if (fmq_routine_train(&stage.routine, 1, stage.vector, &report, &stage.err) < 0)
+        fail_msg("%s", stage.err.text);
+    assert_int_equal(report.samples, 24);
+    assert_true(metric(&report, "train_total") == 24);
+    assert_true(metric(&report, "train_steps") == 6);
+    assert_true(metric(&report, "train_avg_loss") > 0);
+    assert_true(report.seconds > 0);
+    assert_true(metric(&report, "val_avg_loss_after") < metric(&report, "val_avg_loss_before"));
+    release(&stage);
+}
+
+static void the_same_task_gives_the_same_bytes_at_any_number_of_threads(void **state)
+{
+    (void)state;
+    stage_t one, two;
+    fmq_note_report_t report = {0};
+    build(&one, 1, "");
+    build(&two, 2, "");
+    make_examples(&one, 10, 3, 0);
+    make_examples(&two, 10, 3, 0);
+    assert_int_equal(fmq_routine_train(&one.routine, 4, one.vector, &report, &one.err), 0);
+    assert_int_equal(fmq_routine_train(&two.routine, 4, two.vector, &report, &two.err), 0);
+    assert_memory_equal(one.vector, two.vector, one.elements * sizeof *one.vector);
+    release(&one);
+    release(&two);
+}
+
+static void another_round_or_client_draws_other_batches(void **state)
+{
+    (void)state;
+    stage_t one, two;
+    fmq_note_report_t report = {0};
+    build(&one, 1, "");
+    build(&two, 1, "");
+    make_examples(&one, 40, 0, 0);
+    make_examples(&two, 40, 0, 0);
+    assert_int_equal(fmq_routine_train(&one.routine, 1, one.vector, &report, &one.err), 0);
+    assert_int_equal(fmq_routine_train(&two.routine, 2, two.vector, &report, &two.err), 0);
+    assert_memory_not_equal(one.vector, two.vector, one.elements * sizeof *one.vector);
+    release(&one);
+    release(&two);
+}
+
+static void a_stopped_routine_leaves_the_state_as_it_was(void **state)
+{
+    (void)state;
+    stage_t stage;
+    fmq_note_report_t report = {0};
+    build(&stage, 1, "");
+    make_examples(&stage, 24, 0, 0);
+    float *before = malloc(stage.elements * sizeof *before);
+    memcpy(before, stage.vector, stage.elements * sizeof *before);
+    stage.stop_at = 2;
+    assert_int_equal(fmq_routine_train(&stage.routine, 1, stage.vector, &report, &stage.err), -1);
+    assert_int_equal(stage.err.code, FMQ_ERR_STOPPED);
+    assert_memory_equal(before, stage.vector, stage.elements * sizeof *before);
+    stage.stop_at = 0; /* the permit is back: another routine can run */
+    assert_int_equal(fmq_routine_train(&stage.routine, 1, stage.vector, &report, &stage.err), 0);
+    free(before);
+    release(&stage);
+}
+
+static void without_training_examples_nothing_is_trained(void **state)
+{
+    (void)state;
+    stage_t stage;
+    fmq_note_report_t report = {.samples = 9};
+    build(&stage, 1, "");
+    make_examples(&stage, 0, 3, 0);
+    float first = stage.vector[0];
+    assert_int_equal(fmq_routine_train(&stage.routine, 1, stage.vector, &report, &stage.err), 0);
+    assert_int_equal(report.samples, 0);
+    assert_true(stage.vector[0] == first);
+    release(&stage);
+}
+
+static void evaluation_measures_the_parts_that_are_asked_for(void **state)
+{
+    (void)state;
+    stage_t stage;
+    fmq_note_report_t report = {0};
+    build(&stage, 1, "eval: {split: [val, test]}\n");
+    make_examples(&stage, 4, 6, 5);
+    assert_int_equal(fmq_routine_evaluate(&stage.routine, stage.vector, &report, &stage.err), 0);
+    assert_true(metric(&report, "val_total") == 6);
+    assert_true(metric(&report, "test_total") == 5);
+    double sum = metric(&report, "val_loss"), average = metric(&report, "val_avg_loss");
+    assert_true(sum > average * 5.99 && sum < average * 6.01);
+    assert_true(metric(&report, "val_token_loss") > 0);
+    assert_null(fmq_metrics_get(&report.metrics, "train_loss"));
+    release(&stage);
+
+    report = (fmq_note_report_t){0};
+    build(&stage, 1, "eval: {split: [test]}\n");
+    make_examples(&stage, 4, 6, 0);
+    assert_int_equal(fmq_routine_evaluate(&stage.routine, stage.vector, &report, &stage.err), 0);
+    assert_int_equal(report.metrics.size, 0);
+    release(&stage);
+}
+
+static void a_shards_bytes_become_examples(void **state)
+{
+    (void)state;
+    stage_t stage;
+    build(&stage, 1, "");
+    llm_records_t *records[3] = {some_records(0, 5), some_records(5, 2), NULL};
+    fmq_object_t *object = fmq_shard_encode((const llm_records_t *const *)records, &stage.err);
+    assert_non_null(object);
+    size_t size = 0;
+    const void *bytes = fmq_object_chunk(object, 0, &size);
+    assert_int_equal(fmq_examples_decode(&stage.examples, bytes, size, tokenizer, 128, &stage.err),
+                     0);
+    assert_int_equal(fmq_examples_size(&stage.examples, FMQ_PART_TRAIN), 5);
+    assert_int_equal(fmq_examples_size(&stage.examples, FMQ_PART_VAL), 2);
+    assert_int_equal(fmq_examples_size(&stage.examples, FMQ_PART_TEST), 0);
+    assert_int_equal(fmq_examples_dropped(&stage.examples), 0);
+
+    fmq_examples_t broken;
+    assert_int_equal(fmq_examples_decode(&broken, bytes, size / 2, tokenizer, 128, &stage.err), -1);
+    assert_null(broken.parts[FMQ_PART_TRAIN]);
+    fmq_object_drop(&object);
+    llm_records_destroy(&records[0]);
+    llm_records_destroy(&records[1]);
+    release(&stage);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(training_lowers_the_loss_and_says_what_it_used),
+        cmocka_unit_test(the_same_task_gives_the_same_bytes_at_any_number_of_threads),
+        cmocka_unit_test(another_round_or_client_draws_other_batches),
+        cmocka_unit_test(a_stopped_routine_leaves_the_state_as_it_was),
+        cmocka_unit_test(without_training_examples_nothing_is_trained),
+        cmocka_unit_test(evaluation_measures_the_parts_that_are_asked_for),
+        cmocka_unit_test(a_shards_bytes_become_examples),
+    };
+    return cmocka_run_group_tests(tests, open_model, close_model);
+}
