@@ -1,7 +1,7 @@
 /*
  * broker.c - fedmq broker: a router alone, for a run whose server is elsewhere.
  */
-#include "actors/launcher/endpoint.h"
+#include "actors/launcher/address.h"
 #include "actors/launcher/federation.h"
 
 static const fmq_option_t options[] = {FMQ_ROW_LISTEN, FMQ_ROW_INSECURE, FMQ_ROW_QUIET,
@@ -14,7 +14,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
         .listen = arguments->listen, .insecure = arguments->insecure, .quiet = arguments->quiet};
     if (!plan.listen)
         return fmq_error_set(err, FMQ_ERR_CONFIG, "give --listen tcp://HOST:PORT");
-    if (fmq_endpoint_check(plan.listen, plan.insecure, err) < 0)
+    if (fmq_address_check(plan.listen, plan.insecure, err) < 0)
         return -1;
     return fmq_federation_run(&plan, err);
 }

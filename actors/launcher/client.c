@@ -1,7 +1,7 @@
 /*
  * client.c - fedmq client: one client of a run over tcp.
  */
-#include "actors/launcher/endpoint.h"
+#include "actors/launcher/address.h"
 #include "actors/launcher/federation.h"
 #include "actors/launcher/opening.h"
 
@@ -55,11 +55,11 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
                        .quiet = arguments->quiet,
                        .permits = 1,
                        .threads = arguments->threads};
-    if (!plan.connect && fmq_endpoint_of_server(config, true, endpoint, err) < 0)
+    if (!plan.connect && fmq_address_of_server(config, true, endpoint, err) < 0)
         goto done;
     if (!plan.connect)
         plan.connect = endpoint;
-    if (fmq_endpoint_check(plan.connect, plan.insecure, err) < 0 ||
+    if (fmq_address_check(plan.connect, plan.insecure, err) < 0 ||
         choose_number(arguments, config, &plan.first_client, err) < 0 ||
         fmq_opening_records(arguments, config, own, err) < 0)
         goto done;

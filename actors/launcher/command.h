@@ -19,7 +19,7 @@ typedef struct {
     const char *prompt, *prompt_ids, *config, *tokenizer, *out, *name;
     uint64_t id, permits, threads, seed, new_tokens, top_k, match, tok_len, batch_size, port;
     double temperature, top_p;
-    bool quiet, json, insecure, resume, no_splitter, evaluator, once;
+    bool quiet, json, insecure, resume, no_splitter, evaluator, no_evaluator, once;
     bool decode, no_special, ids, given;
 } fmq_arguments_t;
 
@@ -39,6 +39,10 @@ typedef struct {
 #define FMQ_ROW_QUIET    FMQ_ROW("quiet", FLAG, quiet, NULL, "print errors only")
 #define FMQ_ROW_JSON     FMQ_ROW("json", FLAG, json, NULL, "print JSON, one object a line")
 #define FMQ_ROW_RESUME   FMQ_ROW("resume", FLAG, resume, NULL, "go on with the run in its directory")
+#define FMQ_ROW_EVALUATOR                                                                          \
+    FMQ_ROW("evaluator", FLAG, evaluator, NULL, "also measure every state on the server-held data")
+#define FMQ_ROW_NO_EVALUATOR                                                                       \
+    FMQ_ROW("no-evaluator", FLAG, no_evaluator, NULL, "do not, whatever the configuration says")
 #define FMQ_ROW_PERMITS                                                                            \
     FMQ_ROW("permits", COUNT, permits, "N", "how many actors may compute at once")
 #define FMQ_ROW_THREADS FMQ_ROW("threads", COUNT, threads, "N", "threads of each of them")

@@ -6,6 +6,7 @@
  */
 #include "actors/launcher/command.h"
 
+#include <jansson.h>
 #include <string.h>
 #include <strings.h>
 
@@ -42,6 +43,22 @@ static void print_usage(const fmq_command_t *command, FILE *out)
     fmq_options_print(command->options, out);
 }
 
+/* An error as a line for people, or as an object for programs. */
+static int report(const char *command, bool json, const fmq_error_t *err)
+{
+    int status = fmq_error_exit_status(err->code);
+    if (json) {
+        json_t *object = json_pack("{s:s, s:s, s:i, s:s}", "event", "error", "code",
+                                   fmq_error_name(err->code), "status", status, "text", err->text);
+        json_dumpf(object, stderr, JSON_COMPACT | JSON_PRESERVE_ORDER);
+        fputc('\n', stderr);
+        json_decref(object);
+    } else {
+        fprintf(stderr, "fedmq%s%s: %s\n", *command ? " " : "", command, err->text);
+    }
+    return status != 0 ? status : 1;
+}
+
 static int run_command(const fmq_command_t *command, int argc, char **argv)
 {
     fmq_error_t err = {0};
@@ -60,10 +77,32 @@ static int run_command(const fmq_command_t *command, int argc, char **argv)
         result = fmq_error_set(&err, FMQ_ERR_IO, "cannot write to standard output");
     if (result == 0)
         return 0;
-    fprintf(stderr, "fedmq %s: %s\n", command->name, err.text);
-    int status = fmq_error_exit_status(err.code);
-    return status != 0 ? status : 1;
+    return report(command->name, arguments.json, &err);
 }
+
+/* Every option of the three actors that the configuration may ask for, so that
+ * --cfg and the pairs are found among them; the chosen one checks its own. */
+static const fmq_option_t any_actors_options[] = {
+    FMQ_ROW_CFG,
+    FMQ_ROW_CLIENT_CFG,
+    FMQ_ROW_DIRECTORY,
+    FMQ_ROW_BROKER,
+    FMQ_ROW_LISTEN,
+    FMQ_ROW_EVALUATOR,
+    FMQ_ROW_NO_EVALUATOR,
+    FMQ_ROW_RESUME,
+    FMQ_ROW_INSECURE,
+    FMQ_ROW_PERMITS,
+    FMQ_ROW_THREADS,
+    FMQ_ROW_QUIET,
+    FMQ_ROW_JSON,
+    FMQ_ROW("no-splitter", FLAG, no_splitter, NULL, ""),
+    FMQ_ROW("id", COUNT, id, "K", ""),
+    FMQ_ROW("data", TEXT, data, "FILE", ""),
+    FMQ_ROW("train", TEXT, train, "FILE", ""),
+    FMQ_ROW("val", TEXT, val, "FILE", ""),
+    FMQ_ROW("test", TEXT, test, "FILE", ""),
+    FMQ_ROWS_END};
 
 /* FS-LLM's form: which actor the configuration asks for. */
 static const fmq_command_t *choose_by_config(int argc, char **argv, fmq_error_t *err)
@@ -72,13 +111,12 @@ static const fmq_command_t *choose_by_config(int argc, char **argv, fmq_error_t 
     fmq_words_t words = {0};
     fmq_config_t *config = NULL;
     const fmq_command_t *chosen = NULL;
-    const fmq_option_t *table = fmq_command_run.options;
-    /* The options of the three actors differ; what is unknown here is left to
-     * the one that is chosen, so only --cfg and the pairs need to be right. */
-    if (fmq_options_parse(argc, argv, table, FMQ_WORDS_PAIRS, &arguments, &words, err) == 0 &&
+    if (fmq_options_parse(argc, argv, any_actors_options, FMQ_WORDS_PAIRS, &arguments, &words,
+                          err) == 0 &&
         (config = fmq_opening_merge(&arguments, &words, err)) != NULL) {
         chosen = &fmq_command_run;
-        if (strcasecmp(fmq_config_text(config, "federate.mode"), "distributed") == 0)
+        if (strcasecmp(fmq_config_text(config, "federate.mode"), "distributed") == 0 ||
+            fmq_config_bool(config, "distribute.use"))
             chosen = strcasecmp(fmq_config_text(config, "distribute.role"), "server") == 0
                          ? &fmq_command_server
                          : &fmq_command_client;
@@ -104,12 +142,11 @@ int fmq_commands_main(int argc, char **argv)
     if (command)
         return run_command(command, argc - 1, argv + 1);
     if (strncmp(name, "--", 2) != 0) {
-        fprintf(stderr, "fedmq: '%s' is no command; see fedmq help\n", name);
-        return fmq_error_exit_status(FMQ_ERR_CONFIG);
+        fmq_error_set(&err, FMQ_ERR_CONFIG, "'%s' is no command; see fedmq help", name);
+        return report("", false, &err);
     }
     command = choose_by_config(argc, argv, &err);
     if (command)
         return run_command(command, argc, argv);
-    fprintf(stderr, "fedmq: %s\n", err.text);
-    return fmq_error_exit_status(err.code);
+    return report("", false, &err);
 }

@@ -50,14 +50,20 @@ static const char *status_name(fmq_key_status_t status)
     return names[status];
 }
 
-/* Every key, or those whose path contains a given word. */
+static bool mentions(const fmq_key_t *key, const char *word)
+{
+    return strstr(key->path, word) || strstr(key->help, word) ||
+           (key->choices && strstr(key->choices, word));
+}
+
+/* Every key, or those that mention a given word. */
 static int keys(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
     size_t count = 0, shown = 0;
     const fmq_key_t *table = fmq_config_keys(&count);
     (void)arguments;
     for (size_t i = 0; i < count; i++) {
-        if (words->size > 0 && !strstr(table[i].path, words->items[0]))
+        if (words->size > 0 && !mentions(&table[i], words->items[0]))
             continue;
         shown++;
         printf("%s: %s = %s\n    %s%s\n", table[i].path, type_name(table[i].type),
@@ -68,7 +74,7 @@ static int keys(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_
     }
     if (shown > 0)
         return 0;
-    return fmq_error_set(err, FMQ_ERR_NOTFOUND, "no key has '%s' in it", words->items[0]);
+    return fmq_error_set(err, FMQ_ERR_NOTFOUND, "no key mentions '%s'", words->items[0]);
 }
 
 static const struct {

@@ -123,12 +123,13 @@ static double round_share(const fmq_run_event_t *event)
     return (done + ((double)event->clients - done) * fmin(rest, 1) * 0.95) / (double)event->clients;
 }
 
-/* Time that the rounds to come will take if they take as long as those done. */
+/* Time that the rounds to come will take if they take as long as those done.
+ * event->round counts complete rounds; share is what is done of the next. */
 static int64_t remaining_ms(const fmq_display_t *self, const fmq_run_event_t *event, double share,
                             int64_t now_ms)
 {
     double done = (double)(event->round - self->first_round) + share;
-    double left = (double)event->rounds - (double)event->round + 1 - share;
+    double left = (double)event->rounds - (double)event->round - share;
     if (self->began_ms < 0 || done < 0.05)
         return -1;
     return (int64_t)((double)(now_ms - self->began_ms) / done * left);
@@ -159,7 +160,7 @@ static void draw_bar(fmq_display_t *self, const fmq_run_event_t *event, int64_t 
     double share = round_share(event);
     int64_t left = remaining_ms(self, event, share, now_ms);
     fmq_display_bar(share, BAR_WIDTH, bar, sizeof bar);
-    append(line, "round %u/%u %s%s%s %u/%u clients", event->round, event->rounds,
+    append(line, "round %u/%u %s%s%s %u/%u clients", event->round + 1, event->rounds,
            self->color ? "\033[36m" : "", bar, self->color ? "\033[0m" : "", event->clients_done,
            event->clients);
     if (event->steps > 0)
@@ -187,12 +188,26 @@ static void show_aggregated(fmq_display_t *self, const fmq_run_event_t *event, i
         append(line, "  loss %.4f", event->train_loss);
     append_traffic(line, event);
     append(line, "  took %s", duration);
-    int64_t left = remaining_ms(self, event, 1, now_ms);
+    int64_t left = remaining_ms(self, event, 0, now_ms);
     if (left > 0) {
         fmq_display_duration(left, duration, sizeof duration);
         append(line, "  eta %s", duration);
     }
     fprintf(self->out, "%s\n", line);
+}
+
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t length = strlen(text), tail = strlen(ending);
+    return length >= tail && strcmp(text + length - tail, ending) == 0;
+}
+
+/* Sums and counts are for programs; people get averages and shares. */
+static bool is_for_people(const char *name)
+{
+    if (ends_with(name, "_avg_loss"))
+        return true;
+    return !ends_with(name, "_loss") && !ends_with(name, "_total") && !ends_with(name, "_count");
 }
 
 static void show_metrics(fmq_display_t *self, const fmq_run_event_t *event)
@@ -201,7 +216,9 @@ static void show_metrics(fmq_display_t *self, const fmq_run_event_t *event)
     append(line, "round %u/%u  %s", event->round, event->rounds,
            event->source ? event->source : "clients");
     for (size_t i = 0; event->metrics && i < event->metrics->size; i++)
-        append(line, "  %s %.6g", event->metrics->items[i].name, event->metrics->items[i].value);
+        if (is_for_people(event->metrics->items[i].name))
+            append(line, "  %s %.5g", event->metrics->items[i].name,
+                   event->metrics->items[i].value);
     fprintf(self->out, "%s\n", line);
 }
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "actors/launcher/address.h"
 #include "actors/launcher/attach.h"
-#include "actors/launcher/endpoint.h"
 #include "actors/launcher/federation.h"
 #include "actors/launcher/opening.h"
 
@@ -48,7 +48,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     int result = -1;
     if (!arguments->attach)
         return fmq_error_set(err, FMQ_ERR_CONFIG, "give --attach tcp://HOST:PORT");
-    if (fmq_endpoint_check(arguments->attach, arguments->insecure, err) < 0)
+    if (fmq_address_check(arguments->attach, arguments->insecure, err) < 0)
         return -1;
     fmq_config_t *config = open_config(arguments, words, arguments->attach, err);
     if (!config)

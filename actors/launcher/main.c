@@ -1,7 +1,9 @@
 /*
  * main.c - the fedmq command.  The only file that ends the process.
  */
-int main(void)
+#include "actors/launcher/command.h"
+
+int main(int argc, char **argv)
 {
-    return 0;
+    return fmq_commands_main(argc, argv);
 }

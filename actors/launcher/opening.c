@@ -3,6 +3,8 @@
  */
 #include "actors/launcher/opening.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,25 +13,37 @@
 #include "actors/settings/settings.h"
 #include "actors/splitter/pieces.h"
 
+/* --cfg, or with --resume --directory the run's own configuration. */
+static int find_config(const fmq_arguments_t *arguments, char path[PATH_MAX], fmq_error_t *err)
+{
+    int size = -1;
+    if (arguments->cfg)
+        size = snprintf(path, PATH_MAX, "%s", arguments->cfg);
+    else if (arguments->resume && arguments->directory)
+        size = snprintf(path, PATH_MAX, "%s/config.yaml", arguments->directory);
+    else
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "no configuration: give --cfg FILE");
+    if (size < 0 || size >= PATH_MAX)
+        return fmq_error_set(err, FMQ_ERR_LIMIT, "the path of the configuration is too long");
+    if (access(path, R_OK) == 0)
+        return 0;
+    return fmq_error_set(err, errno == ENOENT ? FMQ_ERR_NOTFOUND : FMQ_ERR_IO,
+                         "cannot read '%s': %s", path, strerror(errno));
+}
+
+/* Mistakes are kept in the config, so that all are reported together. */
 fmq_config_t *fmq_opening_merge(const fmq_arguments_t *arguments, const fmq_words_t *words,
                                 fmq_error_t *err)
 {
-    if (!arguments->cfg) {
-        fmq_error_set(err, FMQ_ERR_CONFIG, "no configuration: give --cfg FILE");
+    char path[PATH_MAX];
+    if (find_config(arguments, path, err) < 0)
         return NULL;
-    }
     fmq_config_t *config = fmq_config_new();
     if (!config) {
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the configuration");
         return NULL;
     }
-    /* Mistakes are kept in the config, so that all are reported together. */
-    fmq_error_t first = {0};
-    if (fmq_config_load(config, arguments->cfg, &first) < 0 && first.code == FMQ_ERR_IO) {
-        *err = first;
-        fmq_config_destroy(&config);
-        return NULL;
-    }
+    fmq_config_load(config, path, NULL);
     if (arguments->client_cfg)
         fmq_config_load_clients(config, arguments->client_cfg, NULL);
     for (size_t i = 0; i + 1 < words->size; i += 2)
@@ -90,6 +104,14 @@ char *fmq_opening_directory(const fmq_arguments_t *arguments, const fmq_config_t
     }
     free(text);
     return directory;
+}
+
+bool fmq_opening_evaluator(const fmq_arguments_t *arguments, const fmq_config_t *config)
+{
+    if (arguments->no_evaluator)
+        return false;
+    return arguments->evaluator || fmq_config_bool(config, "federate.make_global_eval") ||
+           fmq_config_int(config, "fedmq.match_tokens") > 0;
 }
 
 int fmq_engine_open_model(fmq_engine_t *self, const char *model, const char *cache,

@@ -26,6 +26,10 @@ int fmq_opening_check(fmq_config_t *config, fmq_log_t *log, fmq_error_t *err);
 char *fmq_opening_directory(const fmq_arguments_t *arguments, const fmq_config_t *config,
                             fmq_error_t *err);
 
+/* Whether an evaluator belongs beside the server: federate.make_global_eval or
+ * fedmq.match_tokens, unless an option says otherwise. */
+bool fmq_opening_evaluator(const fmq_arguments_t *arguments, const fmq_config_t *config);
+
 /* A model with its tokenizer and adapter, ready for actors; all owned. */
 typedef struct {
     llm_backend_t *loader;

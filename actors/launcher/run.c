@@ -3,24 +3,15 @@
  */
 #include <stdlib.h>
 
-#include "actors/launcher/endpoint.h"
+#include "actors/launcher/address.h"
 #include "actors/launcher/federation.h"
 #include "actors/launcher/opening.h"
 #include "actors/settings/settings.h"
 
 static const fmq_option_t options[] = {
-    FMQ_ROW_CFG,
-    FMQ_ROW_CLIENT_CFG,
-    FMQ_ROW_DIRECTORY,
-    FMQ_ROW_RESUME,
-    FMQ_ROW_LISTEN,
-    FMQ_ROW_INSECURE,
-    FMQ_ROW("evaluator", FLAG, evaluator, NULL, "also evaluate on the server-held data"),
-    FMQ_ROW_PERMITS,
-    FMQ_ROW_THREADS,
-    FMQ_ROW_QUIET,
-    FMQ_ROW_JSON,
-    FMQ_ROWS_END};
+    FMQ_ROW_CFG,      FMQ_ROW_CLIENT_CFG, FMQ_ROW_DIRECTORY,    FMQ_ROW_RESUME,  FMQ_ROW_LISTEN,
+    FMQ_ROW_INSECURE, FMQ_ROW_EVALUATOR,  FMQ_ROW_NO_EVALUATOR, FMQ_ROW_PERMITS, FMQ_ROW_THREADS,
+    FMQ_ROW_QUIET,    FMQ_ROW_JSON,       FMQ_ROWS_END};
 
 /* --listen, or fedmq.endpoint, or none. */
 static int choose_endpoint(const fmq_arguments_t *arguments, fmq_plan_t *plan, fmq_error_t *err)
@@ -28,7 +19,7 @@ static int choose_endpoint(const fmq_arguments_t *arguments, fmq_plan_t *plan, f
     const char *endpoint = fmq_config_text(plan->config, "fedmq.endpoint");
     plan->insecure = arguments->insecure || fmq_config_bool(plan->config, "fedmq.insecure");
     plan->listen = arguments->listen ? arguments->listen : *endpoint ? endpoint : NULL;
-    return plan->listen ? fmq_endpoint_check(plan->listen, plan->insecure, err) : 0;
+    return plan->listen ? fmq_address_check(plan->listen, plan->insecure, err) : 0;
 }
 
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
@@ -39,6 +30,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     fmq_plan_t plan = {.server = true,
                        .splitter = true,
                        .first_client = 1,
+                       .evaluator_name = "evaluator-1",
                        .quiet = arguments->quiet,
                        .json = arguments->json,
                        .permits = arguments->permits,
@@ -50,7 +42,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     if (fmq_settings_split(config, &split, err) < 0 || choose_endpoint(arguments, &plan, err) < 0)
         goto done;
     plan.clients = split.clients;
-    plan.evaluator = arguments->evaluator || fmq_config_bool(config, "federate.make_global_eval");
+    plan.evaluator = fmq_opening_evaluator(arguments, config);
     directory = fmq_opening_directory(arguments, config, err);
     if (!directory)
         goto done;

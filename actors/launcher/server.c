@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "actors/launcher/endpoint.h"
+#include "actors/launcher/address.h"
 #include "actors/launcher/federation.h"
 #include "actors/launcher/opening.h"
 
@@ -17,7 +17,8 @@ static const fmq_option_t options[] = {
     FMQ_ROW_LISTEN,
     FMQ_ROW_INSECURE,
     FMQ_ROW("no-splitter", FLAG, no_splitter, NULL, "a fedmq splitter, or own data, elsewhere"),
-    FMQ_ROW("evaluator", FLAG, evaluator, NULL, "also evaluate on the server-held data"),
+    FMQ_ROW_EVALUATOR,
+    FMQ_ROW_NO_EVALUATOR,
     FMQ_ROW_PERMITS,
     FMQ_ROW_THREADS,
     FMQ_ROW_QUIET,
@@ -33,14 +34,14 @@ static int choose_endpoint(const fmq_arguments_t *arguments, fmq_plan_t *plan,
                              "--broker is a router elsewhere, --listen one here: give one of them");
     if (arguments->broker) {
         plan->connect = arguments->broker;
-        return fmq_endpoint_check(plan->connect, plan->insecure, err);
+        return fmq_address_check(plan->connect, plan->insecure, err);
     }
     plan->listen = arguments->listen;
-    if (!plan->listen && fmq_endpoint_of_server(plan->config, false, endpoint, err) < 0)
+    if (!plan->listen && fmq_address_of_server(plan->config, false, endpoint, err) < 0)
         return -1;
     if (!plan->listen)
         plan->listen = endpoint;
-    return fmq_endpoint_check(plan->listen, plan->insecure, err);
+    return fmq_address_check(plan->listen, plan->insecure, err);
 }
 
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
@@ -58,8 +59,8 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
                        .json = arguments->json,
                        .permits = arguments->permits,
                        .threads = arguments->threads,
-                       .evaluator = arguments->evaluator ||
-                                    fmq_config_bool(config, "federate.make_global_eval")};
+                       .evaluator = fmq_opening_evaluator(arguments, config),
+                       .evaluator_name = "evaluator-1"};
     if (choose_endpoint(arguments, &plan, endpoint, err) < 0)
         goto done;
     directory = fmq_opening_directory(arguments, config, err);

@@ -1,7 +1,7 @@
 /*
  * splitter.c - fedmq splitter: hands out the shards of a data set over tcp.
  */
-#include "actors/launcher/endpoint.h"
+#include "actors/launcher/address.h"
 #include "actors/launcher/federation.h"
 #include "actors/launcher/opening.h"
 
@@ -20,11 +20,11 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
                        .insecure = arguments->insecure || fmq_config_bool(config, "fedmq.insecure"),
                        .splitter = true,
                        .quiet = arguments->quiet};
-    if (!plan.connect && fmq_endpoint_of_server(config, true, endpoint, err) < 0)
+    if (!plan.connect && fmq_address_of_server(config, true, endpoint, err) < 0)
         goto done;
     if (!plan.connect)
         plan.connect = endpoint;
-    if (fmq_endpoint_check(plan.connect, plan.insecure, err) == 0)
+    if (fmq_address_check(plan.connect, plan.insecure, err) == 0)
         result = fmq_federation_run(&plan, err);
 done:
     fmq_config_destroy(&config);

@@ -101,8 +101,8 @@ static void a_file_gets_a_line_for_each_round_and_no_escapes(void **state)
 {
     (void)state;
     show_as(FMQ_DISPLAY_PLAIN);
-    say(round_event(FMQ_RUN_ROUND, 1), 1000);
-    say(round_event(FMQ_RUN_PROGRESS, 1), 1500);
+    say(round_event(FMQ_RUN_ROUND, 0), 1000);
+    say(round_event(FMQ_RUN_PROGRESS, 0), 1500);
     fmq_run_event_t closed = round_event(FMQ_RUN_AGGREGATED, 1);
     closed.clients_done = 3;
     closed.train_loss = 2.5;
@@ -122,16 +122,18 @@ static void an_unknown_loss_is_not_shown(void **state)
     assert_null(strstr(screen.text, "loss"));
 }
 
-static void metrics_are_shown_with_their_source(void **state)
+static void averages_are_shown_with_their_source(void **state)
 {
     (void)state;
-    fmq_metrics_t metrics = {.size = 1, .items = {{"val_avg_loss", 1.25}}};
+    fmq_metrics_t metrics = {
+        .size = 4,
+        .items = {{"val_loss", 9}, {"val_avg_loss", 1.25}, {"val_total", 8}, {"test_exact", 0.5}}};
     fmq_run_event_t event = round_event(FMQ_RUN_METRICS, 2);
     event.metrics = &metrics;
     event.source = "evaluator-1";
     show_as(FMQ_DISPLAY_PLAIN);
     say(event, 0);
-    assert_string_equal(screen.text, "round 2/4  evaluator-1  val_avg_loss 1.25\n");
+    assert_string_equal(screen.text, "round 2/4  evaluator-1  val_avg_loss 1.25  test_exact 0.5\n");
 }
 
 static void waiting_is_said_once_for_each_number(void **state)
@@ -151,8 +153,8 @@ static void a_terminal_shows_one_bar_that_is_redrawn(void **state)
 {
     (void)state;
     show_as(FMQ_DISPLAY_TERMINAL);
-    say(round_event(FMQ_RUN_ROUND, 1), 1000);
-    fmq_run_event_t event = round_event(FMQ_RUN_PROGRESS, 1);
+    say(round_event(FMQ_RUN_ROUND, 0), 1000);
+    fmq_run_event_t event = round_event(FMQ_RUN_PROGRESS, 0);
     event.clients_done = 1;
     event.step = 5;
     event.steps = 10;
@@ -226,7 +228,7 @@ int main(void)
         cmocka_unit_test(a_bar_fills_from_the_left_and_stays_within_its_width),
         cmocka_unit_test_teardown(a_file_gets_a_line_for_each_round_and_no_escapes, tear_down),
         cmocka_unit_test_teardown(an_unknown_loss_is_not_shown, tear_down),
-        cmocka_unit_test_teardown(metrics_are_shown_with_their_source, tear_down),
+        cmocka_unit_test_teardown(averages_are_shown_with_their_source, tear_down),
         cmocka_unit_test_teardown(waiting_is_said_once_for_each_number, tear_down),
         cmocka_unit_test_teardown(a_terminal_shows_one_bar_that_is_redrawn, tear_down),
         cmocka_unit_test_teardown(a_log_line_clears_the_bar_first, tear_down),

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "actors/launcher/endpoint.h"
+#include "actors/launcher/address.h"
 #include "actors/launcher/rundir.h"
 
 static char folder[64];
@@ -161,41 +161,41 @@ static void a_file_is_written_whole_and_without_leftovers(void **state)
 static void only_this_machine_is_loopback(void **state)
 {
     (void)state;
-    assert_true(fmq_endpoint_is_loopback("tcp://127.0.0.1:50050"));
-    assert_true(fmq_endpoint_is_loopback("tcp://localhost:1"));
-    assert_true(fmq_endpoint_is_loopback("tcp://[::1]:1"));
-    assert_false(fmq_endpoint_is_loopback("tcp://127.evil.example:1"));
-    assert_false(fmq_endpoint_is_loopback("tcp://0.0.0.0:1"));
-    assert_false(fmq_endpoint_is_loopback("tcp://localhost.example:1"));
-    assert_false(fmq_endpoint_is_loopback("inproc://x"));
+    assert_true(fmq_address_is_loopback("tcp://127.0.0.1:50050"));
+    assert_true(fmq_address_is_loopback("tcp://localhost:1"));
+    assert_true(fmq_address_is_loopback("tcp://[::1]:1"));
+    assert_false(fmq_address_is_loopback("tcp://127.evil.example:1"));
+    assert_false(fmq_address_is_loopback("tcp://0.0.0.0:1"));
+    assert_false(fmq_address_is_loopback("tcp://localhost.example:1"));
+    assert_false(fmq_address_is_loopback("inproc://x"));
 }
 
 static void an_address_beyond_this_machine_needs_a_word_aloud(void **state)
 {
     (void)state;
-    assert_int_equal(fmq_endpoint_check("tcp://127.0.0.1:50050", false, &err), 0);
-    assert_int_equal(fmq_endpoint_check("tcp://10.0.0.1:50050", false, &err), -1);
+    assert_int_equal(fmq_address_check("tcp://127.0.0.1:50050", false, &err), 0);
+    assert_int_equal(fmq_address_check("tcp://10.0.0.1:50050", false, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_DENIED);
     assert_non_null(strstr(err.text, "--insecure"));
-    assert_int_equal(fmq_endpoint_check("tcp://10.0.0.1:50050", true, &err), 0);
-    assert_int_equal(fmq_endpoint_check("10.0.0.1:50050", true, &err), -1);
+    assert_int_equal(fmq_address_check("tcp://10.0.0.1:50050", true, &err), 0);
+    assert_int_equal(fmq_address_check("10.0.0.1:50050", true, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_CONFIG);
-    assert_int_equal(fmq_endpoint_check("tcp://host", true, &err), -1);
-    assert_int_equal(fmq_endpoint_check("tcp://host:70000", true, &err), -1);
-    assert_int_equal(fmq_endpoint_check("tcp://127.0.0.1:*", false, &err), 0);
+    assert_int_equal(fmq_address_check("tcp://host", true, &err), -1);
+    assert_int_equal(fmq_address_check("tcp://host:70000", true, &err), -1);
+    assert_int_equal(fmq_address_check("tcp://127.0.0.1:*", false, &err), 0);
 }
 
 static void clients_find_a_server_that_listens_everywhere_on_this_machine(void **state)
 {
     (void)state;
     char endpoint[FMQ_ENDPOINT_MAX];
-    assert_int_equal(fmq_endpoint_of_server(config, false, endpoint, &err), 0);
+    assert_int_equal(fmq_address_of_server(config, false, endpoint, &err), 0);
     assert_string_equal(endpoint, "tcp://0.0.0.0:50050");
-    assert_int_equal(fmq_endpoint_of_server(config, true, endpoint, &err), 0);
+    assert_int_equal(fmq_address_of_server(config, true, endpoint, &err), 0);
     assert_string_equal(endpoint, "tcp://127.0.0.1:50050");
     set("distribute.server_host", "10.1.2.3");
     set("distribute.server_port", "6000");
-    assert_int_equal(fmq_endpoint_of_server(config, true, endpoint, &err), 0);
+    assert_int_equal(fmq_address_of_server(config, true, endpoint, &err), 0);
     assert_string_equal(endpoint, "tcp://10.1.2.3:6000");
 }
 

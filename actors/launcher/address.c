@@ -1,7 +1,7 @@
 /*
- * endpoint.c - addresses of routers as users give them.
+ * address.c - addresses of routers as users give them.
  */
-#include "actors/launcher/endpoint.h"
+#include "actors/launcher/address.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 static const char scheme[] = "tcp://";
 
-bool fmq_endpoint_is_loopback(const char *endpoint)
+bool fmq_address_is_loopback(const char *endpoint)
 {
     static const char *const hosts[] = {"127.", "localhost:", "[::1]:"};
     if (strncmp(endpoint, scheme, strlen(scheme)) != 0)
@@ -35,13 +35,13 @@ static bool has_port(const char *endpoint)
     return end != port + 1 && *end == '\0' && number >= 0 && number <= 65535;
 }
 
-int fmq_endpoint_check(const char *endpoint, bool insecure, fmq_error_t *err)
+int fmq_address_check(const char *endpoint, bool insecure, fmq_error_t *err)
 {
     if (strncmp(endpoint, scheme, strlen(scheme)) != 0 || !has_port(endpoint) ||
         strlen(endpoint) >= FMQ_ENDPOINT_MAX)
         return fmq_error_set(err, FMQ_ERR_CONFIG, "'%s' is no address: tcp://HOST:PORT is expected",
                              endpoint);
-    if (fmq_endpoint_is_loopback(endpoint) || insecure)
+    if (fmq_address_is_loopback(endpoint) || insecure)
         return 0;
     return fmq_error_set(err, FMQ_ERR_DENIED,
                          "'%s' lies beyond this machine, and tcp is not encrypted: use "
@@ -50,8 +50,8 @@ int fmq_endpoint_check(const char *endpoint, bool insecure, fmq_error_t *err)
                          endpoint);
 }
 
-int fmq_endpoint_of_server(const fmq_config_t *config, bool connecting, char out[FMQ_ENDPOINT_MAX],
-                           fmq_error_t *err)
+int fmq_address_of_server(const fmq_config_t *config, bool connecting, char out[FMQ_ENDPOINT_MAX],
+                          fmq_error_t *err)
 {
     const char *host = fmq_config_text(config, "distribute.server_host");
     long long port = (long long)fmq_config_int(config, "distribute.server_port");
