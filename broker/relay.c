@@ -10,59 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <czmq.h>
-
-#include "broker/assembly.h"
 #include "broker/audience.h"
-#include "broker/backlog.h"
 #include "broker/permission.h"
-#include "broker/stream.h"
-
-#define KEY_SIZE (FMQ_MEMBER_NAME_MAX + 16)
-
-typedef enum {
-    WAITING, /* for a source */
-    SERVING, /* from the store */
-    ASKING,  /* the owner */
-    DONE     /* to be swept away */
-} source_t;
-
-typedef struct {
-    uint32_t ticket;                  /* ours, quoted by the owner; new for every asking */
-    char reader[FMQ_MEMBER_NAME_MAX]; /* empty: a pull */
-    fmq_role_t role;                  /* the reader's */
-    uint32_t reader_ticket;
-    char owner[FMQ_MEMBER_NAME_MAX];
-    fmq_digest_t digest;
-    uint32_t next;   /* chunk to come from the owner */
-    uint32_t credit; /* chunks the reader may still get */
-    uint32_t told;   /* of these, as many as the owner knows of */
-    source_t source;
-    int64_t since_ms;      /* WAITING since */
-    fmq_stream_t stream;   /* SERVING */
-    fmq_backlog_t backlog; /* what the reader could not take yet */
-    bool complete;         /* the owner has sent all of it */
-    fmq_assembly_t pulled; /* a pull's object so far */
-} relay_t;
+#include "broker/relay_table.h"
 
 struct fmq_relays {
     fmq_relays_options_t options;
-    zhashx_t *relays;  /* "reader ticket" -> relay_t, owned */
-    zhashx_t *tickets; /* our ticket -> relay_t, borrowed */
-    zlistx_t *done;    /* relay_t, borrowed: to be swept away */
-    uint32_t ticket;
+    fmq_relay_table_t table;
     bool blocked;
 };
-
-static void relay_destroy(void **item)
-{
-    relay_t *relay = *item;
-    fmq_backlog_release(&relay->backlog);
-    fmq_stream_close(&relay->stream);
-    fmq_assembly_release(&relay->pulled);
-    free(relay);
-    *item = NULL;
-}
 
 fmq_relays_t *fmq_relays_new(const fmq_relays_options_t *options)
 {
@@ -70,14 +26,8 @@ fmq_relays_t *fmq_relays_new(const fmq_relays_options_t *options)
     if (!self)
         return NULL;
     self->options = *options;
-    self->relays = zhashx_new();
-    self->tickets = zhashx_new();
-    self->done = zlistx_new();
-    if (!self->relays || !self->tickets || !self->done) {
+    if (fmq_relay_table_init(&self->table) < 0)
         fmq_relays_destroy(&self);
-        return NULL;
-    }
-    zhashx_set_destructor(self->relays, relay_destroy);
     return self;
 }
 
@@ -86,59 +36,14 @@ void fmq_relays_destroy(fmq_relays_t **self_p)
     fmq_relays_t *self = *self_p;
     if (!self)
         return;
-    zlistx_destroy(&self->done);
-    zhashx_destroy(&self->tickets);
-    zhashx_destroy(&self->relays);
+    fmq_relay_table_release(&self->table);
     free(self);
     *self_p = NULL;
 }
 
-static void reader_key(const char *reader, uint32_t ticket, char key[KEY_SIZE])
+static void finish(fmq_relays_t *self, fmq_relay_t *relay)
 {
-    (void)snprintf(key, KEY_SIZE, "%s %u", reader, ticket);
-}
-
-static bool is_pull(const relay_t *relay)
-{
-    return relay->reader[0] == '\0';
-}
-
-static void forget_ticket(fmq_relays_t *self, relay_t *relay)
-{
-    char key[KEY_SIZE];
-    reader_key("", relay->ticket, key);
-    zhashx_delete(self->tickets, key);
-}
-
-static void finish(fmq_relays_t *self, relay_t *relay)
-{
-    if (relay->source == DONE)
-        return;
-    forget_ticket(self, relay);
-    relay->source = DONE;
-    (void)zlistx_add_end(self->done, relay);
-}
-
-/* Relays are freed here only, at the end of what was called from outside, so
- * that nothing that walks them loses its footing. */
-static void sweep(fmq_relays_t *self)
-{
-    relay_t *relay;
-    while ((relay = zlistx_detach(self->done, NULL))) {
-        char key[KEY_SIZE];
-        reader_key(relay->reader, relay->reader_ticket, key);
-        zhashx_delete(self->relays, key);
-    }
-}
-
-/* The relays as they are now, for walks that may begin others. */
-static zlistx_t *list_relays(fmq_relays_t *self)
-{
-    zlistx_t *all = zlistx_new();
-    for (relay_t *relay = zhashx_first(self->relays); all && relay;
-         relay = zhashx_next(self->relays))
-        (void)zlistx_add_end(all, relay);
-    return all;
+    fmq_relay_table_finish(&self->table, relay);
 }
 
 static int emit(fmq_relays_t *self, const char *member, const fmq_message_t *message,
@@ -147,53 +52,42 @@ static int emit(fmq_relays_t *self, const char *member, const fmq_message_t *mes
     return self->options.send(self->options.argument, member, message, payload_p);
 }
 
-static void cancel_owner(fmq_relays_t *self, relay_t *relay)
+static void cancel_owner(fmq_relays_t *self, fmq_relay_t *relay)
 {
     fmq_message_t cancel = {.type = FMQ_MESSAGE_CANCEL, .ticket = relay->ticket};
-    if (relay->source == ASKING && !relay->complete)
+    if (relay->source == FMQ_SOURCE_OWNER && !relay->complete)
         (void)emit(self, relay->owner, &cancel, NULL);
 }
 
-static void wait_from(relay_t *relay, int64_t now_ms)
+static void wait_from(fmq_relay_t *relay, int64_t now_ms)
 {
-    if (relay->source != WAITING)
+    if (relay->source != FMQ_SOURCE_NONE)
         relay->since_ms = now_ms;
-    relay->source = WAITING;
+    relay->source = FMQ_SOURCE_NONE;
     relay->told = 0;
 }
 
-/* Gives the owner a ticket it has never seen, so that chunks of an earlier
- * asking can be told apart. */
-static int new_ticket(fmq_relays_t *self, relay_t *relay)
-{
-    char key[KEY_SIZE];
-    forget_ticket(self, relay);
-    relay->ticket = ++self->ticket;
-    reader_key("", relay->ticket, key);
-    return zhashx_insert(self->tickets, key, relay);
-}
-
-static void ask_owner(fmq_relays_t *self, relay_t *relay, int64_t now_ms)
+static void ask_owner(fmq_relays_t *self, fmq_relay_t *relay, int64_t now_ms)
 {
     fmq_message_t fetch = {.type = FMQ_MESSAGE_FETCH,
                            .digest = relay->digest,
                            .index = relay->next,
                            .credit = relay->credit};
     (void)snprintf(fetch.name, sizeof fetch.name, "%s",
-                   is_pull(relay) ? relay->owner : relay->reader);
+                   fmq_relay_is_pull(relay) ? relay->owner : relay->reader);
     wait_from(relay, now_ms);
-    if (new_ticket(self, relay) < 0)
+    if (fmq_relay_table_renew_ticket(&self->table, relay) < 0)
         return;
     fetch.ticket = relay->ticket;
     if (emit(self, relay->owner, &fetch, NULL) < 0)
         return;
-    relay->source = ASKING;
+    relay->source = FMQ_SOURCE_OWNER;
     relay->told = relay->credit;
 }
 
-static void tell_credit(fmq_relays_t *self, relay_t *relay)
+static void tell_credit(fmq_relays_t *self, fmq_relay_t *relay)
 {
-    if (relay->source != ASKING || relay->complete || relay->credit <= relay->told)
+    if (relay->source != FMQ_SOURCE_OWNER || relay->complete || relay->credit <= relay->told)
         return;
     fmq_message_t credit = {
         .type = FMQ_MESSAGE_CREDIT, .ticket = relay->ticket, .credit = relay->credit - relay->told};
@@ -205,7 +99,7 @@ static void tell_credit(fmq_relays_t *self, relay_t *relay)
 
 typedef struct {
     fmq_relays_t *self;
-    relay_t *relay;
+    fmq_relay_t *relay;
 } stream_sink_t;
 
 static int send_to_reader(void *argument, const fmq_message_t *chunk, fmq_frame_t **payload_p)
@@ -214,7 +108,7 @@ static int send_to_reader(void *argument, const fmq_message_t *chunk, fmq_frame_
     return emit(sink->self, sink->relay->reader, chunk, payload_p);
 }
 
-static void pump(fmq_relays_t *self, relay_t *relay)
+static void pump(fmq_relays_t *self, fmq_relay_t *relay)
 {
     stream_sink_t sink = {self, relay};
     if (fmq_stream_pump(&relay->stream, send_to_reader, &sink))
@@ -227,14 +121,14 @@ static void wake(fmq_relays_t *self, const fmq_digest_t *digest, int64_t now_ms)
 
 /* Ends a relay that cannot succeed; its reader learns why.  A failed pull
  * leaves the object with its owner, who is then asked for every reader. */
-static void fail(fmq_relays_t *self, relay_t *relay, fmq_error_code_t code, const char *reason,
+static void fail(fmq_relays_t *self, fmq_relay_t *relay, fmq_error_code_t code, const char *reason,
                  int64_t now_ms)
 {
     fmq_message_t gone = {.type = FMQ_MESSAGE_GONE, .ticket = relay->reader_ticket, .code = code};
     (void)snprintf(gone.reason, sizeof gone.reason, "%s", reason);
     cancel_owner(self, relay);
     finish(self, relay);
-    if (!is_pull(relay)) {
+    if (!fmq_relay_is_pull(relay)) {
         (void)emit(self, relay->reader, &gone, NULL);
         return;
     }
@@ -246,7 +140,7 @@ static void fail(fmq_relays_t *self, relay_t *relay, fmq_error_code_t code, cons
 }
 
 /* Begins to serve from the store; false when it is not there for this reader. */
-static bool serve(fmq_relays_t *self, relay_t *relay, int64_t now_ms)
+static bool serve(fmq_relays_t *self, fmq_relay_t *relay, int64_t now_ms)
 {
     fmq_error_t err;
     fmq_object_t *object = fmq_store_get(self->options.store, &relay->digest, relay->reader,
@@ -257,7 +151,7 @@ static bool serve(fmq_relays_t *self, relay_t *relay, int64_t now_ms)
                         &err) < 0) {
         fail(self, relay, err.code, err.text, now_ms);
     } else {
-        relay->source = SERVING;
+        relay->source = FMQ_SOURCE_STORE;
         pump(self, relay);
     }
     fmq_object_drop(&object);
@@ -265,17 +159,18 @@ static bool serve(fmq_relays_t *self, relay_t *relay, int64_t now_ms)
 }
 
 /* Looks for a source of a relay that has none. */
-static void resolve(fmq_relays_t *self, relay_t *relay, int64_t now_ms)
+static void resolve(fmq_relays_t *self, fmq_relay_t *relay, int64_t now_ms)
 {
-    if (!is_pull(relay) && serve(self, relay, now_ms))
+    if (!fmq_relay_is_pull(relay) && serve(self, relay, now_ms))
         return;
     const fmq_publication_t *publication =
         fmq_catalog_find(self->options.catalog, relay->owner, &relay->digest);
     if (!publication)
         return;
-    if (!is_pull(relay) && !fmq_publication_is_for(publication, relay->reader, relay->role))
+    if (!fmq_relay_is_pull(relay) &&
+        !fmq_publication_is_for(publication, relay->reader, relay->role))
         fail(self, relay, FMQ_ERR_DENIED, "object is not for this reader", now_ms);
-    else if (!is_pull(relay) && publication->place == FMQ_PLACE_COMING)
+    else if (!fmq_relay_is_pull(relay) && publication->place == FMQ_PLACE_COMING)
         relay->since_ms = now_ms; /* the pull has its own patience */
     else
         ask_owner(self, relay, now_ms);
@@ -283,33 +178,20 @@ static void resolve(fmq_relays_t *self, relay_t *relay, int64_t now_ms)
 
 static void wake(fmq_relays_t *self, const fmq_digest_t *digest, int64_t now_ms)
 {
-    zlistx_t *all = list_relays(self);
-    for (relay_t *relay = all ? zlistx_first(all) : NULL; relay; relay = zlistx_next(all))
-        if (relay->source == WAITING && fmq_digest_equal(&relay->digest, digest))
+    zlistx_t *all = fmq_relay_table_list(&self->table);
+    for (fmq_relay_t *relay = all ? zlistx_first(all) : NULL; relay; relay = zlistx_next(all))
+        if (relay->source == FMQ_SOURCE_NONE && fmq_digest_equal(&relay->digest, digest))
             resolve(self, relay, now_ms);
     zlistx_destroy(&all);
-}
-
-static relay_t *add(fmq_relays_t *self, const relay_t *like, fmq_error_t *err)
-{
-    char key[KEY_SIZE];
-    relay_t *relay = calloc(1, sizeof *relay);
-    reader_key(like->reader, like->reader_ticket, key);
-    if (!relay || zhashx_insert(self->relays, key, relay) < 0) {
-        free(relay);
-        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a relay");
-        return NULL;
-    }
-    *relay = *like;
-    return relay;
 }
 
 /* Ends the reader's older fetches of a digest, and counts its others. */
 static uint32_t replace_older(fmq_relays_t *self, const char *reader, const fmq_digest_t *digest)
 {
     uint32_t others = 0;
-    for (relay_t *relay = zhashx_first(self->relays); relay; relay = zhashx_next(self->relays)) {
-        if (strcmp(relay->reader, reader) != 0 || relay->source == DONE)
+    for (fmq_relay_t *relay = zhashx_first(self->table.relays); relay;
+         relay = zhashx_next(self->table.relays)) {
+        if (strcmp(relay->reader, reader) != 0 || relay->source == FMQ_SOURCE_DONE)
             continue;
         others++;
         if (!fmq_digest_equal(&relay->digest, digest))
@@ -317,7 +199,7 @@ static uint32_t replace_older(fmq_relays_t *self, const char *reader, const fmq_
         cancel_owner(self, relay);
         finish(self, relay);
     }
-    sweep(self);
+    fmq_relay_table_sweep(&self->table);
     return others;
 }
 
@@ -333,70 +215,62 @@ int fmq_relays_fetch(fmq_relays_t *self, const char *reader, fmq_role_t role,
                      const fmq_message_t *fetch, int64_t now_ms, fmq_error_t *err)
 {
     fmq_error_t why;
-    relay_t like = {.role = role,
-                    .reader_ticket = fetch->ticket,
-                    .digest = fetch->digest,
-                    .next = fetch->index,
-                    .credit = fetch->credit,
-                    .source = WAITING,
-                    .since_ms = now_ms};
+    fmq_relay_t like = {.role = role,
+                        .reader_ticket = fetch->ticket,
+                        .digest = fetch->digest,
+                        .next = fetch->index,
+                        .credit = fetch->credit,
+                        .source = FMQ_SOURCE_NONE,
+                        .since_ms = now_ms};
     (void)snprintf(like.reader, sizeof like.reader, "%s", reader);
     (void)snprintf(like.owner, sizeof like.owner, "%s", fetch->name);
-    relay_t *relay = NULL;
-    char key[KEY_SIZE];
-    reader_key(reader, fetch->ticket, key);
+    fmq_relay_t *relay = NULL;
     if (replace_older(self, reader, &fetch->digest) >= FMQ_RELAYS_READER_MAX ||
-        zhashx_size(self->relays) >= FMQ_RELAYS_MAX || zhashx_lookup(self->relays, key))
+        zhashx_size(self->table.relays) >= FMQ_RELAYS_MAX ||
+        fmq_relay_table_of_reader(&self->table, reader, fetch->ticket))
         fmq_error_set(&why, FMQ_ERR_LIMIT, "'%s' fetches too much at once, or repeats a ticket",
                       reader);
     else
-        relay = add(self, &like, &why);
+        relay = fmq_relay_table_add(&self->table, &like, &why);
     if (!relay) {
         refuse_reader(self, reader, fetch->ticket, &why);
         return fmq_error_set(err, why.code, "%s", why.text);
     }
     resolve(self, relay, now_ms);
-    sweep(self);
+    fmq_relay_table_sweep(&self->table);
     return 0;
-}
-
-static relay_t *of_reader(fmq_relays_t *self, const char *reader, uint32_t ticket)
-{
-    char key[KEY_SIZE];
-    reader_key(reader, ticket, key);
-    return zhashx_lookup(self->relays, key);
 }
 
 int fmq_relays_credit(fmq_relays_t *self, const char *reader, const fmq_message_t *credit,
                       fmq_error_t *err)
 {
-    relay_t *relay = of_reader(self, reader, credit->ticket);
+    fmq_relay_t *relay = fmq_relay_table_of_reader(&self->table, reader, credit->ticket);
     if (!relay)
         return 0;
-    uint32_t *has = relay->source == SERVING ? &relay->stream.credit : &relay->credit;
+    uint32_t *has = relay->source == FMQ_SOURCE_STORE ? &relay->stream.credit : &relay->credit;
     if (*has + credit->credit > FMQ_WIRE_CREDIT_MAX)
         return fmq_error_set(err, FMQ_ERR_LIMIT, "credit of %u chunks: at most %u",
                              *has + credit->credit, FMQ_WIRE_CREDIT_MAX);
     *has += credit->credit;
-    if (relay->source == SERVING)
+    if (relay->source == FMQ_SOURCE_STORE)
         pump(self, relay);
     else
         tell_credit(self, relay);
-    sweep(self);
+    fmq_relay_table_sweep(&self->table);
     return 0;
 }
 
 void fmq_relays_cancel(fmq_relays_t *self, const char *reader, uint32_t ticket)
 {
-    relay_t *relay = of_reader(self, reader, ticket);
+    fmq_relay_t *relay = fmq_relay_table_of_reader(&self->table, reader, ticket);
     if (!relay)
         return;
     cancel_owner(self, relay);
     finish(self, relay);
-    sweep(self);
+    fmq_relay_table_sweep(&self->table);
 }
 
-static void flush_backlog(fmq_relays_t *self, relay_t *relay)
+static void flush_backlog(fmq_relays_t *self, fmq_relay_t *relay)
 {
     fmq_backlog_t *backlog = &relay->backlog;
     fmq_message_t head;
@@ -411,7 +285,7 @@ static void flush_backlog(fmq_relays_t *self, relay_t *relay)
 }
 
 /* Sends a chunk on to its reader, behind those that still wait. */
-static int forward(fmq_relays_t *self, relay_t *relay, const fmq_message_t *chunk,
+static int forward(fmq_relays_t *self, fmq_relay_t *relay, const fmq_message_t *chunk,
                    fmq_frame_t **payload_p, fmq_error_t *err)
 {
     fmq_message_t head = *chunk;
@@ -438,7 +312,7 @@ static int put(fmq_relays_t *self, const fmq_publication_t *publication, fmq_obj
 }
 
 /* The store takes a pulled object, and those who waited for it are served. */
-static int end_pull(fmq_relays_t *self, relay_t *relay, int64_t now_ms, fmq_error_t *err)
+static int end_pull(fmq_relays_t *self, fmq_relay_t *relay, int64_t now_ms, fmq_error_t *err)
 {
     fmq_publication_t *publication =
         fmq_catalog_find(self->options.catalog, relay->owner, &relay->digest);
@@ -455,7 +329,7 @@ static int end_pull(fmq_relays_t *self, relay_t *relay, int64_t now_ms, fmq_erro
     return 0;
 }
 
-static void take_for_store(fmq_relays_t *self, relay_t *relay, const fmq_frame_t *payload,
+static void take_for_store(fmq_relays_t *self, fmq_relay_t *relay, const fmq_frame_t *payload,
                            int64_t now_ms)
 {
     fmq_error_t err;
@@ -474,7 +348,7 @@ static void take_for_store(fmq_relays_t *self, relay_t *relay, const fmq_frame_t
 }
 
 /* Whether an owner's chunk is the one that has to come now. */
-static int check_chunk(const relay_t *relay, const char *owner, const fmq_message_t *chunk,
+static int check_chunk(const fmq_relay_t *relay, const char *owner, const fmq_message_t *chunk,
                        size_t size, fmq_error_t *err)
 {
     if (strcmp(relay->owner, owner) != 0)
@@ -491,10 +365,8 @@ static int check_chunk(const relay_t *relay, const char *owner, const fmq_messag
 int fmq_relays_chunk(fmq_relays_t *self, const char *owner, const fmq_message_t *chunk,
                      fmq_frame_t **payload_p, int64_t now_ms, fmq_error_t *err)
 {
-    char key[KEY_SIZE];
-    reader_key("", chunk->ticket, key);
-    relay_t *relay = zhashx_lookup(self->tickets, key);
-    if (!relay || relay->source != ASKING)
+    fmq_relay_t *relay = fmq_relay_table_of_ticket(&self->table, chunk->ticket);
+    if (!relay || relay->source != FMQ_SOURCE_OWNER)
         return 0;
     size_t size = fmq_frame_size(*payload_p);
     if (check_chunk(relay, owner, chunk, size, err) < 0)
@@ -506,37 +378,35 @@ int fmq_relays_chunk(fmq_relays_t *self, const char *owner, const fmq_message_t 
     }
     relay->complete = relay->next == chunk->chunks;
     int rc = 0;
-    if (is_pull(relay))
+    if (fmq_relay_is_pull(relay))
         take_for_store(self, relay, *payload_p, now_ms);
     else
         rc = forward(self, relay, chunk, payload_p, err);
-    sweep(self);
+    fmq_relay_table_sweep(&self->table);
     return rc;
 }
 
 void fmq_relays_gone(fmq_relays_t *self, const char *owner, const fmq_message_t *gone,
                      int64_t now_ms)
 {
-    char key[KEY_SIZE];
-    reader_key("", gone->ticket, key);
-    relay_t *relay = zhashx_lookup(self->tickets, key);
-    if (!relay || relay->source != ASKING || strcmp(relay->owner, owner) != 0)
+    fmq_relay_t *relay = fmq_relay_table_of_ticket(&self->table, gone->ticket);
+    if (!relay || relay->source != FMQ_SOURCE_OWNER || strcmp(relay->owner, owner) != 0)
         return;
     fail(self, relay, gone->code, gone->reason, now_ms);
-    sweep(self);
+    fmq_relay_table_sweep(&self->table);
 }
 
 static void begin_pull(fmq_relays_t *self, fmq_publication_t *publication, int64_t now_ms)
 {
-    relay_t like = {.reader_ticket = ++self->ticket,
-                    .digest = publication->digest,
-                    .credit = FMQ_RELAY_WINDOW,
-                    .source = WAITING,
-                    .since_ms = now_ms};
+    fmq_relay_t like = {.reader_ticket = ++self->table.ticket,
+                        .digest = publication->digest,
+                        .credit = FMQ_RELAY_WINDOW,
+                        .source = FMQ_SOURCE_NONE,
+                        .since_ms = now_ms};
     (void)snprintf(like.owner, sizeof like.owner, "%s", publication->owner);
     if (fmq_assembly_begin(&like.pulled, publication->bytes, NULL) < 0)
         return;
-    relay_t *relay = add(self, &like, NULL);
+    fmq_relay_t *relay = fmq_relay_table_add(&self->table, &like, NULL);
     if (!relay) {
         fmq_assembly_release(&like.pulled);
         return;
@@ -560,38 +430,39 @@ void fmq_relays_published(fmq_relays_t *self, fmq_publication_t *publication, in
         fmq_object_drop(&object);
     }
     wake(self, &publication->digest, now_ms);
-    sweep(self);
+    fmq_relay_table_sweep(&self->table);
 }
 
 void fmq_relays_lost(fmq_relays_t *self, const char *member, bool for_good, int64_t now_ms)
 {
-    zlistx_t *all = list_relays(self);
-    for (relay_t *relay = all ? zlistx_first(all) : NULL; relay; relay = zlistx_next(all)) {
+    zlistx_t *all = fmq_relay_table_list(&self->table);
+    for (fmq_relay_t *relay = all ? zlistx_first(all) : NULL; relay; relay = zlistx_next(all)) {
         if (strcmp(relay->reader, member) == 0) {
             cancel_owner(self, relay);
             finish(self, relay);
-        } else if (strcmp(relay->owner, member) == 0 && relay->source == ASKING &&
+        } else if (strcmp(relay->owner, member) == 0 && relay->source == FMQ_SOURCE_OWNER &&
                    !relay->complete) {
             wait_from(relay, now_ms);
         }
-        if (for_good && relay->source == WAITING && strcmp(relay->owner, member) == 0)
+        if (for_good && relay->source == FMQ_SOURCE_NONE && strcmp(relay->owner, member) == 0)
             fail(self, relay, FMQ_ERR_NOTFOUND, "its owner has left", now_ms);
     }
     zlistx_destroy(&all);
-    sweep(self);
+    fmq_relay_table_sweep(&self->table);
 }
 
-static void tick_relay(fmq_relays_t *self, relay_t *relay, int64_t now_ms)
+static void tick_relay(fmq_relays_t *self, fmq_relay_t *relay, int64_t now_ms)
 {
     if (relay->backlog.first)
         flush_backlog(self, relay);
-    if (relay->source == SERVING)
+    if (relay->source == FMQ_SOURCE_STORE)
         pump(self, relay);
-    else if (relay->source == ASKING)
+    else if (relay->source == FMQ_SOURCE_OWNER)
         tell_credit(self, relay);
-    else if (relay->source == WAITING)
+    else if (relay->source == FMQ_SOURCE_NONE)
         resolve(self, relay, now_ms);
-    if (relay->source == WAITING && now_ms - relay->since_ms >= (int64_t)self->options.grace_ms)
+    if (relay->source == FMQ_SOURCE_NONE &&
+        now_ms - relay->since_ms >= (int64_t)self->options.grace_ms)
         fail(self, relay, FMQ_ERR_NOTFOUND, "nobody here has it, and its owner does not come",
              now_ms);
 }
@@ -599,11 +470,11 @@ static void tick_relay(fmq_relays_t *self, relay_t *relay, int64_t now_ms)
 void fmq_relays_tick(fmq_relays_t *self, int64_t now_ms)
 {
     self->blocked = false;
-    zlistx_t *all = list_relays(self);
-    for (relay_t *relay = all ? zlistx_first(all) : NULL; relay; relay = zlistx_next(all))
+    zlistx_t *all = fmq_relay_table_list(&self->table);
+    for (fmq_relay_t *relay = all ? zlistx_first(all) : NULL; relay; relay = zlistx_next(all))
         tick_relay(self, relay, now_ms);
     zlistx_destroy(&all);
-    sweep(self);
+    fmq_relay_table_sweep(&self->table);
 }
 
 bool fmq_relays_blocked(const fmq_relays_t *self)
@@ -613,5 +484,5 @@ bool fmq_relays_blocked(const fmq_relays_t *self)
 
 size_t fmq_relays_size(const fmq_relays_t *self)
 {
-    return zhashx_size(self->relays);
+    return zhashx_size(self->table.relays);
 }

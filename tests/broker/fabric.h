@@ -129,6 +129,8 @@ static inline fabric_fetch_t fabric_follow(fmq_link_t *link, const fmq_digest_t 
         if (event.type != FMQ_EVENT_CHUNK) {
             result.end = event.type;
             result.error = event.error;
+            if (event.type == FMQ_EVENT_FAILED)
+                (void)fprintf(stderr, "fetch: %s\n", event.error.text);
             continue;
         }
         result.ordered &= event.index == first + result.chunks;
