@@ -177,58 +177,91 @@ static int skip_space(llm_reader_t *self)
     return peek_byte(self);
 }
 
-static int keep_byte(llm_reader_t *self, size_t limit, int byte, fmq_error_t *err)
+static int reserve(llm_reader_t *self, size_t size, fmq_error_t *err)
 {
-    if (self->size == limit) {
+    size_t capacity = self->capacity ? self->capacity : 4096;
+    while (capacity < size)
+        capacity *= 2;
+    char *text = capacity > self->capacity ? realloc(self->text, capacity) : self->text;
+    if (!text)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "cannot read '%s': out of memory", self->name);
+    self->text = text;
+    self->capacity = capacity;
+    return 0;
+}
+
+/* Takes the next count bytes, which are in the block, into the text. */
+static int keep_run(llm_reader_t *self, size_t count, size_t limit, fmq_error_t *err)
+{
+    if (count > limit - self->size) {
         fmq_error_set(err, FMQ_ERR_LIMIT, "a value is longer than %zu bytes", limit);
         return fmq_error_prefix(err, "%s:%llu:%llu", self->name,
                                 (unsigned long long)self->began.line,
                                 (unsigned long long)self->began.column);
     }
-    if (self->size == self->capacity) {
-        size_t capacity = self->capacity ? 2 * self->capacity : 4096;
-        char *text = realloc(self->text, capacity);
-        if (!text)
-            return fmq_error_set(err, FMQ_ERR_NOMEM, "cannot read '%s': out of memory", self->name);
-        self->text = text;
-        self->capacity = capacity;
-    }
-    self->text[self->size++] = (char)byte;
+    if (reserve(self, self->size + count, err) < 0)
+        return -1;
+    memcpy(self->text + self->size, self->next, count);
+    self->size += count;
+    const uint8_t *end = self->next + count;
+    while (self->next < end)
+        take_byte(self);
     return 0;
 }
 
-/* Collects the bytes of one object or array of a list. */
+/* Where a scan of an object or array stands. */
+typedef struct {
+    bool in_string, escaped;
+    size_t depth;
+} nesting_t;
+
+/* Bytes up to and with the one that closes the outermost bracket; size when it
+ * is not among them. */
+static size_t scan(nesting_t *self, const uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        uint8_t byte = bytes[i];
+        if (self->in_string) {
+            self->in_string = self->escaped || byte != '"';
+            self->escaped = !self->escaped && byte == '\\';
+        } else if (byte == '"') {
+            self->in_string = true;
+        } else if (byte == '{' || byte == '[') {
+            self->depth++;
+        } else if ((byte == '}' || byte == ']') && --self->depth == 0) {
+            return i + 1;
+        }
+    }
+    return size;
+}
+
+/* Collects the bytes of one object or array of a list, whose bracket is next. */
 static int collect_element(llm_reader_t *self, fmq_error_t *err)
 {
-    bool in_string = false, escaped = false;
-    size_t depth = 0;
+    nesting_t nesting = {0};
     self->size = 0;
     do {
-        int byte = take_byte(self);
-        if (byte == END_OF_INPUT)
+        if (peek_byte(self) == END_OF_INPUT)
             return llm_reader_complain(self, err, "the file ends inside this object");
-        if (keep_byte(self, LLM_RECORDS_VALUE_MAX, byte, err) < 0)
+        size_t count = scan(&nesting, self->next, (size_t)(self->end - self->next));
+        if (keep_run(self, count, LLM_RECORDS_VALUE_MAX, err) < 0)
             return -1;
-        if (in_string) {
-            in_string = escaped || byte != '"';
-            escaped = !escaped && byte == '\\';
-        } else if (byte == '"') {
-            in_string = true;
-        } else if (byte == '{' || byte == '[') {
-            depth++;
-        } else if (byte == '}' || byte == ']') {
-            depth--;
-        }
-    } while (depth > 0);
+    } while (nesting.depth > 0);
     return 0;
 }
 
 static int collect_line(llm_reader_t *self, fmq_error_t *err)
 {
     self->size = 0;
-    for (int byte = take_byte(self); byte != END_OF_INPUT && byte != '\n'; byte = take_byte(self))
-        if (keep_byte(self, LLM_RECORDS_VALUE_MAX, byte, err) < 0)
+    while (peek_byte(self) != END_OF_INPUT) {
+        size_t left = (size_t)(self->end - self->next);
+        const uint8_t *newline = memchr(self->next, '\n', left);
+        size_t count = newline ? (size_t)(newline - self->next) : left;
+        if (keep_run(self, count, LLM_RECORDS_VALUE_MAX, err) < 0)
             return -1;
+        if (newline)
+            break;
+    }
     return 0;
 }
 
@@ -339,19 +372,19 @@ int llm_reader_next(llm_reader_t *self, json_t **value, fmq_error_t *err)
 char *llm_reader_rest(llm_reader_t *self, size_t *size, fmq_error_t *err)
 {
     self->size = 0;
-    for (int byte = take_byte(self); byte != END_OF_INPUT; byte = take_byte(self))
-        if (keep_byte(self, SIZE_MAX, byte, err) < 0)
+    while (peek_byte(self) != END_OF_INPUT)
+        if (keep_run(self, (size_t)(self->end - self->next), SIZE_MAX, err) < 0)
             return NULL;
     if (self->failure.code != FMQ_OK) {
         fail_for_source(self, err);
         return NULL;
     }
-    size_t length = self->size;
-    if (keep_byte(self, SIZE_MAX, '\0', err) < 0)
+    if (reserve(self, self->size + 1, err) < 0)
         return NULL;
+    self->text[self->size] = '\0';
+    *size = self->size;
     char *text = self->text;
     self->text = NULL;
     self->capacity = 0;
-    *size = length;
     return text;
 }
