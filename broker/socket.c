@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -43,11 +44,24 @@ void fmq_fabric_init(void)
     (void)pthread_once(&once, init_once);
 }
 
+/* address:port, where a port is 1 to 65535, or * to bind any. */
+static bool has_port(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    if (!colon || colon == address)
+        return false;
+    size_t digits = strspn(colon + 1, "0123456789");
+    if (strcmp(colon + 1, "*") == 0)
+        return true;
+    return digits > 0 && digits <= 5 && colon[1 + digits] == '\0' &&
+           strtoul(colon + 1, NULL, 10) - 1 < 65535;
+}
+
 int fmq_endpoint_check(const char *endpoint, fmq_error_t *err)
 {
     size_t size = strlen(endpoint);
     bool known = (strncmp(endpoint, "inproc://", 9) == 0 && size > 9) ||
-                 (strncmp(endpoint, "tcp://", 6) == 0 && strrchr(endpoint + 6, ':'));
+                 (strncmp(endpoint, "tcp://", 6) == 0 && has_port(endpoint + 6));
     if (known && size < FMQ_ENDPOINT_MAX)
         return 0;
     return fmq_error_set(err, FMQ_ERR_CONFIG,
