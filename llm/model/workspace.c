@@ -175,14 +175,41 @@ static int take_batch(llm_workspace_t *self, const llm_batch_t *batch, llm_packe
     return 0;
 }
 
-static void forward(llm_workspace_t *self, const llm_packed_t *packed)
+size_t llm_workspace_prefix_width(const llm_workspace_t *self)
 {
-    llm_embed_forward(&self->pass, packed);
-    for (uint32_t l = 0; l < self->pass.decoder.shape->layers; l++) {
+    return self->pass.decoder.first_layer ? self->pass.decoder.shape->width : 0;
+}
+
+static void run_layers(llm_workspace_t *self, const llm_packed_t *packed, uint32_t from,
+                       uint32_t to)
+{
+    for (uint32_t l = from; l < to; l++) {
         llm_layer_project(&self->pass, l, packed);
         llm_layer_attend(&self->pass, l, packed);
         llm_layer_finish(&self->pass, l, packed);
     }
+}
+
+/* The frozen layers' part of the forward pass, or what was kept of it. */
+static void run_prefix(llm_workspace_t *self, const llm_batch_t *batch, const llm_packed_t *packed)
+{
+    uint32_t first = self->pass.decoder.first_layer;
+    float *stream = first ? self->pass.plan.layers[first - 1].x_out : NULL;
+    size_t bytes = packed->tokens * self->pass.decoder.shape->width * sizeof *stream;
+    if (stream && batch->prefix) {
+        self->be->ops->upload(self->be, stream, batch->prefix, bytes);
+        return;
+    }
+    llm_embed_forward(&self->pass, packed);
+    run_layers(self, packed, 0, first);
+    if (stream && batch->prefix_out)
+        self->be->ops->download(self->be, batch->prefix_out, stream, bytes);
+}
+
+static void forward(llm_workspace_t *self, const llm_batch_t *batch, const llm_packed_t *packed)
+{
+    run_prefix(self, batch, packed);
+    run_layers(self, packed, self->pass.decoder.first_layer, self->pass.decoder.shape->layers);
 }
 
 int llm_workspace_loss(llm_workspace_t *self, const llm_batch_t *batch, double *loss_sum,
@@ -191,7 +218,7 @@ int llm_workspace_loss(llm_workspace_t *self, const llm_batch_t *batch, double *
     llm_packed_t packed;
     if (take_batch(self, batch, &packed, err) < 0)
         return -1;
-    forward(self, &packed);
+    forward(self, batch, &packed);
     *loss_sum = llm_head_loss(&self->pass, batch->supervised, 0.0f, self->losses_host);
     return 0;
 }
@@ -214,7 +241,7 @@ int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float s
     if (take_batch(self, batch, &packed, err) < 0)
         return -1;
     packed.dropout = dropout;
-    forward(self, &packed);
+    forward(self, batch, &packed);
     bool learns = plan->training && batch->supervised > 0 && scale != 0.0f;
     if (learns)
         self->be->ops->zero(self->be, plan->dx,
@@ -246,7 +273,7 @@ int llm_workspace_logits(llm_workspace_t *self, const llm_batch_t *batch, const 
     if (take_tokens(self, batch, &packed, err) < 0 ||
         check_rows(rows, count, packed.tokens, err) < 0)
         return -1;
-    forward(self, &packed);
+    forward(self, batch, &packed);
     for (size_t first = 0; first < count; first += plan->block_rows) {
         size_t part = count - first < plan->block_rows ? count - first : plan->block_rows;
         self->be->ops->upload(self->be, plan->rows, rows + first, part * sizeof *rows);

@@ -10,8 +10,10 @@
  * recomputes counts as time only.
  *
  * Usage: bench_step [--threads N] [--steps N] [--sequences B --tokens T]
- *        [--layers N], tokens being those of one sequence.  Without
- *        --sequences, both 1 x 512 and 4 x 128 are run.
+ *        [--layers N] [--first N], tokens being those of one sequence.  Without
+ *        --sequences, both 1 x 512 and 4 x 128 are run.  With --first, only
+ *        layers from N on have an adapter, and the layers below are computed
+ *        in the first step and kept, as from the second epoch on.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +25,7 @@
 #define STEPS_MAX 1000
 
 typedef struct {
-    int threads, steps, sequences, tokens, layers;
+    int threads, steps, sequences, tokens, layers, first;
 } options_t;
 
 typedef struct {
@@ -59,8 +61,8 @@ static llm_shape_t gpt2_124m(int layers)
                          .rope_factor = 1.0f};
 }
 
-/* Operations of a step, see above. */
-static double operations(const llm_shape_t *shape, double sequences, double tokens, double rank)
+/* Operations of a step, see above; first: how many layers are kept. */
+static double operations(const llm_shape_t *shape, const options_t *options, double rank)
 {
     double width = shape->width, layer = 0.0, attn = 0.0;
     for (int m = 0; m < LLM_MODULES; m++) {
@@ -72,10 +74,12 @@ static double operations(const llm_shape_t *shape, double sequences, double toke
         if (m == LLM_QKV)
             attn = (double)out * (double)in;
     }
-    double linear = shape->layers * layer + shape->vocab * width;
-    double lora = 6.0 * rank * 4.0 * width * shape->layers;
-    double attention = 6.0 * tokens * width * shape->layers;
-    return sequences * tokens * (4.0 * linear - 2.0 * attn + lora + attention);
+    double layers = (double)(options->layers - options->first);
+    double linear = layers * layer + shape->vocab * width;
+    double lora = 6.0 * rank * 4.0 * width * layers;
+    double attention = 6.0 * options->tokens * width * layers;
+    return (double)options->sequences * options->tokens *
+           (4.0 * linear - 2.0 * attn + lora + attention);
 }
 
 /* VmHWM of this process in MiB. */
@@ -103,16 +107,19 @@ static int by_value(const void *a, const void *b)
 typedef struct {
     uint32_t *starts;
     int32_t *ids, *rows;
+    float *prefix; /* NULL when no layer is kept */
     llm_batch_t batch;
 } full_batch_t;
 
-static void batch_init(full_batch_t *self, size_t sequences, size_t tokens, uint32_t vocab)
+static void batch_init(full_batch_t *self, const options_t *options, uint32_t vocab, size_t prefix)
 {
+    size_t sequences = (size_t)options->sequences, tokens = (size_t)options->tokens;
     size_t all = sequences * tokens;
+    self->prefix = prefix ? malloc(all * prefix * sizeof *self->prefix) : NULL;
     self->starts = calloc(sequences + 1, sizeof *self->starts);
     self->ids = calloc(all + 1, sizeof *self->ids);
     self->rows = calloc(all, sizeof *self->rows);
-    if (!self->starts || !self->ids || !self->rows)
+    if (!self->starts || !self->ids || !self->rows || (prefix && !self->prefix))
         exit(1);
     for (size_t s = 0; s <= sequences; s++)
         self->starts[s] = (uint32_t)(s * tokens);
@@ -120,7 +127,12 @@ static void batch_init(full_batch_t *self, size_t sequences, size_t tokens, uint
         self->ids[t] = (int32_t)((t * 2654435761u) % vocab);
     for (size_t t = 0; t < all; t++)
         self->rows[t] = (int32_t)t;
-    self->batch = (llm_batch_t){sequences, self->starts, self->ids, all, self->rows, self->ids + 1};
+    self->batch = (llm_batch_t){.sequences = sequences,
+                                .starts = self->starts,
+                                .ids = self->ids,
+                                .supervised = all,
+                                .rows = self->rows,
+                                .targets = self->ids + 1};
 }
 
 static void batch_release(full_batch_t *self)
@@ -128,6 +140,7 @@ static void batch_release(full_batch_t *self)
     free(self->starts);
     free(self->ids);
     free(self->rows);
+    free(self->prefix);
 }
 
 /* One step: gradient of the mean loss, then AdamW on the vector. */
@@ -156,7 +169,7 @@ static void report(const bench_t *bench, const options_t *options, double *secon
                    size_t workspace_bytes)
 {
     const llm_shape_t *shape = llm_model_shape(bench->model);
-    double flops = operations(shape, options->sequences, options->tokens, 8.0);
+    double flops = operations(shape, options, 8.0);
     double tokens = (double)options->sequences * options->tokens, sum = 0.0;
     for (int i = 0; i < options->steps; i++)
         sum += seconds[i];
@@ -193,9 +206,11 @@ static void run(bench_t *bench, const options_t *options)
         exit(1);
     bench->be->ops->zero(bench->be, moments, 2 * n * sizeof(float));
     full_batch_t batch;
-    batch_init(&batch, (size_t)options->sequences, (size_t)options->tokens,
-               llm_model_shape(bench->model)->vocab);
+    batch_init(&batch, options, llm_model_shape(bench->model)->vocab,
+               llm_workspace_prefix_width(ws));
+    batch.batch.prefix_out = batch.prefix;
     double seconds[STEPS_MAX], loss = step(ws, &batch, moments, 1); /* warms up */
+    batch.batch.prefix = batch.prefix;
     double products = llm_backend_gemm_seconds(bench->be);
     for (int i = 0; i < options->steps; i++) {
         double start = bench_now();
@@ -214,7 +229,7 @@ static void run(bench_t *bench, const options_t *options)
 static int usage(void)
 {
     (void)fprintf(stderr, "usage: bench_step [--threads N] [--steps N] [--sequences B --tokens T] "
-                          "[--layers N]\n");
+                          "[--layers N] [--first N]\n");
     return 2;
 }
 
@@ -227,7 +242,8 @@ static int parse(options_t *options, int argc, char **argv)
                  {"--steps", &options->steps, STEPS_MAX},
                  {"--sequences", &options->sequences, 1024},
                  {"--tokens", &options->tokens, 1024},
-                 {"--layers", &options->layers, 96}};
+                 {"--layers", &options->layers, 96},
+                 {"--first", &options->first, 95}};
     for (int i = 1; i < argc; i += 2) {
         size_t k = 0;
         while (k < sizeof known / sizeof *known && strcmp(argv[i], known[k].name) != 0)
@@ -238,7 +254,18 @@ static int parse(options_t *options, int argc, char **argv)
         if (*known[k].value < 1 || *known[k].value > known[k].most)
             return -1;
     }
-    return 0;
+    bool fits = options->first < options->layers &&
+                (!options->first || options->layers - options->first <= LLM_TARGETS_MAX);
+    return fits ? 0 : -1;
+}
+
+/* LoRA on c_attn of the layers from first on. */
+static llm_adapter_spec_t lora_spec(const options_t *options)
+{
+    llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_LORA, .rank = 8, .alpha = 16.0f};
+    for (int l = options->first; options->first && l < options->layers; l++)
+        (void)snprintf(spec.target[spec.targets++], sizeof spec.target[0], "%d.attn.c_attn", l);
+    return spec;
 }
 
 int main(int argc, char **argv)
@@ -251,7 +278,7 @@ int main(int argc, char **argv)
     if (!bench.be)
         die("backend", &err);
     llm_shape_t shape = gpt2_124m(options.layers);
-    llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_LORA, .rank = 8, .alpha = 16.0f};
+    llm_adapter_spec_t spec = lora_spec(&options);
     bench.model = llm_model_new_random(&shape, 1, bench.be, &err);
     if (!bench.model)
         die("model", &err);
@@ -259,8 +286,8 @@ int main(int argc, char **argv)
     if (!bench.adapter)
         die("adapter", &err);
     bench.peak = bench_peak(options.threads, llm_backend_variant(bench.be));
-    printf("GPT-2 124M shapes, %d layers, LoRA r=8 on c_attn, %s, %d threads\n", options.layers,
-           llm_backend_variant(bench.be), options.threads);
+    printf("GPT-2 124M shapes, %d layers, LoRA r=8 on c_attn from layer %d, %s, %d threads\n",
+           options.layers, options.first, llm_backend_variant(bench.be), options.threads);
     if (options.sequences) {
         run(&bench, &options);
     } else {

@@ -21,6 +21,12 @@ typedef struct {
     size_t supervised;      /* positions with a target, ascending rows */
     const int32_t *rows;    /* row whose output predicts ... */
     const int32_t *targets; /* ... this id (the next token) */
+    /* What the frozen layers below the lowest trainable one give for these
+     * tokens, [tokens][llm_workspace_prefix_width()].  It depends on each
+     * sequence alone, to the byte, so that it may be kept from one epoch to
+     * the next and in other batches.  Both are ignored when that width is 0. */
+    const float *prefix; /* NULL: computed; else taken from here */
+    float *prefix_out;   /* NULL, or room where a computed one is left */
 } llm_batch_t;
 
 typedef struct {
@@ -46,6 +52,10 @@ float *llm_workspace_grads(llm_workspace_t *self); /* NULL unless training */
 uint64_t llm_workspace_elements(const llm_workspace_t *self);
 int llm_workspace_set_params(llm_workspace_t *self, const float *host, fmq_error_t *err);
 void llm_workspace_get_params(const llm_workspace_t *self, float *host);
+
+/* Floats a token of a batch's prefix, 0 when no layer is frozen below the
+ * lowest trainable one and there is nothing to be saved. */
+size_t llm_workspace_prefix_width(const llm_workspace_t *self);
 
 /* Sum over supervised positions of -log p(target) into *loss_sum; no dropout,
  * nothing kept.  FMQ_ERR_LIMIT when the batch does not fit, FMQ_ERR_FORMAT for

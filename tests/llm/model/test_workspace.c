@@ -268,7 +268,12 @@ static void the_head_in_blocks_gives_the_loss_of_whole_logits(void **state)
         if (t < LONG)
             rows[t] = t;
     }
-    llm_batch_t batch = {1, starts, ids, LONG, rows, ids + 1};
+    llm_batch_t batch = {.sequences = 1,
+                         .starts = starts,
+                         .ids = ids,
+                         .supervised = LONG,
+                         .rows = rows,
+                         .targets = ids + 1};
     double loss = 0.0, whole = 0.0;
     assert_int_equal(llm_workspace_loss(ws, &batch, &loss, &err), 0);
     float *logits = malloc(LONG * TINY_VOCAB * sizeof *logits);
@@ -285,6 +290,98 @@ static void the_head_in_blocks_gives_the_loss_of_whole_logits(void **state)
     llm_adapter_destroy(&adapter);
     llm_model_destroy(&model);
     llm_backend_destroy(&be);
+}
+
+static void tokens_do_not_depend_on_what_is_packed_beside_them(void **state)
+{
+    (void)state;
+    fmq_error_t err;
+    llm_shape_t shapes[] = {tiny_gpt2(), tiny_llama()};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        tiny_t tiny;
+        tiny_batch_t batch = {0};
+        llm_adapter_spec_t spec = tiny_lora("", 0.0f);
+        tiny_batch_init(&batch);
+        tiny_init(&tiny, &shapes[i], &spec, llm_backend_cpu_new(2, &err));
+        float packed[TINY_TOKENS * TINY_VOCAB], single[TINY_TOKENS * TINY_VOCAB];
+        int32_t rows[TINY_TOKENS], unused[TINY_TOKENS];
+        for (int32_t t = 0; t < TINY_TOKENS; t++)
+            rows[t] = t;
+        assert_int_equal(
+            llm_workspace_logits(tiny.ws, &batch.batch, rows, TINY_TOKENS, packed, &err), 0);
+        for (size_t s = 0; s < batch.batch.sequences; s++) {
+            uint32_t starts[2];
+            llm_batch_t one = alone(&batch.batch, s, starts, unused);
+            assert_int_equal(llm_workspace_logits(tiny.ws, &one, rows, starts[1], single, &err), 0);
+            assert_memory_equal(single, packed + batch.starts[s] * TINY_VOCAB,
+                                starts[1] * TINY_VOCAB * sizeof *single);
+        }
+        tiny_release(&tiny);
+    }
+}
+
+static void check_prefix(const llm_shape_t *shape, const char *targets)
+{
+    fmq_error_t err;
+    tiny_t tiny;
+    tiny_batch_t batch = {0};
+    llm_adapter_spec_t spec = tiny_lora(targets, 0.0f);
+    tiny_batch_init(&batch);
+    tiny_init(&tiny, shape, &spec, llm_backend_cpu_new(2, &err));
+    size_t width = llm_workspace_prefix_width(tiny.ws);
+    assert_int_equal(width, shape->width);
+    double loss = 0.0, kept_loss = 0.0, evaluated = 0.0;
+    float *grads = gradient(&tiny, &batch.batch, &loss);
+    /* Kept sequence by sequence, in another order than they are used in. */
+    float *prefix = malloc(TINY_TOKENS * width * sizeof *prefix);
+    for (size_t s = batch.batch.sequences; s-- > 0;) {
+        uint32_t starts[2];
+        int32_t rows[TINY_TOKENS];
+        llm_batch_t one = alone(&batch.batch, s, starts, rows);
+        one.prefix_out = prefix + batch.starts[s] * width;
+        assert_int_equal(llm_workspace_loss(tiny.ws, &one, &evaluated, &err), 0);
+    }
+    batch.batch.prefix = prefix;
+    float *from_kept = gradient(&tiny, &batch.batch, &kept_loss);
+    assert_true(loss == kept_loss);
+    assert_memory_equal(grads, from_kept, tiny.elements * sizeof *grads);
+    /* It is really used: another prefix gives another loss. */
+    prefix[3] += 1.0f;
+    assert_int_equal(llm_workspace_loss(tiny.ws, &batch.batch, &evaluated, &err), 0);
+    assert_true(evaluated != loss);
+    free(from_kept);
+    free(prefix);
+    free(grads);
+    tiny_release(&tiny);
+}
+
+static void a_kept_prefix_gives_the_same_bytes(void **state)
+{
+    (void)state;
+    llm_shape_t gpt2 = tiny_gpt2(), llama = tiny_llama();
+    check_prefix(&gpt2, "1.attn.c_attn 1.mlp.c_fc");
+    check_prefix(&gpt2, "1.mlp.c_proj");
+    check_prefix(&llama, "1.self_attn.q_proj 1.self_attn.v_proj");
+}
+
+static void there_is_no_prefix_below_the_first_layer(void **state)
+{
+    (void)state;
+    tiny_t tiny;
+    tiny_batch_t batch = {0};
+    llm_shape_t shape = tiny_gpt2();
+    llm_adapter_spec_t spec = tiny_lora("0.mlp.c_fc", 0.0f);
+    tiny_batch_init(&batch);
+    tiny_init(&tiny, &shape, &spec, reference());
+    assert_int_equal(llm_workspace_prefix_width(tiny.ws), 0);
+    float nothing = 5.0f;
+    double loss = 0.0, ignored = 0.0;
+    free(gradient(&tiny, &batch.batch, &loss));
+    batch.batch.prefix = &nothing;
+    batch.batch.prefix_out = &nothing;
+    free(gradient(&tiny, &batch.batch, &ignored));
+    assert_true(loss == ignored && nothing == 5.0f);
+    tiny_release(&tiny);
 }
 
 static size_t bytes_with(const char *targets, bool training)
@@ -394,6 +491,9 @@ int main(void)
         cmocka_unit_test(a_batch_without_targets_has_no_loss_and_no_gradient),
         cmocka_unit_test(a_nan_is_a_loss_and_leaves_the_gradient_alone),
         cmocka_unit_test(the_head_in_blocks_gives_the_loss_of_whole_logits),
+        cmocka_unit_test(tokens_do_not_depend_on_what_is_packed_beside_them),
+        cmocka_unit_test(a_kept_prefix_gives_the_same_bytes),
+        cmocka_unit_test(there_is_no_prefix_below_the_first_layer),
         cmocka_unit_test(only_layers_from_the_lowest_trainable_on_keep_activations),
         cmocka_unit_test(limits_beyond_reason_are_refused),
         cmocka_unit_test(threads_change_no_byte),
