@@ -1,0 +1,301 @@
+/*
+ * bench_ops.c - time of every op of the CPU backend beside the large products,
+ * at the shapes of a GPT-2 124M step over 512 tokens.
+ *
+ * Prints the best of repeated calls, with GFLOP/s where arithmetic bounds the
+ * op and GB/s where memory does (bytes that must move at least once).
+ *
+ * Usage: bench_ops [THREADS] [ROUNDS]
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "fedmq/llm/backend.h"
+
+enum { T = 512, C = 768, H = 12, D = 64, FF = 3072, V = 50257, RANK = 8, ROWS = 64 };
+
+typedef struct {
+    llm_backend_t *be;
+    const llm_ops_t *ops;
+    llm_matrix_t *fc, *head;
+    float *a, *b, *c, *d, *e, *weight, *logits, *scratch, *lse;
+    int32_t *ids;
+    llm_attention_t attention;
+    int rounds;
+} bench_t;
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void linear_one_row(bench_t *b)
+{
+    b->ops->linear_forward(b->be, b->b, FF, b->a, C, b->fc, NULL, 1);
+}
+
+static void head_one_row(bench_t *b)
+{
+    b->ops->linear_forward(b->be, b->logits, V, b->a, C, b->head, NULL, 1);
+}
+
+static void linear_one_row_back(bench_t *b)
+{
+    b->ops->linear_backward(b->be, b->a, C, b->b, FF, b->fc, 1, false);
+}
+
+static void head_rows(bench_t *b)
+{
+    b->ops->linear_forward_rows(b->be, b->logits, 4096, b->a, C, b->head, 8192, 4096, ROWS);
+}
+
+static void head_rows_back(bench_t *b)
+{
+    b->ops->linear_backward_rows(b->be, b->a, C, b->logits, 4096, b->head, 8192, 4096, ROWS, true);
+}
+
+static void gather_embedding(bench_t *b)
+{
+    b->ops->matrix_gather(b->be, b->a, b->head, b->ids, T);
+}
+
+static void lora(bench_t *b, bool ta, bool tb, size_t M, size_t N, size_t K)
+{
+    llm_gemm_t s = {.transpose_a = ta, .transpose_b = tb, .M = M, .N = N, .K = K, .alpha = 1};
+    s.beta = 1;
+    s.lda = ta ? M : K;
+    s.ldb = tb ? K : N;
+    s.ldc = N;
+    b->ops->gemm(b->be, b->c, b->a, b->b, &s);
+}
+
+static void lora_down(bench_t *b)
+{
+    lora(b, false, true, T, RANK, C);
+}
+
+static void lora_up(bench_t *b)
+{
+    lora(b, false, true, T, 3 * C, RANK);
+}
+
+static void lora_dh(bench_t *b)
+{
+    lora(b, false, false, T, RANK, 3 * C);
+}
+
+static void lora_db(bench_t *b)
+{
+    lora(b, true, false, 3 * C, RANK, T);
+}
+
+static void lora_da(bench_t *b)
+{
+    lora(b, true, false, RANK, C, T);
+}
+
+static void lora_dx(bench_t *b)
+{
+    lora(b, false, false, T, C, RANK);
+}
+
+static void attention_forward(bench_t *b)
+{
+    b->ops->attention_forward(b->be, b->b, b->lse, b->a, b->a + C, b->a + 2 * C, &b->attention,
+                              b->scratch);
+}
+
+static void attention_backward(bench_t *b)
+{
+    b->ops->attention_backward(b->be, b->c, b->c + C, b->c + 2 * C, b->d, b->b, b->lse, b->a,
+                               b->a + C, b->a + 2 * C, &b->attention, b->scratch);
+}
+
+static void decode(bench_t *b)
+{
+    b->ops->attention_decode(b->be, b->b, b->a, b->c, b->d, T, H, H, D, 0.125f, b->scratch);
+}
+
+static void layernorm_forward(bench_t *b)
+{
+    b->ops->layernorm_forward(b->be, b->b, b->lse, b->a, b->weight, b->weight, T, C, 1e-5f);
+}
+
+static void layernorm_backward(bench_t *b)
+{
+    b->ops->layernorm_backward(b->be, b->c, b->weight, b->weight, b->d, b->a, b->lse, b->weight, T,
+                               C);
+}
+
+static void gelu_forward(bench_t *b)
+{
+    b->ops->gelu_forward(b->be, b->b, b->a, T * FF, false);
+}
+
+static void gelu_exact(bench_t *b)
+{
+    b->ops->gelu_forward(b->be, b->b, b->a, T * FF, true);
+}
+
+static void gelu_backward(bench_t *b)
+{
+    b->ops->gelu_backward(b->be, b->c, b->d, b->a, T * FF, false);
+}
+
+static void swiglu_forward(bench_t *b)
+{
+    b->ops->swiglu_forward(b->be, b->c, b->a, b->b, T * FF);
+}
+
+static void swiglu_backward(bench_t *b)
+{
+    b->ops->swiglu_backward(b->be, b->c, b->d, b->e, b->a, b->b, T * FF);
+}
+
+static void add(bench_t *b)
+{
+    b->ops->add(b->be, b->c, b->a, T * FF);
+}
+
+static void bias_backward(bench_t *b)
+{
+    b->ops->bias_backward(b->be, b->weight, b->a, T, FF);
+}
+
+static void dropout(bench_t *b)
+{
+    fmq_rng_name_t stream = {.seed = 1};
+    b->ops->dropout(b->be, b->c, b->a, T * C, 0.1f, &stream, false);
+}
+
+static void cross_entropy(bench_t *b)
+{
+    b->ops->cross_entropy(b->be, b->lse, b->logits, b->ids, ROWS, V, 1e-3f);
+}
+
+static void adam(bench_t *b)
+{
+    llm_adam_t how = {1e-4f, 0.9f, 0.999f, 1e-8f, 0.01f, true, 3};
+    b->ops->adam_step(b->be, b->c, b->d, b->e, b->a, T * FF, &how);
+}
+
+static void sum_squares(bench_t *b)
+{
+    b->lse[0] = (float)b->ops->sum_squares(b->be, b->a, T * FF);
+}
+
+static void rope(bench_t *b)
+{
+    b->ops->rope(b->be, b->a, C, b->ids, b->d, T, H, D, false);
+}
+
+typedef struct {
+    const char *name;
+    void (*run)(bench_t *bench);
+    double mega_flops, mega_bytes;
+} op_t;
+
+#define MFLOP(m, n, k) (2e-6 * (m) * (n) * (k))
+#define MBYTE(floats)  (4e-6 * (floats))
+
+static const op_t ops[] = {
+    {"linear 768->3072, one row", linear_one_row, 0, MBYTE(1.0 * C * FF)},
+    {"head 768->50257, one row", head_one_row, 0, MBYTE(1.0 * C * V)},
+    {"linear backward, one row", linear_one_row_back, 0, MBYTE(1.0 * C * FF)},
+    {"head, 4096 rows of W, M 64", head_rows, MFLOP(64.0, 4096, C), 0},
+    {"head backward, the same", head_rows_back, MFLOP(64.0, 4096, C), 0},
+    {"embedding from the head", gather_embedding, 0, MBYTE(2.0 * T * C)},
+    {"lora h = x A^T", lora_down, MFLOP(1.0 * T, RANK, C), 0},
+    {"lora y += h B^T", lora_up, MFLOP(1.0 * T, RANK, 3 * C), 0},
+    {"lora dh = dy B", lora_dh, MFLOP(1.0 * T, RANK, 3 * C), 0},
+    {"lora dB = dy^T h", lora_db, MFLOP(1.0 * T, RANK, 3 * C), 0},
+    {"lora dA = dh^T x", lora_da, MFLOP(1.0 * T, RANK, C), 0},
+    {"lora dx += dh A", lora_dx, MFLOP(1.0 * T, RANK, C), 0},
+    {"attention forward", attention_forward, MFLOP(2.0 * H * D, T, T / 2), 0},
+    {"attention backward", attention_backward, MFLOP(5.0 * H * D, T, T / 2), 0},
+    {"attention of one token", decode, 0, MBYTE(2.0 * T * C)},
+    {"layernorm forward", layernorm_forward, 0, MBYTE(2.0 * T * C)},
+    {"layernorm backward", layernorm_backward, 0, MBYTE(6.0 * T * C)},
+    {"gelu forward", gelu_forward, 0, MBYTE(2.0 * T * FF)},
+    {"gelu forward, exact", gelu_exact, 0, MBYTE(2.0 * T * FF)},
+    {"gelu backward", gelu_backward, 0, MBYTE(4.0 * T * FF)},
+    {"swiglu forward", swiglu_forward, 0, MBYTE(3.0 * T * FF)},
+    {"swiglu backward", swiglu_backward, 0, MBYTE(5.0 * T * FF)},
+    {"add", add, 0, MBYTE(3.0 * T * FF)},
+    {"bias backward", bias_backward, 0, MBYTE(1.0 * T * FF)},
+    {"dropout", dropout, 0, MBYTE(2.0 * T * C)},
+    {"rope", rope, 0, MBYTE(2.0 * T * C)},
+    {"cross-entropy, 64 rows", cross_entropy, 0, MBYTE(2.0 * ROWS * V)},
+    {"adam", adam, 0, MBYTE(7.0 * T * FF)},
+    {"sum of squares", sum_squares, 0, MBYTE(1.0 * T * FF)},
+};
+
+static void measure(bench_t *bench, const op_t *op)
+{
+    double best = 1e9;
+    for (int round = 0; round < bench->rounds; round++) {
+        double start = now();
+        op->run(bench);
+        double spent = now() - start;
+        best = spent < best ? spent : best;
+    }
+    printf("%-28s %9.1f us", op->name, best * 1e6);
+    if (op->mega_flops > 0)
+        printf("  %7.1f GFLOP/s\n", op->mega_flops * 1e-3 / best);
+    else
+        printf("  %7.1f GB/s\n", op->mega_bytes * 1e-3 / best);
+}
+
+static float *filled(bench_t *bench, size_t n)
+{
+    float *memory = bench->ops->alloc(bench->be, n * sizeof(float));
+    if (!memory)
+        exit(1);
+    for (size_t i = 0; i < n; i++)
+        memory[i] = 0.01f * (float)(i % 97) - 0.4f;
+    return memory;
+}
+
+static void fill(bench_t *b)
+{
+    static const uint32_t starts[] = {0, T};
+    b->a = filled(b, T * FF);
+    b->b = filled(b, T * FF);
+    b->c = filled(b, T * FF);
+    b->d = filled(b, T * FF);
+    b->e = filled(b, T * FF);
+    b->weight = filled(b, FF);
+    b->lse = filled(b, T * H);
+    b->logits = filled(b, (size_t)V * C);
+    b->fc = b->ops->matrix_new(b->be, b->logits, FMQ_F32, FF, C, false);
+    b->head = b->ops->matrix_new(b->be, b->logits, FMQ_F32, V, C, false);
+    b->ids = b->ops->alloc(b->be, T * sizeof(int32_t));
+    for (int i = 0; i < T; i++)
+        b->ids[i] = i * 97 % T;
+    b->attention = (llm_attention_t){.T = T, .S = 1, .starts = starts, .H = H, .KV = H, .D = D};
+    b->attention.scale = 0.125f;
+    b->attention.q_stride = b->attention.k_stride = b->attention.v_stride = 3 * C;
+    b->attention.out_stride = C;
+    b->scratch = filled(b, b->ops->attention_scratch(b->be, &b->attention));
+}
+
+int main(int argc, char **argv)
+{
+    int threads = argc > 1 ? atoi(argv[1]) : 2;
+    fmq_error_t err;
+    bench_t bench = {.rounds = argc > 2 ? atoi(argv[2]) : 20};
+    bench.be = threads > 0 ? llm_backend_cpu_new((unsigned)threads, &err) : NULL;
+    if (!bench.be) {
+        fprintf(stderr, "cannot start a backend with %d threads\n", threads);
+        return 1;
+    }
+    bench.ops = bench.be->ops;
+    fill(&bench);
+    printf("%s, %d threads, best of %d\n", llm_backend_variant(bench.be), threads, bench.rounds);
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
+        measure(&bench, &ops[i]);
+    return 0;
+}
