@@ -7,6 +7,7 @@
 #ifndef LLM_BACKEND_HALF_H
 #define LLM_BACKEND_HALF_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -24,18 +25,32 @@ static inline float llm_float_of_bf16(uint16_t bits)
     return llm_float_of_bits((uint32_t)bits << 16);
 }
 
+/* The fraction and exponent, read as a float, are 2^-112 of the value, for
+ * subnormals too; only infinity and NaN need their exponent set. */
 static inline float llm_float_of_f16(uint16_t bits)
 {
     uint32_t sign = (uint32_t)(bits & 0x8000u) << 16;
-    uint32_t exponent = (bits >> 10) & 0x1fu;
-    uint32_t fraction = bits & 0x3ffu;
-    if (exponent == 0x1f) /* infinity and NaN */
-        return llm_float_of_bits(sign | 0x7f800000u | fraction << 13);
-    if (exponent == 0) { /* zero and subnormals: fraction * 2^-24 */
-        float value = (float)fraction * 0x1p-24f;
-        return sign ? -value : value;
-    }
-    return llm_float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
+    uint32_t size = (uint32_t)(bits & 0x7fffu) << 13;
+    float scaled = llm_float_of_bits(size) * 0x1p112f;
+    uint32_t value;
+    memcpy(&value, &scaled, sizeof value);
+    uint32_t special = size >= 0x0f800000u ? 0x7f800000u : 0;
+    return llm_float_of_bits(value | special | sign);
+}
+
+/* Elements index .. index + count of host memory of dtype F32, F16 or BF16. */
+static inline void llm_floats_at(float *to, const void *data, fmq_dtype_t dtype, size_t index,
+                                 size_t count)
+{
+    const uint16_t *bits = (const uint16_t *)data + index;
+    if (dtype == FMQ_F32)
+        memcpy(to, (const float *)data + index, count * sizeof(float));
+    else if (dtype == FMQ_BF16)
+        for (size_t i = 0; i < count; i++)
+            to[i] = llm_float_of_bf16(bits[i]);
+    else
+        for (size_t i = 0; i < count; i++)
+            to[i] = llm_float_of_f16(bits[i]);
 }
 
 /* Element index of host memory of dtype F32, F16 or BF16. */

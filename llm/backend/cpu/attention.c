@@ -120,9 +120,19 @@ static void pack_across(const llm_cpu_kernels_t *kernels, blocked_t to, const fl
                                  llm_cpu_min(width, rows - r));
 }
 
+/* Which part of a product is nothing but masked scores, and not computed. */
+typedef enum {
+    NO_MASK,
+    MASKED_RESULT, /* columns are keys: behind the last query of a tile */
+    MASKED_TAIL,   /* k runs over keys: ends with the last query of a tile */
+    MASKED_HEAD    /* k runs over queries: begins with the first key of a panel */
+} mask_t;
+
 typedef struct {
     size_t rows, columns, K;
     bool add;
+    mask_t mask;
+    size_t first; /* query of row 0, or of k = 0 */
 } extent_t;
 
 /* to[rows][columns] (+)= a[rows][K] b[K][columns], all blocked. */
@@ -130,13 +140,20 @@ static void multiply(const llm_cpu_kernels_t *kernels, blocked_t to, blocked_t a
                      extent_t extent)
 {
     size_t width = kernels->width;
-    llm_cpu_tile_t tile = {.a_stride = a.block, .b_row = width, .K = extent.K, .add = extent.add};
+    llm_cpu_tile_t tile = {.a_stride = a.block, .b_row = width, .add = extent.add};
     for (size_t c = 0; c < extent.columns; c += width) {
+        size_t skip = 0; /* of k; whole blocks of a */
+        if (extent.mask == MASKED_HEAD && c > extent.first)
+            skip = (c - extent.first) / width * width;
         tile.columns = llm_cpu_min(width, extent.columns - c);
-        tile.b = b.data + c / width * b.block;
+        tile.b = b.data + c / width * b.block + skip * width;
         for (size_t r = 0; r < extent.rows; r += tile.rows) {
             tile.rows = llm_cpu_min(kernels->tile_rows, extent.rows - r);
-            tile.a = a.data + r * width;
+            size_t seen = extent.first + r + tile.rows; /* keys, by the tile's last query */
+            if (extent.mask == MASKED_RESULT && c >= seen)
+                continue;
+            tile.K = extent.mask == MASKED_TAIL ? llm_cpu_min(seen, extent.K) : extent.K - skip;
+            tile.a = a.data + skip / width * a.block + r * width;
             kernels->tile(to.data + c / width * to.block + r * width, &tile);
         }
     }
@@ -170,14 +187,16 @@ static void store_across(const llm_cpu_kernels_t *kernels, float *to, size_t ld,
 }
 
 /* Scaled scores of queries first .. first + count against keys 0 .. first + count. */
-static void score(const job_t *job, const item_t *item, const float *q, size_t count, size_t keys)
+static void score(const job_t *job, const item_t *item, const float *q, size_t first, size_t count)
 {
     const llm_attention_t *shape = job->shape;
+    extent_t extent = {.rows = count, .columns = first + count, .K = shape->D};
+    extent.mask = MASKED_RESULT;
+    extent.first = first;
     pack_along(job->kernels, item->queries, q, shape->q_stride, count, shape->D);
     job->kernels->scale(item->queries.data, shape->scale,
                         llm_cpu_pieces(shape->D, job->kernels->width) * item->queries.block);
-    multiply(job->kernels, item->scores, item->queries, item->keys_across,
-             (extent_t){.rows = count, .columns = keys, .K = shape->D});
+    multiply(job->kernels, item->scores, item->queries, item->keys_across, extent);
 }
 
 static void forward_item(void *argument, size_t number, size_t thread)
@@ -200,14 +219,15 @@ static void forward_item(void *argument, size_t number, size_t thread)
         size_t keys = first + count;
         const float *q = job->q + (start + first) * shape->q_stride + h * shape->D;
         float sums[QUERIES];
-        score(job, &item, q, count, keys);
+        score(job, &item, q, first, count);
         for (size_t i = 0; i < count; i++) {
             float largest = kernels->softmax_row(item.scores.data + i * kernels->width,
                                                  item.scores.block, first + i + 1, keys, &sums[i]);
             job->lse_out[(start + first + i) * shape->H + h] = largest + logf(sums[i]);
         }
-        multiply(kernels, item.result, item.scores, item.values,
-                 (extent_t){.rows = count, .columns = shape->D, .K = keys});
+        extent_t extent = {.rows = count, .columns = shape->D, .K = keys, .first = first};
+        extent.mask = MASKED_TAIL;
+        multiply(kernels, item.result, item.scores, item.values, extent);
         for (size_t i = 0; i < count; i++)
             store_row(kernels, job->out + (start + first + i) * shape->out_stride + h * shape->D,
                       item.result, i, shape->D, 1.0f / sums[i]);
@@ -238,10 +258,11 @@ static void score_gradients(const job_t *job, const item_t *item, size_t token, 
     size_t D = shape->D;
     size_t at = token * shape->out_stride + h * D;
     size_t keys = first + count;
-    score(job, item, job->q + token * shape->q_stride + h * D, count, keys);
+    score(job, item, job->q + token * shape->q_stride + h * D, first, count);
     pack_along(kernels, item->douts, job->dout + at, shape->out_stride, count, D);
-    multiply(kernels, item->dscores, item->douts, item->values_across,
-             (extent_t){.rows = count, .columns = keys, .K = D});
+    extent_t extent = {.rows = count, .columns = keys, .K = D, .first = first};
+    extent.mask = MASKED_RESULT;
+    multiply(kernels, item->dscores, item->douts, item->values_across, extent);
     for (size_t i = 0; i < count; i++) {
         size_t row = at + i * shape->out_stride;
         const float scalars[3] = {job->lse[(token + i) * shape->H + h],
@@ -266,11 +287,13 @@ static void backward_block(const job_t *job, const item_t *item, size_t start, s
                 shape->q_stride, count, D);
     pack_across(kernels, item->douts_across, job->dout + token * shape->out_stride + h * D,
                 shape->out_stride, count, D);
-    extent_t down = {.rows = D, .columns = keys, .K = count, .add = true};
+    extent_t down = {.rows = D, .columns = keys, .K = count, .add = true, .first = first};
+    extent_t along = {.rows = count, .columns = D, .K = keys, .first = first};
+    down.mask = MASKED_HEAD;
+    along.mask = MASKED_TAIL;
     multiply(kernels, item->dvalues, item->douts_across, item->scores, down);
     multiply(kernels, item->dkeys, item->queries_across, item->dscores, down);
-    multiply(kernels, item->result, item->dscores, item->keys,
-             (extent_t){.rows = count, .columns = D, .K = keys});
+    multiply(kernels, item->result, item->dscores, item->keys, along);
     for (size_t i = 0; i < count; i++)
         store_row(kernels, job->dq + (token + i) * shape->q_stride + h * D, item->result, i, D,
                   1.0f);

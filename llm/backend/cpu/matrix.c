@@ -28,16 +28,15 @@ static void pack_widened(const packing_t *p, float *to, size_t o, size_t columns
 {
     const llm_matrix_t *w = p->matrix;
     float wide[LLM_CPU_WIDTH_MAX * CHUNK];
-    for (size_t c = 0; c < columns; c++)
-        for (size_t r = 0; r < rows; r++) {
-            size_t index = p->input_major ? (i + r) * w->out + o + c : (o + c) * w->in + i + r;
-            wide[p->input_major ? r * columns + c : c * rows + r] =
-                llm_float_at(p->data, p->dtype, index);
-        }
-    if (p->input_major)
+    if (p->input_major) {
+        for (size_t r = 0; r < rows; r++)
+            llm_floats_at(wide + r * columns, p->data, p->dtype, (i + r) * w->out + o, columns);
         p->kernels->pack_copy(to, wide, columns, rows, columns);
-    else
+    } else {
+        for (size_t c = 0; c < columns; c++)
+            llm_floats_at(wide + c * rows, p->data, p->dtype, (o + c) * w->in + i, rows);
         p->kernels->pack_transposed(to, wide, rows, rows, columns);
+    }
 }
 
 static void pack_panel(void *job, size_t item, size_t thread)

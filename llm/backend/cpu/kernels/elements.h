@@ -140,46 +140,58 @@ static void swiglu_dx(float *dgate, float *dup, const float *dout, const float *
     }
 }
 
-/* Philox for 16 blocks at once, word by word, so that the compiler can lay
- * the blocks side by side in registers. */
-#define BLOCKS 16
-
-static void philox_blocks(uint32_t words[4][BLOCKS], const fmq_rng_t *stream, uint32_t first)
+/* Philox for LANES / 2 blocks at once, one block to a 64-bit lane of each c[],
+ * of which only the low halves count. */
+INLINE void philox_blocks(vu c[4], const fmq_rng_t *stream, uint32_t first)
 {
     uint32_t k0 = stream->key[0];
     uint32_t k1 = stream->key[1];
-    for (uint32_t i = 0; i < BLOCKS; i++) {
-        words[0][i] = first + i;
-        words[1][i] = stream->counter[1];
-        words[2][i] = stream->counter[2];
-        words[3][i] = stream->counter[3];
-    }
+    uint64_t numbers[LANES / 2];
+    for (uint32_t i = 0; i < LANES / 2; i++)
+        numbers[i] = first + i;
+    memcpy(&c[0], numbers, sizeof numbers);
+    for (int word = 1; word < 4; word++)
+        c[word] = (vu){0} + stream->counter[word];
     for (int round = 0; round < 10; round++) {
-        for (size_t i = 0; i < BLOCKS; i++) {
-            uint64_t p0 = (uint64_t)words[0][i] * 0xD2511F53u;
-            uint64_t p1 = (uint64_t)words[2][i] * 0xCD9E8D57u;
-            words[0][i] = (uint32_t)(p1 >> 32) ^ words[1][i] ^ k0;
-            words[2][i] = (uint32_t)(p0 >> 32) ^ words[3][i] ^ k1;
-            words[1][i] = (uint32_t)p1;
-            words[3][i] = (uint32_t)p0;
-        }
+        vu p0 = v_multiply_low(c[0], 0xD2511F53u);
+        vu p1 = v_multiply_low(c[2], 0xCD9E8D57u);
+        c[0] = (p1 >> 32) ^ c[1] ^ (uint64_t)k0;
+        c[2] = (p0 >> 32) ^ c[3] ^ (uint64_t)k1;
+        c[1] = p1;
+        c[3] = p0;
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
 }
 
+/* Words of the stream from block first on, in their order. */
+INLINE void philox_words(vw words[2], const fmq_rng_t *stream, uint32_t first)
+{
+    vu c[4];
+    philox_blocks(c, stream, first);
+    vu w01 = (c[0] & UINT32_MAX) | c[1] << 32;
+    vu w23 = (c[2] & UINT32_MAX) | c[3] << 32;
+    words[0] = (vw)__builtin_shufflevector(w01, w23, LOW_PAIRS);
+    words[1] = (vw)__builtin_shufflevector(w01, w23, HIGH_PAIRS);
+}
+
+/* An element is dropped when its word lies below p 2^32; p = 1 drops all. */
 static void dropout(float *out, const float *x, size_t first, size_t n, float p,
                     const fmq_rng_t *stream, bool add_to)
 {
-    uint64_t threshold = p > 0 ? (uint64_t)((double)p * 4294967296.0) : 0;
+    double bound = (double)p * 4294967296.0;
+    uint32_t threshold = bound < 4294967295.0 ? (uint32_t)bound : UINT32_MAX;
     float keep = p < 1 ? (float)(1.0 / (1.0 - (double)p)) : 0.0f;
-    uint32_t words[4][BLOCKS];
-    for (size_t i = 0; i < n; i += 4 * BLOCKS) {
-        philox_blocks(words, stream, (uint32_t)((first + i) / 4));
-        size_t count = n - i < 4 * BLOCKS ? n - i : 4 * BLOCKS;
-        for (size_t j = 0; j < count; j++) {
-            float value = words[j % 4][j / 4] < threshold ? 0.0f : x[i + j] * keep;
-            out[i + j] = add_to ? out[i + j] + value : value;
+    for (size_t i = 0; i < n; i += 2 * LANES) {
+        vw words[2];
+        philox_words(words, stream, (uint32_t)((first + i) / 4));
+        for (size_t j = i; j < n && j < i + 2 * LANES; j += LANES) {
+            size_t count = up_to_lanes(n - j);
+            vi dropped = words[(j - i) / LANES] < (vw){0} + threshold;
+            vf value = v_select(dropped, v_set(0), keep * v_load_n(x + j, count));
+            if (add_to)
+                value += v_load_n(out + j, count);
+            v_store_n(out + j, value, count);
         }
     }
 }

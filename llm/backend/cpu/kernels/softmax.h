@@ -23,31 +23,36 @@ static float largest_of(const float *x, size_t n)
     return largest;
 }
 
+/* Sum of exp(x - largest), written to x where keep. */
+INLINE double sum_exp(float *x, size_t n, float largest, bool keep)
+{
+    double whole = 0;
+    for (size_t start = 0; start < n; start += 256 * LANES) {
+        size_t end = n - start < 256 * LANES ? n : start + 256 * LANES;
+        vf sums = v_set(0); /* of a stretch: keeps the rounding of long rows small */
+        for (size_t i = start; i < end; i += LANES) {
+            size_t count = up_to_lanes(end - i);
+            vf e = v_exp(v_load_n(x + i, count) - largest);
+            sums += count < LANES ? v_select(v_first(count), e, v_set(0)) : e;
+            if (keep)
+                v_store_n(x + i, e, count);
+        }
+        whole += (double)v_sum(sums);
+    }
+    return whole;
+}
+
 static float cross_entropy(float *logits, size_t target, size_t V, float factor)
 {
     float largest = largest_of(logits, V);
     float at_target = logits[target];
-    vf sums = v_set(0);
-    double total_sum = 0;
-    for (size_t v = 0; v < V; v += LANES) {
-        size_t n = up_to_lanes(V - v);
-        vf e = v_exp(v_load_n(logits + v, n) - largest);
-        sums += n < LANES ? v_select(v_first(n), e, v_set(0)) : e;
-        if (v % (256 * LANES) == 0) { /* keeps the rounding of long rows small */
-            total_sum += (double)v_sum(sums);
-            sums = v_set(0);
-        }
-    }
-    total_sum += (double)v_sum(sums);
-    float lse = (float)((double)largest + log(total_sum));
+    double whole =
+        factor != 0.0f ? sum_exp(logits, V, largest, true) : sum_exp(logits, V, largest, false);
     if (factor != 0.0f) {
-        for (size_t v = 0; v < V; v += LANES) {
-            size_t n = up_to_lanes(V - v);
-            v_store_n(logits + v, factor * v_exp(v_load_n(logits + v, n) - lse), n);
-        }
+        scale(logits, (float)((double)factor / whole), V);
         logits[target] -= factor;
     }
-    return lse - at_target;
+    return (float)(log(whole) + ((double)largest - (double)at_target));
 }
 
 static size_t argmax(const float *logits, size_t V)

@@ -32,6 +32,8 @@
 
 typedef float vf __attribute__((vector_size(LANES * 4)));
 typedef int32_t vi __attribute__((vector_size(LANES * 4)));
+typedef uint32_t vw __attribute__((vector_size(LANES * 4)));
+typedef uint64_t vu __attribute__((vector_size(LANES * 4)));
 typedef float vf_anywhere __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
@@ -148,15 +150,23 @@ INLINE vf v_sqrt(vf a)
 #endif
 }
 
-/* Sum of the lanes, in a fixed tree. */
+/* Sum of the lanes, in a fixed tree: halves onto halves. */
 INLINE float v_sum(vf v)
 {
-    float lanes[LANES];
-    v_store(lanes, v);
-    for (size_t half = LANES / 2; half; half /= 2)
-        for (size_t i = 0; i < half; i++)
-            lanes[i] += lanes[i + half];
-    return lanes[0];
+#if LANES == 16
+    v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    v += __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+#elif LANES == 8
+    v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
+    v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5);
+    v += __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6);
+#else
+    v += __builtin_shufflevector(v, v, 2, 3, 0, 1);
+    v += __builtin_shufflevector(v, v, 1, 0, 3, 2);
+#endif
+    return v[0];
 }
 
 INLINE float v_largest(vf v)
@@ -178,13 +188,31 @@ INLINE vi v_first(size_t n)
     return lane < (vi){0} + (int32_t)n;
 }
 
+/* The 64-bit products of the low halves of a's lanes with factor. */
+INLINE vu v_multiply_low(vu a, uint32_t factor)
+{
+#if defined(__AVX512F__)
+    return (vu)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(factor));
+#elif defined(__AVX2__)
+    return (vu)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(factor));
+#else
+    return (a & UINT32_MAX) * (uint64_t)factor;
+#endif
+}
+
 #if LANES == 16
+#define LOW_PAIRS   0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH_PAIRS  4, 12, 5, 13, 6, 14, 7, 15
 #define LOW_HALVES  0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH_HALVES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #elif LANES == 8
+#define LOW_PAIRS   0, 4, 1, 5
+#define HIGH_PAIRS  2, 6, 3, 7
 #define LOW_HALVES  0, 8, 1, 9, 2, 10, 3, 11
 #define HIGH_HALVES 4, 12, 5, 13, 6, 14, 7, 15
 #else
+#define LOW_PAIRS   0, 2
+#define HIGH_PAIRS  1, 3
 #define LOW_HALVES  0, 4, 1, 5
 #define HIGH_HALVES 2, 6, 3, 7
 #endif
