@@ -34,8 +34,11 @@ static void init_once(void)
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
     zsys_handler_set(NULL);
-    zsys_init();
-    zsys_set_max_sockets(SOCKETS_MAX);
+    /* zsys_set_max_sockets() aborts when an actor already has a socket; then
+     * the context itself keeps the limit that it began with. */
+    void *context = zsys_init();
+    if (context)
+        (void)zmq_ctx_set(context, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
 }
 
 void fmq_fabric_init(void)
