@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fedmq/llm/workspace.h"
 #include "tests/bench/peak.h"
@@ -165,7 +166,13 @@ static double step(llm_workspace_t *ws, const full_batch_t *batch, float *moment
     return loss / (double)batch->batch.supervised;
 }
 
-static void report(const bench_t *bench, const options_t *options, double *seconds, double products,
+/* What the steps took beside the time of each. */
+typedef struct {
+    double products;  /* seconds within matrix products, of all steps */
+    double processor; /* seconds of all threads */
+} spent_t;
+
+static void report(const bench_t *bench, const options_t *options, double *seconds, spent_t spent,
                    size_t workspace_bytes)
 {
     const llm_shape_t *shape = llm_model_shape(bench->model);
@@ -178,12 +185,13 @@ static void report(const bench_t *bench, const options_t *options, double *secon
     printf("B%dxT%d: %.1f tokens/s median, %.1f best (%.3f s, %.3f s); %.1f %% of the time in "
            "matrix products\n",
            options->sequences, options->tokens, tokens / median, tokens / best, median, best,
-           100.0 * products / sum);
+           100.0 * spent.products / sum);
     printf("  %.1f GFLOP a step: %.1f GFLOP/s median, %.1f best", flops * 1e-9,
            flops / median * 1e-9, flops / best * 1e-9);
     if (bench->peak > 0.0)
         printf(" = %.1f %%, %.1f %% of the FMA peak of %.1f", flops / median * 1e-7 / bench->peak,
                flops / best * 1e-7 / bench->peak, bench->peak);
+    printf("\n  %.3f processor seconds a step", spent.processor / options->steps);
     printf("\n  model %.0f MiB, workspace %.0f MiB, peak RSS %.0f MiB\n",
            (double)llm_model_bytes(bench->model) / 1048576.0, (double)workspace_bytes / 1048576.0,
            peak_memory());
@@ -211,14 +219,15 @@ static void run(bench_t *bench, const options_t *options)
     batch.batch.prefix_out = batch.prefix;
     double seconds[STEPS_MAX], loss = step(ws, &batch, moments, 1); /* warms up */
     batch.batch.prefix = batch.prefix;
-    double products = llm_backend_gemm_seconds(bench->be);
+    spent_t before = {llm_backend_gemm_seconds(bench->be), (double)clock()};
     for (int i = 0; i < options->steps; i++) {
         double start = bench_now();
         loss = step(ws, &batch, moments, (uint32_t)i + 2);
         seconds[i] = bench_now() - start;
     }
-    products = llm_backend_gemm_seconds(bench->be) - products;
-    report(bench, options, seconds, products, llm_workspace_bytes(ws));
+    spent_t spent = {llm_backend_gemm_seconds(bench->be) - before.products,
+                     ((double)clock() - before.processor) / CLOCKS_PER_SEC};
+    report(bench, options, seconds, spent, llm_workspace_bytes(ws));
     printf("  loss %.4f after %d steps\n", loss, options->steps + 1);
     batch_release(&batch);
     free(vector);
