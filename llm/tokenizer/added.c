@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "llm/tokenizer/oniguruma.h"
+
 int llm_added_add(llm_added_t *self, const llm_added_token_t *flags, const char *content,
                   size_t size, fmq_error_t *err)
 {
@@ -94,7 +96,7 @@ static int order_pass(const llm_added_t *self, llm_added_pass_t *pass, bool norm
 
 int llm_added_finish(llm_added_t *self, const llm_steps_t *normalizer, fmq_error_t *err)
 {
-    static const char word[] = "\\w";
+    static const char word[] = "[" LLM_RUST_WORD "]";
     llm_pieces_t pieces;
     if (llm_pattern_expression(&self->word, word, sizeof word - 1, err) < 0 ||
         llm_pieces_init(&pieces, err) < 0)
@@ -163,7 +165,8 @@ static int stands_alone(const llm_added_t *self, llm_slice_t text, llm_part_t ra
     return before < 0 || behind < 0 ? -1 : !before && !behind;
 }
 
-/* Takes the white space that a token claims. */
+/* Takes the white space that a token claims.  What lies before from has been
+ * claimed already, and stays so even when a token was found in it. */
 static void strip(const llm_added_token_t *token, llm_slice_t text, size_t from, llm_part_t *range)
 {
     while (token->lstrip && range->begin > from) {
@@ -172,6 +175,8 @@ static void strip(const llm_added_token_t *token, llm_slice_t text, size_t from,
             break;
         range->begin = before;
     }
+    if (token->lstrip && range->begin < from)
+        range->begin = from;
     while (token->rstrip && range->end < text.size &&
            llm_utf8_is_space(llm_utf8_decode(text.data + range->end)))
         range->end += llm_utf8_length(text.data + range->end);
@@ -212,6 +217,8 @@ int llm_added_split(const llm_added_t *self, const llm_added_pass_t *pass, llm_s
         if (add_part(parts, (llm_part_t){done, range.begin, -1}, err) < 0 ||
             add_part(parts, range, err) < 0)
             return -1;
+        /* This can go back: a token within the white space that the one before
+         * claimed is taken all the same, and what follows it is text, as in HF. */
         done = range.end;
     }
     return add_part(parts, (llm_part_t){done, text.size, -1}, err);

@@ -6,6 +6,7 @@
 
 #include "llm/hub/json.h"
 #include "llm/tokenizer/loader.h"
+#include "llm/tokenizer/oniguruma.h"
 
 /* One type of component: its name in the file and who reads it. */
 typedef struct {
@@ -210,7 +211,8 @@ static int read_whitespace_split(llm_tokenizer_t *self, llm_json_reader_t *reade
 
 static int read_whitespace(llm_tokenizer_t *self, llm_json_reader_t *reader)
 {
-    if (add_split(self, "\\w+|[^\\w\\s]+", LLM_SPLIT_REMOVED, reader->err) < 0)
+    if (add_split(self, "[" LLM_RUST_WORD "]+|[^" LLM_RUST_WORD "\\s]+", LLM_SPLIT_REMOVED,
+                  reader->err) < 0)
         return -1;
     self->pre_tokenizer.steps[self->pre_tokenizer.size - 1].invert = true;
     return 0;

@@ -9,103 +9,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-/* One expression on its way from Oniguruma's syntax to PCRE2's. */
-typedef struct {
-    const char *text;
-    size_t size, at;
-    int classes; /* depth of [ ]: 0 or 1 */
-    llm_text_t out;
-    fmq_error_t *err;
-} rewrite_t;
-
-static int refuse(const rewrite_t *rewrite, const char *what)
-{
-    return fmq_error_set(rewrite->err, FMQ_ERR_UNSUPPORTED, "the expression '%.*s' uses %s",
-                         (int)(rewrite->size > 200 ? 200 : rewrite->size), rewrite->text, what);
-}
-
-static int put(rewrite_t *rewrite, const char *text)
-{
-    return llm_text_append(&rewrite->out, text, strlen(text), rewrite->err);
-}
-
-/* Copies "\p{Name}", at its p, or any other escape, at its letter. */
-static int copy_escape(rewrite_t *rewrite)
-{
-    const char *at = rewrite->text + rewrite->at;
-    size_t left = rewrite->size - rewrite->at;
-    const char *end = left > 1 && at[1] == '{' ? memchr(at, '}', left) : at;
-    if (!end)
-        return refuse(rewrite, "a '{' that does not end");
-    rewrite->at += (size_t)(end - at);
-    if (put(rewrite, "\\") < 0)
-        return -1;
-    return llm_text_append(&rewrite->out, at, (size_t)(end - at) + 1, rewrite->err);
-}
-
-/* Rewrites an escape, at its letter.  PCRE2's \s and \w are not Unicode's. */
-static int rewrite_escape(rewrite_t *rewrite)
-{
-    char letter = rewrite->text[rewrite->at];
-    switch (letter) {
-    case 's':
-        return put(rewrite, LLM_PATTERN_SPACE);
-    case 'S':
-        return put(rewrite, "\\P{White_Space}");
-    case 'w':
-        return put(rewrite, rewrite->classes ? LLM_PATTERN_WORD : "[" LLM_PATTERN_WORD "]");
-    case 'W':
-        return rewrite->classes ? refuse(rewrite, "\\W within a class, which is not supported")
-                                : put(rewrite, "[^" LLM_PATTERN_WORD "]");
-    case 'h':
-    case 'H':
-        return refuse(rewrite, "\\h, which is not supported");
-    default:
-        return copy_escape(rewrite);
-    }
-}
-
-/* Follows brackets, and refuses what Oniguruma reads as set operations. */
-static int rewrite_plain(rewrite_t *rewrite)
-{
-    const char *at = rewrite->text + rewrite->at;
-    size_t left = rewrite->size - rewrite->at;
-    if (rewrite->classes) {
-        if (*at == '[' && !(left > 1 && at[1] == ':'))
-            return refuse(rewrite, "a class within a class, which is not supported");
-        if (left > 1 && at[0] == '&' && at[1] == '&')
-            return refuse(rewrite, "'&&' within a class, which is not supported");
-        if (*at == '[') { /* [:name:], copied up to its end */
-            const char *end = memchr(at + 1, ']', left - 1);
-            if (!end)
-                return refuse(rewrite, "a class that does not end");
-            rewrite->at += (size_t)(end - at);
-            return llm_text_append(&rewrite->out, at, (size_t)(end - at) + 1, rewrite->err);
-        }
-        rewrite->classes = *at != ']';
-    } else if (*at == '[') {
-        rewrite->classes = 1;
-        /* "[^" and "[^]" and "[]": what follows at once is no end. */
-        if (left > 1 && at[1] == '^') {
-            rewrite->at++;
-            return put(rewrite, "[^");
-        }
-    } else if (left > 1 && at[0] == '}' && at[1] == '+') {
-        return refuse(rewrite, "'}+', which the two syntaxes read differently");
-    }
-    return llm_text_append(&rewrite->out, at, 1, rewrite->err);
-}
-
-static int rewrite_all(rewrite_t *rewrite)
-{
-    for (; rewrite->at < rewrite->size; rewrite->at++) {
-        bool escape = rewrite->text[rewrite->at] == '\\' && rewrite->at + 1 < rewrite->size;
-        rewrite->at += escape;
-        if ((escape ? rewrite_escape(rewrite) : rewrite_plain(rewrite)) < 0)
-            return -1;
-    }
-    return 0;
-}
+#include "llm/tokenizer/oniguruma.h"
 
 static int compile(llm_pattern_t *pattern, const llm_text_t *text, fmq_error_t *err)
 {
@@ -137,13 +41,11 @@ int llm_pattern_expression(llm_pattern_t *pattern, const char *text, size_t size
     if (size > LLM_PATTERN_SIZE_MAX)
         return fmq_error_set(err, FMQ_ERR_LIMIT, "an expression of %zu bytes is longer than %d",
                              size, LLM_PATTERN_SIZE_MAX);
-    rewrite_t rewrite = {.text = text, .size = size, .err = err};
-    int status = rewrite_all(&rewrite);
+    llm_text_t rewritten = {0};
+    int status = llm_oniguruma_rewrite((llm_slice_t){text, size}, &rewritten, err);
     if (status == 0)
-        status = llm_text_terminate(&rewrite.out, err);
-    if (status == 0)
-        status = compile(pattern, &rewrite.out, err);
-    llm_text_release(&rewrite.out);
+        status = compile(pattern, &rewritten, err);
+    llm_text_release(&rewritten);
     return status;
 }
 

@@ -13,10 +13,6 @@
 
 #define LLM_PATTERN_SIZE_MAX 16384 /* bytes of an expression */
 
-/* Unicode classes that Rust and Oniguruma mean by \s and \w. */
-#define LLM_PATTERN_SPACE "\\p{White_Space}"
-#define LLM_PATTERN_WORD  "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}"
-
 typedef struct {
     char *literal; /* owned, when it is a literal */
     size_t literal_size;

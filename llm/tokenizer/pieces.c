@@ -114,6 +114,9 @@ int llm_pieces_replace(llm_pieces_t *pieces, const llm_step_t *step, fmq_error_t
         size_t done = 0;
         int found;
         while ((found = llm_pattern_next(&search, err)) > 0) {
+            /* A span whose beginning is removed begins where the rest did. */
+            if (search.begin == 0 && search.end > 0 && step->content.size == 0)
+                span.first = false;
             if (llm_pieces_put(pieces, text + done, search.begin - done, err) < 0 ||
                 llm_pieces_put(pieces, step->content.data, step->content.size, err) < 0)
                 return -1;
@@ -190,7 +193,8 @@ static int make_span(split_t *split, size_t begin, size_t end)
     return add_span(&split->pieces->next, span, split->err);
 }
 
-/* Takes the part [begin, end), which may be empty. */
+/* Takes the part [begin, end).  An empty match makes an empty span, which what
+ * follows may join. */
 static int take_part(split_t *split, size_t begin, size_t end, bool matches)
 {
     llm_spans_t *next = &split->pieces->next;
@@ -219,7 +223,16 @@ static int take_part(split_t *split, size_t begin, size_t end, bool matches)
         last->end = end;
         return 0;
     }
-    return begin == end ? 0 : make_span(split, begin, end);
+    return make_span(split, begin, end);
+}
+
+static void drop_empty(llm_spans_t *spans, size_t from)
+{
+    size_t kept = from;
+    for (size_t i = from; i < spans->size; i++)
+        if (spans->spans[i].begin < spans->spans[i].end)
+            spans->spans[kept++] = spans->spans[i];
+    spans->size = kept;
 }
 
 static int split_span(split_t *split)
@@ -242,9 +255,11 @@ static int split_span(split_t *split)
             return -1;
         done = search.end;
     }
-    if (found < 0)
+    if (found < 0 ||
+        (done < search.size && take_part(split, whole.begin + done, whole.end, false) < 0))
         return -1;
-    return done < search.size ? take_part(split, whole.begin + done, whole.end, false) : 0;
+    drop_empty(&pieces->next, split->first_made);
+    return 0;
 }
 
 static int run_split(llm_pieces_t *pieces, const llm_step_t *step, fmq_error_t *err)

@@ -137,6 +137,7 @@ static int encode_raw_part(encoding_t *encoding, llm_slice_t text, bool first)
         llm_steps_run(&encoding->self->normalizer, pieces, encoding->err) < 0)
         return -1;
     llm_slice_t normal = {pieces->now.text.data, pieces->now.text.size};
+    first = pieces->now.spans[0].first;
     if (llm_added_split(added, &added->normalized, normal, &encoding->normalized, encoding->err) <
         0)
         return -1;

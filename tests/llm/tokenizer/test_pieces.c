@@ -109,6 +109,15 @@ static void classes_are_unicodes_and_not_pcres(void **state)
     splits_to("[\\w]+", LLM_SPLIT_ISOLATED, false, "e\xcc\x81 x", "e\xcc\x81| |x");
     splits_to("\\W+", LLM_SPLIT_REMOVED, false, "e\xcc\x81, x", "e\xcc\x81|x");
     splits_to("[[:upper:]]", LLM_SPLIT_WITH_NEXT, false, "aBcD", "a|Bc|D");
+    /* Oniguruma's table of Latin-1 has fractions as words, but not in a class. */
+    splits_to("\\w", LLM_SPLIT_REMOVED, false, "a\xc2\xbd\xe2\x91\xa0", "\xe2\x91\xa0");
+    splits_to("[\\w]", LLM_SPLIT_REMOVED, false, "a\xc2\xbd", "\xc2\xbd");
+    splits_to("[[:punct:]]", LLM_SPLIT_REMOVED, false, "a+b", "a|b");
+    /* An ideographic comma is of Han's extensions only. */
+    splits_to("\\p{Han}+", LLM_SPLIT_REMOVED, false, "\xe6\xbc\xa2\xe3\x80\x81", "\xe3\x80\x81");
+    splits_to("\\P{Han}", LLM_SPLIT_REMOVED, false, "\xe6\xbc\xa2\xe3\x80\x81", "\xe6\xbc\xa2");
+    splits_to("\\p{^L}", LLM_SPLIT_REMOVED, false, "a1b", "a|b");
+    splits_to("\\b", LLM_SPLIT_ISOLATED, false, "ab, c", "ab|, |c");
     splits_to("^b", LLM_SPLIT_ISOLATED, false, "a\nb", "a\n|b"); /* ^ is of every line */
 }
 
@@ -121,12 +130,13 @@ static void what_the_syntaxes_read_differently_is_refused(void **state)
     } cases[] = {
         {"[a&&b]", "&&", FMQ_ERR_UNSUPPORTED},
         {"[a[b]]", "class within a class", FMQ_ERR_UNSUPPORTED},
+        {"[[:graph:]]", "class within a class", FMQ_ERR_UNSUPPORTED},
         {"[\\W]", "\\W", FMQ_ERR_UNSUPPORTED},
         {"\\h+", "\\h", FMQ_ERR_UNSUPPORTED},
         {"\\p{L}{1,2}+", "}+", FMQ_ERR_UNSUPPORTED},
         {"(a", "wrong at", FMQ_ERR_FORMAT},
         {"\\p{Nothing}", "wrong at", FMQ_ERR_FORMAT},
-        {"\\p{L", "does not end", FMQ_ERR_UNSUPPORTED},
+        {"\\p{L", "without a name", FMQ_ERR_UNSUPPORTED},
         {"*", "wrong at", FMQ_ERR_FORMAT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -150,6 +150,12 @@ static void a_chain_of_pre_tokenizers_agrees_on_every_line(void **state)
     follows_golden("digits", DATA "/digits");
 }
 
+static void odd_flags_and_expressions_agree_on_every_line(void **state)
+{
+    (void)state;
+    follows_golden("oddities", DATA "/oddities");
+}
+
 static void gpt2_agrees_on_every_line(void **state)
 {
     (void)state;
@@ -175,6 +181,7 @@ int main(void)
         cmocka_unit_test(a_metaspace_tokenizer_with_byte_fallback_agrees_on_every_line),
         cmocka_unit_test(a_tokenizer_without_pre_tokenizer_agrees_on_every_line),
         cmocka_unit_test(a_chain_of_pre_tokenizers_agrees_on_every_line),
+        cmocka_unit_test(odd_flags_and_expressions_agree_on_every_line),
         cmocka_unit_test(gpt2_agrees_on_every_line),
         cmocka_unit_test(llama2_agrees_on_every_line),
         cmocka_unit_test(tinystories_656k_agrees_on_every_line),
