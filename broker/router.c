@@ -21,6 +21,7 @@ struct fmq_router {
     fmq_router_state_t state;
     fmq_store_t *own_store; /* owned; NULL when one was given */
     fmq_tally_t tally;
+    atomic_bool ended; /* orders the thread's memory for checkers that cannot see ZeroMQ's */
     size_t size;
     char endpoints[FMQ_ROUTER_ENDPOINTS_MAX][FMQ_ENDPOINT_MAX];
 };
@@ -48,6 +49,7 @@ static void run(zsock_t *pipe, void *argument)
             zstr_free(&command);
         }
     }
+    atomic_store_explicit(&self->ended, true, memory_order_release);
 }
 
 static int bind_all(fmq_router_t *self, const fmq_router_options_t *options, fmq_error_t *err)
@@ -108,6 +110,7 @@ void fmq_router_destroy(fmq_router_t **self_p)
     if (!self)
         return;
     zactor_destroy(&self->actor);
+    (void)atomic_load_explicit(&self->ended, memory_order_acquire);
     for (size_t i = 0; i < self->size; i++)
         fmq_socket_unbind(self->state.socket, self->endpoints[i]);
     fmq_router_state_release(&self->state);
