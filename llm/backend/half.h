@@ -38,28 +38,31 @@ static inline float llm_float_of_f16(uint16_t bits)
     return llm_float_of_bits(value | special | sign);
 }
 
-/* Elements index .. index + count of host memory of dtype F32, F16 or BF16. */
+/* Element index of host memory of dtype F32, F16 or BF16, aligned or not. */
+static inline float llm_float_at(const void *data, fmq_dtype_t dtype, size_t index)
+{
+    if (dtype == FMQ_F32) {
+        float value;
+        memcpy(&value, (const char *)data + index * sizeof value, sizeof value);
+        return value;
+    }
+    uint16_t bits;
+    memcpy(&bits, (const char *)data + index * sizeof bits, sizeof bits);
+    return dtype == FMQ_BF16 ? llm_float_of_bf16(bits) : llm_float_of_f16(bits);
+}
+
+/* Elements index .. index + count of it. */
 static inline void llm_floats_at(float *to, const void *data, fmq_dtype_t dtype, size_t index,
                                  size_t count)
 {
-    const uint16_t *bits = (const uint16_t *)data + index;
     if (dtype == FMQ_F32)
-        memcpy(to, (const float *)data + index, count * sizeof(float));
+        memcpy(to, (const char *)data + index * sizeof *to, count * sizeof *to);
     else if (dtype == FMQ_BF16)
         for (size_t i = 0; i < count; i++)
-            to[i] = llm_float_of_bf16(bits[i]);
+            to[i] = llm_float_at(data, FMQ_BF16, index + i);
     else
         for (size_t i = 0; i < count; i++)
-            to[i] = llm_float_of_f16(bits[i]);
-}
-
-/* Element index of host memory of dtype F32, F16 or BF16. */
-static inline float llm_float_at(const void *data, fmq_dtype_t dtype, size_t index)
-{
-    if (dtype == FMQ_F32)
-        return ((const float *)data)[index];
-    uint16_t bits = ((const uint16_t *)data)[index];
-    return dtype == FMQ_BF16 ? llm_float_of_bf16(bits) : llm_float_of_f16(bits);
+            to[i] = llm_float_at(data, FMQ_F16, index + i);
 }
 
 #endif

@@ -34,7 +34,7 @@ typedef float vf __attribute__((vector_size(LANES * 4)));
 typedef int32_t vi __attribute__((vector_size(LANES * 4)));
 typedef uint32_t vw __attribute__((vector_size(LANES * 4)));
 typedef uint64_t vu __attribute__((vector_size(LANES * 4)));
-typedef float vf_anywhere __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef float vf_anywhere __attribute__((vector_size(LANES * 4), aligned(1), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
 

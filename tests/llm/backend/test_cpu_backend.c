@@ -1,0 +1,290 @@
+/*
+ * test_cpu_backend.c - what the CPU backend promises beside agreement with the
+ * reference: refusals, rows that do not depend on their batch, extreme and
+ * non-finite values, time spent in products.
+ *
+ * Usage: test_cpu_backend [VARIANT].  A machine that lacks the variant skips.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "gradcheck.h"
+
+static llm_backend_t *fresh(unsigned threads)
+{
+    llm_backend_t *be = llm_backend_cpu_new(threads, NULL);
+    assert_non_null(be);
+    return be;
+}
+
+static float *randoms(llm_backend_t *be, size_t n, uint64_t seed)
+{
+    float *x = be->ops->alloc(be, n * sizeof(float));
+    assert_non_null(x);
+    random_floats(x, n, seed);
+    return x;
+}
+
+static void an_unknown_variant_is_refused_with_its_name(void **state)
+{
+    (void)state;
+    const char *set = getenv("FEDMQ_CPU");
+    char kept[32] = "";
+    if (set)
+        snprintf(kept, sizeof kept, "%s", set);
+    setenv("FEDMQ_CPU", "mmx", 1);
+    fmq_error_t err;
+    assert_null(llm_backend_cpu_new(1, &err));
+    assert_int_equal(err.code, FMQ_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "'mmx'"));
+    setenv("FEDMQ_CPU", kept, 1);
+    assert_null(llm_backend_cpu_new(0, &err));
+    assert_int_equal(err.code, FMQ_ERR_LIMIT);
+}
+
+static void memory_beyond_the_machine_is_refused(void **state)
+{
+    (void)state;
+    llm_backend_t *be = fresh(1);
+    float one = 1;
+    assert_null(be->ops->alloc(be, SIZE_MAX));
+    assert_null(be->ops->alloc(be, SIZE_MAX / 2));
+    assert_null(be->ops->matrix_new(be, &one, FMQ_F32, SIZE_MAX / 8, SIZE_MAX / 8, false));
+    assert_null(be->ops->matrix_new(be, &one, FMQ_F32, SIZE_MAX, 1, false));
+    assert_null(be->ops->matrix_new(be, &one, FMQ_F32, 1, SIZE_MAX, true));
+    void *nothing = be->ops->alloc(be, 0);
+    assert_non_null(nothing);
+    be->ops->release(be, nothing);
+    be->ops->release(be, NULL);
+    llm_backend_destroy(&be);
+    assert_null(be);
+    llm_backend_destroy(&be);
+    llm_backend_destroy(NULL);
+}
+
+/* One row in place, a few packed, many packed in chunks: the same bytes. */
+static void a_row_of_a_product_does_not_depend_on_its_batch(void **state)
+{
+    (void)state;
+    enum { M = 600, IN = 800, OUT = 75 };
+    llm_backend_t *be = fresh(2);
+    float *weight = randoms(be, OUT * IN, 1);
+    float *x = randoms(be, M * IN, 2);
+    float *y = randoms(be, M * OUT, 3);
+    float *dx = randoms(be, M * IN, 4);
+    float one[IN];
+    llm_matrix_t *w = be->ops->matrix_new(be, weight, FMQ_F32, OUT, IN, false);
+    assert_non_null(w);
+    be->ops->linear_forward(be, y, OUT, x, IN, w, weight, M);
+    be->ops->linear_backward(be, dx, IN, y, OUT, w, M, false);
+    for (size_t m = 0; m < M; m += 23) {
+        be->ops->linear_backward(be, one, IN, y + m * OUT, OUT, w, 1, false);
+        assert_memory_equal(one, dx + m * IN, IN * sizeof(float));
+        be->ops->linear_forward(be, one, OUT, x + m * IN, IN, w, weight, 1);
+        assert_memory_equal(one, y + m * OUT, OUT * sizeof(float));
+    }
+    be->ops->linear_forward(be, dx, OUT, x + 5 * IN, IN, w, weight, 40);
+    assert_memory_equal(dx, y + 5 * OUT, 40 * OUT * sizeof(float));
+    be->ops->matrix_destroy(be, &w);
+    be->ops->release(be, weight);
+    be->ops->release(be, x);
+    be->ops->release(be, y);
+    be->ops->release(be, dx);
+    llm_backend_destroy(&be);
+}
+
+static void a_sequence_does_not_see_its_neighbours(void **state)
+{
+    (void)state;
+    enum { T = 150, ROW = 3 * 32 };
+    static const uint32_t together[] = {0, 70, 71, 150};
+    static const uint32_t alone[] = {0, 79};
+    llm_backend_t *be = fresh(2);
+    llm_attention_t shape = {.T = T, .S = 3, .starts = together, .H = 2, .KV = 2, .D = 16};
+    shape.scale = 0.25f;
+    shape.q_stride = shape.k_stride = shape.v_stride = ROW;
+    shape.out_stride = 32;
+    float *x = randoms(be, T * ROW, 1);
+    float *out = randoms(be, T * 32, 2);
+    float *lse = randoms(be, T * 2, 3);
+    float *scratch = randoms(be, be->ops->attention_scratch(be, &shape), 4);
+    be->ops->attention_forward(be, out, lse, x, x + 32, x + 64, &shape, scratch);
+    float *single = randoms(be, 79 * 32, 5);
+    shape.T = 79;
+    shape.S = 1;
+    shape.starts = alone;
+    x += 71 * ROW;
+    be->ops->attention_forward(be, single, lse, x, x + 32, x + 64, &shape, scratch);
+    assert_memory_equal(single, out + 71 * 32, 79 * 32 * sizeof(float));
+    be->ops->release(be, x - 71 * ROW);
+    be->ops->release(be, out);
+    be->ops->release(be, lse);
+    be->ops->release(be, single);
+    be->ops->release(be, scratch);
+    llm_backend_destroy(&be);
+}
+
+/* A plan for the longest sequence is enough for any other of as many tokens. */
+static void scratch_for_one_long_sequence_serves_many_short_ones(void **state)
+{
+    (void)state;
+    static const uint32_t one[] = {0, 300};
+    static const uint32_t many[] = {0, 1, 130, 131, 299, 300};
+    llm_backend_t *be = fresh(3);
+    llm_attention_t shape = {.T = 300, .S = 1, .starts = one, .H = 4, .KV = 2, .D = 40};
+    size_t planned = be->ops->attention_scratch(be, &shape);
+    shape.starts = NULL;
+    assert_int_equal(be->ops->attention_scratch(be, &shape), planned);
+    shape.starts = many;
+    shape.S = 5;
+    assert_true(be->ops->attention_scratch(be, &shape) <= planned);
+    llm_backend_destroy(&be);
+}
+
+static void activations_stay_finite_at_the_extremes(void **state)
+{
+    (void)state;
+    static const float extreme[] = {-1e4f, -200, -90, -40, -10, -1e-30f, 0, 1e-30f, 10, 90, 1e4f};
+    enum { N = sizeof extreme / sizeof extreme[0] };
+    llm_backend_t *be = fresh(1);
+    float ones[N];
+    for (size_t i = 0; i < N; i++)
+        ones[i] = 1;
+    for (int exact = 0; exact < 2; exact++) {
+        float out[N];
+        float dx[N] = {0};
+        be->ops->gelu_forward(be, out, extreme, N, exact);
+        be->ops->gelu_backward(be, dx, ones, extreme, N, exact);
+        for (size_t i = 0; i < N; i++) {
+            double expected = extreme[i] > 5 ? (double)extreme[i] : 0;
+            assert_true(fabs((double)out[i] - expected) < 1e-6);
+            assert_true(isfinite(dx[i]));
+        }
+    }
+    float dgate[N];
+    float dup[N];
+    be->ops->swiglu_forward(be, dgate, extreme, ones, N);
+    for (size_t i = 0; i < N; i++)
+        assert_true(fabs((double)dgate[i] - fmax((double)extreme[i], 0)) < 1e-3);
+    be->ops->swiglu_backward(be, dgate, dup, ones, extreme, ones, N);
+    for (size_t i = 0; i < N; i++)
+        assert_true(isfinite(dgate[i]) && isfinite(dup[i]));
+    llm_backend_destroy(&be);
+}
+
+static void a_nan_is_passed_on_and_not_lost(void **state)
+{
+    (void)state;
+    llm_backend_t *be = fresh(1);
+    float x[40] = {0};
+    float out[40] = {0};
+    float stats[2];
+    float loss;
+    int32_t target = 3;
+    x[17] = NAN;
+    be->ops->gelu_forward(be, out, x, 40, false);
+    assert_true(isnan(out[17]) && out[16] == 0);
+    be->ops->gelu_forward(be, out, x, 40, true);
+    assert_true(isnan(out[17]) && out[18] == 0);
+    be->ops->layernorm_forward(be, out, stats, x, x, x, 1, 40, 1e-5f);
+    assert_true(isnan(out[0]));
+    assert_true(isnan(be->ops->sum(be, x, 40)) && isnan(be->ops->sum_squares(be, x, 40)));
+    be->ops->cross_entropy(be, &loss, x, &target, 1, 40, 1.0f);
+    assert_true(isnan(loss));
+    llm_backend_destroy(&be);
+}
+
+static void the_loss_of_far_logits_is_their_distance(void **state)
+{
+    (void)state;
+    llm_backend_t *be = fresh(1);
+    float logits[3][5] = {{0, 1e4f, 0, 0, 0}, {-1e4f, 0, 0, 0, 0}, {-INFINITY, 0, 0, 0, 0}};
+    const int32_t targets[] = {0, 0, 1};
+    float loss[3];
+    be->ops->cross_entropy(be, loss, logits[0], targets, 3, 5, 1.0f);
+    assert_true(loss[0] == 1e4f);
+    assert_true(fabsf(loss[1] - (1e4f + logf(4))) < 1e-2f);
+    assert_true(fabsf(loss[2] - logf(4)) < 1e-6f);
+    assert_true(logits[0][0] == -1 && logits[0][1] == 1 && logits[0][2] == 0);
+    assert_true(logits[2][0] == 0 && fabsf(logits[2][1] + 0.75f) < 1e-6f);
+    llm_backend_destroy(&be);
+}
+
+static void dropout_drops_the_asked_share_and_keeps_the_mean(void **state)
+{
+    (void)state;
+    enum { N = 200000 };
+    llm_backend_t *be = fresh(2);
+    float *x = randoms(be, N, 1);
+    fmq_rng_name_t stream = {.seed = 9, .purpose = FMQ_RNG_DROPOUT};
+    static const float shares[] = {0.1f, 0.5f, 0.9f};
+    for (size_t s = 0; s < 3; s++) {
+        size_t dropped = 0;
+        for (size_t i = 0; i < N; i++)
+            x[i] = 1;
+        be->ops->dropout(be, x, x, N, shares[s], &stream, false);
+        for (size_t i = 0; i < N; i++)
+            dropped += x[i] == 0;
+        double share = (double)shares[s];
+        assert_true(fabs((double)dropped / N - share) < 5 * sqrt(share * (1 - share) / N));
+        assert_true(fabs(be->ops->sum(be, x, N) / N - 1) < 0.05);
+    }
+    be->ops->dropout(be, x, x, N, 1.0f, &stream, false);
+    assert_true(be->ops->sum_squares(be, x, N) == 0);
+    be->ops->release(be, x);
+    llm_backend_destroy(&be);
+}
+
+static void time_in_products_is_counted(void **state)
+{
+    (void)state;
+    llm_backend_t *be = fresh(1);
+    assert_true(llm_backend_gemm_seconds(be) == 0);
+    float *x = randoms(be, 64 * 64, 1);
+    llm_gemm_t shape = {.M = 64, .N = 64, .K = 64, .alpha = 1, .lda = 64, .ldb = 64, .ldc = 64};
+    float *y = randoms(be, 64 * 64, 2);
+    be->ops->gelu_forward(be, y, x, 64 * 64, false);
+    assert_true(llm_backend_gemm_seconds(be) == 0);
+    be->ops->gemm(be, y, x, x, &shape);
+    double once = llm_backend_gemm_seconds(be);
+    assert_true(once > 0 && once < 10);
+    be->ops->gemm(be, y, x, x, &shape);
+    assert_true(llm_backend_gemm_seconds(be) > once);
+    be->ops->release(be, x);
+    be->ops->release(be, y);
+    llm_backend_destroy(&be);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        setenv("FEDMQ_CPU", argv[1], 1);
+    fmq_error_t err;
+    llm_backend_t *probe = llm_backend_cpu_new(1, &err);
+    if (!probe) {
+        printf("skipped: %s\n", err.text);
+        return 77;
+    }
+    llm_backend_destroy(&probe);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_unknown_variant_is_refused_with_its_name),
+        cmocka_unit_test(memory_beyond_the_machine_is_refused),
+        cmocka_unit_test(a_row_of_a_product_does_not_depend_on_its_batch),
+        cmocka_unit_test(a_sequence_does_not_see_its_neighbours),
+        cmocka_unit_test(scratch_for_one_long_sequence_serves_many_short_ones),
+        cmocka_unit_test(activations_stay_finite_at_the_extremes),
+        cmocka_unit_test(a_nan_is_passed_on_and_not_lost),
+        cmocka_unit_test(the_loss_of_far_logits_is_their_distance),
+        cmocka_unit_test(dropout_drops_the_asked_share_and_keeps_the_mean),
+        cmocka_unit_test(time_in_products_is_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
