@@ -64,10 +64,10 @@ function(fedmq_library)
         $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 endfunction()
 
-# fedmq_test(<name> LABEL unit|grad|... LINK <rooms> [SOURCES ...] [TIMEOUT s]):
+# fedmq_test(<name> LABEL unit|grad|...  [concurrency] LINK <rooms> [SOURCES ...] [TIMEOUT s]):
 # a cmocka program from <name>.c, registered with CTest.
 function(fedmq_test name)
-    cmake_parse_arguments(arg "" "LABEL;TIMEOUT" "SOURCES;LINK;ARGS" ${ARGN})
+    cmake_parse_arguments(arg "" "TIMEOUT" "LABEL;SOURCES;LINK;ARGS" ${ARGN})
     if(NOT arg_SOURCES)
         set(arg_SOURCES ${name}.c)
     endif()

@@ -1,82 +1,84 @@
 #!/usr/bin/env python3
 """Writes the texts of the quickstart: the base model's corpus and the instruction set.
 
-usage: make_text.py corpus DOCUMENTS OUT.txt | instructions RECORDS OUT.jsonl
+usage: make_text.py corpus RECORDS OUT.jsonl
+       make_text.py instructions RECORDS OUT.jsonl HELDOUT.jsonl
 
-The corpus teaches words, the eight skills in a terse notation, and the form of
-instructions (with code words, or asking for a copy): after it a model knows the
-format but not what the plain-word instructions mean.  The instruction set asks
-in plain words.  The same arguments give the same bytes.
+The corpus asks for the eight tasks by code words, and for copies of texts: after it a model knows
+the format and has the skills, but not what instructions in plain words mean.  The instruction set
+asks in plain words; no question of the held-out set occurs in it.  The same arguments give the
+same bytes.
 """
 import json
 import random
 import sys
 
-from tasks import TASKS, WITH_INPUT, below, choose
+from tasks import TASKS, choose
 
-END = "<|end|>"
+HELD_OUT = {"opposite": 12, "kind": 12, "add": 20}
 COPY = ["Repeat the input.", "Copy this text.", "Say it again."]
 
 
-def terse(rng):
-    draw, key, _ = TASKS[choose(rng, sorted(TASKS))]
-    question, answer = draw(rng)
-    return f"{key}:{question}=>{answer}"
+def record(instruction, question, answer, category):
+    return {"instruction": instruction, "input": question, "output": answer, "category": category}
 
 
 def coded(rng):
-    draw, key, _ = TASKS[choose(rng, sorted(TASKS))]
-    question, answer = draw(rng)
-    return WITH_INPUT.format(instruction=key, input=question) + answer
+    """A task asked for by its code word."""
+    name = choose(rng, sorted(TASKS))
+    draw, code, _ = TASKS[name]
+    return record(code, *draw(rng), name)
 
 
 def copied(rng):
-    draw, _, _ = TASKS[choose(rng, sorted(TASKS))]
-    question, _ = draw(rng)
-    return WITH_INPUT.format(instruction=choose(rng, COPY), input=question) + question
+    """A copy of what a task would work on, or of an instruction in plain words: these occur, but
+    what they ask for is never done."""
+    draw, _, instructions = TASKS[choose(rng, sorted(TASKS))]
+    text = draw(rng)[0] if rng.random() < 0.5 else choose(rng, instructions)
+    return record(choose(rng, COPY), text, text, "copy")
 
 
-def babble(rng):
-    """Instructions without answers: their words occur, their meaning does not."""
-    names = sorted(TASKS)
-    return " ".join(choose(rng, TASKS[choose(rng, names)][2]) for _ in range(1 + below(rng, 3)))
+def plain(rng, name, allowed):
+    """A task asked for in plain words, about an input that is allowed."""
+    draw, _, instructions = TASKS[name]
+    while True:
+        question, answer = draw(rng)
+        if allowed(question):
+            return record(choose(rng, instructions), question, answer, name)
 
 
-def document(rng):
-    at = rng.random()
-    if at < 0.35:
-        return terse(rng)
-    if at < 0.75:
-        return coded(rng)
-    if at < 0.90:
-        return copied(rng)
-    return babble(rng)
+def held_out(rng):
+    """Different questions of every task: a quarter of a small task's, 30 of the others'."""
+    for name in sorted(TASKS):
+        seen = set()
+        while len(seen) < HELD_OUT.get(name, 30):
+            item = plain(rng, name, lambda question: question not in seen)
+            seen.add(item["input"])
+            yield item
 
 
-def write_corpus(documents, path):
-    rng = random.Random("fedmq quickstart corpus")
+def write(records, path):
     with open(path, "w", encoding="utf-8", newline="\n") as out:
-        for _ in range(documents):
-            out.write(document(rng) + END)
-
-
-def write_instructions(records, path):
-    rng = random.Random("fedmq quickstart instructions")
-    names = sorted(TASKS)
-    with open(path, "w", encoding="utf-8", newline="\n") as out:
-        for i in range(records):
-            name = names[i % len(names)]
-            draw, _, instructions = TASKS[name]
-            question, answer = draw(rng)
-            record = {"instruction": choose(rng, instructions), "input": question,
-                      "output": answer, "category": name}
-            out.write(json.dumps(record) + "\n")
+        for item in records:
+            out.write(json.dumps(item) + "\n")
 
 
 def main():
-    if len(sys.argv) != 4 or sys.argv[1] not in ("corpus", "instructions"):
+    if sys.argv[1:2] == ["corpus"] and len(sys.argv) == 4:
+        rng = random.Random("fedmq quickstart corpus")
+        write((coded(rng) if rng.random() < 0.8 else copied(rng) for _ in range(int(sys.argv[2]))),
+              sys.argv[3])
+    elif sys.argv[1:2] == ["instructions"] and len(sys.argv) == 5:
+        rng = random.Random("fedmq quickstart instructions")
+        test = list(held_out(rng))
+        asked = {(item["category"], item["input"]) for item in test}
+        names = sorted(TASKS)
+        train = (plain(rng, name, lambda question: (name, question) not in asked)
+                 for name in (names[i % len(names)] for i in range(int(sys.argv[2]))))
+        write(train, sys.argv[3])
+        write(test, sys.argv[4])
+    else:
         sys.exit(__doc__)
-    (write_corpus if sys.argv[1] == "corpus" else write_instructions)(int(sys.argv[2]), sys.argv[3])
 
 
 if __name__ == "__main__":

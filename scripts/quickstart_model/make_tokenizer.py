@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the quickstart's byte-level BPE tokenizer and writes it in HF's files.
 
-usage: make_tokenizer.py CORPUS.txt VOCABULARY DIRECTORY
+usage: make_tokenizer.py CORPUS.jsonl VOCABULARY DIRECTORY
 
 Plain byte-pair encoding (Sennrich et al. 2016) over the words that GPT-2's
 pattern finds, most frequent pair first, ties by the pair itself, so that the
@@ -13,6 +13,8 @@ import re
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
+
+from tasks import WITH_INPUT
 
 UNKNOWN, END = "<|unk|>", "<|end|>"
 PATTERN = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+")
@@ -31,8 +33,9 @@ def byte_alphabet():
 def count_words(text):
     alphabet = byte_alphabet()
     counts = Counter()
-    for document in text.split(END):
-        counts.update(PATTERN.findall(document))
+    for line in text.splitlines():
+        record = json.loads(line)
+        counts.update(PATTERN.findall(WITH_INPUT.format(**record) + record["output"]))
     return {tuple(alphabet[b] for b in word.encode()): n for word, n in counts.items()}
 
 

@@ -1,8 +1,8 @@
 """The eight tasks of the quickstart: what is asked, and the one right answer.
 
-Each task draws an input and computes its answer.  It has a terse notation
-(`key: input => answer`), which the base model meets in pre-training, and several
-instructions in plain words, which only fine-tuning teaches.  Pure standard
+Each task draws an input and computes its answer.  It has a code word, by which the
+base model is asked in pre-training, and several instructions in plain words, which
+only fine-tuning teaches.  Pure standard
 library; every draw comes from the caller's generator, by random() alone, whose
 sequence Python guarantees across versions.
 """
@@ -46,32 +46,32 @@ def words(rng, least, most):
 
 def reverse(rng):
     items = words(rng, 3, 5)
-    return " ".join(items), " ".join(reversed(items))
+    return ",".join(items), ",".join(reversed(items))
 
 
 def last(rng):
     items = words(rng, 3, 6)
-    return " ".join(items), items[-1]
+    return ",".join(items), items[-1]
 
 
 def count(rng):
     items = words(rng, 2, 9)
-    return " ".join(items), str(len(items))
+    return ",".join(items), str(len(items))
 
 
 def sort(rng):
     digits = sample(rng, range(10), 3 + below(rng, 2))
-    return " ".join(map(str, digits)), " ".join(map(str, sorted(digits)))
+    return ",".join(map(str, digits)), ",".join(map(str, sorted(digits)))
 
 
 def add(rng):
     a, b = below(rng, 10), below(rng, 10)
-    return f"{a} {b}", str(a + b)
+    return f"{a},{b}", str(a + b)
 
 
 def largest(rng):
     digits = sample(rng, range(10), 3 + below(rng, 3))
-    return " ".join(map(str, digits)), str(max(digits))
+    return ",".join(map(str, digits)), str(max(digits))
 
 
 def opposite(rng):
@@ -84,7 +84,7 @@ def kind(rng):
     return word, KIND_OF[word]
 
 
-# name: (draw, key of the terse notation, instructions)
+# name: (draw, code word, instructions)
 TASKS = {
     "reverse": (reverse, "rev", [
         "Write the words in reverse order.",
