@@ -15,9 +15,9 @@ fmq_agenda_t fake_agenda(uint32_t clients, uint32_t rounds)
                           .rounds = rounds,
                           .clients = clients,
                           .training = clients,
-                          .limits = {.min_ready = clients, .quorum = 1, .grace_ms = 500},
-                          .heartbeat_ms = 50,
-                          .timeout_ms = 500,
+                          .limits = {.min_ready = clients, .quorum = 1, .grace_ms = 3000},
+                          .heartbeat_ms = 100,
+                          .timeout_ms = 3000,
                           .sampler = fmq_sampler_find("uniform", NULL),
                           .sample_number = -1,
                           .sample_rate = -1,
@@ -32,12 +32,12 @@ fmq_agenda_t fake_agenda(uint32_t clients, uint32_t rounds)
 
 int fake_save(void *argument, const float *state, const char *directory, fmq_error_t *err)
 {
-    const fmq_schema_t *schema = argument;
+    const uint64_t *elements = argument;
     char path[512];
     if (fmq_durable_directory(directory, err) < 0)
         return -1;
     snprintf(path, sizeof path, "%s/state.bin", directory);
-    return fmq_durable_save(path, state, fmq_schema_elements(schema) * sizeof *state, err);
+    return fmq_durable_save(path, state, *elements * sizeof *state, err);
 }
 
 static void on_event(void *argument, const fmq_run_event_t *event)
@@ -47,16 +47,24 @@ static void on_event(void *argument, const fmq_run_event_t *event)
         self->rounds_begun++;
 }
 
+void fake_use(federation_t *self, const fmq_schema_t *schema, float *initial)
+{
+    free(self->initial);
+    self->schema = schema;
+    self->initial = initial;
+    self->elements = fmq_schema_elements(schema);
+}
+
 void fake_open(federation_t *self, uint32_t clients, uint32_t rounds)
 {
     memset(self, 0, sizeof *self);
     test_folder_make(self->folder);
-    self->schema = test_schema();
-    self->initial = test_vector(self->schema, 99);
+    self->own_schema = test_schema();
+    fake_use(self, self->own_schema, test_vector(self->own_schema, 99));
     self->agenda = fake_agenda(clients, rounds);
     self->store = fmq_store_new(UINT64_C(1) << 30);
     fmq_router_options_t router = {
-        .endpoints = {ENDPOINT}, .store = self->store, .heartbeat_ms = 50, .timeout_ms = 500};
+        .endpoints = {ENDPOINT}, .store = self->store, .heartbeat_ms = 100, .timeout_ms = 3000};
     fmq_error_t err;
     self->router = fmq_router_new(&router, &err);
     if (!self->router)
@@ -71,7 +79,7 @@ void fake_close(federation_t *self)
         fake_client_stop(&self->clients[i]);
     fmq_router_destroy(&self->router);
     fmq_store_destroy(&self->store);
-    fmq_schema_destroy(&self->schema);
+    fmq_schema_destroy(&self->own_schema);
     free(self->initial);
     test_folder_remove(self->folder);
 }
@@ -86,13 +94,13 @@ void fake_add(federation_t *self, uint32_t client, fake_behaviour_t behaviour, u
                               .behaviour = behaviour,
                               .from = from,
                               .delay_ms = delay_ms,
-                              .heartbeat_ms = 50,
-                              .timeout_ms = 500};
+                              .heartbeat_ms = 100,
+                              .timeout_ms = 3000};
     fake_client_stop(&self->clients[client - 1]);
     self->clients[client - 1] = fake_client_start(&options);
 }
 
-void fake_start_server(federation_t *self)
+void fake_prepare(federation_t *self)
 {
     self->options = (fmq_coordinator_options_t){.agenda = &self->agenda,
                                                 .endpoint = self->endpoint,
@@ -102,9 +110,19 @@ void fake_start_server(federation_t *self)
                                                 .config_text = "seed: 5\n",
                                                 .directory = self->folder,
                                                 .save = fake_save,
-                                                .save_argument = self->schema,
+                                                .save_argument = &self->elements,
                                                 .on_event = on_event,
                                                 .event_argument = self};
+}
+
+void fake_start_server(federation_t *self)
+{
+    fake_prepare(self);
+    fake_start_prepared(self);
+}
+
+void fake_start_prepared(federation_t *self)
+{
     self->server = zactor_new(fmq_coordinator_actor, &self->options);
     assert_non_null(self->server);
 }

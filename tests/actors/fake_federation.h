@@ -13,8 +13,10 @@
 
 typedef struct {
     char folder[64];
-    fmq_schema_t *schema;
-    float *initial;
+    fmq_schema_t *own_schema;   /* owned, may be NULL */
+    const fmq_schema_t *schema; /* borrowed: own_schema or a model's */
+    uint64_t elements;
+    float *initial; /* owned */
     fmq_agenda_t agenda;
     const char *endpoint;
     fmq_store_t *store;
@@ -30,12 +32,17 @@ typedef struct {
 /* Clients 1 .. clients, `rounds` rounds, evaluation off, everybody is asked;
  * change agenda before fake_start_server(). */
 void fake_open(federation_t *self, uint32_t clients, uint32_t rounds);
+/* Uses another schema, borrowed, with an initial vector that it takes over. */
+void fake_use(federation_t *self, const fmq_schema_t *schema, float *initial);
 void fake_close(federation_t *self);
 
 /* Client k with a behaviour. */
 void fake_add(federation_t *self, uint32_t client, fake_behaviour_t behaviour, uint32_t from,
               uint32_t delay_ms);
 void fake_start_server(federation_t *self);
+/* The same in two steps: fills options, and starts with them. */
+void fake_prepare(federation_t *self);
+void fake_start_prepared(federation_t *self);
 /* Waits for DONE; fails the test after limit_ms.  The exit status. */
 int fake_wait(federation_t *self, int limit_ms);
 /* $TERM in the middle; waits for the end. */
@@ -50,7 +57,8 @@ float *fake_result(const federation_t *self);
 /* Fails unless the saved adapter has these bytes; frees expected. */
 void fake_check(const federation_t *self, float *expected);
 
-/* Saves a state as <directory>/state.bin: the coordinator's save function. */
+/* Saves a state as <directory>/state.bin: the coordinator's save function;
+ * argument points to the number of elements. */
 int fake_save(void *argument, const float *state, const char *directory, fmq_error_t *err);
 /* The defaults of an agenda. */
 fmq_agenda_t fake_agenda(uint32_t clients, uint32_t rounds);

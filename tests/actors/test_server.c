@@ -146,7 +146,7 @@ static void a_client_that_never_offers_is_left_behind_at_the_deadline(void **sta
     (void)state;
     federation_t f;
     fake_open(&f, 3, 3);
-    f.agenda.limits.deadline_ms = 300;
+    f.agenda.limits.deadline_ms = 1500;
     f.agenda.limits.quorum = 2;
     for (uint32_t k = 1; k <= 3; k++)
         fake_add(&f, k, k == 2 ? FAKE_SILENT : FAKE_HONEST, 1, 0);
@@ -345,10 +345,8 @@ static void a_run_made_with_another_model_is_not_resumed(void **state)
     fake_start_server(&f);
     assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
     fake_end_server(&f);
-    fake_start_server(&f);
     f.options.model.bytes[0] = 1;
-    fake_end_server(&f);
-    f.server = zactor_new(fmq_coordinator_actor, &f.options);
+    fake_start_prepared(&f);
     assert_int_equal(fake_wait(&f, LIMIT_MS), 7);
     assert_non_null(strstr(f.reason, "another base model"));
     fake_close(&f);
@@ -359,11 +357,13 @@ static void a_directory_that_cannot_be_written_is_an_error_and_not_a_hang(void *
     (void)state;
     federation_t f;
     fake_open(&f, 1, 2);
-    fake_start_server(&f);
-    fake_end_server(&f);
     char path[256];
-    f.options.directory = test_path(path, f.folder, "metrics.jsonl");
-    f.server = zactor_new(fmq_coordinator_actor, &f.options);
+    FILE *file = fopen(test_path(path, f.folder, "metrics.jsonl"), "w");
+    assert_non_null(file);
+    fclose(file);
+    fake_prepare(&f);
+    f.options.directory = path;
+    fake_start_prepared(&f);
     assert_int_equal(fake_wait(&f, LIMIT_MS), 4);
     assert_non_null(strstr(f.reason, "metrics.jsonl"));
     fake_close(&f);

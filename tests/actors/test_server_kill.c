@@ -28,6 +28,7 @@ static int run_server(const char *endpoint, const char *folder)
 {
     fmq_schema_t *schema = test_schema();
     float *initial = test_vector(schema, 99);
+    uint64_t elements = fmq_schema_elements(schema);
     fmq_agenda_t agenda = fake_agenda(CLIENTS, ROUNDS);
     agenda.eval_freq = 3;
     agenda.limits.grace_ms = 20000;
@@ -37,7 +38,7 @@ static int run_server(const char *endpoint, const char *folder)
                                          .initial = initial,
                                          .directory = folder,
                                          .save = fake_save,
-                                         .save_argument = schema};
+                                         .save_argument = &elements};
     zactor_t *server = zactor_new(fmq_coordinator_actor, &options);
     fmq_error_t why = {.code = FMQ_ERR_INTERNAL};
     while (server && !fmq_pipe_ended(server, &why))
@@ -79,7 +80,7 @@ static void open_over_tcp(federation_t *f)
     fake_open(f, CLIENTS, ROUNDS);
     fmq_router_destroy(&f->router);
     fmq_router_options_t router = {
-        .endpoints = {"tcp://127.0.0.1:*"}, .heartbeat_ms = 50, .timeout_ms = 300};
+        .endpoints = {"tcp://127.0.0.1:*"}, .heartbeat_ms = 100, .timeout_ms = 3000};
     fmq_error_t err;
     f->router = fmq_router_new(&router, &err);
     if (!f->router)

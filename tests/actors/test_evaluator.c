@@ -1,0 +1,348 @@
+/*
+ * test_evaluator.c - the evaluator on a real (random, tiny) model, attached to
+ * runs of the server with clients that only do sums.
+ */
+#include "fake_federation.h"
+
+#include <math.h>
+#include <unistd.h>
+
+#include "actors/pipe/pipe.h"
+#include "actors/server/durable.h"
+#include "fedmq/actors/shard.h"
+#include "fedmq/base/clock.h"
+#include "fedmq/llm/train.h"
+
+#define LIMIT_MS 30000
+
+typedef struct {
+    federation_t run;
+    char tokenizer_folder[64];
+    llm_backend_t *backend;
+    llm_model_t *model;
+    llm_adapter_t *adapter;
+    llm_tokenizer_t *tokenizer;
+    llm_records_t *records;
+    fmq_permits_t *permits;
+    fmq_config_t *config;
+    fmq_shared_t shared;
+    FILE *out;
+} fixture_t;
+
+/* GPT-2's two files for the printable characters of ASCII, without merges. */
+static void write_tokenizer(const char *folder)
+{
+    char path[256];
+    FILE *file = fopen(test_path(path, folder, "vocab.json"), "w");
+    assert_non_null(file);
+    fputs("{\"<|endoftext|>\":0,\"\\u0120\":1,\"\\u010a\":2", file);
+    int id = 3;
+    for (int c = '!'; c <= '~'; c++)
+        fprintf(file, ",\"%s%c\":%d", c == '"' || c == '\\' ? "\\" : "", c, id++);
+    fputs("}", file);
+    fclose(file);
+    file = fopen(test_path(path, folder, "merges.txt"), "w");
+    assert_non_null(file);
+    fputs("#version: 0.2\n", file);
+    fclose(file);
+}
+
+static void make_model(fixture_t *f)
+{
+    fmq_error_t err;
+    llm_shape_t shape = {.arch = llm_arch_find("gpt2"),
+                         .layers = 1,
+                         .width = 16,
+                         .heads = 2,
+                         .kv_heads = 2,
+                         .head_width = 8,
+                         .ffn = 32,
+                         .vocab = 97,
+                         .context = 256,
+                         .norm_eps = 1e-5F,
+                         .attention_bias = true,
+                         .mlp_bias = true,
+                         .tied = true,
+                         .bos = 0,
+                         .eos = 0,
+                         .rope_factor = 1};
+    llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_LORA, .rank = 2, .alpha = 4};
+    f->backend = llm_backend_cpu_new(1, &err);
+    f->model = llm_model_new_random(&shape, 1, f->backend, &err);
+    f->adapter = f->model ? llm_adapter_new(&shape, &spec, &err) : NULL;
+    if (!f->adapter)
+        fail_msg("%s", err.text);
+    test_folder_make(f->tokenizer_folder);
+    write_tokenizer(f->tokenizer_folder);
+    f->tokenizer = llm_tokenizer_open(f->tokenizer_folder, &err);
+    if (!f->tokenizer)
+        fail_msg("%s", err.text);
+}
+
+static void set(fixture_t *f, const char *key, const char *value)
+{
+    fmq_error_t err;
+    if (fmq_config_set(f->config, key, value, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+/* The federation trains the model's adapter by arithmetic. */
+static int setup(void **state)
+{
+    fixture_t *f = calloc(1, sizeof *f);
+    make_model(f);
+    fake_open(&f->run, 2, 4);
+    const fmq_schema_t *schema = llm_adapter_schema(f->adapter);
+    float *initial = calloc(fmq_schema_elements(schema), sizeof *initial);
+    assert_int_equal(llm_adapter_init(f->adapter, f->model, 3, initial, NULL), 0);
+    fake_use(&f->run, schema, initial);
+    f->records = llm_records_new();
+    for (int i = 0; i < 5; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "Say %d", i);
+        llm_records_add(f->records, &(llm_record_t){text, "", "ok", ""}, NULL);
+    }
+    f->permits = fmq_permits_new(1, 1, NULL);
+    f->config = fmq_config_new();
+    set(f, "llm.tok_len", "200");
+    set(f, "dataloader.batch_size", "2");
+    set(f, "fedmq.heartbeat", "0.1");
+    set(f, "fedmq.peer_timeout", "3");
+    f->out = tmpfile();
+    f->shared = (fmq_shared_t){.config = f->config,
+                               .model = f->model,
+                               .adapter = f->adapter,
+                               .tokenizer = f->tokenizer,
+                               .permits = f->permits,
+                               .store = f->run.store,
+                               .endpoint = f->run.endpoint};
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_t *f = *state;
+    fake_close(&f->run);
+    fclose(f->out);
+    fmq_config_destroy(&f->config);
+    fmq_permits_destroy(&f->permits);
+    llm_records_destroy(&f->records);
+    llm_tokenizer_destroy(&f->tokenizer);
+    llm_adapter_destroy(&f->adapter);
+    llm_model_destroy(&f->model);
+    llm_backend_destroy(&f->backend);
+    test_folder_remove(f->tokenizer_folder);
+    free(f);
+    return 0;
+}
+
+static void start_run(fixture_t *f, uint32_t delay_ms)
+{
+    for (uint32_t k = 1; k <= 2; k++)
+        fake_add(&f->run, k, FAKE_HONEST, 0, delay_ms);
+    fake_prepare(&f->run);
+    f->run.options.model = llm_model_digest(f->model);
+    fake_start_prepared(&f->run);
+}
+
+static zactor_t *start_evaluator(fixture_t *f, const char *name, bool own, bool once)
+{
+    fmq_evaluator_options_t options = {.shared = &f->shared,
+                                       .name = name,
+                                       .own = own ? f->records : NULL,
+                                       .once = once,
+                                       .out = f->out};
+    zactor_t *actor = zactor_new(fmq_evaluator_actor, &options);
+    assert_non_null(actor);
+    return actor;
+}
+
+static fmq_error_t wait_evaluator(zactor_t *actor)
+{
+    fmq_error_t why = {0};
+    int64_t end = fmq_clock_ms() + LIMIT_MS;
+    while (!fmq_pipe_ended(actor, &why)) {
+        if (fmq_clock_ms() > end)
+            fail_msg("the evaluator has not ended");
+        zclock_sleep(5);
+    }
+    return why;
+}
+
+static char *history(const fixture_t *f)
+{
+    char path[256];
+    size_t size;
+    char *text =
+        fmq_durable_load(test_path(path, f->run.folder, "metrics.jsonl"), 1u << 20, &size, NULL);
+    assert_non_null(text);
+    return text;
+}
+
+static char *printed(const fixture_t *f)
+{
+    char *text = calloc(1, 65536);
+    rewind(f->out);
+    (void)!fread(text, 1, 65535, f->out);
+    return text;
+}
+
+static double number_after(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+    if (!at)
+        fail_msg("no %s in %s", key, text);
+    return strtod(at + strlen(key), NULL);
+}
+
+static void first_and_last_state_are_measured_and_the_run_ends_it(void **state)
+{
+    fixture_t *f = *state;
+    start_run(f, 60);
+    zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
+    assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
+    fmq_error_t why = wait_evaluator(evaluator);
+    assert_int_equal(why.code, FMQ_OK);
+    assert_string_equal(why.text, "finished");
+    zactor_destroy(&evaluator);
+    char *text = history(f);
+    assert_non_null(strstr(text, "{\"round\":0,\"source\":\"evaluator-1\",\"form\":\"raw\""));
+    assert_non_null(strstr(text, "{\"round\":4,\"source\":\"evaluator-1\",\"form\":\"raw\""));
+    free(text);
+    text = printed(f);
+    assert_non_null(strstr(text, "{\"round\":4,\"source\":\"evaluator-1\",\"metrics\":{\"test_l"));
+    assert_true(number_after(text, "\"test_total\":") == 5);
+    double loss = number_after(text, "\"test_avg_loss\":");
+    assert_true(fabs(loss - log(97)) < 1.5); /* a random model knows nothing */
+    free(text);
+}
+
+static void what_it_measures_is_what_the_engine_says_of_that_state(void **state)
+{
+    fixture_t *f = *state;
+    start_run(f, 20);
+    zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
+    assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
+    wait_evaluator(evaluator);
+    zactor_destroy(&evaluator);
+    float *result = fake_result(&f->run);
+    llm_dataset_t *dataset = llm_dataset_new(f->records, NULL, f->tokenizer, 200, NULL);
+    llm_limits_t limits = {.tokens_max = llm_train_tokens_max(dataset, 2)};
+    llm_workspace_t *ws = llm_workspace_new(f->model, f->adapter, &limits, f->backend, NULL);
+    llm_eval_stats_t stats;
+    assert_int_equal(llm_workspace_set_params(ws, result, NULL), 0);
+    assert_int_equal(llm_evaluate_loss(ws, dataset, 2, NULL, NULL, &stats, NULL), 0);
+    char *text = printed(f);
+    const char *last = strstr(text, "{\"round\":4");
+    assert_non_null(last);
+    assert_true(number_after(last, "\"test_avg_loss\":") == stats.loss_avg);
+    assert_true(number_after(last, "\"test_loss\":") == stats.loss_sum);
+    free(text);
+    llm_workspace_destroy(&ws);
+    llm_dataset_destroy(&dataset);
+    free(result);
+}
+
+static void with_match_tokens_it_also_counts_exact_answers(void **state)
+{
+    fixture_t *f = *state;
+    set(f, "fedmq.match_tokens", "3");
+    set(f, "fedmq.match_examples", "4");
+    start_run(f, 20);
+    zactor_t *evaluator = start_evaluator(f, NULL, true, true);
+    fmq_error_t why = wait_evaluator(evaluator);
+    assert_int_equal(why.code, FMQ_OK);
+    zactor_destroy(&evaluator);
+    char *text = printed(f);
+    assert_non_null(strstr(text, "\"source\":\"evaluator-"));
+    assert_true(number_after(text, "\"test_exact_total\":") == 4);
+    double share = number_after(text, "\"test_exact_match\":");
+    assert_true(share >= 0 && share <= 1);
+    assert_null(strchr(strchr(text, '\n') + 1, '\n')); /* once: one line */
+    free(text);
+    assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
+}
+
+static void coming_and_going_does_not_disturb_the_run(void **state)
+{
+    fixture_t *f = *state;
+    start_run(f, 80);
+    for (int i = 0; i < 3; i++) {
+        zactor_t *passing = start_evaluator(f, NULL, true, false);
+        zclock_sleep(40);
+        zactor_destroy(&passing);
+    }
+    assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
+    fake_check(&f->run, fake_expected(&f->run, (uint32_t[]){6, 6, 6, 6}, 4));
+}
+
+static void without_records_of_its_own_it_asks_the_splitter(void **state)
+{
+    fixture_t *f = *state;
+    start_run(f, 60);
+    const llm_records_t *parts[3] = {NULL, NULL, f->records};
+    fmq_object_t *shard = fmq_shard_encode(parts, NULL);
+    fmq_link_options_t options = {.endpoint = f->run.endpoint,
+                                  .name = "splitter",
+                                  .role = FMQ_ROLE_SPLITTER,
+                                  .store = f->run.store};
+    fmq_link_t *splitter = fmq_link_open(&options, NULL);
+    fmq_note_shard_t note = {
+        .shard = *fmq_object_digest(shard), .shard_bytes = fmq_object_bytes(shard), .test = 5};
+    unsigned char body[256];
+    size_t size = fmq_note_shard_encode(&note, body, sizeof body, NULL);
+    zactor_t *evaluator = start_evaluator(f, "evaluator-7", false, false);
+    assert_int_equal(fmq_link_publish(splitter, shard, "@evaluator", NULL), 0);
+    assert_int_equal(fmq_link_note(splitter, "@evaluator", "shard", body, size, NULL), 0);
+    assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
+    assert_int_equal(wait_evaluator(evaluator).code, FMQ_OK);
+    zactor_destroy(&evaluator);
+    char *text = history(f);
+    assert_non_null(strstr(text, "{\"round\":4,\"source\":\"evaluator-7\""));
+    free(text);
+    fmq_object_drop(&shard);
+    fmq_link_close(&splitter, 0);
+}
+
+static void another_base_model_is_refused_with_the_reason(void **state)
+{
+    fixture_t *f = *state;
+    start_run(f, 20);
+    llm_shape_t shape = *llm_model_shape(f->model);
+    llm_model_t *other = llm_model_new_random(&shape, 2, f->backend, NULL);
+    f->shared.model = other;
+    zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
+    fmq_error_t why = wait_evaluator(evaluator);
+    assert_int_equal(why.code, FMQ_ERR_MISMATCH);
+    assert_non_null(strstr(why.text, "another base model"));
+    zactor_destroy(&evaluator);
+    assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
+    llm_model_destroy(&other);
+}
+
+static void records_without_an_answer_are_an_error_at_once(void **state)
+{
+    fixture_t *f = *state;
+    set(f, "llm.tok_len", "4");
+    zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
+    fmq_error_t why = wait_evaluator(evaluator);
+    assert_int_equal(why.code, FMQ_ERR_CONFIG);
+    assert_non_null(strstr(why.text, "llm.tok_len"));
+    zactor_destroy(&evaluator);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(first_and_last_state_are_measured_and_the_run_ends_it),
+        TEST(what_it_measures_is_what_the_engine_says_of_that_state),
+        TEST(with_match_tokens_it_also_counts_exact_answers),
+        TEST(coming_and_going_does_not_disturb_the_run),
+        TEST(without_records_of_its_own_it_asks_the_splitter),
+        TEST(another_base_model_is_refused_with_the_reason),
+        TEST(records_without_an_answer_are_an_error_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
