@@ -290,6 +290,28 @@ static void codecs_are_found_by_name(void **state)
     assert_string_equal(fmq_codec_name((fmq_codec_t)77), "unknown");
 }
 
+static void the_protocol_document_shows_a_chunk(void **state)
+{
+    (void)state;
+    const uint64_t two = 2;
+    const float vector[] = {1.0f, -2.0f};
+    fmq_schema_t *schema = schema_of(1, &two);
+    fmq_object_t *object = fmq_state_encode(schema, vector, FMQ_CODEC_F32, NULL);
+    size_t size;
+    const uint8_t *chunk = fmq_object_chunk(object, 0, &size);
+    char line[128] = "state     ";
+    for (size_t i = 0; i < size; i++)
+        (void)snprintf(line + 10 + 2 * i, 3, "%02x", chunk[i]);
+    static char document[1 << 16];
+    FILE *file = fopen(FEDMQ_SOURCE_DIR "/docs/protocol.md", "rb");
+    assert_non_null(file);
+    assert_true(fread(document, 1, sizeof document - 1, file) > 0);
+    (void)fclose(file);
+    assert_non_null(strstr(document, line));
+    fmq_object_drop(&object);
+    fmq_schema_destroy(&schema);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +324,7 @@ int main(void)
         cmocka_unit_test(bf16_rounds_to_nearest_even),
         cmocka_unit_test(chunks_that_do_not_fit_the_schema_are_refused),
         cmocka_unit_test(damaged_chunks_never_reach_beyond_their_bytes),
+        cmocka_unit_test(the_protocol_document_shows_a_chunk),
         cmocka_unit_test(codecs_are_found_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
