@@ -23,7 +23,8 @@ target_include_directories(fedmq_flags INTERFACE
 # compiler: the same source must give the same bytes with every compiler flag.
 target_compile_options(fedmq_flags INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
-    -Wundef -Wcast-qual -Wwrite-strings -Wformat=2 -Wno-format-truncation -Wvla -ffp-contract=off
+    -Wundef -Wcast-qual -Wwrite-strings -Wformat=2 -Wvla -ffp-contract=off
+    $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
     $<$<BOOL:${FEDMQ_WERROR}>:-Werror>)
 if(FEDMQ_SANITIZE)
     target_compile_options(fedmq_flags INTERFACE
