@@ -108,13 +108,14 @@ void fmq_client_actor(zsock_t *pipe, void *options)
 
     if (start(self, &why) == 0 && serve(self, &why) == 0 && !self->terminated)
         why = reason(self);
-    if (!self->terminated) {
-        if (why.code != FMQ_OK)
-            fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "failed", "reason=\"%s\"",
-                          why.text);
+    bool terminated = self->terminated;
+    if (!terminated && why.code != FMQ_OK)
+        fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "failed", "reason=\"%s\"",
+                      why.text);
+    release(self);
+    free(self);
+    if (!terminated) {
         fmq_pipe_done(pipe, &why);
         fmq_pipe_wait(pipe);
     }
-    release(self);
-    free(self);
 }

@@ -4,10 +4,8 @@
 #include "actors/launcher/federation.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "actors/launcher/display.h"
@@ -21,8 +19,8 @@
 
 #define INPROC          "inproc://fedmq"
 #define STORE_BYTES_MAX (UINT64_C(1) << 40)
-#define WATCH_MS        500   /* between looks at actors that are not polled */
-#define DESCRIPTORS     65536 /* wanted: an actor has a few sockets */
+#define FAREWELL_MS     3000 /* at most, for others to hear that the run is over */
+#define WATCH_MS        500  /* between looks at actors that are not polled */
 
 typedef struct {
     const fmq_plan_t *plan;
@@ -55,21 +53,6 @@ void fmq_federation_share(uint32_t actors, unsigned cores, uint64_t *permits, ui
         *threads = cores / *permits;
     if (*threads == 0)
         *threads = 1;
-}
-
-/* ZeroMQ's limits are those of a small program; a process may hold a thousand
- * actors. */
-static void raise_limits(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS) {
-        limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > DESCRIPTORS
-                             ? DESCRIPTORS
-                             : limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-    zsys_set_max_sockets(0); /* the most there can be */
-    zsys_set_linger(0);
 }
 
 static fmq_log_level_t log_level(const federation_t *self)
@@ -220,7 +203,6 @@ static int start_actors(federation_t *self, fmq_error_t *err)
 
 static int open_all(federation_t *self, fmq_error_t *err)
 {
-    raise_limits();
     self->signals = fmq_signals_open(err);
     if (self->signals < 0 || make_config(self, err) < 0 || open_log(self, err) < 0)
         return -1;
@@ -313,9 +295,21 @@ static void wait_a_little(const federation_t *self)
     zmq_poll(items, size, WATCH_MS);
 }
 
+/* The server has said that the run is over; the router stays until the others
+ * have heard it and said goodbye, or for a while. */
+static void let_members_leave(const federation_t *self)
+{
+    int64_t until = fmq_clock_ms() + FAREWELL_MS;
+    while (fmq_router_counters(self->router).members > 0 && fmq_clock_ms() < until)
+        zclock_sleep(10);
+}
+
 static void close_all(federation_t *self)
 {
+    bool led = self->server != NULL;
     zactor_destroy(&self->server);
+    if (led && self->router)
+        let_members_leave(self);
     for (uint32_t i = 0; self->clients && i < self->plan->clients; i++)
         if (self->clients[i])
             zstr_send(self->clients[i], "$TERM");

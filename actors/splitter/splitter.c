@@ -125,14 +125,13 @@ void fmq_splitter_actor(zsock_t *pipe, void *options)
     zsock_signal(pipe, 0);
     if (start(&self, &why) == 0)
         terminated = serve(&self, pipe, &why);
-    if (!terminated) {
-        if (why.code != FMQ_OK)
-            fmq_log_write(self.shared.log, FMQ_LOG_ERROR, NAME, "failed", "reason=\"%s\"",
-                          why.text);
-        fmq_pipe_done(pipe, &why);
-        fmq_pipe_wait(pipe);
-    }
+    if (!terminated && why.code != FMQ_OK)
+        fmq_log_write(self.shared.log, FMQ_LOG_ERROR, NAME, "failed", "reason=\"%s\"", why.text);
     if (self.link)
         fmq_link_close(&self.link, LINGER_MS);
     fmq_pieces_destroy(&self.pieces);
+    if (!terminated) {
+        fmq_pipe_done(pipe, &why);
+        fmq_pipe_wait(pipe);
+    }
 }
