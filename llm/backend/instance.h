@@ -13,6 +13,9 @@
 
 #include "fedmq/llm/backend.h"
 
+/* No single tensor is larger: alloc refuses it as out of memory. */
+#define LLM_BACKEND_BYTES_MAX ((size_t)1 << 39)
+
 typedef struct {
     llm_backend_t backend; /* backend.ops points to ops below */
     llm_ops_t ops;

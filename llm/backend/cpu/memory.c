@@ -15,7 +15,7 @@
 void *llm_cpu_allocate(size_t bytes)
 {
     size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : LLM_CPU_ALIGNMENT;
-    if (bytes > SIZE_MAX - alignment)
+    if (bytes > LLM_BACKEND_BYTES_MAX)
         return NULL;
     size_t rounded = llm_cpu_pieces(bytes ? bytes : 1, LLM_CPU_ALIGNMENT) * LLM_CPU_ALIGNMENT;
     void *memory = NULL;

@@ -27,7 +27,7 @@ static void matrix_destroy(llm_backend_t *be, llm_matrix_t **matrix_p)
 static llm_matrix_t *matrix_new(llm_backend_t *be, const void *data, fmq_dtype_t dtype, size_t out,
                                 size_t in, bool input_major)
 {
-    if (in && out > SIZE_MAX / sizeof(float) / in)
+    if (in && out > LLM_BACKEND_BYTES_MAX / sizeof(float) / in)
         return NULL;
     llm_matrix_t *self = calloc(1, sizeof *self);
     if (!self)

@@ -11,7 +11,7 @@
 static void *allocate(llm_backend_t *be, size_t bytes)
 {
     (void)be;
-    if (bytes > SIZE_MAX - ALIGNMENT)
+    if (bytes > LLM_BACKEND_BYTES_MAX)
         return NULL;
     size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     return aligned_alloc(ALIGNMENT, rounded ? rounded : ALIGNMENT);
