@@ -15,10 +15,13 @@
 
 static volatile sig_atomic_t writing_end = -1;
 
+/* Whichever of them comes next ends the process at once. */
 static void on_signal(int number)
 {
     int saved = errno;
     unsigned char byte = (unsigned char)number;
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
     if (writing_end >= 0 && write((int)writing_end, &byte, 1) < 0)
         errno = 0; /* a full pipe already says what there is to say */
     errno = saved;
@@ -27,7 +30,7 @@ static void on_signal(int number)
 static int set_handlers(fmq_error_t *err)
 {
     static const int numbers[] = {SIGINT, SIGTERM};
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (sigaction(numbers[i], &action, NULL) < 0)
