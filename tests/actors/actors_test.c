@@ -4,6 +4,7 @@
 #include "actors_test.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -62,4 +63,11 @@ float *test_vector(const fmq_schema_t *schema, uint32_t seed)
     for (uint64_t i = 0; i < size; i++)
         vector[i] = (float)fmq_rng_uniform(&rng) - 0.5F;
     return vector;
+}
+
+void test_fence(void)
+{
+    static pthread_mutex_t fence = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&fence);
+    pthread_mutex_unlock(&fence);
 }

@@ -29,4 +29,9 @@ fmq_schema_t *test_schema(void);
 /* A vector of the schema's elements, values depend on seed. */
 float *test_vector(const fmq_schema_t *schema, uint32_t seed);
 
+/* Orders memory between threads in a way that ThreadSanitizer can see (it does
+ * not see ZeroMQ's): called at both ends of an actor, before it is made and
+ * after it is destroyed. */
+void test_fence(void);
+
 #endif

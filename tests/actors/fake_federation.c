@@ -121,9 +121,17 @@ void fake_start_server(federation_t *self)
     fake_start_prepared(self);
 }
 
+static void fenced_actor(zsock_t *pipe, void *options)
+{
+    test_fence();
+    fmq_coordinator_actor(pipe, options);
+    test_fence();
+}
+
 void fake_start_prepared(federation_t *self)
 {
-    self->server = zactor_new(fmq_coordinator_actor, &self->options);
+    test_fence();
+    self->server = zactor_new(fenced_actor, &self->options);
     assert_non_null(self->server);
 }
 
@@ -151,6 +159,7 @@ void fake_interrupt(federation_t *self)
 void fake_end_server(federation_t *self)
 {
     zactor_destroy(&self->server);
+    test_fence();
 }
 
 float *fake_expected(const federation_t *self, const uint32_t *who, uint32_t rounds)

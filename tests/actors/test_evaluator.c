@@ -26,6 +26,7 @@ typedef struct {
     fmq_permits_t *permits;
     fmq_config_t *config;
     fmq_shared_t shared;
+    fmq_evaluator_options_t options;
     FILE *out;
 } fixture_t;
 
@@ -146,14 +147,28 @@ static void start_run(fixture_t *f, uint32_t delay_ms)
     fake_start_prepared(&f->run);
 }
 
+static void fenced_evaluator(zsock_t *pipe, void *options)
+{
+    test_fence();
+    fmq_evaluator_actor(pipe, options);
+    test_fence();
+}
+
+static void stop_evaluator(zactor_t **actor)
+{
+    zactor_destroy(actor);
+    test_fence();
+}
+
 static zactor_t *start_evaluator(fixture_t *f, const char *name, bool own, bool once)
 {
-    fmq_evaluator_options_t options = {.shared = &f->shared,
-                                       .name = name,
-                                       .own = own ? f->records : NULL,
-                                       .once = once,
-                                       .out = f->out};
-    zactor_t *actor = zactor_new(fmq_evaluator_actor, &options);
+    f->options = (fmq_evaluator_options_t){.shared = &f->shared,
+                                           .name = name,
+                                           .own = own ? f->records : NULL,
+                                           .once = once,
+                                           .out = f->out};
+    test_fence();
+    zactor_t *actor = zactor_new(fenced_evaluator, &f->options);
     assert_non_null(actor);
     return actor;
 }
@@ -205,7 +220,7 @@ static void first_and_last_state_are_measured_and_the_run_ends_it(void **state)
     fmq_error_t why = wait_evaluator(evaluator);
     assert_int_equal(why.code, FMQ_OK);
     assert_string_equal(why.text, "finished");
-    zactor_destroy(&evaluator);
+    stop_evaluator(&evaluator);
     char *text = history(f);
     assert_non_null(strstr(text, "{\"round\":0,\"source\":\"evaluator-1\",\"form\":\"raw\""));
     assert_non_null(strstr(text, "{\"round\":4,\"source\":\"evaluator-1\",\"form\":\"raw\""));
@@ -225,7 +240,7 @@ static void what_it_measures_is_what_the_engine_says_of_that_state(void **state)
     zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
     assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
     wait_evaluator(evaluator);
-    zactor_destroy(&evaluator);
+    stop_evaluator(&evaluator);
     float *result = fake_result(&f->run);
     llm_dataset_t *dataset = llm_dataset_new(f->records, NULL, f->tokenizer, 200, NULL);
     llm_limits_t limits = {.tokens_max = llm_train_tokens_max(dataset, 2)};
@@ -253,7 +268,7 @@ static void with_match_tokens_it_also_counts_exact_answers(void **state)
     zactor_t *evaluator = start_evaluator(f, NULL, true, true);
     fmq_error_t why = wait_evaluator(evaluator);
     assert_int_equal(why.code, FMQ_OK);
-    zactor_destroy(&evaluator);
+    stop_evaluator(&evaluator);
     char *text = printed(f);
     assert_non_null(strstr(text, "\"source\":\"evaluator-"));
     assert_true(number_after(text, "\"test_exact_total\":") == 4);
@@ -271,7 +286,7 @@ static void coming_and_going_does_not_disturb_the_run(void **state)
     for (int i = 0; i < 3; i++) {
         zactor_t *passing = start_evaluator(f, NULL, true, false);
         zclock_sleep(40);
-        zactor_destroy(&passing);
+        stop_evaluator(&passing);
     }
     assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
     fake_check(&f->run, fake_expected(&f->run, (uint32_t[]){6, 6, 6, 6}, 4));
@@ -297,7 +312,7 @@ static void without_records_of_its_own_it_asks_the_splitter(void **state)
     assert_int_equal(fmq_link_note(splitter, "@evaluator", "shard", body, size, NULL), 0);
     assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
     assert_int_equal(wait_evaluator(evaluator).code, FMQ_OK);
-    zactor_destroy(&evaluator);
+    stop_evaluator(&evaluator);
     char *text = history(f);
     assert_non_null(strstr(text, "{\"round\":4,\"source\":\"evaluator-7\""));
     free(text);
@@ -316,7 +331,7 @@ static void another_base_model_is_refused_with_the_reason(void **state)
     fmq_error_t why = wait_evaluator(evaluator);
     assert_int_equal(why.code, FMQ_ERR_MISMATCH);
     assert_non_null(strstr(why.text, "another base model"));
-    zactor_destroy(&evaluator);
+    stop_evaluator(&evaluator);
     assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
     llm_model_destroy(&other);
 }
@@ -329,7 +344,7 @@ static void records_without_an_answer_are_an_error_at_once(void **state)
     fmq_error_t why = wait_evaluator(evaluator);
     assert_int_equal(why.code, FMQ_ERR_CONFIG);
     assert_non_null(strstr(why.text, "llm.tok_len"));
-    zactor_destroy(&evaluator);
+    stop_evaluator(&evaluator);
 }
 
 int main(void)

@@ -1,0 +1,137 @@
+/*
+ * test_server_agenda.c - what the configuration asks of the server.
+ */
+#include "actors_test.h"
+
+#include "actors/server/agenda.h"
+
+/* The agenda of YAML text, which must be read without a mistake. */
+static fmq_agenda_t read_yaml(fmq_config_t **config, const char *text)
+{
+    fmq_error_t err;
+    fmq_agenda_t agenda;
+    *config = fmq_config_new();
+    if (fmq_config_parse(*config, "test", text, strlen(text), &err) < 0 ||
+        fmq_agenda_read(&agenda, *config, &err) < 0)
+        fail_msg("%s", err.text);
+    return agenda;
+}
+
+static void defaults_are_those_of_fs(void **state)
+{
+    (void)state;
+    fmq_config_t *config;
+    fmq_agenda_t agenda = read_yaml(&config, "federate: {client_num: 3}\ndata: {splitter: iid}\n");
+    assert_int_equal(agenda.rounds, 50);
+    assert_int_equal(agenda.clients, 3);
+    assert_int_equal(agenda.training, 3);
+    assert_int_equal(agenda.limits.min_ready, 3);
+    assert_int_equal(agenda.limits.quorum, 1);
+    assert_int_equal(agenda.limits.deadline_ms, 0);
+    assert_int_equal(agenda.limits.grace_ms, 10000);
+    assert_string_equal(agenda.sampler->name, "uniform");
+    assert_string_equal(agenda.rule->name, "fedavg");
+    assert_int_equal(fmq_sampler_wanted(agenda.sample_number, agenda.sample_rate, 3), 3);
+    assert_false(agenda.local);
+    assert_false(agenda.ignore_weight);
+    assert_int_equal(agenda.codec, FMQ_CODEC_F32);
+    assert_int_equal(agenda.eval_freq, 1);
+    assert_int_equal(agenda.forms_size, 3);
+    assert_true(agenda.raw);
+    assert_string_equal(agenda.best_key, "val_loss");
+    assert_int_equal(agenda.early_stop.patience, 5);
+    assert_int_equal(agenda.early_stop.mode, FMQ_EARLY_STOP_BEST);
+    assert_false(agenda.early_stop.larger);
+    assert_int_equal(agenda.save_freq, 0);
+    assert_string_equal(agenda.save_to, "");
+    fmq_config_destroy(&config);
+}
+
+static void what_is_given_is_taken(void **state)
+{
+    (void)state;
+    fmq_config_t *config;
+    fmq_agenda_t agenda = read_yaml(
+        &config, "seed: 7\n"
+                 "data: {splitter: iid}\n"
+                 "federate: {client_num: 10, total_round_num: 4, unseen_clients_rate: 0.25,\n"
+                 "  sample_client_rate: 0.5, method: local, ignore_weight: True, save_freq: 2,\n"
+                 "  save_to: models/x}\n"
+                 "eval: {freq: 3, report: ['avg'], split: ['val'],\n"
+                 "  best_res_update_round_wise_key: val_acc}\n"
+                 "early_stop: {patience: 2, delta: 0.1, improve_indicator_mode: mean}\n"
+                 "fedmq: {codec: bf16, min_clients: 4, round_deadline: 1.5, peer_timeout: 3}\n");
+    assert_int_equal(agenda.seed, 7);
+    assert_int_equal(agenda.rounds, 4);
+    assert_int_equal(agenda.training, 8);
+    assert_int_equal(fmq_sampler_wanted(agenda.sample_number, agenda.sample_rate, 8), 4);
+    assert_true(agenda.local);
+    assert_true(agenda.ignore_weight);
+    assert_int_equal(agenda.save_freq, 2);
+    assert_string_equal(agenda.save_to, "models/x");
+    assert_int_equal(agenda.eval_freq, 3);
+    assert_int_equal(agenda.forms_size, 1);
+    assert_string_equal(agenda.forms[0]->name, "avg");
+    assert_false(agenda.raw);
+    assert_true(agenda.early_stop.larger);
+    assert_int_equal(agenda.early_stop.mode, FMQ_EARLY_STOP_MEAN);
+    assert_int_equal(agenda.early_stop.patience, 2);
+    assert_int_equal(agenda.codec, FMQ_CODEC_BF16);
+    assert_int_equal(agenda.limits.min_ready, 4);
+    assert_int_equal(agenda.limits.quorum, 4);
+    assert_int_equal(agenda.limits.deadline_ms, 1500);
+    assert_int_equal(agenda.limits.grace_ms, 3000);
+    fmq_config_destroy(&config);
+}
+
+static void global_and_local_training_have_one_client(void **state)
+{
+    (void)state;
+    fmq_config_t *config;
+    fmq_agenda_t agenda =
+        read_yaml(&config, "federate: {client_num: 5, method: global}\ndata: {splitter: iid}\n");
+    assert_int_equal(agenda.clients, 1);
+    assert_int_equal(agenda.limits.min_ready, 1);
+    fmq_config_destroy(&config);
+    agenda = read_yaml(&config, "federate: {client_num: 5, client_idx_for_local_train: 2}\n"
+                                "data: {splitter: iid}\nfedmq: {min_clients: 3}\n");
+    assert_int_equal(agenda.clients, 1);
+    assert_int_equal(agenda.limits.min_ready, 1);
+    fmq_config_destroy(&config);
+}
+
+static void somebody_always_trains(void **state)
+{
+    (void)state;
+    fmq_config_t *config;
+    fmq_agenda_t agenda = read_yaml(&config, "federate: {client_num: 1, unseen_clients_rate: 0.9}\n"
+                                             "data: {splitter: iid}\n");
+    assert_int_equal(agenda.training, 1);
+    fmq_config_destroy(&config);
+    agenda = read_yaml(&config, "federate: {client_num: 8, unseen_clients_rate: 0.01}\n"
+                                "data: {splitter: iid}\n");
+    assert_int_equal(agenda.training, 7); /* at least one is unseen */
+    fmq_config_destroy(&config);
+}
+
+static void no_split_to_evaluate_means_no_evaluation(void **state)
+{
+    (void)state;
+    fmq_config_t *config;
+    fmq_agenda_t agenda =
+        read_yaml(&config, "federate: {client_num: 2}\ndata: {splitter: iid}\neval: {split: []}\n");
+    assert_int_equal(agenda.eval_freq, 0);
+    fmq_config_destroy(&config);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_those_of_fs),
+        cmocka_unit_test(what_is_given_is_taken),
+        cmocka_unit_test(global_and_local_training_have_one_client),
+        cmocka_unit_test(somebody_always_trains),
+        cmocka_unit_test(no_split_to_evaluate_means_no_evaluation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
