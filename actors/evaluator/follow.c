@@ -47,13 +47,34 @@ static bool nothing_is_known(const fmq_follow_t *self)
 
 static bool is_wanted(const fmq_follow_t *self, const fmq_note_state_t *note)
 {
-    if (self->measured && same_state(&self->newest_measured, note))
-        return false;
-    if (note->last || nothing_is_known(self))
+    if (!self->measured)
         return true;
-    if (self->measured && note->round <= self->newest_measured.round)
+    if (same_state(&self->newest_measured, note))
         return false;
-    return self->freq > 0 && note->round % self->freq == 0;
+    return note->last || note->round > self->newest_measured.round;
+}
+
+static bool is_kept(const fmq_follow_t *self, const fmq_note_state_t *note)
+{
+    return note->last || nothing_is_known(self) ||
+           (self->freq > 0 && note->round % self->freq == 0);
+}
+
+static void skip(fmq_follow_t *self, fmq_follow_item_t *item)
+{
+    drop(item);
+    self->skipped++;
+}
+
+/* Of the states that are not kept only one waits. */
+static void skip_passing(fmq_follow_t *self)
+{
+    for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++) {
+        fmq_follow_item_t *item = &self->items[i];
+        bool waits = item->stage == FMQ_FOLLOW_WANTED || item->stage == FMQ_FOLLOW_READY;
+        if (waits && !item->kept)
+            skip(self, item);
+    }
 }
 
 /* A free place, or that of the stalest state that is not the last one. */
@@ -68,10 +89,8 @@ static fmq_follow_item_t *make_room(fmq_follow_t *self)
         if (usable && (!stalest || item->state.round < stalest->state.round))
             stalest = item;
     }
-    if (stalest) {
-        drop(stalest);
-        self->skipped++;
-    }
+    if (stalest)
+        skip(self, stalest);
     return stalest;
 }
 
@@ -90,15 +109,18 @@ void fmq_follow_note(fmq_follow_t *self, const fmq_note_state_t *note)
     fmq_follow_item_t *known = find(self, note);
     if (known) {
         known->state.last = known->state.last || note->last;
+        known->kept = known->kept || note->last;
         return;
     }
     if (!is_wanted(self, note))
         return;
+    bool kept = is_kept(self, note);
+    skip_passing(self);
     fmq_follow_item_t *item = make_room(self);
     self->turned_away = !item;
     self->waiting = *note;
     if (item)
-        *item = (fmq_follow_item_t){.stage = FMQ_FOLLOW_WANTED, .state = *note};
+        *item = (fmq_follow_item_t){.stage = FMQ_FOLLOW_WANTED, .kept = kept, .state = *note};
 }
 
 fmq_follow_item_t *fmq_follow_to_fetch(fmq_follow_t *self, int64_t now_ms)
@@ -129,8 +151,7 @@ void fmq_follow_failed(fmq_follow_t *self, fmq_follow_item_t *item, int64_t now_
     for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++) {
         if (self->items[i].stage != FMQ_FOLLOW_EMPTY &&
             self->items[i].state.round > item->state.round) {
-            drop(item);
-            self->skipped++;
+            skip(self, item);
             return;
         }
     }

@@ -2,10 +2,11 @@
  * follow.h - which states an evaluator measures, and in what order.
  *
  * Notes about states go in; what to fetch and what to measure next comes out.
- * Measured are the first state that is seen, every state whose round is a
- * multiple of the run's eval.freq, and the last.  A few states may wait while
- * one is being measured; when more come, the stalest one that is not last is
- * skipped.  No I/O, one thread.
+ * Every state is measured if there is time.  When there is not, some are kept
+ * in a short queue: the first that is seen, those whose round is a multiple of
+ * eval.freq, and the last; of all others only the newest waits.  When even the
+ * queue is too short, the stalest state that is not the last is skipped.  No
+ * I/O, one thread.
  */
 #ifndef FEDMQ_ACTORS_EVALUATOR_FOLLOW_H
 #define FEDMQ_ACTORS_EVALUATOR_FOLLOW_H
@@ -26,13 +27,14 @@ typedef enum {
 typedef struct {
     fmq_follow_stage_t stage;
     fmq_note_state_t state;
+    bool kept;
     int64_t retry_ms;
     float *vector; /* owned: NULL or the schema's elements */
     fmq_state_reader_t reader;
 } fmq_follow_item_t;
 
 typedef struct {
-    uint32_t freq; /* eval.freq; 0: the first and the last only */
+    uint32_t freq; /* eval.freq; 0: only the first and the last are kept */
     fmq_follow_item_t items[FMQ_FOLLOW_KEPT_MAX];
     bool measured; /* something was: */
     fmq_note_state_t newest_measured;
