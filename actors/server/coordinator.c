@@ -232,6 +232,7 @@ static void accepted(void *argument, uint32_t client)
 {
     coordinator_t *self = argument;
     fmq_round_answered(&self->round, client);
+    self->bytes_up += fmq_intake_bytes(self->intake, client);
 }
 
 static void rejected(void *argument, uint32_t client, const char *reason)

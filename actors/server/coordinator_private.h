@@ -43,8 +43,9 @@ typedef struct {
     fmq_round_t round;
     fmq_journal_t *journal; /* of the round in training, or NULL */
     fmq_intake_t *intake;
-    fmq_metrics_t **answers; /* owned: of this phase, client k at k - 1 */
-    progress_t *progress;    /* owned, client k at k - 1 */
+    fmq_metrics_t **answers;       /* owned: of this phase, client k at k - 1 */
+    uint64_t bytes_up, bytes_down; /* of updates accepted, of states asked to be fetched */
+    progress_t *progress;          /* owned, client k at k - 1 */
     watcher_t watchers[WATCHERS_MAX];
     size_t watchers_size;
 

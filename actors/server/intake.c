@@ -22,7 +22,7 @@ typedef enum {
 typedef struct {
     slot_state_t state;
     fmq_digest_t update;
-    uint64_t samples;
+    uint64_t samples, bytes;
     int64_t retry_ms;
     fmq_journal_writer_t *writer; /* owned while FETCHING */
 } slot_t;
@@ -127,7 +127,10 @@ void fmq_intake_offer(fmq_intake_t *self, uint32_t client, const fmq_note_report
         (slot->state != SLOT_EMPTY && same))
         return;
     stop_fetch(self, slot);
-    *slot = (slot_t){.state = SLOT_OFFERED, .update = report->update, .samples = report->samples};
+    *slot = (slot_t){.state = SLOT_OFFERED,
+                     .update = report->update,
+                     .samples = report->samples,
+                     .bytes = report->update_bytes};
     if (report->update_bytes > fmq_state_bytes_max(self->options.schema))
         reject(self, slot, "the update is larger than a state can be");
     else if (report->samples > FMQ_INTAKE_SAMPLES_MAX)
@@ -252,6 +255,11 @@ static void committed(void *argument, uint32_t client)
 int fmq_intake_commit(fmq_intake_t *self, fmq_error_t *err)
 {
     return self->journal ? fmq_journal_commit(self->journal, committed, self, err) : 0;
+}
+
+uint64_t fmq_intake_bytes(const fmq_intake_t *self, uint32_t client)
+{
+    return self->slots[client - 1].bytes;
 }
 
 size_t fmq_intake_pending(const fmq_intake_t *self)

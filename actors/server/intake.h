@@ -57,6 +57,8 @@ int fmq_intake_work(fmq_intake_t *self, bool (*alive)(void *, uint32_t), int64_t
 
 /* Makes durable what has been fetched (one group commit), and calls accepted. */
 int fmq_intake_commit(fmq_intake_t *self, fmq_error_t *err);
+/* Bytes of the client's update, as offered. */
+uint64_t fmq_intake_bytes(const fmq_intake_t *self, uint32_t client);
 /* Fetched and waiting for the commit; being fetched or waiting for it. */
 size_t fmq_intake_pending(const fmq_intake_t *self);
 size_t fmq_intake_busy(const fmq_intake_t *self);

@@ -91,6 +91,8 @@ int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kin
                             .state_bytes = self->state_bytes,
                             .codec = self->agenda->codec};
     name_run(self, note.run);
+    if (kind == FMQ_TASK_TRAIN || kind == FMQ_TASK_EVALUATE)
+        self->bytes_down += self->state_bytes;
     unsigned char body[256];
     size_t size = fmq_note_task_encode(&note, body, sizeof body, err);
     return size ? fmq_link_note(self->link, to, "task", body, size, err) : -1;
@@ -130,15 +132,14 @@ void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type)
     if (!self->options.on_event)
         return;
     fmq_round_count_t count = fmq_round_count(&self->round, self->now_ms);
-    fmq_traffic_t traffic = fmq_link_traffic(self->link);
     bool waiting = self->round.phase == FMQ_PHASE_WAITING;
     fmq_run_event_t event = {.type = type,
                              .round = self->mark.round,
                              .rounds = self->agenda->rounds,
                              .clients = waiting ? self->agenda->clients : count.asked,
                              .clients_done = waiting ? count.ready : count.answered,
-                             .bytes_up = traffic.payload_received,
-                             .bytes_down = traffic.payload_sent,
+                             .bytes_up = self->bytes_up,
+                             .bytes_down = self->bytes_down,
                              .train_loss = self->train_loss};
     slowest(self, &event);
     self->shown_ms = self->now_ms;

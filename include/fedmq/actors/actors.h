@@ -58,7 +58,7 @@ typedef struct {
     uint32_t round, rounds;
     uint32_t clients, clients_done;
     uint64_t step, steps;
-    uint64_t bytes_up, bytes_down; /* payload so far */
+    uint64_t bytes_up, bytes_down; /* payload of updates and states so far, on whatever way */
     double train_loss;             /* NaN when unknown */
     const fmq_metrics_t *metrics;  /* METRICS */
     const char *source;            /* METRICS: "clients", "evaluator-..." */
