@@ -80,7 +80,7 @@ static const fmq_key_t keys[] = {
     BOOLEAN("data.drop_last", "False", HARMLESS,
             "Old name of dataloader.drop_last, which it overrides."),
     TEXT("data.file_path", "", NULL, ACTED,
-         "A data file to use instead of root and type's own name."),
+         "A data file, as given or below data.root, instead of type's own."),
     TEXT("data.loader", "", NULL, HARMLESS, "Old name of dataloader.type, which it overrides."),
     WHOLE("data.num_steps", "30", 0, 1048576, HARMLESS,
           "Old name of dataloader.num_steps, which it overrides."),

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PART_MAX      256 /* bytes of one name of a dotted path, with NUL */
-#define KEYS_TEXT_MAX 256 /* bytes of the list of keys in an error, with NUL */
+#define PART_MAX 256 /* bytes of one name of a dotted path, with NUL */
 
 /* One step of a path: a member of an object or an element of an array. */
 static const json_t *descend(const json_t *value, const char *name)
@@ -70,8 +69,7 @@ static int read_text(llm_fields_t *self, size_t slot, const char *key, const cha
     return 0;
 }
 
-/* "a", "b", "c" for the members of an object, cut with dots when long. */
-static void list_keys(const json_t *object, char out[KEYS_TEXT_MAX])
+void llm_fields_list(const json_t *object, char out[LLM_KEYS_TEXT_BYTES])
 {
     size_t used = 0;
     out[0] = '\0';
@@ -85,7 +83,7 @@ static void list_keys(const json_t *object, char out[KEYS_TEXT_MAX])
     json_object_foreach(both.taken, key, value)
     {
         size_t length = strlen(key);
-        if (used + length + 8 > KEYS_TEXT_MAX) {
+        if (used + length + 8 > LLM_KEYS_TEXT_BYTES) {
             memcpy(out + used, ", ...", 6);
             return;
         }
@@ -108,8 +106,8 @@ int llm_fields_read(llm_fields_t *self, const llm_reader_t *reader, const json_t
     const char *output = keys && keys->output ? keys->output : "output";
     const char *category = keys && keys->category ? keys->category : "category";
     if (!llm_field_find(object, instruction) && !llm_field_find(object, output)) {
-        char found[KEYS_TEXT_MAX];
-        list_keys(object, found);
+        char found[LLM_KEYS_TEXT_BYTES];
+        llm_fields_list(object, found);
         return llm_reader_complain(reader, err,
                                    "a record has neither '%s' nor '%s'; its keys are: %s",
                                    instruction, output, *found ? found : "(none)");

@@ -11,6 +11,10 @@
  * is null.  A key that holds the dots itself comes first. */
 const json_t *llm_field_find(const json_t *object, const char *path);
 
+/* The keys of an object as "a, b, c", cut with dots when long. */
+#define LLM_KEYS_TEXT_BYTES 256
+void llm_fields_list(const json_t *object, char out[LLM_KEYS_TEXT_BYTES]);
+
 /* A record's texts; numbers and truth values as JSON writes them. */
 typedef struct {
     const llm_reader_t *reader; /* borrowed, for places in errors */

@@ -14,10 +14,12 @@
 
 /* One file or piece of memory on its way into records. */
 typedef struct {
-    llm_records_t *records;        /* borrowed */
-    llm_reader_t *reader;          /* owned */
-    const llm_record_keys_t *keys; /* borrowed; may be NULL */
-    llm_correction_fn *correct;    /* or NULL */
+    llm_records_t *records;               /* borrowed */
+    llm_reader_t *reader;                 /* owned */
+    const llm_record_keys_t *keys;        /* borrowed; may be NULL */
+    llm_correction_fn *correct;           /* or NULL */
+    size_t answers;                       /* records with an output so far */
+    char keys_found[LLM_KEYS_TEXT_BYTES]; /* of the first record without one */
 } intake_t;
 
 /* Adds a record; a refusal says where it stands. */
@@ -32,6 +34,28 @@ static int add_record(intake_t *self, const llm_record_t *record, fmq_error_t *e
     return -1;
 }
 
+static void note_answer(intake_t *self, const json_t *object, const char *output)
+{
+    if (*output)
+        self->answers++;
+    else if (!*self->keys_found)
+        llm_fields_list(object, self->keys_found);
+}
+
+/* A file of questions alone teaches nothing; most likely its answers have
+ * another name. */
+static int require_answers(const intake_t *self, const char *path, fmq_error_t *err)
+{
+    const char *output = self->keys && self->keys->output ? self->keys->output : "output";
+    if (self->answers > 0 || !*self->keys_found)
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_FORMAT,
+                         "'%s': no record has an answer, '%s'; the keys of the first are: %s; "
+                         "data.type names the keys of a file: with dolly-15k@llm and "
+                         "data.file_path '%s' they are instruction, context, response, category",
+                         path, output, self->keys_found, path);
+}
+
 /* Keeps one JSON object as a record, corrected where asked. */
 static int keep_object(intake_t *self, const json_t *object, fmq_error_t *err)
 {
@@ -39,6 +63,8 @@ static int keep_object(intake_t *self, const json_t *object, fmq_error_t *err)
     char *made[2] = {NULL, NULL};
     int keep = 1;
     int result = llm_fields_read(&fields, self->reader, object, self->keys, err);
+    if (result == 0)
+        note_answer(self, object, fields.record.output);
     if (result == 0 && self->correct) {
         keep = self->correct(&fields.record, made);
         if (keep < 0)
@@ -76,8 +102,14 @@ int llm_records_load_corrected(llm_records_t *self, const char *path, const llm_
                                llm_correction_fn *correct, fmq_error_t *err)
 {
     intake_t intake = {.records = self, .keys = keys, .correct = correct};
+    size_t before = llm_records_size(self);
     intake.reader = llm_reader_open(path, err);
-    return intake.reader ? keep_all(&intake, err) : -1;
+    if (!intake.reader || keep_all(&intake, err) < 0)
+        return -1;
+    if (require_answers(&intake, path, err) == 0)
+        return 0;
+    llm_records_truncate(self, before);
+    return -1;
 }
 
 int llm_records_load(llm_records_t *self, const char *path, const llm_record_keys_t *keys,

@@ -158,6 +158,17 @@ static bool find_file(char path[PATH_BYTES], places_t *places, const char *root,
     return false;
 }
 
+/* data.file_path as it was given, or else below data.root. */
+static int find_given(char path[PATH_BYTES], const llm_records_source_t *source, fmq_error_t *err)
+{
+    places_t places = {0};
+    if (find_file(path, &places, ".", "", source->file) ||
+        find_file(path, &places, source->root, "", source->file))
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_NOTFOUND, "data.file_path '%s': no file; looked for %s",
+                         source->file, places.text);
+}
+
 static int load_row(llm_records_t *self, const llm_records_source_t *source,
                     const data_type_t *type, fmq_error_t *err)
 {
@@ -167,7 +178,9 @@ static int load_row(llm_records_t *self, const llm_records_source_t *source,
     if (source->by_category && type->correct_by_category)
         correct = type->correct_by_category;
     if (source->file && *source->file)
-        return llm_records_load_corrected(self, source->file, &type->keys, correct, err);
+        return find_given(path, source, err) < 0
+                   ? -1
+                   : llm_records_load_corrected(self, path, &type->keys, correct, err);
     if (find_file(path, &places, source->root, "", type->file) ||
         find_file(path, &places, source->root, type->name, type->file) ||
         (type->also && find_file(path, &places, source->root, type->name, type->also)))
@@ -251,10 +264,10 @@ static int load_file(llm_records_t *self, const llm_records_source_t *source, co
 {
     char path[PATH_BYTES];
     places_t places = {0};
-    if (source->file && *source->file)
-        return text ? llm_records_load_text(self, source->file, err)
-                    : llm_records_load(self, source->file, NULL, err);
-    if (!find_file(path, &places, source->root, "", file))
+    bool given = source->file && *source->file;
+    if (given && find_given(path, source, err) < 0)
+        return -1;
+    if (!given && !find_file(path, &places, source->root, "", file))
         return fmq_error_set(err, FMQ_ERR_NOTFOUND,
                              "data.type '%s': no file; looked for %s; put it below data.root or "
                              "give an absolute path",

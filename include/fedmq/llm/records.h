@@ -76,7 +76,8 @@ typedef struct {
     double subsample; /* data.subsample, (0, 1]: share kept of each code_search_net language */
     uint64_t seed;    /* for the subsample */
     bool by_category; /* the meta splitter follows: rosetta_alpaca loses "X86-64 Assembly" */
-    const char *file; /* data.file_path: this file instead of the type's own; NULL or "": none */
+    const char *file; /* data.file_path: this file instead of the type's own, as given or below
+                       * root; NULL or "": none */
 } llm_records_source_t;
 
 int llm_records_load_source(llm_records_t *self, const llm_records_source_t *source,

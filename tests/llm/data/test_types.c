@@ -178,6 +178,43 @@ static void files_of_ones_own_are_found_below_the_root_or_by_absolute_path(void 
     assert_record(room, 2, "c", "", "d", "");
 }
 
+static void a_file_path_is_found_as_given_or_below_the_root(void **state)
+{
+    room_t *room = *state;
+    scratch_write(&room->scratch, "own.jsonl", "{\"instruction\":\"a\",\"response\":\"b\"}");
+    llm_records_source_t source = {
+        .root = "/nowhere", .type = "dolly-15k@llm", .subsample = 1, .file = room->scratch.path};
+    assert_int_equal(llm_records_load_source(room->records, &source, &room->err), 0);
+    source.root = room->scratch.folder;
+    source.file = "own.jsonl";
+    assert_int_equal(llm_records_load_source(room->records, &source, &room->err), 0);
+    assert_int_equal(llm_records_size(room->records), 2);
+    source.file = "other.jsonl";
+    assert_int_equal(llm_records_load_source(room->records, &source, &room->err), -1);
+    assert_int_equal(room->err.code, FMQ_ERR_NOTFOUND);
+    assert_non_null(strstr(room->err.text, room->scratch.folder));
+}
+
+static void a_file_without_any_answer_is_refused_naming_its_keys(void **state)
+{
+    room_t *room = *state;
+    scratch_write(&room->scratch, "kept.jsonl",
+                  "{\"instruction\":\"a\",\"output\":\"\"}\n"
+                  "{\"instruction\":\"b\",\"output\":\"c\"}\n");
+    load(room, "kept.jsonl@llm");
+    scratch_write(&room->scratch, "dolly.jsonl",
+                  "{\"instruction\":\"a\",\"context\":\"b\",\"response\":\"c\"}\n"
+                  "{\"instruction\":\"d\",\"response\":\"e\"}\n");
+    assert_int_equal(
+        llm_records_load_type(room->records, room->scratch.folder, "dolly.jsonl@llm", &room->err),
+        -1);
+    assert_int_equal(room->err.code, FMQ_ERR_FORMAT);
+    assert_non_null(strstr(room->err.text, "'output'"));
+    assert_non_null(strstr(room->err.text, "instruction, context, response"));
+    assert_non_null(strstr(room->err.text, "dolly-15k@llm"));
+    assert_int_equal(llm_records_size(room->records), 2);
+}
+
 static void a_text_file_becomes_plain_text_records(void **state)
 {
     room_t *room = *state;
@@ -277,6 +314,8 @@ int main(void)
         CASE(code_search_net_is_read_from_its_layout_and_sampled_by_language),
         CASE(a_subsample_outside_its_range_is_refused),
         CASE(files_of_ones_own_are_found_below_the_root_or_by_absolute_path),
+        CASE(a_file_path_is_found_as_given_or_below_the_root),
+        CASE(a_file_without_any_answer_is_refused_naming_its_keys),
         CASE(a_text_file_becomes_plain_text_records),
         CASE(a_missing_file_says_where_it_was_looked_for_and_where_it_comes_from),
         CASE(an_unknown_type_lists_the_known_ones),
