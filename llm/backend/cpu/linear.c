@@ -11,10 +11,10 @@
 
 #include <string.h>
 
-#define DIRECT_ROWS 4  /* up to so many rows of x are read in place */
-#define ITEM_ROWS   14 /* tiles of rows in an item of forward: 196 rows */
-#define ITEM_PANELS 4  /* panels in an item, forward and backward */
-#define ITEM_TILES  8  /* tiles of inputs in an item of backward */
+#define DIRECT_ROWS 4   /* up to so many rows of x are read in place */
+#define ITEM_ROWS   196 /* about so many rows in an item of forward */
+#define ITEM_INPUTS 112 /* about so many inputs in an item of backward */
+#define ITEM_WIDTH  128 /* columns of panels in an item of either */
 
 typedef struct {
     const llm_cpu_kernels_t *kernels;
@@ -33,6 +33,12 @@ typedef struct {
     size_t block;  /* floats between packed blocks */
     size_t row_items, panel_items;
 } job_t;
+
+/* About n rows, in whole tiles. */
+static size_t whole_tiles(const job_t *job, size_t n)
+{
+    return llm_cpu_pieces(n, job->kernels->tile_rows) * job->kernels->tile_rows;
+}
 
 static size_t panels_of(const job_t *job)
 {
@@ -83,10 +89,11 @@ static void forward_item(void *argument, size_t item, size_t thread)
 {
     (void)thread;
     const job_t *job = argument;
-    size_t rows = ITEM_ROWS * job->kernels->tile_rows;
+    size_t rows = whole_tiles(job, ITEM_ROWS);
     size_t row = item % job->row_items * rows;
-    size_t begin = item / job->row_items * ITEM_PANELS;
-    size_t end = llm_cpu_min(begin + ITEM_PANELS, panels_of(job));
+    size_t count = ITEM_WIDTH / job->kernels->width;
+    size_t begin = item / job->row_items * count;
+    size_t end = llm_cpu_min(begin + count, panels_of(job));
     for (size_t k = 0; k < job->K; k += LLM_CPU_DEPTH)
         for (size_t panel = begin; panel < end; panel++)
             forward_panel(job, job->first / job->kernels->width + panel, row,
@@ -109,8 +116,10 @@ static void forward_rows_of(llm_cpu_t *cpu, job_t job, size_t M)
             job.packed = job.M <= DIRECT_ROWS ? NULL : cpu->packed;
             if (job.packed)
                 llm_pool_run(cpu->pool, llm_cpu_pieces(job.K, job.kernels->width), pack_rows, &job);
-            job.row_items = llm_cpu_pieces(job.M, ITEM_ROWS * job.kernels->tile_rows);
-            llm_pool_run(cpu->pool, job.row_items * llm_cpu_pieces(panels_of(&job), ITEM_PANELS),
+            job.row_items = llm_cpu_pieces(job.M, whole_tiles(&job, ITEM_ROWS));
+            llm_pool_run(cpu->pool,
+                         job.row_items *
+                             llm_cpu_pieces(panels_of(&job), ITEM_WIDTH / job.kernels->width),
                          forward_item, &job);
         }
     }
@@ -175,21 +184,23 @@ static void zero_rows(float *rows, size_t stride, size_t M, size_t width)
         memset(rows + m * stride, 0, width * sizeof(float));
 }
 
-/* One stretch of k of the inputs row .. end against a range of token panels. */
-static void backward_tiles(const job_t *job, size_t row, size_t panel, size_t end_panel, size_t k,
+/* One stretch of k of one panel of tokens against the inputs row .. end.  The
+ * panel stays in the nearest cache while the weights pass by. */
+static void backward_panel(const job_t *job, size_t row, size_t end, size_t panel, size_t k,
                            size_t depth)
 {
     const llm_matrix_t *w = job->w;
     size_t width = w->width;
+    size_t m = panel * width;
+    const float *weights = w->panels + (job->first / width + (job->k + k) / width) * w->panel;
     float acc[LLM_CPU_ROWS_MAX * LLM_CPU_WIDTH_MAX];
     llm_cpu_tile_t tile = {.a_stride = w->panel, .b_row = width, .K = depth};
-    tile.rows = llm_cpu_min(job->kernels->tile_rows, w->in - row);
-    tile.a = w->panels + (job->first / width + (job->k + k) / width) * w->panel + row * width;
-    llm_cpu_store_t how = {.rows = tile.rows, .alpha = 1, .add = job->add || k > 0};
-    for (; panel < end_panel; panel++) {
-        size_t m = panel * width;
-        how.last = tile.columns = llm_cpu_min(width, job->M - m);
-        tile.b = job->packed + panel * job->block + k * width;
+    llm_cpu_store_t how = {.alpha = 1, .add = job->add || k > 0};
+    how.last = tile.columns = llm_cpu_min(width, job->M - m);
+    tile.b = job->packed + panel * job->block + k * width;
+    for (; row < end; row += tile.rows) {
+        how.rows = tile.rows = llm_cpu_min(job->kernels->tile_rows, end - row);
+        tile.a = weights + row * width;
         job->kernels->tile(acc, &tile);
         job->kernels->store_transposed(job->to + m * job->to_stride + row, job->to_stride, acc,
                                        &how);
@@ -200,15 +211,15 @@ static void backward_item(void *argument, size_t item, size_t thread)
 {
     (void)thread;
     const job_t *job = argument;
-    size_t rows = ITEM_TILES * job->kernels->tile_rows;
+    size_t rows = whole_tiles(job, ITEM_INPUTS);
     size_t row = item % job->row_items * rows;
     size_t end = llm_cpu_min(row + rows, job->w->in);
-    size_t panel = item / job->row_items * ITEM_PANELS;
-    size_t end_panel =
-        llm_cpu_min(panel + ITEM_PANELS, llm_cpu_pieces(job->M, job->kernels->width));
+    size_t count = ITEM_WIDTH / job->kernels->width;
+    size_t panel = item / job->row_items * count;
+    size_t end_panel = llm_cpu_min(panel + count, llm_cpu_pieces(job->M, job->kernels->width));
     for (size_t k = 0; k < job->K; k += LLM_CPU_DEPTH)
-        for (size_t r = row; r < end; r += job->kernels->tile_rows)
-            backward_tiles(job, r, panel, end_panel, k, llm_cpu_min(LLM_CPU_DEPTH, job->K - k));
+        for (size_t p = panel; p < end_panel; p++)
+            backward_panel(job, row, end, p, k, llm_cpu_min(LLM_CPU_DEPTH, job->K - k));
 }
 
 static void backward_rows(llm_backend_t *be, float *dx, size_t dx_stride, const float *dy,
@@ -236,8 +247,8 @@ static void backward_rows(llm_backend_t *be, float *dx, size_t dx_stride, const 
             job.block = llm_cpu_padded(job.K, width) * width;
             llm_pool_run(cpu->pool, panels * llm_cpu_pieces(job.K, LLM_CPU_DEPTH), pack_tokens,
                          &job);
-            job.row_items = llm_cpu_pieces(w->in, ITEM_TILES * cpu->kernels->tile_rows);
-            llm_pool_run(cpu->pool, job.row_items * llm_cpu_pieces(panels, ITEM_PANELS),
+            job.row_items = llm_cpu_pieces(w->in, whole_tiles(&job, ITEM_INPUTS));
+            llm_pool_run(cpu->pool, job.row_items * llm_cpu_pieces(panels, ITEM_WIDTH / width),
                          backward_item, &job);
         }
     }

@@ -11,8 +11,28 @@
 #include "llm/backend/cpu/kernels.h"
 #include "llm/backend/cpu/kernels/vector.h"
 
-/* a is blocked: element (r, k) at (k / WIDTH) a_stride + r WIDTH + k % WIDTH.
- * The next block's lines are asked for while this one is used. */
+/* Blocks of a may lie on pages of their own, where no hardware looks ahead.
+ * Narrow tiles are done with a block before memory could answer, and have few
+ * loads to spare: they ask for a whole block, some blocks ahead. */
+#define BLOCKS_AHEAD 4
+
+INLINE void ask_for_block(const float *block, size_t rows)
+{
+    for (size_t r = 0; LANES < 16 && r < rows; r++)
+        __builtin_prefetch(block + r * WIDTH);
+}
+
+/* Wide tiles ask with every k for a line of the next block, and of b. */
+INLINE void ask_ahead(const float *block, size_t k, const float *b)
+{
+    if (LANES == 16) {
+        __builtin_prefetch(block + k * 16);
+        __builtin_prefetch(b);
+        __builtin_prefetch(b + 16);
+    }
+}
+
+/* a is blocked: element (r, k) at (k / WIDTH) a_stride + r WIDTH + k % WIDTH. */
 INLINE void tile_packed(float *acc, const float *a, size_t a_stride, const float *b, size_t b_row,
                         size_t K, bool add, const size_t rows, const size_t vectors)
 {
@@ -25,12 +45,11 @@ INLINE void tile_packed(float *acc, const float *a, size_t a_stride, const float
     for (size_t first = 0; first < K; first += WIDTH) {
         size_t count = K - first < WIDTH ? K - first : WIDTH;
         const float *next = a + a_stride;
+        ask_for_block(a + BLOCKS_AHEAD * a_stride, rows);
         for (size_t k = 0; k < count; k++) {
             vf b0 = v_load(b);
             vf b1 = vectors > 1 ? v_load(b + LANES) : b0;
-            __builtin_prefetch(next + k * 16);
-            __builtin_prefetch(b + 8 * b_row);
-            __builtin_prefetch(b + 8 * b_row + 16);
+            ask_ahead(next, k, b + 8 * b_row);
             b += b_row;
 #pragma GCC unroll 14
             for (size_t r = 0; r < rows; r++) {
