@@ -10,9 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BAR_WIDTH 24
-#define SHOWN_MAX 512
-#define REDRAW_MS 100 /* a bar is not redrawn more often than this */
+#define BAR_WIDTH  24
+#define SHOWN_MAX  512
+#define WAITING_MS 1000 /* nor said more often than this who is missing */
+#define REDRAW_MS  100  /* a bar is not redrawn more often than this */
 
 struct fmq_display {
     fmq_display_mode_t mode;
@@ -24,6 +25,7 @@ struct fmq_display {
     int64_t began_ms, round_began_ms, drawn_ms;
     uint32_t first_round;    /* the first round seen: a resumed run begins later than 1 */
     uint32_t clients_waited; /* of the last WAITING line */
+    int64_t waited_ms;
 };
 
 fmq_display_t *fmq_display_new(fmq_display_mode_t mode, bool color, FILE *out, FILE *log_out)
@@ -39,6 +41,7 @@ fmq_display_t *fmq_display_new(fmq_display_mode_t mode, bool color, FILE *out, F
     self->log_out = log_out;
     self->began_ms = -1;
     self->clients_waited = UINT32_MAX;
+    self->waited_ms = -1;
     return self;
 }
 
@@ -222,15 +225,24 @@ static void show_metrics(fmq_display_t *self, const fmq_run_event_t *event)
     fprintf(self->out, "%s\n", line);
 }
 
+/* Clients may come by the hundred: a line a second, and one when all are here. */
+static void show_waiting(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
+{
+    bool all = event->clients_done >= event->clients;
+    if (event->clients_done == self->clients_waited ||
+        (!all && self->waited_ms >= 0 && now_ms - self->waited_ms < WAITING_MS))
+        return;
+    self->clients_waited = event->clients_done;
+    self->waited_ms = now_ms;
+    fprintf(self->out, "waiting for clients: %u of %u are here\n", event->clients_done,
+            event->clients);
+}
+
 static void show_lines(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
 {
     switch (event->type) {
     case FMQ_RUN_WAITING:
-        if (event->clients_done == self->clients_waited)
-            return;
-        self->clients_waited = event->clients_done;
-        fprintf(self->out, "waiting for clients: %u of %u are here\n", event->clients_done,
-                event->clients);
+        show_waiting(self, event, now_ms);
         return;
     case FMQ_RUN_ROUND:
         return;

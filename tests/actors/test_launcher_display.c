@@ -136,17 +136,22 @@ static void averages_are_shown_with_their_source(void **state)
     assert_string_equal(screen.text, "round 2/4  evaluator-1  val_avg_loss 1.25  test_exact 0.5\n");
 }
 
-static void waiting_is_said_once_for_each_number(void **state)
+static void waiting_is_said_once_a_second_and_when_all_are_here(void **state)
 {
     (void)state;
     fmq_run_event_t event = round_event(FMQ_RUN_WAITING, 0);
     show_as(FMQ_DISPLAY_PLAIN);
     say(event, 0);
-    say(event, 1000);
+    say(event, 1500);
     event.clients_done = 1;
     say(event, 2000);
+    event.clients_done = 2;
+    say(event, 2100);
+    event.clients_done = 3;
+    say(event, 2200);
     assert_string_equal(screen.text, "waiting for clients: 0 of 3 are here\n"
-                                     "waiting for clients: 1 of 3 are here\n");
+                                     "waiting for clients: 1 of 3 are here\n"
+                                     "waiting for clients: 3 of 3 are here\n");
 }
 
 static void a_terminal_shows_one_bar_that_is_redrawn(void **state)
@@ -229,7 +234,7 @@ int main(void)
         cmocka_unit_test_teardown(a_file_gets_a_line_for_each_round_and_no_escapes, tear_down),
         cmocka_unit_test_teardown(an_unknown_loss_is_not_shown, tear_down),
         cmocka_unit_test_teardown(averages_are_shown_with_their_source, tear_down),
-        cmocka_unit_test_teardown(waiting_is_said_once_for_each_number, tear_down),
+        cmocka_unit_test_teardown(waiting_is_said_once_a_second_and_when_all_are_here, tear_down),
         cmocka_unit_test_teardown(a_terminal_shows_one_bar_that_is_redrawn, tear_down),
         cmocka_unit_test_teardown(a_log_line_clears_the_bar_first, tear_down),
         cmocka_unit_test_teardown(quiet_says_nothing_but_what_is_logged, tear_down),
