@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "actors/launcher/opening.h"
 #include "fedmq/actors/notes.h"
 #include "fedmq/actors/receive.h"
 #include "fedmq/base/clock.h"
@@ -94,5 +95,21 @@ fmq_config_t *fmq_attach_config(const char *endpoint, fmq_error_t *err)
     }
     fmq_link_close(&self.link, 0);
     fmq_bytes_reader_release(&self.reader);
+    return config;
+}
+
+fmq_config_t *fmq_attach_open(const fmq_arguments_t *arguments, const fmq_words_t *words,
+                              const char *endpoint, fmq_error_t *err)
+{
+    fmq_config_t *config = arguments->cfg ? fmq_opening_merge(arguments, words, err)
+                                          : fmq_attach_config(endpoint, err);
+    if (!config)
+        return NULL;
+    for (size_t i = 0; !arguments->cfg && i + 1 < words->size; i += 2)
+        fmq_config_set(config, words->items[i], words->items[i + 1], NULL);
+    if (arguments->model)
+        fmq_config_set(config, "model.type", arguments->model, NULL);
+    if (fmq_opening_check(config, NULL, err) < 0)
+        fmq_config_destroy(&config);
     return config;
 }

@@ -4,6 +4,7 @@
 #ifndef FEDMQ_ACTORS_LAUNCHER_ATTACH_H
 #define FEDMQ_ACTORS_LAUNCHER_ATTACH_H
 
+#include "actors/launcher/command.h"
 #include "fedmq/base/config.h"
 
 #define FMQ_ATTACH_TIMEOUT_MS 15000 /* without an answer the run is not there */
@@ -12,5 +13,10 @@
  * fetches the configuration it names.  Not yet checked; the caller's.  NULL
  * with FMQ_ERR_TIMEOUT when no run is heard of in time. */
 fmq_config_t *fmq_attach_config(const char *endpoint, fmq_error_t *err);
+
+/* The configuration of who joins a run: --cfg, or else the run's own; with the
+ * pairs and --model on top, checked. */
+fmq_config_t *fmq_attach_open(const fmq_arguments_t *arguments, const fmq_words_t *words,
+                              const char *endpoint, fmq_error_t *err);
 
 #endif

@@ -2,6 +2,7 @@
  * client.c - fedmq client: one client of a run over tcp.
  */
 #include "actors/launcher/address.h"
+#include "actors/launcher/attach.h"
 #include "actors/launcher/federation.h"
 #include "actors/launcher/opening.h"
 
@@ -11,6 +12,7 @@ static const fmq_option_t options[] = {
     FMQ_ROW("id", COUNT, id, "K", "which client this is (distribute.data_idx)"),
     FMQ_ROW_BROKER,
     FMQ_ROW_INSECURE,
+    FMQ_ROW_MODEL,
     FMQ_ROW("data", TEXT, data, "FILE", "own records, split by data.splits"),
     FMQ_ROW("train", TEXT, train, "FILE", "own training records"),
     FMQ_ROW("val", TEXT, val, "FILE", "own validation records"),
@@ -45,7 +47,12 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     int result = -1;
     char endpoint[FMQ_ENDPOINT_MAX];
     llm_records_t *own[3] = {NULL};
-    fmq_config_t *config = fmq_opening_config(arguments, words, err);
+    if (!arguments->cfg && !arguments->broker)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "give --cfg FILE, or --broker tcp://HOST:PORT of a run to ask it");
+    if (!arguments->cfg && fmq_address_check(arguments->broker, arguments->insecure, err) < 0)
+        return -1;
+    fmq_config_t *config = fmq_attach_open(arguments, words, arguments->broker, err);
     if (!config)
         return -1;
     fmq_plan_t plan = {.config = config,

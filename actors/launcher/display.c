@@ -163,7 +163,8 @@ static void draw_bar(fmq_display_t *self, const fmq_run_event_t *event, int64_t 
     double share = round_share(event);
     int64_t left = remaining_ms(self, event, share, now_ms);
     fmq_display_bar(share, BAR_WIDTH, bar, sizeof bar);
-    append(line, "round %u/%u %s%s%s %u/%u clients", event->round + 1, event->rounds,
+    uint32_t going_on = event->round < event->rounds ? event->round + 1 : event->rounds;
+    append(line, "round %u/%u %s%s%s %u/%u clients", going_on, event->rounds,
            self->color ? "\033[36m" : "", bar, self->color ? "\033[0m" : "", event->clients_done,
            event->clients);
     if (event->steps > 0)

@@ -25,22 +25,6 @@ static const fmq_option_t options[] = {
     FMQ_ROW_JSON,
     FMQ_ROWS_END};
 
-static fmq_config_t *open_config(const fmq_arguments_t *arguments, const fmq_words_t *words,
-                                 const char *endpoint, fmq_error_t *err)
-{
-    fmq_config_t *config = arguments->cfg ? fmq_opening_merge(arguments, words, err)
-                                          : fmq_attach_config(endpoint, err);
-    if (!config)
-        return NULL;
-    for (size_t i = 0; !arguments->cfg && i + 1 < words->size; i += 2)
-        fmq_config_set(config, words->items[i], words->items[i + 1], NULL);
-    if (arguments->model)
-        fmq_config_set(config, "model.type", arguments->model, NULL);
-    if (fmq_opening_check(config, NULL, err) < 0)
-        fmq_config_destroy(&config);
-    return config;
-}
-
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
     char name[FMQ_MEMBER_NAME_MAX];
@@ -50,7 +34,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
         return fmq_error_set(err, FMQ_ERR_CONFIG, "give --attach tcp://HOST:PORT");
     if (fmq_address_check(arguments->attach, arguments->insecure, err) < 0)
         return -1;
-    fmq_config_t *config = open_config(arguments, words, arguments->attach, err);
+    fmq_config_t *config = fmq_attach_open(arguments, words, arguments->attach, err);
     if (!config)
         return -1;
     fmq_plan_t plan = {.config = config,

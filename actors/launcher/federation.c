@@ -24,7 +24,6 @@
 
 typedef struct {
     const fmq_plan_t *plan;
-    fmq_config_t *config; /* owned: as the actors of the run see it */
     fmq_engine_t engine;
     fmq_permits_t *permits;
     fmq_store_t *store;
@@ -33,7 +32,7 @@ typedef struct {
     FILE *run_log;
     fmq_router_t *router;
     int signals;
-    fmq_shared_t shared, splitter_shared;
+    fmq_shared_t shared;
     zactor_t *server, *splitter, *evaluator;
     zactor_t **clients; /* owned array of plan->clients */
     uint32_t clients_failed;
@@ -57,7 +56,7 @@ void fmq_federation_share(uint32_t actors, unsigned cores, uint64_t *permits, ui
 
 static fmq_log_level_t log_level(const federation_t *self)
 {
-    int64_t verbose = self->config ? fmq_config_int(self->config, "verbose") : 1;
+    int64_t verbose = self->plan->config ? fmq_config_int(self->plan->config, "verbose") : 1;
     if (self->plan->quiet)
         return FMQ_LOG_ERROR;
     if (verbose > 1)
@@ -84,26 +83,8 @@ static int open_log(federation_t *self, fmq_error_t *err)
         return fmq_error_set(err, FMQ_ERR_IO, "cannot write '%s': %s", path, strerror(errno));
     setvbuf(self->run_log, NULL, _IOLBF, 0);
     fmq_log_level_t least =
-        fmq_config_int(self->config, "verbose") > 1 ? FMQ_LOG_DEBUG : FMQ_LOG_INFO;
+        fmq_config_int(self->plan->config, "verbose") > 1 ? FMQ_LOG_DEBUG : FMQ_LOG_INFO;
     return fmq_log_add_sink(self->log, fmq_log_sink_file, self->run_log, least);
-}
-
-/* The run's clients count what takes part; the splitter splits what was given. */
-static int make_config(federation_t *self, fmq_error_t *err)
-{
-    fmq_split_settings_t split;
-    char clients[16];
-    if (!self->plan->config)
-        return 0;
-    self->config = fmq_config_clone(self->plan->config);
-    if (!self->config)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the configuration");
-    if (fmq_settings_split(self->config, &split, err) < 0)
-        return -1;
-    if ((int64_t)split.clients == fmq_config_int(self->config, "federate.client_num"))
-        return 0;
-    snprintf(clients, sizeof clients, "%u", split.clients);
-    return fmq_config_set(self->config, "federate.client_num", clients, err);
 }
 
 static int open_router(federation_t *self, fmq_error_t *err)
@@ -115,8 +96,8 @@ static int open_router(federation_t *self, fmq_error_t *err)
                                     .log = self->log};
     if (plan->connect)
         return 0;
-    if (self->config)
-        fmq_settings_times(self->config, &options.heartbeat_ms, &options.timeout_ms);
+    if (self->plan->config)
+        fmq_settings_times(self->plan->config, &options.heartbeat_ms, &options.timeout_ms);
     self->router = fmq_router_new(&options, err);
     if (!self->router)
         return -1;
@@ -133,12 +114,12 @@ static int open_engine(federation_t *self, fmq_error_t *err)
     uint64_t permits = plan->permits, threads = plan->threads;
     if (computing == 0 && !plan->server)
         return 0;
-    if (fmq_engine_open(&self->engine, self->config, err) < 0)
+    if (fmq_engine_open(&self->engine, self->plan->config, err) < 0)
         return -1;
     if (permits == 0)
-        permits = (uint64_t)fmq_config_int(self->config, "fedmq.permits");
+        permits = (uint64_t)fmq_config_int(self->plan->config, "fedmq.permits");
     if (threads == 0)
-        threads = (uint64_t)fmq_config_int(self->config, "fedmq.threads");
+        threads = (uint64_t)fmq_config_int(self->plan->config, "fedmq.threads");
     fmq_federation_share(computing, fmq_opening_cores(), &permits, &threads);
     self->permits = fmq_permits_new((unsigned)permits, (unsigned)threads, err);
     if (self->permits)
@@ -182,7 +163,7 @@ static int start_clients(federation_t *self, fmq_error_t *err)
 static int start_actors(federation_t *self, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
-    fmq_splitter_options_t splitter = {.shared = &self->splitter_shared};
+    fmq_splitter_options_t splitter = {.shared = &self->shared};
     fmq_server_options_t server = {.shared = &self->shared,
                                    .directory = plan->directory,
                                    .on_event = on_event,
@@ -204,14 +185,14 @@ static int start_actors(federation_t *self, fmq_error_t *err)
 static int open_all(federation_t *self, fmq_error_t *err)
 {
     self->signals = fmq_signals_open(err);
-    if (self->signals < 0 || make_config(self, err) < 0 || open_log(self, err) < 0)
+    if (self->signals < 0 || open_log(self, err) < 0)
         return -1;
     self->store = fmq_store_new(STORE_BYTES_MAX);
     if (!self->store)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the store");
     if (open_router(self, err) < 0 || open_engine(self, err) < 0)
         return -1;
-    self->shared = (fmq_shared_t){.config = self->config,
+    self->shared = (fmq_shared_t){.config = self->plan->config,
                                   .model = self->engine.model,
                                   .adapter = self->engine.adapter,
                                   .tokenizer = self->engine.tokenizer,
@@ -219,8 +200,6 @@ static int open_all(federation_t *self, fmq_error_t *err)
                                   .store = self->store,
                                   .log = self->log,
                                   .endpoint = self->plan->connect ? self->plan->connect : INPROC};
-    self->splitter_shared = self->shared;
-    self->splitter_shared.config = self->plan->config;
     return start_actors(self, err);
 }
 
@@ -326,7 +305,6 @@ static void close_all(federation_t *self)
     if (self->run_log)
         fclose(self->run_log);
     fmq_display_destroy(&self->display);
-    fmq_config_destroy(&self->config);
     fmq_signals_close(&self->signals);
 }
 
