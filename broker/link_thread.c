@@ -18,8 +18,8 @@
 
 #define MESSAGES_A_TURN 64
 #define RESEND_MS       1000 /* announcements without an acknowledgement */
-#define TURN_MS         250  /* longest sleep */
-#define BLOCKED_MS      5
+#define TURN_MS         1000 /* longest sleep */
+#define CLOSING_MS      5    /* the same while the actor waits for the end */
 
 typedef struct {
     fmq_link_shared_t *shared; /* borrowed */
@@ -90,7 +90,7 @@ static int send_message(void *argument, const fmq_message_t *message, fmq_frame_
     uint64_t payload = message->type == FMQ_MESSAGE_CHUNK ? fmq_frame_size(*payload_p) : 0;
     int bytes = fmq_socket_send(self->socket, NULL, message, payload_p);
     if (bytes < 0) {
-        self->blocked = true;
+        self->blocked = errno == EAGAIN;
         return -1;
     }
     atomic_fetch_add_explicit(&self->shared->wire_sent, (uint64_t)bytes, memory_order_relaxed);
@@ -374,19 +374,23 @@ static void send_all(thread_t *self)
     (void)fmq_serving_pump(self->serving, send_message, self);
 }
 
-/* Sleeps until there is something to do. */
+/* Sleeps until there is something to do.  A socket that took no more, or is
+ * not connected yet, is waited for to become writable. */
 static void wait_for_work(thread_t *self)
 {
     zmq_pollitem_t items[2] = {{.socket = self->pipe, .events = ZMQ_POLLIN}};
     int count = 1;
     if (self->socket) {
         items[1].socket = zsock_resolve(self->socket);
-        items[1].events = ZMQ_POLLIN;
+        items[1].events = (short)(self->blocked ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN);
         count = 2;
     }
-    int pause =
-        fmq_session_wait(&self->session, self->now_ms, self->blocked ? BLOCKED_MS : TURN_MS);
-    (void)zmq_poll(items, count, self->closing && pause > BLOCKED_MS ? BLOCKED_MS : pause);
+    int pause = self->closing ? CLOSING_MS : TURN_MS;
+    if (!self->blocked)
+        pause = fmq_session_wait(&self->session, self->now_ms, pause);
+    else if (pause > (int)self->session.heartbeat_ms)
+        pause = (int)self->session.heartbeat_ms;
+    (void)zmq_poll(items, count, pause);
     self->now_ms = fmq_clock_ms();
 }
 

@@ -5,6 +5,7 @@
 
 #define BACKOFF_MS     100u /* doubles with every vain opening */
 #define BACKOFF_MAX_MS 5000u
+#define VAIN_MAX       4u /* doublings of the patience with a new connection */
 
 void fmq_session_init(fmq_session_t *self, uint32_t heartbeat_ms, uint32_t timeout_ms)
 {
@@ -41,8 +42,13 @@ fmq_session_action_t fmq_session_step(fmq_session_t *self, int64_t now_ms)
     case FMQ_SESSION_CLOSED:
         return now_ms >= self->open_ms ? FMQ_SESSION_OPEN : FMQ_SESSION_NOTHING;
     case FMQ_SESSION_JOINING:
-        if (now_ms - self->opened_ms >= patience && now_ms - self->heard_ms >= patience)
+        /* A slow handshake is not helped by beginning it anew: with every vain
+         * opening the next one gets more time. */
+        patience <<= self->vain;
+        if (now_ms - self->opened_ms >= patience && now_ms - self->heard_ms >= patience) {
+            self->vain += self->vain < VAIN_MAX;
             return close_for_a_while(self, now_ms);
+        }
         return say(self, FMQ_SESSION_HELLO, now_ms);
     case FMQ_SESSION_JOINED:
         if (now_ms - self->heard_ms >= patience)
@@ -81,6 +87,7 @@ void fmq_session_welcome(fmq_session_t *self, uint32_t router_timeout_ms, int64_
     self->state = FMQ_SESSION_JOINED;
     self->up = true;
     self->backoff_ms = BACKOFF_MS;
+    self->vain = 0;
     self->heard_ms = now_ms;
     uint32_t often = router_timeout_ms / 4 > 0 ? router_timeout_ms / 4 : 1;
     if (self->heartbeat_ms > often)

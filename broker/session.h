@@ -32,6 +32,7 @@ typedef struct {
     fmq_session_state_t state;
     uint32_t heartbeat_ms, timeout_ms;
     uint32_t backoff_ms;
+    uint32_t vain;     /* openings since the last WELCOME */
     int64_t open_ms;   /* CLOSED: when to open */
     int64_t opened_ms; /* when it was */
     int64_t heard_ms;  /* last message of the router */

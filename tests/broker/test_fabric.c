@@ -304,6 +304,36 @@ static void a_slow_reader_gets_no_more_than_its_window(void **state)
     fmq_object_drop(&object);
 }
 
+#define MANY 200
+
+static void many_links_of_one_process_exchange_notes(void **state)
+{
+    place_t *place = *state;
+    fmq_event_t event;
+    static fmq_link_t *links[MANY];
+    fmq_link_t *server = fabric_link(place->endpoint, "server", FMQ_ROLE_SERVER);
+    for (int i = 0; i < MANY; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "client-%d", i);
+        links[i] = fabric_link(place->endpoint, name, FMQ_ROLE_CLIENT);
+        assert_int_equal(fmq_link_note(server, name, "task", &i, sizeof i, NULL), 0);
+    }
+    for (int i = 0; i < MANY; i++) {
+        int body;
+        assert_true(fabric_await_note(links[i], "task", &event));
+        memcpy(&body, event.data, sizeof body);
+        assert_int_equal(body, i);
+        assert_int_equal(fmq_link_note(links[i], "server", "report", "x", 1, NULL), 0);
+    }
+    for (int i = 0; i < MANY; i++)
+        assert_true(fabric_await_note(server, "report", &event));
+    for (int i = 0; i < MANY; i++)
+        fmq_link_close(&links[i], 0);
+    fmq_link_close(&server, 0);
+    assert_int_equal(fmq_router_counters(place->router).dropped_malformed, 0);
+    assert_int_equal(fmq_router_counters(place->router).dropped_denied, 0);
+}
+
 #define OVER_BOTH(test)                                                                            \
     cmocka_unit_test_setup_teardown(test, setup_inproc, teardown),                                 \
         cmocka_unit_test_setup_teardown(test, setup_tcp, teardown)
@@ -322,6 +352,7 @@ int main(void)
         OVER_BOTH(what_nobody_has_fails_in_time),
         OVER_BOTH(an_object_larger_than_expected_is_refused),
         OVER_BOTH(a_slow_reader_gets_no_more_than_its_window),
+        OVER_BOTH(many_links_of_one_process_exchange_notes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,9 +75,10 @@ static void vain_openings_back_off_up_to_five_seconds(void **state)
         assert_int_equal(fmq_session_step(&session, now), FMQ_SESSION_OPEN);
         fmq_session_opened(&session, i % 2 == 0, now);
         if (i % 2 == 0) {
-            now += 1000;
+            int64_t opened = now;
             while (fmq_session_step(&session, now) != FMQ_SESSION_CLOSE)
-                ;
+                now++;
+            assert_true(now - opened == (500 << (i / 2 < 4 ? i / 2 : 4)));
         }
         assert_true(session.open_ms - now >= pause);
         pause = session.open_ms - now;

@@ -12,7 +12,12 @@
  *     window of chunks is in flight, and fetching resumes after a reconnect.
  *
  * All functions are for one thread, the actor's, except
- * fmq_link_set_progress().
+ * fmq_link_set_progress() and fmq_link_traffic().
+ *
+ * The first link or router of a process raises its limits of open files and
+ * sockets, so that it can hold a thousand links, and turns CZMQ's signal
+ * handlers off: whoever wants Ctrl-C installs a handler and sets
+ * zsys_interrupted in it.
  */
 #ifndef FEDMQ_BROKER_LINK_H
 #define FEDMQ_BROKER_LINK_H
@@ -57,7 +62,7 @@ typedef enum {
     FMQ_EVENT_MEMBER,  /* for servers: a member came, went, or made progress */
     FMQ_EVENT_NOTE,    /* the newest version of a note for us */
     FMQ_EVENT_CHUNK,   /* one chunk of a fetch, in order, verified in sequence only */
-    FMQ_EVENT_FETCHED, /* all chunks came and the digest is right */
+    FMQ_EVENT_FETCHED, /* all chunks came; the digest is right, if they began with chunk 0 */
     FMQ_EVENT_FAILED,  /* a fetch failed for good: error says why */
     FMQ_EVENT_REFUSED  /* the router will never take us: error says why */
 } fmq_event_type_t;
@@ -94,19 +99,29 @@ int fmq_link_receive(fmq_link_t *self, int timeout_ms, fmq_event_t *event, fmq_e
  * the actor's pipe. */
 void *fmq_link_handle(fmq_link_t *self);
 
-/* Leaves a note: to is a member's name, "@role" or "*".  body is copied. */
+/* Leaves a note: to is a member's name, "@role" or "*".  body is copied.
+ * FMQ_ERR_DENIED for somebody our role may not address (clients: only servers
+ * and splitters), FMQ_ERR_LIMIT for a body or topic that is too long. */
 int fmq_link_note(fmq_link_t *self, const char *to, const char *topic, const void *body,
                   size_t size, fmq_error_t *err);
 
 /* Offers a sealed object to readers ("*", "@role", a name); takes its own
  * reference.  It is served from the link's thread, or from the router's store
- * once that has it, until withdrawn. */
+ * once that has it, until withdrawn or the link is closed.  Announced before
+ * any note that is left later.  FMQ_ERR_DENIED for readers our role may not
+ * address, FMQ_ERR_LIMIT when the store is full. */
 int fmq_link_publish(fmq_link_t *self, fmq_object_t *object, const char *readers, fmq_error_t *err);
 int fmq_link_withdraw(fmq_link_t *self, const fmq_digest_t *digest, fmq_error_t *err);
 
 /* Begins to fetch an object that owner (a name) has published; chunks arrive
  * as events from chunk `first` on.  bytes_max bounds what is accepted.  A chunk's credit
- * goes back when the next event is received.  One fetch per digest. */
+ * goes back when the next event is received.  One fetch per digest at a time.
+ * An object that is in this process's store for us comes from there, without
+ * traffic.  While the owner is silent or has not published the object, the
+ * router waits for its timeout; then the fetch FAILS (FMQ_ERR_NOTFOUND), as it
+ * does at once when the owner says goodbye or we may not read (DENIED).  With
+ * first > 0 the link cannot know the whole digest: the caller compares it,
+ * with the chunks that it has already. */
 int fmq_link_fetch(fmq_link_t *self, const char *owner, const fmq_digest_t *digest, uint32_t first,
                    uint64_t bytes_max, fmq_error_t *err);
 /* Stops a fetch; no event follows. */

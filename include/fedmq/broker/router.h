@@ -32,6 +32,9 @@ typedef struct {
 
 typedef struct fmq_router fmq_router_t;
 
+/* In insecure mode, and on loopback, anybody who can connect may claim any
+ * name and role that is free: keys will change that (docs/protocol.md). */
+
 /* Binds everything and starts; returns when it is ready to be connected to.
  * NULL with err: FMQ_ERR_DENIED for a public tcp address without insecure,
  * FMQ_ERR_IO naming endpoint and reason. */
