@@ -131,7 +131,7 @@ int fmq_commands_main(int argc, char **argv)
     fmq_error_t err = {0};
     if (argc < 2) {
         fmq_command_help.run(NULL, NULL, NULL);
-        return 1;
+        return fmq_error_exit_status(FMQ_ERR_CONFIG);
     }
     const char *name = argv[1];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)

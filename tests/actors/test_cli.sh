@@ -26,7 +26,7 @@ is 0 "fedmq 0." "$FEDMQ" version
 is 0 "fedmq 0." "$FEDMQ" --version
 is 0 "evaluator" "$FEDMQ" help
 is 0 "--resume" "$FEDMQ" run --help
-is 1 "usage" "$FEDMQ"
+is 2 "usage" "$FEDMQ"
 is 2 "'dance' is no command" "$FEDMQ" dance
 is 2 "--cgf" "$FEDMQ" run --cgf x
 is 2 "give --cfg FILE" "$FEDMQ" run
