@@ -1,8 +1,8 @@
 /*
  * notes.h - what actors tell each other: the bodies of the fabric's notes.
  *
- * Every note is a small msgpack map with a fixed set of keys (docs/
- * protocol.md).  Notes are latest-value: whoever reads only the newest one of
+ * Every note is a small msgpack map with a fixed set of keys
+ * (docs/runs.md).  Notes are latest-value: whoever reads only the newest one of
  * each knows all there is to know.  Decoders take a stranger's bytes.
  *
  *   topic    from -> to               says
@@ -104,7 +104,7 @@ typedef struct {
 
 typedef struct {
     uint32_t client;    /* 0: server-held */
-    fmq_digest_t shard; /* object: JSON Lines of train, val, test (docs/protocol.md) */
+    fmq_digest_t shard; /* object: JSON Lines of train, val, test (docs/runs.md) */
     uint64_t shard_bytes;
     uint64_t train, val, test; /* records */
 } fmq_note_shard_t;
