@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # The fedmq command from the outside: usage, exit statuses, messages, configuration, and the tools
-# that need no model.  What needs one takes the shared assets' and says so where they are absent.
+# on the embedded model.
 set -u
 FEDMQ=$1 SOURCE=$2
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
-ASSETS=${FEDMQ_ASSETS:-$SOURCE/../shared/assets}
-MODEL=$ASSETS/models/TinyStories-656K
+MODEL=$SOURCE/configs/quickstart/model
 bad=0
 
 # is STATUS WORD COMMAND...: the command ends with that status and says that word somewhere.
@@ -78,26 +77,22 @@ is 2 "client_num is 2" "$FEDMQ" client --cfg "$WORK/good.yaml" --id 3
 is 3 "--resume" "$FEDMQ" run --cfg "$WORK/good.yaml" --resume --directory "$WORK/none"
 is 3 '"code":"notfound"' "$FEDMQ" run --json --cfg /nonexistent/a.yaml
 
-if [ -d "$MODEL" ]; then
-    ids=$(echo "Once upon a time" | "$FEDMQ" tokenize --model "$MODEL" --no-special)
-    text=$(echo "$ids" | "$FEDMQ" tokenize --model "$MODEL" --decode)
-    [ "$text" = "Once upon a time" ] || { echo "FAILED: ids '$ids' are '$text'"; bad=1; }
-    is 5 "no token id" bash -c "echo 1 two | '$FEDMQ' tokenize --model '$MODEL' --decode"
-    is 0 "little" "$FEDMQ" generate --model "$MODEL" --prompt "Once upon a time" --max-new-tokens 6
-    is 2 "--prompt" "$FEDMQ" generate --model "$MODEL"
-    is 2 "--top-p" "$FEDMQ" generate --model "$MODEL" --prompt a --top-p 0
-    one=$("$FEDMQ" generate --model "$MODEL" --prompt Once --temperature 1 --seed 5 --ids)
-    two=$("$FEDMQ" generate --model "$MODEL" --prompt Once --temperature 1 --seed 5 --ids)
-    [ "$one" = "$two" ] || { echo "FAILED: the same seed gave '$one' and '$two'"; bad=1; }
-    echo '{"instruction":"Say hello.","output":"Hello."}' >"$WORK/d.jsonl"
-    is 0 '"exact_match":' "$FEDMQ" eval --model "$MODEL" --data "$WORK/d.jsonl" --json --match 4
-    is 0 "perplexity" "$FEDMQ" eval --model "$MODEL" --data "$WORK/d.jsonl"
-    echo '{"instruction":"Say hello.",' >"$WORK/broken.jsonl"
-    is 5 "broken.jsonl" "$FEDMQ" eval --model "$MODEL" --data "$WORK/broken.jsonl"
-    is 0 "parameters" "$FEDMQ" init --config "$MODEL/config.json" --tokenizer "$MODEL" \
-        --out "$WORK/fresh" --seed 1
-    is 0 "perplexity" "$FEDMQ" eval --model "$WORK/fresh" --data "$WORK/d.jsonl"
-else
-    echo "left out: tokenize, generate, eval, init: there is no '$MODEL'; set FEDMQ_ASSETS"
-fi
+ids=$(echo "Once upon a time" | "$FEDMQ" tokenize --model "$MODEL" --no-special)
+text=$(echo "$ids" | "$FEDMQ" tokenize --model "$MODEL" --decode)
+[ "$text" = "Once upon a time" ] || { echo "FAILED: ids '$ids' are '$text'"; bad=1; }
+is 5 "no token id" bash -c "echo 1 two | '$FEDMQ' tokenize --model '$MODEL' --decode"
+is 0 "" "$FEDMQ" generate --model "$MODEL" --prompt "Once upon a time" --max-new-tokens 6
+is 2 "--prompt" "$FEDMQ" generate --model "$MODEL"
+is 2 "--top-p" "$FEDMQ" generate --model "$MODEL" --prompt a --top-p 0
+one=$("$FEDMQ" generate --model "$MODEL" --prompt Once --temperature 1 --seed 5 --ids)
+two=$("$FEDMQ" generate --model "$MODEL" --prompt Once --temperature 1 --seed 5 --ids)
+[ "$one" = "$two" ] || { echo "FAILED: the same seed gave '$one' and '$two'"; bad=1; }
+echo '{"instruction":"Say hello.","output":"Hello."}' >"$WORK/d.jsonl"
+is 0 '"exact_match":' "$FEDMQ" eval --model "$MODEL" --data "$WORK/d.jsonl" --json --match 4
+is 0 "perplexity" "$FEDMQ" eval --model "$MODEL" --data "$WORK/d.jsonl"
+echo '{"instruction":"Say hello.",' >"$WORK/broken.jsonl"
+is 5 "broken.jsonl" "$FEDMQ" eval --model "$MODEL" --data "$WORK/broken.jsonl"
+is 0 "parameters" "$FEDMQ" init --config "$MODEL/config.json" --tokenizer "$MODEL" \
+    --out "$WORK/fresh" --seed 1
+is 0 "perplexity" "$FEDMQ" eval --model "$WORK/fresh" --data "$WORK/d.jsonl"
 exit $bad

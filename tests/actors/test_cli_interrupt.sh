@@ -5,9 +5,7 @@ set -u
 FEDMQ=$1 SOURCE=$2
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
-ASSETS=${FEDMQ_ASSETS:-$SOURCE/../shared/assets}
-MODEL=$ASSETS/models/TinyStories-656K
-[ -d "$MODEL" ] || { echo "SKIPPED: there is no '$MODEL'; set FEDMQ_ASSETS"; exit 77; }
+MODEL=$SOURCE/configs/quickstart/model
 fail() { echo "FAILED: $*"; cat "$WORK"/*.log; exit 1; }
 
 for i in $(seq 60); do

@@ -1,6 +1,6 @@
 /*
  * test_client_routine.c - a client's task, computed: training, evaluation,
- * stopping, with the trained model of the shared assets.
+ * stopping, with the embedded model.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,29 +11,23 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <unistd.h>
 
 #include "actors/client/routine.h"
 #include "actors/settings/settings.h"
 #include "fedmq/actors/shard.h"
 
-static char model_path[4096];
 static llm_backend_t *loader;
 static llm_model_t *model;
 static llm_tokenizer_t *tokenizer;
 
 static int open_model(void **state)
 {
-    (void)state;
-    const char *assets = getenv("FEDMQ_ASSETS");
-    snprintf(model_path, sizeof model_path, "%s/models/TinyStories-656K",
-             assets ? assets : FEDMQ_SOURCE_DIR "/../shared/assets");
-    if (access(model_path, R_OK) < 0)
-        return 0;
+    static const char path[] = FEDMQ_SOURCE_DIR "/configs/quickstart/model";
     fmq_error_t err;
+    (void)state;
     loader = llm_backend_cpu_new(1, &err);
-    model = llm_model_open(model_path, loader, &err);
-    tokenizer = llm_tokenizer_open(model_path, &err);
+    model = llm_model_open(path, loader, &err);
+    tokenizer = llm_tokenizer_open(path, &err);
     return model && tokenizer ? 0 : -1;
 }
 
@@ -103,10 +97,6 @@ static void build(stage_t *stage, unsigned threads, const char *more)
 {
     char yaml[1024];
     llm_adapter_spec_t spec;
-    if (!model) {
-        printf("skipped: no model at '%s'; set FEDMQ_ASSETS\n", model_path);
-        skip();
-    }
     *stage = (stage_t){.config = fmq_config_new()};
     snprintf(yaml, sizeof yaml,
              "seed: 3\n"

@@ -1,0 +1,55 @@
+/*
+ * client_stage.h - the embedded model, a router, and a server's and a
+ * splitter's links that a test plays by hand.
+ */
+#ifndef FEDMQ_TESTS_CLIENT_STAGE_H
+#define FEDMQ_TESTS_CLIENT_STAGE_H
+
+#include "fedmq/actors/actors.h"
+#include "fedmq/broker/router.h"
+#include "fedmq/broker/state.h"
+
+#define STAGE_RUN      "0123456789abcdef0123456789abcdef"
+#define STAGE_LIMIT_MS 30000 /* a test that waits longer for something fails */
+
+typedef struct {
+    fmq_config_t *config;
+    llm_backend_t *loader;
+    llm_model_t *model;
+    llm_tokenizer_t *tokenizer;
+    llm_adapter_t *adapter;
+    fmq_permits_t *permits;
+    fmq_router_t *router;
+    fmq_shared_t shared;
+    char endpoint[64];
+    fmq_link_t *server; /* the test is the server */
+    float *state;       /* the adapter's initial vector */
+    size_t elements;
+    fmq_error_t err;
+} stage_t;
+
+/* yaml comes on top of a small configuration of 2 clients. */
+void stage_open(stage_t *stage, const char *yaml);
+void stage_close(stage_t *stage);
+
+/* A link as somebody else. */
+fmq_link_t *stage_join(stage_t *stage, const char *name, fmq_role_t role);
+
+/* Records number first .. first + size - 1; the caller's. */
+llm_records_t *stage_records(int first, int size);
+
+/* The server's notes. */
+void stage_say_run(stage_t *stage, const char *run);
+/* Publishes the state and asks client-1 for a task on it. */
+void stage_say_task(stage_t *stage, uint64_t serial, fmq_task_kind_t kind);
+void stage_say_done(stage_t *stage, const char *reason);
+
+/* Waits at the server for client-1's report of that phase (and serial). */
+fmq_note_report_t stage_hear(stage_t *stage, fmq_report_phase_t phase, uint64_t serial);
+/* Fetches the update of an offer into a vector, the caller's. */
+float *stage_fetch(stage_t *stage, const fmq_note_report_t *offer);
+
+/* Waits for an actor to end by itself. */
+fmq_error_t stage_end_of(zactor_t *actor);
+
+#endif

@@ -1,0 +1,228 @@
+/*
+ * test_client.c - the client actor on a real router, with a server that is
+ * played by hand: what it reports, what it offers, when it stops and ends.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "client_stage.h"
+
+typedef struct {
+    stage_t stage;
+    llm_records_t *own[3];
+    zactor_t *client;
+} play_t;
+
+static void begin_with(play_t *play, const char *yaml)
+{
+    stage_open(&play->stage, yaml);
+    play->own[0] = stage_records(0, 20);
+    play->own[1] = stage_records(100, 4);
+    play->own[2] = stage_records(200, 6);
+    fmq_client_options_t options = {.shared = &play->stage.shared, .client = 1};
+    memcpy(options.own, play->own, sizeof options.own);
+    play->client = zactor_new(fmq_client_actor, &options);
+    assert_non_null(play->client);
+}
+
+static void end(play_t *play)
+{
+    zactor_destroy(&play->client);
+    for (int i = 0; i < 3; i++)
+        llm_records_destroy(&play->own[i]);
+    stage_close(&play->stage);
+}
+
+static bool same(const play_t *play, const float *a, const float *b)
+{
+    return memcmp(a, b, play->stage.elements * sizeof *a) == 0;
+}
+
+static void a_client_with_data_of_its_own_is_idle_and_says_how_much_it_has(void **state)
+{
+    (void)state;
+    play_t play;
+    begin_with(&play, "");
+    stage_say_run(&play.stage, STAGE_RUN);
+    fmq_note_report_t report = stage_hear(&play.stage, FMQ_REPORT_IDLE, 0);
+    assert_int_equal(report.shard_samples, 20);
+    assert_string_equal(report.run, STAGE_RUN);
+    end(&play);
+}
+
+static void a_training_task_is_answered_with_an_update_that_the_server_can_fetch(void **state)
+{
+    (void)state;
+    play_t play;
+    begin_with(&play, "train: {local_update_steps: 3}\n");
+    stage_say_run(&play.stage, STAGE_RUN);
+    stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
+    fmq_note_report_t offer = stage_hear(&play.stage, FMQ_REPORT_OFFER, 1);
+    assert_int_equal(offer.samples, 12);
+    assert_non_null(fmq_metrics_get(&offer.metrics, "train_avg_loss"));
+    float *update = stage_fetch(&play.stage, &offer);
+    assert_false(same(&play, update, play.stage.state));
+
+    /* The same task again: the same answer, and nothing is trained. */
+    stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
+    stage_say_run(&play.stage, STAGE_RUN);
+    zclock_sleep(300);
+    fmq_event_t event;
+    while (fmq_link_receive(play.stage.server, 100, &event, NULL) > 0) {
+        fmq_note_report_t again;
+        if (event.type != FMQ_EVENT_NOTE || strcmp(event.topic, "report") != 0)
+            continue;
+        assert_int_equal(fmq_note_report_decode(&again, event.data, event.size, NULL), 0);
+        assert_int_equal(again.phase, FMQ_REPORT_OFFER);
+        assert_true(fmq_digest_equal(&again.update, &offer.update));
+    }
+    free(update);
+    end(&play);
+}
+
+static void an_evaluation_is_answered_with_metrics_of_the_given_state(void **state)
+{
+    (void)state;
+    play_t play;
+    begin_with(&play, "eval: {split: [val, test]}\n");
+    stage_say_run(&play.stage, STAGE_RUN);
+    stage_say_task(&play.stage, 1, FMQ_TASK_EVALUATE);
+    fmq_note_report_t report = stage_hear(&play.stage, FMQ_REPORT_MEASURED, 1);
+    const double *total = fmq_metrics_get(&report.metrics, "test_total");
+    assert_non_null(total);
+    assert_true(*total == 6);
+    assert_non_null(fmq_metrics_get(&report.metrics, "val_avg_loss"));
+    end(&play);
+}
+
+static void a_newer_task_stops_the_training_of_the_older_one(void **state)
+{
+    (void)state;
+    play_t play;
+    begin_with(&play, "train: {local_update_steps: 1000000}\n");
+    stage_say_run(&play.stage, STAGE_RUN);
+    stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
+    stage_hear(&play.stage, FMQ_REPORT_WORKING, 1);
+    zclock_sleep(200); /* it is in the middle of a million steps */
+    stage_say_task(&play.stage, 2, FMQ_TASK_EVALUATE);
+    stage_hear(&play.stage, FMQ_REPORT_MEASURED, 2);
+    end(&play);
+}
+
+static void progress_is_heard_while_a_client_trains(void **state)
+{
+    (void)state;
+    play_t play;
+    uint64_t seen = 0;
+    begin_with(&play, "train: {local_update_steps: 1000000}\n");
+    stage_say_run(&play.stage, STAGE_RUN);
+    stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
+    for (int i = 0; i < 100 && seen < 2; i++) {
+        fmq_event_t event;
+        if (fmq_link_receive(play.stage.server, 100, &event, NULL) > 0 &&
+            event.type == FMQ_EVENT_MEMBER && event.alive && event.steps == 1000000)
+            seen = event.step;
+    }
+    assert_true(seen >= 2);
+    end(&play); /* and $TERM stops it at once */
+}
+
+static void a_local_method_goes_on_from_its_own_state(void **state)
+{
+    (void)state;
+    play_t play;
+    begin_with(&play, "federate: {method: local}\ntrain: {local_update_steps: 2}\n");
+    stage_say_run(&play.stage, STAGE_RUN);
+    stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
+    fmq_note_report_t first = stage_hear(&play.stage, FMQ_REPORT_OFFER, 1);
+    stage_say_task(&play.stage, 2, FMQ_TASK_EVALUATE);
+    fmq_note_report_t own = stage_hear(&play.stage, FMQ_REPORT_MEASURED, 2);
+    stage_say_task(&play.stage, 3, FMQ_TASK_TRAIN);
+    fmq_note_report_t second = stage_hear(&play.stage, FMQ_REPORT_OFFER, 3);
+    assert_false(fmq_digest_equal(&first.update, &second.update));
+    assert_true(*fmq_metrics_get(&second.metrics, "train_avg_loss") <
+                *fmq_metrics_get(&first.metrics, "train_avg_loss"));
+    assert_non_null(fmq_metrics_get(&own.metrics, "test_avg_loss"));
+    end(&play);
+}
+
+static void a_run_with_another_model_is_refused_with_status_mismatch(void **state)
+{
+    (void)state;
+    play_t play;
+    uint8_t body[512];
+    begin_with(&play, "");
+    fmq_note_run_t note = {.run = STAGE_RUN, .model = {{7}}};
+    note.schema = fmq_schema_digest(llm_adapter_schema(play.stage.adapter));
+    size_t size = fmq_note_run_encode(&note, body, sizeof body, NULL);
+    assert_int_equal(fmq_link_note(play.stage.server, "*", "run", body, size, NULL), 0);
+    fmq_note_report_t report = stage_hear(&play.stage, FMQ_REPORT_FAILED, 0);
+    assert_non_null(strstr(report.reason, "base model"));
+    fmq_error_t why = stage_end_of(play.client);
+    assert_int_equal(why.code, FMQ_ERR_MISMATCH);
+    end(&play);
+}
+
+static void the_end_of_the_run_ends_the_client(void **state)
+{
+    (void)state;
+    play_t play;
+    begin_with(&play, "");
+    stage_say_run(&play.stage, STAGE_RUN);
+    stage_hear(&play.stage, FMQ_REPORT_IDLE, 0);
+    stage_say_done(&play.stage, "early stop");
+    fmq_error_t why = stage_end_of(play.client);
+    assert_int_equal(why.code, FMQ_OK);
+    assert_string_equal(why.text, "early stop");
+    end(&play);
+}
+
+static void a_second_client_of_that_number_is_turned_away(void **state)
+{
+    (void)state;
+    play_t play;
+    begin_with(&play, "");
+    stage_say_run(&play.stage, STAGE_RUN);
+    stage_hear(&play.stage, FMQ_REPORT_IDLE, 0);
+    fmq_client_options_t options = {.shared = &play.stage.shared, .client = 1};
+    zactor_t *second = zactor_new(fmq_client_actor, &options);
+    fmq_error_t why = stage_end_of(second);
+    assert_int_equal(why.code, FMQ_ERR_DENIED);
+    zactor_destroy(&second);
+    end(&play);
+}
+
+static void a_clients_own_overrides_are_used(void **state)
+{
+    (void)state;
+    play_t play;
+    begin_with(&play, "train: {local_update_steps: 3}\n"
+                      "client_1: {dataloader: {batch_size: 2}}\n");
+    stage_say_run(&play.stage, STAGE_RUN);
+    stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
+    assert_int_equal(stage_hear(&play.stage, FMQ_REPORT_OFFER, 1).samples, 6);
+    end(&play);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_client_with_data_of_its_own_is_idle_and_says_how_much_it_has),
+        cmocka_unit_test(a_training_task_is_answered_with_an_update_that_the_server_can_fetch),
+        cmocka_unit_test(an_evaluation_is_answered_with_metrics_of_the_given_state),
+        cmocka_unit_test(a_newer_task_stops_the_training_of_the_older_one),
+        cmocka_unit_test(progress_is_heard_while_a_client_trains),
+        cmocka_unit_test(a_local_method_goes_on_from_its_own_state),
+        cmocka_unit_test(a_run_with_another_model_is_refused_with_status_mismatch),
+        cmocka_unit_test(the_end_of_the_run_ends_the_client),
+        cmocka_unit_test(a_second_client_of_that_number_is_turned_away),
+        cmocka_unit_test(a_clients_own_overrides_are_used),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
