@@ -6,6 +6,7 @@
  * Usage: test_cpu_backend [VARIANT].  A machine that lacks the variant skips.
  */
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -98,6 +99,87 @@ static void a_row_of_a_product_does_not_depend_on_its_batch(void **state)
     be->ops->release(be, x);
     be->ops->release(be, y);
     be->ops->release(be, dx);
+    llm_backend_destroy(&be);
+}
+
+/* A mapped file may hold a tensor at any byte. */
+static void a_matrix_is_read_from_unaligned_memory(void **state)
+{
+    (void)state;
+    enum { OUT = 40, IN = 50 };
+    static const fmq_dtype_t dtypes[] = {FMQ_F32, FMQ_F16, FMQ_BF16};
+    llm_backend_t *be = fresh(1);
+    float *aligned = randoms(be, OUT * IN + 1, 1);
+    char *shifted = (char *)randoms(be, OUT * IN + 1, 2) + 1;
+    memcpy(shifted, aligned, OUT * IN * sizeof(float));
+    int32_t ids[OUT];
+    for (int32_t i = 0; i < OUT; i++)
+        ids[i] = i;
+    for (size_t way = 0; way < 6; way++) {
+        float expected[OUT * IN];
+        float actual[OUT * IN];
+        llm_matrix_t *a = be->ops->matrix_new(be, aligned, dtypes[way / 2], OUT, IN, way % 2);
+        llm_matrix_t *b = be->ops->matrix_new(be, shifted, dtypes[way / 2], OUT, IN, way % 2);
+        be->ops->matrix_gather(be, expected, a, ids, OUT);
+        be->ops->matrix_gather(be, actual, b, ids, OUT);
+        assert_memory_equal(actual, expected, sizeof expected);
+        be->ops->matrix_destroy(be, &a);
+        be->ops->matrix_destroy(be, &b);
+    }
+    be->ops->release(be, aligned);
+    be->ops->release(be, shifted - 1);
+    llm_backend_destroy(&be);
+}
+
+enum { SHARERS = 4, SHARED_M = 33, SHARED_IN = 400, SHARED_OUT = 130 };
+
+typedef struct {
+    const llm_matrix_t *w;
+    const float *x;
+    float y[SHARED_M * SHARED_OUT];
+    float dx[SHARED_M * SHARED_IN];
+} sharer_t;
+
+static void *use_shared_matrix(void *argument)
+{
+    sharer_t *sharer = argument;
+    llm_backend_t *be = llm_backend_cpu_new(2, NULL);
+    for (int round = 0; be && round < 10; round++) {
+        be->ops->linear_forward(be, sharer->y, SHARED_OUT, sharer->x, SHARED_IN, sharer->w, NULL,
+                                SHARED_M);
+        be->ops->linear_backward(be, sharer->dx, SHARED_IN, sharer->y, SHARED_OUT, sharer->w,
+                                 SHARED_M, false);
+    }
+    llm_backend_destroy(&be);
+    return NULL;
+}
+
+static void instances_on_many_threads_share_one_matrix(void **state)
+{
+    (void)state;
+    llm_backend_t *be = fresh(1);
+    float *weight = randoms(be, SHARED_OUT * SHARED_IN, 1);
+    float *x = randoms(be, SHARED_M * SHARED_IN, 2);
+    llm_matrix_t *w = be->ops->matrix_new(be, weight, FMQ_F32, SHARED_OUT, SHARED_IN, true);
+    sharer_t *sharers = calloc(SHARERS, sizeof *sharers);
+    pthread_t threads[SHARERS];
+    assert_non_null(sharers);
+    for (size_t i = 0; i < SHARERS; i++) {
+        sharers[i].w = w;
+        sharers[i].x = x;
+        assert_int_equal(pthread_create(&threads[i], NULL, use_shared_matrix, &sharers[i]), 0);
+    }
+    for (size_t i = 0; i < SHARERS; i++)
+        pthread_join(threads[i], NULL);
+    for (size_t i = 1; i < SHARERS; i++) {
+        assert_memory_equal(sharers[i].y, sharers[0].y, sizeof sharers[0].y);
+        assert_memory_equal(sharers[i].dx, sharers[0].dx, sizeof sharers[0].dx);
+    }
+    assert_true(be->ops->sum_squares(be, sharers[0].dx, SHARED_M * SHARED_IN) > 0);
+    free(sharers);
+    be->ops->matrix_destroy(be, &w);
+    be->ops->release(be, weight);
+    be->ops->release(be, x);
     llm_backend_destroy(&be);
 }
 
@@ -278,6 +360,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_unknown_variant_is_refused_with_its_name),
         cmocka_unit_test(memory_beyond_the_machine_is_refused),
         cmocka_unit_test(a_row_of_a_product_does_not_depend_on_its_batch),
+        cmocka_unit_test(a_matrix_is_read_from_unaligned_memory),
+        cmocka_unit_test(instances_on_many_threads_share_one_matrix),
         cmocka_unit_test(a_sequence_does_not_see_its_neighbours),
         cmocka_unit_test(scratch_for_one_long_sequence_serves_many_short_ones),
         cmocka_unit_test(activations_stay_finite_at_the_extremes),

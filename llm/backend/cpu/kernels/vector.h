@@ -73,8 +73,7 @@ INLINE vf v_load_n(const float *p, size_t n)
     if (n == LANES)
         return v_load(p);
     float lanes[LANES] = {0};
-    for (size_t i = 0; i < n; i++)
-        lanes[i] = p[i];
+    memcpy(lanes, p, n * sizeof(float));
     return v_load(lanes);
 #endif
 }
@@ -90,8 +89,7 @@ INLINE void v_store_n(float *p, vf v, size_t n)
     }
     float lanes[LANES];
     v_store(lanes, v);
-    for (size_t i = 0; i < n; i++)
-        p[i] = lanes[i];
+    memcpy(p, lanes, n * sizeof(float));
 #endif
 }
 
