@@ -356,6 +356,19 @@ static int stand(coordinator_t *self, fmq_error_t *err)
     return 0;
 }
 
+/* Where best and last states will be copied to must be known to work before
+ * a long run begins. */
+static int make_place_for_copies(const char *save_to, fmq_error_t *err)
+{
+    const char *slash = strrchr(save_to, '/');
+    if (!slash || slash == save_to)
+        return 0;
+    char *parent = fmq_durable_path(err, "%.*s", (int)(slash - save_to), save_to);
+    int rc = parent ? fmq_durable_directory(parent, err) : -1;
+    free(parent);
+    return rc;
+}
+
 static int open_files(coordinator_t *self, fmq_error_t *err)
 {
     const char *directory = self->options.directory;
@@ -367,7 +380,8 @@ static int open_files(coordinator_t *self, fmq_error_t *err)
     if (!self->journals || !self->checkpoints || !self->best || !metrics)
         goto fail;
     if (fmq_durable_directory(self->journals, err) < 0 ||
-        fmq_durable_directory(self->checkpoints, err) < 0)
+        fmq_durable_directory(self->checkpoints, err) < 0 ||
+        make_place_for_copies(self->agenda->save_to, err) < 0)
         goto fail;
     self->history = fmq_history_open(metrics, err);
     rc = self->history ? stand(self, err) : -1;

@@ -282,20 +282,20 @@ static void states_are_saved_where_and_when_they_should_be(void **state)
     federation_t f;
     char path[256], save_to[256];
     fake_open(&f, 1, 5);
-    f.agenda.save_to = test_path(save_to, f.folder, "model");
+    f.agenda.save_to = test_path(save_to, f.folder, "made/for/it/model");
     f.agenda.save_freq = 2;
     f.agenda.eval_freq = 5;
     fake_add(&f, 1, FAKE_HONEST, 0, 0);
     fake_start_server(&f);
     assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
-    static const char *const there[] = {"2_model/state.bin",
-                                        "4_model/state.bin",
-                                        "final_model/state.bin",
-                                        "model/state.bin",
+    static const char *const there[] = {"made/for/it/2_model/state.bin",
+                                        "made/for/it/4_model/state.bin",
+                                        "made/for/it/final_model/state.bin",
+                                        "made/for/it/model/state.bin",
                                         "adapter/state.bin",
                                         "checkpoints/round-000005.state",
                                         "checkpoints/round-000004.state"};
-    static const char *const gone[] = {"3_model", "checkpoints/round-000003.state",
+    static const char *const gone[] = {"made/for/it/3_model", "checkpoints/round-000003.state",
                                        "journal/round-000003"};
     for (size_t i = 0; i < sizeof there / sizeof *there; i++)
         if (access(test_path(path, f.folder, there[i]), F_OK) != 0)
