@@ -299,7 +299,7 @@ static llm_splitter_t possible_splitter(const share_t *self, llm_splitter_t how,
                                         const char **warning)
 {
     if (self->size < self->clients) {
-        if (stream > 0)
+        if (stream > 0 && self->size > 0)
             *warning = "fewer records than clients in this part: some clients get none";
         return LLM_SPLIT_IID;
     }
