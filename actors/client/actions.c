@@ -133,6 +133,8 @@ static void do_train(fmq_client_t *self)
     int result = fmq_routine_train(&work, round, self->vector, &outcome, &err);
     bool wanted = !self->terminated && !fmq_course_overtaken(&self->course);
     if (result == 0 && wanted)
+        result = fmq_client_keepsake_save(self, &err);
+    if (result == 0 && wanted)
         result = offer(self, &outcome, &err);
     fmq_link_set_progress(self->link, 0, 0);
     if (result == 0) {

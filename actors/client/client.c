@@ -30,7 +30,7 @@ static bool advance(fmq_client_t *self)
     return self->refused.code != FMQ_OK;
 }
 
-static int start(fmq_client_t *self, fmq_error_t *err)
+static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
 {
     fmq_digest_t model = llm_model_digest(self->shared.model);
     fmq_digest_t schema = fmq_schema_digest(llm_adapter_schema(self->shared.adapter));
@@ -41,7 +41,8 @@ static int start(fmq_client_t *self, fmq_error_t *err)
                                   .log = self->shared.log};
     fmq_course_init(&self->course, &model, &schema);
     self->config = fmq_config_for_client(self->shared.config, self->number, err);
-    if (!self->config || fmq_settings_train(self->config, &self->train, err) < 0)
+    if (!self->config || fmq_settings_train(self->config, &self->train, err) < 0 ||
+        fmq_client_keepsake_open(self, directory, err) < 0)
         return -1;
     self->train.client = self->number;
     self->local = strcmp(fmq_config_text(self->config, "federate.method"), "local") == 0;
@@ -83,6 +84,7 @@ static void release(fmq_client_t *self)
     fmq_config_destroy(&self->config);
     fmq_examples_release(&self->examples);
     fmq_bytes_reader_release(&self->shard);
+    free(self->keepsake);
     free(self->vector);
 }
 
@@ -104,9 +106,10 @@ void fmq_client_actor(zsock_t *pipe, void *options)
     for (int part = 0; part < FMQ_PARTS; part++)
         self->own[part] = how->own[part];
     snprintf(self->name, sizeof self->name, "client-%u", self->number);
+    const char *directory = how->directory;
     zsock_signal(pipe, 0);
 
-    if (start(self, &why) == 0 && serve(self, &why) == 0 && !self->terminated)
+    if (start(self, directory, &why) == 0 && serve(self, &why) == 0 && !self->terminated)
         why = reason(self);
     bool terminated = self->terminated;
     if (!terminated && why.code != FMQ_OK)

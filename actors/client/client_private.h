@@ -1,8 +1,8 @@
 /*
- * client_private.h - the client actor's state, shared by its three files.
+ * client_private.h - the client actor's state, shared by its files.
  *
  * events.c takes in what the link brings, actions.c does what the course asks
- * for, client.c is the actor's life.  Nobody else includes this.
+ * for, keepsake.c saves what was trained, client.c is the actor's life.  Nobody else includes this.
  */
 #ifndef FEDMQ_ACTORS_CLIENT_PRIVATE_H
 #define FEDMQ_ACTORS_CLIENT_PRIVATE_H
@@ -21,7 +21,8 @@ struct fmq_client {
     char server[FMQ_MEMBER_NAME_MAX]; /* who left the run's note */
     fmq_config_t *config;             /* owned: this client's view */
     fmq_link_t *link;
-    zsock_t *pipe; /* borrowed */
+    zsock_t *pipe;  /* borrowed */
+    char *keepsake; /* owned: where what was trained last is saved, or NULL */
     fmq_course_t course;
     fmq_examples_t examples;
     llm_train_options_t train;
@@ -49,6 +50,11 @@ size_t fmq_client_tok_len(const fmq_client_t *self);
 
 /* Reads what has come, without waiting. */
 void fmq_client_pump(fmq_client_t *self);
+
+/* Below directory (NULL: nowhere) federate.save_client_model saves this
+ * client's state; and saves it there, with nothing to do where it was not asked. */
+int fmq_client_keepsake_open(fmq_client_t *self, const char *directory, fmq_error_t *err);
+int fmq_client_keepsake_save(const fmq_client_t *self, fmq_error_t *err);
 
 /* Does what the course asks for; FMQ_DO_NOTHING and FMQ_DO_END do nothing. */
 void fmq_client_act(fmq_client_t *self, fmq_course_action_t action);

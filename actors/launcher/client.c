@@ -5,6 +5,9 @@
 #include "actors/launcher/attach.h"
 #include "actors/launcher/federation.h"
 #include "actors/launcher/opening.h"
+#include "actors/launcher/rundir.h"
+
+#include <stdlib.h>
 
 static const fmq_option_t options[] = {
     FMQ_ROW_CFG,
@@ -47,6 +50,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     int result = -1;
     char endpoint[FMQ_ENDPOINT_MAX];
     llm_records_t *own[3] = {NULL};
+    char *keepsakes = NULL;
     if (!arguments->cfg && !arguments->broker)
         return fmq_error_set(err, FMQ_ERR_CONFIG,
                              "give --cfg FILE, or --broker tcp://HOST:PORT of a run to ask it");
@@ -70,12 +74,17 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
         choose_number(arguments, config, &plan.first_client, err) < 0 ||
         fmq_opening_records(arguments, config, own, err) < 0)
         goto done;
+    if (fmq_config_bool(config, "federate.save_client_model") &&
+        !(keepsakes = fmq_rundir_of_client(config, err)))
+        goto done;
+    plan.keepsakes = keepsakes;
     for (int i = 0; i < 3; i++)
         plan.own[i] = own[i];
     result = fmq_federation_run(&plan, err);
 done:
     for (int i = 0; i < 3; i++)
         llm_records_destroy(&own[i]);
+    free(keepsakes);
     fmq_config_destroy(&config);
     return result;
 }

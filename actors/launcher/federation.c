@@ -150,7 +150,9 @@ static int start_clients(federation_t *self, fmq_error_t *err)
     if (!self->clients)
         return out_of_threads("clients", err);
     for (uint32_t i = 0; i < plan->clients; i++) {
-        fmq_client_options_t options = {.shared = &self->shared, .client = plan->first_client + i};
+        fmq_client_options_t options = {.shared = &self->shared,
+                                        .client = plan->first_client + i,
+                                        .directory = plan->keepsakes};
         if (!plan->server)
             memcpy(options.own, plan->own, sizeof options.own);
         self->clients[i] = zactor_new(fmq_client_actor, &options);

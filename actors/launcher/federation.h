@@ -26,6 +26,7 @@ typedef struct {
     bool once;
     FILE *measurements;    /* of the evaluator: JSON lines, or NULL */
     const char *directory; /* of the run, with a server; or NULL */
+    const char *keepsakes; /* directory below which clients save their models, or NULL */
     bool quiet, json;
     uint64_t permits, threads; /* 0: as the config says */
 } fmq_plan_t;

@@ -47,6 +47,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     if (!directory)
         goto done;
     plan.directory = directory;
+    plan.keepsakes = directory;
     result = fmq_federation_run(&plan, err);
 done:
     free(directory);

@@ -132,6 +132,16 @@ static char *default_path(const fmq_config_t *config, fmq_error_t *err)
     return path;
 }
 
+char *fmq_rundir_of_client(const fmq_config_t *config, fmq_error_t *err)
+{
+    char *path = default_path(config, err);
+    if (path && make_directories(path, err) < 0) {
+        free(path);
+        return NULL;
+    }
+    return path;
+}
+
 char *fmq_rundir_open(const fmq_config_t *config, const char *explicitly, bool resume, time_t now,
                       fmq_error_t *err)
 {

@@ -78,6 +78,8 @@ typedef struct {
     const fmq_shared_t *shared;
     uint32_t client;             /* 1 .. client_num */
     const llm_records_t *own[3]; /* own train, val, test; NULL: ask the splitter */
+    const char *directory;       /* federate.save_client_model saves clients/client-<k> below
+                                    it; must exist; NULL: nothing is saved */
 } fmq_client_options_t;
 
 typedef struct {
