@@ -93,7 +93,7 @@ static inline bool fabric_await_member(fmq_link_t *link, const char *name, bool 
 /* Bytes that differ at every place, so that a swap would show. */
 static inline fmq_object_t *fabric_object(size_t size, unsigned seed)
 {
-    uint8_t *bytes = malloc(size > 0 ? size : 1);
+    uint8_t *bytes = calloc(size > 0 ? size : 1, 1);
     uint32_t state = seed * 2654435761u + 1;
     for (size_t i = 0; i < size; i++) {
         state = state * 1664525u + 1013904223u;
