@@ -106,7 +106,12 @@ int fmq_coordinator_post_done(coordinator_t *self, bool failed, const char *reas
     name_run(self, note.run);
     unsigned char body[1024];
     size_t size = fmq_note_done_encode(&note, body, sizeof body, err);
-    return size ? fmq_link_note(self->link, "*", "done", body, size, err) : -1;
+    if (size == 0 || fmq_link_note(self->link, "*", "done", body, size, err) < 0)
+        return -1;
+    /* A router that outlives this run must not greet newcomers with it: who
+     * knows the run hears that it is done, who does not waits for the next. */
+    static const unsigned char nil = 0xc0;
+    return fmq_link_note(self->link, "*", "run", &nil, sizeof nil, err);
 }
 
 /* Step of steps of the client that has the farthest way to go. */

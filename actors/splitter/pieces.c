@@ -43,7 +43,7 @@ static int split_part(fmq_pieces_t *self, size_t part, fmq_log_t *log, fmq_error
                           self->split.parts, FMQ_SETTINGS_SPLIT_SEED, (uint32_t)part,
                           self->parts[part], &warning, err) < 0)
         return -1;
-    if (warning)
+    if (warning && self->three[part].size > 0)
         fmq_log_write(log, FMQ_LOG_WARNING, "splitter", "split", "part=%s warning=\"%s\"",
                       names[part], warning);
     return 0;

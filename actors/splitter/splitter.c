@@ -20,6 +20,7 @@ typedef struct {
     fmq_shared_t shared; /* what it points to is borrowed */
     fmq_pieces_t *pieces;
     fmq_link_t *link;
+    char run[FMQ_RUN_ID_SIZE]; /* the run that is going on, or "" */
 } splitter_t;
 
 static int leave_note(splitter_t *self, const char *reader, const fmq_note_shard_t *note,
@@ -81,19 +82,32 @@ static int start(splitter_t *self, fmq_error_t *err)
     return 0;
 }
 
-/* Returns true when the event ends the splitter; why says how. */
-static bool handle(const fmq_event_t *event, fmq_error_t *why)
+/* Takes a note; true when it ends the splitter, why says how.  Only the end of
+ * a run that was seen going on counts: a router may remember older ones. */
+static bool take_note(splitter_t *self, const fmq_event_t *event, fmq_error_t *why)
+{
+    fmq_note_run_t run;
+    fmq_note_done_t done;
+    if (event->role != FMQ_ROLE_SERVER)
+        return false;
+    if (strcmp(event->topic, "run") == 0 &&
+        fmq_note_run_decode(&run, event->data, event->size, NULL) == 0)
+        memcpy(self->run, run.run, sizeof self->run);
+    if (strcmp(event->topic, "done") != 0 ||
+        fmq_note_done_decode(&done, event->data, event->size, NULL) < 0 ||
+        strcmp(done.run, self->run) != 0)
+        return false;
+    fmq_error_set(why, FMQ_OK, "%s", done.reason);
+    return true;
+}
+
+static bool handle(splitter_t *self, const fmq_event_t *event, fmq_error_t *why)
 {
     if (event->type == FMQ_EVENT_REFUSED) {
         *why = event->error;
         return true;
     }
-    fmq_note_done_t done;
-    if (event->type != FMQ_EVENT_NOTE || strcmp(event->topic, "done") != 0 ||
-        fmq_note_done_decode(&done, event->data, event->size, NULL) < 0)
-        return false;
-    fmq_error_set(why, FMQ_OK, "%s", done.reason);
-    return true;
+    return event->type == FMQ_EVENT_NOTE && take_note(self, event, why);
 }
 
 /* Serves until it is told to end (true) or the run is over (false). */
@@ -111,7 +125,7 @@ static bool serve(splitter_t *self, zsock_t *pipe, fmq_error_t *why)
         zpoller_wait(poller, -1);
         terminated = fmq_pipe_terminated(pipe);
         while (!ended && fmq_link_receive(self->link, 0, &event, NULL) > 0)
-            ended = handle(&event, why);
+            ended = handle(self, &event, why);
     }
     zpoller_destroy(&poller);
     return terminated;

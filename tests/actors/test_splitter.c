@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include <unistd.h>
 
+#include "actors/pipe/pipe.h"
 #include "client_stage.h"
 #include "fedmq/actors/receive.h"
 #include "fedmq/actors/shard.h"
@@ -148,8 +149,21 @@ static void the_end_of_the_run_ends_the_splitter(void **state)
     (void)state;
     play_t play;
     begin(&play);
+    stage_say_run(&play.stage, STAGE_RUN);
     stage_say_done(&play.stage, "finished");
     assert_int_equal(stage_end_of(play.splitter).code, FMQ_OK);
+    end(&play);
+}
+
+static void the_end_of_an_older_run_does_not(void **state)
+{
+    (void)state;
+    play_t play;
+    fmq_error_t why;
+    begin(&play);
+    stage_say_done(&play.stage, "finished");
+    zclock_sleep(200);
+    assert_false(fmq_pipe_ended(play.splitter, &why));
     end(&play);
 }
 
@@ -174,6 +188,7 @@ int main(void)
         cmocka_unit_test(evaluators_get_the_server_held_records),
         cmocka_unit_test(a_client_without_data_trains_on_its_shard),
         cmocka_unit_test(the_end_of_the_run_ends_the_splitter),
+        cmocka_unit_test(the_end_of_an_older_run_does_not),
         cmocka_unit_test(data_that_cannot_be_read_ends_the_splitter_with_the_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
