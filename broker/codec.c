@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "base/half.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -44,49 +46,6 @@ const char *fmq_codec_name(fmq_codec_t codec)
 size_t fmq_codec_bytes(fmq_codec_t codec, size_t count)
 {
     return count * codecs[codec].bytes;
-}
-
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* Rounding by the adder: for normal halves, adding half of the last kept bit
- * (minus one, plus that bit: ties to even) carries into the exponent as it
- * should; for subnormal ones, adding 0.5f aligns the mantissa to 2^-24. */
-uint16_t fmq_codec_half_of(float value)
-{
-    uint32_t bits = bits_of(value);
-    uint32_t sign = bits >> 16 & 0x8000u;
-    uint32_t size = bits & 0x7fffffffu;
-    uint32_t half;
-    if (size >= 0x47800000u) /* 65536 and up, infinity, NaN */
-        half = size > EXPONENT_F32 ? 0x7e00u : EXPONENT_F16;
-    else if (size < 0x38800000u) /* below 2^-14 */
-        half = bits_of(float_of(size) + 0.5f) - 0x3f000000u;
-    else
-        half = (size - 0x38000000u + 0x0fffu + (size >> 13 & 1u)) >> 13;
-    return (uint16_t)(sign | half);
-}
-
-float fmq_codec_of_half(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    uint32_t size = half & 0x7fffu;
-    if (size >= EXPONENT_F16)
-        return float_of(sign | EXPONENT_F32 | (size & 0x03ffu) << 13);
-    if (size < 0x0400u) /* subnormal: a multiple of 2^-24, exact in a float */
-        return float_of(sign | bits_of((float)size * 0x1p-24f));
-    return float_of(sign | ((size << 13) + 0x38000000u));
 }
 
 static bool halves_are_finite(const uint8_t *in, size_t count)
@@ -161,7 +120,7 @@ static bool encode_f16(uint8_t *out, const float *in, size_t count)
 {
     size_t done = converts_in_hardware() ? halves_fast(out, in, count) : 0;
     for (size_t i = done; i < count; i++) {
-        uint16_t half = fmq_codec_half_of(in[i]);
+        uint16_t half = fmq_f16_of_float(in[i]);
         memcpy(out + 2 * i, &half, sizeof half);
     }
     return halves_are_finite(out, count);
@@ -173,7 +132,7 @@ static bool decode_f16(float *out, const uint8_t *in, size_t count)
     for (size_t i = done; i < count; i++) {
         uint16_t half;
         memcpy(&half, in + 2 * i, sizeof half);
-        out[i] = fmq_codec_of_half(half);
+        out[i] = fmq_float_of_f16(half);
     }
     return halves_are_finite(in, count);
 }
@@ -184,7 +143,7 @@ static bool encode_bf16(uint8_t *out, const float *in, size_t count)
 {
     uint32_t found = 0;
     for (size_t i = 0; i < count; i++) {
-        uint32_t bits = bits_of(in[i]);
+        uint32_t bits = fmq_bits_of_float(in[i]);
         uint32_t rounded = bits + 0x7fffu + (bits >> 16 & 1u);
         found |= (bits & EXPONENT_F32) == EXPONENT_F32;
         found |= (rounded & EXPONENT_F32) == EXPONENT_F32;

@@ -23,8 +23,4 @@ bool fmq_codec_encode(fmq_codec_t codec, void *out, const float *in, size_t coun
 /* Reads count elements; false when one is not finite. */
 bool fmq_codec_decode(fmq_codec_t codec, float *out, const void *in, size_t count);
 
-/* The portable conversions, which the faster ones must equal bit by bit. */
-uint16_t fmq_codec_half_of(float value);
-float fmq_codec_of_half(uint16_t half);
-
 #endif

@@ -1,8 +1,7 @@
 /*
- * half.h - widening of 16-bit floats as they are stored in model files.
+ * half.h - elements of host memory of dtype F32, F16 or BF16 as floats.
  *
- * Bits in, float out; exact for every value, subnormal, infinity and NaN.
- * There is no arithmetic on 16-bit floats and no narrowing here.
+ * Reading only, at any alignment.  The conversions themselves are base's.
  */
 #ifndef LLM_BACKEND_HALF_H
 #define LLM_BACKEND_HALF_H
@@ -11,32 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "fedmq/base/schema.h"
-
-static inline float llm_float_of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static inline float llm_float_of_bf16(uint16_t bits)
-{
-    return llm_float_of_bits((uint32_t)bits << 16);
-}
-
-/* The fraction and exponent, read as a float, are 2^-112 of the value, for
- * subnormals too; only infinity and NaN need their exponent set. */
-static inline float llm_float_of_f16(uint16_t bits)
-{
-    uint32_t sign = (uint32_t)(bits & 0x8000u) << 16;
-    uint32_t size = (uint32_t)(bits & 0x7fffu) << 13;
-    float scaled = llm_float_of_bits(size) * 0x1p112f;
-    uint32_t value;
-    memcpy(&value, &scaled, sizeof value);
-    uint32_t special = size >= 0x0f800000u ? 0x7f800000u : 0;
-    return llm_float_of_bits(value | special | sign);
-}
 
 /* Element index of host memory of dtype F32, F16 or BF16, aligned or not. */
 static inline float llm_float_at(const void *data, fmq_dtype_t dtype, size_t index)
@@ -48,7 +23,7 @@ static inline float llm_float_at(const void *data, fmq_dtype_t dtype, size_t ind
     }
     uint16_t bits;
     memcpy(&bits, (const char *)data + index * sizeof bits, sizeof bits);
-    return dtype == FMQ_BF16 ? llm_float_of_bf16(bits) : llm_float_of_f16(bits);
+    return dtype == FMQ_BF16 ? fmq_float_of_bf16(bits) : fmq_float_of_f16(bits);
 }
 
 /* Elements index .. index + count of it. */

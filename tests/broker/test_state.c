@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/half.h"
 #include "broker/codec.h"
 #include "fedmq/broker/pack.h"
 #include "fedmq/broker/state.h"
@@ -169,9 +170,9 @@ static void hardware_and_portable_halves_agree(void **state)
         for (int i = 0; i < 8; i++)
             in[i] = (uint16_t)half;
         assert_true(fmq_codec_decode(FMQ_CODEC_F16, out, in, 8));
-        float portable = fmq_codec_of_half((uint16_t)half);
+        float portable = fmq_float_of_f16((uint16_t)half);
         assert_memory_equal(&out[7], &portable, sizeof portable);
-        assert_int_equal(fmq_codec_half_of(portable), half);
+        assert_int_equal(fmq_f16_of_float(portable), half);
     }
     mutation_t random = {.state = 5};
     for (int i = 0; i < 300000; i++) {
@@ -186,7 +187,7 @@ static void hardware_and_portable_halves_agree(void **state)
             eight[k] = value;
         uint16_t fast[8];
         (void)fmq_codec_encode(FMQ_CODEC_F16, fast, eight, 8);
-        assert_int_equal(fast[0], fmq_codec_half_of(value));
+        assert_int_equal(fast[0], fmq_f16_of_float(value));
     }
 }
 

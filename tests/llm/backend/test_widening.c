@@ -29,7 +29,7 @@ static void every_f16_is_widened_exactly(void **state)
 {
     (void)state;
     for (uint32_t bits = 0; bits < 65536; bits++) {
-        float wide = llm_float_of_f16((uint16_t)bits);
+        float wide = fmq_float_of_f16((uint16_t)bits);
         if ((bits & 0x7c00) == 0x7c00 && (bits & 0x3ff))
             assert_true(isnan(wide));
         else
@@ -42,7 +42,7 @@ static void every_bf16_is_widened_exactly(void **state)
 {
     (void)state;
     for (uint32_t bits = 0; bits < 65536; bits++) {
-        float wide = llm_float_of_bf16((uint16_t)bits);
+        float wide = fmq_float_of_bf16((uint16_t)bits);
         if ((bits & 0x7f80) == 0x7f80 && (bits & 0x7f))
             assert_true(isnan(wide));
         else
