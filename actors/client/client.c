@@ -94,7 +94,7 @@ void fmq_client_actor(zsock_t *pipe, void *options)
     fmq_client_t *self = calloc(1, sizeof *self);
     fmq_error_t why = {0};
     if (!self) {
-        zsock_signal(pipe, 0);
+        fmq_pipe_ready(pipe);
         fmq_error_set(&why, FMQ_ERR_NOMEM, "out of memory for a client");
         fmq_pipe_done(pipe, &why);
         fmq_pipe_wait(pipe);
@@ -107,7 +107,7 @@ void fmq_client_actor(zsock_t *pipe, void *options)
         self->own[part] = how->own[part];
     snprintf(self->name, sizeof self->name, "client-%u", self->number);
     const char *directory = how->directory;
-    zsock_signal(pipe, 0);
+    fmq_pipe_ready(pipe);
 
     if (start(self, directory, &why) == 0 && serve(self, &why) == 0 && !self->terminated)
         why = reason(self);

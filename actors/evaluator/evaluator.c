@@ -430,7 +430,7 @@ void fmq_evaluator_actor(zsock_t *pipe, void *options)
         choose_name(self, copy.name);
         fmq_follow_init(&self->follow, (uint32_t)fmq_config_int(copy.shared->config, "eval.freq"));
     }
-    zsock_signal(pipe, 0);
+    fmq_pipe_ready(pipe);
     if (!self)
         (void)fmq_error_set(&why, FMQ_ERR_NOMEM, "no memory for an evaluator");
     else if (start(self, &copy, &why) == 0)

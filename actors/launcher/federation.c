@@ -155,7 +155,7 @@ static int start_clients(federation_t *self, fmq_error_t *err)
                                         .directory = plan->keepsakes};
         if (!plan->server)
             memcpy(options.own, plan->own, sizeof options.own);
-        self->clients[i] = zactor_new(fmq_client_actor, &options);
+        self->clients[i] = fmq_pipe_start(fmq_client_actor, &options);
         if (!self->clients[i])
             return out_of_threads("a client", err);
     }
@@ -175,11 +175,11 @@ static int start_actors(federation_t *self, fmq_error_t *err)
                                          .own = plan->clients == 0 ? plan->own[2] : NULL,
                                          .once = plan->once,
                                          .out = plan->measurements};
-    if (plan->splitter && !(self->splitter = zactor_new(fmq_splitter_actor, &splitter)))
+    if (plan->splitter && !(self->splitter = fmq_pipe_start(fmq_splitter_actor, &splitter)))
         return out_of_threads("the splitter", err);
-    if (plan->server && !(self->server = zactor_new(fmq_server_actor, &server)))
+    if (plan->server && !(self->server = fmq_pipe_start(fmq_server_actor, &server)))
         return out_of_threads("the server", err);
-    if (plan->evaluator && !(self->evaluator = zactor_new(fmq_evaluator_actor, &evaluator)))
+    if (plan->evaluator && !(self->evaluator = fmq_pipe_start(fmq_evaluator_actor, &evaluator)))
         return out_of_threads("the evaluator", err);
     return start_clients(self, err);
 }
@@ -288,17 +288,17 @@ static void let_members_leave(const federation_t *self)
 static void close_all(federation_t *self)
 {
     bool led = self->server != NULL;
-    zactor_destroy(&self->server);
+    fmq_pipe_stop(&self->server);
     if (led && self->router)
         let_members_leave(self);
     for (uint32_t i = 0; self->clients && i < self->plan->clients; i++)
         if (self->clients[i])
             zstr_send(self->clients[i], "$TERM");
     for (uint32_t i = 0; self->clients && i < self->plan->clients; i++)
-        zactor_destroy(&self->clients[i]);
+        fmq_pipe_stop(&self->clients[i]);
     free(self->clients);
-    zactor_destroy(&self->evaluator);
-    zactor_destroy(&self->splitter);
+    fmq_pipe_stop(&self->evaluator);
+    fmq_pipe_stop(&self->splitter);
     fmq_router_destroy(&self->router);
     fmq_permits_destroy(&self->permits);
     fmq_engine_close(&self->engine);

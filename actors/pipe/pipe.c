@@ -7,10 +7,62 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+
+/* An address for the checker; nothing is ever kept there. */
+static char order;
+
+static void tell_order(void)
+{
+    __tsan_acquire(&order);
+    __tsan_release(&order);
+}
+#else
+static void tell_order(void)
+{
+}
+#endif
+
+typedef struct {
+    zactor_fn *actor;
+    void *options;
+} start_t;
+
+static void begin(zsock_t *pipe, void *argument)
+{
+    start_t start = *(const start_t *)argument;
+    start.actor(pipe, start.options);
+    tell_order();
+}
+
+zactor_t *fmq_pipe_start(zactor_fn *actor, void *options)
+{
+    start_t start = {.actor = actor, .options = options};
+    tell_order();
+    zactor_t *started = zactor_new(begin, &start);
+    tell_order();
+    return started;
+}
+
+void fmq_pipe_stop(zactor_t **actor_p)
+{
+    tell_order();
+    zactor_destroy(actor_p);
+    tell_order();
+}
+
+void fmq_pipe_ready(zsock_t *pipe)
+{
+    tell_order();
+    zsock_signal(pipe, 0);
+}
+
 void fmq_pipe_done(zsock_t *pipe, const fmq_error_t *err)
 {
     char status[16];
     snprintf(status, sizeof status, "%d", fmq_error_exit_status(err->code));
+    tell_order();
     zstr_sendx(pipe, "DONE", status, err->text, NULL);
 }
 
@@ -72,6 +124,7 @@ bool fmq_pipe_ended(zactor_t *actor, fmq_error_t *why)
         if (!message)
             return false;
         ended = take_done(message, why);
+        tell_order();
         zmsg_destroy(&message);
     }
     return ended;

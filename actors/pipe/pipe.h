@@ -13,6 +13,15 @@
 
 #include "fedmq/base/error.h"
 
+/* Owner: zactor_new() and zactor_destroy().  What either thread wrote before
+ * fmq_pipe_ready() or the actor's end the other sees after start or stop;
+ * ZeroMQ orders them, and ThreadSanitizer, which cannot see that, is told. */
+zactor_t *fmq_pipe_start(zactor_fn *actor, void *options);
+void fmq_pipe_stop(zactor_t **actor_p);
+
+/* Actor: has copied its options; fmq_pipe_start() may return. */
+void fmq_pipe_ready(zsock_t *pipe);
+
 /* Actor: tells the owner that it has ended.  err: why; FMQ_OK: as it should,
  * its text is the reason. */
 void fmq_pipe_done(zsock_t *pipe, const fmq_error_t *err);

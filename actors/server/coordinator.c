@@ -500,6 +500,6 @@ void fmq_coordinator_run(zsock_t *pipe, const fmq_coordinator_options_t *options
 void fmq_coordinator_actor(zsock_t *pipe, void *options)
 {
     fmq_coordinator_options_t copy = *(const fmq_coordinator_options_t *)options;
-    zsock_signal(pipe, 0);
+    fmq_pipe_ready(pipe);
     fmq_coordinator_run(pipe, &copy);
 }

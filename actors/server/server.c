@@ -87,7 +87,7 @@ void fmq_server_actor(zsock_t *pipe, void *options)
 {
     server_t self = {.options = *(const fmq_server_options_t *)options};
     fmq_error_t err = {0};
-    zsock_signal(pipe, 0);
+    fmq_pipe_ready(pipe);
     if (prepare(&self, &err) == 0) {
         fmq_coordinator_options_t how = options_of(&self);
         fmq_coordinator_run(pipe, &how);

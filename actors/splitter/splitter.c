@@ -136,7 +136,7 @@ void fmq_splitter_actor(zsock_t *pipe, void *options)
     splitter_t self = {.shared = *((const fmq_splitter_options_t *)options)->shared};
     fmq_error_t why = {0};
     bool terminated = false;
-    zsock_signal(pipe, 0);
+    fmq_pipe_ready(pipe);
     if (start(&self, &why) == 0)
         terminated = serve(&self, pipe, &why);
     if (!terminated && why.code != FMQ_OK)

@@ -16,7 +16,7 @@ static void fails_at_once(zsock_t *pipe, void *options)
     (void)options;
     fmq_error_t why;
     fmq_error_set(&why, FMQ_ERR_MISMATCH, "another model");
-    zsock_signal(pipe, 0);
+    fmq_pipe_ready(pipe);
     fmq_pipe_done(pipe, &why);
     fmq_pipe_wait(pipe);
 }
@@ -24,7 +24,7 @@ static void fails_at_once(zsock_t *pipe, void *options)
 static void runs_until_told(zsock_t *pipe, void *options)
 {
     (void)options;
-    zsock_signal(pipe, 0);
+    fmq_pipe_ready(pipe);
     while (!fmq_pipe_terminated(pipe))
         zclock_sleep(1);
 }
@@ -43,22 +43,22 @@ static void an_actor_that_ends_says_why(void **state)
 {
     (void)state;
     fmq_error_t why = {0};
-    zactor_t *actor = zactor_new(fails_at_once, NULL);
+    zactor_t *actor = fmq_pipe_start(fails_at_once, NULL);
     assert_true(ended_within_a_second(actor, &why));
     assert_int_equal(why.code, FMQ_ERR_MISMATCH);
     assert_string_equal(why.text, "another model");
     assert_false(fmq_pipe_ended(actor, &why));
-    zactor_destroy(&actor);
+    fmq_pipe_stop(&actor);
 }
 
 static void an_actor_that_runs_has_not_ended_and_can_be_told_to(void **state)
 {
     (void)state;
     fmq_error_t why = {0};
-    zactor_t *actor = zactor_new(runs_until_told, NULL);
+    zactor_t *actor = fmq_pipe_start(runs_until_told, NULL);
     zclock_sleep(10);
     assert_false(fmq_pipe_ended(actor, &why));
-    zactor_destroy(&actor);
+    fmq_pipe_stop(&actor);
     assert_null(actor);
 }
 
@@ -67,11 +67,30 @@ static void an_actor_may_be_told_twice(void **state)
     (void)state;
     zactor_t *actors[8];
     for (int i = 0; i < 8; i++)
-        actors[i] = zactor_new(runs_until_told, NULL);
+        actors[i] = fmq_pipe_start(runs_until_told, NULL);
     for (int i = 0; i < 8; i++)
         zstr_send(actors[i], "$TERM");
     for (int i = 0; i < 8; i++)
-        zactor_destroy(&actors[i]);
+        fmq_pipe_stop(&actors[i]);
+}
+
+static void counts(zsock_t *pipe, void *options)
+{
+    int *count = options;
+    int began = (*count)++;
+    fmq_pipe_ready(pipe);
+    fmq_pipe_wait(pipe);
+    *count = began + 10;
+}
+
+static void an_owner_sees_what_the_actor_wrote_before_ready_and_before_its_end(void **state)
+{
+    (void)state;
+    int count = 1;
+    zactor_t *actor = fmq_pipe_start(counts, &count);
+    assert_int_equal(count, 2);
+    fmq_pipe_stop(&actor);
+    assert_int_equal(count, 11);
 }
 
 int main(void)
@@ -80,6 +99,7 @@ int main(void)
         cmocka_unit_test(an_actor_that_ends_says_why),
         cmocka_unit_test(an_actor_that_runs_has_not_ended_and_can_be_told_to),
         cmocka_unit_test(an_actor_may_be_told_twice),
+        cmocka_unit_test(an_owner_sees_what_the_actor_wrote_before_ready_and_before_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
