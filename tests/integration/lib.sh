@@ -11,6 +11,7 @@ cd "$SOURCE"
 
 finish() {
     local status=$?
+    set +e
     for pid in "${STARTED[@]}"; do kill -9 "$pid" 2>/dev/null; done
     wait 2>/dev/null
     if [ $status -ne 0 ] && [ $status -ne 77 ]; then
