@@ -33,7 +33,7 @@ refused other-model 7 'differ' "$FEDMQ" client --id 1 "${WITH[@]}" model.type "$
 refused too-many 2 'client_num is 3' "$FEDMQ" client --id 9 "${WITH[@]}"
 
 start client-1 "$FEDMQ" client --id 1 "${WITH[@]}"
-until_line "$WORK/run/run.log" 'member-joined name=client-1' 60 "$PID"
+until_line "$WORK/client-1.log" 'client-1 data' 60 "$PID"
 refused same-name 8 "'client-1' is taken" "$FEDMQ" client --id 1 "${WITH[@]}"
 
 for i in 1 2 3; do
