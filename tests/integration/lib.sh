@@ -14,6 +14,10 @@ finish() {
     set +e
     for pid in "${STARTED[@]}"; do kill -9 "$pid" 2>/dev/null; done
     wait 2>/dev/null
+    if grep -qsE 'ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:' "$WORK"/*.log; then
+        echo "FAILED: a sanitizer complained"
+        status=1
+    fi
     if [ $status -ne 0 ] && [ $status -ne 77 ]; then
         for log in "$WORK"/*.log; do
             [ -f "$log" ] && { echo "---- $(basename "$log")"; tail -n 25 "$log"; }
