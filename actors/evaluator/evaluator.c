@@ -127,8 +127,8 @@ static void on_done(evaluator_t *self, const fmq_event_t *event)
 {
     fmq_note_done_t note;
     if (event->role != FMQ_ROLE_SERVER ||
-        fmq_note_done_decode(&note, event->data, event->size, NULL) < 0 ||
-        !self->has_run || strcmp(note.run, self->run.run) != 0)
+        fmq_note_done_decode(&note, event->data, event->size, NULL) < 0 || !self->has_run ||
+        strcmp(note.run, self->run.run) != 0)
         return;
     self->done = true;
     (void)snprintf(self->reason, sizeof self->reason, "%s", note.reason);

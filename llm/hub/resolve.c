@@ -153,10 +153,11 @@ char *llm_hub_resolve(const char *id, const char *cache, fmq_error_t *err)
                       search.id, search.id, search.places);
         return NULL;
     }
-    fmq_error_set(err, FMQ_ERR_NOTFOUND,
-                  "no model '%.200s': it is neither a directory nor an id like 'gpt2' or 'org/name'; "
-                  "looked at %s",
-                  id, search.places);
+    fmq_error_set(
+        err, FMQ_ERR_NOTFOUND,
+        "no model '%.200s': it is neither a directory nor an id like 'gpt2' or 'org/name'; "
+        "looked at %s",
+        id, search.places);
     return NULL;
 
 done:
