@@ -51,7 +51,7 @@ fmq_config_t *fmq_opening_merge(const fmq_arguments_t *arguments, const fmq_word
     return config;
 }
 
-static size_t check_settings(const fmq_config_t *config, fmq_error_t *first)
+static size_t check_settings(const fmq_config_t *config, fmq_error_code_t *first)
 {
     llm_train_options_t train;
     llm_adapter_spec_t adapter;
@@ -65,7 +65,7 @@ static size_t check_settings(const fmq_config_t *config, fmq_error_t *first)
         if (failed[i] == 0)
             continue;
         if (mistakes++ == 0)
-            *first = errors[i];
+            *first = errors[i].code;
         fprintf(stderr, "%s\n", errors[i].text);
     }
     return mistakes;
@@ -73,14 +73,14 @@ static size_t check_settings(const fmq_config_t *config, fmq_error_t *first)
 
 int fmq_opening_check(fmq_config_t *config, fmq_log_t *log, fmq_error_t *err)
 {
-    fmq_error_t first = {0};
+    fmq_error_code_t first = FMQ_OK;
     if (fmq_config_check(config, stderr, log, err) < 0)
         return -1;
     size_t mistakes = check_settings(config, &first);
     if (mistakes == 0)
         return 0;
-    return fmq_error_set(err, first.code, "%zu mistake%s in the configuration, the first: %s",
-                         mistakes, mistakes == 1 ? "" : "s", first.text);
+    return fmq_error_set(err, first, "%zu mistake%s in the configuration", mistakes,
+                         mistakes == 1 ? "" : "s");
 }
 
 fmq_config_t *fmq_opening_config(const fmq_arguments_t *arguments, const fmq_words_t *words,

@@ -119,9 +119,12 @@ int fmq_config_check(fmq_config_t *self, FILE *out, fmq_log_t *log, fmq_error_t 
         fmq_mistakes_print(all, out);
     int rc = 0;
     if (all->count) {
-        const char *first = fmq_mistakes_first(all, 0);
-        rc = fmq_error_set(err, FMQ_ERR_CONFIG, "%zu mistake%s in the configuration; first: %s",
-                           all->count, all->count == 1 ? "" : "s", first ? first : "unknown");
+        char where[FMQ_ERROR_TEXT_MAX];
+        const char *first = out ? NULL : fmq_mistakes_first(all, 0);
+        fmq_mistakes_where(all, where, sizeof where);
+        rc = fmq_error_set(err, FMQ_ERR_CONFIG, "%zu mistake%s in %s%s%s", all->count,
+                           all->count == 1 ? "" : "s", where, first ? "; first: " : "",
+                           first ? first : "");
     }
     fmq_mistakes_release(all);
     free(all);

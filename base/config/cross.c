@@ -9,7 +9,13 @@
 #include "base/config/keys.h"
 #include "base/config/scalar.h"
 
-/* Adds "<origin of key>: <key>: <formatted>". */
+/* A key whose value was refused holds another one, of which nothing can be said. */
+static bool is_wrong(const fmq_config_t *self, const char *key)
+{
+    return fmq_mistakes_about(&self->mistakes, key);
+}
+
+/* Adds "<origin of key>: <key>: <formatted>", unless the key is wrong already. */
 static void wrong(const fmq_config_t *self, fmq_mistakes_t *mistakes, const char *key,
                   const char *format, ...) __attribute__((format(printf, 4, 5)));
 
@@ -19,6 +25,8 @@ static void wrong(const fmq_config_t *self, fmq_mistakes_t *mistakes, const char
     char text[FMQ_ERROR_TEXT_MAX];
     const char *origin = fmq_config_origin(self, key);
     va_list args;
+    if (is_wrong(self, key))
+        return;
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
@@ -84,6 +92,8 @@ static void check_rule(const fmq_config_t *self, const rule_t *rule, fmq_mistake
 static void check_clients(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 {
     int64_t clients = fmq_config_int(self, "federate.client_num");
+    if (is_wrong(self, "federate.client_num"))
+        return;
     if (clients == 0) {
         wrong(self, mistakes, "federate.client_num", "it is 0: say how many clients there are");
         return;
@@ -108,7 +118,8 @@ static void check_clients(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 static void check_data(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 {
     if (strchr(fmq_config_text(self, "data.type"), '@') &&
-        !*fmq_config_text(self, "data.splitter") && !fmq_config_bool(self, "fedmq.own_data"))
+        !*fmq_config_text(self, "data.splitter") && !is_wrong(self, "data.splitter") &&
+        !fmq_config_bool(self, "fedmq.own_data") && !is_wrong(self, "fedmq.own_data"))
         wrong(self, mistakes, "data.type", "data '%.80s' needs data.splitter: iid, lda or meta",
               fmq_config_text(self, "data.type"));
     size_t size = fmq_config_size(self, "data.splits");
@@ -134,7 +145,7 @@ static void check_rate(const fmq_config_t *self, fmq_mistakes_t *mistakes)
         wrong(self, mistakes, "federate.sample_client_rate", "%g is neither -1 nor above 0", rate);
     double heartbeat = fmq_config_real(self, "fedmq.heartbeat");
     double timeout = fmq_config_real(self, "fedmq.peer_timeout");
-    if (timeout < 2 * heartbeat)
+    if (timeout < 2 * heartbeat && !is_wrong(self, "fedmq.heartbeat"))
         wrong(self, mistakes, "fedmq.peer_timeout",
               "%g s is less than two heartbeats of %g s: "
               "living peers would be lost",

@@ -21,7 +21,8 @@ static fmq_mistake_place_t place_of(const char *origin)
     unsigned long line = strtoul(colons[1] + 1, &after_line, 10);
     unsigned long column = strtoul(colons[0] + 1, &after_column, 10);
     if (after_line == colons[0] && after_column == end && line && column)
-        place = (fmq_mistake_place_t){(size_t)(colons[1] - origin), line, column};
+        place = (fmq_mistake_place_t){
+            .name_length = (size_t)(colons[1] - origin), .line = line, .column = column};
     return place;
 }
 
@@ -45,6 +46,7 @@ void fmq_mistakes_add(fmq_mistakes_t *self, const char *origin, const char *form
     if (!copy)
         return;
     self->places[self->kept] = place_of(origin);
+    self->places[self->kept].said = (size_t)used;
     self->texts[self->kept++] = copy;
 }
 
@@ -98,6 +100,36 @@ void fmq_mistakes_print(const fmq_mistakes_t *self, FILE *out)
         (void)fprintf(out, "%s\n", self->texts[i]);
     if (self->count > self->kept)
         (void)fprintf(out, "(and %zu more)\n", self->count - self->kept);
+}
+
+/* True when a is b, or a dotted path above it; a ends at a_size. */
+static bool is_above(const char *a, size_t a_size, const char *b, size_t b_size)
+{
+    return a_size > 0 && a_size <= b_size && strncmp(a, b, a_size) == 0 &&
+           (a_size == b_size || b[a_size] == '.');
+}
+
+bool fmq_mistakes_about(const fmq_mistakes_t *self, const char *key)
+{
+    size_t length = strlen(key);
+    for (size_t i = 0; i < self->kept; i++) {
+        const char *said = self->texts[i] + self->places[i].said;
+        size_t subject = strcspn(said, ":");
+        if (is_above(said, subject, key, length) || is_above(key, length, said, subject))
+            return true;
+    }
+    return false;
+}
+
+void fmq_mistakes_where(const fmq_mistakes_t *self, char *out, size_t size)
+{
+    bool one = self->kept > 0 && self->kept == self->count && self->places[0].line > 0;
+    for (size_t i = 1; i < self->kept && one; i++)
+        one = same_source(self, 0, i);
+    if (one && strncmp(self->texts[0], "command line:", strlen("command line:")) != 0)
+        (void)snprintf(out, size, "'%.*s'", (int)self->places[0].name_length, self->texts[0]);
+    else
+        (void)snprintf(out, size, "the configuration");
 }
 
 const char *fmq_mistakes_first(const fmq_mistakes_t *self, size_t from)

@@ -78,7 +78,7 @@ static void all_mistakes_of_a_file_come_at_once(void **state)
     assert_int_equal(
         fmq_config_load(config, FEDMQ_SOURCE_DIR "/tests/base/config/mistakes.yaml", &err), -1);
     assert_int_equal(fmq_config_check(config, out, NULL, &err), -1);
-    assert_non_null(strstr(err.text, "16 mistakes in the configuration; first: "));
+    assert_non_null(strstr(err.text, "16 mistakes in the configuration"));
     (void)fclose(out);
     const char *at = report; /* in the order of the file */
     for (size_t i = 0; i < count; i++) {
@@ -254,6 +254,67 @@ static void misspelt_keys_meet_the_nearest_one(void **state)
     }
 }
 
+/* The error of a check whose report goes to out; NULL: nowhere. */
+static fmq_error_t error_of(const char *text, const char *pair, FILE *out)
+{
+    fmq_error_t err = {0};
+    fmq_config_t *config = fmq_config_new();
+    assert_non_null(config);
+    (void)fmq_config_parse(config, "t.yaml", text, strlen(text), NULL);
+    (void)fmq_config_set(config, "federate.client_num", "2", NULL);
+    if (pair)
+        (void)fmq_config_set(config, "seed", pair, NULL);
+    assert_int_equal(fmq_config_check(config, out, NULL, &err), -1);
+    fmq_config_destroy(&config);
+    return err;
+}
+
+static void the_error_counts_what_the_report_lists(void **state)
+{
+    (void)state;
+    FILE *out = tmpfile();
+    assert_non_null(out);
+    assert_string_equal(error_of("seed: x\n", NULL, out).text, "1 mistake in 't.yaml'");
+    assert_string_equal(error_of("seed: x\nverbose: y\n", NULL, out).text,
+                        "2 mistakes in 't.yaml'");
+    assert_string_equal(error_of("verbose: y\n", "z", out).text, "2 mistakes in the configuration");
+    assert_string_equal(error_of("", "z", out).text, "1 mistake in the configuration");
+    assert_string_equal(error_of("seed: x\n", NULL, NULL).text,
+                        "1 mistake in 't.yaml'; first: t.yaml:1:1: seed: 'x' is not a whole "
+                        "number");
+    (void)fclose(out);
+}
+
+static void a_key_that_is_wrong_already_is_not_spoken_of_again(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"federate: {client_num: -3}", "federate: 5",
+                                        "federate: {client_num: x}\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char *report = NULL;
+        size_t size = 0;
+        fmq_error_t err;
+        FILE *out = open_memstream(&report, &size);
+        fmq_config_t *config = fmq_config_new();
+        (void)fmq_config_parse(config, "t.yaml", texts[i], strlen(texts[i]), NULL);
+        (void)fmq_config_check(config, out, NULL, &err);
+        (void)fclose(out);
+        assert_string_equal(err.text, "1 mistake in 't.yaml'");
+        if (strchr(report, '\n') != report + strlen(report) - 1)
+            fail_msg("%s: %s", texts[i], report);
+        free(report);
+        fmq_config_destroy(&config);
+    }
+    char *report = report_of("data: {type: a.jsonl@llm, splitter: fair}", 41);
+    assert_non_null(strstr(report, "data.splitter: 'fair'"));
+    assert_null(strstr(report, "needs data.splitter"));
+    free(report);
+    report = report_of("fedmq: {heartbeat: soon, peer_timeout: 1}", 41);
+    assert_non_null(strstr(report, "fedmq.heartbeat: 'soon'"));
+    assert_null(strstr(report, "two heartbeats"));
+    free(report);
+}
+
 static void files_that_cannot_be_read_are_mistakes(void **state)
 {
     (void)state;
@@ -284,6 +345,8 @@ int main(void)
         cmocka_unit_test(more_mistakes_than_kept_are_counted),
         cmocka_unit_test(control_characters_do_not_reach_the_report),
         cmocka_unit_test(misspelt_keys_meet_the_nearest_one),
+        cmocka_unit_test(the_error_counts_what_the_report_lists),
+        cmocka_unit_test(a_key_that_is_wrong_already_is_not_spoken_of_again),
         cmocka_unit_test(files_that_cannot_be_read_are_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,7 +80,8 @@ fmq_config_t *fmq_config_for_client(const fmq_config_t *self, uint32_t client, f
 
 /* Prints every collected mistake as "file:line:column: text" plus cross-key
  * checks; warns (through log, may be NULL) about harmless keys that are set.
- * Returns 0 when the config can run; -1 with err naming count and first. */
+ * Returns 0 when the config can run; -1 with err saying how many there are and
+ * where, and the first of them when out is NULL. */
 int fmq_config_check(fmq_config_t *self, FILE *out, fmq_log_t *log, fmq_error_t *err);
 
 /* Values.  The key must be declared (or lie in an open node and exist), and be
