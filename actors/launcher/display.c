@@ -10,10 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BAR_WIDTH  24
-#define SHOWN_MAX  512
-#define WAITING_MS 1000 /* nor said more often than this who is missing */
-#define REDRAW_MS  100  /* a bar is not redrawn more often than this */
+#define BAR_WIDTH   24
+#define SHOWN_MAX   512
+#define WAITING_MS  1000  /* nor said more often than this who is missing */
+#define PROGRESS_MS 15000 /* without a bar, a long round is not silent for longer */
+#define REDRAW_MS   100   /* a bar is not redrawn more often than this */
 
 struct fmq_display {
     fmq_display_mode_t mode;
@@ -26,6 +27,7 @@ struct fmq_display {
     uint32_t first_round;    /* the first round seen: a resumed run begins later than 1 */
     uint32_t clients_waited; /* of the last WAITING line */
     int64_t waited_ms;
+    int64_t said_ms; /* of the last line without a bar, or of the round's begin */
 };
 
 fmq_display_t *fmq_display_new(fmq_display_mode_t mode, bool color, FILE *out, FILE *log_out)
@@ -42,6 +44,7 @@ fmq_display_t *fmq_display_new(fmq_display_mode_t mode, bool color, FILE *out, F
     self->began_ms = -1;
     self->clients_waited = UINT32_MAX;
     self->waited_ms = -1;
+    self->said_ms = -PROGRESS_MS;
     return self;
 }
 
@@ -157,22 +160,37 @@ static void append_traffic(char *line, const fmq_run_event_t *event)
     append(line, "  up %s  down %s", up, down);
 }
 
+/* The round that is going on: event->round counts complete ones. */
+static uint32_t round_going_on(const fmq_run_event_t *event)
+{
+    return event->round < event->rounds ? event->round + 1 : event->rounds;
+}
+
+static void append_steps(char *line, const fmq_run_event_t *event)
+{
+    if (event->steps > 0)
+        append(line, "  step %llu/%llu", (unsigned long long)event->step,
+               (unsigned long long)event->steps);
+}
+
+static void append_loss(char *line, const fmq_run_event_t *event)
+{
+    if (isfinite(event->train_loss))
+        append(line, "  loss %.4f", event->train_loss);
+}
+
 static void draw_bar(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
 {
     char line[SHOWN_MAX] = "", bar[BAR_WIDTH + 3], eta[32];
     double share = round_share(event);
     int64_t left = remaining_ms(self, event, share, now_ms);
     fmq_display_bar(share, BAR_WIDTH, bar, sizeof bar);
-    uint32_t going_on = event->round < event->rounds ? event->round + 1 : event->rounds;
-    append(line, "round %u/%u %s%s%s %u/%u clients", going_on, event->rounds,
+    append(line, "round %u/%u %s%s%s %u/%u clients", round_going_on(event), event->rounds,
            self->color ? "\033[36m" : "", bar, self->color ? "\033[0m" : "", event->clients_done,
            event->clients);
-    if (event->steps > 0)
-        append(line, "  step %llu/%llu", (unsigned long long)event->step,
-               (unsigned long long)event->steps);
+    append_steps(line, event);
     append_traffic(line, event);
-    if (isfinite(event->train_loss))
-        append(line, "  loss %.4f", event->train_loss);
+    append_loss(line, event);
     if (left >= 0) {
         fmq_display_duration(left, eta, sizeof eta);
         append(line, "  eta %s", eta);
@@ -188,8 +206,7 @@ static void show_aggregated(fmq_display_t *self, const fmq_run_event_t *event, i
     fmq_display_duration(now_ms - self->round_began_ms, duration, sizeof duration);
     append(line, "round %u/%u  %u/%u clients", event->round, event->rounds, event->clients_done,
            event->clients);
-    if (isfinite(event->train_loss))
-        append(line, "  loss %.4f", event->train_loss);
+    append_loss(line, event);
     append_traffic(line, event);
     append(line, "  took %s", duration);
     int64_t left = remaining_ms(self, event, 0, now_ms);
@@ -239,8 +256,24 @@ static void show_waiting(fmq_display_t *self, const fmq_run_event_t *event, int6
             event->clients);
 }
 
+/* How far a round is, for those who see no bar. */
+static void show_progress(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
+{
+    char line[SHOWN_MAX] = "";
+    if (now_ms - self->said_ms < PROGRESS_MS)
+        return;
+    append(line, "round %u/%u  %u/%u clients so far", round_going_on(event), event->rounds,
+           event->clients_done, event->clients);
+    append_steps(line, event);
+    append_loss(line, event);
+    fprintf(self->out, "%s\n", line);
+    self->said_ms = now_ms;
+}
+
 static void show_lines(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
 {
+    if (event->type != FMQ_RUN_PROGRESS)
+        self->said_ms = now_ms;
     switch (event->type) {
     case FMQ_RUN_WAITING:
         show_waiting(self, event, now_ms);
@@ -248,6 +281,7 @@ static void show_lines(fmq_display_t *self, const fmq_run_event_t *event, int64_
     case FMQ_RUN_ROUND:
         return;
     case FMQ_RUN_PROGRESS:
+        show_progress(self, event, now_ms);
         return;
     case FMQ_RUN_AGGREGATED:
         show_aggregated(self, event, now_ms);

@@ -2,7 +2,8 @@
  * display.h - shows a run to whoever looks: a terminal, a file, a program.
  *
  * On a terminal the current round is one line that is redrawn; finished
- * rounds stay.  Elsewhere every event that matters is a plain line, or with
+ * rounds stay.  Elsewhere every event that matters is a plain line, with one of
+ * progress at most every 15 seconds, or with
  * FMQ_DISPLAY_JSON every event is one JSON object a line.  Thread-safe: the
  * server's thread reports events while any thread logs.  It only writes to the
  * FILE it was given, and never reads a clock.

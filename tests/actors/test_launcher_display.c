@@ -113,6 +113,26 @@ static void a_file_gets_a_line_for_each_round_and_no_escapes(void **state)
         "round 1/4  3/3 clients  loss 2.5000  up 12.3 MB  down 999 B  took 0:02  eta 0:06\n");
 }
 
+static void a_long_round_says_how_far_it_is_every_fifteen_seconds(void **state)
+{
+    (void)state;
+    fmq_run_event_t event = round_event(FMQ_RUN_PROGRESS, 1);
+    show_as(FMQ_DISPLAY_PLAIN);
+    say(round_event(FMQ_RUN_ROUND, 1), 1000);
+    event.clients_done = 1;
+    event.step = 5;
+    event.steps = 10;
+    say(event, 15999);
+    assert_null(screen.text ? strchr(screen.text, '\n') : NULL);
+    say(event, 16000);
+    event.step = 9;
+    event.train_loss = 2.5;
+    say(event, 30999);
+    say(event, 31000);
+    assert_string_equal(screen.text, "round 2/4  1/3 clients so far  step 5/10\n"
+                                     "round 2/4  1/3 clients so far  step 9/10  loss 2.5000\n");
+}
+
 static void an_unknown_loss_is_not_shown(void **state)
 {
     (void)state;
@@ -190,8 +210,9 @@ static void quiet_says_nothing_but_what_is_logged(void **state)
     (void)state;
     show_as(FMQ_DISPLAY_QUIET);
     say(round_event(FMQ_RUN_ROUND, 1), 0);
-    say(round_event(FMQ_RUN_AGGREGATED, 1), 10);
-    say(round_event(FMQ_RUN_ENDED, 1), 20);
+    say(round_event(FMQ_RUN_PROGRESS, 1), 60000);
+    say(round_event(FMQ_RUN_AGGREGATED, 1), 60010);
+    say(round_event(FMQ_RUN_ENDED, 1), 60020);
     assert_int_equal(strlen(screen.text), 0);
 }
 
@@ -232,6 +253,7 @@ int main(void)
         cmocka_unit_test(numbers_are_written_for_people),
         cmocka_unit_test(a_bar_fills_from_the_left_and_stays_within_its_width),
         cmocka_unit_test_teardown(a_file_gets_a_line_for_each_round_and_no_escapes, tear_down),
+        cmocka_unit_test_teardown(a_long_round_says_how_far_it_is_every_fifteen_seconds, tear_down),
         cmocka_unit_test_teardown(an_unknown_loss_is_not_shown, tear_down),
         cmocka_unit_test_teardown(averages_are_shown_with_their_source, tear_down),
         cmocka_unit_test_teardown(waiting_is_said_once_a_second_and_when_all_are_here, tear_down),
