@@ -53,6 +53,7 @@ typedef struct {
     uint32_t shown_ready; /* clients that were shown as present */
     double train_loss;    /* of the last round; NaN: unknown */
     int64_t evaluated;    /* the round that clients measured last; -1: none */
+    bool warned;          /* that the metric which decides is not measured */
     bool begun;           /* enough clients were there once */
     bool stopped;         /* early */
     bool terminated;      /* $TERM */

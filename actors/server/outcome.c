@@ -165,9 +165,10 @@ static int judge(coordinator_t *self, const fmq_merged_t *merged, fmq_error_t *e
 {
     const double *value = deciding(self, merged);
     if (!value) {
-        if (merged->size > 0)
+        if (merged->size > 0 && !self->warned)
             fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "best-key-missing",
                           "key=%s round=%u", self->agenda->best_key, self->mark.round);
+        self->warned |= merged->size > 0;
         return 0;
     }
     if (fmq_early_stop_update(&self->mark.early_stop, &self->agenda->early_stop, *value)) {

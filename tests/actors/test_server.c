@@ -259,6 +259,34 @@ static void metrics_are_merged_written_and_decide_the_best_state(void **state)
     fake_close(&f);
 }
 
+static void count_missing_keys(void *argument, fmq_log_level_t level, const char *line)
+{
+    (void)level;
+    *(int *)argument += strstr(line, "best-key-missing") != NULL;
+}
+
+static void a_deciding_metric_that_nobody_measures_is_missed_once(void **state)
+{
+    (void)state;
+    federation_t f;
+    int missed = 0;
+    fmq_log_t *log = fmq_log_new(count_missing_keys, &missed, FMQ_LOG_WARNING);
+    assert_non_null(log);
+    fake_open(&f, 2, 3);
+    f.agenda.eval_freq = 1;
+    f.agenda.best_key = "val_nothing";
+    for (uint32_t k = 1; k <= 2; k++)
+        fake_add(&f, k, FAKE_HONEST, 0, 0);
+    fake_prepare(&f);
+    f.options.log = log;
+    fake_start_prepared(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    assert_int_equal(fake_client_measured(f.clients[0]), 3);
+    assert_int_equal(missed, 1);
+    fake_close(&f);
+    fmq_log_destroy(&log);
+}
+
 static void an_early_stop_ends_the_run_with_what_was_reached(void **state)
 {
     (void)state;
@@ -382,6 +410,7 @@ int main(void)
         cmocka_unit_test(rounds_without_any_update_end_the_run_with_an_error),
         cmocka_unit_test(a_client_that_dies_is_gone_without_and_one_that_joins_late_takes_part),
         cmocka_unit_test(a_client_that_comes_back_is_asked_again),
+        cmocka_unit_test(a_deciding_metric_that_nobody_measures_is_missed_once),
         cmocka_unit_test(metrics_are_merged_written_and_decide_the_best_state),
         cmocka_unit_test(an_early_stop_ends_the_run_with_what_was_reached),
         cmocka_unit_test(states_are_saved_where_and_when_they_should_be),
