@@ -73,6 +73,11 @@ static fmq_error_t reason(const fmq_client_t *self)
     fmq_error_t why = {0};
     if (self->refused.code != FMQ_OK)
         return self->refused;
+    if (!self->course.failed && !self->course.run_failed) {
+        fmq_error_set(&why, FMQ_OK, "%s after %u round%s", self->course.reason, self->course.rounds,
+                      self->course.rounds == 1 ? "" : "s");
+        return why;
+    }
     fmq_error_set(&why, self->course.failed ? FMQ_ERR_MISMATCH : FMQ_OK, "%s", self->course.reason);
     return why;
 }

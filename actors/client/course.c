@@ -94,8 +94,11 @@ void fmq_course_task(fmq_course_t *self, const fmq_note_task_t *task)
 void fmq_course_done(fmq_course_t *self, const fmq_note_done_t *done)
 {
     bool ours = self->has_run && strcmp(self->run.run, done->run) == 0;
-    if (ours && self->phase != FMQ_COURSE_ENDED)
-        end(self, false, done->reason);
+    if (!ours || self->phase == FMQ_COURSE_ENDED)
+        return;
+    self->rounds = done->rounds;
+    self->run_failed = done->failed;
+    end(self, false, done->reason);
 }
 
 void fmq_course_loaded(fmq_course_t *self, uint64_t samples)
@@ -171,6 +174,7 @@ static void begin_next(fmq_course_t *self)
         answer(self, FMQ_REPORT_IDLE);
         return;
     case FMQ_TASK_FINISH:
+        self->rounds = self->task.round;
         end(self, false, "finished");
         return;
     case FMQ_TASK_TRAIN:

@@ -41,6 +41,8 @@ typedef struct {
     fmq_note_task_t next; /* the newest that came since */
     fmq_note_report_t report;
     bool failed;
+    bool run_failed; /* ... the run, not this client */
+    uint32_t rounds; /* that the run had completed when it ended */
     char reason[FMQ_REASON_MAX];
 } fmq_course_t;
 

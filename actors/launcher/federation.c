@@ -285,10 +285,13 @@ static void let_members_leave(const federation_t *self)
         zclock_sleep(10);
 }
 
-static void close_all(federation_t *self)
+static void close_all(federation_t *self, const fmq_error_t *why)
 {
     bool led = self->server != NULL;
-    fmq_pipe_stop(&self->server);
+    if (why->code == FMQ_OK || why->code == FMQ_ERR_STOPPED)
+        fmq_pipe_stop(&self->server);
+    else
+        fmq_pipe_stop_because(&self->server, why);
     if (led && self->router)
         let_members_leave(self);
     for (uint32_t i = 0; self->clients && i < self->plan->clients; i++)
@@ -310,6 +313,13 @@ static void close_all(federation_t *self)
     fmq_signals_close(&self->signals);
 }
 
+/* A client elsewhere sees no round end: it says how the run did. */
+static void say_goodbye(const fmq_plan_t *plan, const fmq_error_t *why)
+{
+    if (why->code == FMQ_OK && plan->clients > 0 && !plan->server && !plan->quiet)
+        printf("the run has ended: %s\n", why->text);
+}
+
 int fmq_federation_run(const fmq_plan_t *plan, fmq_error_t *err)
 {
     federation_t self = {.plan = plan, .signals = -1};
@@ -318,7 +328,8 @@ int fmq_federation_run(const fmq_plan_t *plan, fmq_error_t *err)
     if (result == 0)
         while (!over(&self, &why))
             wait_a_little(&self);
-    close_all(&self);
+    say_goodbye(plan, &why);
+    close_all(&self, &why);
     if (why.code == FMQ_OK)
         return 0;
     if (err)

@@ -52,6 +52,15 @@ void fmq_pipe_stop(zactor_t **actor_p)
     tell_order();
 }
 
+void fmq_pipe_stop_because(zactor_t **actor_p, const fmq_error_t *why)
+{
+    char status[16];
+    snprintf(status, sizeof status, "%d", fmq_error_exit_status(why->code));
+    if (*actor_p)
+        zstr_sendx(*actor_p, "BECAUSE", status, why->text, NULL);
+    fmq_pipe_stop(actor_p);
+}
+
 void fmq_pipe_ready(zsock_t *pipe)
 {
     tell_order();
@@ -69,18 +78,6 @@ void fmq_pipe_done(zsock_t *pipe, const fmq_error_t *err)
 static bool readable(void *sock)
 {
     return (zsock_events(sock) & ZMQ_POLLIN) != 0;
-}
-
-bool fmq_pipe_terminated(zsock_t *pipe)
-{
-    while (readable(pipe)) {
-        char *word = zstr_recv(pipe);
-        bool end = !word || strcmp(word, "$TERM") == 0;
-        zstr_free(&word);
-        if (end)
-            return true;
-    }
-    return false;
 }
 
 void fmq_pipe_wait(zsock_t *pipe)
@@ -101,19 +98,20 @@ static fmq_error_code_t code_of(int status)
     return FMQ_ERR_INTERNAL;
 }
 
-static bool take_done(zmsg_t *message, fmq_error_t *why)
+/* Reads a message of three frames: word, exit status, reason. */
+static bool take(zmsg_t *message, const char *expected, fmq_error_t *why)
 {
     char *word = zmsg_popstr(message);
     char *status = zmsg_popstr(message);
     char *reason = zmsg_popstr(message);
-    bool done = word && strcmp(word, "DONE") == 0;
-    if (done)
+    bool right = word && strcmp(word, expected) == 0;
+    if (right)
         fmq_error_set(why, status ? code_of(atoi(status)) : FMQ_ERR_INTERNAL, "%s",
                       reason ? reason : "");
     zstr_free(&word);
     zstr_free(&status);
     zstr_free(&reason);
-    return done;
+    return right;
 }
 
 bool fmq_pipe_ended(zactor_t *actor, fmq_error_t *why)
@@ -123,9 +121,34 @@ bool fmq_pipe_ended(zactor_t *actor, fmq_error_t *why)
         zmsg_t *message = zmsg_recv(actor);
         if (!message)
             return false;
-        ended = take_done(message, why);
+        ended = take(message, "DONE", why);
         tell_order();
         zmsg_destroy(&message);
     }
     return ended;
+}
+
+static bool is_term(zmsg_t *message)
+{
+    zframe_t *word = zmsg_first(message);
+    return word && zframe_streq(word, "$TERM");
+}
+
+bool fmq_pipe_terminated_because(zsock_t *pipe, fmq_error_t *why)
+{
+    bool end = false;
+    while (!end && readable(pipe)) {
+        zmsg_t *message = zmsg_recv(pipe);
+        end = !message || is_term(message);
+        if (!end)
+            take(message, "BECAUSE", why);
+        zmsg_destroy(&message);
+    }
+    return end;
+}
+
+bool fmq_pipe_terminated(zsock_t *pipe)
+{
+    fmq_error_t why;
+    return fmq_pipe_terminated_because(pipe, &why);
 }

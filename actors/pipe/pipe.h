@@ -1,7 +1,8 @@
 /*
  * pipe.h - what an actor and its owner say to each other on the actor's pipe.
  *
- * The owner says $TERM (zactor_destroy does); an actor that ends by itself says
+ * The owner says $TERM (zactor_destroy does), before it BECAUSE and a reason
+ * where something has failed; an actor that ends by itself says
  * DONE, exit status and reason, and then waits for its $TERM, so that nothing
  * it sends is lost and zactor_destroy() finds it alive.
  */
@@ -18,6 +19,8 @@
  * ZeroMQ orders them, and ThreadSanitizer, which cannot see that, is told. */
 zactor_t *fmq_pipe_start(zactor_fn *actor, void *options);
 void fmq_pipe_stop(zactor_t **actor_p);
+/* The same, telling the actor which failure ends it. */
+void fmq_pipe_stop_because(zactor_t **actor_p, const fmq_error_t *why);
 
 /* Actor: has copied its options; fmq_pipe_start() may return. */
 void fmq_pipe_ready(zsock_t *pipe);
@@ -29,6 +32,10 @@ void fmq_pipe_done(zsock_t *pipe, const fmq_error_t *err);
 /* Actor: true when a message waits and it is $TERM (or the pipe is broken);
  * other messages are dropped.  Never blocks. */
 bool fmq_pipe_terminated(zsock_t *pipe);
+
+/* The same for an actor that wants to know: why becomes the failure that it is
+ * told to end for, and is left alone where it is just told to end. */
+bool fmq_pipe_terminated_because(zsock_t *pipe, fmq_error_t *why);
 
 /* Actor: waits for $TERM. */
 void fmq_pipe_wait(zsock_t *pipe);

@@ -310,7 +310,7 @@ static int serve(coordinator_t *self, fmq_error_t *err)
     int rc = 0;
     while (rc == 0 && !self->over && !self->terminated) {
         (void)zpoller_wait(poller, fmq_round_patience(&self->round, fmq_clock_ms(), TICK_MS));
-        self->terminated = fmq_pipe_terminated(self->pipe);
+        self->terminated = fmq_pipe_terminated_because(self->pipe, &self->told);
         rc = turn(self, err);
     }
     zpoller_destroy(&poller);
@@ -450,7 +450,9 @@ static void release(coordinator_t *self)
 static fmq_error_t conclude(coordinator_t *self)
 {
     fmq_error_t why = self->fatal;
-    if (why.code == FMQ_OK && self->terminated)
+    if (why.code == FMQ_OK && self->told.code != FMQ_OK)
+        why = self->told;
+    else if (why.code == FMQ_OK && self->terminated)
         (void)fmq_error_set(&why, FMQ_ERR_STOPPED, "interrupted");
     else if (why.code == FMQ_OK)
         (void)fmq_error_set(&why, FMQ_OK, "%s", self->stopped ? "early stop" : "finished");

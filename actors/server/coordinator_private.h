@@ -58,6 +58,7 @@ typedef struct {
     bool stopped;         /* early */
     bool terminated;      /* $TERM */
     bool over;            /* nothing is left to do */
+    fmq_error_t told;     /* the failure elsewhere that $TERM came for */
     fmq_error_t fatal;    /* code other than FMQ_OK: the run has failed */
 } coordinator_t;
 

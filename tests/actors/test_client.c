@@ -179,7 +179,7 @@ static void the_end_of_the_run_ends_the_client(void **state)
     stage_say_done(&play.stage, "early stop");
     fmq_error_t why = stage_end_of(play.client);
     assert_int_equal(why.code, FMQ_OK);
-    assert_string_equal(why.text, "early stop");
+    assert_string_equal(why.text, "early stop after 5 rounds");
     end(&play);
 }
 

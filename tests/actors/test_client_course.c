@@ -300,10 +300,13 @@ static void finish_and_done_end_the_client_without_failure(void **state)
     assert_false(course.failed);
 
     course = ready();
-    fmq_note_done_t done = {.run = "r1", .reason = "early stop"};
+    fmq_note_done_t done = {.run = "r1", .rounds = 7, .failed = true, .reason = "early stop"};
     fmq_course_done(&course, &done);
     assert_int_equal(fmq_course_next(&course), FMQ_DO_END);
     assert_string_equal(course.reason, "early stop");
+    assert_int_equal(course.rounds, 7);
+    assert_true(course.run_failed);
+    assert_false(course.failed); /* this client has done what it should */
 
     course = ready();
     memcpy(done.run, "r0", 3);

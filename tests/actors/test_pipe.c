@@ -83,6 +83,36 @@ static void counts(zsock_t *pipe, void *options)
     *count = began + 10;
 }
 
+static void repeats_why_it_ends(zsock_t *pipe, void *options)
+{
+    fmq_error_t why = {0};
+    fmq_pipe_ready(pipe);
+    while (!fmq_pipe_terminated_because(pipe, &why))
+        zclock_sleep(1);
+    *(fmq_error_t *)options = why;
+}
+
+static void an_actor_hears_which_failure_ends_it(void **state)
+{
+    (void)state;
+    fmq_error_t why = {0}, heard = {0};
+    fmq_error_set(&why, FMQ_ERR_FORMAT, "splitter: line 5 is no record");
+    zactor_t *actor = fmq_pipe_start(repeats_why_it_ends, &heard);
+    zstr_send(actor, "a word of no meaning");
+    fmq_pipe_stop_because(&actor, &why);
+    assert_null(actor);
+    assert_int_equal(heard.code, FMQ_ERR_FORMAT);
+    assert_string_equal(heard.text, "splitter: line 5 is no record");
+    heard = (fmq_error_t){0};
+    actor = fmq_pipe_start(repeats_why_it_ends, &heard);
+    fmq_pipe_stop(&actor);
+    assert_int_equal(heard.code, FMQ_OK);
+    actor = fmq_pipe_start(runs_until_told, NULL);
+    fmq_pipe_stop_because(&actor, &why);
+    assert_null(actor);
+    fmq_pipe_stop_because(&actor, &why); /* nobody is told nothing */
+}
+
 static void an_owner_sees_what_the_actor_wrote_before_ready_and_before_its_end(void **state)
 {
     (void)state;
@@ -99,6 +129,7 @@ int main(void)
         cmocka_unit_test(an_actor_that_ends_says_why),
         cmocka_unit_test(an_actor_that_runs_has_not_ended_and_can_be_told_to),
         cmocka_unit_test(an_actor_may_be_told_twice),
+        cmocka_unit_test(an_actor_hears_which_failure_ends_it),
         cmocka_unit_test(an_owner_sees_what_the_actor_wrote_before_ready_and_before_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

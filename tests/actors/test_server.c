@@ -121,6 +121,23 @@ static void an_interrupted_run_goes_on_to_the_same_bytes(void **state)
     fake_close(&f);
 }
 
+static void a_failure_elsewhere_is_the_reason_that_everybody_hears(void **state)
+{
+    (void)state;
+    federation_t f;
+    static const char why[] = "splitter: line 5 is no record";
+    fake_open(&f, 2, 3);
+    fake_add(&f, 1, FAKE_HONEST, 0, 0); /* the second never comes */
+    fake_start_server(&f);
+    zclock_sleep(300);
+    zstr_sendx(f.server, "BECAUSE", "5", why, NULL);
+    zstr_send(f.server, "$TERM");
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 5);
+    assert_string_equal(f.reason, why);
+    wait_for_done(f.clients[0], why);
+    fake_close(&f);
+}
+
 static void a_damaged_checkpoint_falls_back_and_reaches_the_same_bytes(void **state)
 {
     (void)state;
@@ -404,6 +421,7 @@ int main(void)
         cmocka_unit_test(the_order_of_arrival_changes_no_byte),
         cmocka_unit_test(a_sample_is_the_same_in_every_run_and_others_stay_idle),
         cmocka_unit_test(an_interrupted_run_goes_on_to_the_same_bytes),
+        cmocka_unit_test(a_failure_elsewhere_is_the_reason_that_everybody_hears),
         cmocka_unit_test(a_damaged_checkpoint_falls_back_and_reaches_the_same_bytes),
         cmocka_unit_test(a_client_that_never_offers_is_left_behind_at_the_deadline),
         cmocka_unit_test(updates_that_are_no_good_are_left_out),

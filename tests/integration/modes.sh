@@ -19,6 +19,10 @@ done
 gone "$SERVER" 120 server
 for pid in "${STARTED[@]}"; do gone "$pid" 20 client; done
 grep -q 'ended round=3' "$WORK/tcp/run.log" || fail "the server did not finish"
+for k in 1 2 3; do
+    [ "$(grep -cx 'the run has ended: finished after 3 rounds' "$WORK/client-$k.log")" -eq 1 ] ||
+        fail "client $k does not say how the run ended"
+done
 
 for name in wide deep default tcp; do same first $name; done
 echo "five runs, one adapter"
