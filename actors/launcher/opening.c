@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "actors/launcher/rundir.h"
@@ -92,18 +93,25 @@ fmq_config_t *fmq_opening_config(const fmq_arguments_t *arguments, const fmq_wor
     return config;
 }
 
-char *fmq_opening_directory(const fmq_arguments_t *arguments, const fmq_config_t *config,
-                            fmq_error_t *err)
+int fmq_opening_directory(fmq_place_t *place, const fmq_arguments_t *arguments,
+                          const fmq_config_t *config, fmq_error_t *err)
 {
+    struct stat status;
+    bool made =
+        !arguments->resume && !(arguments->directory && stat(arguments->directory, &status) == 0);
     char *directory =
         fmq_rundir_open(config, arguments->directory, arguments->resume, time(NULL), err);
     char *text = directory ? fmq_config_dump(config, false, err) : NULL;
-    if (!text || fmq_rundir_write(directory, "config.yaml", text, err) < 0) {
-        free(directory);
-        directory = NULL;
-    }
+    int result = text ? fmq_rundir_write(directory, "config.yaml", text, err) : -1;
     free(text);
-    return directory;
+    if (result == 0) {
+        *place = (fmq_place_t){.path = directory, .made = made};
+        return 0;
+    }
+    if (directory && !arguments->resume)
+        fmq_rundir_undo(directory, made);
+    free(directory);
+    return -1;
 }
 
 bool fmq_opening_evaluator(const fmq_arguments_t *arguments, const fmq_config_t *config)

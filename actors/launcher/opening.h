@@ -6,6 +6,7 @@
 #ifndef FEDMQ_ACTORS_LAUNCHER_OPENING_H
 #define FEDMQ_ACTORS_LAUNCHER_OPENING_H
 
+#include "actors/launcher/aftermath.h"
 #include "actors/launcher/command.h"
 #include "fedmq/actors/actors.h"
 
@@ -21,10 +22,10 @@ fmq_config_t *fmq_opening_config(const fmq_arguments_t *arguments, const fmq_wor
 /* Checks and reports; log may be NULL.  0, or -1 with err saying how many. */
 int fmq_opening_check(fmq_config_t *config, fmq_log_t *log, fmq_error_t *err);
 
-/* The run's directory (see rundir.h), with the effective config.yaml in it; the
- * caller's. */
-char *fmq_opening_directory(const fmq_arguments_t *arguments, const fmq_config_t *config,
-                            fmq_error_t *err);
+/* The run's directory (see rundir.h), with the effective config.yaml in it; its
+ * path is the caller's.  On failure place is untouched and nothing is left. */
+int fmq_opening_directory(fmq_place_t *place, const fmq_arguments_t *arguments,
+                          const fmq_config_t *config, fmq_error_t *err);
 
 /* Whether an evaluator belongs beside the server: federate.make_global_eval or
  * fedmq.match_tokens, unless an option says otherwise. */

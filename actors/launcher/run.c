@@ -25,7 +25,7 @@ static int choose_endpoint(const fmq_arguments_t *arguments, fmq_plan_t *plan, f
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
     int result = -1;
-    char *directory = NULL;
+    fmq_place_t place = {0};
     fmq_split_settings_t split;
     fmq_plan_t plan = {.server = true,
                        .splitter = true,
@@ -43,14 +43,15 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
         goto done;
     plan.clients = split.clients;
     plan.evaluator = fmq_opening_evaluator(arguments, config);
-    directory = fmq_opening_directory(arguments, config, err);
-    if (!directory)
+    if (fmq_opening_directory(&place, arguments, config, err) < 0)
         goto done;
-    plan.directory = directory;
-    plan.keepsakes = directory;
+    plan.directory = place.path;
+    plan.keepsakes = place.path;
     result = fmq_federation_run(&plan, err);
+    if (result < 0)
+        fmq_aftermath(&fmq_command_run, arguments, &place, err);
 done:
-    free(directory);
+    free(place.path);
     fmq_config_destroy(&config);
     return result;
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define INITIAL_CHECKPOINT  "round-000000.state"
 #define SUB_EXPERIMENTS_MAX 100 /* children tried within one second */
 
 static char *format_path(fmq_error_t *err, const char *format, ...)
@@ -84,17 +85,31 @@ static bool exists(const char *path)
     return stat(path, &status) == 0;
 }
 
-static bool is_empty(const char *path)
+/* True when path is a directory of which every entry passes. */
+static bool holds_only(const char *path, bool (*passes)(const char *path, const char *name))
 {
     DIR *directory = opendir(path);
     struct dirent *entry;
-    bool empty = true;
+    bool right = true;
     if (!directory)
         return false;
-    while (empty && (entry = readdir(directory)) != NULL)
-        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    while (right && (entry = readdir(directory)) != NULL)
+        right = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+                passes(path, entry->d_name);
     closedir(directory);
-    return empty;
+    return right;
+}
+
+static bool nothing_passes(const char *path, const char *name)
+{
+    (void)path;
+    (void)name;
+    return false;
+}
+
+static bool is_empty(const char *path)
+{
+    return holds_only(path, nothing_passes);
 }
 
 /* A child of parent that nobody else has made: mkdir itself decides. */
@@ -193,4 +208,64 @@ done:
     free(path);
     free(temporary);
     return result;
+}
+
+/* What is in a run's directory before its first round begins. */
+typedef struct {
+    const char *name;
+    bool folder, empty;
+    const char *only; /* the one file that a folder may hold */
+} trace_t;
+
+static const trace_t traces[] = {
+    {"config.yaml", false, false, NULL},  {"run.log", false, false, NULL},
+    {"metrics.jsonl", false, true, NULL}, {"journal", true, true, NULL},
+    {"clients", true, true, NULL},        {"checkpoints", true, false, INITIAL_CHECKPOINT}};
+
+static bool is_initial_checkpoint(const char *path, const char *name)
+{
+    (void)path;
+    return strcmp(name, INITIAL_CHECKPOINT) == 0;
+}
+
+static bool looks_like(const trace_t *trace, const char *path)
+{
+    struct stat status;
+    if (trace->folder)
+        return trace->empty ? is_empty(path) : holds_only(path, is_initial_checkpoint);
+    return lstat(path, &status) == 0 && S_ISREG(status.st_mode) &&
+           (!trace->empty || status.st_size == 0);
+}
+
+static bool is_trace(const char *directory, const char *name)
+{
+    for (size_t i = 0; i < sizeof traces / sizeof *traces; i++) {
+        if (strcmp(traces[i].name, name) != 0)
+            continue;
+        char *path = format_path(NULL, "%s/%s", directory, name);
+        bool right = path && looks_like(&traces[i], path);
+        free(path);
+        return right;
+    }
+    return false;
+}
+
+void fmq_rundir_undo(const char *path, bool and_itself)
+{
+    if (!holds_only(path, is_trace))
+        return;
+    for (size_t i = 0; i < sizeof traces / sizeof *traces; i++) {
+        char *inside = traces[i].only
+                           ? format_path(NULL, "%s/%s/%s", path, traces[i].name, traces[i].only)
+                           : NULL;
+        char *trace = format_path(NULL, "%s/%s", path, traces[i].name);
+        if (inside)
+            (void)remove(inside);
+        if (trace)
+            (void)remove(trace);
+        free(inside);
+        free(trace);
+    }
+    if (and_itself)
+        (void)rmdir(path);
 }

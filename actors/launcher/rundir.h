@@ -26,6 +26,10 @@ char *fmq_rundir_open(const fmq_config_t *config, const char *explicitly, bool r
  * runs by itself saves its own model, beside a run that may be the server's. */
 char *fmq_rundir_of_client(const fmq_config_t *config, fmq_error_t *err);
 
+/* Removes what a run writes before its first round, and with and_itself the
+ * directory too.  Does nothing when there is anything else in it. */
+void fmq_rundir_undo(const char *path, bool and_itself);
+
 /* Writes text to directory/name through a temporary file and a rename. */
 int fmq_rundir_write(const char *directory, const char *name, const char *text, fmq_error_t *err);
 

@@ -48,7 +48,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
 {
     int result = -1;
     char endpoint[FMQ_ENDPOINT_MAX];
-    char *directory = NULL;
+    fmq_place_t place = {0};
     fmq_config_t *config = fmq_opening_config(arguments, words, err);
     if (!config)
         return -1;
@@ -63,13 +63,14 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
                        .evaluator_name = "evaluator-1"};
     if (choose_endpoint(arguments, &plan, endpoint, err) < 0)
         goto done;
-    directory = fmq_opening_directory(arguments, config, err);
-    if (!directory)
+    if (fmq_opening_directory(&place, arguments, config, err) < 0)
         goto done;
-    plan.directory = directory;
+    plan.directory = place.path;
     result = fmq_federation_run(&plan, err);
+    if (result < 0)
+        fmq_aftermath(&fmq_command_server, arguments, &place, err);
 done:
-    free(directory);
+    free(place.path);
     fmq_config_destroy(&config);
     return result;
 }

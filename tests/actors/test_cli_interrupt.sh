@@ -40,7 +40,11 @@ status=$?
 [ -n "$(ls "$WORK/cut/checkpoints" 2>/dev/null)" ] || fail "no checkpoint was left"
 [ -e "$WORK/cut/adapter" ] && fail "an interrupted run wrote its final adapter"
 
-"$FEDMQ" run --resume --directory "$WORK/cut" >"$WORK/resumed.log" 2>&1 || fail "the resumed run"
+# It has said how to go on, and that works as it stands.
+line=$(grep -oE 'fedmq run --resume --directory [^"]*' "$WORK/cut.log") || fail "nothing says how to go on"
+[ "$line" = "fedmq run --resume --directory $WORK/cut" ] || fail "the way to go on is '$line'"
+fedmq() { "$FEDMQ" "$@"; }
+eval "$line" >"$WORK/resumed.log" 2>&1 || fail "the resumed run"
 cmp "$WORK/whole/adapter/adapter_model.safetensors" "$WORK/cut/adapter/adapter_model.safetensors" ||
     fail "resuming gave other bytes"
 "$FEDMQ" run --cfg "$WORK/run.yaml" expname cut federate.total_round_num 1 >"$WORK/beside.log" 2>&1 ||

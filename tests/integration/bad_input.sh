@@ -7,13 +7,16 @@ MODEL=$WORK/model DATA=$WORK/data
 GOOD=configs/quickstart/model
 export HF_HOME=$WORK/no-models
 
-# refused NAME STATUS PATTERN KEY VALUE...: a run must end so, with that in its output.
+# refused NAME STATUS PATTERN KEY VALUE...: a run must end so, with that in its output and without a
+# directory, so that the next try finds its place free.
 refused() {
     local name=$1 wanted=$2 pattern=$3
     shift 3
     status_of "$name" "$FEDMQ" run --quiet --cfg $CFG outdir "$WORK/out" expname "$name" "$@"
     [ $STATUS -eq "$wanted" ] || fail "$name: status $STATUS, not $wanted"
     grep -qE -- "$pattern" "$WORK/$name.log" || fail "$name: nothing says '$pattern'"
+    ! grep -q interrupted "$WORK/$name.log" || fail "$name: interrupted is not the reason"
+    [ ! -e "$WORK/out/$name" ] || fail "$name: left $(ls -R "$WORK/out/$name")"
 }
 
 # fresh: $MODEL is the good model again.
@@ -31,6 +34,8 @@ for line in "bad.yaml:1:[0-9]+: seed: 'seven'" "bad.yaml:2:[0-9]+: unknown key.*
     "bad.yaml:3:[0-9]+: train.optimizer.type: 'Adamm'.*did you mean"; do
     grep -qE "$line" "$WORK/mistakes.log" || fail "nothing says '$line'"
 done
+[ "$(grep -c "seed: 'seven'" "$WORK/mistakes.log")" -eq 1 ] || fail "a mistake is said twice"
+grep -q "fedmq run: 3 mistakes in '.*bad.yaml'" "$WORK/mistakes.log" || fail "the mistakes are not counted"
 refused unknown-key 2 "unknown key 'data.rot'; did you mean 'data.root'" data.rot x
 refused no-client 2 'client_num' federate.client_num 0
 

@@ -1,0 +1,29 @@
+/*
+ * aftermath.h - what is to be done after a run that did not finish.
+ *
+ * One that was refused before its first round leaves nothing behind, so that
+ * the next try finds its place free; one that was interrupted is told apart by
+ * its error, which then says how to go on.  No other failure is touched.
+ */
+#ifndef FEDMQ_ACTORS_LAUNCHER_AFTERMATH_H
+#define FEDMQ_ACTORS_LAUNCHER_AFTERMATH_H
+
+#include "actors/launcher/command.h"
+
+/* Where a run has written. */
+typedef struct {
+    char *path; /* owned */
+    bool made;  /* by this process */
+} fmq_place_t;
+
+/* err: how the run ended; it is completed where that helps. */
+void fmq_aftermath(const fmq_command_t *command, const fmq_arguments_t *arguments,
+                   const fmq_place_t *place, fmq_error_t *err);
+
+/* The command line that resumes the run in directory, quoted for a shell: the
+ * options that its configuration does not hold are repeated.  The caller's;
+ * NULL when out of memory. */
+char *fmq_aftermath_resume(const fmq_command_t *command, const fmq_arguments_t *arguments,
+                           const char *directory);
+
+#endif
