@@ -231,9 +231,7 @@ static const fmq_key_t keys[] = {
     WHOLE("fedmq.match_tokens", "0", 0, 1048576, ACTED,
           "The evaluator also answers with up to so many tokens and counts exact matches; 0: no."),
     WHOLE("fedmq.min_clients", "0", 0, 65535, ACTED,
-          "Clients that must be there before round 0, and updates that a round needs at its "
-          "deadline; "
-          "0: all of them before round 0, one at the deadline."),
+          "Clients wanted before round 0 (0: all) and updates at a deadline (0: one)."),
     BOOLEAN("fedmq.own_data", "False", ACTED,
             "This client brings its own data and never asks the splitter."),
     REAL("fedmq.peer_timeout", "10", 0.05, 86400, ACTED,
