@@ -12,6 +12,7 @@
 
 #include "fedmq/base/config.h"
 #include "fedmq/llm/adapter.h"
+#include "fedmq/llm/align.h"
 #include "fedmq/llm/data.h"
 #include "fedmq/llm/train.h"
 
@@ -50,6 +51,30 @@ typedef struct {
 } fmq_split_settings_t;
 
 int fmq_settings_split(const fmq_config_t *config, fmq_split_settings_t *out, fmq_error_t *err);
+
+/* llm.offsite_tuning.*: what takes the model's place at clients. */
+typedef struct {
+    bool use;                     /* the rest means nothing without */
+    llm_emulator_spec_t emulator; /* with the adapter's spec of llm.adapter.* */
+    bool align;                   /* emu_align.use */
+    bool bilevel;                 /* align and not initial_only: FedBiOT */
+    llm_align_options_t first;    /* one block of alignment before round 0 ... */
+    uint32_t first_blocks;        /* ... and how many: 1, or initial_update_rounds of FedBiOT */
+    llm_align_options_t later;    /* FedBiOT's block after each round */
+    llm_align_options_t distil;   /* how a distilled student is trained */
+    const char *public_root, *public_type; /* emu_align.data, texts of the configuration */
+    double public_train, public_val;       /* shares */
+    const char *restore_from, *save_to;    /* "" : none */
+    bool exit_after_align;
+    bool full;        /* eval_type full: plugin. metrics too */
+    double proximal;  /* eps of FedBiOT's clients (lm_loss_weight); 0 unless bilevel */
+    bool released;    /* fedmq.released_fedbiot: inert proximal term, emulator as first sent */
+    double generated; /* llm_generated: share of labels; 0: off */
+    size_t generated_tokens_max;
+    bool save_full_model;
+} fmq_offsite_settings_t;
+
+int fmq_settings_offsite(const fmq_config_t *config, fmq_offsite_settings_t *out, fmq_error_t *err);
 
 /* fedmq.heartbeat and fedmq.peer_timeout, for links and routers. */
 void fmq_settings_times(const fmq_config_t *config, uint32_t *heartbeat_ms, uint32_t *timeout_ms);

@@ -17,6 +17,7 @@
 #include "fedmq/broker/link.h"
 #include "fedmq/llm/adapter.h"
 #include "fedmq/llm/data.h"
+#include "fedmq/llm/offsite.h"
 #include "fedmq/llm/tokenizer.h"
 
 /* How many may compute at once, and with how many threads each.  Holding a
@@ -34,8 +35,13 @@ void fmq_permits_give(fmq_permits_t *self, llm_backend_t **backend_p);
 /* What the actors of one process share, read-only once built. */
 typedef struct {
     const fmq_config_t *config;
-    const llm_model_t *model; /* NULL where it is not needed (splitter) */
-    const llm_adapter_t *adapter;
+    const llm_model_t *model; /* the full model; NULL where it is not needed (splitter) or, with
+                                 offsite tuning, not held */
+    const llm_adapter_t *adapter; /* what travels: over the full model's shape */
+    /* Offsite tuning: clients, and evaluators for `emulator.`, compute with
+     * this instead of the full model.  NULL: without. */
+    const llm_offsite_t *offsite;
+    llm_prefix_budget_t *prefixes; /* for prefix caches; NULL: nothing is kept */
     const llm_tokenizer_t *tokenizer;
     fmq_permits_t *permits;
     fmq_store_t *store; /* may be NULL */
@@ -93,6 +99,12 @@ typedef struct {
 typedef struct {
     const fmq_shared_t *shared;
 } fmq_splitter_options_t;
+
+/* The model that clients compute with: the offsite student, or the model. */
+const llm_model_t *fmq_shared_client_model(const fmq_shared_t *self);
+/* Its stack: with offsite tuning the adapter trains over the student and E's
+ * vector is fixed. */
+llm_stack_t fmq_shared_client_stack(const fmq_shared_t *self);
 
 void fmq_server_actor(zsock_t *pipe, void *options);
 void fmq_client_actor(zsock_t *pipe, void *options);

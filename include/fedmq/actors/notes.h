@@ -50,6 +50,10 @@ typedef struct {
     uint64_t config_bytes;
     fmq_digest_t model;  /* llm_model_digest(): all must hold the same base model */
     fmq_digest_t schema; /* of the trainable state */
+    /* With offsite tuning: model is the digest of the client's model, and this
+     * object says what that is made of (docs/offsite.md).  Else 0 bytes. */
+    fmq_digest_t manifest;
+    uint64_t manifest_bytes;
 } fmq_note_run_t;
 
 typedef enum { FMQ_TASK_WAIT, FMQ_TASK_TRAIN, FMQ_TASK_EVALUATE, FMQ_TASK_FINISH } fmq_task_kind_t;
@@ -61,6 +65,8 @@ typedef struct {
     fmq_task_kind_t kind;
     fmq_digest_t state; /* object of the global state */
     uint64_t state_bytes;
+    fmq_digest_t emulator; /* object of E's vector; with offsite tuning, else 0 bytes */
+    uint64_t emulator_bytes;
     uint32_t codec; /* for the update */
 } fmq_note_task_t;
 
@@ -93,6 +99,8 @@ typedef struct {
     uint32_t round; /* rounds aggregated into it; 0: the initial state */
     fmq_digest_t state;
     uint64_t state_bytes;
+    fmq_digest_t emulator; /* as in a task */
+    uint64_t emulator_bytes;
     bool last;
 } fmq_note_state_t;
 

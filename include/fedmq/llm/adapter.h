@@ -9,6 +9,7 @@
 #ifndef FEDMQ_LLM_ADAPTER_H
 #define FEDMQ_LLM_ADAPTER_H
 
+#include "fedmq/llm/layers.h"
 #include "fedmq/llm/model.h"
 
 #define LLM_LORA_RANK_MAX 1024
@@ -23,6 +24,9 @@ typedef struct {
     float dropout;                    /* lora_dropout, 0 <= p < 1 */
     uint32_t targets;                 /* how many names below; 0: the architecture's defaults */
     char target[LLM_TARGETS_MAX][64]; /* module names: leaf ("q_proj") or dotted tail */
+    /* PEFT's layers_to_transform.  FULL with some layers trains those layers'
+     * tensors alone: no embedding, final norm or head. */
+    llm_layer_set_t layers;
 } llm_adapter_spec_t;
 
 typedef struct llm_adapter llm_adapter_t;

@@ -24,6 +24,10 @@ typedef struct llm_generator llm_generator_t;
  * adapter and be are borrowed. */
 llm_generator_t *llm_generator_new(const llm_model_t *model, const llm_adapter_t *adapter,
                                    size_t context, llm_backend_t *be, fmq_error_t *err);
+/* The same over a stack with a fixed adapter. */
+llm_generator_t *llm_generator_new_stack(const llm_stack_t *stack, size_t context,
+                                         llm_backend_t *be, fmq_error_t *err);
+int llm_generator_set_fixed(llm_generator_t *self, const float *host, fmq_error_t *err);
 void llm_generator_destroy(llm_generator_t **self_p);
 int llm_generator_set_params(llm_generator_t *self, const float *host, fmq_error_t *err);
 

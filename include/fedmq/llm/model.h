@@ -30,6 +30,17 @@ const char *llm_model_directory(const llm_model_t *self); /* "" when random */
 fmq_digest_t llm_model_digest(const llm_model_t *self);
 /* Bytes held by the backend for it. */
 size_t llm_model_bytes(const llm_model_t *self);
+/* Writes an HF model directory with vectors merged in: W + s B A for LoRA,
+ * the tensors themselves for FULL.  dtype of the file; the tokenizer's files
+ * are copied from tokenizer_from (may be NULL).  Atomic as llm_adapter_save(). */
+struct llm_adapter;
+typedef struct {
+    const struct llm_adapter *adapter; /* over this model */
+    const float *vector;
+} llm_merge_t;
+int llm_model_export(const llm_model_t *self, const llm_merge_t *merges, size_t count,
+                     const char *tokenizer_from, fmq_dtype_t dtype, const char *directory,
+                     fmq_error_t *err);
 /* Copies one tensor, by its HF name and in its HF shape, as F32 into host
  * memory.  FMQ_ERR_NOTFOUND when the model has no such tensor. */
 int llm_model_read(const llm_model_t *self, const char *name, float *out, fmq_error_t *err);

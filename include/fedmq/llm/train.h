@@ -9,6 +9,7 @@
 #define FEDMQ_LLM_TRAIN_H
 
 #include "fedmq/llm/data.h"
+#include "fedmq/llm/prefix_cache.h"
 #include "fedmq/llm/workspace.h"
 
 typedef enum { LLM_SGD, LLM_ADAM, LLM_ADAMW } llm_optimizer_kind_t;
@@ -55,6 +56,13 @@ typedef struct {
     bool retry_on_nan;    /* draw one extra batch for each NaN batch */
     uint32_t retries_max; /* of a routine */
     double proximal_mu;   /* FedProx: + mu/2 ||w - w_start||^2; 0: off */
+    /* FedBiOT's regulariser: + eps ||M - M_start||^2, where M are the merged
+     * updates s B A of LoRA's modules (a FULL adapter's tensors themselves).
+     * M is never formed.  inert: the term counts in proximal_loss but has no
+     * gradient, as in the released code. */
+    double proximal_merged;
+    bool proximal_inert;
+    llm_prefix_cache_t *prefix; /* of the dataset, borrowed; NULL: nothing is kept */
     uint64_t seed;
     uint32_t client, round; /* name the Philox streams */
 } llm_train_options_t;
@@ -68,6 +76,7 @@ typedef struct {
     double loss_sum; /* FS-LLM's: sum over batches of mean loss * batch size */
     double loss_avg; /* loss_sum / samples */
     double nll_sum;  /* sum over supervised tokens */
+    double proximal_loss; /* eps ||M - M_start||^2 before the last step; not in the losses above */
     double seconds;
 } llm_train_stats_t;
 

@@ -37,7 +37,22 @@ typedef struct {
 
 typedef struct llm_workspace llm_workspace_t;
 
-/* model, adapter and be are borrowed and must outlive the workspace. */
+/* What a pass runs through: a model, what trains in it, and what is applied to
+ * it without being trained. */
+typedef struct {
+    const llm_model_t *model;
+    const llm_adapter_t *adapter;
+    const llm_adapter_t *fixed; /* NULL: none; no tensor may be in both */
+} llm_stack_t;
+
+/* Everything is borrowed and must outlive the workspace. */
+llm_workspace_t *llm_workspace_new_stack(const llm_stack_t *stack, const llm_limits_t *limits,
+                                         llm_backend_t *be, fmq_error_t *err);
+/* The vector of stack.fixed; until it is set it is zero (LoRA without effect;
+ * a FULL one has to be set). */
+int llm_workspace_set_fixed(llm_workspace_t *self, const float *host, fmq_error_t *err);
+
+/* The same without a fixed adapter. */
 llm_workspace_t *llm_workspace_new(const llm_model_t *model, const llm_adapter_t *adapter,
                                    const llm_limits_t *limits, llm_backend_t *be, fmq_error_t *err);
 void llm_workspace_destroy(llm_workspace_t **self_p);
@@ -56,6 +71,11 @@ void llm_workspace_get_params(const llm_workspace_t *self, float *host);
 /* Floats a token of a batch's prefix, 0 when no layer is frozen below the
  * lowest trainable one and there is nothing to be saved. */
 size_t llm_workspace_prefix_width(const llm_workspace_t *self);
+
+/* Runs the frozen layers alone and leaves the batch's prefix, [tokens][width],
+ * in out (host).  Byte for byte what prefix_out would get. */
+int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, float *out,
+                         fmq_error_t *err);
 
 /* Sum over supervised positions of -log p(target) into *loss_sum; no dropout,
  * nothing kept.  FMQ_ERR_LIMIT when the batch does not fit, FMQ_ERR_FORMAT for
