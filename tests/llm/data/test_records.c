@@ -13,33 +13,7 @@
 #include <cmocka.h>
 
 #include "fedmq/base/rng.h"
-#include "fedmq/llm/records.h"
-#include "tests/llm/data/scratch.h"
-
-typedef struct {
-    llm_records_t *records;
-    scratch_t scratch;
-    fmq_error_t err;
-} room_t;
-
-static int set_up(void **state)
-{
-    room_t *room = calloc(1, sizeof *room);
-    room->records = llm_records_new();
-    scratch_open(&room->scratch);
-    *state = room;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    room_t *room = *state;
-    llm_records_destroy(&room->records);
-    llm_records_destroy(&room->records); /* does nothing */
-    scratch_close(&room->scratch);
-    free(room);
-    return 0;
-}
+#include "tests/llm/data/records_room.h"
 
 static void assert_record(const llm_record_t *record, const char *instruction, const char *input,
                           const char *output, const char *category)
