@@ -181,6 +181,16 @@ typedef struct llm_ops {
      * logits are replaced by (softmax - onehot) * scale; scale 0: left alone. */
     void (*cross_entropy)(llm_backend_t *be, float *loss, float *logits, const int32_t *targets,
                           size_t M, size_t V, float scale);
+    /* Kullback-Leibler divergence of M rows of V logits, p their softmax:
+     * loss[m] = sum_v p_full log(p_full / p_client).  client is replaced by the
+     * gradient, (p_client - p_full) * scale; scale 0: left alone. */
+    void (*kl_divergence)(llm_backend_t *be, float *loss, float *client, const float *full,
+                          size_t M, size_t V, float scale);
+    /* loss[t] = -cos(target[t], x[t]) over C channels; dx[t] += scale times the
+     * gradient by x.  dx may be NULL.  Where either row is all zero, loss and
+     * gradient are 0. */
+    void (*cosine)(llm_backend_t *be, float *loss, float *dx, const float *target, const float *x,
+                   size_t T, size_t C, float scale);
     /* best[m] = index of the largest logit, the lowest index among equals. */
     void (*argmax)(llm_backend_t *be, int32_t *best, const float *logits, size_t M, size_t V);
 

@@ -74,6 +74,8 @@ typedef struct llm_cpu_kernels {
     void (*dropout)(float *out, const float *x, size_t first, size_t n, float p,
                     const fmq_rng_t *stream, bool add);
     float (*cross_entropy)(float *logits, size_t target, size_t V, float scale);
+    float (*kl_divergence)(float *client, const float *full, size_t V, float scale);
+    float (*cosine)(float *dx, const float *target, const float *x, size_t C, float scale);
     size_t (*argmax)(const float *logits, size_t V);
     void (*adam)(float *params, float *m, float *v, const float *grads, size_t n,
                  const llm_adam_scalars_t *s);

@@ -225,6 +225,39 @@ static void cross_entropy(llm_backend_t *be, float *loss, float *logits, const i
     llm_cpu_run_pieces(llm_cpu(be), M, 1, loss_piece, &job);
 }
 
+static void kl_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
+{
+    const job_t *job = argument;
+    for (size_t m = first; m < first + count; m++)
+        job->stats_out[m] =
+            kernels->kl_divergence(job->out + m * job->C, job->x + m * job->C, job->C, job->value);
+}
+
+static void kl_divergence(llm_backend_t *be, float *loss, float *client, const float *full,
+                          size_t M, size_t V, float scale)
+{
+    job_t job = {.stats_out = loss, .out = client, .x = full, .C = V, .value = scale};
+    llm_cpu_run_pieces(llm_cpu(be), M, 1, kl_piece, &job);
+}
+
+static void cosine_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                         size_t count)
+{
+    const job_t *job = argument;
+    for (size_t t = first; t < first + count; t++)
+        job->stats_out[t] =
+            kernels->cosine(job->out ? job->out + t * job->C : NULL, job->dout + t * job->C,
+                            job->x + t * job->C, job->C, job->value);
+}
+
+/* The target lies where other rows have dout. */
+static void cosine(llm_backend_t *be, float *loss, float *dx, const float *target, const float *x,
+                   size_t T, size_t C, float scale)
+{
+    job_t job = {.stats_out = loss, .out = dx, .dout = target, .x = x, .C = C, .value = scale};
+    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), cosine_piece, &job);
+}
+
 static void argmax_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
                          size_t count)
 {
@@ -253,5 +286,7 @@ void llm_cpu_rows(llm_ops_t *ops)
     ops->bias_backward = sum_columns;
     ops->rope = rope;
     ops->cross_entropy = cross_entropy;
+    ops->kl_divergence = kl_divergence;
+    ops->cosine = cosine;
     ops->argmax = argmax;
 }

@@ -25,6 +25,8 @@ const case_t cases[] = {
     {"rows", run_rows},
     {"elements", run_elements},
     {"losses", run_losses},
+    {"divergence", run_divergence},
+    {"cosine", run_cosine},
     {"optimizers", run_optimizers},
     {"sums", run_sums},
 };

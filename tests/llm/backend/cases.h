@@ -63,6 +63,8 @@ void run_norms(trace_t *trace);
 void run_rows(trace_t *trace);
 void run_elements(trace_t *trace);
 void run_losses(trace_t *trace);
+void run_divergence(trace_t *trace);
+void run_cosine(trace_t *trace);
 void run_optimizers(trace_t *trace);
 void run_sums(trace_t *trace);
 

@@ -190,6 +190,62 @@ void run_losses(trace_t *trace)
     }
 }
 
+static void divergence(trace_t *trace, size_t M, size_t V)
+{
+    llm_backend_t *be = trace->be;
+    float *client = random_on(be, M * V, 72);
+    float *full = random_on(be, M * V, 73);
+    float *loss = zeros_on(be, M);
+    be->ops->scale(be, client, 3.0f, M * V);
+    be->ops->scale(be, full, 4.0f, M * V);
+    be->ops->kl_divergence(be, loss, client, full, M, V, 0.0f);
+    trace_add(trace, loss, M, "divergence %zu", V);
+    trace_add(trace, client, M * V, "client's logits left alone %zu", V);
+    be->ops->zero(be, loss, M * sizeof *loss);
+    be->ops->kl_divergence(be, loss, client, full, M, V, 0.25f);
+    trace_add(trace, loss, M, "divergence again %zu", V);
+    trace_add(trace, client, M * V, "gradient of the client's logits %zu", V);
+    trace_add(trace, full, M * V, "full logits left alone %zu", V);
+    be->ops->release(be, client);
+    be->ops->release(be, full);
+    be->ops->release(be, loss);
+}
+
+void run_divergence(trace_t *trace)
+{
+    static const size_t widths[] = {2, 7, 63, 64, 65, 129, 5003};
+    for (size_t i = 0; i < COUNT(widths); i++)
+        divergence(trace, 9, widths[i]);
+    divergence(trace, 1, 300);
+}
+
+void run_cosine(trace_t *trace)
+{
+    llm_backend_t *be = trace->be;
+    for (size_t i = 0; i < COUNT(shapes); i++) {
+        size_t T = shapes[i][0];
+        size_t C = shapes[i][1];
+        float *target = random_on(be, T * C, 74);
+        float *x = random_on(be, T * C, 75);
+        float *dx = random_on(be, T * C, 76);
+        float *loss = zeros_on(be, T);
+        if (T > 3) {
+            be->ops->zero(be, target + C, C * sizeof *target);
+            be->ops->zero(be, x + 2 * C, C * sizeof *x);
+        }
+        be->ops->cosine(be, loss, NULL, target, x, T, C, 0.5f);
+        trace_add(trace, loss, T, "cosine %zux%zu", T, C);
+        be->ops->zero(be, loss, T * sizeof *loss);
+        be->ops->cosine(be, loss, dx, target, x, T, C, 0.5f);
+        trace_add(trace, loss, T, "cosine again %zux%zu", T, C);
+        trace_add(trace, dx, T * C, "cosine dx %zux%zu", T, C);
+        be->ops->release(be, target);
+        be->ops->release(be, x);
+        be->ops->release(be, dx);
+        be->ops->release(be, loss);
+    }
+}
+
 static void one_optimizer(trace_t *trace, size_t n, float *p, float *m, float *v, float *g)
 {
     llm_backend_t *be = trace->be;

@@ -1,6 +1,6 @@
 /*
  * kernels/softmax.h - softmax over logits and over blocked attention scores,
- * with their gradients, and the two vector loops of decoding.  Formulas are
+ * losses of rows, with their gradients, and the two vector loops of decoding.  Formulas are
  * derived in reference/loss.c and reference/attention.c.  Included by the
  * isa_*.c files only.
  */
@@ -23,8 +23,9 @@ static float largest_of(const float *x, size_t n)
     return largest;
 }
 
-/* Sum of exp(x - largest), written to x where keep. */
-INLINE double sum_exp(float *x, size_t n, float largest, bool keep)
+/* Sum of exp(x - largest); its terms are written to `terms` unless that is
+ * NULL. */
+INLINE double sum_exp(float *terms, const float *x, size_t n, float largest)
 {
     double whole = 0;
     for (size_t start = 0; start < n; start += 256 * LANES) {
@@ -34,8 +35,8 @@ INLINE double sum_exp(float *x, size_t n, float largest, bool keep)
             size_t count = up_to_lanes(end - i);
             vf e = v_exp(v_load_n(x + i, count) - largest);
             sums += count < LANES ? v_select(v_first(count), e, v_set(0)) : e;
-            if (keep)
-                v_store_n(x + i, e, count);
+            if (terms)
+                v_store_n(terms + i, e, count);
         }
         whole += (double)v_sum(sums);
     }
@@ -47,12 +48,59 @@ static float cross_entropy(float *logits, size_t target, size_t V, float factor)
     float largest = largest_of(logits, V);
     float at_target = logits[target];
     double whole =
-        factor != 0.0f ? sum_exp(logits, V, largest, true) : sum_exp(logits, V, largest, false);
+        factor != 0.0f ? sum_exp(logits, logits, V, largest) : sum_exp(NULL, logits, V, largest);
     if (factor != 0.0f) {
         scale(logits, (float)((double)factor / whole), V);
         logits[target] -= factor;
     }
     return (float)(log(whole) + ((double)largest - (double)at_target));
+}
+
+/* What the softmax of a row of logits is made of: p = exp(x - largest) inverse. */
+typedef struct {
+    float largest, inverse;
+    double lse;
+} row_softmax_t;
+
+static row_softmax_t softmax_of(const float *x, size_t n)
+{
+    float largest = largest_of(x, n);
+    double whole = sum_exp(NULL, x, n, largest);
+    return (row_softmax_t){largest, (float)(1 / whole), (double)largest + log(whole)};
+}
+
+/* log(p_full / p_client) = (full - client) - (lse_full - lse_client), so that
+ * nothing cancels where the two are nearly the same.  Writes to client's
+ * elements when keep. */
+INLINE double kl_stretch(float *client, const float *full, size_t n, const row_softmax_t of[2],
+                         float factor, bool keep)
+{
+    float shift = (float)(of[1].lse - of[0].lse);
+    vf sums = v_set(0);
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t count = up_to_lanes(n - i);
+        vf c = v_load_n(client + i, count);
+        vf f = v_load_n(full + i, count);
+        vf p = v_exp(f - of[1].largest) * of[1].inverse;
+        vf term = p * ((f - c) - shift);
+        sums += count < LANES ? v_select(v_first(count), term, v_set(0)) : term;
+        if (keep)
+            v_store_n(client + i, (v_exp(c - of[0].largest) * of[0].inverse - p) * factor, count);
+    }
+    return (double)v_sum(sums);
+}
+
+static float kl_divergence(float *client, const float *full, size_t V, float factor)
+{
+    const row_softmax_t of[2] = {softmax_of(client, V), softmax_of(full, V)};
+    double whole = 0;
+    for (size_t start = 0; start < V; start += 256 * LANES) {
+        size_t n = V - start < 256 * LANES ? V - start : 256 * LANES;
+        whole += factor != 0.0f ? kl_stretch(client + start, full + start, n, of, factor, true)
+                                : kl_stretch(client + start, full + start, n, of, factor, false);
+    }
+    double shift = of[1].lse - of[0].lse;
+    return (float)(whole - (shift - (double)(float)shift));
 }
 
 static size_t argmax(const float *logits, size_t V)
@@ -155,6 +203,21 @@ static void axpy(float *y, const float *x, float factor, size_t n)
         vf value = v_fma(v_set(factor), v_load_n(x + i, count), v_load_n(y + i, count));
         v_store_n(y + i, value, count);
     }
+}
+
+/* Derived in reference/loss.c. */
+static float cosine(float *dx, const float *target, const float *x, size_t C, float factor)
+{
+    double tx = (double)dot(target, x, C);
+    double xx = (double)dot(x, x, C);
+    double lengths = sqrt((double)dot(target, target, C) * xx);
+    if (lengths == 0) /* and not NaN */
+        return 0;
+    if (dx) {
+        axpy(dx, target, (float)(-(double)factor / lengths), C);
+        axpy(dx, x, (float)((double)factor * (tx / lengths / xx)), C);
+    }
+    return (float)(-tx / lengths);
 }
 
 #endif
