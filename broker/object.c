@@ -1,9 +1,9 @@
 /*
  * object.c - an immutable list of chunks with a digest and a reference count.
  *
- * Chunks lie in allocations of their own, so that an object can be as large
- * as memory and is never moved.  It does no I/O and knows nothing of what the
- * chunks mean.
+ * Chunks lie in allocations of their own, or in memory that was lent, so that
+ * an object can be as large as memory and is never moved.  It does no I/O and knows nothing of what
+ * the chunks mean.
  */
 #include "fedmq/broker/object.h"
 
@@ -13,7 +13,8 @@
 #include <string.h>
 
 typedef struct {
-    uint8_t *data; /* owned */
+    const uint8_t *data;
+    uint8_t *owned; /* the same, or NULL when it is lent */
     uint32_t size;
 } chunk_t;
 
@@ -24,6 +25,8 @@ struct fmq_object {
     uint64_t bytes;
     chunk_t *chunks; /* owned */
     fmq_digest_t digest;
+    fmq_release_fn *release; /* of lent memory, or NULL */
+    void *argument;
 };
 
 fmq_object_t *fmq_object_new(void)
@@ -47,28 +50,41 @@ static int reserve_one(fmq_object_t *self, fmq_error_t *err)
     return 0;
 }
 
+/* Makes room for one more chunk of size bytes. */
+static int prepare(fmq_object_t *self, size_t size, fmq_error_t *err)
+{
+    if (self->sealed)
+        return fmq_error_set(err, FMQ_ERR_INTERNAL, "object is sealed: no chunk can be added");
+    if (size == 0 || size > FMQ_CHUNK_MAX || self->size == FMQ_OBJECT_CHUNKS_MAX)
+        return fmq_error_set(err, FMQ_ERR_LIMIT,
+                             "chunk %u of %zu bytes: a chunk has 1 to %u bytes, an object at most "
+                             "%u",
+                             self->size, size, FMQ_CHUNK_MAX, FMQ_OBJECT_CHUNKS_MAX);
+    return reserve_one(self, err);
+}
+
 void *fmq_object_place(fmq_object_t *self, size_t size, fmq_error_t *err)
 {
-    if (self->sealed) {
-        fmq_error_set(err, FMQ_ERR_INTERNAL, "object is sealed: no chunk can be added");
-        return NULL;
-    }
-    if (size == 0 || size > FMQ_CHUNK_MAX || self->size == FMQ_OBJECT_CHUNKS_MAX) {
-        fmq_error_set(err, FMQ_ERR_LIMIT,
-                      "chunk %u of %zu bytes: a chunk has 1 to %u bytes, an object at most %u",
-                      self->size, size, FMQ_CHUNK_MAX, FMQ_OBJECT_CHUNKS_MAX);
-        return NULL;
-    }
-    if (reserve_one(self, err) < 0)
+    if (prepare(self, size, err) < 0)
         return NULL;
     uint8_t *data = malloc(size);
     if (!data) {
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a chunk of %zu bytes", size);
         return NULL;
     }
-    self->chunks[self->size++] = (chunk_t){.data = data, .size = (uint32_t)size};
+    self->chunks[self->size++] = (chunk_t){.data = data, .owned = data, .size = (uint32_t)size};
     self->bytes += size;
     return data;
+}
+
+/* A chunk of somebody else's memory. */
+static int lend(fmq_object_t *self, const void *data, size_t size, fmq_error_t *err)
+{
+    if (prepare(self, size, err) < 0)
+        return -1;
+    self->chunks[self->size++] = (chunk_t){.data = data, .size = (uint32_t)size};
+    self->bytes += size;
+    return 0;
 }
 
 void fmq_object_trim(fmq_object_t *self, size_t size)
@@ -138,6 +154,85 @@ fmq_object_t *fmq_object_from_bytes(const void *data, size_t size, fmq_error_t *
     return self;
 }
 
+/* Where the next chunk begins: byte `at` of segment `index`. */
+typedef struct {
+    const fmq_segment_t *segments;
+    size_t index;
+    uint64_t at;
+} cursor_t;
+
+/* Copies size bytes that lie in several segments, and moves behind them. */
+static void gather(cursor_t *cursor, uint8_t *out, size_t size)
+{
+    while (size > 0) {
+        const fmq_segment_t *segment = &cursor->segments[cursor->index];
+        uint64_t left = segment->bytes - cursor->at;
+        size_t part = left < size ? (size_t)left : size;
+        if (part > 0)
+            memcpy(out, (const uint8_t *)segment->data + cursor->at, part);
+        out += part;
+        size -= part;
+        cursor->at += part;
+        if (cursor->at == segment->bytes) {
+            cursor->index++;
+            cursor->at = 0;
+        }
+    }
+}
+
+static int borrow_chunk(fmq_object_t *self, cursor_t *cursor, size_t size, fmq_error_t *err)
+{
+    while (cursor->at == cursor->segments[cursor->index].bytes) {
+        cursor->index++;
+        cursor->at = 0;
+    }
+    const fmq_segment_t *segment = &cursor->segments[cursor->index];
+    if (segment->bytes - cursor->at >= size) {
+        if (lend(self, (const uint8_t *)segment->data + cursor->at, size, err) < 0)
+            return -1;
+        cursor->at += size;
+        return 0;
+    }
+    uint8_t *place = fmq_object_place(self, size, err);
+    if (!place)
+        return -1;
+    gather(cursor, place, size);
+    return 0;
+}
+
+fmq_object_t *fmq_object_borrow(const fmq_segment_t *segments, size_t count,
+                                fmq_release_fn *release, void *argument, fmq_error_t *err)
+{
+    const uint64_t most = (uint64_t)FMQ_OBJECT_CHUNKS_MAX * FMQ_CHUNK_MAX;
+    uint64_t bytes = 0;
+    cursor_t cursor = {.segments = segments};
+    for (size_t i = 0; i < count; i++) {
+        if (segments[i].bytes > most - bytes) {
+            fmq_error_set(err, FMQ_ERR_LIMIT, "an object of more than %llu bytes",
+                          (unsigned long long)most);
+            return NULL;
+        }
+        bytes += segments[i].bytes;
+    }
+    fmq_object_t *self = fmq_object_new();
+    if (!self) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for an object");
+        return NULL;
+    }
+    while (self->bytes < bytes) {
+        uint64_t left = bytes - self->bytes;
+        if (borrow_chunk(self, &cursor, left < FMQ_CHUNK_MAX ? (size_t)left : FMQ_CHUNK_MAX, err) <
+            0) {
+            fmq_object_drop(&self);
+            return NULL;
+        }
+    }
+    fmq_object_seal(self);
+    self->release = release;
+    self->argument = argument;
+    return self;
+}
+
 fmq_object_t *fmq_object_hold(fmq_object_t *self)
 {
     atomic_fetch_add_explicit(&self->references, 1, memory_order_relaxed);
@@ -153,8 +248,10 @@ void fmq_object_drop(fmq_object_t **self_p)
     if (atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) > 1)
         return;
     for (uint32_t i = 0; i < self->size; i++)
-        free(self->chunks[i].data);
+        free(self->chunks[i].owned);
     free(self->chunks);
+    if (self->release)
+        self->release(self->argument);
     free(self);
 }
 

@@ -35,6 +35,23 @@ void fmq_object_seal_as(fmq_object_t *self, const fmq_digest_t *digest);
 /* Bytes cut into full chunks, sealed; no bytes give an object of no chunks. */
 fmq_object_t *fmq_object_from_bytes(const void *data, size_t size, fmq_error_t *err);
 
+/* A stretch of memory. */
+typedef struct {
+    const void *data;
+    uint64_t bytes;
+} fmq_segment_t;
+
+/* Tells the lender of borrowed memory that it is not read any more. */
+typedef void(fmq_release_fn)(void *argument);
+
+/* The bytes of segments, one behind the other, cut into full chunks, sealed.  A
+ * chunk that lies within one segment is borrowed, one that does not is a copy;
+ * so what is lent must not change until release(argument), which is called once
+ * by whoever drops the last reference, in that thread.  On failure it is not
+ * called: NULL with FMQ_ERR_LIMIT or FMQ_ERR_NOMEM.  release may be NULL. */
+fmq_object_t *fmq_object_borrow(const fmq_segment_t *segments, size_t count,
+                                fmq_release_fn *release, void *argument, fmq_error_t *err);
+
 /* Another reference to a sealed object; returns self. */
 fmq_object_t *fmq_object_hold(fmq_object_t *self);
 /* Gives a reference back and nulls it; the last one frees. */
