@@ -85,12 +85,15 @@ int llm_parameters_init(llm_parameters_t *self, const llm_shape_t *shape, fmq_er
         positions.role = LLM_ROLE_POSITIONS;
         append(self, &positions);
     }
+    self->front = self->size;
+    self->layers = shape->layers;
     for (uint32_t layer = 0; layer < shape->layers; layer++) {
         append_norm(self, shape, LLM_ROLE_NORM_ATTENTION, layer);
         append_modules(self, shape, layer, true);
         append_norm(self, shape, LLM_ROLE_NORM_MLP, layer);
         append_modules(self, shape, layer, false);
     }
+    self->per_layer = shape->layers ? (self->size - self->front) / shape->layers : 0;
     append_norm(self, shape, LLM_ROLE_NORM_FINAL, 0);
     if (!shape->tied) {
         table.role = LLM_ROLE_HEAD;
@@ -102,8 +105,23 @@ int llm_parameters_init(llm_parameters_t *self, const llm_shape_t *shape, fmq_er
 void llm_parameters_release(llm_parameters_t *self)
 {
     free(self->items);
-    self->items = NULL;
-    self->size = 0;
+    *self = (llm_parameters_t){0};
+}
+
+bool llm_parameter_in_layer(const llm_parameter_t *parameter)
+{
+    return parameter->role == LLM_ROLE_MODULE || parameter->role == LLM_ROLE_NORM_ATTENTION ||
+           parameter->role == LLM_ROLE_NORM_MLP;
+}
+
+size_t llm_parameters_index(const llm_parameters_t *self, size_t index,
+                            const llm_parameters_t *other, uint32_t layer)
+{
+    if (llm_parameter_in_layer(&self->items[index]))
+        return other->front + layer * other->per_layer + (index - self->front) % self->per_layer;
+    if (index < self->front)
+        return index;
+    return index - self->layers * self->per_layer + other->layers * other->per_layer;
 }
 
 void llm_parameter_module_path(const llm_shape_t *shape, uint32_t layer, llm_module_t module,
@@ -155,6 +173,17 @@ void llm_parameter_name(const llm_shape_t *shape, const llm_parameter_t *paramet
                    parameter->bias ? ".bias" : ".weight");
 }
 
+void llm_parameter_part_name(const llm_shape_t *shape, const llm_parameter_t *parameter,
+                             char out[FMQ_SCHEMA_NAME_MAX])
+{
+    char full[FMQ_SCHEMA_NAME_MAX];
+    llm_parameter_name(shape, parameter, full);
+    const char *name = full;
+    if (llm_parameter_in_layer(parameter))
+        name = strchr(full + strlen(shape->arch->layer_prefix), '.') + 1;
+    (void)snprintf(out, FMQ_SCHEMA_NAME_MAX, "%s", name);
+}
+
 static const llm_tensor_view_t *find_by_name(const llm_shape_t *shape,
                                              const llm_parameter_t *parameter, const char *name,
                                              const llm_weights_t *weights)
@@ -183,21 +212,26 @@ const llm_tensor_view_t *llm_parameter_find(const llm_shape_t *shape,
         fmq_error_set(err, FMQ_ERR_NOTFOUND, "the weights hold no tensor '%s'", name);
         return NULL;
     }
+    return llm_parameter_check(parameter, view, err) < 0 ? NULL : view;
+}
+
+int llm_parameter_check(const llm_parameter_t *parameter, const llm_tensor_view_t *view,
+                        fmq_error_t *err)
+{
     if (view->dtype != FMQ_F32 && view->dtype != FMQ_F16 && view->dtype != FMQ_BF16) {
-        fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
-                      "tensor '%s' has elements of type %s; f32, f16 and bf16 are supported",
-                      view->name, fmq_dtype_name(view->dtype));
-        return NULL;
+        return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
+                             "tensor '%s' has elements of type %s; f32, f16 and bf16 are supported",
+                             view->name, fmq_dtype_name(view->dtype));
     }
     if (view->rank != parameter->rank || view->shape[0] != parameter->shape[0] ||
         (view->rank == 2 && view->shape[1] != parameter->shape[1])) {
-        fmq_error_set(err, FMQ_ERR_MISMATCH,
-                      "tensor '%s' has rank %" PRIu32 " and %" PRIu64 " x %" PRIu64
-                      " elements where config.json asks for rank %" PRIu32 " and %" PRIu64
-                      " x %" PRIu64,
-                      view->name, view->rank, view->shape[0], view->rank > 1 ? view->shape[1] : 1,
-                      parameter->rank, parameter->shape[0], parameter->shape[1]);
-        return NULL;
+        return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                             "tensor '%s' has rank %" PRIu32 " and %" PRIu64 " x %" PRIu64
+                             " elements where the model's shape asks for rank %" PRIu32
+                             " and %" PRIu64 " x %" PRIu64,
+                             view->name, view->rank, view->shape[0],
+                             view->rank > 1 ? view->shape[1] : 1, parameter->rank,
+                             parameter->shape[0], parameter->shape[1]);
     }
-    return view;
+    return 0;
 }

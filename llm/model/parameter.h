@@ -31,14 +31,26 @@ typedef struct {
     uint64_t count;
 } llm_parameter_t;
 
+/* The stem's first tensors, layer after layer, and the stem's last ones. */
 typedef struct {
     llm_parameter_t *items; /* owned */
     size_t size;
+    size_t front;     /* items before the layers */
+    size_t per_layer; /* items of each layer */
+    uint32_t layers;
 } llm_parameters_t;
 
 /* Lists every tensor of the shape.  -1 with FMQ_ERR_NOMEM. */
 int llm_parameters_init(llm_parameters_t *self, const llm_shape_t *shape, fmq_error_t *err);
 void llm_parameters_release(llm_parameters_t *self);
+
+/* Is it a layer's, rather than the stem's? */
+bool llm_parameter_in_layer(const llm_parameter_t *parameter);
+
+/* Where item number index of self stands in another list of the family, when
+ * it is the other's layer `layer` that its layer stands for. */
+size_t llm_parameters_index(const llm_parameters_t *self, size_t index,
+                            const llm_parameters_t *other, uint32_t layer);
 
 /* Does this linear module add a bias? */
 bool llm_parameter_has_bias(const llm_shape_t *shape, llm_module_t module);
@@ -51,6 +63,11 @@ void llm_parameter_module_path(const llm_shape_t *shape, uint32_t layer, llm_mod
 void llm_parameter_name(const llm_shape_t *shape, const llm_parameter_t *parameter,
                         char out[FMQ_SCHEMA_NAME_MAX]);
 
+/* Its name in a part file: within its layer, "attn.c_attn.weight", or HF's
+ * for the stem. */
+void llm_parameter_part_name(const llm_shape_t *shape, const llm_parameter_t *parameter,
+                             char out[FMQ_SCHEMA_NAME_MAX]);
+
 /* Finds a parameter in a file: under its name, under its name without the
  * leading "transformer." or "model.", and a tied embedding also under the
  * head's.  NULL with FMQ_ERR_NOTFOUND, or FMQ_ERR_MISMATCH when its shape or
@@ -58,5 +75,10 @@ void llm_parameter_name(const llm_shape_t *shape, const llm_parameter_t *paramet
 const llm_tensor_view_t *llm_parameter_find(const llm_shape_t *shape,
                                             const llm_parameter_t *parameter,
                                             const llm_weights_t *weights, fmq_error_t *err);
+
+/* Are its elements floats, and as many as the parameter has?  Else -1 with
+ * FMQ_ERR_UNSUPPORTED or FMQ_ERR_MISMATCH. */
+int llm_parameter_check(const llm_parameter_t *parameter, const llm_tensor_view_t *view,
+                        fmq_error_t *err);
 
 #endif

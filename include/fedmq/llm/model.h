@@ -28,7 +28,8 @@ const llm_shape_t *llm_model_shape(const llm_model_t *self);
 const char *llm_model_directory(const llm_model_t *self); /* "" when random */
 /* Digest over config and all weights: both ends of a run must agree on it. */
 fmq_digest_t llm_model_digest(const llm_model_t *self);
-/* Bytes held by the backend for it. */
+/* Bytes held by the backend for it; parts that another model lends count there
+ * (llm_model_compose()). */
 size_t llm_model_bytes(const llm_model_t *self);
 /* Writes an HF model directory with vectors merged in: W + s B A for LoRA,
  * the tensors themselves for FULL.  dtype of the file; the tokenizer's files
