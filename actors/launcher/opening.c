@@ -57,12 +57,17 @@ static size_t check_settings(const fmq_config_t *config, fmq_error_code_t *first
     llm_train_options_t train;
     llm_adapter_spec_t adapter;
     fmq_split_settings_t split;
-    fmq_error_t errors[3] = {{0}};
-    int failed[3] = {fmq_settings_train(config, &train, &errors[0]),
+    fmq_offsite_settings_t offsite;
+    fmq_error_t errors[4] = {{0}};
+    int failed[4] = {fmq_settings_train(config, &train, &errors[0]),
                      fmq_settings_adapter(config, &adapter, &errors[1]),
-                     fmq_settings_split(config, &split, &errors[2])};
+                     fmq_settings_split(config, &split, &errors[2]),
+                     fmq_settings_offsite(config, &offsite, &errors[3])};
+    /* What the others say of the keys that it reads too is said already. */
+    if (failed[0] != 0 || failed[1] != 0)
+        failed[3] = 0;
     size_t mistakes = 0;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         if (failed[i] == 0)
             continue;
         if (mistakes++ == 0)

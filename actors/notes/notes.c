@@ -19,6 +19,8 @@ static const fmq_field_t run_fields[] = {
     {"config_bytes", FMQ_FIELD_U64, AT(run, config_bytes), 0},
     {"model", FMQ_FIELD_DIGEST, AT(run, model), 0},
     {"schema", FMQ_FIELD_DIGEST, AT(run, schema), 0},
+    {"manifest", FMQ_FIELD_DIGEST, AT(run, manifest), 0},
+    {"manifest_bytes", FMQ_FIELD_U64, AT(run, manifest_bytes), 0},
 };
 
 static const fmq_field_t task_fields[] = {
@@ -28,6 +30,8 @@ static const fmq_field_t task_fields[] = {
     {"kind", FMQ_FIELD_CHOICE, AT(task, kind), FMQ_TASK_FINISH},
     {"state", FMQ_FIELD_DIGEST, AT(task, state), 0},
     {"state_bytes", FMQ_FIELD_U64, AT(task, state_bytes), 0},
+    {"emulator", FMQ_FIELD_DIGEST, AT(task, emulator), 0},
+    {"emulator_bytes", FMQ_FIELD_U64, AT(task, emulator_bytes), 0},
     {"codec", FMQ_FIELD_U32, AT(task, codec), 0},
 };
 
@@ -50,6 +54,8 @@ static const fmq_field_t state_fields[] = {
     {"round", FMQ_FIELD_U32, AT(state, round), 0},
     {"state", FMQ_FIELD_DIGEST, AT(state, state), 0},
     {"state_bytes", FMQ_FIELD_U64, AT(state, state_bytes), 0},
+    {"emulator", FMQ_FIELD_DIGEST, AT(state, emulator), 0},
+    {"emulator_bytes", FMQ_FIELD_U64, AT(state, emulator_bytes), 0},
     {"last", FMQ_FIELD_BOOL, AT(state, last), 0},
 };
 

@@ -76,6 +76,12 @@ typedef struct {
 
 int fmq_settings_offsite(const fmq_config_t *config, fmq_offsite_settings_t *out, fmq_error_t *err);
 
+/* What travels, over a model of so many layers: the adapter's spec with the
+ * layers that the emulator leaves.  FMQ_ERR_CONFIG, with the numbers, when it
+ * leaves or replaces none. */
+int fmq_settings_plugged(const fmq_offsite_settings_t *offsite, uint32_t layers,
+                         llm_adapter_spec_t *out, fmq_error_t *err);
+
 /* fedmq.heartbeat and fedmq.peer_timeout, for links and routers. */
 void fmq_settings_times(const fmq_config_t *config, uint32_t *heartbeat_ms, uint32_t *timeout_ms);
 

@@ -19,26 +19,6 @@ static int take_alpha(const fmq_config_t *config, const char *key, void *out, fm
 
 static const fmq_setting_t arguments_table[] = {{"alpha", take_alpha}, {NULL, NULL}};
 
-static int read_shares(const fmq_config_t *config, fmq_split_settings_t *split, fmq_error_t *err)
-{
-    static const double range[2] = {0, 1};
-    double test = 0;
-    size_t size = fmq_config_size(config, "data.splits");
-    if (size < 2 || size > 3)
-        return fmq_error_set(err, FMQ_ERR_CONFIG,
-                             "%s: 'data.splits' must be the shares of train, val and test",
-                             fmq_config_origin(config, "data.splits"));
-    if (fmq_setting_real(config, "data.splits.0", range, &split->train, err) < 0 ||
-        fmq_setting_real(config, "data.splits.1", range, &split->val, err) < 0 ||
-        (size == 3 && fmq_setting_real(config, "data.splits.2", range, &test, err) < 0))
-        return -1;
-    if (split->train + split->val + test > 1 + 1e-6)
-        return fmq_error_set(err, FMQ_ERR_CONFIG, "%s: 'data.splits' add up to %g, more than 1",
-                             fmq_config_origin(config, "data.splits"),
-                             split->train + split->val + test);
-    return 0;
-}
-
 static int read_splitter(const fmq_config_t *config, fmq_split_settings_t *split, fmq_error_t *err)
 {
     static const struct {
@@ -82,8 +62,12 @@ int fmq_settings_split(const fmq_config_t *config, fmq_split_settings_t *out, fm
     split.parts = (uint32_t)clients;
     split.only = (uint32_t)only;
     split.clients = only > 0 ? 1 : split.parts;
-    if (read_shares(config, &split, err) < 0 || read_splitter(config, &split, err) < 0)
+    double shares[3] = {0};
+    if (fmq_setting_shares(config, "data.splits", shares, err) < 0 ||
+        read_splitter(config, &split, err) < 0)
         return -1;
+    split.train = shares[0];
+    split.val = shares[1];
     *out = split;
     return 0;
 }

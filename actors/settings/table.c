@@ -118,3 +118,26 @@ int fmq_setting_int(const fmq_config_t *config, const char *key, const int64_t r
     *out = value;
     return 0;
 }
+
+int fmq_setting_shares(const fmq_config_t *config, const char *key, double out[3], fmq_error_t *err)
+{
+    static const double range[2] = {0, 1};
+    double shares[3] = {0}, sum = 0;
+    size_t size = fmq_config_size(config, key);
+    if (size < 2 || size > 3)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "%s: '%s' must be the shares of train, val and test",
+                             fmq_config_origin(config, key), key);
+    for (size_t i = 0; i < size; i++) {
+        char item[FMQ_SETTINGS_KEY_MAX];
+        snprintf(item, sizeof item, "%s.%zu", key, i);
+        if (fmq_setting_real(config, item, range, &shares[i], err) < 0)
+            return -1;
+        sum += shares[i];
+    }
+    if (sum > 1 + 1e-6)
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "%s: '%s' add up to %g, more than 1",
+                             fmq_config_origin(config, key), key, sum);
+    memcpy(out, shares, sizeof shares);
+    return 0;
+}

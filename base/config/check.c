@@ -105,6 +105,13 @@ static void warn(void *argument, const fmq_key_t *key, const char *path, const f
                       key->help);
 }
 
+static void warn_idle(void *argument, const fmq_node_t *node, const char *path, const char *need)
+{
+    fmq_log_write(argument, FMQ_LOG_WARNING, "config", "key-without-effect",
+                  "key=%s value=%.80s at=%s why=\"It needs %s %s.\"", path, value_of(node),
+                  node->origin, need + (need[0] == '!'), need[0] == '!' ? "False" : "True");
+}
+
 int fmq_config_check(fmq_config_t *self, FILE *out, fmq_log_t *log, fmq_error_t *err)
 {
     fmq_mistakes_t *all = calloc(1, sizeof *all);
@@ -114,6 +121,7 @@ int fmq_config_check(fmq_config_t *self, FILE *out, fmq_log_t *log, fmq_error_t 
     visit_inert(self, refuse, all);
     fmq_config_cross_check(self, all);
     visit_inert(self, warn, log);
+    fmq_config_visit_idle(self, warn_idle, log);
     fmq_mistakes_sort(all);
     if (out)
         fmq_mistakes_print(all, out);
@@ -138,7 +146,14 @@ static void print_inert(void *argument, const fmq_key_t *key, const char *path,
                   fmq_key_status_name(key->status), key->help);
 }
 
+static void print_idle(void *argument, const fmq_node_t *node, const char *path, const char *need)
+{
+    (void)fprintf(argument, "%s: %s: %.80s: no effect: it needs %s %s.\n", node->origin, path,
+                  value_of(node), need + (need[0] == '!'), need[0] == '!' ? "False" : "True");
+}
+
 void fmq_config_print_inert(const fmq_config_t *self, FILE *out)
 {
     visit_inert(self, print_inert, out);
+    fmq_config_visit_idle(self, print_idle, out);
 }

@@ -65,6 +65,21 @@ static const rule_t rules[] = {
     {"llm.adapter.args.0.lora_dropout", FMQ_KEY_REAL, 0, 1, true},
     {"llm.adapter.args.0.fan_in_fan_out", FMQ_KEY_BOOL, 1, 0, false},
     {"llm.adapter.args.0.inference_mode", FMQ_KEY_BOOL, 1, 0, false},
+    {"llm.offsite_tuning.emu_align.train.optimizer.momentum", FMQ_KEY_REAL, 0, FMQ_KEY_MANY, false},
+    {"llm.offsite_tuning.emu_align.train.optimizer.dampening", FMQ_KEY_REAL, 1, 0, false},
+    {"llm.offsite_tuning.emu_align.train.optimizer.weight_decay", FMQ_KEY_REAL, 0, FMQ_KEY_MANY,
+     false},
+    {"llm.offsite_tuning.emu_align.train.optimizer.eps", FMQ_KEY_REAL, 0, FMQ_KEY_MANY, false},
+    {"llm.offsite_tuning.emu_align.train.optimizer.nesterov", FMQ_KEY_BOOL, 1, 0, false},
+    {"llm.offsite_tuning.emu_align.train.optimizer.betas.0", FMQ_KEY_REAL, 0, 1, true},
+    {"llm.offsite_tuning.emu_align.train.optimizer.betas.1", FMQ_KEY_REAL, 0, 1, true},
+    {"llm.offsite_tuning.kwargs.0.drop_ratio", FMQ_KEY_REAL, 0, 1, true},
+    {"llm.offsite_tuning.kwargs.0.ratio", FMQ_KEY_REAL, 0, 1, true},
+    {"llm.offsite_tuning.kwargs.0.bits", FMQ_KEY_INT, 4, 8, false},
+    {"llm.offsite_tuning.kwargs.0.group", FMQ_KEY_INT, 1, FMQ_KEY_MANY, false},
+    {"llm.offsite_tuning.kwargs.0.steps", FMQ_KEY_INT, 1, FMQ_KEY_MANY, false},
+    {"llm.offsite_tuning.kwargs.0.lr", FMQ_KEY_REAL, 0, FMQ_KEY_MANY, false},
+    {"llm.offsite_tuning.kwargs.0.batch_size", FMQ_KEY_INT, 1, FMQ_KEY_MANY, false},
 };
 
 static void check_rule(const fmq_config_t *self, const rule_t *rule, fmq_mistakes_t *mistakes)
@@ -115,6 +130,24 @@ static void check_clients(const fmq_config_t *self, fmq_mistakes_t *mistakes)
                              (unsigned)self->clients[i].client, (long long)clients);
 }
 
+static void check_shares(const fmq_config_t *self, const char *key, fmq_mistakes_t *mistakes)
+{
+    size_t size = fmq_config_size(self, key);
+    double sum = 0;
+    bool right = size == 2 || size == 3;
+    for (size_t i = 0; i < size && right; i++) {
+        char path[64];
+        double share = 0;
+        (void)snprintf(path, sizeof path, "%s.%zu", key, i);
+        right = fmq_config_get_real(self, path, &share, NULL) == 0 && share >= 0 && share <= 1;
+        sum += share;
+    }
+    if (!right || sum > 1 + 1e-6)
+        wrong(self, mistakes, key,
+              "it holds the shares of train, val and test: numbers from 0 to 1 with a sum of at "
+              "most 1");
+}
+
 static void check_data(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 {
     if (strchr(fmq_config_text(self, "data.type"), '@') &&
@@ -122,20 +155,7 @@ static void check_data(const fmq_config_t *self, fmq_mistakes_t *mistakes)
         !fmq_config_bool(self, "fedmq.own_data") && !is_wrong(self, "fedmq.own_data"))
         wrong(self, mistakes, "data.type", "data '%.80s' needs data.splitter: iid, lda or meta",
               fmq_config_text(self, "data.type"));
-    size_t size = fmq_config_size(self, "data.splits");
-    double sum = 0;
-    bool right = size == 2 || size == 3;
-    for (size_t i = 0; i < size && right; i++) {
-        char path[64];
-        double share = 0;
-        (void)snprintf(path, sizeof path, "data.splits.%zu", i);
-        right = fmq_config_get_real(self, path, &share, NULL) == 0 && share >= 0 && share <= 1;
-        sum += share;
-    }
-    if (!right || sum > 1 + 1e-6)
-        wrong(self, mistakes, "data.splits",
-              "it holds the shares of train, val and test: numbers from 0 to 1 with a sum of at "
-              "most 1");
+    check_shares(self, "data.splits", mistakes);
 }
 
 static void check_rate(const fmq_config_t *self, fmq_mistakes_t *mistakes)
@@ -197,6 +217,40 @@ static void check_training(const fmq_config_t *self, fmq_mistakes_t *mistakes)
             wrong(self, mistakes, "train.scheduler.type", "%s needs %s", type, needed[i][1]);
 }
 
+static void check_alignment(const fmq_config_t *self, fmq_mistakes_t *mistakes)
+{
+    if (!fmq_config_bool(self, "llm.offsite_tuning.emu_align.use"))
+        return;
+    check_shares(self, "llm.offsite_tuning.emu_align.data.splits", mistakes);
+    if (fmq_node_find(self->root, "llm.offsite_tuning.emu_align.train.optimizer.betas") &&
+        fmq_config_size(self, "llm.offsite_tuning.emu_align.train.optimizer.betas") != 2)
+        wrong(self, mistakes, "llm.offsite_tuning.emu_align.train.optimizer.betas",
+              "it must be two numbers, such as (0.9, 0.999)");
+    if (!fmq_config_bool(self, "llm.offsite_tuning.emu_align.initial_only") &&
+        strcasecmp(fmq_config_text(self, "federate.method"), "local") == 0)
+        wrong(self, mistakes, "federate.method",
+              "FedBiOT aligns with what clients have trained, and with '%s' nobody sends that; set "
+              "llm.offsite_tuning.emu_align.initial_only to True",
+              fmq_config_text(self, "federate.method"));
+}
+
+static void check_offsite(const fmq_config_t *self, fmq_mistakes_t *mistakes)
+{
+    if (!fmq_config_bool(self, "llm.offsite_tuning.use"))
+        return;
+    int64_t l = fmq_config_int(self, "llm.offsite_tuning.emu_l");
+    int64_t r = fmq_config_int(self, "llm.offsite_tuning.emu_r");
+    if (l >= r && !is_wrong(self, "llm.offsite_tuning.emu_l"))
+        wrong(self, mistakes, "llm.offsite_tuning.emu_r",
+              "the emulator replaces layers from emu_l = %lld up to, not including, emu_r = %lld: "
+              "there is none",
+              (long long)l, (long long)r);
+    const fmq_node_t *arguments = fmq_node_find(self->root, "llm.offsite_tuning.kwargs");
+    if (arguments->size > 1 || (arguments->size == 1 && arguments->items[0]->kind != FMQ_NODE_MAP))
+        wrong(self, mistakes, "llm.offsite_tuning.kwargs", "it must be a list with one map");
+    check_alignment(self, mistakes);
+}
+
 void fmq_config_cross_check(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
@@ -206,4 +260,5 @@ void fmq_config_cross_check(const fmq_config_t *self, fmq_mistakes_t *mistakes)
     check_rate(self, mistakes);
     check_adapter(self, mistakes);
     check_training(self, mistakes);
+    check_offsite(self, mistakes);
 }

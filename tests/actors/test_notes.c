@@ -73,7 +73,9 @@ static void every_note_survives_its_encoding_and_no_cut_of_it_does(void **state)
                           .config = a_digest(1),
                           .config_bytes = 900,
                           .model = a_digest(2),
-                          .schema = a_digest(3)};
+                          .schema = a_digest(3),
+                          .manifest = a_digest(7),
+                          .manifest_bytes = 2000};
     memcpy(run.run, run_id, sizeof run_id);
     ROUND_TRIP(run, run);
 
@@ -82,6 +84,8 @@ static void every_note_survives_its_encoding_and_no_cut_of_it_does(void **state)
                             .kind = FMQ_TASK_EVALUATE,
                             .state = a_digest(4),
                             .state_bytes = UINT64_MAX,
+                            .emulator = a_digest(8),
+                            .emulator_bytes = 77,
                             .codec = 2};
     memcpy(task.run, run_id, sizeof run_id);
     ROUND_TRIP(task, task);
@@ -89,7 +93,12 @@ static void every_note_survives_its_encoding_and_no_cut_of_it_does(void **state)
     fmq_note_report_t report = a_report();
     ROUND_TRIP(report, report);
 
-    fmq_note_state_t newest = {.round = 5, .state = a_digest(5), .state_bytes = 4, .last = true};
+    fmq_note_state_t newest = {.round = 5,
+                               .state = a_digest(5),
+                               .state_bytes = 4,
+                               .emulator = a_digest(9),
+                               .emulator_bytes = 5,
+                               .last = true};
     memcpy(newest.run, run_id, sizeof run_id);
     ROUND_TRIP(state, newest);
 

@@ -75,7 +75,6 @@ static void what_fedmq_does_not_do_is_refused(void **state)
         {"fedopt: {use: True}", "fedopt.use"},
         {"fedswa: {use: True}", "fedswa.use"},
         {"aggregator: {robust_rule: krum}", "aggregator.robust_rule"},
-        {"llm: {offsite_tuning: {use: True}}", "llm.offsite_tuning.use"},
         {"llm: {deepspeed: {use: True}}", "llm.deepspeed.use"},
         {"llm: {accelerator: {use: True}}", "llm.accelerator.use"},
         {"wandb: {use: True}", "wandb.use"},
@@ -208,6 +207,60 @@ static void keys_without_effect_give_one_warning_each(void **state)
     assert_int_equal(count, 3);
 }
 
+static void offsite_tuning_needs_layers_shares_and_one_map(void **state)
+{
+    (void)state;
+    accept("llm: {offsite_tuning: {use: True, emu_l: 0, emu_r: 30, kwargs: [{drop_ratio: 0.2}]}}");
+    accept("llm: {offsite_tuning: {use: True, kwargs: [{}]}}");
+    refuse("llm: {offsite_tuning: {use: True, emu_l: 4, emu_r: 4}}",
+           "t:1:45: llm.offsite_tuning.emu_r: the emulator replaces layers from emu_l = 4");
+    refuse("llm: {offsite_tuning: {use: True, kwargs: [{drop_ratio: 1}]}}", "drop_ratio: 1 is out");
+    refuse("llm: {offsite_tuning: {use: True, kwargs: [{ratio: 0.1}, {ratio: 0.2}]}}",
+           "a list with one map");
+    refuse("llm: {offsite_tuning: {use: True, emu_align: {use: True, data: {splits: [2, 1]}}}}",
+           "emu_align.data.splits");
+    refuse("llm: {offsite_tuning: {use: True, emu_align: {use: True, train: {optimizer: {betas: "
+           "[0.9]}}}}}",
+           "must be two numbers");
+    refuse("federate: {method: local}\n"
+           "llm: {offsite_tuning: {use: True, emu_align: {use: True, initial_only: False}}}",
+           "initial_only to True");
+    accept("federate: {method: local}\nllm: {offsite_tuning: {use: True, emu_align: {use: True}}}");
+}
+
+static void keys_that_another_key_makes_idle_give_a_warning(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {
+        {"llm: {offsite_tuning: {emu_align: {use: True}}}",
+         "key=llm.offsite_tuning.emu_align.use value=True at=t:1:36 "
+         "why=\"It needs llm.offsite_tuning.use True.\""},
+        {"llm: {offsite_tuning: {use: True, emu_align: {initial_only: False}}}",
+         "It needs llm.offsite_tuning.emu_align.use True."},
+        {"llm: {offsite_tuning: {use: True, emu_align: {sim_loss: cos}}}", NULL},
+        {"llm: {offsite_tuning: {use: True, emu_align: {use: True, kl_divergence: logps}}}",
+         "It needs llm.offsite_tuning.emu_align.initial_only False."},
+        {"fedmq: {released_fedbiot: True}", "It needs llm.offsite_tuning.use True."},
+        {"fedmq: {released_fedbiot: True}\n"
+         "llm: {offsite_tuning: {use: True, emu_align: {use: True}}}",
+         "key=fedmq.released_fedbiot"},
+        {"fedmq: {released_fedbiot: True}\n"
+         "llm: {offsite_tuning: {use: True, emu_align: {use: True, initial_only: False}}}",
+         NULL},
+        {"fedmq: {layer_cache: /tmp}", "key=fedmq.layer_cache"},
+        {"llm: {max_new_token: 3}", "key=llm.max_new_token"},
+        {"llm: {offsite_tuning: {emu_l: 3}}", NULL},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char *report = NULL;
+        lines_t lines = {""};
+        assert_int_equal(check(texts[i][0], &report, &lines), 0);
+        free(report);
+        if (texts[i][1] ? !strstr(lines.text, texts[i][1]) : lines.text[0] != '\0')
+            fail_msg("%s: %s", texts[i][0], lines.text);
+    }
+}
+
 static void a_check_can_be_repeated(void **state)
 {
     (void)state;
@@ -252,6 +305,8 @@ int main(void)
         cmocka_unit_test(adapters_are_one_map_of_known_arguments),
         cmocka_unit_test(optimizers_and_schedulers_have_what_they_need),
         cmocka_unit_test(keys_without_effect_give_one_warning_each),
+        cmocka_unit_test(offsite_tuning_needs_layers_shares_and_one_map),
+        cmocka_unit_test(keys_that_another_key_makes_idle_give_a_warning),
         cmocka_unit_test(a_check_can_be_repeated),
         cmocka_unit_test(what_is_not_acted_on_can_be_listed),
     };

@@ -112,10 +112,10 @@ static void keys_of_every_section_are_declared_with_their_status(void **state)
         {"grad.grad_accum_count", FMQ_KEY_ACTED_ON},
         {"early_stop.improve_indicator_mode", FMQ_KEY_ACTED_ON},
         {"llm.adapter.mv_to_cpu", FMQ_KEY_HARMLESS},
-        {"llm.offsite_tuning.emu_align.train.initial_update_rounds", FMQ_KEY_HARMLESS},
+        {"llm.offsite_tuning.emu_align.train.initial_update_rounds", FMQ_KEY_ACTED_ON},
         {"llm.fedrlhf.train.batch_or_epoch", FMQ_KEY_HARMLESS},
         {"llm.adapter.grouping.round", FMQ_KEY_HARMLESS},
-        {"llm.offsite_tuning.llm_generated.ratio", FMQ_KEY_HARMLESS},
+        {"llm.offsite_tuning.llm_generated.ratio", FMQ_KEY_ACTED_ON},
         {"fedmq.round_deadline", FMQ_KEY_ACTED_ON},
         {"fedmq.save_journal", FMQ_KEY_ACTED_ON},
     };
