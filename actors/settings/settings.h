@@ -37,7 +37,8 @@ int fmq_settings_optimizer(const fmq_config_t *config, const char *node, llm_opt
 int fmq_settings_schedule(const fmq_config_t *config, const char *node, llm_schedule_t *out,
                           fmq_error_t *err);
 
-/* llm.adapter.*: what is trained.  adapter.use False: the whole model. */
+/* llm.adapter.*: what is trained.  adapter.use False: the whole model.  Of all
+ * layers: with offsite tuning llm_offsite_t.plugged has those that travel. */
 int fmq_settings_adapter(const fmq_config_t *config, llm_adapter_spec_t *out, fmq_error_t *err);
 
 /* data.splits, data.splitter, data.splitter_args and who takes part. */
@@ -75,12 +76,6 @@ typedef struct {
 } fmq_offsite_settings_t;
 
 int fmq_settings_offsite(const fmq_config_t *config, fmq_offsite_settings_t *out, fmq_error_t *err);
-
-/* What travels, over a model of so many layers: the adapter's spec with the
- * layers that the emulator leaves.  FMQ_ERR_CONFIG, with the numbers, when it
- * leaves or replaces none. */
-int fmq_settings_plugged(const fmq_offsite_settings_t *offsite, uint32_t layers,
-                         llm_adapter_spec_t *out, fmq_error_t *err);
 
 /* fedmq.heartbeat and fedmq.peer_timeout, for links and routers. */
 void fmq_settings_times(const fmq_config_t *config, uint32_t *heartbeat_ms, uint32_t *timeout_ms);
