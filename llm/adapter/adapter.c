@@ -11,7 +11,6 @@
 
 #include "fedmq/base/rng.h"
 #include "llm/adapter/layout.h"
-#include "llm/model/parameter.h"
 
 /* PEFT's rule: the target is the module's path, or the tail of it behind a dot. */
 static bool is_targeted(const llm_adapter_spec_t *spec, uint32_t target, const char *path)
@@ -23,15 +22,21 @@ static bool is_targeted(const llm_adapter_spec_t *spec, uint32_t target, const c
     return size < whole && path[whole - size - 1] == '.' && strcmp(path + whole - size, name) == 0;
 }
 
-/* Does any target name this module?  Counts what each target found. */
-static bool match(const llm_adapter_spec_t *spec, const char *path, uint32_t *found)
+/* What a target names, in the whole model and in the layers that train. */
+typedef struct {
+    bool anywhere, here;
+} found_t;
+
+/* Does any target name this module?  Notes what each target found. */
+static bool match(const llm_adapter_spec_t *spec, const char *path, bool here, found_t *found)
 {
     bool any = false;
     for (uint32_t t = 0; t < spec->targets; t++) {
         if (!is_targeted(spec, t, path))
             continue;
-        found[t]++;
-        any = true;
+        found[t].anywhere = true;
+        found[t].here = found[t].here || here;
+        any = here;
     }
     return any;
 }
@@ -60,8 +65,13 @@ static int add_lora(llm_adapter_t *self, uint32_t layer, llm_module_t module, co
 }
 
 /* FMQ_ERR_CONFIG with the names that a target may have. */
-static int refuse_target(const llm_adapter_t *self, const char *target, fmq_error_t *err)
+static int refuse_target(const llm_adapter_t *self, const char *target, bool anywhere,
+                         fmq_error_t *err)
 {
+    if (anywhere)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "the adapter's target '%s' names no module of the layers to transform",
+                             target);
     char known[512] = "";
     for (int m = 0; m < LLM_MODULES; m++) {
         const char *path = self->shape.arch->modules[m];
@@ -79,24 +89,25 @@ static int refuse_target(const llm_adapter_t *self, const char *target, fmq_erro
 
 static int lay_out_lora(llm_adapter_t *self, fmq_error_t *err)
 {
-    uint32_t found[LLM_TARGETS_MAX] = {0};
+    found_t found[LLM_TARGETS_MAX] = {0};
     self->lora = calloc((size_t)self->shape.layers * LLM_MODULES, sizeof *self->lora);
     if (!self->lora)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for an adapter");
     for (uint32_t layer = 0; layer < self->shape.layers; layer++) {
+        bool here = llm_layer_set_has(&self->spec.layers, layer);
         for (int m = 0; m < LLM_MODULES; m++) {
             if (!self->shape.arch->modules[m])
                 continue;
             char path[FMQ_SCHEMA_NAME_MAX];
             llm_parameter_module_path(&self->shape, layer, (llm_module_t)m, path);
-            if (match(&self->spec, path, found) &&
+            if (match(&self->spec, path, here, found) &&
                 add_lora(self, layer, (llm_module_t)m, path, err) < 0)
                 return -1;
         }
     }
     for (uint32_t t = 0; t < self->spec.targets; t++) {
-        if (!found[t])
-            return refuse_target(self, self->spec.target[t], err);
+        if (!found[t].here)
+            return refuse_target(self, self->spec.target[t], found[t].anywhere, err);
     }
     return 0;
 }
@@ -108,6 +119,8 @@ static int lay_out_full(llm_adapter_t *self, fmq_error_t *err)
         return -1;
     int rc = 0;
     for (size_t i = 0; i < parameters.size && rc == 0; i++) {
+        if (!llm_adapter_covers(self, &parameters.items[i]))
+            continue;
         char name[FMQ_SCHEMA_NAME_MAX];
         llm_parameter_name(&self->shape, &parameters.items[i], name);
         rc = fmq_schema_add(self->schema, name, parameters.items[i].rank, parameters.items[i].shape,
@@ -115,7 +128,32 @@ static int lay_out_full(llm_adapter_t *self, fmq_error_t *err)
     }
     llm_parameters_release(&parameters);
     self->first_layer = 0;
+    while (!llm_layer_set_has(&self->spec.layers, self->first_layer))
+        self->first_layer++;
     return rc;
+}
+
+/* Every layer of the set must exist: PEFT passes over those that do not, and
+ * so hides an index that counts from one. */
+static int check_layers(const llm_shape_t *shape, const llm_layer_set_t *layers, fmq_error_t *err)
+{
+    if (!layers->some)
+        return 0;
+    bool any = false;
+    for (uint32_t layer = 0; layer < LLM_LAYERS_MAX; layer++) {
+        bool has = llm_layer_set_has(layers, layer);
+        if (has && layer >= shape->layers)
+            return fmq_error_set(err, FMQ_ERR_CONFIG,
+                                 "the adapter is to transform layer %u; the model has layers 0 to "
+                                 "%u",
+                                 layer, shape->layers - 1);
+        any = any || has;
+    }
+    if (!any)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "the adapter is to transform no layer; the model has layers 0 to %u",
+                             shape->layers - 1);
+    return 0;
 }
 
 static int check_lora_numbers(const llm_adapter_spec_t *spec, fmq_error_t *err)
@@ -156,6 +194,8 @@ llm_adapter_t *llm_adapter_new(const llm_shape_t *shape, const llm_adapter_spec_
                                fmq_error_t *err)
 {
     if (spec->kind == LLM_ADAPTER_LORA && check_lora_numbers(spec, err) < 0)
+        return NULL;
+    if (spec->kind != LLM_ADAPTER_NONE && check_layers(shape, &spec->layers, err) < 0)
         return NULL;
     llm_adapter_t *self = calloc(1, sizeof *self);
     if (!self) {
@@ -225,6 +265,20 @@ const llm_lora_slot_t *llm_adapter_lora(const llm_adapter_t *self, uint32_t laye
         return NULL;
     const llm_lora_slot_t *slot = &self->lora[(size_t)layer * LLM_MODULES + module];
     return slot->trains ? slot : NULL;
+}
+
+bool llm_adapter_covers(const llm_adapter_t *self, const llm_parameter_t *parameter)
+{
+    if (self->spec.kind != LLM_ADAPTER_FULL)
+        return false;
+    switch (parameter->role) {
+    case LLM_ROLE_NORM_ATTENTION:
+    case LLM_ROLE_NORM_MLP:
+    case LLM_ROLE_MODULE:
+        return llm_layer_set_has(&self->spec.layers, parameter->layer);
+    default:
+        return !self->spec.layers.some;
+    }
 }
 
 float llm_adapter_scaling(const llm_adapter_t *self)

@@ -10,17 +10,20 @@
 #include "llm/adapter/layout.h"
 #include "llm/hub/file.h"
 #include "llm/hub/json.h"
-#include "llm/model/parameter.h"
 
 #define CONFIG_SIZE_MAX (1u << 20)
 
 /* Keys of LoraConfig that change the result when they are set. */
 static const char *const must_be_off[] = {
-    "use_dora",       "use_rslora",        "use_qalora",          "use_bdlora",
-    "lora_bias",      "rank_pattern",      "alpha_pattern",       "modules_to_save",
-    "layers_pattern", "layer_replication", "layers_to_transform", "trainable_token_indices",
-    "corda_config",   "target_parameters", "exclude_modules",     "arrow_config",
-    "kasa_config",    "monteclora_config", "velora_config",       "alora_invocation_tokens",
+    "use_dora",          "use_rslora",
+    "use_qalora",        "use_bdlora",
+    "lora_bias",         "rank_pattern",
+    "alpha_pattern",     "modules_to_save",
+    "layer_replication", "trainable_token_indices",
+    "corda_config",      "target_parameters",
+    "exclude_modules",   "arrow_config",
+    "kasa_config",       "monteclora_config",
+    "velora_config",     "alora_invocation_tokens",
 };
 
 static bool is_off(const json_t *value)
@@ -94,6 +97,65 @@ static void read_targets(llm_json_reader_t *reader, llm_adapter_spec_t *spec)
     }
 }
 
+static bool read_layer(llm_json_reader_t *reader, const json_t *value, llm_layer_set_t *layers)
+{
+    uint64_t layer = 0;
+    if (!llm_json_whole(value, &layer) || layer >= LLM_LAYERS_MAX) {
+        llm_json_fail(reader, FMQ_ERR_FORMAT,
+                      "'layers_to_transform' must be a layer's index or a list of them, each from "
+                      "0 to %d",
+                      LLM_LAYERS_MAX - 1);
+        return false;
+    }
+    llm_layer_set_add(layers, (uint32_t)layer, (uint32_t)layer + 1);
+    return true;
+}
+
+/* An empty list is every layer, as in PEFT. */
+static void read_layers(llm_json_reader_t *reader, llm_adapter_spec_t *spec)
+{
+    const json_t *layers = llm_json_get(reader, "layers_to_transform");
+    if (layers && !json_is_array(layers)) {
+        (void)read_layer(reader, layers, &spec->layers);
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(layers); i++) {
+        if (!read_layer(reader, json_array_get(layers, i), &spec->layers))
+            return;
+    }
+}
+
+/* The name of a list of layers, "h" or "layers", of a family that we know. */
+static bool is_layer_list(const char *name)
+{
+    size_t size = strlen(name);
+    for (size_t i = 0; llm_arch_at(i); i++) {
+        const char *prefix = llm_arch_at(i)->layer_prefix; /* "transformer.h." */
+        size_t whole = strlen(prefix);
+        if (size && size + 2 <= whole && prefix[whole - size - 2] == '.' &&
+            strncmp(prefix + whole - size - 1, name, size) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* 'layers_pattern' says where the index stands in a module's path; there is
+ * only one place, so that it has nothing to add. */
+static void check_pattern(llm_json_reader_t *reader)
+{
+    const json_t *pattern = llm_json_get(reader, "layers_pattern");
+    size_t count = json_is_array(pattern) ? json_array_size(pattern) : pattern ? 1 : 0;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = json_is_array(pattern) ? json_array_get(pattern, i) : pattern;
+        const char *name = json_string_value(item);
+        if (!name || !is_layer_list(name)) {
+            llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
+                          "'layers_pattern' names no list of layers of a family that fedmq knows");
+            return;
+        }
+    }
+}
+
 /* A number that may be zero, which llm_json_positive() would refuse. */
 static float read_fraction(llm_json_reader_t *reader, const char *key)
 {
@@ -124,6 +186,8 @@ int llm_adapter_spec_load(const char *directory, llm_adapter_spec_t *spec, fmq_e
     read.alpha = (float)llm_json_positive(&reader, "lora_alpha", 8.0);
     read.dropout = read_fraction(&reader, "lora_dropout");
     read_targets(&reader, &read);
+    read_layers(&reader, &read);
+    check_pattern(&reader);
     json_decref(root);
     free(path);
     if (reader.failed)
@@ -168,11 +232,14 @@ static int read_full(const llm_adapter_t *self, const llm_weights_t *weights, fl
     if (llm_parameters_init(&parameters, &self->shape, err) < 0)
         return -1;
     int rc = 0;
+    size_t index = 0;
     for (size_t i = 0; i < parameters.size && rc == 0; i++) {
+        if (!llm_adapter_covers(self, &parameters.items[i]))
+            continue;
         const llm_tensor_view_t *view =
             llm_parameter_find(&self->shape, &parameters.items[i], weights, err);
         rc = view ? llm_weights_read(weights, view->name, view->rank, view->shape,
-                                     vector + fmq_schema_at(self->schema, i)->offset, err)
+                                     vector + fmq_schema_at(self->schema, index++)->offset, err)
                   : -1;
     }
     llm_parameters_release(&parameters);
@@ -183,9 +250,10 @@ int llm_adapter_load(const llm_adapter_t *self, const char *directory, float *ve
                      fmq_error_t *err)
 {
     bool full = self->spec.kind == LLM_ADAPTER_FULL;
-    char *path = full ? NULL : llm_file_path(directory, "adapter_model.safetensors");
-    if (!full && !path)
+    char *path = llm_file_path(directory, full ? LLM_LAYERS_FILE : "adapter_model.safetensors");
+    if (!path)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
+    bool whole = full && !(self->spec.layers.some && llm_file_exists(path));
     /* Outputs stay untouched on failure, so tensors are read beside first. */
     uint64_t elements = fmq_schema_elements(self->schema);
     float *read = malloc((size_t)elements * sizeof *read + 1);
@@ -195,7 +263,7 @@ int llm_adapter_load(const llm_adapter_t *self, const char *directory, float *ve
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %llu elements",
                       (unsigned long long)elements);
     else
-        weights = llm_weights_open(full ? directory : path, err);
+        weights = llm_weights_open(whole ? directory : path, err);
     if (weights)
         rc = full ? read_full(self, weights, read, err) : read_lora(self, weights, read, err);
     if (rc == 0)

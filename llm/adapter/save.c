@@ -19,6 +19,7 @@
 /* Written in this order: a directory with a configuration is complete. */
 static const char *const written[] = {
     "adapter_model.safetensors",
+    LLM_LAYERS_FILE,
     "model.safetensors",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -33,8 +34,8 @@ static const char *const written[] = {
     "config.json",
 };
 #define WRITTEN       (sizeof written / sizeof *written)
-#define COPIED_FIRST  2  /* tokenizer.json ... */
-#define COPIED_BEHIND 11 /* ... generation_config.json */
+#define COPIED_FIRST  3  /* tokenizer.json ... */
+#define COPIED_BEHIND 12 /* ... generation_config.json */
 
 static int save_tensors(const llm_adapter_t *self, const float *vector, fmq_dtype_t dtype,
                         const char *path, fmq_error_t *err)
@@ -64,6 +65,20 @@ static json_t *targets_json(const llm_adapter_spec_t *spec)
     return targets;
 }
 
+/* A list of indices, or null for all of them.  PEFT finds the index in a
+ * module's path by itself, so that no layers_pattern is needed. */
+static json_t *layers_json(const llm_adapter_t *self)
+{
+    if (!self->spec.layers.some)
+        return json_null();
+    json_t *layers = json_array();
+    for (uint32_t layer = 0; layers && layer < self->shape.layers; layer++) {
+        if (llm_layer_set_has(&self->spec.layers, layer))
+            (void)json_array_append_new(layers, json_integer((json_int_t)layer));
+    }
+    return layers;
+}
+
 /* The fields of peft.LoraConfig; those left out have PEFT's defaults. */
 static json_t *config_json(const llm_adapter_t *self, const char *base)
 {
@@ -79,8 +94,8 @@ static json_t *config_json(const llm_adapter_t *self, const char *base)
                      strtod(dropout, NULL), "target_modules", targets_json(spec), "bias", "none",
                      "fan_in_fan_out", self->shape.arch->input_major, "inference_mode", 1,
                      "init_lora_weights", 1, "modules_to_save", json_null(), "layers_to_transform",
-                     json_null(), "layers_pattern", json_null(), "rank_pattern", "alpha_pattern",
-                     "use_rslora", 0, "use_dora", 0);
+                     layers_json(self), "layers_pattern", json_null(), "rank_pattern",
+                     "alpha_pattern", "use_rslora", 0, "use_dora", 0);
 }
 
 static int save_lora(const llm_adapter_t *self, const float *vector, const char *base,
@@ -134,6 +149,19 @@ static int copy_tokenizer(const char *source, const char *directory, fmq_error_t
         free(from);
         free(to);
     }
+    return rc;
+}
+
+/* No config.json: transformers would take it for a model and make up all that
+ * is missing. */
+static int save_layers(const llm_adapter_t *self, const float *vector, fmq_dtype_t dtype,
+                       const char *directory, fmq_error_t *err)
+{
+    char *tensors = llm_file_path(directory, LLM_LAYERS_FILE);
+    if (!tensors)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
+    int rc = save_tensors(self, vector, dtype, tensors, err);
+    free(tensors);
     return rc;
 }
 
@@ -216,6 +244,7 @@ int llm_adapter_save(const llm_adapter_t *self, const float *vector, const char 
                      const char *tokenizer_from, fmq_dtype_t dtype, const char *directory,
                      fmq_error_t *err)
 {
+    bool some = self->spec.kind == LLM_ADAPTER_FULL && self->spec.layers.some;
     if (self->spec.kind == LLM_ADAPTER_NONE)
         return fmq_error_set(err, FMQ_ERR_CONFIG, "there is no adapter to save in '%s'", directory);
     char *temporary = make_temporary(directory, err);
@@ -223,7 +252,8 @@ int llm_adapter_save(const llm_adapter_t *self, const float *vector, const char 
         return -1;
     int rc = self->spec.kind == LLM_ADAPTER_LORA
                  ? save_lora(self, vector, base ? base : "", dtype, temporary, err)
-                 : save_full(self, vector, tokenizer_from, dtype, temporary, err);
+             : some ? save_layers(self, vector, dtype, temporary, err)
+                    : save_full(self, vector, tokenizer_from, dtype, temporary, err);
     if (rc == 0)
         rc = put_in_place(temporary, directory, err);
     remove_temporary(temporary);

@@ -1,5 +1,5 @@
 /*
- * decoder.c - binds frozen weights and the trainable vector.  Computes nothing.
+ * decoder.c - binds frozen weights and the vectors.  Computes nothing.
  */
 #include "llm/model/decoder.h"
 
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "llm/adapter/layout.h"
+#include "llm/model/stack.h"
 #include "llm/model/weights.h"
 
 llm_stage_t llm_module_stage(llm_module_t module)
@@ -24,26 +25,23 @@ llm_stage_t llm_module_stage(llm_module_t module)
     }
 }
 
-static bool same_shape(const llm_shape_t *a, const llm_shape_t *b)
-{
-    return a->arch == b->arch && a->layers == b->layers && a->width == b->width &&
-           a->heads == b->heads && a->kv_heads == b->kv_heads && a->head_width == b->head_width &&
-           a->ffn == b->ffn && a->vocab == b->vocab && a->context == b->context &&
-           a->attention_bias == b->attention_bias && a->mlp_bias == b->mlp_bias &&
-           a->tied == b->tied;
-}
+/* An adapter whose vector is to be bound. */
+typedef struct {
+    const llm_adapter_t *adapter;
+    const float *at;
+    float *grads; /* or NULL */
+    bool fixed;
+} vector_t;
 
-int llm_decoder_init(llm_decoder_t *self, const llm_model_t *model, const llm_adapter_t *adapter,
-                     llm_backend_t *be, fmq_error_t *err)
+int llm_decoder_init(llm_decoder_t *self, const llm_stack_t *stack, llm_backend_t *be,
+                     fmq_error_t *err)
 {
     memset(self, 0, sizeof *self);
-    if (!same_shape(llm_model_shape(model), llm_adapter_shape(adapter)))
-        return fmq_error_set(err, FMQ_ERR_MISMATCH,
-                             "the adapter was made for a model of another shape");
-    self->shape = &model->shape;
+    if (llm_stack_check(stack, err) < 0)
+        return -1;
+    self->shape = &stack->model->shape;
     self->be = be;
-    self->full = adapter->spec.kind == LLM_ADAPTER_FULL;
-    self->first_layer = adapter->first_layer;
+    self->first_layer = stack->adapter->first_layer;
     self->layers = calloc(self->shape->layers, sizeof *self->layers);
     if (!self->layers)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a table of %u layers",
@@ -62,16 +60,16 @@ static llm_bound_norm_t bind_norm(const llm_model_norm_t *norm)
     return (llm_bound_norm_t){.weight = norm->weight, .bias = norm->bias};
 }
 
-static void bind_lora(llm_bound_linear_t *linear, const llm_adapter_t *adapter,
-                      const llm_lora_slot_t *slot, const float *params, float *grads)
+static void bind_lora(llm_bound_linear_t *linear, const vector_t *vector,
+                      const llm_lora_slot_t *slot)
 {
-    linear->rank = adapter->spec.rank;
-    linear->scaling = llm_adapter_scaling(adapter);
-    linear->dropout = adapter->spec.dropout;
-    linear->a = params + slot->a;
-    linear->b = params + slot->b;
-    linear->da = grads ? grads + slot->a : NULL;
-    linear->db = grads ? grads + slot->b : NULL;
+    linear->rank = vector->adapter->spec.rank;
+    linear->scaling = llm_adapter_scaling(vector->adapter);
+    linear->dropout = vector->fixed ? 0.0f : vector->adapter->spec.dropout;
+    linear->a = vector->at + slot->a;
+    linear->b = vector->at + slot->b;
+    linear->da = vector->grads ? vector->grads + slot->a : NULL;
+    linear->db = vector->grads ? vector->grads + slot->b : NULL;
 }
 
 static void bind_layer(llm_decoder_t *self, uint32_t layer, const llm_model_layer_t *from)
@@ -92,24 +90,31 @@ static void bind_layer(llm_decoder_t *self, uint32_t layer, const llm_model_laye
     }
 }
 
-static void bind_adapted(llm_decoder_t *self, const llm_adapter_t *adapter, const float *params,
-                         float *grads)
+static void bind_adapted(llm_decoder_t *self, const vector_t *vector)
 {
-    self->first_stage = LLM_STAGES;
     for (uint32_t l = 0; l < self->shape->layers; l++) {
         for (int m = 0; m < LLM_MODULES; m++) {
-            const llm_lora_slot_t *slot = llm_adapter_lora(adapter, l, (llm_module_t)m);
-            if (!slot)
-                continue;
-            bind_lora(&self->layers[l].linear[m], adapter, slot, params, grads);
-            llm_stage_t stage = llm_module_stage((llm_module_t)m);
-            if (l == self->first_layer && stage < self->first_stage)
-                self->first_stage = stage;
+            const llm_lora_slot_t *slot = llm_adapter_lora(vector->adapter, l, (llm_module_t)m);
+            if (slot)
+                bind_lora(&self->layers[l].linear[m], vector, slot);
         }
     }
 }
 
-static void train_norm(llm_bound_norm_t *norm, bool bias, const float *at, float *grad)
+/* The lowest part of the lowest layer that trains.  Full fine-tuning trains
+ * the norm before all parts, too. */
+static llm_stage_t lowest_stage(const llm_adapter_t *adapter)
+{
+    llm_stage_t lowest = LLM_STAGES;
+    for (int m = 0; m < LLM_MODULES && adapter->first_layer < adapter->shape.layers; m++) {
+        llm_stage_t stage = llm_module_stage((llm_module_t)m);
+        if (llm_adapter_lora(adapter, adapter->first_layer, (llm_module_t)m) && stage < lowest)
+            lowest = stage;
+    }
+    return lowest;
+}
+
+static void use_norm(llm_bound_norm_t *norm, bool bias, const float *at, float *grad)
 {
     if (bias) {
         norm->bias = at;
@@ -120,7 +125,7 @@ static void train_norm(llm_bound_norm_t *norm, bool bias, const float *at, float
     }
 }
 
-static void train_linear(llm_bound_linear_t *linear, bool bias, const float *at, float *grad)
+static void use_linear(llm_bound_linear_t *linear, bool bias, const float *at, float *grad)
 {
     if (bias) {
         linear->bias = at;
@@ -133,48 +138,70 @@ static void train_linear(llm_bound_linear_t *linear, bool bias, const float *at,
 }
 
 /* The tied head's weight is the embedding: both uses add to one gradient. */
-static void train_tokens(llm_decoder_t *self, const float *at, float *grad)
+static void use_tokens(llm_decoder_t *self, const float *at, float *grad)
 {
     self->tokens = NULL;
     self->token_table = at;
     self->dtoken_table = grad;
     if (self->shape->tied)
-        train_linear(&self->head, false, at, grad);
+        use_linear(&self->head, false, at, grad);
 }
 
-static void train_parameter(llm_decoder_t *self, const llm_parameter_t *parameter, const float *at,
-                            float *grad)
+static void use_parameter(llm_decoder_t *self, const llm_parameter_t *parameter, const float *at,
+                          float *grad)
 {
     llm_bound_layer_t *layer = &self->layers[parameter->layer];
     switch (parameter->role) {
     case LLM_ROLE_TOKENS:
-        train_tokens(self, at, grad);
+        use_tokens(self, at, grad);
         break;
     case LLM_ROLE_POSITIONS:
         self->positions = at;
         self->dpositions = grad;
         break;
     case LLM_ROLE_NORM_ATTENTION:
-        train_norm(&layer->norm_attention, parameter->bias, at, grad);
+        use_norm(&layer->norm_attention, parameter->bias, at, grad);
         break;
     case LLM_ROLE_NORM_MLP:
-        train_norm(&layer->norm_mlp, parameter->bias, at, grad);
+        use_norm(&layer->norm_mlp, parameter->bias, at, grad);
         break;
     case LLM_ROLE_NORM_FINAL:
-        train_norm(&self->norm_final, parameter->bias, at, grad);
+        use_norm(&self->norm_final, parameter->bias, at, grad);
         break;
     case LLM_ROLE_MODULE:
-        train_linear(&layer->linear[parameter->module], parameter->bias, at, grad);
+        use_linear(&layer->linear[parameter->module], parameter->bias, at, grad);
         break;
     case LLM_ROLE_HEAD:
-        train_linear(&self->head, false, at, grad);
+        use_linear(&self->head, false, at, grad);
         break;
     }
 }
 
-void llm_decoder_bind(llm_decoder_t *self, const llm_model_t *model, const llm_adapter_t *adapter,
-                      const float *params, float *grads)
+static void bind_full(llm_decoder_t *self, const llm_model_t *model, const vector_t *vector)
 {
+    size_t index = 0;
+    for (size_t i = 0; i < model->parameters.size; i++) {
+        const llm_parameter_t *parameter = &model->parameters.items[i];
+        if (!llm_adapter_covers(vector->adapter, parameter))
+            continue;
+        uint64_t offset = fmq_schema_at(vector->adapter->schema, index++)->offset;
+        use_parameter(self, parameter, vector->at + offset,
+                      vector->grads ? vector->grads + offset : NULL);
+    }
+    self->plain = true;
+}
+
+static void bind_vector(llm_decoder_t *self, const llm_model_t *model, const vector_t *vector)
+{
+    if (vector->adapter->spec.kind == LLM_ADAPTER_LORA)
+        bind_adapted(self, vector);
+    else if (vector->adapter->spec.kind == LLM_ADAPTER_FULL)
+        bind_full(self, model, vector);
+}
+
+void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_vectors_t *vectors)
+{
+    const llm_model_t *model = stack->model;
     self->tokens = model->tokens;
     self->positions = model->positions;
     self->norm_final = bind_norm(&model->norm_final);
@@ -184,13 +211,11 @@ void llm_decoder_bind(llm_decoder_t *self, const llm_model_t *model, const llm_a
     for (uint32_t l = 0; l < self->shape->layers; l++)
         bind_layer(self, l, &model->layers[l]);
 
-    if (adapter->spec.kind == LLM_ADAPTER_LORA)
-        bind_adapted(self, adapter, params, grads);
-    if (!self->full)
+    self->first_stage = lowest_stage(stack->adapter);
+    vector_t trained = {.adapter = stack->adapter, .at = vectors->params, .grads = vectors->grads};
+    bind_vector(self, model, &trained);
+    if (!stack->fixed)
         return;
-    for (size_t i = 0; i < model->parameters.size; i++) {
-        uint64_t offset = fmq_schema_at(adapter->schema, i)->offset;
-        train_parameter(self, &model->parameters.items[i], params + offset,
-                        grads ? grads + offset : NULL);
-    }
+    vector_t fixed = {.adapter = stack->fixed, .at = vectors->fixed, .fixed = true};
+    bind_vector(self, model, &fixed);
 }

@@ -1,17 +1,18 @@
 /*
- * decoder.h - a model's weights and an adapter's vector, bound to each other.
+ * decoder.h - a model's weights and the adapters' vectors, bound to each other.
  *
  * One table of pointers says for every module which frozen matrix it uses,
- * which part of the trainable vector, and where gradients go; the passes read
- * it and never ask what kind of adapter there is.  All pointers are borrowed.
+ * which part of a vector, and where gradients go; the passes read it and never
+ * ask what kind of adapter there is.  What is fixed is bound like what trains,
+ * but has nowhere for gradients to go.  All pointers are borrowed.
  */
 #ifndef FEDMQ_LLM_MODEL_DECODER_H
 #define FEDMQ_LLM_MODEL_DECODER_H
 
-#include "fedmq/llm/adapter.h"
+#include "fedmq/llm/workspace.h"
 
 /* A linear module: y = x W^T + bias + scaling (x A^T) B^T.  W is frozen, or
- * part of the trainable vector. */
+ * part of a vector. */
 typedef struct {
     size_t out, in;
     const llm_matrix_t *frozen; /* NULL when weight is set */
@@ -24,7 +25,7 @@ typedef struct {
     float scaling, dropout;
     uint32_t stream; /* tells this module's dropout from the others' */
     const float *a, *b;
-    float *da, *db;
+    float *da, *db; /* NULL when fixed */
 } llm_bound_linear_t;
 
 typedef struct {
@@ -43,9 +44,9 @@ typedef enum { LLM_STAGE_QKV, LLM_STAGE_O, LLM_STAGE_UP, LLM_STAGE_DOWN, LLM_STA
 typedef struct {
     const llm_shape_t *shape;
     llm_backend_t *be;
-    bool full;                 /* everything trains, embeddings and norms too */
+    bool plain;                /* some weight lies in a vector, not in a matrix of be */
     uint32_t first_layer;      /* backward stops in this layer ... */
-    llm_stage_t first_stage;   /* ... at this part of it */
+    llm_stage_t first_stage;   /* ... at this part of it; LLM_STAGES: at its beginning */
     llm_bound_layer_t *layers; /* owned */
     llm_bound_norm_t norm_final;
     const llm_matrix_t *tokens; /* NULL when token_table is set */
@@ -56,13 +57,18 @@ typedef struct {
     llm_bound_linear_t head;
 } llm_decoder_t;
 
-/* params and grads are the trainable vector and its gradient on be; grads is
- * NULL when nothing trains.  -1 with FMQ_ERR_MISMATCH when model and adapter
- * are of different shapes. */
-int llm_decoder_init(llm_decoder_t *self, const llm_model_t *model, const llm_adapter_t *adapter,
-                     llm_backend_t *be, fmq_error_t *err);
-void llm_decoder_bind(llm_decoder_t *self, const llm_model_t *model, const llm_adapter_t *adapter,
-                      const float *params, float *grads);
+/* The vectors of a stack on be.  grads is NULL when nothing trains, fixed when
+ * there is no fixed adapter. */
+typedef struct {
+    const float *params;
+    float *grads;
+    const float *fixed;
+} llm_vectors_t;
+
+/* -1 with what llm_stack_check() says, or FMQ_ERR_NOMEM. */
+int llm_decoder_init(llm_decoder_t *self, const llm_stack_t *stack, llm_backend_t *be,
+                     fmq_error_t *err);
+void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_vectors_t *vectors);
 void llm_decoder_release(llm_decoder_t *self);
 
 llm_stage_t llm_module_stage(llm_module_t module);

@@ -9,6 +9,7 @@
 
 #include "fedmq/base/rng.h"
 #include "llm/model/batch.h"
+#include "llm/model/fixed.h"
 #include "llm/model/pass.h"
 #include "llm/model/sample.h"
 
@@ -17,7 +18,8 @@ struct llm_generator {
     llm_backend_t *be; /* borrowed */
     size_t context;
     uint64_t elements;
-    float *params;         /* owned, on the backend */
+    float *params; /* owned, on the backend */
+    llm_fixed_t fixed;
     float *cache;          /* owned, on the backend: [layers][2][context][kv width] */
     float *decode_scratch; /* owned, on the backend: [heads * context] */
     float *logits_host;    /* owned, [vocab] */
@@ -68,10 +70,10 @@ static int params_new(llm_generator_t *self, fmq_error_t *err)
     return 0;
 }
 
-llm_generator_t *llm_generator_new(const llm_model_t *model, const llm_adapter_t *adapter,
-                                   size_t context, llm_backend_t *be, fmq_error_t *err)
+llm_generator_t *llm_generator_new_stack(const llm_stack_t *stack, size_t context,
+                                         llm_backend_t *be, fmq_error_t *err)
 {
-    const llm_shape_t *shape = llm_model_shape(model);
+    const llm_shape_t *shape = llm_model_shape(stack->model);
     if (context < 1 || context > shape->context) {
         fmq_error_set(err, FMQ_ERR_LIMIT,
                       "a generator for %zu tokens is asked for; the model's context is %u", context,
@@ -85,12 +87,13 @@ llm_generator_t *llm_generator_new(const llm_model_t *model, const llm_adapter_t
     }
     self->be = be;
     self->context = context;
-    self->elements = fmq_schema_elements(llm_adapter_schema(adapter));
+    self->elements = fmq_schema_elements(llm_adapter_schema(stack->adapter));
     llm_limits_t limits = {.tokens_max = context, .supervised_max = 1};
-    if (llm_decoder_init(&self->pass.decoder, model, adapter, be, err) < 0 ||
-        params_new(self, err) < 0)
+    if (llm_decoder_init(&self->pass.decoder, stack, be, err) < 0 || params_new(self, err) < 0 ||
+        llm_fixed_init(&self->fixed, stack->fixed, be, err) < 0)
         goto fail;
-    llm_decoder_bind(&self->pass.decoder, model, adapter, self->params, NULL);
+    llm_vectors_t vectors = {.params = self->params, .fixed = self->fixed.vector};
+    llm_decoder_bind(&self->pass.decoder, stack, &vectors);
     if (llm_plan_init(&self->pass.plan, &self->pass.decoder, &limits, err) < 0 ||
         llm_pass_prepare(&self->pass, err) < 0 || memory_new(self, shape, err) < 0)
         goto fail;
@@ -100,12 +103,20 @@ fail:
     return NULL;
 }
 
+llm_generator_t *llm_generator_new(const llm_model_t *model, const llm_adapter_t *adapter,
+                                   size_t context, llm_backend_t *be, fmq_error_t *err)
+{
+    llm_stack_t stack = {.model = model, .adapter = adapter};
+    return llm_generator_new_stack(&stack, context, be, err);
+}
+
 void llm_generator_destroy(llm_generator_t **self_p)
 {
     llm_generator_t *self = *self_p;
     if (!self)
         return;
     llm_pass_release(&self->pass);
+    llm_fixed_release(&self->fixed);
     float *const owned[] = {self->params, self->cache, self->decode_scratch};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) {
         if (owned[i])
@@ -127,6 +138,11 @@ int llm_generator_set_params(llm_generator_t *self, const float *host, fmq_error
                              (unsigned long long)self->elements);
     self->be->ops->upload(self->be, self->params, host, (size_t)self->elements * sizeof *host);
     return 0;
+}
+
+int llm_generator_set_fixed(llm_generator_t *self, const float *host, fmq_error_t *err)
+{
+    return llm_fixed_set(&self->fixed, host, err);
 }
 
 /* Copies the keys and values of a pass's rows behind those cached before. */
@@ -214,7 +230,8 @@ static int check_prompt(const llm_generator_t *self, const int32_t *prompt, size
 int llm_generator_run(llm_generator_t *self, const int32_t *prompt, size_t count,
                       const llm_sampling_t *how, llm_ids_t *out, fmq_error_t *err)
 {
-    if (check_prompt(self, prompt, count, err) < 0 || llm_sampling_check(how, err) < 0)
+    if (llm_fixed_check(&self->fixed, err) < 0 || check_prompt(self, prompt, count, err) < 0 ||
+        llm_sampling_check(how, err) < 0)
         return -1;
     size_t room = self->context - count;
     size_t most = how->new_tokens_max < room ? how->new_tokens_max : room;

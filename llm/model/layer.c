@@ -227,7 +227,7 @@ static void attention_backward(const part_t *part, const llm_packed_t *batch, bo
 void llm_layer_backward(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
 {
     part_t part = part_of(self, layer, batch);
-    bool lowest = layer == self->decoder.first_layer && !self->decoder.full;
+    bool lowest = layer == self->decoder.first_layer;
     llm_stage_t stop = lowest ? self->decoder.first_stage : LLM_STAGES;
     mlp_backward(&part, stop);
     if (stop == LLM_STAGE_DOWN || stop == LLM_STAGE_UP)

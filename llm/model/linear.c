@@ -1,9 +1,10 @@
 /*
- * linear.c - a linear module, frozen with LoRA on it or trained itself.
+ * linear.c - a linear module, frozen with LoRA on it or lying in a vector.
  *
  * Forward:  y  = x W^T + bias + s h B^T        with h = drop(x) A^T
  * Backward: dB += s dy^T h,  dh = s dy B,  dA += dh^T drop(x),
  *           dx  = dy W + drop'(dh A),  dW += dy^T x,  dbias += sum of dy rows.
+ * Without da and db LoRA is fixed: it passes dx on and has no gradient itself.
  * Decides nothing about which modules train: that is in the table it is given.
  */
 #include "llm/model/linear.h"
@@ -41,8 +42,8 @@ static const float *lora_input(const llm_linear_run_t *run, const llm_bound_line
     return run->dropped;
 }
 
-static void trained_forward(const llm_linear_run_t *run, const llm_bound_linear_t *self, float *y,
-                            size_t y_stride, const float *x)
+static void plain_forward(const llm_linear_run_t *run, const llm_bound_linear_t *self, float *y,
+                          size_t y_stride, const float *x)
 {
     product(run, y, x, self->weight,
             (llm_gemm_t){.transpose_b = !self->input_major,
@@ -76,7 +77,7 @@ void llm_linear_forward(const llm_linear_run_t *run, const llm_bound_linear_t *s
         run->be->ops->linear_forward(run->be, y, y_stride, x, self->in, self->frozen, self->bias,
                                      run->rows);
     else
-        trained_forward(run, self, y, y_stride, x);
+        plain_forward(run, self, y, y_stride, x);
     if (!self->rank)
         return;
     product(run, h, lora_input(run, self, x), self->a,
@@ -100,8 +101,8 @@ void llm_linear_forward(const llm_linear_run_t *run, const llm_bound_linear_t *s
                          .ldc = y_stride});
 }
 
-static void trained_gradients(const llm_linear_run_t *run, const llm_bound_linear_t *self,
-                              const float *dy, size_t dy_stride, const float *x)
+static void plain_gradients(const llm_linear_run_t *run, const llm_bound_linear_t *self,
+                            const float *dy, size_t dy_stride, const float *x)
 {
     bool major = self->input_major;
     if (self->dweight)
@@ -131,7 +132,20 @@ static void trained_gradients(const llm_linear_run_t *run, const llm_bound_linea
                              .ldc = self->out});
 }
 
-/* dB, dh and dA; leaves dh for lora_input_gradient(). */
+/* dh, for lora_gradients() and lora_input_gradient(). */
+static void lora_hidden_gradient(const llm_linear_run_t *run, const llm_bound_linear_t *self,
+                                 const float *dy, size_t dy_stride)
+{
+    product(run, run->dh, dy, self->b,
+            (llm_gemm_t){.M = run->rows,
+                         .N = self->rank,
+                         .K = self->out,
+                         .alpha = self->scaling,
+                         .lda = dy_stride,
+                         .ldb = self->rank,
+                         .ldc = self->rank});
+}
+
 static void lora_gradients(const llm_linear_run_t *run, const llm_bound_linear_t *self,
                            const float *dy, size_t dy_stride, const float *x, const float *h)
 {
@@ -142,14 +156,6 @@ static void lora_gradients(const llm_linear_run_t *run, const llm_bound_linear_t
                          .K = run->rows,
                          .alpha = self->scaling,
                          .beta = 1.0f,
-                         .lda = dy_stride,
-                         .ldb = self->rank,
-                         .ldc = self->rank});
-    product(run, run->dh, dy, self->b,
-            (llm_gemm_t){.M = run->rows,
-                         .N = self->rank,
-                         .K = self->out,
-                         .alpha = self->scaling,
                          .lda = dy_stride,
                          .ldb = self->rank,
                          .ldc = self->rank});
@@ -210,8 +216,10 @@ void llm_linear_backward(const llm_linear_run_t *run, const llm_bound_linear_t *
                          bool add, const float *dy, size_t dy_stride, const float *x,
                          const float *h)
 {
-    trained_gradients(run, self, dy, dy_stride, x);
-    if (self->rank)
+    plain_gradients(run, self, dy, dy_stride, x);
+    if (self->rank && (self->da || dx))
+        lora_hidden_gradient(run, self, dy, dy_stride);
+    if (self->da)
         lora_gradients(run, self, dy, dy_stride, x, h);
     if (!dx)
         return;

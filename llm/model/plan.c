@@ -49,7 +49,7 @@ size_t llm_plan_qkv_width(const llm_shape_t *shape)
 
 static bool trains(const llm_bound_linear_t *linear)
 {
-    return linear->rank > 0 || linear->dweight;
+    return linear->da || linear->dweight;
 }
 
 static bool keeps(const llm_plan_t *self, const llm_decoder_t *decoder, uint32_t layer)
@@ -81,12 +81,14 @@ static void lay_out_layer(cursor_t *cursor, const llm_plan_t *self, const llm_sh
     layer->up = take(cursor, T, shape->ffn);
 }
 
+/* Backward reads h of modules that train; of the others it lives as long as
+ * the module computes, where backward has its dh. */
 static void lay_out_lora(cursor_t *cursor, const llm_plan_t *self, const llm_bound_layer_t *bound,
                          llm_activations_t *layer)
 {
     for (int m = 0; m < LLM_MODULES; m++) {
-        size_t rank = bound->linear[m].rank;
-        layer->h[m] = rank ? take(cursor, self->tokens_max, rank) : NULL;
+        const llm_bound_linear_t *linear = &bound->linear[m];
+        layer->h[m] = linear->da ? take(cursor, self->tokens_max, linear->rank) : self->dh;
     }
 }
 
@@ -172,7 +174,7 @@ static void lay_out_inputs(cursor_t *cursor, llm_plan_t *self, const llm_decoder
     self->positions = take(cursor, T, 1);
     self->rows = take(cursor, rows, 1);
     self->targets = take(cursor, rows, 1);
-    self->ones = decoder->full ? take(cursor, T, 1) : NULL;
+    self->ones = decoder->plain ? take(cursor, T, 1) : NULL;
     self->rope = self->rope_rows ? take(cursor, self->rope_rows, decoder->shape->head_width) : NULL;
     self->attention_scratch = take(cursor, self->attention_scratch_size, 1);
 }
@@ -188,9 +190,8 @@ static void lay_out_lora_scratch(cursor_t *cursor, llm_plan_t *self, const llm_d
                 dropped = larger(dropped, linear->in);
         }
     }
-    bool needed = self->training;
-    self->dh = needed && rank ? take(cursor, self->tokens_max, rank) : NULL;
-    self->dropped = needed && dropped ? take(cursor, self->tokens_max, dropped) : NULL;
+    self->dh = rank ? take(cursor, self->tokens_max, rank) : NULL;
+    self->dropped = self->training && dropped ? take(cursor, self->tokens_max, dropped) : NULL;
 }
 
 static void lay_out(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
@@ -272,7 +273,7 @@ static int choose_limits(llm_plan_t *self, const llm_decoder_t *decoder, const l
     self->supervised_max = limits->supervised_max && limits->supervised_max < limits->tokens_max
                                ? limits->supervised_max
                                : limits->tokens_max;
-    self->training = limits->training && (decoder->full || decoder->first_layer < shape->layers);
+    self->training = limits->training && decoder->first_layer < shape->layers;
     self->block_rows = block_rows(self, shape);
     self->rope_rows = 0;
     if (shape->arch->positions == LLM_POSITIONS_ROPE)

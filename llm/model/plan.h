@@ -26,7 +26,7 @@ typedef struct {
     float *gate;                        /* [T][F], NULL without a gate */
     float *up;                          /* [T][F] before the activation */
     float *act;                         /* [T][F] */
-    float *h[LLM_MODULES];              /* [T][rank] of adapted modules */
+    float *h[LLM_MODULES];              /* [T][rank] of adapted modules: scratch unless kept */
 } llm_activations_t;
 
 typedef struct {
@@ -44,7 +44,7 @@ typedef struct {
     float *attention_scratch; /* of attention_scratch_size floats */
     size_t attention_scratch_size;
     float *dropped; /* [T][widest adapted input], NULL without dropout */
-    float *dh;      /* [T][rank] */
+    float *dh;      /* [T][rank], and what of h is not kept */
 
     llm_activations_t *layers; /* owned; one entry a layer, pointers into the arena */
 

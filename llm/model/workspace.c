@@ -9,14 +9,16 @@
 #include <string.h>
 
 #include "llm/model/batch.h"
+#include "llm/model/fixed.h"
 #include "llm/model/pass.h"
 
 struct llm_workspace {
     llm_pass_t pass;
     llm_backend_t *be; /* borrowed */
     uint64_t elements;
-    float *params;           /* owned, on the backend; NULL when elements is 0 */
-    float *grads;            /* owned, on the backend; NULL unless training */
+    float *params; /* owned, on the backend; NULL when elements is 0 */
+    float *grads;  /* owned, on the backend; NULL unless training */
+    llm_fixed_t fixed;
     int32_t *positions_host; /* owned, [tokens_max] */
     float *losses_host;      /* owned, [block_rows] */
 };
@@ -60,8 +62,8 @@ static int host_new(llm_workspace_t *self, fmq_error_t *err)
     return 0;
 }
 
-llm_workspace_t *llm_workspace_new(const llm_model_t *model, const llm_adapter_t *adapter,
-                                   const llm_limits_t *limits, llm_backend_t *be, fmq_error_t *err)
+llm_workspace_t *llm_workspace_new_stack(const llm_stack_t *stack, const llm_limits_t *limits,
+                                         llm_backend_t *be, fmq_error_t *err)
 {
     llm_workspace_t *self = calloc(1, sizeof *self);
     if (!self) {
@@ -69,11 +71,14 @@ llm_workspace_t *llm_workspace_new(const llm_model_t *model, const llm_adapter_t
         return NULL;
     }
     self->be = be;
-    self->elements = fmq_schema_elements(llm_adapter_schema(adapter));
-    if (llm_decoder_init(&self->pass.decoder, model, adapter, be, err) < 0 ||
-        vectors_new(self, limits->training, err) < 0)
+    self->elements = fmq_schema_elements(llm_adapter_schema(stack->adapter));
+    if (llm_decoder_init(&self->pass.decoder, stack, be, err) < 0 ||
+        vectors_new(self, limits->training, err) < 0 ||
+        llm_fixed_init(&self->fixed, stack->fixed, be, err) < 0)
         goto fail;
-    llm_decoder_bind(&self->pass.decoder, model, adapter, self->params, self->grads);
+    llm_vectors_t vectors = {
+        .params = self->params, .grads = self->grads, .fixed = self->fixed.vector};
+    llm_decoder_bind(&self->pass.decoder, stack, &vectors);
     if (llm_plan_init(&self->pass.plan, &self->pass.decoder, limits, err) < 0 ||
         llm_pass_prepare(&self->pass, err) < 0 || host_new(self, err) < 0)
         goto fail;
@@ -83,12 +88,20 @@ fail:
     return NULL;
 }
 
+llm_workspace_t *llm_workspace_new(const llm_model_t *model, const llm_adapter_t *adapter,
+                                   const llm_limits_t *limits, llm_backend_t *be, fmq_error_t *err)
+{
+    llm_stack_t stack = {.model = model, .adapter = adapter};
+    return llm_workspace_new_stack(&stack, limits, be, err);
+}
+
 void llm_workspace_destroy(llm_workspace_t **self_p)
 {
     llm_workspace_t *self = *self_p;
     if (!self)
         return;
     llm_pass_release(&self->pass);
+    llm_fixed_release(&self->fixed);
     if (self->params)
         self->be->ops->release(self->be, self->params);
     if (self->grads)
@@ -102,7 +115,8 @@ void llm_workspace_destroy(llm_workspace_t **self_p)
 size_t llm_workspace_bytes(const llm_workspace_t *self)
 {
     size_t vectors = (self->params ? 1u : 0u) + (self->grads ? 1u : 0u);
-    return self->pass.plan.arena_bytes + vectors * (size_t)self->elements * sizeof(float);
+    return self->pass.plan.arena_bytes + vectors * (size_t)self->elements * sizeof(float) +
+           llm_fixed_bytes(&self->fixed);
 }
 
 llm_backend_t *llm_workspace_backend(const llm_workspace_t *self)
@@ -136,6 +150,11 @@ int llm_workspace_set_params(llm_workspace_t *self, const float *host, fmq_error
     return 0;
 }
 
+int llm_workspace_set_fixed(llm_workspace_t *self, const float *host, fmq_error_t *err)
+{
+    return llm_fixed_set(&self->fixed, host, err);
+}
+
 void llm_workspace_get_params(const llm_workspace_t *self, float *host)
 {
     if (self->elements)
@@ -148,7 +167,8 @@ static int take_tokens(llm_workspace_t *self, const llm_batch_t *batch, llm_pack
                        fmq_error_t *err)
 {
     const llm_plan_t *plan = &self->pass.plan;
-    if (llm_batch_check_tokens(batch, self->pass.decoder.shape, plan->tokens_max, err) < 0)
+    if (llm_fixed_check(&self->fixed, err) < 0 ||
+        llm_batch_check_tokens(batch, self->pass.decoder.shape, plan->tokens_max, err) < 0)
         return -1;
     *packed = (llm_packed_t){.tokens = batch->starts[batch->sequences],
                              .sequences = batch->sequences,
@@ -206,6 +226,20 @@ static void run_prefix(llm_workspace_t *self, const llm_batch_t *batch, const ll
         self->be->ops->download(self->be, batch->prefix_out, stream, bytes);
 }
 
+int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, float *out,
+                         fmq_error_t *err)
+{
+    llm_packed_t packed;
+    llm_batch_t computed = *batch;
+    computed.prefix = NULL;
+    computed.prefix_out = out;
+    if (take_tokens(self, batch, &packed, err) < 0)
+        return -1;
+    if (llm_workspace_prefix_width(self))
+        run_prefix(self, &computed, &packed);
+    return 0;
+}
+
 static void forward(llm_workspace_t *self, const llm_batch_t *batch, const llm_packed_t *packed)
 {
     run_prefix(self, batch, packed);
@@ -227,8 +261,7 @@ static void backward(llm_workspace_t *self, const llm_packed_t *packed)
 {
     for (uint32_t l = self->pass.decoder.shape->layers; l-- > self->pass.decoder.first_layer;)
         llm_layer_backward(&self->pass, l, packed);
-    if (self->pass.decoder.full)
-        llm_embed_backward(&self->pass, packed);
+    llm_embed_backward(&self->pass, packed);
 }
 
 int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float scale,

@@ -24,8 +24,9 @@ typedef struct {
     float dropout;                    /* lora_dropout, 0 <= p < 1 */
     uint32_t targets;                 /* how many names below; 0: the architecture's defaults */
     char target[LLM_TARGETS_MAX][64]; /* module names: leaf ("q_proj") or dotted tail */
-    /* PEFT's layers_to_transform.  FULL with some layers trains those layers'
-     * tensors alone: no embedding, final norm or head. */
+    /* PEFT's layers_to_transform; unlike there, every layer named must exist.
+     * FULL with some layers trains those layers' tensors alone: no embedding,
+     * final norm or head. */
     llm_layer_set_t layers;
 } llm_adapter_spec_t;
 
@@ -33,7 +34,7 @@ typedef struct llm_adapter llm_adapter_t;
 
 /* Binds a spec to a shape: which modules train, and the schema.  Immutable and
  * shareable.  FMQ_ERR_CONFIG when a target names no module (the message lists
- * those that exist).  NONE gives an empty schema. */
+ * those that exist) or the layers are none of the model's.  NONE gives an empty schema. */
 llm_adapter_t *llm_adapter_new(const llm_shape_t *shape, const llm_adapter_spec_t *spec,
                                fmq_error_t *err);
 void llm_adapter_destroy(llm_adapter_t **self_p);
@@ -52,7 +53,10 @@ int llm_adapter_init(const llm_adapter_t *self, const llm_model_t *model, uint64
 /* Writes adapter_config.json + adapter_model.safetensors that PEFT loads
  * unchanged; base is base_model_name_or_path.  Full fine-tuning writes an HF
  * model directory (config.json, model.safetensors in dtype) instead, and
- * copies the tokenizer files of tokenizer_from (may be NULL).  Atomic per
+ * copies the tokenizer files of tokenizer_from (may be NULL).  FULL with some
+ * layers writes layers.safetensors, their tensors under HF's names, which
+ * load_state_dict(strict=False) puts into the model it was made from
+ * (llm_model_export() writes that model whole).  Atomic per
  * file: all files are written into a directory beside, which is renamed into
  * place; when directory exists, the files are moved into it one by one and
  * those of others stay. */
@@ -63,7 +67,8 @@ int llm_adapter_save(const llm_adapter_t *self, const float *vector, const char 
 /* Reads the spec of a PEFT directory; refuses what it cannot honour (DoRA,
  * rank patterns, biases, other PEFT types) by name. */
 int llm_adapter_spec_load(const char *directory, llm_adapter_spec_t *spec, fmq_error_t *err);
-/* Reads the vector of a PEFT directory (or HF directory when full). */
+/* Reads the vector of a PEFT directory; when full, of an HF directory; when
+ * full with some layers, of layers.safetensors or else of an HF directory. */
 int llm_adapter_load(const llm_adapter_t *self, const char *directory, float *vector,
                      fmq_error_t *err);
 

@@ -143,6 +143,66 @@ static void full_fine_tuning_covers_every_parameter_once(void **state)
     llm_adapter_destroy(&adapter);
 }
 
+static void lora_on_some_layers_has_their_modules_alone(void **state)
+{
+    (void)state;
+    llm_shape_t shape = tiny_gpt2();
+    shape.layers = 4;
+    llm_adapter_spec_t spec = tiny_on_layers(tiny_lora("c_fc 1.attn.c_attn", 0.0f), "1 3");
+    llm_adapter_t *adapter = adapter_of(&shape, &spec);
+    assert_int_equal(fmq_schema_size(llm_adapter_schema(adapter)), 6);
+    expect_tensor(adapter, 0, "base_model.model.transformer.h.1.attn.c_attn.lora_A.weight", 3, 16);
+    expect_tensor(adapter, 2, "base_model.model.transformer.h.1.mlp.c_fc.lora_A.weight", 3, 16);
+    expect_tensor(adapter, 4, "base_model.model.transformer.h.3.mlp.c_fc.lora_A.weight", 3, 16);
+    assert_int_equal(llm_adapter_first_layer(adapter), 1);
+    llm_adapter_destroy(&adapter);
+}
+
+static void full_fine_tuning_of_some_layers_has_their_tensors_alone(void **state)
+{
+    (void)state;
+    llm_shape_t shapes[] = {tiny_gpt2(), tiny_llama_biased()};
+    llm_adapter_spec_t some = tiny_on_layers(tiny_full(), "1 2"), all = tiny_full();
+    for (size_t i = 0; i < 2; i++) {
+        shapes[i].layers = 4;
+        llm_adapter_t *adapter = adapter_of(&shapes[i], &some),
+                      *whole = adapter_of(&shapes[i], &all);
+        const fmq_schema_t *schema = llm_adapter_schema(adapter);
+        for (size_t t = 0; t < fmq_schema_size(schema); t++) {
+            const char *name = fmq_schema_at(schema, t)->name;
+            assert_true(strstr(name, ".1.") || strstr(name, ".2."));
+            assert_non_null(fmq_schema_find(llm_adapter_schema(whole), name));
+        }
+        shapes[i].layers = 2;
+        llm_shape_t without = shapes[i];
+        without.layers = 0;
+        assert_int_equal(fmq_schema_elements(schema),
+                         llm_shape_parameters(&shapes[i]) - llm_shape_parameters(&without));
+        assert_int_equal(llm_adapter_first_layer(adapter), 1);
+        llm_adapter_destroy(&adapter);
+        llm_adapter_destroy(&whole);
+    }
+}
+
+static void layers_that_do_not_exist_are_refused(void **state)
+{
+    (void)state;
+    llm_adapter_spec_t specs[] = {tiny_lora("", 0.0f), tiny_full()};
+    for (size_t i = 0; i < 2; i++) {
+        llm_adapter_spec_t spec = tiny_on_layers(specs[i], "1 2");
+        refuse(&spec, "layer 2; the model has layers 0 to 1");
+        spec = tiny_on_layers(specs[i], "1023");
+        refuse(&spec, "layer 1023");
+        spec = specs[i];
+        llm_layer_set_add(&spec.layers, 1, 1); /* some, yet none */
+        refuse(&spec, "no layer");
+        llm_layer_set_add(&spec.layers, LLM_LAYERS_MAX, UINT32_MAX); /* left out */
+        refuse(&spec, "no layer");
+    }
+    llm_adapter_spec_t spec = tiny_on_layers(tiny_lora("c_fc 0.attn.c_attn", 0.0f), "1");
+    refuse(&spec, "'0.attn.c_attn' names no module of the layers");
+}
+
 static void no_adapter_has_an_empty_schema(void **state)
 {
     (void)state;
@@ -208,9 +268,13 @@ static void place_file(const place_t *self, const char *name, char out[160])
 
 static void place_release(place_t *self)
 {
-    static const char *const files[] = {"adapter_config.json", "adapter_model.safetensors",
-                                        "config.json",         "model.safetensors",
-                                        "tokenizer.json",      "notes.txt"};
+    static const char *const files[] = {"adapter_config.json",
+                                        "adapter_model.safetensors",
+                                        "config.json",
+                                        "model.safetensors",
+                                        "layers.safetensors",
+                                        "tokenizer.json",
+                                        "notes.txt"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char file[160];
         place_file(self, files[i], file);
@@ -273,6 +337,42 @@ static void what_is_saved_is_loaded(void **state)
     check_round_trip(&llama, &lora, FMQ_F16);
     check_round_trip(&gpt2, &full, FMQ_F32);
     check_round_trip(&llama, &full, FMQ_BF16);
+    llm_adapter_spec_t second = tiny_on_layers(lora, "1"), first = tiny_on_layers(full, "0");
+    check_round_trip(&gpt2, &second, FMQ_F32);
+    check_round_trip(&llama, &first, FMQ_F32);
+}
+
+static void some_layers_are_saved_apart_and_loaded_from_whole_models_too(void **state)
+{
+    (void)state;
+    fmq_error_t err;
+    place_t place, model;
+    place_init(&place);
+    place_init(&model);
+    llm_shape_t shape = tiny_gpt2();
+    llm_adapter_spec_t all = tiny_full(), some = tiny_on_layers(all, "1");
+    llm_adapter_t *whole = adapter_of(&shape, &all), *part = adapter_of(&shape, &some);
+    float *vector = malloc(fmq_schema_elements(llm_adapter_schema(whole)) * sizeof *vector);
+    uint64_t elements = fmq_schema_elements(llm_adapter_schema(part));
+    float *back = malloc(elements * sizeof *back);
+    tiny_normal(vector, fmq_schema_elements(llm_adapter_schema(whole)), 1.0, 3);
+    assert_int_equal(llm_adapter_save(whole, vector, "", NULL, FMQ_F32, model.path, &err), 0);
+    assert_int_equal(llm_adapter_load(part, model.path, back, &err), 0);
+    const fmq_tensor_t *tensor = fmq_schema_at(llm_adapter_schema(part), 2);
+    assert_memory_equal(back + tensor->offset,
+                        vector + fmq_schema_find(llm_adapter_schema(whole), tensor->name)->offset,
+                        tensor->count * sizeof *back);
+
+    assert_int_equal(llm_adapter_save(part, back, "", NULL, FMQ_F32, place.path, &err), 0);
+    assert_true(exists(&place, "layers.safetensors"));
+    assert_false(exists(&place, "config.json")); /* it is no model */
+    assert_int_equal(llm_adapter_load(whole, place.path, vector, &err), -1);
+    free(vector);
+    free(back);
+    llm_adapter_destroy(&whole);
+    llm_adapter_destroy(&part);
+    place_release(&place);
+    place_release(&model);
 }
 
 static void a_saved_spec_is_read_back(void **state)
@@ -283,6 +383,8 @@ static void a_saved_spec_is_read_back(void **state)
     place_init(&place);
     llm_shape_t shape = tiny_gpt2();
     llm_adapter_spec_t spec = tiny_lora("c_fc attn.c_proj", 0.05f), back;
+    shape.layers = 70; /* the set has more than one word */
+    spec = tiny_on_layers(spec, "0 63 64 69");
     llm_adapter_t *adapter = adapter_of(&shape, &spec);
     float *vector = calloc(fmq_schema_elements(llm_adapter_schema(adapter)), sizeof *vector);
     assert_int_equal(llm_adapter_save(adapter, vector, NULL, NULL, FMQ_F32, place.path, &err), 0);
@@ -361,7 +463,16 @@ static void what_peft_can_and_we_cannot_is_refused_by_its_key(void **state)
         {"\"peft_type\": \"LORA\", \"r\": 8, \"alpha_pattern\": {\"c_fc\": 4}", "alpha_pattern"},
         {"\"peft_type\": \"LORA\", \"r\": 8, \"modules_to_save\": [\"wte\"]", "modules_to_save"},
         {"\"peft_type\": \"LORA\", \"r\": 8, \"bias\": \"all\"", "bias"},
-        {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_to_transform\": 3", "layers_to_transform"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_to_transform\": 1024", "layers_to_transform"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_to_transform\": -1", "layers_to_transform"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_to_transform\": [0, 1.5]",
+         "layers_to_transform"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_to_transform\": [\"1\"]",
+         "layers_to_transform"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_to_transform\": true", "layers_to_transform"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_pattern\": \"blocks\"", "layers_pattern"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_pattern\": [\"ayers\"]", "layers_pattern"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_pattern\": \"\"", "layers_pattern"},
         {"\"peft_type\": \"LORA\", \"r\": 8, \"init_lora_weights\": \"pissa\"", "pissa"},
         {"\"peft_type\": \"LORA\", \"r\": 8, \"target_modules\": \".*attn\"", "target_modules"},
         {"\"peft_type\": \"LORA\", \"r\": 8, \"target_modules\": [3]", "target_modules"},
@@ -389,6 +500,36 @@ static void what_peft_can_and_we_cannot_is_refused_by_its_key(void **state)
     assert_int_equal(load_config(&place, "\"peft_type\": \"LORA\", \"r\": 4", &spec, &err), 0);
     assert_int_equal(spec.rank, 4);
     assert_int_equal(spec.targets, 0);
+    assert_false(spec.layers.some);
+    place_release(&place);
+}
+
+static void layers_to_transform_are_read_as_peft_reads_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *members, *layers;
+    } cases[] = {
+        {"\"layers_to_transform\": 3", "3"},
+        {"\"layers_to_transform\": [0, 2], \"layers_pattern\": null", "0 2"},
+        {"\"layers_to_transform\": [1], \"layers_pattern\": \"layers\"", "1"},
+        {"\"layers_to_transform\": [1], \"layers_pattern\": [\"h\"]", "1"},
+        {"\"layers_to_transform\": []", ""},
+        {"\"layers_to_transform\": null, \"layers_pattern\": []", ""},
+    };
+    place_t place;
+    place_init(&place);
+    assert_int_equal(mkdir(place.path, 0755), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fmq_error_t err = {0};
+        llm_adapter_spec_t spec, expected = tiny_on_layers(tiny_full(), cases[i].layers);
+        char members[256];
+        (void)snprintf(members, sizeof members, "\"peft_type\": \"LORA\", \"r\": 8, %s",
+                       cases[i].members);
+        if (load_config(&place, members, &spec, &err) < 0)
+            fail_msg("%s: %s", members, err.text);
+        assert_memory_equal(&spec.layers, &expected.layers, sizeof spec.layers);
+    }
     place_release(&place);
 }
 
@@ -427,13 +568,18 @@ int main(void)
         cmocka_unit_test(targets_that_name_nothing_are_refused_with_those_that_exist),
         cmocka_unit_test(numbers_of_lora_out_of_range_are_refused),
         cmocka_unit_test(full_fine_tuning_covers_every_parameter_once),
+        cmocka_unit_test(lora_on_some_layers_has_their_modules_alone),
+        cmocka_unit_test(full_fine_tuning_of_some_layers_has_their_tensors_alone),
+        cmocka_unit_test(layers_that_do_not_exist_are_refused),
         cmocka_unit_test(no_adapter_has_an_empty_schema),
         cmocka_unit_test(lora_starts_with_kaiming_a_and_zero_b),
         cmocka_unit_test(what_is_saved_is_loaded),
+        cmocka_unit_test(some_layers_are_saved_apart_and_loaded_from_whole_models_too),
         cmocka_unit_test(a_saved_spec_is_read_back),
         cmocka_unit_test(files_of_others_survive_saving),
         cmocka_unit_test(saving_where_nothing_can_be_written_is_an_error),
         cmocka_unit_test(what_peft_can_and_we_cannot_is_refused_by_its_key),
+        cmocka_unit_test(layers_to_transform_are_read_as_peft_reads_them),
         cmocka_unit_test(adapters_of_other_targets_or_shapes_do_not_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,15 +61,15 @@ static void check_tensor(tiny_t *tiny, const tiny_batch_t *batch, const float *g
                  analytic, numeric, size);
 }
 
-static void check_model(const llm_shape_t *shape, const llm_adapter_spec_t *spec,
-                        const fmq_rng_name_t *dropout)
+static void check_stack(const llm_shape_t *shape, const llm_adapter_spec_t *spec,
+                        const llm_adapter_spec_t *fixed, const fmq_rng_name_t *dropout)
 {
     tiny_t tiny;
     tiny_batch_t batch = {0};
     fmq_error_t err;
     double loss = 0.0;
     tiny_batch_init(&batch);
-    tiny_init(&tiny, shape, spec, llm_backend_reference_new(&err));
+    tiny_init_stack(&tiny, shape, spec, fixed, llm_backend_reference_new(&err));
     assert_int_equal(llm_workspace_train(tiny.ws, &batch.batch, 1.0f, dropout, &loss, &err), 0);
     assert_true(fabs(loss - loss_at(&tiny, &batch, tiny.vector, dropout)) <= 1e-6 * loss);
     /* Twice with a scale of one half each must have given the same sum. */
@@ -91,6 +91,12 @@ static void check_model(const llm_shape_t *shape, const llm_adapter_spec_t *spec
     free(grads);
     free(whole);
     tiny_release(&tiny);
+}
+
+static void check_model(const llm_shape_t *shape, const llm_adapter_spec_t *spec,
+                        const fmq_rng_name_t *dropout)
+{
+    check_stack(shape, spec, NULL, dropout);
 }
 
 static void check_lora(llm_shape_t shape, const char *targets, float dropout)
@@ -155,6 +161,68 @@ static void full_fine_tuning_has_true_gradients(void **state)
         check_model(&shapes[i], &spec, NULL);
 }
 
+static void full_fine_tuning_of_some_layers_has_true_gradients(void **state)
+{
+    (void)state;
+    static const char *const layers[] = {"0", "1", "1 2"};
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        llm_shape_t shapes[] = {tiny_gpt2(), tiny_llama_biased()};
+        llm_adapter_spec_t spec = tiny_on_layers(tiny_full(), layers[i]);
+        for (size_t k = 0; k < 2; k++) {
+            shapes[k].layers = 3;
+            check_model(&shapes[k], &spec, NULL);
+        }
+    }
+}
+
+/* Below, between and above what trains. */
+static const struct {
+    const char *trained, *fixed;
+} apart[] = {{"3", "0 1 2"}, {"0 3", "1 2"}, {"1", "0 2 3"}, {"0", "3"}, {"2 3", "1"}};
+#define APART (sizeof apart / sizeof *apart)
+
+static void check_apart(llm_adapter_spec_t trained, llm_adapter_spec_t fixed, llm_shape_t shape)
+{
+    fmq_rng_name_t stream = {.seed = 5, .purpose = FMQ_RNG_DROPOUT, .client = 2, .step = 9};
+    shape.layers = 4;
+    for (size_t i = 0; i < APART; i++) {
+        llm_adapter_spec_t a = tiny_on_layers(trained, apart[i].trained);
+        llm_adapter_spec_t b = tiny_on_layers(fixed, apart[i].fixed);
+        check_stack(&shape, &a, &b, trained.dropout > 0.0f ? &stream : NULL);
+    }
+}
+
+static void lora_beside_fixed_lora_has_true_gradients(void **state)
+{
+    (void)state;
+    check_apart(tiny_lora(gpt2_all, 0.0f), tiny_lora(gpt2_all, 0.0f), tiny_gpt2());
+    check_apart(tiny_lora(llama_all, 0.0f), tiny_lora(llama_all, 0.0f), tiny_llama());
+    check_apart(tiny_lora("q_proj", 0.25f), tiny_lora("down_proj", 0.25f), tiny_llama_biased());
+}
+
+static void modules_of_one_layer_may_be_trained_and_fixed(void **state)
+{
+    (void)state;
+    llm_shape_t shapes[] = {tiny_gpt2(), tiny_llama()};
+    static const char *const pairs[][2] = {{"mlp.c_proj c_attn", "c_fc attn.c_proj"},
+                                           {"o_proj up_proj", "q_proj v_proj gate_proj"}};
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t turn = 0; turn < 2; turn++) {
+            llm_adapter_spec_t trained = tiny_lora(pairs[i][turn], 0.0f);
+            llm_adapter_spec_t fixed = tiny_lora(pairs[i][1 - turn], 0.0f);
+            check_stack(&shapes[i], &trained, &fixed, NULL);
+        }
+    }
+}
+
+static void fixed_layers_have_true_gradients_around_them(void **state)
+{
+    (void)state;
+    check_apart(tiny_lora(gpt2_all, 0.0f), tiny_full(), tiny_gpt2());
+    check_apart(tiny_full(), tiny_lora(llama_all, 0.0f), tiny_llama_biased());
+    check_apart(tiny_full(), tiny_full(), tiny_llama());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +232,10 @@ int main(void)
         cmocka_unit_test(gradients_are_true_wherever_backward_stops),
         cmocka_unit_test(lora_dropout_has_true_gradients),
         cmocka_unit_test(full_fine_tuning_has_true_gradients),
+        cmocka_unit_test(full_fine_tuning_of_some_layers_has_true_gradients),
+        cmocka_unit_test(lora_beside_fixed_lora_has_true_gradients),
+        cmocka_unit_test(modules_of_one_layer_may_be_trained_and_fixed),
+        cmocka_unit_test(fixed_layers_have_true_gradients_around_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

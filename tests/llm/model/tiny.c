@@ -105,34 +105,73 @@ llm_adapter_spec_t tiny_full(void)
     return (llm_adapter_spec_t){.kind = LLM_ADAPTER_FULL};
 }
 
-void tiny_init(tiny_t *self, const llm_shape_t *shape, const llm_adapter_spec_t *spec,
-               llm_backend_t *be)
+llm_adapter_spec_t tiny_on_layers(llm_adapter_spec_t spec, const char *layers)
+{
+    while (*layers) {
+        char *end = NULL;
+        uint32_t layer = (uint32_t)strtoul(layers, &end, 10);
+        llm_layer_set_add(&spec.layers, layer, layer + 1);
+        layers = end + (*end == ' ');
+    }
+    return spec;
+}
+
+static llm_adapter_t *adapter_new(const llm_shape_t *shape, const llm_adapter_spec_t *spec)
+{
+    fmq_error_t err = {0};
+    llm_adapter_t *adapter = llm_adapter_new(shape, spec, &err);
+    if (!adapter)
+        fail_msg("%s", err.text);
+    return adapter;
+}
+
+static float *vector_new(uint64_t elements, uint32_t step)
+{
+    float *vector = malloc(elements * sizeof *vector + 1);
+    assert_non_null(vector);
+    tiny_normal(vector, elements, 0.3, step);
+    return vector;
+}
+
+void tiny_init_stack(tiny_t *self, const llm_shape_t *shape, const llm_adapter_spec_t *spec,
+                     const llm_adapter_spec_t *fixed, llm_backend_t *be)
 {
     fmq_error_t err = {0};
     assert_non_null(be);
-    self->be = be;
+    *self = (tiny_t){.be = be};
     self->model = llm_model_new_random(shape, 3, be, &err);
     if (!self->model)
         fail_msg("%s", err.text);
-    self->adapter = llm_adapter_new(shape, spec, &err);
-    if (!self->adapter)
-        fail_msg("%s", err.text);
+    self->adapter = adapter_new(shape, spec);
+    if (fixed)
+        self->fixed = adapter_new(shape, fixed);
     llm_limits_t limits = {.tokens_max = TINY_TOKENS, .training = true};
-    self->ws = llm_workspace_new(self->model, self->adapter, &limits, be, &err);
+    llm_stack_t stack = {.model = self->model, .adapter = self->adapter, .fixed = self->fixed};
+    self->ws = llm_workspace_new_stack(&stack, &limits, be, &err);
     if (!self->ws)
         fail_msg("%s", err.text);
     self->elements = llm_workspace_elements(self->ws);
-    self->vector = malloc(self->elements * sizeof *self->vector + 1);
-    assert_non_null(self->vector);
-    tiny_normal(self->vector, self->elements, 0.3, 1);
+    self->vector = vector_new(self->elements, 1);
     assert_int_equal(llm_workspace_set_params(self->ws, self->vector, &err), 0);
+    if (!fixed)
+        return;
+    self->fixed_vector = vector_new(fmq_schema_elements(llm_adapter_schema(self->fixed)), 2);
+    assert_int_equal(llm_workspace_set_fixed(self->ws, self->fixed_vector, &err), 0);
+}
+
+void tiny_init(tiny_t *self, const llm_shape_t *shape, const llm_adapter_spec_t *spec,
+               llm_backend_t *be)
+{
+    tiny_init_stack(self, shape, spec, NULL, be);
 }
 
 void tiny_release(tiny_t *self)
 {
     free(self->vector);
+    free(self->fixed_vector);
     llm_workspace_destroy(&self->ws);
     llm_adapter_destroy(&self->adapter);
+    llm_adapter_destroy(&self->fixed);
     llm_model_destroy(&self->model);
     llm_backend_destroy(&self->be);
 }

@@ -38,19 +38,25 @@ void tiny_batch_init(tiny_batch_t *self);
 typedef struct {
     llm_backend_t *be;
     llm_model_t *model;
-    llm_adapter_t *adapter;
+    llm_adapter_t *adapter, *fixed; /* fixed may be NULL */
     llm_workspace_t *ws;
     float *vector;
     uint64_t elements;
+    float *fixed_vector; /* normal(0, deviation), set in ws */
 } tiny_t;
 
 /* targets: names separated by one blank, "" for the defaults; kind LoRA. */
 llm_adapter_spec_t tiny_lora(const char *targets, float dropout);
 llm_adapter_spec_t tiny_full(void);
+/* On these layers alone: "0 3". */
+llm_adapter_spec_t tiny_on_layers(llm_adapter_spec_t spec, const char *layers);
 
 /* Takes be; asserts that everything can be made. */
 void tiny_init(tiny_t *self, const llm_shape_t *shape, const llm_adapter_spec_t *spec,
                llm_backend_t *be);
+/* The same with what fixed asks for applied, too. */
+void tiny_init_stack(tiny_t *self, const llm_shape_t *shape, const llm_adapter_spec_t *spec,
+                     const llm_adapter_spec_t *fixed, llm_backend_t *be);
 void tiny_release(tiny_t *self);
 
 /* normal(0, deviation) from the test stream numbered step. */
