@@ -15,42 +15,26 @@ static bool same_shape(const llm_shape_t *a, const llm_shape_t *b)
            a->tied == b->tied;
 }
 
-static int refuse_widths(const llm_shape_t *shape, const llm_parameter_t *parameter,
-                         fmq_error_t *err)
+static bool touches(const llm_adapter_t *adapter, uint32_t layer, llm_module_t module)
 {
-    char name[FMQ_SCHEMA_NAME_MAX];
-    llm_parameter_name(shape, parameter, name);
-    return fmq_error_set(err, FMQ_ERR_MISMATCH,
-                         "the adapter was made for another width of '%s' than the model has", name);
+    if (adapter->spec.kind == LLM_ADAPTER_FULL)
+        return llm_layer_set_has(&adapter->spec.layers, layer);
+    return llm_adapter_lora(adapter, layer, module) != NULL;
 }
 
-/* A model may have layers of fewer channels than its shape says. */
-static int check_full(const llm_model_t *model, const llm_adapter_t *adapter, fmq_error_t *err)
+/* A model may have layers of fewer MLP channels than its shape says; an
+ * adapter is made from a shape. */
+static int check_channels(const llm_model_t *model, const llm_adapter_t *adapter, fmq_error_t *err)
 {
-    size_t index = 0;
-    for (size_t i = 0; i < model->parameters.size; i++) {
-        const llm_parameter_t *parameter = &model->parameters.items[i];
-        if (!llm_adapter_covers(adapter, parameter))
+    for (uint32_t layer = 0; layer < model->shape.layers; layer++) {
+        if (model->parts[layer].ffn == model->shape.ffn ||
+            !(touches(adapter, layer, LLM_UP) || touches(adapter, layer, LLM_GATE) ||
+              touches(adapter, layer, LLM_DOWN)))
             continue;
-        const fmq_tensor_t *tensor = fmq_schema_at(adapter->schema, index++);
-        if (tensor->shape[0] != parameter->shape[0] || tensor->shape[1] != parameter->shape[1])
-            return refuse_widths(&model->shape, parameter, err);
-    }
-    return 0;
-}
-
-static int check_lora(const llm_model_t *model, const llm_adapter_t *adapter, fmq_error_t *err)
-{
-    bool major = model->shape.arch->input_major;
-    for (size_t i = 0; i < model->parameters.size; i++) {
-        const llm_parameter_t *parameter = &model->parameters.items[i];
-        if (parameter->role != LLM_ROLE_MODULE || parameter->bias ||
-            !llm_adapter_lora(adapter, parameter->layer, parameter->module))
-            continue;
-        size_t out = 0, in = 0;
-        llm_shape_module(&adapter->shape, parameter->module, &out, &in);
-        if (parameter->shape[major ? 1 : 0] != out || parameter->shape[major ? 0 : 1] != in)
-            return refuse_widths(&model->shape, parameter, err);
+        return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                             "the adapter is on the MLP of layer %u, which has %u channels "
+                             "instead of %u; adapt other modules or layers",
+                             layer, model->parts[layer].ffn, model->shape.ffn);
     }
     return 0;
 }
@@ -60,21 +44,7 @@ static int check_fit(const llm_model_t *model, const llm_adapter_t *adapter, fmq
     if (!same_shape(&model->shape, &adapter->shape))
         return fmq_error_set(err, FMQ_ERR_MISMATCH,
                              "the adapter was made for a model of another shape");
-    switch (adapter->spec.kind) {
-    case LLM_ADAPTER_FULL:
-        return check_full(model, adapter, err);
-    case LLM_ADAPTER_LORA:
-        return check_lora(model, adapter, err);
-    default:
-        return 0;
-    }
-}
-
-static bool touches(const llm_adapter_t *adapter, uint32_t layer, llm_module_t module)
-{
-    if (adapter->spec.kind == LLM_ADAPTER_FULL)
-        return llm_layer_set_has(&adapter->spec.layers, layer);
-    return llm_adapter_lora(adapter, layer, module) != NULL;
+    return adapter->spec.kind == LLM_ADAPTER_NONE ? 0 : check_channels(model, adapter, err);
 }
 
 static int check_apart(const llm_stack_t *self, fmq_error_t *err)
