@@ -28,7 +28,8 @@ typedef enum {
 
 typedef struct {
     llm_emulator_strategy_t strategy;
-    uint32_t emu_l, emu_r;      /* as configured; clamped to [0, L] */
+    uint32_t emu_l, emu_r;      /* as configured; layers [emu_l, min(emu_r, L - 1)), as FedBiOT
+                                   clamps them: the last layer is always A's */
     double drop_ratio;          /* drop_layer, distillation: [0, 1) */
     bool structured;            /* pruning: whole MLP channels, by activation-aware scores */
     double prune_ratio;         /* pruning: [0, 1) of the weights, or of the channels */
@@ -53,6 +54,12 @@ typedef struct {
     const llm_adapter_t *adapter; /* A over the student: the same vector */
     const llm_adapter_t *state;   /* E over the student: E's own trainable vector */
 } llm_offsite_t;
+
+/* Fills state (host, E's vector) with its first values: LoRA without effect,
+ * whose A is drawn apart from that of the clients' adapter of the same seed;
+ * when the adapter spec is FULL, the client's model's own weights. */
+int llm_offsite_init_state(const llm_offsite_t *self, uint64_t seed, float *state,
+                           fmq_error_t *err);
 
 typedef struct llm_emulator llm_emulator_t;
 
