@@ -1,0 +1,35 @@
+/*
+ * similarity.h - how far a student's stream is from a teacher's, with the
+ * gradient by the student's.  Knows streams only, no models.
+ *
+ *   l2   mean(((T - S) / rms(T))^2) over all elements, rms over all of T; the
+ *        rms of a T of zeros counts as 1
+ *   cos  mean over rows of -cos(T, S); a row of zeros counts as 0
+ */
+#ifndef FEDMQ_LLM_OFFSITE_SIMILARITY_H
+#define FEDMQ_LLM_OFFSITE_SIMILARITY_H
+
+#include "fedmq/llm/align.h"
+
+typedef struct {
+    llm_backend_t *be; /* borrowed */
+    llm_sim_t kind;
+    size_t rows_max, width;
+    float *apart;  /* owned by be, [rows_max][width]: S - T */
+    float *losses; /* owned by be, [rows_max] */
+} llm_similarity_t;
+
+/* Release after failure too. */
+int llm_similarity_init(llm_similarity_t *self, llm_sim_t kind, size_t rows_max, size_t width,
+                        llm_backend_t *be, fmq_error_t *err);
+void llm_similarity_release(llm_similarity_t *self);
+
+/* teacher and student: [rows][width] on the backend.  NaN where either has
+ * one. */
+double llm_similarity(llm_similarity_t *self, const float *teacher, const float *student,
+                      size_t rows);
+/* dstudent += scale times the gradient of that. */
+void llm_similarity_backward(llm_similarity_t *self, float *dstudent, const float *teacher,
+                             const float *student, size_t rows, double scale);
+
+#endif
