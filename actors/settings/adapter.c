@@ -79,12 +79,51 @@ static int take_targets(const fmq_config_t *config, const char *key, void *out, 
     return 0;
 }
 
+static int add_layer(llm_adapter_spec_t *spec, const fmq_config_t *config, const char *key,
+                     fmq_error_t *err)
+{
+    static const int64_t range[2] = {0, LLM_LAYERS_MAX - 1};
+    int64_t layer = 0;
+    if (fmq_setting_int(config, key, range, &layer, err) < 0)
+        return -1;
+    llm_layer_set_add(&spec->layers, (uint32_t)layer, (uint32_t)layer + 1);
+    return 0;
+}
+
+/* One index, or a list of them; None, as PEFT has it, is all of them.  With
+ * offsite tuning the emulator says which layers are the adapter's. */
+static int take_layers(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
+{
+    llm_adapter_spec_t *spec = out;
+    const char *word = NULL;
+    if (fmq_config_get_text(config, key, &word, NULL) == 0 &&
+        fmq_setting_only_off(config, key, NULL, NULL) == 0)
+        return 0;
+    if (fmq_config_bool(config, "llm.offsite_tuning.use"))
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "%s: 'layers_to_transform' does not go with offsite tuning: emu_l and "
+                             "emu_r say which layers are adapted; leave it out",
+                             fmq_config_origin(config, key));
+    size_t size = fmq_config_size(config, key);
+    if (size == 0)
+        return add_layer(spec, config, key, err);
+    for (size_t i = 0; i < size; i++) {
+        char item[FMQ_SETTINGS_KEY_MAX + 24];
+        snprintf(item, sizeof item, "%s.%zu", key, i);
+        if (add_layer(spec, config, item, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static const fmq_setting_t lora_table[] = {{"adapter_package", fmq_setting_skip},
                                            {"adapter_method", fmq_setting_skip},
                                            {"r", take_rank},
                                            {"lora_alpha", take_alpha},
                                            {"lora_dropout", take_dropout},
                                            {"target_modules", take_targets},
+                                           {"layers_to_transform", take_layers},
+                                           {"layers_pattern", fmq_setting_only_off},
                                            {"task_type", fmq_setting_skip},
                                            {"fan_in_fan_out", fmq_setting_skip},
                                            {"inference_mode", fmq_setting_only_off},

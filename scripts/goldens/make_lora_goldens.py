@@ -24,17 +24,17 @@ LENGTHS = [9, 1, 6]
 IGNORED = -100
 
 
-def gpt2():
+def gpt2(layers=2):
     config = GPT2Config(
-        vocab_size=VOCAB, n_positions=24, n_embd=32, n_layer=2, n_head=4, n_inner=48,
+        vocab_size=VOCAB, n_positions=24, n_embd=32, n_layer=layers, n_head=4, n_inner=48,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, initializer_range=0.2,
         bos_token_id=1, eos_token_id=2)
     return GPT2LMHeadModel(config), ["c_attn", "c_proj", "c_fc"]
 
 
-def llama(tied):
+def llama(tied, layers=2):
     config = LlamaConfig(
-        vocab_size=VOCAB, max_position_embeddings=32, hidden_size=32, num_hidden_layers=2,
+        vocab_size=VOCAB, max_position_embeddings=32, hidden_size=32, num_hidden_layers=layers,
         num_attention_heads=4, num_key_value_heads=2, head_dim=8 if tied else 12,
         intermediate_size=40, initializer_range=0.2, rms_norm_eps=1e-5,
         tie_word_embeddings=tied, attention_bias=not tied, bos_token_id=1, eos_token_id=2)
@@ -78,7 +78,7 @@ def run(model, sequences, labels):
     return total, torch.cat(logits)
 
 
-def save_case(directory, model, targets):
+def save_case(directory, model, targets, layers):
     directory.mkdir(parents=True, exist_ok=True)
     randomise(model)
     model.save_pretrained(directory)
@@ -99,7 +99,7 @@ def save_case(directory, model, targets):
 
     model = type(model).from_pretrained(directory)
     lora = LoraConfig(r=4, lora_alpha=6, lora_dropout=0.0, target_modules=targets,
-                      task_type="CAUSAL_LM")
+                      layers_to_transform=layers, task_type="CAUSAL_LM")
     adapted = get_peft_model(model, lora)
     with torch.no_grad():
         for name, tensor in adapted.named_parameters():
@@ -133,11 +133,17 @@ def strip_paths(directory):
 def main():
     here = pathlib.Path(__file__).resolve().parents[2] / "tests/llm/model/goldens"
     out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here
-    cases = {"gpt2": gpt2, "llama": lambda: llama(False), "llama_tied": lambda: llama(True)}
-    for number, (name, make) in enumerate(cases.items()):
+    cases = {
+        "gpt2": (gpt2, None),
+        "llama": (lambda: llama(False), None),
+        "llama_tied": (lambda: llama(True), None),
+        "gpt2_layers": (lambda: gpt2(3), 1),
+        "llama_layers": (lambda: llama(False, 4), [0, 3]),
+    }
+    for number, (name, (make, layers)) in enumerate(cases.items()):
         torch.manual_seed(20240 + number)
         model, targets = make()
-        save_case(out / name, model, targets)
+        save_case(out / name, model, targets, layers)
         strip_paths(out / name)
 
 

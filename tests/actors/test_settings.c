@@ -303,6 +303,29 @@ static void one_target_may_stand_without_a_list(void **state)
     assert_string_equal(spec.target[0], "c_attn");
 }
 
+static void layers_to_transform_are_an_index_or_a_list(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *args;
+        bool some, has[4];
+    } cases[] = {{"{layers_to_transform: 0}", true, {true, false, false, false}},
+                 {"{layers_to_transform: [3, 1]}", true, {false, true, false, true}},
+                 {"{layers_to_transform: None}", false, {true, true, true, true}},
+                 {"{r: 2, layers_pattern: None}", false, {true, true, true, true}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char yaml[256];
+        snprintf(yaml, sizeof yaml, "llm: {adapter: {use: True, args: [%s]}}\n", cases[i].args);
+        fmq_config_destroy(&config);
+        set_up(NULL);
+        given(yaml);
+        llm_adapter_spec_t spec = adapter();
+        assert_int_equal(spec.layers.some, cases[i].some);
+        for (uint32_t layer = 0; layer < 4; layer++)
+            assert_int_equal(llm_layer_set_has(&spec.layers, layer), cases[i].has[layer]);
+    }
+}
+
 static void no_adapter_for(const char *args, const char *word)
 {
     char yaml[512];
@@ -323,6 +346,10 @@ static void adapter_arguments_that_are_not_built_are_refused_by_name(void **stat
     no_adapter_for("{adapter_method: prefix}", "prefix");
     no_adapter_for("{adapter_package: adapterhub}", "adapterhub");
     no_adapter_for("{r: 0}", "args.0.r");
+    no_adapter_for("{layers_to_transform: -1}", "layers_to_transform");
+    no_adapter_for("{layers_to_transform: [0, 1024]}", "layers_to_transform.1");
+    no_adapter_for("{layers_to_transform: [all]}", "layers_to_transform.0");
+    no_adapter_for("{layers_pattern: blocks}", "layers_pattern");
     no_adapter_for("{lora_dropout: 1.0}", "lora_dropout");
     no_adapter_for("{r: 2}, {r: 4}", "more than one");
 }
@@ -428,6 +455,7 @@ int main(void)
         CASE(an_adapter_without_arguments_is_pefts_lora),
         CASE(lora_arguments_reach_the_adapter),
         CASE(one_target_may_stand_without_a_list),
+        CASE(layers_to_transform_are_an_index_or_a_list),
         CASE(adapter_arguments_that_are_not_built_are_refused_by_name),
         CASE(the_split_is_read_with_its_arguments),
         CASE(global_gives_everything_to_one_client),

@@ -200,7 +200,7 @@ static void check_case(const char *name, bool full, llm_backend_t *be)
     case_close(&golden);
 }
 
-static const char *const cases[] = {"gpt2", "llama", "llama_tied"};
+static const char *const cases[] = {"gpt2", "llama", "llama_tied", "gpt2_layers", "llama_layers"};
 
 static void lora_losses_and_gradients_are_those_of_peft(void **state)
 {
@@ -252,6 +252,7 @@ static void adapters_of_peft_survive_saving_and_loading(void **state)
         check(llm_adapter_spec_load(path, &spec, &err) == 0, &err);
         assert_int_equal(spec.rank, 4);
         assert_true(spec.alpha == 6.0f);
+        assert_int_equal(spec.layers.some, strstr(cases[i], "_layers") != NULL);
         free(again);
         case_close(&golden);
         if (keep)
