@@ -30,8 +30,7 @@ void llm_head_logits(const llm_pass_t *self, size_t first, size_t count)
                        NULL);
 }
 
-/* plan.logits holds d(loss)/d(logits) of these rows. */
-static void block_backward(const llm_pass_t *self, size_t first, size_t count)
+void llm_head_backward(const llm_pass_t *self, size_t first, size_t count)
 {
     const llm_decoder_t *decoder = &self->decoder;
     const llm_plan_t *plan = &self->plan;
@@ -64,7 +63,7 @@ double llm_head_loss(const llm_pass_t *self, size_t supervised, float scale, flo
         if (!isfinite(sum))
             return sum;
         if (scale != 0.0f)
-            block_backward(self, first, count);
+            llm_head_backward(self, first, count);
     }
     return sum;
 }

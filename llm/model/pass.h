@@ -52,6 +52,10 @@ void llm_layer_backward(const llm_pass_t *self, uint32_t layer, const llm_packed
 /* Logits of plan.rows[first ..  first + count), count <= plan.block_rows. */
 void llm_head_logits(const llm_pass_t *self, size_t first, size_t count);
 
+/* The same rows' backward: plan.logits holds the gradient of the logits, which
+ * becomes that of the head, the final norm and (added) plan.dx. */
+void llm_head_backward(const llm_pass_t *self, size_t first, size_t count);
+
 /* Loss over plan.rows / plan.targets in blocks, and when scale is not 0 also
  * the gradients of the head, the final norm and (added) plan.dx, all times
  * scale.  host is room for plan.block_rows floats.  Stops early, without more

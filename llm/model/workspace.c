@@ -9,19 +9,7 @@
 #include <string.h>
 
 #include "llm/model/batch.h"
-#include "llm/model/fixed.h"
-#include "llm/model/pass.h"
-
-struct llm_workspace {
-    llm_pass_t pass;
-    llm_backend_t *be; /* borrowed */
-    uint64_t elements;
-    float *params; /* owned, on the backend; NULL when elements is 0 */
-    float *grads;  /* owned, on the backend; NULL unless training */
-    llm_fixed_t fixed;
-    int32_t *positions_host; /* owned, [tokens_max] */
-    float *losses_host;      /* owned, [block_rows] */
-};
+#include "llm/model/workspace_private.h"
 
 static float *vector_new(llm_backend_t *be, uint64_t elements, fmq_error_t *err)
 {
@@ -162,9 +150,8 @@ void llm_workspace_get_params(const llm_workspace_t *self, float *host)
                                 (size_t)self->elements * sizeof *host);
 }
 
-/* Checks and uploads the tokens; the sequences stay in the caller's memory. */
-static int take_tokens(llm_workspace_t *self, const llm_batch_t *batch, llm_packed_t *packed,
-                       fmq_error_t *err)
+int llm_workspace_take_tokens(llm_workspace_t *self, const llm_batch_t *batch, llm_packed_t *packed,
+                              fmq_error_t *err)
 {
     const llm_plan_t *plan = &self->pass.plan;
     if (llm_fixed_check(&self->fixed, err) < 0 ||
@@ -184,7 +171,7 @@ static int take_batch(llm_workspace_t *self, const llm_batch_t *batch, llm_packe
                       fmq_error_t *err)
 {
     const llm_plan_t *plan = &self->pass.plan;
-    if (take_tokens(self, batch, packed, err) < 0 ||
+    if (llm_workspace_take_tokens(self, batch, packed, err) < 0 ||
         llm_batch_check_targets(batch, self->pass.decoder.shape, plan->supervised_max, err) < 0)
         return -1;
     size_t bytes = batch->supervised * sizeof(int32_t);
@@ -233,7 +220,7 @@ int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, float 
     llm_batch_t computed = *batch;
     computed.prefix = NULL;
     computed.prefix_out = out;
-    if (take_tokens(self, batch, &packed, err) < 0)
+    if (llm_workspace_take_tokens(self, batch, &packed, err) < 0)
         return -1;
     if (llm_workspace_prefix_width(self))
         run_prefix(self, &computed, &packed);
@@ -303,7 +290,7 @@ int llm_workspace_logits(llm_workspace_t *self, const llm_batch_t *batch, const 
     const llm_plan_t *plan = &self->pass.plan;
     size_t vocab = self->pass.decoder.shape->vocab;
     llm_packed_t packed;
-    if (take_tokens(self, batch, &packed, err) < 0 ||
+    if (llm_workspace_take_tokens(self, batch, &packed, err) < 0 ||
         check_rows(rows, count, packed.tokens, err) < 0)
         return -1;
     forward(self, batch, &packed);
