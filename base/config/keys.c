@@ -286,9 +286,9 @@ static const fmq_key_t keys[] = {
     TEXT("llm.accelerator.config", "", NULL, HARMLESS, "Only with llm.accelerator.use."),
     BOOLEAN("llm.accelerator.use", "False", REFUSED, "Hugging Face accelerate."),
     LIST("llm.adapter.args", "[{}]",
-         "adapter_package|adapter_method|r|lora_alpha|lora_dropout|target_modules|bias|"
-         "task_type|fan_in_fan_out|inference_mode|modules_to_save|use_rslora|use_dora|"
-         "init_lora_weights",
+         "adapter_package|adapter_method|r|lora_alpha|lora_dropout|target_modules|"
+         "layers_to_transform|layers_pattern|bias|task_type|fan_in_fan_out|inference_mode|"
+         "modules_to_save|use_rslora|use_dora|init_lora_weights",
          ACTED, "One map: adapter_package peft, adapter_method lora, and PEFT's arguments."),
     WHOLE("llm.adapter.count", "1", 1, 1024, REFUSED, "FedBiscuit: adapters of a run."),
     WHOLE("llm.adapter.grouping.round", "50", 0, MANY, HARMLESS,
