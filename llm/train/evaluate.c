@@ -6,22 +6,25 @@
 
 #include "llm/train/loader.h"
 #include "llm/train/options.h"
+#include "llm/train/prefix_batch.h"
 
 typedef struct {
     llm_workspace_t *ws;  /* borrowed */
     llm_loader_t *loader; /* owned */
+    llm_prefix_batch_t prefix;
     uint64_t batches;
-    llm_progress_fn *progress; /* or NULL */
-    void *argument;
+    const llm_eval_options_t *options; /* borrowed */
     llm_eval_stats_t sums;
 } evaluation_t;
 
-/* Adds one batch to the sums. */
-static int measure(evaluation_t *self, const llm_batch_t *batch, fmq_error_t *err)
+/* Adds one batch to the sums; its sequences are these examples. */
+static int measure(evaluation_t *self, const uint32_t *examples, llm_batch_t *batch,
+                   fmq_error_t *err)
 {
     double loss;
     llm_eval_stats_t *sums = &self->sums;
-    if (llm_workspace_loss(self->ws, batch, &loss, err) < 0)
+    if (llm_prefix_batch_fill(&self->prefix, examples, batch, err) < 0 ||
+        llm_workspace_loss(self->ws, batch, &loss, err) < 0)
         return -1;
     if (!isfinite(loss)) {
         sums->nan_batches++;
@@ -36,14 +39,16 @@ static int measure(evaluation_t *self, const llm_batch_t *batch, fmq_error_t *er
 
 static int measure_all(evaluation_t *self, fmq_error_t *err)
 {
+    const llm_eval_options_t *options = self->options;
     uint64_t tokens = 0;
     llm_batch_t batch;
     for (uint64_t i = 0; i < self->batches; i++) {
         llm_loader_pack(self->loader, (size_t)i, &batch);
-        if (measure(self, &batch, err) < 0)
+        if (measure(self, llm_loader_examples(self->loader, (size_t)i), &batch, err) < 0)
             return -1;
         tokens += batch.starts[batch.sequences];
-        if (self->progress && self->progress(self->argument, i + 1, self->batches, tokens) != 0)
+        if (options->progress &&
+            options->progress(options->argument, i + 1, self->batches, tokens) != 0)
             return fmq_error_set(err, FMQ_ERR_STOPPED, "evaluation was stopped after batch %llu",
                                  (unsigned long long)i + 1);
     }
@@ -53,17 +58,21 @@ static int measure_all(evaluation_t *self, fmq_error_t *err)
     return 0;
 }
 
-int llm_evaluate_loss(llm_workspace_t *ws, const llm_dataset_t *dataset, uint32_t batch_size,
-                      llm_progress_fn *progress, void *argument, llm_eval_stats_t *stats,
-                      fmq_error_t *err)
+int llm_evaluate_dataset(llm_workspace_t *ws, const llm_dataset_t *dataset,
+                         const llm_eval_options_t *options, llm_eval_stats_t *stats,
+                         fmq_error_t *err)
 {
-    llm_train_options_t whole = {.batch_size = batch_size};
+    llm_train_options_t whole = {.batch_size = options->batch_size};
     evaluation_t self = {.ws = ws,
                          .batches = llm_train_epoch_batches(&whole, llm_dataset_size(dataset)),
-                         .progress = progress,
-                         .argument = argument};
-    self.loader = llm_loader_new(dataset, batch_size, err);
-    int result = self.loader ? measure_all(&self, err) : -1;
+                         .options = options};
+    self.loader = llm_loader_new(dataset, options->batch_size, err);
+    int result = self.loader ? llm_prefix_batch_init(&self.prefix, ws, options->prefix, dataset,
+                                                     options->batch_size, err)
+                             : -1;
+    if (result == 0)
+        result = measure_all(&self, err);
+    llm_prefix_batch_release(&self.prefix);
     llm_loader_destroy(&self.loader);
     if (result < 0)
         return -1;
@@ -73,4 +82,13 @@ int llm_evaluate_loss(llm_workspace_t *ws, const llm_dataset_t *dataset, uint32_
     }
     *stats = self.sums;
     return 0;
+}
+
+int llm_evaluate_loss(llm_workspace_t *ws, const llm_dataset_t *dataset, uint32_t batch_size,
+                      llm_progress_fn *progress, void *argument, llm_eval_stats_t *stats,
+                      fmq_error_t *err)
+{
+    llm_eval_options_t options = {
+        .batch_size = batch_size, .progress = progress, .argument = argument};
+    return llm_evaluate_dataset(ws, dataset, &options, stats, err);
 }

@@ -25,5 +25,8 @@ void llm_loader_arrange(llm_loader_t *self, const fmq_rng_name_t *name);
 /* Packs batch number index (from 0) of the present order; returns its number
  * of examples, 0 behind the last.  The last batch may be smaller. */
 size_t llm_loader_pack(llm_loader_t *self, size_t index, llm_batch_t *batch);
+/* The dataset's numbers of that batch's examples, in its order; valid until
+ * the next arrangement. */
+const uint32_t *llm_loader_examples(const llm_loader_t *self, size_t index);
 
 #endif

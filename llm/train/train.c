@@ -12,6 +12,7 @@
 #include "llm/train/loader.h"
 #include "llm/train/optimizer.h"
 #include "llm/train/options.h"
+#include "llm/train/prefix_batch.h"
 #include "llm/train/proximal.h"
 
 typedef struct {
@@ -27,6 +28,7 @@ typedef struct {
     size_t n;
     const llm_train_options_t *options;
     llm_loader_t *loader; /* owned */
+    llm_prefix_batch_t prefix;
     llm_optimizer_state_t optimizer;
     llm_proximal_t proximal;
     uint64_t per_epoch;
@@ -55,6 +57,8 @@ static int routine_init(routine_t *self, const llm_dataset_t *dataset, fmq_error
     self->planned = llm_train_batches(options, examples);
     self->loader = llm_loader_new(dataset, options->batch_size, err);
     if (!self->loader ||
+        llm_prefix_batch_init(&self->prefix, self->ws, options->prefix, dataset,
+                              options->batch_size, err) < 0 ||
         llm_optimizer_init(&self->optimizer, &options->optimizer, self->be, self->n, err) < 0)
         return -1;
     if (options->proximal_mu > 0 &&
@@ -67,6 +71,7 @@ static int routine_init(routine_t *self, const llm_dataset_t *dataset, fmq_error
 static void routine_release(routine_t *self)
 {
     llm_loader_destroy(&self->loader);
+    llm_prefix_batch_release(&self->prefix);
     llm_optimizer_release(&self->optimizer);
     llm_proximal_release(&self->proximal);
 }
@@ -80,15 +85,19 @@ static fmq_rng_name_t stream(const routine_t *self, fmq_rng_purpose_t purpose, u
                             .step = (uint32_t)step};
 }
 
-/* Packs the next batch, in a new order where an epoch begins. */
-static size_t draw(routine_t *self, llm_batch_t *batch)
+/* Packs the next batch, in a new order where an epoch begins, and gives it
+ * its prefix. */
+static int draw(routine_t *self, llm_batch_t *batch, fmq_error_t *err)
 {
     uint64_t epoch = self->drawn / self->per_epoch, index = self->drawn % self->per_epoch;
     if (index == 0) {
         fmq_rng_name_t name = stream(self, FMQ_RNG_SHUFFLE, epoch);
         llm_loader_arrange(self->loader, self->options->shuffle ? &name : NULL);
     }
-    return llm_loader_pack(self->loader, (size_t)index, batch);
+    llm_loader_pack(self->loader, (size_t)index, batch);
+    self->drawn++;
+    return llm_prefix_batch_fill(&self->prefix, llm_loader_examples(self->loader, (size_t)index),
+                                 batch, err);
 }
 
 static void forget_group(routine_t *self)
@@ -122,9 +131,9 @@ static void skip_batch(routine_t *self)
 static int train_batch(routine_t *self, fmq_error_t *err)
 {
     llm_batch_t batch;
-    size_t examples = draw(self, &batch);
     fmq_rng_name_t dropout = stream(self, FMQ_RNG_DROPOUT, self->drawn);
-    self->drawn++;
+    if (draw(self, &batch, err) < 0)
+        return -1;
     double loss = 0;
     double scale = 1 / ((double)batch.supervised * (double)self->options->grad_accum);
     if (llm_workspace_train(self->ws, &batch, (float)scale, &dropout, &loss, err) < 0)
@@ -136,10 +145,10 @@ static int train_batch(routine_t *self, fmq_error_t *err)
     group_t *group = &self->group;
     group->tried++;
     group->good++;
-    group->samples += examples;
+    group->samples += batch.sequences;
     group->tokens += batch.starts[batch.sequences];
     group->supervised += batch.supervised;
-    group->loss_sum += loss / (double)batch.supervised * (double)examples;
+    group->loss_sum += loss / (double)batch.supervised * (double)batch.sequences;
     group->nll_sum += loss;
     return 0;
 }

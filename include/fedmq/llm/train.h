@@ -127,6 +127,18 @@ int llm_evaluate_loss(llm_workspace_t *ws, const llm_dataset_t *dataset, uint32_
                       llm_progress_fn *progress, void *argument, llm_eval_stats_t *stats,
                       fmq_error_t *err);
 
+typedef struct {
+    uint32_t batch_size;
+    llm_prefix_cache_t *prefix; /* of the dataset, borrowed; NULL: nothing is kept */
+    llm_progress_fn *progress;  /* may be NULL */
+    void *argument;
+} llm_eval_options_t;
+
+/* The same, and it may keep what frozen layers give. */
+int llm_evaluate_dataset(llm_workspace_t *ws, const llm_dataset_t *dataset,
+                         const llm_eval_options_t *options, llm_eval_stats_t *stats,
+                         fmq_error_t *err);
+
 struct llm_generator;
 
 /* Greedy answers against the records' outputs, compared after trimming white
