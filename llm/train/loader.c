@@ -123,6 +123,7 @@ size_t llm_loader_pack(llm_loader_t *self, size_t index, llm_batch_t *batch)
 
 const uint32_t *llm_loader_examples(const llm_loader_t *self, size_t index)
 {
-    size_t begin = index < self->size / self->batch_size + 1 ? index * self->batch_size : self->size;
+    size_t begin =
+        index < self->size / self->batch_size + 1 ? index * self->batch_size : self->size;
     return self->order + begin;
 }

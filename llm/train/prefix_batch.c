@@ -95,8 +95,7 @@ int llm_prefix_batch_fill(llm_prefix_batch_t *self, const uint32_t *examples, ll
     if (!self->cache)
         return 0;
     llm_batch_t missing = find_missing(self, examples, batch);
-    if (missing.sequences > 0 &&
-        llm_workspace_prefix(self->ws, &missing, self->streams, err) < 0)
+    if (missing.sequences > 0 && llm_workspace_prefix(self->ws, &missing, self->streams, err) < 0)
         return -1;
     spread(self, batch, &missing);
     for (size_t s = 0; s < batch->sequences; s++) {

@@ -73,9 +73,9 @@ typedef struct {
     uint64_t tokens;     /* real tokens */
     uint64_t supervised; /* of them with a target */
     uint64_t nan_batches;
-    double loss_sum; /* FS-LLM's: sum over batches of mean loss * batch size */
-    double loss_avg; /* loss_sum / samples */
-    double nll_sum;  /* sum over supervised tokens */
+    double loss_sum;      /* FS-LLM's: sum over batches of mean loss * batch size */
+    double loss_avg;      /* loss_sum / samples */
+    double nll_sum;       /* sum over supervised tokens */
     double proximal_loss; /* eps ||M - M_start||^2 before the last step; not in the losses above */
     double seconds;
 } llm_train_stats_t;

@@ -49,9 +49,47 @@ llm_dataset_t *paper_dataset(size_t size, size_t letters)
     return dataset;
 }
 
+/* The prefix of a token says which it is and where it stands. */
+static float paper_stream(const llm_batch_t *batch, size_t s, uint32_t t, size_t c)
+{
+    return (float)batch->ids[t] + 1000.0f * (float)(t - batch->starts[s]) + 0.25f * (float)c;
+}
+
+static void check_prefix(llm_workspace_t *self, const llm_batch_t *batch)
+{
+    if (!batch->prefix)
+        return;
+    self->prefixed++;
+    for (size_t s = 0; s < batch->sequences; s++)
+        for (uint32_t t = batch->starts[s]; t < batch->starts[s + 1]; t++)
+            for (size_t c = 0; c < self->prefix_width; c++)
+                if (batch->prefix[t * self->prefix_width + c] != paper_stream(batch, s, t, c))
+                    fail_msg("sequence %zu has another's prefix at row %u", s, (unsigned)t);
+}
+
+size_t llm_workspace_prefix_width(const llm_workspace_t *self)
+{
+    return self->prefix_width;
+}
+
+int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, float *out,
+                         fmq_error_t *err)
+{
+    (void)err;
+    assert_true(batch->sequences > 0);
+    self->prefix_sequences += batch->sequences;
+    self->prefix_tokens += batch->starts[batch->sequences];
+    for (size_t s = 0; s < batch->sequences; s++)
+        for (uint32_t t = batch->starts[s]; t < batch->starts[s + 1]; t++)
+            for (size_t c = 0; c < self->prefix_width; c++)
+                *out++ = paper_stream(batch, s, t, c);
+    return 0;
+}
+
 static paper_call_t *note_call(llm_workspace_t *self, const llm_batch_t *batch)
 {
     assert_true(self->calls < PAPER_CALLS_MAX);
+    check_prefix(self, batch);
     paper_call_t *call = &self->call[self->calls++];
     *call = (paper_call_t){.examples = batch->sequences,
                            .supervised = batch->supervised,

@@ -54,6 +54,35 @@ static void evaluation_sums_over_all_batches_in_order(void **state)
     llm_dataset_destroy(&dataset);
 }
 
+/* FedBiOT's accumulation loop also wraps evaluation: k-fold totals. */
+static void evaluation_does_not_multiply_with_accumulation(void **state)
+{
+    (void)state;
+    llm_dataset_t *dataset = paper_dataset(7, 3);
+    llm_eval_stats_t before = {0}, after;
+    fmq_error_t err;
+    for (uint32_t accumulation = 1; accumulation <= 4; accumulation += 3) {
+        llm_workspace_t ws;
+        paper_open(&ws, start);
+        llm_train_options_t options = {.optimizer = {.kind = LLM_SGD}, /* a rate of 0 */
+                                       .steps = 2,
+                                       .batch_size = 2,
+                                       .grad_accum = accumulation};
+        assert_int_equal(llm_train_run(&ws, dataset, &options, NULL, NULL, NULL, &err), 0);
+        size_t trained = ws.calls;
+        assert_int_equal(trained, 2 * accumulation);
+        assert_int_equal(llm_evaluate_loss(&ws, dataset, 2, NULL, NULL, &after, &err), 0);
+        assert_int_equal(ws.calls - trained, 4);
+        assert_int_equal(after.samples, 7);
+        assert_int_equal(after.supervised, 28);
+        if (accumulation > 1)
+            assert_true(after.loss_sum == before.loss_sum && after.nll_sum == before.nll_sum);
+        before = after;
+        paper_close(&ws);
+    }
+    llm_dataset_destroy(&dataset);
+}
+
 static void evaluation_leaves_nan_batches_out_and_counts_them(void **state)
 {
     (void)state;
@@ -100,6 +129,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(evaluation_sums_over_all_batches_in_order),
+        cmocka_unit_test(evaluation_does_not_multiply_with_accumulation),
         cmocka_unit_test(evaluation_leaves_nan_batches_out_and_counts_them),
         cmocka_unit_test(evaluation_can_be_stopped),
     };
