@@ -103,6 +103,9 @@ int llm_train_check(const llm_train_options_t *self, size_t examples, fmq_error_
         return complain(err, "grad.grad_clip", self->grad_clip, "a number");
     if (!(isfinite(self->proximal_mu) && self->proximal_mu >= 0))
         return complain(err, "fedprox.mu", self->proximal_mu, "at least 0");
+    if (!(isfinite(self->proximal_merged) && self->proximal_merged >= 0))
+        return complain(err, "llm.emu_align.train.lm_loss_weight (the clients' epsilon)",
+                        self->proximal_merged, "at least 0");
     if (llm_optimizer_check(&self->optimizer, err) < 0 ||
         llm_schedule_check(&self->schedule, err) < 0)
         return -1;

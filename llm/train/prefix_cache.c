@@ -132,7 +132,8 @@ int llm_prefix_cache_bind(llm_prefix_cache_t *self, size_t examples, size_t widt
     free(self->kept);
     self->size = 0;
     self->width = width;
-    self->kept = calloc(examples + 1, sizeof *self->kept);
+    self->kept =
+        examples < SIZE_MAX / sizeof *self->kept ? calloc(examples + 1, sizeof *self->kept) : NULL;
     if (!self->kept)
         return fmq_error_set(err, FMQ_ERR_NOMEM,
                              "out of memory for the prefix cache of %zu examples", examples);

@@ -10,6 +10,7 @@
 
 #include "fedmq/base/clock.h"
 #include "llm/train/loader.h"
+#include "llm/train/merged.h"
 #include "llm/train/optimizer.h"
 #include "llm/train/options.h"
 #include "llm/train/prefix_batch.h"
@@ -18,7 +19,7 @@
 typedef struct {
     uint64_t tried, good; /* batches */
     uint64_t samples, tokens, supervised;
-    double loss_sum, nll_sum;
+    double loss_sum, nll_sum, proximal_loss;
 } group_t;
 
 typedef struct {
@@ -31,12 +32,26 @@ typedef struct {
     llm_prefix_batch_t prefix;
     llm_optimizer_state_t optimizer;
     llm_proximal_t proximal;
+    llm_merged_t merged;
     uint64_t per_epoch;
     uint64_t planned, drawn; /* batches; planned grows with every retry */
     uint32_t retries;        /* made */
     group_t group;
     llm_train_stats_t stats;
 } routine_t;
+
+/* What pulls towards the start has to know the start. */
+static int remember_start(routine_t *self, fmq_error_t *err)
+{
+    const llm_train_options_t *options = self->options;
+    if (options->proximal_mu > 0 &&
+        llm_proximal_init(&self->proximal, self->be, self->params, self->n, err) < 0)
+        return -1;
+    return options->proximal_merged > 0
+               ? llm_merged_init(&self->merged, llm_workspace_adapter(self->ws), self->be,
+                                 self->params, err)
+               : 0;
+}
 
 static int routine_init(routine_t *self, const llm_dataset_t *dataset, fmq_error_t *err)
 {
@@ -59,10 +74,8 @@ static int routine_init(routine_t *self, const llm_dataset_t *dataset, fmq_error
     if (!self->loader ||
         llm_prefix_batch_init(&self->prefix, self->ws, options->prefix, dataset,
                               options->batch_size, err) < 0 ||
-        llm_optimizer_init(&self->optimizer, &options->optimizer, self->be, self->n, err) < 0)
-        return -1;
-    if (options->proximal_mu > 0 &&
-        llm_proximal_init(&self->proximal, self->be, self->params, self->n, err) < 0)
+        llm_optimizer_init(&self->optimizer, &options->optimizer, self->be, self->n, err) < 0 ||
+        remember_start(self, err) < 0)
         return -1;
     self->be->ops->zero(self->be, self->grads, self->n * sizeof *self->grads);
     return 0;
@@ -74,6 +87,7 @@ static void routine_release(routine_t *self)
     llm_prefix_batch_release(&self->prefix);
     llm_optimizer_release(&self->optimizer);
     llm_proximal_release(&self->proximal);
+    llm_merged_release(&self->merged);
 }
 
 static fmq_rng_name_t stream(const routine_t *self, fmq_rng_purpose_t purpose, uint64_t step)
@@ -163,6 +177,19 @@ static void count_group(routine_t *self)
     stats->supervised += group->supervised;
     stats->loss_sum += group->loss_sum;
     stats->nll_sum += group->nll_sum;
+    stats->proximal_loss = group->proximal_loss;
+}
+
+/* Adds the terms that pull towards the start to the gradient. */
+static void pull_back(routine_t *self)
+{
+    const llm_train_options_t *options = self->options;
+    if (options->proximal_mu > 0)
+        llm_proximal_add(&self->proximal, options->proximal_mu, self->params, self->grads);
+    if (options->proximal_merged > 0)
+        self->group.proximal_loss =
+            llm_merged_add(&self->merged, options->proximal_merged, self->params,
+                           options->proximal_inert ? NULL : self->grads);
 }
 
 /* One optimizer step with the group's mean gradient. */
@@ -174,8 +201,7 @@ static void step(routine_t *self)
     if (self->group.good != options->grad_accum)
         ops->scale(self->be, self->grads,
                    (float)((double)options->grad_accum / (double)self->group.good), self->n);
-    if (options->proximal_mu > 0)
-        llm_proximal_add(&self->proximal, options->proximal_mu, self->params, self->grads);
+    pull_back(self);
     double norm = sqrt(ops->sum_squares(self->be, self->grads, self->n));
     if (!isfinite(norm)) {
         forget_group(self);

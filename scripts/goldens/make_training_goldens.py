@@ -4,8 +4,9 @@ tiny model, computed by PyTorch, transformers and PEFT.
 
 A random LLaMA over bytes with a random LoRA adapter is trained on a few Alpaca
 records the way FS-LLM trains: prompt and answer as one padded sequence, labels
-of the prompt at -100, HF's own loss.  Two cases: AdamW with accumulation,
-clipping and warm-up; SGD with momentum and FedProx's term in the loss.
+of the prompt at -100, HF's own loss.  Three cases: AdamW with accumulation,
+clipping and warm-up; SGD with momentum and FedProx's term in the loss; SGD with
+FedBiOT's, eps sum ||s B A - s B0 A0||^2, of merged matrices.
 Everything is computed in float64.  Needs torch, transformers, peft,
 safetensors; run it from the source root."""
 import json
@@ -36,6 +37,8 @@ CASES = {
               "warmup": 2, "total": 12},
     "sgd": {"batch_size": 3, "accum": 1, "steps": 5, "clip": 0.0, "mu": 0.2, "lr": 0.2,
             "warmup": 0, "total": 0},
+    "merged": {"batch_size": 2, "accum": 2, "steps": 6, "clip": 2.0, "mu": 0.0, "eps": 0.5,
+               "lr": 0.1, "warmup": 0, "total": 0},
 }
 
 
@@ -92,12 +95,18 @@ def schedule_of(optimizer, case):
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
+def merged(model):
+    """s B A of every adapted module, as PEFT would merge it."""
+    return [m.get_delta_weight("default") for m in model.modules() if hasattr(m, "lora_A")]
+
+
 def train(model, name, case, examples):
     weights = [p for p in model.parameters() if p.requires_grad]
     start = [w.detach().clone() for w in weights]
+    merged_start = [m.detach().clone() for m in merged(model)]
     optimizer = optimizer_of(name, weights, case["lr"])
     schedule = schedule_of(optimizer, case)
-    losses = []
+    losses, proximal = [], []
     drawn = batches(examples, case["batch_size"], case["steps"] * case["accum"])
     for i, batch in enumerate(drawn):
         loss = model(**batch).loss
@@ -107,12 +116,16 @@ def train(model, name, case, examples):
             continue
         if case["mu"] > 0:
             (case["mu"] / 2 * sum(((w - s) ** 2).sum() for w, s in zip(weights, start))).backward()
+        if case.get("eps", 0) > 0:
+            apart = sum(((m - s) ** 2).sum() for m, s in zip(merged(model), merged_start))
+            proximal.append(case["eps"] * apart.item())
+            (case["eps"] * apart).backward()
         if case["clip"] > 0:
             torch.nn.utils.clip_grad_norm_(weights, case["clip"])
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-    return losses
+    return {"losses": losses, "proximal": proximal} if proximal else {"losses": losses}
 
 
 def make_model():
@@ -141,7 +154,7 @@ def main():
     for name, case in CASES.items():
         base = LlamaForCausalLM.from_pretrained(HERE / "model").double()
         model = PeftModel.from_pretrained(base, HERE / "start", is_trainable=True).double()
-        golden["cases"][name] = {**case, "losses": train(model, name, case, examples)}
+        golden["cases"][name] = {**case, **train(model, name, case, examples)}
         model.float().save_pretrained(HERE / name)
     with open(HERE / "records.jsonl", "w", encoding="utf-8") as file:
         for record in RECORDS:

@@ -105,9 +105,9 @@ const llm_offsite_t *llm_emulator_offsite(const llm_emulator_t *self);
  * attention, 2 a multiply-add, for `tokens` tokens in sequences of `length`,
  * `supervised` of them with a target. */
 typedef struct {
-    uint64_t parameters;   /* of the model */
-    uint64_t weight_bytes; /* as files */
-    uint64_t trained;      /* elements of the adapter's vector */
+    uint64_t parameters;              /* of the model */
+    uint64_t weight_bytes;            /* as files */
+    uint64_t trained;                 /* elements of the adapter's vector */
     double forward, backward, prefix; /* FLOPs; prefix: the part of forward below the lowest
                                          trainable layer, saved when it is kept */
 } llm_cost_t;

@@ -101,9 +101,9 @@ uint64_t llm_train_steps(const llm_train_options_t *options, size_t examples);
  * client, round, epoch).  The loss of a batch is the mean over its supervised
  * positions; an update follows the mean gradient of its batches (of those it
  * has, when it is the last or lost some to NaN), plus FedProx's mu (w -
- * w_start), clipped as torch's clip_grad_norm_ does.  A batch whose loss, or
+ * w_start) and FedBiOT's term, clipped as torch's clip_grad_norm_ does.  A batch whose loss, or
  * an update whose gradient is not finite changes nothing and is not in the
- * statistics; neither is FedProx's term.
+ * statistics' losses; neither are those terms.
  *
  * FMQ_ERR_NUMERIC when every batch was NaN, or a parameter in the end;
  * FMQ_ERR_CONFIG for options that make no sense or leave no batch.  stats

@@ -157,6 +157,13 @@ llm_backend_t *llm_workspace_backend(const llm_workspace_t *self)
     return self->be;
 }
 
+/* Its vector belongs to no adapter. */
+const llm_adapter_t *llm_workspace_adapter(const llm_workspace_t *self)
+{
+    (void)self;
+    return NULL;
+}
+
 float *llm_workspace_params(llm_workspace_t *self)
 {
     return self->params;

@@ -1,7 +1,7 @@
 /*
  * test_golden_routine.c - whole routines against PyTorch, transformers and
  * PEFT, from records to trained adapters: prompts, tokens, masks, packed
- * against padded batches, losses, accumulation, clipping, warm-up, FedProx.
+ * against padded batches, losses, accumulation, clipping, warm-up, FedProx, FedBiOT.
  *
  * The files are written by scripts/goldens/make_training_goldens.py.
  */
@@ -119,7 +119,8 @@ static llm_train_options_t read_case(const json_t *one)
                                  .batch_size = (uint32_t)golden_number(one, "batch_size", 0),
                                  .grad_accum = (uint32_t)golden_number(one, "accum", 0),
                                  .grad_clip = golden_number(one, "clip", 0),
-                                 .proximal_mu = golden_number(one, "mu", 0)};
+                                 .proximal_mu = golden_number(one, "mu", 0),
+                                 .proximal_merged = golden_number(one, "eps", 0)};
 }
 
 /* Sum over the first batches of golden loss * examples. */
@@ -153,6 +154,16 @@ static double distance(const room_t *room, const llm_workspace_t *ws, const char
     return apart / moved;
 }
 
+/* FedBiOT's term before the last step. */
+static void check_proximal(const json_t *one, const char *name, const llm_train_stats_t *stats)
+{
+    const json_t *terms = json_object_get(one, "proximal");
+    double expected = json_number_value(json_array_get(terms, (size_t)stats->steps - 1));
+    if (!(fabs(stats->proximal_loss - expected) <= 1e-5 * expected))
+        fail_msg("%s, %llu steps: proximal loss %.9g, expected %.9g", name,
+                 (unsigned long long)stats->steps, stats->proximal_loss, expected);
+}
+
 static void check_case(room_t *room, const char *name, const llm_optimizer_t *how)
 {
     const json_t *one = json_object_get(json_object_get(room->golden, "cases"), name);
@@ -170,6 +181,7 @@ static void check_case(room_t *room, const char *name, const llm_optimizer_t *ho
         if (!(fabs(stats.loss_sum / expected - 1) < 2e-6))
             fail_msg("%s, %llu steps: loss sum %.9g, expected %.9g", name,
                      (unsigned long long)options.steps, stats.loss_sum, expected);
+        check_proximal(one, name, &stats);
     }
     double apart = distance(room, ws, name);
     if (!(apart < 1e-4))
@@ -200,6 +212,12 @@ static void sgd_with_momentum_and_fedprox_is_torchs(void **state)
                &(llm_optimizer_t){.kind = LLM_SGD, .momentum = 0.9, .nesterov = true});
 }
 
+static void sgd_with_fedbiots_merged_term_is_torchs(void **state)
+{
+    check_case(*state, "merged",
+               &(llm_optimizer_t){.kind = LLM_SGD, .momentum = 0.9, .nesterov = true});
+}
+
 #define CASES(name)                                                                                \
     {#name " on the reference backend", name, open_reference, close_room, NULL},                   \
     {                                                                                              \
@@ -212,6 +230,7 @@ int main(void)
         CASES(the_examples_are_those_with_something_to_learn),
         CASES(adamw_with_accumulation_clipping_and_warm_up_is_torchs),
         CASES(sgd_with_momentum_and_fedprox_is_torchs),
+        CASES(sgd_with_fedbiots_merged_term_is_torchs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

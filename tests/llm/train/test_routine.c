@@ -508,8 +508,8 @@ static void options_that_make_no_sense_are_refused_before_anything_happens(void 
 {
     (void)state;
     llm_dataset_t *dataset = paper_dataset(10, 3), *empty = paper_dataset(0, 3);
-    llm_train_options_t wrong[12];
-    for (size_t i = 0; i < 12; i++)
+    llm_train_options_t wrong[14];
+    for (size_t i = 0; i < 14; i++)
         wrong[i] = plain_options();
     wrong[0].batch_size = 0;
     wrong[1].steps = 0;
@@ -526,9 +526,11 @@ static void options_that_make_no_sense_are_refused_before_anything_happens(void 
     wrong[10].grad_accum = 2;
     wrong[11].optimizer.kind = LLM_ADAM;
     wrong[11].optimizer.beta1 = 1;
+    wrong[12].proximal_merged = -1;
+    wrong[13].proximal_merged = NAN;
     llm_workspace_t ws;
     paper_open(&ws, start);
-    for (size_t i = 0; i < 12; i++) {
+    for (size_t i = 0; i < 14; i++) {
         fmq_error_t err = {0};
         if (llm_train_run(&ws, dataset, &wrong[i], NULL, NULL, NULL, &err) != -1 ||
             err.code != FMQ_ERR_CONFIG)

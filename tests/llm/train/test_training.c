@@ -278,6 +278,51 @@ static void fedprox_keeps_a_model_nearer_to_its_start(void **state)
     assert_true(away[1] < 0.5 * away[0]);
 }
 
+/* 20 steps from a start that is not zero, with FedBiOT's term. */
+static void train_with_proximal(llm_adapter_kind_t kind, double eps, bool inert, double *away,
+                                llm_train_stats_t *stats)
+{
+    room_t room;
+    open_room(&room, kind, 0, 2);
+    llm_train_options_t options = adam(5);
+    train(&room, &options, NULL);
+    llm_workspace_get_params(room.ws, room.vector);
+    options = adam(20);
+    options.optimizer = (llm_optimizer_t){.kind = LLM_SGD, .lr = 0.5};
+    options.grad_clip = 0;
+    options.proximal_merged = eps;
+    options.proximal_inert = inert;
+    train(&room, &options, stats);
+    float *trained = malloc(room.elements * sizeof *trained);
+    llm_workspace_get_params(room.ws, trained);
+    *away = 0;
+    for (size_t i = 0; i < room.elements; i++)
+        *away += pow((double)trained[i] - (double)room.vector[i], 2);
+    free(trained);
+    close_room(&room);
+}
+
+/* FedBiOT's released code computes it from detached tensors: it only shows in
+ * the logged loss. */
+static void the_proximal_term_has_a_gradient_unless_it_is_made_inert(void **state)
+{
+    (void)state;
+    const llm_adapter_kind_t kinds[] = {LLM_ADAPTER_LORA, LLM_ADAPTER_FULL};
+    for (size_t i = 0; i < 2; i++) {
+        double without, with, inert;
+        llm_train_stats_t plain, held, logged;
+        train_with_proximal(kinds[i], 0, false, &without, &plain);
+        train_with_proximal(kinds[i], 0.5, false, &with, &held);
+        train_with_proximal(kinds[i], 0.5, true, &inert, &logged);
+        assert_true(with < 0.7 * without);
+        assert_true(inert == without);
+        assert_true(plain.proximal_loss == 0);
+        assert_true(held.proximal_loss > 0 && held.proximal_loss < 0.7 * logged.proximal_loss);
+        assert_true(logged.loss_sum == plain.loss_sum);
+        assert_true(held.loss_sum > plain.loss_sum);
+    }
+}
+
 static void a_workspace_that_cannot_learn_is_refused(void **state)
 {
     (void)state;
@@ -317,6 +362,7 @@ int main(void)
         cmocka_unit_test(the_loss_does_not_depend_on_how_examples_are_packed),
         cmocka_unit_test(a_nan_parameter_ends_in_an_error_after_a_bounded_time),
         cmocka_unit_test(fedprox_keeps_a_model_nearer_to_its_start),
+        cmocka_unit_test(the_proximal_term_has_a_gradient_unless_it_is_made_inert),
         cmocka_unit_test(a_workspace_that_cannot_learn_is_refused),
         cmocka_unit_test(a_workspace_too_small_for_a_batch_says_so),
     };

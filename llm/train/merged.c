@@ -1,0 +1,200 @@
+/*
+ * merged.c - the regulariser by products of thin factors.
+ *
+ * Near the start B A - B0 A0 is a small difference of large numbers.  With
+ * D = B - B0 and F = A - A0, which floats give exactly there, it is
+ *     B A - B0 A0 = D A + B0 F = D A - N F,    N = -B0,
+ * a sum of terms as small as itself.  Hence, with k = 2 eps s^2,
+ *     value = eps s^2 (<D'D, AA'> - 2 <D'N, (FA')'> + <N'N, FF'>)
+ *     dB   += k (D (AA') - N (FA'))
+ *     dA   += k ((B'D) A - (B'N) F)
+ * where ' transposes: all brackets are rank x rank.
+ */
+#include "llm/train/merged.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The rank x rank products of a module; those before VALUE_GRAMS make the
+ * value. */
+enum { AA, FA, FF, DD, DN, NN, VALUE_GRAMS, BD = VALUE_GRAMS, BN, GRAMS };
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+/* The schema has A and B of each module one behind the other. */
+static int find_modules(llm_merged_t *self, const fmq_schema_t *schema, fmq_error_t *err)
+{
+    size_t tensors = fmq_schema_size(schema);
+    self->modules = calloc(tensors / 2 + 1, sizeof *self->modules);
+    if (!self->modules)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a table of %zu modules",
+                             tensors / 2);
+    for (size_t i = 0; i + 1 < tensors; i += 2) {
+        const fmq_tensor_t *a = fmq_schema_at(schema, i), *b = fmq_schema_at(schema, i + 1);
+        if (!ends_with(a->name, ".lora_A.weight") || !ends_with(b->name, ".lora_B.weight") ||
+            a->shape[0] != self->rank || b->shape[1] != self->rank)
+            return fmq_error_set(err, FMQ_ERR_INTERNAL, "'%s' and '%s' are no LoRA of rank %zu",
+                                 a->name, b->name, self->rank);
+        self->modules[self->size++] = (llm_merged_module_t){.out = (size_t)b->shape[0],
+                                                            .in = (size_t)a->shape[1],
+                                                            .a = (size_t)a->offset,
+                                                            .b = (size_t)b->offset};
+    }
+    return 0;
+}
+
+/* rank is at most LLM_LORA_RANK_MAX: no overflow. */
+static int reserve(llm_merged_t *self, fmq_error_t *err)
+{
+    size_t bytes = self->n * sizeof(float), grams = self->rank * self->rank * sizeof(float);
+    self->minus_start = self->be->ops->alloc(self->be, bytes);
+    self->away = self->be->ops->alloc(self->be, bytes);
+    if (grams) {
+        self->grams = self->be->ops->alloc(self->be, GRAMS * grams);
+        self->host = malloc(VALUE_GRAMS * grams);
+    }
+    if (self->minus_start && self->away && (!grams || (self->grams && self->host)))
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_NOMEM,
+                         "cannot remember %zu parameters for the regulariser: out of memory",
+                         self->n);
+}
+
+int llm_merged_init(llm_merged_t *self, const llm_adapter_t *adapter, llm_backend_t *be,
+                    const float *params, fmq_error_t *err)
+{
+    const fmq_schema_t *schema = llm_adapter_schema(adapter);
+    const llm_adapter_spec_t *spec = llm_adapter_spec(adapter);
+    *self = (llm_merged_t){.be = be, .n = (size_t)fmq_schema_elements(schema), .scaling = 1};
+    if (spec->kind == LLM_ADAPTER_LORA) {
+        self->rank = spec->rank;
+        self->scaling = (double)spec->alpha / (double)spec->rank;
+        if (find_modules(self, schema, err) < 0)
+            return -1;
+    }
+    if (reserve(self, err) < 0)
+        return -1;
+    be->ops->copy(be, self->minus_start, params, self->n * sizeof *params);
+    be->ops->scale(be, self->minus_start, -1, self->n);
+    return 0;
+}
+
+void llm_merged_release(llm_merged_t *self)
+{
+    float *memory[] = {self->minus_start, self->away, self->grams};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) {
+        if (memory[i])
+            self->be->ops->release(self->be, memory[i]);
+    }
+    free(self->modules);
+    free(self->host);
+    *self = (llm_merged_t){0};
+}
+
+/* x y' of [rank][width] each. */
+static void gram_of_rows(llm_merged_t *self, int which, const float *x, const float *y,
+                         size_t width)
+{
+    size_t r = self->rank;
+    llm_gemm_t shape = {.transpose_b = true,
+                        .M = r,
+                        .N = r,
+                        .K = width,
+                        .alpha = 1,
+                        .lda = width,
+                        .ldb = width,
+                        .ldc = r};
+    self->be->ops->gemm(self->be, self->grams + (size_t)which * r * r, x, y, &shape);
+}
+
+/* x' y of [height][rank] each. */
+static void gram_of_columns(llm_merged_t *self, int which, const float *x, const float *y,
+                            size_t height)
+{
+    size_t r = self->rank;
+    llm_gemm_t shape = {
+        .transpose_a = true, .M = r, .N = r, .K = height, .alpha = 1, .lda = r, .ldb = r, .ldc = r};
+    self->be->ops->gemm(self->be, self->grams + (size_t)which * r * r, x, y, &shape);
+}
+
+/* db[out][rank] += factor x[out][rank] gram. */
+static void add_to_b(llm_merged_t *self, float *db, const float *x, int which, size_t out,
+                     double factor)
+{
+    size_t r = self->rank;
+    llm_gemm_t shape = {
+        .M = out, .N = r, .K = r, .alpha = (float)factor, .beta = 1, .lda = r, .ldb = r, .ldc = r};
+    self->be->ops->gemm(self->be, db, x, self->grams + (size_t)which * r * r, &shape);
+}
+
+/* da[rank][in] += factor gram x[rank][in]. */
+static void add_to_a(llm_merged_t *self, float *da, int which, const float *x, size_t in,
+                     double factor)
+{
+    size_t r = self->rank;
+    llm_gemm_t shape = {
+        .M = r, .N = in, .K = r, .alpha = (float)factor, .beta = 1, .lda = r, .ldb = in, .ldc = in};
+    self->be->ops->gemm(self->be, da, self->grams + (size_t)which * r * r, x, &shape);
+}
+
+/* <x, y>, or <x, y'>. */
+static double inner(const llm_merged_t *self, int x, int y, bool transposed)
+{
+    size_t r = self->rank;
+    const float *p = self->host + (size_t)x * r * r, *q = self->host + (size_t)y * r * r;
+    double sum = 0;
+    for (size_t i = 0; i < r; i++) {
+        for (size_t j = 0; j < r; j++)
+            sum += (double)p[i * r + j] * (double)(transposed ? q[j * r + i] : q[i * r + j]);
+    }
+    return sum;
+}
+
+/* ||D A - N F||^2 of one module; its gradient times half of k is added. */
+static double add_module(llm_merged_t *self, const llm_merged_module_t *m, double k,
+                         const float *params, float *grads)
+{
+    const float *a = params + m->a, *b = params + m->b;
+    const float *f = self->away + m->a, *d = self->away + m->b, *n = self->minus_start + m->b;
+    gram_of_rows(self, AA, a, a, m->in);
+    gram_of_rows(self, FA, f, a, m->in);
+    gram_of_rows(self, FF, f, f, m->in);
+    gram_of_columns(self, DD, d, d, m->out);
+    gram_of_columns(self, DN, d, n, m->out);
+    gram_of_columns(self, NN, n, n, m->out);
+    if (grads) {
+        gram_of_columns(self, BD, b, d, m->out);
+        gram_of_columns(self, BN, b, n, m->out);
+        add_to_b(self, grads + m->b, d, AA, m->out, k);
+        add_to_b(self, grads + m->b, n, FA, m->out, -k);
+        add_to_a(self, grads + m->a, BD, a, m->in, k);
+        add_to_a(self, grads + m->a, BN, f, m->in, -k);
+    }
+    self->be->ops->download(self->be, self->host, self->grams,
+                            VALUE_GRAMS * self->rank * self->rank * sizeof *self->host);
+    double square =
+        inner(self, DD, AA, false) - 2 * inner(self, DN, FA, true) + inner(self, NN, FF, false);
+    return square < 0 ? 0 : square; /* where the terms cancel, rounding remains */
+}
+
+double llm_merged_add(llm_merged_t *self, double eps, const float *params, float *grads)
+{
+    const llm_ops_t *ops = self->be->ops;
+    ops->copy(self->be, self->away, params, self->n * sizeof *params);
+    ops->add(self->be, self->away, self->minus_start, self->n);
+    if (self->rank == 0) {
+        double value = eps * ops->sum_squares(self->be, self->away, self->n);
+        ops->scale(self->be, self->away, (float)(2 * eps), self->n);
+        if (grads)
+            ops->add(self->be, grads, self->away, self->n);
+        return value;
+    }
+    double factor = eps * self->scaling * self->scaling, sum = 0;
+    for (size_t i = 0; i < self->size; i++)
+        sum += add_module(self, &self->modules[i], 2 * factor, params, grads);
+    return factor * sum;
+}
