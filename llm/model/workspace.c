@@ -59,6 +59,7 @@ llm_workspace_t *llm_workspace_new_stack(const llm_stack_t *stack, const llm_lim
         return NULL;
     }
     self->be = be;
+    self->adapter = stack->adapter;
     self->elements = fmq_schema_elements(llm_adapter_schema(stack->adapter));
     if (llm_decoder_init(&self->pass.decoder, stack, be, err) < 0 ||
         vectors_new(self, limits->training, err) < 0 ||
@@ -110,6 +111,11 @@ size_t llm_workspace_bytes(const llm_workspace_t *self)
 llm_backend_t *llm_workspace_backend(const llm_workspace_t *self)
 {
     return self->be;
+}
+
+const llm_adapter_t *llm_workspace_adapter(const llm_workspace_t *self)
+{
+    return self->adapter;
 }
 
 float *llm_workspace_params(llm_workspace_t *self)

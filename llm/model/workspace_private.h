@@ -11,7 +11,8 @@
 
 struct llm_workspace {
     llm_pass_t pass;
-    llm_backend_t *be; /* borrowed */
+    llm_backend_t *be;            /* borrowed */
+    const llm_adapter_t *adapter; /* borrowed: what trains */
     uint64_t elements;
     float *params; /* owned, on the backend; NULL when elements is 0 */
     float *grads;  /* owned, on the backend; NULL unless training */

@@ -58,6 +58,7 @@ llm_workspace_t *llm_workspace_new(const llm_model_t *model, const llm_adapter_t
 void llm_workspace_destroy(llm_workspace_t **self_p);
 size_t llm_workspace_bytes(const llm_workspace_t *self);
 llm_backend_t *llm_workspace_backend(const llm_workspace_t *self);
+const llm_adapter_t *llm_workspace_adapter(const llm_workspace_t *self); /* what trains */
 
 /* The trainable vector on the backend, and its gradient: elements() floats
  * each, owned by the workspace; optimizers work on them in place.  params may
