@@ -248,9 +248,9 @@ static void read_shape(llm_json_reader_t *reader, llm_shape_t *shape)
     refuse_features(reader, shape);
 }
 
-int llm_shape_load(llm_shape_t *shape, const char *path, fmq_error_t *err)
+/* Takes root. */
+static int shape_of_json(llm_shape_t *shape, json_t *root, const char *path, fmq_error_t *err)
 {
-    json_t *root = llm_json_load(path, CONFIG_SIZE_MAX, err);
     if (!root)
         return -1;
     llm_shape_t read = {0};
@@ -261,6 +261,22 @@ int llm_shape_load(llm_shape_t *shape, const char *path, fmq_error_t *err)
         return -1;
     *shape = read;
     return 0;
+}
+
+int llm_shape_load(llm_shape_t *shape, const char *path, fmq_error_t *err)
+{
+    return shape_of_json(shape, llm_json_load(path, CONFIG_SIZE_MAX, err), path, err);
+}
+
+int llm_shape_parse(llm_shape_t *shape, const char *name, const char *text, size_t size,
+                    fmq_error_t *err)
+{
+    json_t *root = llm_json_parse(text, size, name, err);
+    if (root && !json_is_object(root)) {
+        json_decref(root);
+        return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is no JSON object", name);
+    }
+    return shape_of_json(shape, root, name, err);
 }
 
 /* The shortest decimal that reads back as this float, so that 1e-5f is written
@@ -344,6 +360,16 @@ int llm_shape_save(const llm_shape_t *shape, const char *path, fmq_error_t *err)
     int status = llm_json_save(root, path, err);
     json_decref(root);
     return status;
+}
+
+char *llm_shape_text(const llm_shape_t *shape, fmq_error_t *err)
+{
+    json_t *root = shape_json(shape);
+    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    if (!text)
+        fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a model's configuration");
+    return text;
 }
 
 void llm_shape_module(const llm_shape_t *shape, llm_module_t module, size_t *out, size_t *in)

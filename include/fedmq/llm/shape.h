@@ -92,6 +92,12 @@ int llm_shape_load(llm_shape_t *shape, const char *path, fmq_error_t *err);
 /* Writes a config.json that llm_shape_load() and HF transformers both read. */
 int llm_shape_save(const llm_shape_t *shape, const char *path, fmq_error_t *err);
 
+/* The same from and to memory; name stands for the path in messages.  The
+ * returned text is the caller's. */
+int llm_shape_parse(llm_shape_t *shape, const char *name, const char *text, size_t size,
+                    fmq_error_t *err);
+char *llm_shape_text(const llm_shape_t *shape, fmq_error_t *err);
+
 /* inv_freq[head_width / 2] as HF computes it, scaling included. */
 void llm_shape_rope_frequencies(const llm_shape_t *shape, float *out);
 

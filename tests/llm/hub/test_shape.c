@@ -192,6 +192,14 @@ static void a_saved_shape_loads_as_itself(void **state)
         assert_int_equal(llm_shape_save(&shape, path, &err), 0);
         assert_int_equal(llm_shape_load(&again, path, &err), 0);
         assert_memory_equal(&shape, &again, sizeof shape);
+        char *text = llm_shape_text(&shape, &err);
+        assert_non_null(text);
+        memset(&again, 0, sizeof again);
+        assert_int_equal(llm_shape_parse(&again, "text", text, strlen(text), &err), 0);
+        assert_memory_equal(&shape, &again, sizeof shape);
+        assert_int_equal(llm_shape_parse(&again, "text", "[]", 2, &err), -1);
+        assert_int_equal(err.code, FMQ_ERR_FORMAT);
+        free(text);
     }
 }
 

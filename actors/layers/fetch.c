@@ -1,0 +1,307 @@
+/*
+ * fetch.c - the client's end: the run's note, its manifest, and the parts that
+ * are missing, one after the other.  What fails because somebody is away is
+ * tried again; what is wrong ends it.
+ */
+#include "actors/layers/cache.h"
+#include "actors/layers/manifest.h"
+
+#include <string.h>
+
+#include "fedmq/actors/receive.h"
+#include "fedmq/base/clock.h"
+
+#define WAIT_MS  100 /* longest wait without looking whether to stop */
+#define AGAIN_MS 500 /* between attempts */
+
+#define PARTS_MAX (1 + LLM_LAYERS_MAX + FMQ_MANIFEST_FILES_MAX)
+
+typedef enum { CAME, AGAIN, BROKEN } outcome_t; /* BROKEN: err says why */
+
+typedef struct {
+    const fmq_layers_fetch_t *how;
+    fmq_note_run_t run; /* the newest */
+    bool has_run;
+    char server[FMQ_MEMBER_NAME_MAX];
+    bool ended; /* this run has: */
+    char reason[FMQ_REASON_MAX];
+    fmq_digest_t looked;  /* of the manifest that this is about: */
+    bool here[PARTS_MAX]; /* known to be in the cache */
+    fmq_layers_progress_t progress;
+} fetcher_t;
+
+static void on_run(fetcher_t *self, const fmq_event_t *event)
+{
+    fmq_note_run_t note;
+    self->has_run = fmq_note_run_decode(&note, event->data, event->size, NULL) == 0;
+    if (!self->has_run)
+        return;
+    self->run = note;
+    self->ended = false;
+    memcpy(self->server, event->member, sizeof self->server);
+}
+
+static void on_done(fetcher_t *self, const fmq_event_t *event)
+{
+    fmq_note_done_t note;
+    if (fmq_note_done_decode(&note, event->data, event->size, NULL) < 0 ||
+        memcmp(note.run, self->run.run, sizeof note.run) != 0)
+        return;
+    self->ended = true;
+    memcpy(self->reason, note.reason, sizeof self->reason);
+}
+
+/* Waits for one event, a little while.  1: event; 0: none; -1. */
+static int next(fetcher_t *self, fmq_event_t *event, fmq_error_t *err)
+{
+    const fmq_layers_fetch_t *how = self->how;
+    if (how->stop && how->stop(how->argument) != 0)
+        return fmq_error_set(err, FMQ_ERR_STOPPED, "interrupted");
+    int got = fmq_link_receive(how->link, WAIT_MS, event, err);
+    if (got <= 0)
+        return got;
+    if (event->type == FMQ_EVENT_REFUSED)
+        return fmq_error_set(err, event->error.code, "%s", event->error.text);
+    if (event->type == FMQ_EVENT_NOTE && event->role == FMQ_ROLE_SERVER) {
+        if (strcmp(event->topic, "run") == 0)
+            on_run(self, event);
+        else if (strcmp(event->topic, "done") == 0)
+            on_done(self, event);
+    }
+    if (self->has_run && self->ended)
+        return fmq_error_set(err, FMQ_ERR_NOTFOUND,
+                             "the run has ended before its layers were here: %s", self->reason);
+    return 1;
+}
+
+static int rest(fetcher_t *self, int64_t milliseconds, fmq_error_t *err)
+{
+    int64_t until = fmq_clock_ms() + milliseconds;
+    fmq_event_t event;
+    while (fmq_clock_ms() < until)
+        if (next(self, &event, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* Whether a failed fetch may succeed later: somebody is away, or has not
+ * published yet. */
+static outcome_t judge(const fmq_error_t *why, fmq_error_t *err)
+{
+    if (why->code == FMQ_ERR_NOTFOUND || why->code == FMQ_ERR_TIMEOUT)
+        return AGAIN;
+    if (err)
+        *err = *why;
+    return BROKEN;
+}
+
+static bool concerns(const fmq_event_t *event, const fmq_digest_t *digest)
+{
+    return (event->type == FMQ_EVENT_CHUNK || event->type == FMQ_EVENT_FETCHED ||
+            event->type == FMQ_EVENT_FAILED) &&
+           fmq_digest_equal(&event->digest, digest);
+}
+
+static void show(const fetcher_t *self)
+{
+    if (self->how->show)
+        self->how->show(self->how->argument, &self->progress);
+}
+
+/* Takes the chunks of one fetch from where entry is on. */
+static outcome_t take_chunks(fetcher_t *self, fmq_cache_entry_t *entry, fmq_error_t *err)
+{
+    const fmq_digest_t *digest = &entry->part.digest;
+    uint32_t index = (uint32_t)(entry->bytes / FMQ_CHUNK_MAX);
+    for (;;) {
+        fmq_event_t event;
+        int got = next(self, &event, err);
+        if (got < 0)
+            return BROKEN;
+        if (got == 0 || !concerns(&event, digest))
+            continue;
+        if (event.type == FMQ_EVENT_FAILED)
+            return judge(&event.error, err);
+        if (event.type == FMQ_EVENT_FETCHED)
+            return CAME;
+        if (event.size == 0)
+            continue;
+        bool full = event.size == FMQ_CHUNK_MAX || event.index + 1 == event.chunks;
+        if (event.index != index++ || !full) {
+            fmq_error_set(err, FMQ_ERR_FORMAT, "chunk %u of %u has %zu bytes", event.index,
+                          event.chunks, event.size);
+            return BROKEN;
+        }
+        if (fmq_cache_add(entry, event.data, event.size, err) < 0)
+            return BROKEN;
+        self->progress.bytes += event.size;
+        show(self);
+    }
+}
+
+static outcome_t fetch_rest(fetcher_t *self, fmq_cache_entry_t *entry, fmq_error_t *err)
+{
+    if (entry->bytes == entry->part.bytes)
+        return CAME;
+    if (fmq_link_fetch(self->how->link, self->server, &entry->part.digest,
+                       (uint32_t)(entry->bytes / FMQ_CHUNK_MAX), entry->part.bytes, err) < 0)
+        return BROKEN;
+    outcome_t outcome = take_chunks(self, entry, err);
+    if (outcome == BROKEN)
+        (void)fmq_link_cancel(self->how->link, &entry->part.digest, NULL);
+    return outcome;
+}
+
+/* Fetches what entry lacks and gives it its name.  Bytes that an earlier
+ * attempt left may be wrong: then once more, from the beginning. */
+static outcome_t fill(fetcher_t *self, fmq_cache_entry_t *entry, fmq_error_t *err)
+{
+    bool began_anew = entry->bytes == 0;
+    for (;;) {
+        fmq_error_t why = {0};
+        outcome_t outcome = fetch_rest(self, entry, err);
+        if (outcome != CAME)
+            return outcome;
+        uint64_t bytes = entry->bytes;
+        if (fmq_cache_commit(entry, &why) == 0)
+            return CAME;
+        if (why.code != FMQ_ERR_MISMATCH || began_anew) {
+            if (err)
+                *err = why;
+            return BROKEN;
+        }
+        began_anew = true;
+        self->progress.bytes -= bytes;
+        if (fmq_cache_restart(entry, err) < 0)
+            return BROKEN;
+    }
+}
+
+static outcome_t fetch_part(fetcher_t *self, const fmq_part_t *part, fmq_error_t *err)
+{
+    fmq_cache_entry_t entry;
+    uint64_t before = self->progress.bytes;
+    fmq_cache_begun_t begun;
+    while ((begun = fmq_cache_begin(&entry, self->how->directory, part, err)) == FMQ_CACHE_BUSY) {
+        self->progress.waiting = true;
+        show(self);
+        if (rest(self, WAIT_MS, err) < 0)
+            return BROKEN;
+    }
+    self->progress.waiting = false;
+    outcome_t outcome = begun == FMQ_CACHE_HERE ? CAME : BROKEN;
+    if (begun == FMQ_CACHE_BEGUN) {
+        self->progress.bytes += entry.bytes;
+        show(self);
+        outcome = fill(self, &entry, err);
+        fmq_cache_leave(&entry);
+    }
+    self->progress.bytes = outcome == CAME ? before + part->bytes : before;
+    return outcome;
+}
+
+/* Which parts the cache lacks; their sum and what is there of them.  Files are
+ * read once, however often fetching has to be taken up again. */
+static int look(fetcher_t *self, const fmq_manifest_t *manifest, fmq_error_t *err)
+{
+    const char *directory = self->how->directory;
+    if (!fmq_digest_equal(&self->looked, &self->run.manifest))
+        memset(self->here, 0, sizeof self->here);
+    self->looked = self->run.manifest;
+    const fmq_part_t *part;
+    uint64_t partial = 0;
+    self->progress = (fmq_layers_progress_t){.part = 0};
+    for (size_t i = 0; (part = fmq_manifest_at(manifest, i)) != NULL; i++) {
+        if (self->here[i])
+            continue;
+        int has = fmq_manifest_repeats(manifest, i) ? 1 : fmq_cache_has(directory, part, err);
+        if (has < 0)
+            return -1;
+        self->here[i] = has > 0;
+        if (has > 0)
+            continue;
+        self->progress.parts++;
+        self->progress.bytes_total += part->bytes;
+        partial += fmq_cache_partial(directory, part);
+    }
+    return fmq_cache_room(directory, self->progress.bytes_total - partial, err);
+}
+
+static outcome_t fetch_parts(fetcher_t *self, const fmq_manifest_t *manifest, fmq_error_t *err)
+{
+    const fmq_part_t *part;
+    if (look(self, manifest, err) < 0)
+        return BROKEN;
+    for (size_t i = 0; (part = fmq_manifest_at(manifest, i)) != NULL; i++) {
+        if (self->here[i])
+            continue;
+        self->progress.part++;
+        outcome_t outcome = fetch_part(self, part, err);
+        if (outcome != CAME)
+            return outcome;
+        self->here[i] = true;
+    }
+    show(self);
+    return CAME;
+}
+
+static outcome_t take_manifest(fetcher_t *self, fmq_bytes_reader_t *reader, fmq_error_t *err)
+{
+    for (;;) {
+        fmq_event_t event;
+        fmq_error_t why = {0};
+        int got = next(self, &event, err);
+        if (got < 0)
+            return BROKEN;
+        fmq_receive_t taken =
+            got > 0 ? fmq_bytes_reader_take(reader, &event, &why) : FMQ_RECEIVE_OTHER;
+        if (taken == FMQ_RECEIVE_DONE)
+            return CAME;
+        if (taken == FMQ_RECEIVE_FAILED)
+            return judge(&why, err);
+    }
+}
+
+static outcome_t fetch_manifest(fetcher_t *self, fmq_manifest_t *manifest, fmq_error_t *err)
+{
+    fmq_bytes_reader_t reader;
+    llm_shape_t full;
+    fmq_digest_t digest = self->run.manifest;
+    if (self->run.manifest_bytes == 0) {
+        fmq_error_set(err, FMQ_ERR_MISMATCH,
+                      "the run trains the full model: set llm.offsite_tuning.use False here too");
+        return BROKEN;
+    }
+    fmq_bytes_reader_begin(&reader, &digest, FMQ_MANIFEST_MAX);
+    outcome_t outcome = BROKEN;
+    if (fmq_link_fetch(self->how->link, self->server, &digest, 0, FMQ_MANIFEST_MAX, err) == 0) {
+        outcome = take_manifest(self, &reader, err);
+        if (outcome == BROKEN)
+            (void)fmq_link_cancel(self->how->link, &digest, NULL);
+    }
+    if (outcome == CAME && (fmq_manifest_decode(manifest, reader.data, reader.size, err) < 0 ||
+                            fmq_manifest_shape(manifest, &full, err) < 0))
+        outcome = BROKEN;
+    fmq_bytes_reader_release(&reader);
+    return outcome;
+}
+
+int fmq_layers_fetch(const fmq_layers_fetch_t *how, fmq_manifest_t *manifest, fmq_error_t *err)
+{
+    fetcher_t self = {.how = how};
+    for (;;) {
+        while (!self.has_run)
+            if (rest(&self, WAIT_MS, err) < 0)
+                return -1;
+        fmq_digest_t digest = self.run.manifest;
+        outcome_t outcome = fetch_manifest(&self, manifest, err);
+        if (outcome == CAME)
+            outcome = fetch_parts(&self, manifest, err);
+        if (outcome == BROKEN)
+            return -1;
+        if (outcome == CAME && self.has_run && fmq_digest_equal(&digest, &self.run.manifest))
+            return 0;
+        if (outcome == AGAIN && rest(&self, AGAIN_MS, err) < 0)
+            return -1;
+    }
+}

@@ -1,0 +1,107 @@
+/*
+ * layers.h - how a client that holds no model gets the one it trains.
+ *
+ * The server publishes the client's model (llm/offsite.h) part by part, and a
+ * manifest that says what it is made of and that the run's note names.  Parts
+ * of the full model that the client's lacks are not published.  Whoever has a
+ * client's or an evaluator's role fetches what its cache does not hold, and
+ * puts the model together.
+ *
+ * The cache is a directory of files named by the digests of what they hold
+ * (hexadecimal); "<digest>.part" is one on its way, and is taken up again
+ * where it ended.  Processes may share it.  docs/protocol.md has the bytes.
+ */
+#ifndef FEDMQ_ACTORS_LAYERS_H
+#define FEDMQ_ACTORS_LAYERS_H
+
+#include "fedmq/actors/notes.h"
+#include "fedmq/broker/link.h"
+#include "fedmq/llm/offsite.h"
+#include "fedmq/llm/tokenizer.h"
+
+#define FMQ_MANIFEST_CONFIG_MAX (16u * 1024)  /* bytes of config.json with NUL */
+#define FMQ_MANIFEST_FILES_MAX  8             /* of the tokenizer */
+#define FMQ_MANIFEST_NAME_MAX   32            /* bytes of a file's name with NUL */
+#define FMQ_MANIFEST_MAX        (192u * 1024) /* bytes of a manifest */
+
+/* An object, before it is here. */
+typedef struct {
+    fmq_digest_t digest;
+    uint64_t bytes;
+} fmq_part_t;
+
+typedef struct {
+    char name[FMQ_MANIFEST_NAME_MAX]; /* "tokenizer.json": one of a few, never a path */
+    fmq_part_t part;
+} fmq_manifest_file_t;
+
+/* What a client's model is made of: see llm_offsite_t. */
+typedef struct {
+    char config[FMQ_MANIFEST_CONFIG_MAX]; /* config.json of the full model */
+    uint32_t l, r, behind;
+    uint32_t layers; /* of the client's model */
+    uint32_t source[LLM_LAYERS_MAX];
+    fmq_part_t stem, parts[LLM_LAYERS_MAX];
+    uint32_t files;
+    fmq_manifest_file_t file[FMQ_MANIFEST_FILES_MAX];
+} fmq_manifest_t;
+
+/* The size written into out, or 0 with FMQ_ERR_LIMIT. */
+size_t fmq_manifest_encode(const fmq_manifest_t *self, void *out, size_t capacity,
+                           fmq_error_t *err);
+/* Takes a stranger's bytes: FMQ_ERR_FORMAT unless layers, source and names make
+ * sense; *out is untouched on failure. */
+int fmq_manifest_decode(fmq_manifest_t *out, const void *data, size_t size, fmq_error_t *err);
+/* Reads the full model's shape.  FMQ_ERR_MISMATCH when its layers are not what
+ * the rest says, FMQ_ERR_LIMIT when a part is larger than any part of such a
+ * model can be. */
+int fmq_manifest_shape(const fmq_manifest_t *self, llm_shape_t *full, fmq_error_t *err);
+/* Bytes of all parts and files, those that occur twice counted once. */
+uint64_t fmq_manifest_bytes(const fmq_manifest_t *self);
+
+/* Publishes the parts of offsite->student, the tokenizer's files of directory
+ * tokenizer (files that are not there are left out), and the manifest, whose
+ * digest and size are for the run's note.  Weights are not copied: the offsite
+ * models must outlive the link and its store. */
+int fmq_layers_publish(fmq_link_t *link, const llm_offsite_t *offsite, const char *tokenizer,
+                       fmq_part_t *manifest, fmq_error_t *err);
+
+/* fedmq.layer_cache, or where that is "" $XDG_CACHE_HOME/fedmq/layers or
+ * ~/.cache/fedmq/layers; made if it is not there.  The caller's. */
+char *fmq_layers_directory(const char *configured, fmq_error_t *err);
+
+typedef struct {
+    uint32_t part, parts; /* the one that is being fetched, from 1, of those that are missing */
+    uint64_t bytes;       /* here so far, of those that are missing */
+    uint64_t bytes_total;
+    bool waiting; /* another process is fetching this one */
+} fmq_layers_progress_t;
+
+typedef struct {
+    fmq_link_t *link;      /* of a client's or evaluator's role; no fetch may be under way */
+    const char *directory; /* the cache */
+    void (*show)(void *argument, const fmq_layers_progress_t *progress); /* may be NULL; often */
+    int (*stop)(void *argument); /* may be NULL; other than 0: FMQ_ERR_STOPPED */
+    void *argument;
+} fmq_layers_fetch_t;
+
+/* Waits for a run, reads its manifest and fetches all parts that the cache
+ * does not hold whole and right.  Goes on through restarts of the server.
+ * Takes every event of the link.  FMQ_ERR_MISMATCH when the run has no
+ * manifest, FMQ_ERR_LIMIT when the disk has no room, FMQ_ERR_NOTFOUND when the
+ * run ended meanwhile. */
+int fmq_layers_fetch(const fmq_layers_fetch_t *self, fmq_manifest_t *manifest, fmq_error_t *err);
+
+/* What a client computes with instead of the full model; both owned. */
+typedef struct {
+    llm_emulator_t *emulator;
+    llm_tokenizer_t *tokenizer;
+} fmq_student_t;
+
+/* Puts it together from a cache that holds all parts.  spec: of the adapter,
+ * as the run's configuration says it.  be must outlive it. */
+int fmq_student_open(fmq_student_t *self, const char *directory, const fmq_manifest_t *manifest,
+                     const llm_adapter_spec_t *spec, llm_backend_t *be, fmq_error_t *err);
+void fmq_student_close(fmq_student_t *self);
+
+#endif
