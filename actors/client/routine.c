@@ -14,16 +14,25 @@ typedef struct {
     llm_workspace_t *workspace;
 } bench_t;
 
+/* vector: the state to begin with. */
+static int bench_fill(const bench_t *bench, const fmq_routine_t *self, const float *vector,
+                      fmq_error_t *err)
+{
+    if (llm_workspace_set_params(bench->workspace, vector, err) < 0)
+        return -1;
+    return self->emulator ? llm_workspace_set_fixed(bench->workspace, self->emulator, err) : 0;
+}
+
 static int bench_open(bench_t *bench, const fmq_routine_t *self, bool training, size_t tokens_max,
                       fmq_error_t *err)
 {
     llm_limits_t limits = {.tokens_max = tokens_max, .training = training};
+    llm_stack_t stack = fmq_shared_client_stack(self->shared);
     bench->workspace = NULL;
     bench->backend = fmq_permits_take(self->shared->permits, self->stop, self->argument);
     if (!bench->backend)
         return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped while waiting for a permit");
-    bench->workspace =
-        llm_workspace_new(self->shared->model, self->shared->adapter, &limits, bench->backend, err);
+    bench->workspace = llm_workspace_new_stack(&stack, &limits, bench->backend, err);
     if (bench->workspace)
         return 0;
     fmq_permits_give(self->shared->permits, &bench->backend);
@@ -68,7 +77,7 @@ static int set_eval_metrics(fmq_metrics_t *metrics, const char *part, const llm_
     return set_metric(metrics, part, "token_loss", stats->token_loss, err);
 }
 
-static int set_train_metrics(fmq_metrics_t *metrics, const llm_train_stats_t *stats,
+static int set_train_metrics(fmq_metrics_t *metrics, const llm_train_stats_t *stats, bool proximal,
                              fmq_error_t *err)
 {
     double supervised = (double)stats->supervised;
@@ -78,6 +87,8 @@ static int set_train_metrics(fmq_metrics_t *metrics, const llm_train_stats_t *st
         set_metric(metrics, "train", "token_loss", supervised > 0 ? stats->nll_sum / supervised : 0,
                    err) < 0 ||
         set_metric(metrics, "train", "steps", (double)stats->steps, err) < 0)
+        return -1;
+    if (proximal && set_metric(metrics, "train", "proximal_loss", stats->proximal_loss, err) < 0)
         return -1;
     if (stats->nan_batches > 0 &&
         set_metric(metrics, "train", "nan_batches", (double)stats->nan_batches, err) < 0)
@@ -117,7 +128,7 @@ static int train_on(const fmq_routine_t *self, llm_workspace_t *workspace, uint3
         measure_difference(self, workspace, "after", &outcome->metrics, err) < 0)
         return -1;
     outcome->samples = stats.samples;
-    return set_train_metrics(&outcome->metrics, &stats, err);
+    return set_train_metrics(&outcome->metrics, &stats, options.proximal_merged != 0, err);
 }
 
 int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
@@ -133,7 +144,7 @@ int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
     if (bench_open(&bench, self, true, most, err) < 0)
         return -1;
     double began = fmq_clock_seconds(); /* waiting for the permit does not count */
-    int result = llm_workspace_set_params(bench.workspace, vector, err);
+    int result = bench_fill(&bench, self, vector, err);
     if (result == 0)
         result = train_on(self, bench.workspace, round, outcome, err);
     if (result == 0)
@@ -147,10 +158,13 @@ static int evaluate_part(const fmq_routine_t *self, llm_workspace_t *workspace, 
                          fmq_metrics_t *metrics, fmq_error_t *err)
 {
     llm_eval_stats_t stats;
+    char name[32];
     if (llm_evaluate_loss(workspace, self->examples->parts[part], self->train.batch_size,
                           self->progress, self->argument, &stats, err) < 0)
         return -1;
-    return set_eval_metrics(metrics, fmq_part_name(part), &stats, err);
+    snprintf(name, sizeof name, "%s%s", self->shared->offsite ? "emulator." : "",
+             fmq_part_name(part));
+    return set_eval_metrics(metrics, name, &stats, err);
 }
 
 int fmq_routine_evaluate(const fmq_routine_t *self, const float *vector, fmq_note_report_t *outcome,
@@ -170,7 +184,7 @@ int fmq_routine_evaluate(const fmq_routine_t *self, const float *vector, fmq_not
     if (bench_open(&bench, self, false, most, err) < 0)
         return -1;
     double began = fmq_clock_seconds(); /* waiting for the permit does not count */
-    int result = llm_workspace_set_params(bench.workspace, vector, err);
+    int result = bench_fill(&bench, self, vector, err);
     for (int part = 0; result == 0 && part < FMQ_PARTS; part++)
         if (wanted[part])
             result = evaluate_part(self, bench.workspace, (fmq_part_t)part, &outcome->metrics, err);

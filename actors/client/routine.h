@@ -14,7 +14,8 @@
 #include "fedmq/llm/train.h"
 
 typedef struct {
-    const fmq_shared_t *shared;     /* model, adapter, permits */
+    const fmq_shared_t *shared;     /* the client's stack, permits */
+    const float *emulator;          /* with offsite tuning: E's vector, borrowed */
     const fmq_config_t *config;     /* this client's view */
     const fmq_examples_t *examples; /* borrowed */
     llm_train_options_t train;
@@ -25,14 +26,16 @@ typedef struct {
 
 /* Trains vector (host, the adapter's elements) in place.  outcome: samples,
  * seconds and metrics (train_loss, train_total, train_avg_loss,
- * train_token_loss; with federate.use_diff also val_avg_loss_before/after).
+ * train_token_loss; train_proximal_loss with FedBiOT's regulariser; with
+ * federate.use_diff also val_avg_loss_before/after).
  * Without training examples the vector stays and samples is 0.  -1, with
  * FMQ_ERR_STOPPED when stopped: the vector is then as it was. */
 int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
                       fmq_note_report_t *outcome, fmq_error_t *err);
 
 /* Measures vector on the parts that eval.split names: <split>_loss, <split>_total,
- * <split>_avg_loss, <split>_token_loss. */
+ * <split>_avg_loss, <split>_token_loss; with offsite tuning "emulator." stands
+ * before them. */
 int fmq_routine_evaluate(const fmq_routine_t *self, const float *vector, fmq_note_report_t *outcome,
                          fmq_error_t *err);
 
