@@ -1,259 +1,20 @@
 /*
- * train.c - the local routine: batches, gradients, steps, statistics.
- *
- * A group is the batches of one optimizer step.  What it did to the statistics
- * is kept aside until the step is made, so that a group whose gradient turns
- * out to be NaN leaves neither a trace in the parameters nor in the numbers.
+ * train.c - the routine over a workspace's own loss: the mean over supervised
+ * positions.
  */
-#include <math.h>
-#include <string.h>
+#include "fedmq/llm/train.h"
 
-#include "fedmq/base/clock.h"
-#include "llm/train/loader.h"
-#include "llm/train/merged.h"
-#include "llm/train/optimizer.h"
-#include "llm/train/options.h"
-#include "llm/train/prefix_batch.h"
-#include "llm/train/proximal.h"
+#include "llm/train/routine.h"
 
-typedef struct {
-    uint64_t tried, good; /* batches */
-    uint64_t samples, tokens, supervised;
-    double loss_sum, nll_sum, proximal_loss;
-} group_t;
-
-typedef struct {
-    llm_workspace_t *ws; /* borrowed, as what follows */
-    llm_backend_t *be;
-    float *params, *grads;
-    size_t n;
-    const llm_train_options_t *options;
-    llm_loader_t *loader; /* owned */
-    llm_prefix_batch_t prefix;
-    llm_optimizer_state_t optimizer;
-    llm_proximal_t proximal;
-    llm_merged_t merged;
-    uint64_t per_epoch;
-    uint64_t planned, drawn; /* batches; planned grows with every retry */
-    uint32_t retries;        /* made */
-    group_t group;
-    llm_train_stats_t stats;
-} routine_t;
-
-/* What pulls towards the start has to know the start. */
-static int remember_start(routine_t *self, fmq_error_t *err)
+/* The only part is the sum over supervised positions. */
+static int train_batch(void *argument, const llm_routine_batch_t *batch, llm_routine_loss_t *loss,
+                       fmq_error_t *err)
 {
-    const llm_train_options_t *options = self->options;
-    if (options->proximal_mu > 0 &&
-        llm_proximal_init(&self->proximal, self->be, self->params, self->n, err) < 0)
+    double sum = 0, supervised = (double)batch->batch->supervised;
+    double scale = 1 / (supervised * batch->divisor);
+    if (llm_workspace_train(argument, batch->batch, (float)scale, batch->dropout, &sum, err) < 0)
         return -1;
-    return options->proximal_merged > 0
-               ? llm_merged_init(&self->merged, llm_workspace_adapter(self->ws), self->be,
-                                 self->params, err)
-               : 0;
-}
-
-static int routine_init(routine_t *self, const llm_dataset_t *dataset, fmq_error_t *err)
-{
-    const llm_train_options_t *options = self->options;
-    size_t examples = llm_dataset_size(dataset);
-    if (llm_train_check(options, examples, err) < 0)
-        return -1;
-    uint64_t n = llm_workspace_elements(self->ws);
-    self->be = llm_workspace_backend(self->ws);
-    self->params = llm_workspace_params(self->ws);
-    self->grads = llm_workspace_grads(self->ws);
-    if (n == 0 || n > SIZE_MAX / sizeof(float) || !self->params || !self->grads)
-        return fmq_error_set(err, FMQ_ERR_CONFIG,
-                             "there is nothing to train: the workspace has %llu parameters and %s",
-                             (unsigned long long)n, self->grads ? "gradients" : "no gradients");
-    self->n = (size_t)n;
-    self->per_epoch = llm_train_epoch_batches(options, examples);
-    self->planned = llm_train_batches(options, examples);
-    self->loader = llm_loader_new(dataset, options->batch_size, err);
-    if (!self->loader ||
-        llm_prefix_batch_init(&self->prefix, self->ws, options->prefix, dataset,
-                              options->batch_size, err) < 0 ||
-        llm_optimizer_init(&self->optimizer, &options->optimizer, self->be, self->n, err) < 0 ||
-        remember_start(self, err) < 0)
-        return -1;
-    self->be->ops->zero(self->be, self->grads, self->n * sizeof *self->grads);
-    return 0;
-}
-
-static void routine_release(routine_t *self)
-{
-    llm_loader_destroy(&self->loader);
-    llm_prefix_batch_release(&self->prefix);
-    llm_optimizer_release(&self->optimizer);
-    llm_proximal_release(&self->proximal);
-    llm_merged_release(&self->merged);
-}
-
-static fmq_rng_name_t stream(const routine_t *self, fmq_rng_purpose_t purpose, uint64_t step)
-{
-    return (fmq_rng_name_t){.seed = self->options->seed,
-                            .purpose = purpose,
-                            .client = self->options->client,
-                            .round = self->options->round,
-                            .step = (uint32_t)step};
-}
-
-/* Packs the next batch, in a new order where an epoch begins, and gives it
- * its prefix. */
-static int draw(routine_t *self, llm_batch_t *batch, fmq_error_t *err)
-{
-    uint64_t epoch = self->drawn / self->per_epoch, index = self->drawn % self->per_epoch;
-    if (index == 0) {
-        fmq_rng_name_t name = stream(self, FMQ_RNG_SHUFFLE, epoch);
-        llm_loader_arrange(self->loader, self->options->shuffle ? &name : NULL);
-    }
-    llm_loader_pack(self->loader, (size_t)index, batch);
-    self->drawn++;
-    return llm_prefix_batch_fill(&self->prefix, llm_loader_examples(self->loader, (size_t)index),
-                                 batch, err);
-}
-
-static void forget_group(routine_t *self)
-{
-    self->stats.nan_batches += self->group.good;
-    self->be->ops->zero(self->be, self->grads, self->n * sizeof *self->grads);
-    self->group = (group_t){.tried = self->group.tried};
-}
-
-static bool grads_are_finite(const routine_t *self)
-{
-    return isfinite(self->be->ops->sum_squares(self->be, self->grads, self->n));
-}
-
-/* A NaN batch is left out; a retry puts one more behind the others. */
-static void skip_batch(routine_t *self)
-{
-    self->stats.nan_batches++;
-    if (self->options->retry_on_nan && self->retries < self->options->retries_max) {
-        self->retries++;
-        self->planned++;
-    } else {
-        self->group.tried++;
-    }
-    if (!grads_are_finite(self))
-        forget_group(self);
-}
-
-/* Forward and backward of one batch.  The mean over its supervised positions
- * counts 1/grad_accum towards the step. */
-static int train_batch(routine_t *self, fmq_error_t *err)
-{
-    llm_batch_t batch;
-    fmq_rng_name_t dropout = stream(self, FMQ_RNG_DROPOUT, self->drawn);
-    if (draw(self, &batch, err) < 0)
-        return -1;
-    double loss = 0;
-    double scale = 1 / ((double)batch.supervised * (double)self->options->grad_accum);
-    if (llm_workspace_train(self->ws, &batch, (float)scale, &dropout, &loss, err) < 0)
-        return -1;
-    if (!isfinite(loss)) {
-        skip_batch(self);
-        return 0;
-    }
-    group_t *group = &self->group;
-    group->tried++;
-    group->good++;
-    group->samples += batch.sequences;
-    group->tokens += batch.starts[batch.sequences];
-    group->supervised += batch.supervised;
-    group->loss_sum += loss / (double)batch.supervised * (double)batch.sequences;
-    group->nll_sum += loss;
-    return 0;
-}
-
-static void count_group(routine_t *self)
-{
-    const group_t *group = &self->group;
-    llm_train_stats_t *stats = &self->stats;
-    stats->steps++;
-    stats->samples += group->samples;
-    stats->tokens += group->tokens;
-    stats->supervised += group->supervised;
-    stats->loss_sum += group->loss_sum;
-    stats->nll_sum += group->nll_sum;
-    stats->proximal_loss = group->proximal_loss;
-}
-
-/* Adds the terms that pull towards the start to the gradient. */
-static void pull_back(routine_t *self)
-{
-    const llm_train_options_t *options = self->options;
-    if (options->proximal_mu > 0)
-        llm_proximal_add(&self->proximal, options->proximal_mu, self->params, self->grads);
-    if (options->proximal_merged > 0)
-        self->group.proximal_loss =
-            llm_merged_add(&self->merged, options->proximal_merged, self->params,
-                           options->proximal_inert ? NULL : self->grads);
-}
-
-/* One optimizer step with the group's mean gradient. */
-static void step(routine_t *self)
-{
-    const llm_train_options_t *options = self->options;
-    const llm_ops_t *ops = self->be->ops;
-    /* A short group counts as the mean of what it has. */
-    if (self->group.good != options->grad_accum)
-        ops->scale(self->be, self->grads,
-                   (float)((double)options->grad_accum / (double)self->group.good), self->n);
-    pull_back(self);
-    double norm = sqrt(ops->sum_squares(self->be, self->grads, self->n));
-    if (!isfinite(norm)) {
-        forget_group(self);
-        return;
-    }
-    double factor = llm_clip_factor(norm, options->grad_clip);
-    if (factor < 1)
-        ops->scale(self->be, self->grads, (float)factor, self->n);
-    double lr = llm_schedule_lr(&options->schedule, options->optimizer.lr, self->stats.steps);
-    llm_optimizer_step(&self->optimizer, self->params, self->grads, lr);
-    ops->zero(self->be, self->grads, self->n * sizeof *self->grads);
-    count_group(self);
-}
-
-static bool group_ends(const routine_t *self)
-{
-    return self->group.tried >= self->options->grad_accum || self->drawn == self->planned;
-}
-
-static int run(routine_t *self, uint64_t steps, llm_progress_fn *progress, void *argument,
-               fmq_error_t *err)
-{
-    while (self->drawn < self->planned) {
-        if (train_batch(self, err) < 0)
-            return -1;
-        if (!group_ends(self))
-            continue;
-        uint64_t before = self->stats.steps;
-        if (self->group.good > 0)
-            step(self);
-        self->group = (group_t){0};
-        if (self->stats.steps == before || !progress)
-            continue;
-        if (progress(argument, self->stats.steps, steps, self->stats.tokens) != 0)
-            return fmq_error_set(err, FMQ_ERR_STOPPED, "training was stopped after step %llu",
-                                 (unsigned long long)self->stats.steps);
-    }
-    return 0;
-}
-
-static int check_result(const routine_t *self, fmq_error_t *err)
-{
-    if (self->stats.samples == 0)
-        return fmq_error_set(err, FMQ_ERR_NUMERIC,
-                             "the loss of all %llu batches was not a number; check the model's "
-                             "weights and lower train.optimizer.lr",
-                             (unsigned long long)self->drawn);
-    if (!isfinite(self->be->ops->sum_squares(self->be, self->params, self->n)))
-        return fmq_error_set(err, FMQ_ERR_NUMERIC,
-                             "training diverged: a parameter is not a number after %llu steps; "
-                             "lower train.optimizer.lr or set grad.grad_clip",
-                             (unsigned long long)self->stats.steps);
+    *loss = (llm_routine_loss_t){.loss = sum / supervised, .parts = {sum}};
     return 0;
 }
 
@@ -261,19 +22,18 @@ int llm_train_run(llm_workspace_t *ws, const llm_dataset_t *dataset,
                   const llm_train_options_t *options, llm_progress_fn *progress, void *argument,
                   llm_train_stats_t *stats, fmq_error_t *err)
 {
-    routine_t routine = {.ws = ws, .options = options};
-    double began = fmq_clock_seconds();
-    int result = routine_init(&routine, dataset, err);
-    if (result == 0)
-        result = run(&routine, llm_train_steps(options, llm_dataset_size(dataset)), progress,
-                     argument, err);
-    if (result == 0)
-        result = check_result(&routine, err);
-    if (result == 0 && stats) {
-        *stats = routine.stats;
-        stats->loss_avg = stats->loss_sum / (double)stats->samples;
-        stats->seconds = fmq_clock_seconds() - began;
+    llm_routine_t routine = {.ws = ws,
+                             .pass = train_batch,
+                             .argument = ws,
+                             .order = FMQ_RNG_SHUFFLE,
+                             .progress = progress,
+                             .progress_argument = argument};
+    llm_routine_result_t result;
+    if (llm_routine_run(&routine, dataset, options, &result, err) < 0)
+        return -1;
+    if (stats) {
+        *stats = result.stats;
+        stats->nll_sum = result.parts[0];
     }
-    routine_release(&routine);
-    return result;
+    return 0;
 }

@@ -1,0 +1,106 @@
+/*
+ * align_head.c - divergence and language modelling: the losses made of logits,
+ * a block of rows at a time, forward and backward of a block before the next.
+ */
+#include <math.h>
+
+#include "llm/offsite/align_pass.h"
+
+/* Mean over tokens of the divergence of the client's words from the full
+ * model's. */
+static double divergence(llm_align_pass_t *self, const llm_align_step_t *step)
+{
+    size_t tokens = step->batch->starts[step->batch->sequences];
+    size_t block = llm_stages_block(self->student);
+    float scale = (float)(step->scale * self->options->kl_weight / (double)tokens);
+    double sum = 0.0;
+    for (size_t first = 0; first < tokens && isfinite(sum); first += block) {
+        size_t count = tokens - first < block ? tokens - first : block;
+        const float *full = llm_stages_logits(self->teacher.ws, self->rows + first, count);
+        (void)llm_stages_logits(self->student, self->rows + first, count);
+        sum += llm_stages_divergence(self->student, full, count, scale);
+        if (scale != 0.0f)
+            llm_stages_logits_backward(self->student, count);
+    }
+    return sum / (double)tokens;
+}
+
+/* Sums of -log p(target) over supervised rows first .. first + count. */
+typedef struct {
+    double client, full;
+} surprise_t;
+
+/* scale: of the gradient of the client's sum.  The full model's is only
+ * computed when asked for. */
+static surprise_t surprise(llm_align_pass_t *self, const llm_batch_t *batch, size_t first,
+                           size_t count, double scale, bool full)
+{
+    size_t block = llm_stages_block(self->student), end = first + count;
+    surprise_t sum = {0};
+    for (; first < end && isfinite(sum.client); first += block) {
+        size_t rows = end - first < block ? end - first : block;
+        (void)llm_stages_logits(self->student, batch->rows + first, rows);
+        sum.client +=
+            llm_stages_cross_entropy(self->student, batch->targets + first, rows, (float)scale);
+        if ((float)scale != 0.0f)
+            llm_stages_logits_backward(self->student, rows);
+        if (!full)
+            continue;
+        (void)llm_stages_logits(self->teacher.ws, batch->rows + first, rows);
+        sum.full += llm_stages_cross_entropy(self->teacher.ws, batch->targets + first, rows, 0.0f);
+    }
+    return sum;
+}
+
+/* Supervised rows of the sequence that begins at row number `first` of them. */
+static size_t supervised_in(const llm_batch_t *batch, size_t sequence, size_t first)
+{
+    size_t last = first;
+    while (last < batch->supervised && batch->rows[last] < (int32_t)batch->starts[sequence + 1])
+        last++;
+    return last - first;
+}
+
+/* log p_full - log p_client of an example's targets is the client's surprise
+ * less the full model's.  Each example counts the same, whatever its length;
+ * so one example's rows are taken at a time.  (Every example of a dataset has
+ * a supervised row; one without would count as one without a difference.) */
+static void likelihoods(llm_align_pass_t *self, const llm_align_step_t *step,
+                        llm_align_losses_t *losses)
+{
+    const llm_align_options_t *options = self->options;
+    const llm_batch_t *batch = step->batch;
+    double sign = options->released ? -1.0 : 1.0, examples = (double)batch->sequences;
+    double apart = 0.0, words = 0.0;
+    for (size_t s = 0, first = 0; s < batch->sequences; s++) {
+        size_t count = supervised_in(batch, s, first);
+        if (!count)
+            continue;
+        double each = sign * options->kl_weight / (examples * (double)count) +
+                      options->lm_weight / (double)batch->supervised;
+        surprise_t sum = surprise(self, batch, first, count, step->scale * each, true);
+        apart += (sum.client - sum.full) / (double)count;
+        words += sum.client;
+        first += count;
+    }
+    losses->kl = sign * apart / examples;
+    losses->lm = options->lm_weight != 0.0 ? words / (double)batch->supervised : 0.0;
+}
+
+void llm_align_head(llm_align_pass_t *self, const llm_align_step_t *step,
+                    llm_align_losses_t *losses)
+{
+    const llm_align_options_t *options = self->options;
+    const llm_batch_t *batch = step->batch;
+    if (options->kl_weight != 0.0 && options->kl == LLM_KL_LOGPS) {
+        likelihoods(self, step, losses);
+        return;
+    }
+    if (options->kl_weight != 0.0)
+        losses->kl = divergence(self, step);
+    if (options->lm_weight == 0.0)
+        return;
+    double each = options->lm_weight / (double)batch->supervised;
+    surprise_t sum = surprise(self, batch, 0, batch->supervised, step->scale * each, false);
+    losses->lm = sum.client / (double)batch->supervised;
+}

@@ -1,0 +1,148 @@
+/*
+ * align_pass.c - strings the stages of both models together.
+ *
+ * The stream is compared behind each tapped layer as soon as it is there, for
+ * in evaluation the next layer overwrites it.  Gradients of all losses are
+ * taken only when their sum is known to be finite, and enter on the way down.
+ */
+#include "llm/offsite/align_pass.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Number of the teacher's stream that is compared behind a layer of the
+ * student; SIZE_MAX: none. */
+static size_t tap_behind(const llm_align_pass_t *self, uint32_t layer)
+{
+    const llm_offsite_t *offsite = self->offsite;
+    if (!self->similar || layer < offsite->first || layer >= offsite->behind)
+        return SIZE_MAX;
+    if (self->options->layerwise)
+        return layer - offsite->first;
+    return layer == offsite->behind - 1 ? 0 : SIZE_MAX;
+}
+
+static int init_teacher(llm_align_pass_t *self, const llm_align_t *align,
+                        const llm_align_start_t *start, fmq_error_t *err)
+{
+    const llm_offsite_t *offsite = self->offsite;
+    uint32_t last = offsite->r - 1;
+    llm_teacher_wish_t wish = {.tap = &last,
+                               .taps = self->similar ? 1 : 0,
+                               .whole = self->options->kl_weight != 0.0,
+                               .tokens_max = start->tokens_max,
+                               .sequences_max = self->options->train.batch_size};
+    if (self->similar && self->options->layerwise) {
+        wish.tap = offsite->source + offsite->first;
+        wish.taps = offsite->behind - offsite->first;
+    }
+    return llm_teacher_init(&self->teacher, align, &wish, start->adapter, err);
+}
+
+static int init_student(llm_align_pass_t *self, const llm_align_start_t *start, llm_backend_t *be,
+                        fmq_error_t *err)
+{
+    const llm_offsite_t *offsite = self->offsite;
+    llm_stack_t stack = {
+        .model = offsite->student, .adapter = offsite->state, .fixed = offsite->adapter};
+    llm_limits_t limits = {.tokens_max = start->tokens_max, .training = start->training};
+    self->student = llm_workspace_new_stack(&stack, &limits, be, err);
+    if (!self->student || llm_workspace_set_params(self->student, start->state, err) < 0 ||
+        llm_workspace_set_fixed(self->student, start->adapter, err) < 0)
+        return -1;
+    self->rows = malloc((limits.tokens_max + 1) * sizeof *self->rows);
+    if (!self->rows)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for batches of %zu tokens",
+                             limits.tokens_max);
+    for (size_t i = 0; i < limits.tokens_max; i++)
+        self->rows[i] = (int32_t)i;
+    return 0;
+}
+
+int llm_align_pass_init(llm_align_pass_t *self, const llm_align_t *align,
+                        const llm_align_start_t *start, fmq_error_t *err)
+{
+    const llm_align_options_t *options = align->options;
+    *self = (llm_align_pass_t){.offsite = align->offsite,
+                               .options = options,
+                               .compares = options->sim_weight != 0.0 || options->kl_weight != 0.0,
+                               .similar = options->sim_weight != 0.0,
+                               .words = options->kl_weight != 0.0 || options->lm_weight != 0.0};
+    if (init_student(self, start, align->be, err) < 0 ||
+        (self->compares && init_teacher(self, align, start, err) < 0))
+        return -1;
+    if (!self->similar)
+        return 0;
+    return llm_similarity_init(&self->similarity, options->sim, start->tokens_max,
+                               align->offsite->full->width, align->be, err);
+}
+
+void llm_align_pass_release(llm_align_pass_t *self)
+{
+    llm_workspace_destroy(&self->student);
+    llm_teacher_release(&self->teacher);
+    if (self->similar)
+        llm_similarity_release(&self->similarity);
+    free(self->rows);
+    *self = (llm_align_pass_t){0};
+}
+
+/* Forward through the emulator, comparing on the way. */
+static void emulate(llm_align_pass_t *self, const llm_packed_t *packed, llm_align_losses_t *losses)
+{
+    for (uint32_t l = self->offsite->first; l < self->offsite->behind; l++) {
+        llm_stages_forward(self->student, packed, l, l + 1);
+        size_t tap = tap_behind(self, l);
+        if (tap != SIZE_MAX)
+            losses->sim +=
+                llm_similarity(&self->similarity, llm_teacher_stream(&self->teacher, tap),
+                               llm_stages_stream(self->student, l + 1), packed->tokens);
+    }
+}
+
+static void backward(llm_align_pass_t *self, const llm_packed_t *packed, double scale)
+{
+    const llm_offsite_t *offsite = self->offsite;
+    uint32_t lowest = llm_adapter_first_layer(offsite->state);
+    uint32_t top = self->words ? llm_model_shape(offsite->student)->layers : offsite->behind;
+    for (uint32_t l = top; l-- > lowest;) {
+        size_t tap = tap_behind(self, l);
+        if (tap != SIZE_MAX)
+            llm_similarity_backward(&self->similarity, llm_stages_gradient(self->student),
+                                    llm_teacher_stream(&self->teacher, tap),
+                                    llm_stages_stream(self->student, l + 1), packed->tokens,
+                                    scale * self->options->sim_weight);
+        llm_stages_backward(self->student, packed, l);
+    }
+}
+
+int llm_align_pass_run(llm_align_pass_t *self, const llm_align_step_t *step,
+                       llm_align_losses_t *losses, fmq_error_t *err)
+{
+    const llm_offsite_t *offsite = self->offsite;
+    const llm_align_options_t *options = self->options;
+    llm_align_losses_t sums = {0};
+    llm_packed_t packed;
+    if (llm_stages_begin(self->student, step->batch, step->dropout, &packed, err) < 0)
+        return -1;
+    llm_stages_embed(self->student, &packed);
+    llm_stages_forward(self->student, &packed, 0, offsite->first);
+    if (self->compares &&
+        llm_teacher_run(&self->teacher, step->batch, step->examples,
+                        llm_stages_stream(self->student, offsite->first), err) < 0)
+        return -1;
+    emulate(self, &packed, &sums);
+    if (step->scale != 0.0)
+        llm_stages_zero_gradient(self->student, &packed);
+    if (self->words) {
+        llm_stages_forward(self->student, &packed, offsite->behind,
+                           llm_model_shape(offsite->student)->layers);
+        llm_align_head(self, step, &sums);
+    }
+    sums.loss = options->sim_weight * sums.sim + options->kl_weight * sums.kl +
+                options->lm_weight * sums.lm;
+    if (step->scale != 0.0 && isfinite(sums.loss))
+        backward(self, &packed, step->scale);
+    *losses = sums;
+    return 0;
+}
