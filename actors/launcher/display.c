@@ -270,13 +270,50 @@ static void show_progress(fmq_display_t *self, const fmq_run_event_t *event, int
     self->said_ms = now_ms;
 }
 
+/* "aligning block 3/50  step 4/10  loss 0.1234" */
+static void put_alignment(char *line, const fmq_run_event_t *event)
+{
+    if (event->blocks > 0)
+        append(line, "aligning block %u/%u", event->block, event->blocks);
+    else
+        append(line, "aligning after round %u/%u", round_going_on(event), event->rounds);
+    append_steps(line, event);
+    append_loss(line, event);
+}
+
+/* Without a bar the blocks before round 0 are said now and then. */
+static void show_alignment(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
+{
+    char line[SHOWN_MAX] = "";
+    bool begins = event->blocks > 0 && event->block == 1 && event->step == 0;
+    if (!begins && now_ms - self->said_ms < PROGRESS_MS)
+        return;
+    put_alignment(line, event);
+    fprintf(self->out, "%s\n", line);
+    self->said_ms = now_ms;
+}
+
+static void draw_alignment(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
+{
+    char line[SHOWN_MAX] = "";
+    if (now_ms - self->drawn_ms < REDRAW_MS)
+        return;
+    put_alignment(line, event);
+    fprintf(self->out, "\r\033[K%s", line);
+    self->bar_shown = true;
+    self->drawn_ms = now_ms;
+}
+
 static void show_lines(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
 {
-    if (event->type != FMQ_RUN_PROGRESS)
+    if (event->type != FMQ_RUN_PROGRESS && event->type != FMQ_RUN_ALIGNING)
         self->said_ms = now_ms;
     switch (event->type) {
     case FMQ_RUN_WAITING:
         show_waiting(self, event, now_ms);
+        return;
+    case FMQ_RUN_ALIGNING:
+        show_alignment(self, event, now_ms);
         return;
     case FMQ_RUN_ROUND:
         return;
@@ -303,6 +340,10 @@ static void show_on_terminal(fmq_display_t *self, const fmq_run_event_t *event, 
             draw_bar(self, event, now_ms);
         return;
     }
+    if (event->type == FMQ_RUN_ALIGNING) {
+        draw_alignment(self, event, now_ms);
+        return;
+    }
     clear_bar(self);
     show_lines(self, event, now_ms);
 }
@@ -312,6 +353,8 @@ static const char *event_name(fmq_run_event_type_t type)
     switch (type) {
     case FMQ_RUN_WAITING:
         return "waiting";
+    case FMQ_RUN_ALIGNING:
+        return "aligning";
     case FMQ_RUN_ROUND:
         return "round";
     case FMQ_RUN_PROGRESS:
@@ -344,6 +387,10 @@ static void show_json(fmq_display_t *self, const fmq_run_event_t *event, int64_t
     json_object_set_new(object, "clients_done", json_integer(event->clients_done));
     json_object_set_new(object, "step", json_integer((json_int_t)event->step));
     json_object_set_new(object, "steps", json_integer((json_int_t)event->steps));
+    if (event->type == FMQ_RUN_ALIGNING) {
+        json_object_set_new(object, "block", json_integer(event->block));
+        json_object_set_new(object, "blocks", json_integer(event->blocks));
+    }
     json_object_set_new(object, "bytes_up", json_integer((json_int_t)event->bytes_up));
     json_object_set_new(object, "bytes_down", json_integer((json_int_t)event->bytes_down));
     set_number(object, "train_loss", event->train_loss);

@@ -69,6 +69,25 @@ static int read_forms(fmq_agenda_t *agenda, const fmq_config_t *config, fmq_erro
     return 0;
 }
 
+/* With offsite tuning every measurement is of the emulator or of the full model
+ * and named so; a key that does not say which means eval_type's. */
+static int read_best_key(fmq_agenda_t *agenda, const fmq_config_t *config, fmq_error_t *err)
+{
+    static const char name[] = "eval.best_res_update_round_wise_key";
+    static const char emulator[] = "emulator.", plugin[] = "plugin.";
+    const char *key = fmq_config_text(config, name), *prefix = "";
+    if (fmq_config_bool(config, "llm.offsite_tuning.use") &&
+        strncmp(key, emulator, strlen(emulator)) != 0 && strncmp(key, plugin, strlen(plugin)) != 0)
+        prefix = strcmp(fmq_config_text(config, "llm.offsite_tuning.eval_type"), "full") == 0
+                     ? plugin
+                     : emulator;
+    int size = snprintf(agenda->best_key, sizeof agenda->best_key, "%s%s", prefix, key);
+    if (size < 0 || (size_t)size >= sizeof agenda->best_key)
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "%s: '%s' is too long for a metric's name",
+                             fmq_config_origin(config, name), key);
+    return 0;
+}
+
 /* The train split is measured in training, so it alone asks for nothing. */
 static int read_evaluation(fmq_agenda_t *agenda, const fmq_config_t *config, fmq_error_t *err)
 {
@@ -80,7 +99,8 @@ static int read_evaluation(fmq_agenda_t *agenda, const fmq_config_t *config, fmq
         measure = measure || strcmp(name, "train") != 0;
     }
     agenda->eval_freq = measure ? whole(config, "eval.freq") : 0;
-    agenda->best_key = fmq_config_text(config, "eval.best_res_update_round_wise_key");
+    if (read_best_key(agenda, config, err) < 0)
+        return -1;
     const char *mode = fmq_config_text(config, "early_stop.improve_indicator_mode");
     agenda->early_stop = (fmq_early_stop_rule_t){
         .mode = strcmp(mode, "mean") == 0 ? FMQ_EARLY_STOP_MEAN : FMQ_EARLY_STOP_BEST,

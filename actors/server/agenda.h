@@ -36,8 +36,9 @@ typedef struct {
     uint32_t eval_freq; /* rounds; 0: clients never measure */
     const fmq_form_t *forms[FMQ_AGENDA_FORMS_MAX];
     size_t forms_size;
-    bool raw; /* also every client's own measurements */
-    const char *best_key;
+    bool raw;                           /* also every client's own measurements */
+    char best_key[FMQ_METRIC_NAME_MAX]; /* with offsite tuning "emulator.val_loss" or
+                                         * "plugin.val_loss", whatever is meant */
     fmq_early_stop_rule_t early_stop;
 
     uint32_t save_freq;  /* rounds; 0: never */

@@ -17,7 +17,8 @@
 #include "fedmq/broker/pack.h"
 
 #define MAGIC    "FMQCKPT\n"
-#define VERSION  1u
+#define PLAIN    1u           /* version without an emulator */
+#define OFFSITE  2u           /* version with one */
 #define HEAD_MAX (16u * 1024) /* bytes of the msgpack map */
 #define PIECE    (1u << 20)   /* bytes read or digested at once */
 #define FIXED    16u          /* magic, version, size of the head */
@@ -43,11 +44,12 @@ static void pack_early_stop(fmq_packer_t *packer, const fmq_early_stop_t *stop)
         fmq_pack_real(packer, stop->last[i]);
 }
 
-static size_t encode_head(const fmq_checkpoint_t *checkpoint, void *out, fmq_error_t *err)
+static size_t encode_head(const fmq_checkpoint_t *checkpoint, uint32_t version, void *out,
+                          fmq_error_t *err)
 {
     fmq_packer_t packer;
     fmq_packer_init(&packer, out, HEAD_MAX);
-    fmq_pack_array(&packer, 7);
+    fmq_pack_array(&packer, version == PLAIN ? 7 : 8);
     fmq_pack_str(&packer, checkpoint->run);
     fmq_pack_uint(&packer, checkpoint->round);
     fmq_pack_uint(&packer, checkpoint->epoch);
@@ -55,6 +57,8 @@ static size_t encode_head(const fmq_checkpoint_t *checkpoint, void *out, fmq_err
     fmq_pack_bin(&packer, checkpoint->model.bytes, FMQ_DIGEST_SIZE);
     pack_early_stop(&packer, &checkpoint->early_stop);
     pack_best(&packer, &checkpoint->best);
+    if (version != PLAIN)
+        fmq_pack_uint(&packer, checkpoint->aligned);
     return fmq_packer_end(&packer, err);
 }
 
@@ -64,12 +68,13 @@ static void expect_array(fmq_unpacker_t *unpacker, uint32_t items)
         fmq_unpack_fail(unpacker, "a list of another length was expected");
 }
 
-static int decode_head(fmq_checkpoint_t *out, const void *data, size_t size, fmq_error_t *err)
+static int decode_head(fmq_checkpoint_t *out, uint32_t version, const void *data, size_t size,
+                       fmq_error_t *err)
 {
     fmq_unpacker_t unpacker;
     fmq_unpacker_init(&unpacker, data, size);
     memset(out, 0, sizeof *out);
-    expect_array(&unpacker, 7);
+    expect_array(&unpacker, version == PLAIN ? 7 : 8);
     fmq_unpack_str(&unpacker, out->run, sizeof out->run);
     out->round = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
     out->epoch = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
@@ -87,6 +92,8 @@ static int decode_head(fmq_checkpoint_t *out, const void *data, size_t size, fmq
     out->best.any = fmq_unpack_bool(&unpacker);
     out->best.value = fmq_unpack_real(&unpacker);
     out->best.round = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
+    if (version != PLAIN)
+        out->aligned = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
     return fmq_unpack_done(&unpacker, err);
 }
 
@@ -101,43 +108,53 @@ static uint32_t get_u32(const unsigned char *in)
     return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
 }
 
-/* Magic to elements: everything before the state. */
-static int write_front(fmq_durable_t *file, const fmq_checkpoint_t *checkpoint,
-                       const fmq_schema_t *schema, fmq_error_t *err)
+static int write_front(fmq_durable_t *file, const fmq_checkpoint_t *checkpoint, uint32_t version,
+                       fmq_error_t *err)
 {
-    unsigned char fixed[FIXED], elements[8], head[HEAD_MAX];
-    size_t size = encode_head(checkpoint, head, err);
+    unsigned char fixed[FIXED], head[HEAD_MAX];
+    size_t size = encode_head(checkpoint, version, head, err);
     if (size == 0)
         return -1;
     memcpy(fixed, MAGIC, 8);
-    put_u32(fixed + 8, VERSION);
+    put_u32(fixed + 8, version);
     put_u32(fixed + 12, (uint32_t)size);
+    if (fmq_durable_write(file, fixed, sizeof fixed, err) < 0)
+        return -1;
+    return fmq_durable_write(file, head, size, err);
+}
+
+/* Digest of the schema, elements, values. */
+static int write_vector(fmq_durable_t *file, const fmq_schema_t *schema, const float *values,
+                        fmq_error_t *err)
+{
+    unsigned char elements[8];
     fmq_digest_t digest = fmq_schema_digest(schema);
-    uint64_t count = fmq_schema_elements(schema);
+    uint64_t count = fmq_schema_elements(schema), bytes = count * sizeof *values;
     put_u32(elements, (uint32_t)count);
     put_u32(elements + 4, (uint32_t)(count >> 32));
-    if (fmq_durable_write(file, fixed, sizeof fixed, err) < 0 ||
-        fmq_durable_write(file, head, size, err) < 0 ||
-        fmq_durable_write(file, digest.bytes, FMQ_DIGEST_SIZE, err) < 0)
+    if (fmq_durable_write(file, digest.bytes, FMQ_DIGEST_SIZE, err) < 0 ||
+        fmq_durable_write(file, elements, sizeof elements, err) < 0)
         return -1;
-    return fmq_durable_write(file, elements, sizeof elements, err);
+    for (uint64_t at = 0; at < bytes; at += PIECE) {
+        size_t size = bytes - at < PIECE ? (size_t)(bytes - at) : PIECE;
+        if (fmq_durable_write(file, (const char *)values + at, size, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 int fmq_checkpoint_save(const char *path, const fmq_checkpoint_t *checkpoint,
-                        const fmq_schema_t *schema, const float *state, fmq_error_t *err)
+                        const fmq_vectors_t *vectors, fmq_error_t *err)
 {
     fmq_durable_t file;
-    uint64_t bytes = fmq_schema_elements(schema) * sizeof *state;
+    bool offsite = vectors->emulator_schema != NULL;
     int rc = -1;
     if (fmq_durable_open(&file, path, err) < 0)
         return fmq_error_prefix(err, "checkpoint");
-    if (write_front(&file, checkpoint, schema, err) < 0)
+    if (write_front(&file, checkpoint, offsite ? OFFSITE : PLAIN, err) < 0 ||
+        write_vector(&file, vectors->schema, vectors->state, err) < 0 ||
+        (offsite && write_vector(&file, vectors->emulator_schema, vectors->emulator, err) < 0))
         goto fail;
-    for (uint64_t at = 0; at < bytes; at += PIECE) {
-        size_t size = bytes - at < PIECE ? (size_t)(bytes - at) : PIECE;
-        if (fmq_durable_write(&file, (const char *)state + at, size, err) < 0)
-            goto fail;
-    }
     fmq_digest_t digest = fmq_durable_digest(&file);
     if (fmq_durable_write(&file, digest.bytes, FMQ_DIGEST_SIZE, err) < 0)
         goto fail;
@@ -199,37 +216,56 @@ fail:
     return rc;
 }
 
-static int read_front(reader_t *reader, const fmq_schema_t *schema, fmq_checkpoint_t *checkpoint,
+static int mismatch(const reader_t *reader, const char *what, fmq_error_t *err)
+{
+    return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                         "'%s' holds %s; use the model, adapter and emulator that it was made with",
+                         reader->path, what);
+}
+
+/* Reads up to the vectors. */
+static int read_front(reader_t *reader, bool offsite, fmq_checkpoint_t *checkpoint,
                       fmq_error_t *err)
 {
-    unsigned char fixed[FIXED], elements[8], head[HEAD_MAX];
-    fmq_digest_t digest, expected = fmq_schema_digest(schema);
+    unsigned char fixed[FIXED], head[HEAD_MAX];
     if (read_next(reader, fixed, sizeof fixed, err) < 0)
         return -1;
-    uint32_t size = get_u32(fixed + 12);
+    uint32_t version = get_u32(fixed + 8), size = get_u32(fixed + 12);
     if (memcmp(fixed, MAGIC, 8) != 0 || size > HEAD_MAX)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is not a checkpoint", reader->path);
-    if (get_u32(fixed + 8) != VERSION)
+    if (version != PLAIN && version != OFFSITE)
         return fmq_error_set(err, FMQ_ERR_FORMAT,
-                             "'%s' is a checkpoint of version %u; this program reads version %u",
-                             reader->path, get_u32(fixed + 8), VERSION);
-    if (read_next(reader, head, size, err) < 0 || decode_head(checkpoint, head, size, err) < 0 ||
-        read_next(reader, digest.bytes, FMQ_DIGEST_SIZE, err) < 0 ||
+                             "'%s' is a checkpoint of version %u; this program reads versions %u "
+                             "and %u",
+                             reader->path, version, PLAIN, OFFSITE);
+    if ((version == OFFSITE) != offsite)
+        return mismatch(reader, offsite ? "no emulator" : "an emulator (offsite tuning)", err);
+    if (read_next(reader, head, size, err) < 0)
+        return -1;
+    return decode_head(checkpoint, version, head, size, err);
+}
+
+static int read_vector(reader_t *reader, const fmq_schema_t *schema, float *values,
+                       fmq_error_t *err)
+{
+    unsigned char elements[8];
+    fmq_digest_t digest, expected = fmq_schema_digest(schema);
+    if (read_next(reader, digest.bytes, FMQ_DIGEST_SIZE, err) < 0 ||
         read_next(reader, elements, sizeof elements, err) < 0)
         return -1;
     uint64_t count = get_u32(elements) | (uint64_t)get_u32(elements + 4) << 32;
     if (!fmq_digest_equal(&digest, &expected) || count != fmq_schema_elements(schema))
-        return fmq_error_set(err, FMQ_ERR_MISMATCH,
-                             "'%s' holds another set of trainable tensors; use the model and "
-                             "adapter that it was made with",
-                             reader->path);
-    return 0;
+        return mismatch(reader, "another set of trainable tensors", err);
+    return read_next(reader, values, count * sizeof *values, err);
 }
 
-static int read_state(reader_t *reader, const fmq_schema_t *schema, float *state, fmq_error_t *err)
+static int read_all(reader_t *reader, const fmq_vectors_t *vectors, fmq_checkpoint_t *checkpoint,
+                    fmq_error_t *err)
 {
-    uint64_t bytes = fmq_schema_elements(schema) * sizeof *state;
-    if (read_next(reader, state, bytes, err) < 0)
+    bool offsite = vectors->emulator_schema != NULL;
+    if (verify(reader, err) < 0 || read_front(reader, offsite, checkpoint, err) < 0 ||
+        read_vector(reader, vectors->schema, vectors->state, err) < 0 ||
+        (offsite && read_vector(reader, vectors->emulator_schema, vectors->emulator, err) < 0))
         return -1;
     if (lseek(reader->fd, 0, SEEK_END) != (off_t)(reader->at + FMQ_DIGEST_SIZE))
         return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is not as long as it should be",
@@ -237,19 +273,15 @@ static int read_state(reader_t *reader, const fmq_schema_t *schema, float *state
     return 0;
 }
 
-int fmq_checkpoint_load(const char *path, const fmq_schema_t *schema, fmq_checkpoint_t *checkpoint,
-                        float *state, fmq_error_t *err)
+int fmq_checkpoint_load(const char *path, const fmq_vectors_t *vectors,
+                        fmq_checkpoint_t *checkpoint, fmq_error_t *err)
 {
     reader_t reader = {.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
     if (reader.fd < 0)
         return fmq_error_set(err, errno == ENOENT ? FMQ_ERR_NOTFOUND : FMQ_ERR_IO,
                              "cannot open checkpoint '%s': %s", path, strerror(errno));
     fmq_checkpoint_t found;
-    int rc = verify(&reader, err);
-    if (rc == 0)
-        rc = read_front(&reader, schema, &found, err);
-    if (rc == 0)
-        rc = read_state(&reader, schema, state, err);
+    int rc = read_all(&reader, vectors, &found, err);
     (void)close(reader.fd);
     if (rc == 0)
         *checkpoint = found;
@@ -262,10 +294,10 @@ static char *path_of(const char *directory, uint32_t round, fmq_error_t *err)
 }
 
 int fmq_checkpoint_put(const char *directory, const fmq_checkpoint_t *checkpoint,
-                       const fmq_schema_t *schema, const float *state, fmq_error_t *err)
+                       const fmq_vectors_t *vectors, fmq_error_t *err)
 {
     char *path = path_of(directory, checkpoint->round, err);
-    int rc = path ? fmq_checkpoint_save(path, checkpoint, schema, state, err) : -1;
+    int rc = path ? fmq_checkpoint_save(path, checkpoint, vectors, err) : -1;
     free(path);
     return rc;
 }
@@ -291,7 +323,7 @@ static int64_t highest_round(const char *directory, int64_t least, int64_t below
 }
 
 int fmq_checkpoint_newest(const fmq_checkpoint_search_t *search, fmq_checkpoint_t *checkpoint,
-                          float *state, uint32_t *skipped, fmq_error_t *err)
+                          uint32_t *skipped, fmq_error_t *err)
 {
     *skipped = 0;
     int64_t round = INT64_MAX;
@@ -300,7 +332,7 @@ int fmq_checkpoint_newest(const fmq_checkpoint_search_t *search, fmq_checkpoint_
         char *path = path_of(search->directory, (uint32_t)round, err);
         if (!path)
             return -1;
-        int rc = fmq_checkpoint_load(path, search->schema, checkpoint, state, &why);
+        int rc = fmq_checkpoint_load(path, search->vectors, checkpoint, &why);
         free(path);
         if (rc == 0)
             return 1;

@@ -2,8 +2,9 @@
  * checkpoint.h - where a run stands after a round, in one file.
  *
  * checkpoints/round-000007.state: magic "FMQCKPT\n", version u32, size of the
- * head u32, the head (a msgpack map), digest of the schema, elements u64, the
- * state (f32), and the digest of all before; numbers little endian.  A
+ * head u32, the head (a msgpack list), digest of the schema, elements u64, the
+ * state (f32), in version 2 the same three of the emulator's vector, and the
+ * digest of all before; numbers little endian.  Version 1 has no emulator.  A
  * file is written beside, synced and renamed; the generation before it stays.
  */
 #ifndef FEDMQ_ACTORS_SERVER_CHECKPOINT_H
@@ -19,28 +20,37 @@ typedef struct {
     uint32_t round;        /* rounds aggregated into the state; 0: the initial one */
     uint32_t epoch;        /* how often the run fell back to an older checkpoint */
     uint32_t empty_rounds; /* in a row that closed without an update */
+    uint32_t aligned;      /* blocks of alignment before round 0 that are done */
     fmq_digest_t model;    /* the base model that the state belongs to */
     fmq_early_stop_t early_stop;
     fmq_best_t best;
 } fmq_checkpoint_t;
 
+/* What is trained; everything is borrowed.  Loading fills both vectors, which
+ * are undefined when it fails. */
+typedef struct {
+    const fmq_schema_t *schema;
+    float *state;
+    const fmq_schema_t *emulator_schema; /* NULL: without offsite tuning */
+    float *emulator;
+} fmq_vectors_t;
+
 /* Writes the file; a failure (FMQ_ERR_IO: no space) leaves what was there. */
 int fmq_checkpoint_save(const char *path, const fmq_checkpoint_t *checkpoint,
-                        const fmq_schema_t *schema, const float *state, fmq_error_t *err);
+                        const fmq_vectors_t *vectors, fmq_error_t *err);
 
 /* Reads and verifies: FMQ_ERR_FORMAT when it is not intact, FMQ_ERR_MISMATCH
- * when it belongs to another schema.  state (schema's elements) is filled, and
- * undefined on failure. */
-int fmq_checkpoint_load(const char *path, const fmq_schema_t *schema, fmq_checkpoint_t *checkpoint,
-                        float *state, fmq_error_t *err);
+ * when it belongs to other schemas. */
+int fmq_checkpoint_load(const char *path, const fmq_vectors_t *vectors,
+                        fmq_checkpoint_t *checkpoint, fmq_error_t *err);
 
 /* The same in a directory, by round. */
 int fmq_checkpoint_put(const char *directory, const fmq_checkpoint_t *checkpoint,
-                       const fmq_schema_t *schema, const float *state, fmq_error_t *err);
+                       const fmq_vectors_t *vectors, fmq_error_t *err);
 
 typedef struct {
     const char *directory;
-    const fmq_schema_t *schema;
+    const fmq_vectors_t *vectors;
     fmq_log_t *log; /* may be NULL */
 } fmq_checkpoint_search_t;
 
@@ -48,7 +58,7 @@ typedef struct {
  * newer ones that were not intact; 0: the directory holds none; -1: none is
  * intact, or the newest belongs to something else. */
 int fmq_checkpoint_newest(const fmq_checkpoint_search_t *search, fmq_checkpoint_t *checkpoint,
-                          float *state, uint32_t *skipped, fmq_error_t *err);
+                          uint32_t *skipped, fmq_error_t *err);
 
 /* Deletes the checkpoints of rounds below `round`. */
 void fmq_checkpoint_prune(const char *directory, uint32_t round);

@@ -317,6 +317,19 @@ static int serve(coordinator_t *self, fmq_error_t *err)
     return rc;
 }
 
+int fmq_coordinator_progress(void *argument, uint64_t step, uint64_t steps, uint64_t tokens)
+{
+    coordinator_t *self = argument;
+    (void)tokens;
+    self->now_ms = fmq_clock_ms();
+    self->own_step = (progress_t){step, steps};
+    if (!self->terminated)
+        self->terminated = fmq_pipe_terminated_because(self->pipe, &self->told);
+    if (self->block > 0 && self->now_ms - self->shown_ms >= SHOW_MS)
+        fmq_coordinator_show(self, FMQ_RUN_ALIGNING);
+    return self->terminated ? 1 : 0;
+}
+
 static void name_new_run(char run[FMQ_RUN_ID_SIZE])
 {
     unsigned char bytes[16];
@@ -324,22 +337,31 @@ static void name_new_run(char run[FMQ_RUN_ID_SIZE])
     (void)sodium_bin2hex(run, FMQ_RUN_ID_SIZE, bytes, sizeof bytes);
 }
 
+static int stand_at_the_beginning(coordinator_t *self, fmq_error_t *err)
+{
+    const fmq_coordinator_emulator_t *emulator = &self->options.emulator;
+    name_new_run(self->mark.run);
+    self->mark.model = self->options.model;
+    memcpy(self->state, self->options.initial,
+           fmq_schema_elements(self->options.schema) * sizeof *self->state);
+    if (emulator->schema) {
+        self->mark.aligned = emulator->aligned;
+        memcpy(self->emulator, emulator->initial,
+               fmq_schema_elements(emulator->schema) * sizeof *self->emulator);
+    }
+    return fmq_checkpoint_put(self->checkpoints, &self->mark, &self->vectors, err);
+}
+
 /* Begins anew, or goes on where the directory's checkpoints say. */
 static int stand(coordinator_t *self, fmq_error_t *err)
 {
-    fmq_checkpoint_search_t search = {self->checkpoints, self->options.schema, self->options.log};
+    fmq_checkpoint_search_t search = {self->checkpoints, &self->vectors, self->options.log};
     uint32_t skipped = 0;
-    int found = fmq_checkpoint_newest(&search, &self->mark, self->state, &skipped, err);
+    int found = fmq_checkpoint_newest(&search, &self->mark, &skipped, err);
     if (found < 0)
         return -1;
-    if (found == 0) {
-        name_new_run(self->mark.run);
-        self->mark.model = self->options.model;
-        memcpy(self->state, self->options.initial,
-               fmq_schema_elements(self->options.schema) * sizeof *self->state);
-        return fmq_checkpoint_put(self->checkpoints, &self->mark, self->options.schema, self->state,
-                                  err);
-    }
+    if (found == 0)
+        return stand_at_the_beginning(self, err);
     if (!fmq_digest_equal(&self->mark.model, &self->options.model))
         return fmq_error_set(err, FMQ_ERR_MISMATCH,
                              "the run in '%s' was made with another base model",
@@ -349,8 +371,7 @@ static int stand(coordinator_t *self, fmq_error_t *err)
     if (skipped == 0)
         return 0;
     self->mark.epoch++;
-    if (fmq_checkpoint_put(self->checkpoints, &self->mark, self->options.schema, self->state, err) <
-        0)
+    if (fmq_checkpoint_put(self->checkpoints, &self->mark, &self->vectors, err) < 0)
         return -1;
     fmq_checkpoint_forget(self->checkpoints, self->mark.round);
     return 0;
@@ -381,13 +402,37 @@ static int open_files(coordinator_t *self, fmq_error_t *err)
         goto fail;
     if (fmq_durable_directory(self->journals, err) < 0 ||
         fmq_durable_directory(self->checkpoints, err) < 0 ||
-        make_place_for_copies(self->agenda->save_to, err) < 0)
+        make_place_for_copies(self->agenda->save_to, err) < 0 ||
+        (fmq_coordinator_has_emulator(self) &&
+         make_place_for_copies(self->options.emulator.save_to, err) < 0))
         goto fail;
     self->history = fmq_history_open(metrics, err);
     rc = self->history ? stand(self, err) : -1;
 fail:
     free(metrics);
     return rc;
+}
+
+static int no_memory(uint64_t elements, fmq_error_t *err)
+{
+    return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a state of %" PRIu64 " elements",
+                         elements);
+}
+
+static int open_emulator(coordinator_t *self, fmq_error_t *err)
+{
+    const fmq_coordinator_emulator_t *emulator = &self->options.emulator;
+    if (!emulator->schema)
+        return 0;
+    uint64_t elements = fmq_schema_elements(emulator->schema);
+    self->emulator = calloc(elements ? (size_t)elements : 1, sizeof *self->emulator);
+    if (emulator->sent_once)
+        self->sent = calloc(elements ? (size_t)elements : 1, sizeof *self->sent);
+    if (!self->emulator || (emulator->sent_once && !self->sent))
+        return no_memory(elements, err);
+    self->vectors.emulator_schema = emulator->schema;
+    self->vectors.emulator = self->emulator;
+    return 0;
 }
 
 static int open_memory(coordinator_t *self, fmq_error_t *err)
@@ -399,10 +444,11 @@ static int open_memory(coordinator_t *self, fmq_error_t *err)
     self->state = calloc(elements ? (size_t)elements : 1, sizeof *self->state);
     self->answers = calloc(clients, sizeof *self->answers);
     self->progress = calloc(clients, sizeof *self->progress);
-    if (!self->state || !self->answers || !self->progress)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a state of %" PRIu64 " elements",
-                             elements);
-    return 0;
+    self->fetched = calloc(clients, sizeof *self->fetched);
+    if (!self->state || !self->answers || !self->progress || !self->fetched)
+        return no_memory(elements, err);
+    self->vectors = (fmq_vectors_t){.schema = self->options.schema, .state = self->state};
+    return open_emulator(self, err);
 }
 
 static int open_fabric(coordinator_t *self, fmq_error_t *err)
@@ -425,8 +471,22 @@ static int open_fabric(coordinator_t *self, fmq_error_t *err)
                                    .rejected = rejected,
                                    .argument = self};
     self->intake = fmq_intake_new(&intake, err);
-    if (!self->intake || fmq_coordinator_post_run(self, err) < 0)
+    return self->intake ? 0 : -1;
+}
+
+/* What everybody needs is there first, so that clients can get their model
+ * while the emulator is aligned; the state comes when it is. */
+static int open_run(coordinator_t *self, fmq_error_t *err)
+{
+    const fmq_coordinator_emulator_t *emulator = &self->options.emulator;
+    if (emulator->schema && emulator->publish &&
+        emulator->publish(emulator->argument, self->link, &self->manifest, &self->manifest_bytes,
+                          err) < 0)
         return -1;
+    if (fmq_coordinator_post_run(self, err) < 0 || fmq_coordinator_align_first(self, err) < 0)
+        return -1;
+    if (self->over || self->terminated)
+        return 0;
     return fmq_coordinator_post_state(self, self->mark.round >= self->agenda->rounds, err);
 }
 
@@ -440,7 +500,10 @@ static void release(coordinator_t *self)
     fmq_round_release(&self->round);
     free(self->answers);
     free(self->progress);
+    free(self->fetched);
     free(self->state);
+    free(self->emulator);
+    free(self->sent);
     free(self->journals);
     free(self->checkpoints);
     free(self->best);
@@ -455,7 +518,7 @@ static fmq_error_t conclude(coordinator_t *self)
     else if (why.code == FMQ_OK && self->terminated)
         (void)fmq_error_set(&why, FMQ_ERR_STOPPED, "interrupted");
     else if (why.code == FMQ_OK)
-        (void)fmq_error_set(&why, FMQ_OK, "%s", self->stopped ? "early stop" : "finished");
+        (void)fmq_error_set(&why, FMQ_OK, "%s", self->outcome);
     bool failed = why.code != FMQ_OK;
     fmq_log_write(self->options.log, failed ? FMQ_LOG_ERROR : FMQ_LOG_INFO, "server", "ended",
                   "round=%u reason=\"%s\"", self->mark.round, why.text);
@@ -485,10 +548,11 @@ void fmq_coordinator_run(zsock_t *pipe, const fmq_coordinator_options_t *options
     self->agenda = options->agenda;
     self->pipe = pipe;
     self->now_ms = fmq_clock_ms();
-    self->train_loss = NAN;
+    self->train_loss = self->align_loss = NAN;
+    self->outcome = "finished";
     self->evaluated = -1;
     if (open_memory(self, &self->fatal) == 0 && open_files(self, &self->fatal) == 0 &&
-        open_fabric(self, &self->fatal) == 0)
+        open_fabric(self, &self->fatal) == 0 && open_run(self, &self->fatal) == 0)
         (void)serve(self, &self->fatal);
     why = conclude(self);
     bool terminated = self->terminated;

@@ -1,7 +1,8 @@
 /*
  * coordinator_private.h - the coordinator's inside, shared by its files:
  * coordinator.c (life and events), phases.c (what follows what), posts.c
- * (notes that it leaves), outcome.c (metrics, best state, what is saved).
+ * (notes that it leaves), outcome.c (metrics, best state), copies.c (what is
+ * saved), emulator.c (its alignment).
  */
 #ifndef FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
 #define FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
@@ -26,6 +27,13 @@ typedef struct {
     uint64_t step, steps;
 } progress_t;
 
+/* The newest object of a kind, and the one before, which somebody may still be
+ * fetching. */
+typedef struct {
+    fmq_digest_t now, before;
+    uint64_t bytes; /* of the newest */
+} published_t;
+
 typedef struct {
     fmq_coordinator_options_t options;
     const fmq_agenda_t *agenda; /* borrowed */
@@ -35,10 +43,15 @@ typedef struct {
 
     char *journals, *checkpoints, *best; /* owned paths */
     fmq_history_t *history;
-    fmq_checkpoint_t mark;                    /* where the run stands */
-    float *state;                             /* owned: of round mark.round */
-    fmq_digest_t published, published_before; /* states */
-    uint64_t state_bytes;
+    fmq_checkpoint_t mark; /* where the run stands */
+    float *state;          /* owned: of round mark.round */
+    float *emulator;       /* owned; NULL without offsite tuning */
+    float *sent;           /* owned: what clients get in its place; NULL: emulator itself */
+    fmq_digest_t *fetched; /* owned, client k at k - 1: the emulator it was last told of */
+    fmq_vectors_t vectors; /* of checkpoints: state and emulator */
+    fmq_digest_t manifest;
+    uint64_t manifest_bytes;
+    published_t published, published_emulator;
 
     fmq_round_t round;
     fmq_journal_t *journal; /* of the round in training, or NULL */
@@ -54,10 +67,16 @@ typedef struct {
     double train_loss;    /* of the last round; NaN: unknown */
     int64_t evaluated;    /* the round that clients measured last; -1: none */
     bool warned;          /* that the metric which decides is not measured */
+    uint32_t block;       /* of alignment that runs, from 1, of ... */
+    uint32_t blocks;      /* ... so many before round 0; 0: the one after a round */
+    progress_t own_step;  /* of what this thread computes */
+    double align_loss;    /* of the last block; NaN: unknown */
+    fmq_metrics_t own;    /* what the server measured in this evaluation */
     bool begun;           /* enough clients were there once */
     bool stopped;         /* early */
     bool terminated;      /* $TERM */
     bool over;            /* nothing is left to do */
+    const char *outcome;  /* how it ended when it ended well */
     fmq_error_t told;     /* the failure elsewhere that $TERM came for */
     fmq_error_t fatal;    /* code other than FMQ_OK: the run has failed */
 } coordinator_t;
@@ -72,6 +91,18 @@ int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kin
 int fmq_coordinator_post_done(coordinator_t *self, bool failed, const char *reason,
                               fmq_error_t *err);
 void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type);
+
+/* Heard and shown by everything that computes in this thread: other than 0
+ * when it should stop. */
+int fmq_coordinator_progress(void *self, uint64_t step, uint64_t steps, uint64_t tokens);
+
+/* emulator.c */
+bool fmq_coordinator_has_emulator(const coordinator_t *self);
+/* The blocks before round 0 that are not done yet; a checkpoint after each.
+ * When told to stop, terminated is set and the rest is left for later. */
+int fmq_coordinator_align_first(coordinator_t *self, fmq_error_t *err);
+/* The block after a round; terminated and nothing trained when told to stop. */
+int fmq_coordinator_align_round(coordinator_t *self, fmq_error_t *err);
 
 /* phases.c: does what the facts call for, until they call for nothing. */
 int fmq_coordinator_advance(coordinator_t *self, fmq_error_t *err);
@@ -89,8 +120,12 @@ int fmq_coordinator_note_evaluation(coordinator_t *self, fmq_error_t *err);
 /* What an evaluator measured. */
 int fmq_coordinator_note_metrics(coordinator_t *self, const char *source,
                                  const fmq_note_metrics_t *note, fmq_error_t *err);
-/* "<round>_<save_to>" when it is due; adapter/ and "final_<save_to>". */
+/* copies.c: best/ and save_to; "<round>_<save_to>" when it is due; adapter/,
+ * "final_<save_to>" and the emulator. */
+int fmq_coordinator_save_best(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_save_periodic(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_save_final(coordinator_t *self, fmq_error_t *err);
+/* The emulator as save_to says; first: before round 0. */
+int fmq_coordinator_save_emulator(coordinator_t *self, bool first, fmq_error_t *err);
 
 #endif

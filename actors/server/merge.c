@@ -48,7 +48,12 @@ static int emit(fmq_merged_t *out, const char *name, const char *suffix, double 
     return 0;
 }
 
-/* "test_avg_loss" -> "test_total". */
+int fmq_merged_add(fmq_merged_t *self, const char *name, double value, fmq_error_t *err)
+{
+    return emit(self, name, "", value, err);
+}
+
+/* "test_avg_loss" -> "test_total", "plugin.test_loss" -> "plugin.test_total". */
 static void total_name(const char *name, char out[FMQ_METRIC_NAME_MAX + 16])
 {
     (void)snprintf(out, FMQ_METRIC_NAME_MAX + 16, "%.*s_total", (int)strcspn(name, "_"), name);

@@ -35,6 +35,8 @@ typedef struct {
 const fmq_form_t *fmq_form_find(const char *name);
 
 void fmq_merged_release(fmq_merged_t *self);
+/* One more, which is not there yet. */
+int fmq_merged_add(fmq_merged_t *self, const char *name, double value, fmq_error_t *err);
 /* NULL when absent. */
 const double *fmq_merged_get(const fmq_merged_t *self, const char *name);
 

@@ -1,6 +1,6 @@
 /*
- * outcome.c - what came of it: clients' and evaluators' metrics, the best
- * state, and the adapters that are saved.
+ * outcome.c - what came of it: the metrics of clients, evaluators and the
+ * server, and which of them decide.
  */
 #include "actors/server/coordinator_private.h"
 
@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "actors/server/durable.h"
 
 int fmq_coordinator_keep_answer(coordinator_t *self, uint32_t client, const fmq_metrics_t *metrics,
                                 fmq_error_t *err)
@@ -136,30 +134,6 @@ static const double *deciding(const coordinator_t *self, const fmq_merged_t *mer
     return fmq_merged_get(merged, average);
 }
 
-static int save_as(coordinator_t *self, const char *directory, fmq_error_t *err)
-{
-    if (!self->options.save || self->agenda->local)
-        return 0;
-    return self->options.save(self->options.save_argument, self->state, directory, err);
-}
-
-static int save_best(coordinator_t *self, fmq_error_t *err)
-{
-    char *file = fmq_durable_path(err, "%s/best.state", self->best);
-    char *adapter = fmq_durable_path(err, "%s/adapter", self->best);
-    int rc = -1;
-    if (!file || !adapter || fmq_durable_directory(self->best, err) < 0)
-        goto fail;
-    if (fmq_checkpoint_save(file, &self->mark, self->options.schema, self->state, err) < 0 ||
-        save_as(self, adapter, err) < 0)
-        goto fail;
-    rc = *self->agenda->save_to ? save_as(self, self->agenda->save_to, err) : 0;
-fail:
-    free(file);
-    free(adapter);
-    return rc;
-}
-
 /* Best state and early stop, from the merged measurements of an evaluation. */
 static int judge(coordinator_t *self, const fmq_merged_t *merged, fmq_error_t *err)
 {
@@ -175,10 +149,11 @@ static int judge(coordinator_t *self, const fmq_merged_t *merged, fmq_error_t *e
         fmq_log_write(self->options.log, FMQ_LOG_INFO, "server", "early-stop", "round=%u %s=%.6g",
                       self->mark.round, self->agenda->best_key, *value);
         self->stopped = true;
+        self->outcome = "early stop";
     }
     if (fmq_best_update(&self->mark.best, self->agenda->early_stop.larger, *value,
                         self->mark.round))
-        return save_best(self, err);
+        return fmq_coordinator_save_best(self, err);
     return 0;
 }
 
@@ -189,6 +164,19 @@ static int merge_deciding(const fmq_measured_t *measured, size_t size, fmq_merge
     if (fmq_form_find("weighted_avg")->merge(measured, size, merged, err) < 0)
         return -1;
     return merged->size > 0 ? 0 : fmq_form_find("avg")->merge(measured, size, merged, err);
+}
+
+/* What the server itself has measured counts beside what clients have. */
+static int add_own(coordinator_t *self, fmq_merged_t *merged, fmq_error_t *err)
+{
+    fmq_history_key_t key = {self->mark.round, "server", "raw"};
+    if (self->own.size == 0)
+        return 0;
+    for (size_t i = 0; i < self->own.size; i++)
+        if (fmq_merged_add(merged, self->own.items[i].name, self->own.items[i].value, err) < 0)
+            return -1;
+    show_metrics(self, "server", &self->own);
+    return fmq_history_add_raw(self->history, &key, &self->own, err);
 }
 
 int fmq_coordinator_note_evaluation(coordinator_t *self, fmq_error_t *err)
@@ -211,7 +199,7 @@ int fmq_coordinator_note_evaluation(coordinator_t *self, fmq_error_t *err)
     to_metrics(&merged, &metrics);
     if (metrics.size > 0)
         show_metrics(self, "clients", &metrics);
-    rc = judge(self, &merged, err);
+    rc = add_own(self, &merged, err) < 0 ? -1 : judge(self, &merged, err);
 fail:
     fmq_merged_release(&merged);
     free(measured);
@@ -233,40 +221,4 @@ int fmq_coordinator_note_metrics(coordinator_t *self, const char *source,
     if (self->options.on_event)
         self->options.on_event(self->options.event_argument, &event);
     return 0;
-}
-
-/* "models/x" and "final" -> "models/final_x". */
-static char *prefixed(const char *save_to, const char *prefix, fmq_error_t *err)
-{
-    const char *slash = strrchr(save_to, '/');
-    int head = slash ? (int)(slash - save_to) + 1 : 0;
-    return fmq_durable_path(err, "%.*s%s_%s", head, save_to, prefix, save_to + head);
-}
-
-static int save_prefixed(coordinator_t *self, const char *prefix, fmq_error_t *err)
-{
-    char *path = prefixed(self->agenda->save_to, prefix, err);
-    int rc = path ? save_as(self, path, err) : -1;
-    free(path);
-    return rc;
-}
-
-int fmq_coordinator_save_periodic(coordinator_t *self, fmq_error_t *err)
-{
-    char prefix[16];
-    if (self->agenda->save_freq == 0 || !*self->agenda->save_to ||
-        self->mark.round % self->agenda->save_freq != 0)
-        return 0;
-    (void)snprintf(prefix, sizeof prefix, "%u", self->mark.round);
-    return save_prefixed(self, prefix, err);
-}
-
-int fmq_coordinator_save_final(coordinator_t *self, fmq_error_t *err)
-{
-    char *adapter = fmq_durable_path(err, "%s/adapter", self->options.directory);
-    int rc = adapter ? save_as(self, adapter, err) : -1;
-    free(adapter);
-    if (rc == 0 && *self->agenda->save_to)
-        rc = save_prefixed(self, "final", err);
-    return rc;
 }

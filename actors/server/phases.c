@@ -288,6 +288,20 @@ static int finish(coordinator_t *self, fmq_error_t *err)
     return 0;
 }
 
+/* The server's own part of an evaluation, while clients are at theirs. */
+static int measure(coordinator_t *self, fmq_error_t *err)
+{
+    fmq_measuring_t measuring = {
+        .state = self->state, .progress = fmq_coordinator_progress, .argument = self};
+    self->own.size = 0;
+    if (!self->options.measure)
+        return 0;
+    int rc = self->options.measure(self->options.measure_argument, &measuring, &self->own, err);
+    if (rc < 0 && self->terminated)
+        return 0;
+    return rc < 0 ? fmq_error_prefix(err, "measuring round %u", self->mark.round) : 0;
+}
+
 static int begin_evaluation(coordinator_t *self, fmq_error_t *err)
 {
     fmq_coordinator_drop_answers(self);
@@ -297,7 +311,7 @@ static int begin_evaluation(coordinator_t *self, fmq_error_t *err)
         if (seat->alive && seat->ready && ask(self, k, FMQ_TASK_EVALUATE, err) < 0)
             return -1;
     }
-    return 0;
+    return measure(self, err);
 }
 
 static int after_evaluation(coordinator_t *self, fmq_error_t *err)
@@ -325,9 +339,12 @@ static int close_training(coordinator_t *self, fmq_error_t *err)
     if (count.answered > 0 && !self->agenda->local && fold(self, err) < 0)
         return -1;
     fmq_journal_close(&self->journal);
+    if (fmq_coordinator_align_round(self, err) < 0)
+        return -1;
+    if (self->terminated) /* the checkpoint before and the journal hold it all */
+        return 0;
     self->mark.round++;
-    if (fmq_checkpoint_put(self->checkpoints, &self->mark, self->options.schema, self->state, err) <
-        0)
+    if (fmq_checkpoint_put(self->checkpoints, &self->mark, &self->vectors, err) < 0)
         return -1;
     tidy(self);
     if (fmq_coordinator_post_state(self, self->mark.round >= self->agenda->rounds, err) < 0 ||
@@ -395,6 +412,8 @@ int fmq_coordinator_advance(coordinator_t *self, fmq_error_t *err)
             return 0;
         if (decide(self, decision, err) < 0)
             return -1;
+        if (self->terminated)
+            return 0;
         if (phase == FMQ_PHASE_WAITING && self->round.phase == FMQ_PHASE_WAITING)
             return 0; /* nobody here can train */
         if (decision == FMQ_DECIDE_ASK_MORE)

@@ -35,7 +35,9 @@ int fmq_coordinator_post_run(coordinator_t *self, fmq_error_t *err)
                            .config = *fmq_object_digest(object),
                            .config_bytes = fmq_object_bytes(object),
                            .model = self->options.model,
-                           .schema = fmq_schema_digest(self->options.schema)};
+                           .schema = fmq_schema_digest(self->options.schema),
+                           .manifest = self->manifest,
+                           .manifest_bytes = self->manifest_bytes};
     fmq_object_drop(&object);
     name_run(self, note.run);
     unsigned char body[512];
@@ -43,40 +45,69 @@ int fmq_coordinator_post_run(coordinator_t *self, fmq_error_t *err)
     return size ? fmq_link_note(self->link, "*", "run", body, size, err) : -1;
 }
 
-/* The two newest states stay published: whoever is fetching the one before
- * is not cut off. */
-static void rotate_published(coordinator_t *self, const fmq_digest_t *newest)
+/* The two newest stay published: whoever is fetching the one before is not cut
+ * off. */
+static void rotate(coordinator_t *self, published_t *published, const fmq_digest_t *newest)
 {
     static const fmq_digest_t none = {{0}};
-    if (fmq_digest_equal(&self->published, newest))
+    if (fmq_digest_equal(&published->now, newest))
         return;
-    if (!fmq_digest_equal(&self->published_before, &none) &&
-        !fmq_digest_equal(&self->published_before, newest))
-        (void)fmq_link_withdraw(self->link, &self->published_before, NULL);
-    self->published_before = self->published;
-    self->published = *newest;
+    if (!fmq_digest_equal(&published->before, &none) &&
+        !fmq_digest_equal(&published->before, newest))
+        (void)fmq_link_withdraw(self->link, &published->before, NULL);
+    published->before = published->now;
+    published->now = *newest;
+}
+
+/* The same vector as before is the same object, which nobody fetches twice. */
+static int publish(coordinator_t *self, published_t *published, const fmq_schema_t *schema,
+                   const float *vector, fmq_error_t *err)
+{
+    fmq_object_t *object = fmq_state_encode(schema, vector, self->agenda->codec, err);
+    if (!object)
+        return -1;
+    int rc = fmq_link_publish(self->link, object, "*", err);
+    if (rc == 0) {
+        rotate(self, published, fmq_object_digest(object));
+        published->bytes = fmq_object_bytes(object);
+    }
+    fmq_object_drop(&object);
+    return rc;
+}
+
+static int publish_emulator(coordinator_t *self, fmq_error_t *err)
+{
+    const float *vector = self->sent ? self->sent : self->emulator;
+    if (!fmq_coordinator_has_emulator(self))
+        return 0;
+    return publish(self, &self->published_emulator, self->options.emulator.schema, vector, err);
 }
 
 int fmq_coordinator_post_state(coordinator_t *self, bool last, fmq_error_t *err)
 {
-    fmq_object_t *object =
-        fmq_state_encode(self->options.schema, self->state, self->agenda->codec, err);
-    if (!object)
+    if (publish(self, &self->published, self->options.schema, self->state, err) < 0 ||
+        publish_emulator(self, err) < 0)
         return -1;
     fmq_note_state_t note = {.round = self->mark.round,
-                             .state = *fmq_object_digest(object),
-                             .state_bytes = fmq_object_bytes(object),
+                             .state = self->published.now,
+                             .state_bytes = self->published.bytes,
+                             .emulator = self->published_emulator.now,
+                             .emulator_bytes = self->published_emulator.bytes,
                              .last = last};
-    int rc = fmq_link_publish(self->link, object, "*", err);
-    fmq_object_drop(&object);
-    if (rc < 0)
-        return -1;
-    rotate_published(self, &note.state);
-    self->state_bytes = note.state_bytes;
     name_run(self, note.run);
-    unsigned char body[256];
+    unsigned char body[512];
     size_t size = fmq_note_state_encode(&note, body, sizeof body, err);
     return size ? fmq_link_note(self->link, "@evaluator", "state", body, size, err) : -1;
+}
+
+/* What a task makes its client fetch: an emulator that it has is not. */
+static void count_down(coordinator_t *self, uint32_t client)
+{
+    fmq_digest_t *fetched = &self->fetched[client - 1];
+    self->bytes_down += self->published.bytes;
+    if (!fmq_digest_equal(fetched, &self->published_emulator.now))
+        self->bytes_down += self->published_emulator.bytes;
+    *fetched = self->published_emulator.now;
 }
 
 int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kind_t kind,
@@ -87,13 +118,15 @@ int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kin
     fmq_note_task_t note = {.serial = fmq_coordinator_serial(self, kind),
                             .round = self->mark.round,
                             .kind = kind,
-                            .state = self->published,
-                            .state_bytes = self->state_bytes,
+                            .state = self->published.now,
+                            .state_bytes = self->published.bytes,
+                            .emulator = self->published_emulator.now,
+                            .emulator_bytes = self->published_emulator.bytes,
                             .codec = self->agenda->codec};
     name_run(self, note.run);
     if (kind == FMQ_TASK_TRAIN || kind == FMQ_TASK_EVALUATE)
-        self->bytes_down += self->state_bytes;
-    unsigned char body[256];
+        count_down(self, client);
+    unsigned char body[512];
     size_t size = fmq_note_task_encode(&note, body, sizeof body, err);
     return size ? fmq_link_note(self->link, to, "task", body, size, err) : -1;
 }
@@ -143,10 +176,18 @@ void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type)
                              .rounds = self->agenda->rounds,
                              .clients = waiting ? self->agenda->clients : count.asked,
                              .clients_done = waiting ? count.ready : count.answered,
+                             .block = self->block,
+                             .blocks = self->blocks,
                              .bytes_up = self->bytes_up,
                              .bytes_down = self->bytes_down,
-                             .train_loss = self->train_loss};
-    slowest(self, &event);
+                             .train_loss =
+                                 type == FMQ_RUN_ALIGNING ? self->align_loss : self->train_loss};
+    if (type == FMQ_RUN_ALIGNING) {
+        event.step = self->own_step.step;
+        event.steps = self->own_step.steps;
+    } else {
+        slowest(self, &event);
+    }
     self->shown_ms = self->now_ms;
     self->options.on_event(self->options.event_argument, &event);
 }

@@ -37,9 +37,9 @@ static int restore(server_t *self, const char *path, fmq_error_t *err)
         return fmq_error_set(err, FMQ_ERR_NOTFOUND, "federate.restore_from: cannot open '%s': %s",
                              path, strerror(errno));
     fmq_checkpoint_t checkpoint;
+    fmq_vectors_t vectors = {.schema = llm_adapter_schema(adapter), .state = self->initial};
     int rc = S_ISDIR(status.st_mode) ? llm_adapter_load(adapter, path, self->initial, err)
-                                     : fmq_checkpoint_load(path, llm_adapter_schema(adapter),
-                                                           &checkpoint, self->initial, err);
+                                     : fmq_checkpoint_load(path, &vectors, &checkpoint, err);
     return rc < 0 ? fmq_error_prefix(err, "federate.restore_from") : 0;
 }
 

@@ -16,6 +16,13 @@ typedef struct {
     float *state, *back;
 } fixture_t;
 
+/* Where fixture's state is written from, or read to. */
+static fmq_vectors_t vectors(const fixture_t *fixture, bool back)
+{
+    return (fmq_vectors_t){.schema = fixture->schema,
+                           .state = back ? fixture->back : fixture->state};
+}
+
 static int setup(void **state)
 {
     fixture_t *fixture = calloc(1, sizeof *fixture);
@@ -53,14 +60,16 @@ static int put(const fixture_t *fixture, uint32_t round, fmq_error_t *err)
 {
     fmq_checkpoint_t checkpoint = a_checkpoint(round);
     fixture->state[0] = (float)round;
-    return fmq_checkpoint_put(fixture->folder, &checkpoint, fixture->schema, fixture->state, err);
+    fmq_vectors_t from = vectors(fixture, false);
+    return fmq_checkpoint_put(fixture->folder, &checkpoint, &from, err);
 }
 
 static int newest(const fixture_t *fixture, uint32_t *round, uint32_t *skipped, fmq_error_t *err)
 {
-    fmq_checkpoint_search_t search = {fixture->folder, fixture->schema, NULL};
+    fmq_vectors_t to = vectors(fixture, true);
+    fmq_checkpoint_search_t search = {fixture->folder, &to, NULL};
     fmq_checkpoint_t checkpoint = {.round = 999};
-    int rc = fmq_checkpoint_newest(&search, &checkpoint, fixture->back, skipped, err);
+    int rc = fmq_checkpoint_newest(&search, &checkpoint, skipped, err);
     *round = checkpoint.round;
     return rc;
 }
@@ -71,9 +80,9 @@ static void all_of_it_comes_back(void **state)
     char path[256];
     assert_int_equal(put(fixture, 12, NULL), 0);
     fmq_checkpoint_t back, expected = a_checkpoint(12);
-    assert_int_equal(fmq_checkpoint_load(test_path(path, fixture->folder, "round-000012.state"),
-                                         fixture->schema, &back, fixture->back, NULL),
-                     0);
+    fmq_vectors_t to = vectors(fixture, true);
+    test_path(path, fixture->folder, "round-000012.state");
+    assert_int_equal(fmq_checkpoint_load(path, &to, &back, NULL), 0);
     assert_memory_equal(fixture->back, fixture->state,
                         fmq_schema_elements(fixture->schema) * sizeof(float));
     assert_string_equal(back.run, expected.run);
@@ -162,14 +171,87 @@ static void a_checkpoint_of_another_adapter_is_a_mismatch(void **state)
     assert_int_equal(put(fixture, 3, NULL), 0);
     fmq_schema_t *other = fmq_schema_new(FMQ_F32);
     assert_int_equal(fmq_schema_add(other, "x", 1, (const uint64_t[]){72003}, NULL), 0);
-    fmq_checkpoint_search_t search = {fixture->folder, other, NULL};
+    fmq_vectors_t to = {.schema = other, .state = fixture->back};
+    fmq_checkpoint_search_t search = {fixture->folder, &to, NULL};
     fmq_checkpoint_t checkpoint;
     uint32_t skipped;
     fmq_error_t err;
-    assert_int_equal(fmq_checkpoint_newest(&search, &checkpoint, fixture->back, &skipped, &err),
-                     -1);
+    assert_int_equal(fmq_checkpoint_newest(&search, &checkpoint, &skipped, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_MISMATCH);
     fmq_schema_destroy(&other);
+}
+
+/* A schema of one tensor, and what an emulator of it may hold. */
+static fmq_schema_t *small_schema(uint64_t elements)
+{
+    fmq_schema_t *schema = fmq_schema_new(FMQ_F32);
+    assert_int_equal(fmq_schema_add(schema, "e", 1, &elements, NULL), 0);
+    return schema;
+}
+
+static void an_emulator_comes_back_beside_the_state(void **state)
+{
+    const fixture_t *fixture = *state;
+    fmq_schema_t *schema = small_schema(3);
+    float emulator[3] = {1, 2, 3}, back[3] = {0};
+    char path[256];
+    test_path(path, fixture->folder, "file");
+    fmq_checkpoint_t checkpoint = a_checkpoint(7), found;
+    checkpoint.aligned = 41;
+    fmq_vectors_t from = vectors(fixture, false), to = vectors(fixture, true);
+    from.emulator_schema = to.emulator_schema = schema;
+    from.emulator = emulator;
+    to.emulator = back;
+    assert_int_equal(fmq_checkpoint_save(path, &checkpoint, &from, NULL), 0);
+    assert_int_equal(fmq_checkpoint_load(path, &to, &found, NULL), 0);
+    assert_memory_equal(back, emulator, sizeof back);
+    assert_memory_equal(fixture->back, fixture->state,
+                        fmq_schema_elements(fixture->schema) * sizeof(float));
+    assert_int_equal(found.aligned, 41);
+    assert_int_equal(found.round, 7);
+    fmq_schema_destroy(&schema);
+}
+
+static void with_and_without_an_emulator_are_not_the_same_run(void **state)
+{
+    const fixture_t *fixture = *state;
+    fmq_schema_t *schema = small_schema(3), *other = small_schema(4);
+    float emulator[4] = {0};
+    char path[256];
+    test_path(path, fixture->folder, "file");
+    fmq_checkpoint_t checkpoint = a_checkpoint(7), found;
+    fmq_error_t err;
+    fmq_vectors_t plain = vectors(fixture, false), offsite = plain, third = plain;
+    offsite.emulator_schema = schema;
+    offsite.emulator = emulator;
+    third.emulator_schema = other;
+    third.emulator = emulator;
+    assert_int_equal(fmq_checkpoint_save(path, &checkpoint, &plain, NULL), 0);
+    assert_int_equal(fmq_checkpoint_load(path, &offsite, &found, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_MISMATCH);
+    assert_non_null(strstr(err.text, "no emulator"));
+    assert_int_equal(fmq_checkpoint_save(path, &checkpoint, &offsite, NULL), 0);
+    assert_int_equal(fmq_checkpoint_load(path, &plain, &found, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_MISMATCH);
+    assert_int_equal(fmq_checkpoint_load(path, &third, &found, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_MISMATCH);
+    fmq_schema_destroy(&schema);
+    fmq_schema_destroy(&other);
+}
+
+/* What earlier versions of this program have written: byte 8 is the version. */
+static void without_offsite_tuning_the_file_is_still_of_version_1(void **state)
+{
+    const fixture_t *fixture = *state;
+    char path[256], *text;
+    size_t size;
+    assert_int_equal(put(fixture, 3, NULL), 0);
+    text = fmq_durable_load(test_path(path, fixture->folder, "round-000003.state"), 1u << 20, &size,
+                            NULL);
+    assert_non_null(text);
+    assert_int_equal(text[8], 1);
+    assert_int_equal((unsigned char)text[16], 0x97); /* a list of seven */
+    free(text);
 }
 
 static void a_full_disk_is_an_error_and_the_one_before_stays(void **state)
@@ -226,6 +308,9 @@ int main(void)
         TEST(a_flip_of_any_byte_or_a_cut_falls_back_to_the_generation_before),
         TEST(when_none_is_intact_it_says_so),
         TEST(a_checkpoint_of_another_adapter_is_a_mismatch),
+        TEST(an_emulator_comes_back_beside_the_state),
+        TEST(with_and_without_an_emulator_are_not_the_same_run),
+        TEST(without_offsite_tuning_the_file_is_still_of_version_1),
         TEST(a_full_disk_is_an_error_and_the_one_before_stays),
         TEST(small_files_are_saved_and_loaded_whole),
     };

@@ -291,7 +291,7 @@ static void a_deciding_metric_that_nobody_measures_is_missed_once(void **state)
     assert_non_null(log);
     fake_open(&f, 2, 3);
     f.agenda.eval_freq = 1;
-    f.agenda.best_key = "val_nothing";
+    strcpy(f.agenda.best_key, "val_nothing");
     for (uint32_t k = 1; k <= 2; k++)
         fake_add(&f, k, FAKE_HONEST, 0, 0);
     fake_prepare(&f);

@@ -35,8 +35,8 @@ void fmq_permits_give(fmq_permits_t *self, llm_backend_t **backend_p);
 /* What the actors of one process share, read-only once built. */
 typedef struct {
     const fmq_config_t *config;
-    const llm_model_t *model; /* the full model; NULL where it is not needed (splitter) or, with
-                                 offsite tuning, not held */
+    const llm_model_t *model;     /* the full model; NULL where it is not needed (splitter) or, with
+                                     offsite tuning, not held */
     const llm_adapter_t *adapter; /* what travels: over the full model's shape */
     /* Offsite tuning: clients, and evaluators for `emulator.`, compute with
      * this instead of the full model.  NULL: without. */
@@ -52,6 +52,7 @@ typedef struct {
 /* What a run tells whoever shows it; called from the server's thread. */
 typedef enum {
     FMQ_RUN_WAITING,  /* value: clients present of clients */
+    FMQ_RUN_ALIGNING, /* the emulator is: block of blocks, step of steps */
     FMQ_RUN_ROUND,    /* a round began */
     FMQ_RUN_PROGRESS, /* clients_done of clients, step of steps of the slowest */
     FMQ_RUN_AGGREGATED,
@@ -64,8 +65,9 @@ typedef struct {
     uint32_t round, rounds;
     uint32_t clients, clients_done;
     uint64_t step, steps;
+    uint32_t block, blocks;        /* ALIGNING: from 1; blocks 0: the one after a round */
     uint64_t bytes_up, bytes_down; /* payload of updates and states so far, on whatever way */
-    double train_loss;             /* NaN when unknown */
+    double train_loss;             /* NaN when unknown; ALIGNING: of the block before */
     const fmq_metrics_t *metrics;  /* METRICS */
     const char *source;            /* METRICS: "clients", "evaluator-..." */
     const char *reason;            /* ENDED */

@@ -1,0 +1,102 @@
+/*
+ * copies.c - what a run leaves for others: the best and the last state, the
+ * emulator, and copies of them where the configuration says.
+ */
+#include "actors/server/coordinator_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/server/durable.h"
+
+static int save_as(coordinator_t *self, const char *directory, fmq_error_t *err)
+{
+    if (!self->options.save || self->agenda->local)
+        return 0;
+    return self->options.save(self->options.save_argument, self->state, directory, err);
+}
+
+/* For whoever takes it elsewhere: perhaps more than the adapter. */
+static int copy_to(coordinator_t *self, const char *directory, fmq_error_t *err)
+{
+    if (!self->options.save_copy || self->agenda->local)
+        return save_as(self, directory, err);
+    return self->options.save_copy(self->options.save_argument, self->state, directory, err);
+}
+
+int fmq_coordinator_save_best(coordinator_t *self, fmq_error_t *err)
+{
+    char *file = fmq_durable_path(err, "%s/best.state", self->best);
+    char *adapter = fmq_durable_path(err, "%s/adapter", self->best);
+    int rc = -1;
+    if (!file || !adapter || fmq_durable_directory(self->best, err) < 0)
+        goto fail;
+    if (fmq_checkpoint_save(file, &self->mark, &self->vectors, err) < 0 ||
+        save_as(self, adapter, err) < 0)
+        goto fail;
+    rc = *self->agenda->save_to ? copy_to(self, self->agenda->save_to, err) : 0;
+fail:
+    free(file);
+    free(adapter);
+    return rc;
+}
+
+/* "models/x" and "final" -> "models/final_x". */
+static char *prefixed(const char *save_to, const char *prefix, fmq_error_t *err)
+{
+    const char *slash = strrchr(save_to, '/');
+    int head = slash ? (int)(slash - save_to) + 1 : 0;
+    return fmq_durable_path(err, "%.*s%s_%s", head, save_to, prefix, save_to + head);
+}
+
+static int save_prefixed(coordinator_t *self, const char *prefix, fmq_error_t *err)
+{
+    char *path = prefixed(self->agenda->save_to, prefix, err);
+    int rc = path ? copy_to(self, path, err) : -1;
+    free(path);
+    return rc;
+}
+
+int fmq_coordinator_save_periodic(coordinator_t *self, fmq_error_t *err)
+{
+    char prefix[16];
+    if (self->agenda->save_freq == 0 || !*self->agenda->save_to ||
+        self->mark.round % self->agenda->save_freq != 0)
+        return 0;
+    (void)snprintf(prefix, sizeof prefix, "%u", self->mark.round);
+    return save_prefixed(self, prefix, err);
+}
+
+int fmq_coordinator_save_final(coordinator_t *self, fmq_error_t *err)
+{
+    char *adapter = fmq_durable_path(err, "%s/adapter", self->options.directory);
+    int rc = adapter ? save_as(self, adapter, err) : -1;
+    free(adapter);
+    if (rc == 0 && *self->agenda->save_to)
+        rc = save_prefixed(self, "final", err);
+    return rc < 0 ? -1 : fmq_coordinator_save_emulator(self, false, err);
+}
+
+static int save_emulator_as(coordinator_t *self, const char *directory, fmq_error_t *err)
+{
+    const fmq_coordinator_emulator_t *how = &self->options.emulator;
+    return how->save(how->argument, self->emulator, directory, err);
+}
+
+int fmq_coordinator_save_emulator(coordinator_t *self, bool first, fmq_error_t *err)
+{
+    const fmq_coordinator_emulator_t *how = &self->options.emulator;
+    if (!fmq_coordinator_has_emulator(self) || !how->save || !*how->save_to)
+        return 0;
+    if (!first && !how->every_round) /* it is what it was before round 0 */
+        return 0;
+    if (first && how->every_round) {
+        char *path = prefixed(how->save_to, "0", err);
+        int rc = path ? save_emulator_as(self, path, err) : -1;
+        free(path);
+        if (rc < 0)
+            return -1;
+    }
+    return save_emulator_as(self, how->save_to, err);
+}
