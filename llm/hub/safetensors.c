@@ -33,6 +33,14 @@ static const struct {
     {"C64", LLM_DTYPE_OTHER, 8}, {"F8_E5M2", LLM_DTYPE_OTHER, 1},
 };
 
+unsigned llm_safetensors_element_size(const char *dtype)
+{
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+        if (strcmp(dtypes[i].name, dtype) == 0)
+            return dtypes[i].size;
+    return 0;
+}
+
 /* What is being parsed, for checks and error texts. */
 typedef struct {
     const char *path;

@@ -1,5 +1,5 @@
 /*
- * safetensors.h - one safetensors file: its header, checked.
+ * safetensors.h - one safetensors file: its header, checked or made.
  *
  * Private to the hub.  The format: 8 bytes of header length, a JSON header,
  * the tensors' bytes without gaps
@@ -26,6 +26,22 @@ int llm_safetensors_open(llm_safetensors_t *file, const char *path, fmq_error_t 
 int llm_safetensors_parse(llm_safetensors_t *file, const void *data, size_t size, fmq_error_t *err);
 
 void llm_safetensors_release(llm_safetensors_t *file);
+
+/* Bytes of one element of a dtype, by the format's word; 0 when unknown. */
+unsigned llm_safetensors_element_size(const char *dtype);
+
+/* What a header says of one tensor. */
+typedef struct {
+    const char *name, *dtype;
+    uint32_t rank;
+    const uint64_t *shape;
+    uint64_t bytes;
+} llm_safetensors_entry_t;
+
+/* The first *size bytes, the caller's, of a file that holds these tensors in
+ * this order; the same entries give the same bytes.  path is named in errors. */
+char *llm_safetensors_header(const char *path, const llm_safetensors_entry_t *entries, size_t count,
+                             size_t *size, fmq_error_t *err);
 
 /* "[2, 3]" for error texts. */
 #define LLM_SHAPE_TEXT_MAX 96

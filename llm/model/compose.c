@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "llm/model/build.h"
+#include "llm/model/part.h"
 
 /* Do the two agree on everything but the number of layers and the ids that
  * only text knows? */
@@ -52,42 +53,11 @@ static int borrow(llm_model_t *self, uint32_t number, const llm_part_origin_t *o
                              llm_backend_variant(lender->be), llm_backend_variant(self->be));
     part->lender = lender;
     part->layer = origin->layer;
-    if (number < self->shape.layers)
+    if (number < self->shape.layers) {
         part->ffn = lender->parts[origin->layer].ffn;
-    return 0;
-}
-
-/* A part file may hold what the part has and nothing else. */
-static int check_names(const llm_model_t *self, uint32_t number, fmq_error_t *err)
-{
-    const llm_model_part_t *part = &self->parts[number];
-    for (size_t t = 0; t < llm_weights_size(part->file); t++) {
-        const char *stored = llm_weights_at(part->file, t)->name;
-        bool known = false;
-        for (size_t i = 0; i < self->parameters.size && !known; i++) {
-            const llm_parameter_t *parameter = &self->parameters.items[i];
-            char name[FMQ_SCHEMA_NAME_MAX];
-            if (llm_model_part_of(self, parameter) != part)
-                continue;
-            llm_parameter_part_name(&self->shape, parameter, name);
-            known = strcmp(name, stored) == 0;
-        }
-        if (!known)
-            return fmq_error_set(err, FMQ_ERR_MISMATCH,
-                                 "part file '%s' holds '%s', which such a part does not have",
-                                 part->path, stored);
+        llm_parameters_narrow(&self->parameters, &self->shape, number, part->ffn);
     }
     return 0;
-}
-
-static int open_file(llm_model_t *self, uint32_t number, const char *path, fmq_error_t *err)
-{
-    llm_model_part_t *part = &self->parts[number];
-    part->path = strdup(path);
-    if (!part->path)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
-    part->file = llm_weights_open(path, err);
-    return part->file ? check_names(self, number, err) : -1;
 }
 
 static int take(llm_model_t *self, uint32_t number, const llm_part_origin_t *origin,
@@ -97,7 +67,7 @@ static int take(llm_model_t *self, uint32_t number, const llm_part_origin_t *ori
     if (origin->model)
         rc = borrow(self, number, origin, err);
     else if (origin->path)
-        rc = open_file(self, number, origin->path, err);
+        rc = llm_part_open(self, number, origin->path, err);
     else
         rc = fmq_error_set(err, FMQ_ERR_INTERNAL, "neither a model nor a part file is given");
     if (rc < 0) {

@@ -52,6 +52,13 @@ static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
         digest_real(state, reals[i]);
 }
 
+static void digest_stored(fmq_digest_state_t *state, const llm_stored_t *stored)
+{
+    digest_text(state, fmq_dtype_name(stored->dtype));
+    digest_number(state, stored->bytes);
+    fmq_digest_add(state, stored->data, (size_t)stored->bytes);
+}
+
 /* A tensor that cannot be read any more (out of memory) enters as its name
  * alone: such a digest equals no other end's, which is the safe answer. */
 static void digest_tensor(const llm_model_t *self, size_t index, fmq_digest_state_t *state)
@@ -62,9 +69,12 @@ static void digest_tensor(const llm_model_t *self, size_t index, fmq_digest_stat
     llm_source_t source;
     if (llm_source_open(&source, self, index, NULL) < 0)
         return;
-    digest_text(state, fmq_dtype_name(source.dtype));
-    digest_number(state, source.bytes);
-    fmq_digest_add(state, source.data, (size_t)source.bytes);
+    digest_stored(state, &source.main);
+    if (source.form != LLM_DENSE) {
+        digest_text(state, source.form == LLM_QUANTIZED ? "quantized" : "sparse");
+        digest_number(state, source.bits);
+        digest_stored(state, &source.more);
+    }
     llm_source_close(&source);
 }
 

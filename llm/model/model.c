@@ -125,6 +125,42 @@ size_t llm_model_bytes(const llm_model_t *self)
     return self->bytes;
 }
 
+/* The extents that the shape gives to a parameter of a narrower layer. */
+static void extents_of(const llm_model_t *self, const llm_parameter_t *parameter, uint64_t out[2])
+{
+    size_t outputs = 0, inputs = 0;
+    memcpy(out, parameter->shape, sizeof parameter->shape);
+    if (parameter->role != LLM_ROLE_MODULE)
+        return;
+    llm_shape_module(&self->shape, parameter->module, &outputs, &inputs);
+    bool major = self->shape.arch->input_major;
+    out[0] = parameter->bias || !major ? outputs : inputs;
+    out[1] = parameter->bias ? 1 : major ? outputs : inputs;
+}
+
+/* Channels that a layer has not are zeros in HF's shape: they add nothing to
+ * what the layer computes. */
+static int read_padded(const llm_model_t *self, const llm_parameter_t *parameter,
+                       const llm_source_t *source, float *out, fmq_error_t *err)
+{
+    uint64_t full[2];
+    extents_of(self, parameter, full);
+    if (full[0] == source->rows && full[1] == source->columns) {
+        llm_source_read(source, out);
+        return 0;
+    }
+    float *stored = malloc((size_t)source->count * sizeof *stored);
+    if (!stored)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a tensor");
+    llm_source_read(source, stored);
+    memset(out, 0, (size_t)(full[0] * full[1]) * sizeof *out);
+    for (uint64_t r = 0; r < source->rows; r++)
+        memcpy(out + r * full[1], stored + r * source->columns,
+               (size_t)source->columns * sizeof *out);
+    free(stored);
+    return 0;
+}
+
 int llm_model_read(const llm_model_t *self, const char *name, float *out, fmq_error_t *err)
 {
     for (size_t i = 0; i < self->parameters.size; i++) {
@@ -135,9 +171,9 @@ int llm_model_read(const llm_model_t *self, const char *name, float *out, fmq_er
         llm_source_t source;
         if (llm_source_open(&source, self, i, err) < 0)
             return -1;
-        llm_source_read(&source, out);
+        int rc = read_padded(self, &self->parameters.items[i], &source, out, err);
         llm_source_close(&source);
-        return 0;
+        return rc;
     }
     return fmq_error_set(err, FMQ_ERR_NOTFOUND, "the model has no tensor '%s'", name);
 }

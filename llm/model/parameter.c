@@ -24,13 +24,18 @@ bool llm_parameter_has_bias(const llm_shape_t *shape, llm_module_t module)
     return is_attention(module) ? shape->attention_bias : shape->mlp_bias;
 }
 
+static void count_elements(llm_parameter_t *item)
+{
+    if (item->rank == 1)
+        item->shape[1] = 1;
+    item->count = item->shape[0] * item->shape[1];
+}
+
 static void append(llm_parameters_t *self, const llm_parameter_t *parameter)
 {
     llm_parameter_t *item = &self->items[self->size++];
     *item = *parameter;
-    item->count = item->shape[0] * (item->rank > 1 ? item->shape[1] : 1);
-    if (item->rank == 1)
-        item->shape[1] = 1;
+    count_elements(item);
 }
 
 static void append_norm(llm_parameters_t *self, const llm_shape_t *shape, llm_role_t role,
@@ -106,6 +111,22 @@ void llm_parameters_release(llm_parameters_t *self)
 {
     free(self->items);
     *self = (llm_parameters_t){0};
+}
+
+void llm_parameters_narrow(llm_parameters_t *self, const llm_shape_t *shape, uint32_t layer,
+                           uint32_t ffn)
+{
+    llm_parameter_t *items = &self->items[self->front + layer * self->per_layer];
+    for (size_t i = 0; i < self->per_layer; i++) {
+        llm_parameter_t *item = &items[i];
+        if (item->role != LLM_ROLE_MODULE || is_attention(item->module))
+            continue;
+        bool narrow_input = item->module == LLM_DOWN;
+        if (item->bias && narrow_input)
+            continue;
+        item->shape[!item->bias && narrow_input != shape->arch->input_major] = ffn;
+        count_elements(item);
+    }
 }
 
 bool llm_parameter_in_layer(const llm_parameter_t *parameter)

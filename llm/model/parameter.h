@@ -44,6 +44,10 @@ typedef struct {
 int llm_parameters_init(llm_parameters_t *self, const llm_shape_t *shape, fmq_error_t *err);
 void llm_parameters_release(llm_parameters_t *self);
 
+/* Gives a layer's MLP this many channels; the shape has at least as many. */
+void llm_parameters_narrow(llm_parameters_t *self, const llm_shape_t *shape, uint32_t layer,
+                           uint32_t ffn);
+
 /* Is it a layer's, rather than the stem's? */
 bool llm_parameter_in_layer(const llm_parameter_t *parameter);
 

@@ -44,13 +44,32 @@ static float **vector_slot(llm_model_t *self, const llm_parameter_t *parameter)
     return parameter->bias ? &norm->bias : &norm->weight;
 }
 
-static int place_matrix(llm_model_t *self, const llm_parameter_t *parameter,
-                        const llm_source_t *source, llm_matrix_t **slot, fmq_error_t *err)
+/* A weight that is stored in pieces is put together first. */
+static llm_matrix_t *decoded_matrix(llm_model_t *self, const llm_source_t *source, size_t out,
+                                    size_t in, bool major)
+{
+    float *host = malloc((size_t)source->count * sizeof *host);
+    if (!host)
+        return NULL;
+    llm_source_read(source, host);
+    llm_matrix_t *matrix = self->be->ops->matrix_new(self->be, host, FMQ_F32, out, in, major);
+    free(host);
+    return matrix;
+}
+
+static int place_matrix(llm_model_t *self, const llm_parameter_t *parameter, llm_source_t *source,
+                        llm_matrix_t **slot, fmq_error_t *err)
 {
     bool major = parameter->role == LLM_ROLE_MODULE && self->shape.arch->input_major;
     size_t out = (size_t)parameter->shape[major ? 1 : 0];
     size_t in = (size_t)parameter->shape[major ? 0 : 1];
-    *slot = self->be->ops->matrix_new(self->be, source->data, source->dtype, out, in, major);
+    if (source->form != LLM_DENSE)
+        *slot = decoded_matrix(self, source, out, in, major);
+    else if (llm_source_align(source, err) < 0)
+        return -1;
+    else
+        *slot = self->be->ops->matrix_new(self->be, source->main.data, source->main.dtype, out, in,
+                                          major);
     if (!*slot)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a weight of %zu x %zu", out,
                              in);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "fedmq/base/rng.h"
-#include "llm/hub/half.h"
+#include "llm/model/part.h"
 
 #define INIT_DEVIATION 0.02
 
@@ -42,65 +42,40 @@ static void draw(const llm_model_t *model, size_t index, float *out)
 static int open_random(llm_source_t *source, const llm_model_t *model, size_t index,
                        fmq_error_t *err)
 {
-    source->bytes = model->parameters.items[index].count * sizeof(float);
-    source->dtype = FMQ_F32;
-    source->buffer = malloc((size_t)source->bytes);
+    uint64_t bytes = source->count * sizeof(float);
+    source->buffer = malloc((size_t)bytes);
     if (!source->buffer)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a tensor of %llu bytes",
-                             (unsigned long long)source->bytes);
+                             (unsigned long long)bytes);
     draw(model, index, source->buffer);
-    source->data = source->buffer;
+    source->main = (llm_stored_t){.data = source->buffer, .bytes = bytes, .dtype = FMQ_F32};
     return 0;
 }
 
-/* The view of a part file's tensor, under its name within the part. */
-static const llm_tensor_view_t *find_in_part(const llm_model_part_t *part, const llm_shape_t *shape,
-                                             const llm_parameter_t *parameter, fmq_error_t *err)
+static int open_file(llm_source_t *source, const llm_model_t *model,
+                     const llm_parameter_t *parameter, fmq_error_t *err)
 {
-    char name[FMQ_SCHEMA_NAME_MAX];
-    llm_parameter_part_name(shape, parameter, name);
-    const llm_tensor_view_t *view = llm_weights_find(part->file, name);
-    if (!view) {
-        fmq_error_set(err, FMQ_ERR_MISMATCH, "part file '%s' holds no tensor '%s'", part->path,
-                      name);
-        return NULL;
-    }
-    if (llm_parameter_check(parameter, view, err) < 0) {
-        fmq_error_prefix(err, "part file '%s'", part->path);
-        return NULL;
-    }
-    return view;
-}
-
-static int open_file(llm_source_t *source, const llm_model_t *model, size_t index, fmq_error_t *err)
-{
-    const llm_parameter_t *parameter = &model->parameters.items[index];
-    const llm_model_part_t *part = llm_model_part_of(model, parameter);
     const llm_tensor_view_t *view =
-        part->file ? find_in_part(part, &model->shape, parameter, err)
-                   : llm_parameter_find(&model->shape, parameter, model->weights, err);
+        llm_parameter_find(&model->shape, parameter, model->weights, err);
     if (!view)
         return -1;
-    source->data = view->data;
-    source->bytes = view->bytes;
-    source->dtype = view->dtype;
-    if ((uintptr_t)view->data % fmq_dtype_size(view->dtype) == 0)
-        return 0;
-    source->buffer = malloc((size_t)view->bytes);
-    if (!source->buffer)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a copy of '%s'", view->name);
-    memcpy(source->buffer, view->data, (size_t)view->bytes);
-    source->data = source->buffer;
+    source->main = (llm_stored_t){.data = view->data, .bytes = view->bytes, .dtype = view->dtype};
     return 0;
 }
 
-llm_source_owner_t llm_source_owner(const llm_model_t *model, size_t index)
+/* The model that has a tensor itself, and its number there. */
+typedef struct {
+    const llm_model_t *model;
+    size_t index;
+} owner_t;
+
+static owner_t owner_of(const llm_model_t *model, size_t index)
 {
     for (;;) {
         const llm_parameter_t *parameter = &model->parameters.items[index];
         const llm_model_part_t *part = llm_model_part_of(model, parameter);
         if (!part->lender)
-            return (llm_source_owner_t){model, index};
+            return (owner_t){model, index};
         index =
             llm_parameters_index(&model->parameters, index, &part->lender->parameters, part->layer);
         model = part->lender;
@@ -109,12 +84,14 @@ llm_source_owner_t llm_source_owner(const llm_model_t *model, size_t index)
 
 int llm_source_open(llm_source_t *source, const llm_model_t *model, size_t index, fmq_error_t *err)
 {
-    llm_source_owner_t owner = llm_source_owner(model, index);
+    owner_t owner = owner_of(model, index);
     const llm_parameter_t *parameter = &owner.model->parameters.items[owner.index];
-    memset(source, 0, sizeof *source);
-    bool in_file = owner.model->weights || llm_model_part_of(owner.model, parameter)->file;
-    return in_file ? open_file(source, owner.model, owner.index, err)
-                   : open_random(source, owner.model, owner.index, err);
+    *source = (llm_source_t){
+        .rows = parameter->shape[0], .columns = parameter->shape[1], .count = parameter->count};
+    if (llm_model_part_of(owner.model, parameter)->file)
+        return llm_part_find(source, owner.model, parameter, err);
+    return owner.model->weights ? open_file(source, owner.model, parameter, err)
+                                : open_random(source, owner.model, owner.index, err);
 }
 
 void llm_source_close(llm_source_t *source)
@@ -123,12 +100,16 @@ void llm_source_close(llm_source_t *source)
     source->buffer = NULL;
 }
 
-void llm_source_read(const llm_source_t *source, float *out)
+int llm_source_align(llm_source_t *source, fmq_error_t *err)
 {
-    if (source->dtype == FMQ_F16)
-        llm_half_from_f16(source->data, (size_t)source->bytes / 2, out);
-    else if (source->dtype == FMQ_BF16)
-        llm_half_from_bf16(source->data, (size_t)source->bytes / 2, out);
-    else
-        memcpy(out, source->data, (size_t)source->bytes);
+    llm_stored_t *main = &source->main;
+    if ((uintptr_t)main->data % fmq_dtype_size(main->dtype) == 0)
+        return 0;
+    source->buffer = malloc((size_t)main->bytes);
+    if (!source->buffer)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a copy of %llu bytes",
+                             (unsigned long long)main->bytes);
+    memcpy(source->buffer, main->data, (size_t)main->bytes);
+    main->data = source->buffer;
+    return 0;
 }

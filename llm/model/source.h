@@ -11,25 +11,35 @@
 
 #include "llm/model/weights.h"
 
+/* How a tensor is stored; only a module's weight may be other than dense
+ * (fedmq/llm/parts.h). */
+typedef enum { LLM_DENSE, LLM_QUANTIZED, LLM_SPARSE } llm_form_t;
+
+/* One tensor of a file; the bytes may be unaligned. */
 typedef struct {
-    const void *data; /* aligned to its elements */
+    const void *data;
     uint64_t bytes;
     fmq_dtype_t dtype;
-    void *buffer; /* owned, or NULL when data lies in a file */
+} llm_stored_t;
+
+typedef struct {
+    llm_form_t form;
+    llm_stored_t main; /* the elements, the codes, or the mask */
+    llm_stored_t more; /* the scales, or the values; no bytes when dense */
+    uint64_t rows, columns, count;
+    uint32_t bits;  /* of a code */
+    uint64_t group; /* codes of a row that share a scale: a power of two */
+    void *buffer;   /* owned, or NULL when everything lies in files */
 } llm_source_t;
 
-/* The tensor number index of the model's list. */
+/* The tensor number index of the model's list, and how it is stored. */
 int llm_source_open(llm_source_t *source, const llm_model_t *model, size_t index, fmq_error_t *err);
 void llm_source_close(llm_source_t *source);
 
-/* Copies its elements as F32. */
-void llm_source_read(const llm_source_t *source, float *out);
+/* Moves the bytes of a dense source into a buffer where they are not aligned. */
+int llm_source_align(llm_source_t *source, fmq_error_t *err);
 
-/* The model that has the tensor itself, and its number there. */
-typedef struct {
-    const llm_model_t *model;
-    size_t index;
-} llm_source_owner_t;
-llm_source_owner_t llm_source_owner(const llm_model_t *model, size_t index);
+/* Copies its elements as F32, in the order [rows][columns]. */
+void llm_source_read(const llm_source_t *source, float *out);
 
 #endif

@@ -8,13 +8,16 @@
  * stored dense (F32, F16, BF16), or
  *   quantized  "<name>.codes"  U8 [out][in] (8 bits) or [out][in / 2] (4 bits,
  *                              low half first), code = round(w / scale) + 2^(bits-1)
- *              "<name>.scales" F32 [out][ceil(in / group)]
+ *              "<name>.scales" F32 [out][ceil(in / group)]; group is a power of
+ *                              two, and follows from this extent
  *   sparse     "<name>.mask"   U8 [ceil(out * in / 8)], bit i of the row-major
- *                              weight (low bit first)
- *              "<name>.values" F32 or BF16 [set bits], in order
- * [out][in] is the order of the family's file ([in][out] when input_major).
+ *                              weight (low bit first), no bit behind the last
+ *              "<name>.values" F32, F16 or BF16 [set bits], in order
+ * <name> is the weight's own, "self_attn.q_proj.weight"; [out][in] is the order
+ * of the family's file ([in][out] when input_major).
  * A layer may have fewer MLP channels than the shape's ffn: its up (and gate)
- * and down say how many.
+ * and down, dense or quantized, say how many.  Everywhere else (names, schemas,
+ * llm_model_read(), exports) it looks as if those it lacks were zero.
  */
 #ifndef FEDMQ_LLM_PARTS_H
 #define FEDMQ_LLM_PARTS_H

@@ -63,31 +63,11 @@ static void assert_same_digest(const llm_model_t *a, const llm_model_t *b, bool 
     assert_int_equal(fmq_digest_equal(&left, &right), same);
 }
 
-/* Logits of every row of the shared batch. */
-static void logits_of(const llm_model_t *model, llm_backend_t *be,
-                      float out[TINY_TOKENS * TINY_VOCAB])
-{
-    fmq_error_t err = {0};
-    tiny_batch_t batch = {0};
-    tiny_batch_init(&batch);
-    int32_t rows[TINY_TOKENS];
-    for (int32_t i = 0; i < TINY_TOKENS; i++)
-        rows[i] = i;
-    llm_adapter_spec_t none = {.kind = LLM_ADAPTER_NONE};
-    llm_limits_t limits = {.tokens_max = TINY_TOKENS};
-    llm_adapter_t *adapter = llm_adapter_new(llm_model_shape(model), &none, &err);
-    llm_workspace_t *ws = llm_workspace_new(model, adapter, &limits, be, &err);
-    assert_non_null(ws);
-    assert_int_equal(llm_workspace_logits(ws, &batch.batch, rows, TINY_TOKENS, out, &err), 0);
-    llm_workspace_destroy(&ws);
-    llm_adapter_destroy(&adapter);
-}
-
 static void assert_same_logits(const llm_model_t *a, const llm_model_t *b, llm_backend_t *be)
 {
-    float left[TINY_TOKENS * TINY_VOCAB], right[TINY_TOKENS * TINY_VOCAB];
-    logits_of(a, be, left);
-    logits_of(b, be, right);
+    float left[TINY_LOGITS], right[TINY_LOGITS];
+    tiny_logits(a, be, left);
+    tiny_logits(b, be, right);
     assert_memory_equal(left, right, sizeof left);
 }
 

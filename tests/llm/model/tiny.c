@@ -175,3 +175,21 @@ void tiny_release(tiny_t *self)
     llm_model_destroy(&self->model);
     llm_backend_destroy(&self->be);
 }
+
+void tiny_logits(const llm_model_t *model, llm_backend_t *be, float out[TINY_LOGITS])
+{
+    fmq_error_t err = {0};
+    tiny_batch_t batch = {0};
+    tiny_batch_init(&batch);
+    int32_t rows[TINY_TOKENS];
+    for (int32_t i = 0; i < TINY_TOKENS; i++)
+        rows[i] = i;
+    llm_adapter_spec_t none = {.kind = LLM_ADAPTER_NONE};
+    llm_limits_t limits = {.tokens_max = TINY_TOKENS};
+    llm_adapter_t *adapter = llm_adapter_new(llm_model_shape(model), &none, &err);
+    llm_workspace_t *ws = llm_workspace_new(model, adapter, &limits, be, &err);
+    assert_non_null(ws);
+    assert_int_equal(llm_workspace_logits(ws, &batch.batch, rows, TINY_TOKENS, out, &err), 0);
+    llm_workspace_destroy(&ws);
+    llm_adapter_destroy(&adapter);
+}

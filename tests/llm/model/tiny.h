@@ -62,4 +62,8 @@ void tiny_release(tiny_t *self);
 /* normal(0, deviation) from the test stream numbered step. */
 void tiny_normal(float *out, size_t count, double deviation, uint32_t step);
 
+/* Logits of every row of the shared batch, of a model without an adapter. */
+#define TINY_LOGITS (TINY_TOKENS * TINY_VOCAB)
+void tiny_logits(const llm_model_t *model, llm_backend_t *be, float out[TINY_LOGITS]);
+
 #endif
