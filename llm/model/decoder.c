@@ -72,8 +72,11 @@ static void bind_lora(llm_bound_linear_t *linear, const vector_t *vector,
     linear->db = vector->grads ? vector->grads + slot->b : NULL;
 }
 
-static void bind_layer(llm_decoder_t *self, uint32_t layer, const llm_model_layer_t *from)
+static void bind_layer(llm_decoder_t *self, uint32_t layer, const llm_model_t *model)
 {
+    const llm_model_layer_t *from = &model->layers[layer];
+    llm_shape_t shape = *self->shape;
+    shape.ffn = model->parts[layer].ffn;
     llm_bound_layer_t *to = &self->layers[layer];
     to->norm_attention = bind_norm(&from->norm_attention);
     to->norm_mlp = bind_norm(&from->norm_mlp);
@@ -82,7 +85,10 @@ static void bind_layer(llm_decoder_t *self, uint32_t layer, const llm_model_laye
         memset(linear, 0, sizeof *linear);
         if (!self->shape->arch->modules[m])
             continue;
-        llm_shape_module(self->shape, (llm_module_t)m, &linear->out, &linear->in);
+        size_t out = 0;
+        llm_shape_module(self->shape, (llm_module_t)m, &out, &linear->a_stride);
+        llm_shape_module(&shape, (llm_module_t)m, &linear->out, &linear->in);
+        linear->weight_stride = shape.arch->input_major ? out : linear->a_stride;
         linear->frozen = from->linear[m].weight;
         linear->bias = from->linear[m].bias;
         linear->input_major = self->shape->arch->input_major;
@@ -207,9 +213,10 @@ void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_v
     self->norm_final = bind_norm(&model->norm_final);
     self->head = (llm_bound_linear_t){.out = self->shape->vocab,
                                       .in = self->shape->width,
+                                      .weight_stride = self->shape->width,
                                       .frozen = model->head ? model->head : model->tokens};
     for (uint32_t l = 0; l < self->shape->layers; l++)
-        bind_layer(self, l, &model->layers[l]);
+        bind_layer(self, l, model);
 
     self->first_stage = lowest_stage(stack->adapter);
     vector_t trained = {.adapter = stack->adapter, .at = vectors->params, .grads = vectors->grads};

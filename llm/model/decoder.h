@@ -12,9 +12,11 @@
 #include "fedmq/llm/workspace.h"
 
 /* A linear module: y = x W^T + bias + scaling (x A^T) B^T.  W is frozen, or
- * part of a vector. */
+ * part of a vector.  Vectors are laid out for the shape; where a layer has
+ * fewer MLP channels, the first ones are used and the others stay as they are. */
 typedef struct {
     size_t out, in;
+    size_t weight_stride, a_stride; /* between rows of weight and of a */
     const llm_matrix_t *frozen; /* NULL when weight is set */
     const float *weight;        /* [out][in], or [in][out] when input_major */
     float *dweight;

@@ -18,6 +18,7 @@ typedef struct {
     llm_backend_t *be;
     llm_linear_run_t run;
     size_t T, C;
+    size_t F; /* MLP channels of this layer */
     size_t qkv_width;
 } part_t;
 
@@ -37,6 +38,7 @@ static part_t part_of(const llm_pass_t *pass, uint32_t layer, const llm_packed_t
                             .ones = pass->plan.ones},
                     .T = batch->tokens,
                     .C = shape->width,
+                    .F = pass->decoder.layers[layer].linear[LLM_UP].out,
                     .qkv_width = llm_plan_qkv_width(shape)};
 }
 
@@ -122,7 +124,7 @@ void llm_layer_attend(const llm_pass_t *self, uint32_t layer, const llm_packed_t
 static void activate(const part_t *part)
 {
     const llm_activations_t *at = part->at;
-    size_t n = part->T * part->shape->ffn;
+    size_t n = part->T * part->F;
     if (part->shape->arch->mlp == LLM_MLP_SWIGLU)
         part->be->ops->swiglu_forward(part->be, at->act, at->gate, at->up, n);
     else
@@ -133,7 +135,7 @@ void llm_layer_finish(const llm_pass_t *self, uint32_t layer, const llm_packed_t
 {
     part_t part = part_of(self, layer, batch);
     const llm_activations_t *at = part.at;
-    size_t ffn = part.shape->ffn, n = part.T * part.C;
+    size_t ffn = part.F, n = part.T * part.C;
 
     forward(&part, LLM_O, at->x_mid, part.C, at->att);
     part.be->ops->add(part.be, at->x_mid, at->x_in, n);
@@ -153,7 +155,7 @@ static const float *activate_backward(const part_t *part)
 {
     const llm_activations_t *at = part->at;
     const llm_plan_t *plan = &part->pass->plan;
-    size_t n = part->T * part->shape->ffn;
+    size_t n = part->T * part->F;
     if (at->gate) {
         part->be->ops->swiglu_backward(part->be, at->gate, at->up, plan->dact, at->gate, at->up, n);
         return at->up;

@@ -52,7 +52,7 @@ static void plain_forward(const llm_linear_run_t *run, const llm_bound_linear_t 
                          .K = self->in,
                          .alpha = 1.0f,
                          .lda = self->in,
-                         .ldb = self->input_major ? self->out : self->in,
+                         .ldb = self->weight_stride,
                          .ldc = y_stride});
     if (!self->bias)
         return;
@@ -87,7 +87,7 @@ void llm_linear_forward(const llm_linear_run_t *run, const llm_bound_linear_t *s
                          .K = self->in,
                          .alpha = 1.0f,
                          .lda = self->in,
-                         .ldb = self->in,
+                         .ldb = self->a_stride,
                          .ldc = self->rank});
     product(run, y, h, self->b,
             (llm_gemm_t){.transpose_b = true,
@@ -115,7 +115,7 @@ static void plain_gradients(const llm_linear_run_t *run, const llm_bound_linear_
                              .beta = 1.0f,
                              .lda = major ? self->in : dy_stride,
                              .ldb = major ? dy_stride : self->in,
-                             .ldc = major ? self->out : self->in});
+                             .ldc = self->weight_stride});
     if (!self->dbias)
         return;
     if (dy_stride == self->out)
@@ -168,7 +168,7 @@ static void lora_gradients(const llm_linear_run_t *run, const llm_bound_linear_t
                          .beta = 1.0f,
                          .lda = self->rank,
                          .ldb = self->in,
-                         .ldc = self->in});
+                         .ldc = self->a_stride});
 }
 
 /* dx += drop'(dh A). */
@@ -183,7 +183,7 @@ static void lora_input_gradient(const llm_linear_run_t *run, const llm_bound_lin
                          .alpha = 1.0f,
                          .beta = dropping ? 0.0f : 1.0f,
                          .lda = self->rank,
-                         .ldb = self->in,
+                         .ldb = self->a_stride,
                          .ldc = self->in});
     if (!dropping)
         return;
@@ -208,7 +208,7 @@ static void weight_input_gradient(const llm_linear_run_t *run, const llm_bound_l
                          .alpha = 1.0f,
                          .beta = add ? 1.0f : 0.0f,
                          .lda = dy_stride,
-                         .ldb = self->input_major ? self->out : self->in,
+                         .ldb = self->weight_stride,
                          .ldc = self->in});
 }
 

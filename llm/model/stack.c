@@ -22,29 +22,12 @@ static bool touches(const llm_adapter_t *adapter, uint32_t layer, llm_module_t m
     return llm_adapter_lora(adapter, layer, module) != NULL;
 }
 
-/* A model may have layers of fewer MLP channels than its shape says; an
- * adapter is made from a shape. */
-static int check_channels(const llm_model_t *model, const llm_adapter_t *adapter, fmq_error_t *err)
-{
-    for (uint32_t layer = 0; layer < model->shape.layers; layer++) {
-        if (model->parts[layer].ffn == model->shape.ffn ||
-            !(touches(adapter, layer, LLM_UP) || touches(adapter, layer, LLM_GATE) ||
-              touches(adapter, layer, LLM_DOWN)))
-            continue;
-        return fmq_error_set(err, FMQ_ERR_MISMATCH,
-                             "the adapter is on the MLP of layer %u, which has %u channels "
-                             "instead of %u; adapt other modules or layers",
-                             layer, model->parts[layer].ffn, model->shape.ffn);
-    }
-    return 0;
-}
-
 static int check_fit(const llm_model_t *model, const llm_adapter_t *adapter, fmq_error_t *err)
 {
     if (!same_shape(&model->shape, &adapter->shape))
         return fmq_error_set(err, FMQ_ERR_MISMATCH,
                              "the adapter was made for a model of another shape");
-    return adapter->spec.kind == LLM_ADAPTER_NONE ? 0 : check_channels(model, adapter, err);
+    return 0;
 }
 
 static int check_apart(const llm_stack_t *self, fmq_error_t *err)

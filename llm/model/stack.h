@@ -8,9 +8,8 @@
 
 #include "fedmq/llm/workspace.h"
 
-/* -1 with FMQ_ERR_MISMATCH when an adapter was made for another shape or for
- * layers of other widths, FMQ_ERR_CONFIG naming the module when one is both
- * trained and fixed. */
+/* -1 with FMQ_ERR_MISMATCH when an adapter was made for another shape,
+ * FMQ_ERR_CONFIG naming the module when one is both trained and fixed. */
 int llm_stack_check(const llm_stack_t *self, fmq_error_t *err);
 
 #endif

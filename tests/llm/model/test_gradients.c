@@ -61,15 +61,13 @@ static void check_tensor(tiny_t *tiny, const tiny_batch_t *batch, const float *g
                  analytic, numeric, size);
 }
 
-static void check_stack(const llm_shape_t *shape, const llm_adapter_spec_t *spec,
-                        const llm_adapter_spec_t *fixed, const fmq_rng_name_t *dropout)
+/* Releases tiny. */
+static void check_gradients(tiny_t tiny, const fmq_rng_name_t *dropout)
 {
-    tiny_t tiny;
     tiny_batch_t batch = {0};
     fmq_error_t err;
     double loss = 0.0;
     tiny_batch_init(&batch);
-    tiny_init_stack(&tiny, shape, spec, fixed, llm_backend_reference_new(&err));
     assert_int_equal(llm_workspace_train(tiny.ws, &batch.batch, 1.0f, dropout, &loss, &err), 0);
     assert_true(fabs(loss - loss_at(&tiny, &batch, tiny.vector, dropout)) <= 1e-6 * loss);
     /* Twice with a scale of one half each must have given the same sum. */
@@ -91,6 +89,14 @@ static void check_stack(const llm_shape_t *shape, const llm_adapter_spec_t *spec
     free(grads);
     free(whole);
     tiny_release(&tiny);
+}
+
+static void check_stack(const llm_shape_t *shape, const llm_adapter_spec_t *spec,
+                        const llm_adapter_spec_t *fixed, const fmq_rng_name_t *dropout)
+{
+    tiny_t tiny;
+    tiny_init_stack(&tiny, shape, spec, fixed, llm_backend_reference_new(NULL));
+    check_gradients(tiny, dropout);
 }
 
 static void check_model(const llm_shape_t *shape, const llm_adapter_spec_t *spec,
@@ -223,6 +229,29 @@ static void fixed_layers_have_true_gradients_around_them(void **state)
     check_apart(tiny_full(), tiny_full(), tiny_llama());
 }
 
+/* Layer 0 whole and layer 1 with 13 channels, or both cut. */
+static void gradients_are_true_where_layers_have_fewer_channels(void **state)
+{
+    (void)state;
+    llm_shape_t shapes[] = {tiny_gpt2(), tiny_llama(), tiny_llama_biased()};
+    fmq_rng_name_t stream = {.seed = 5, .purpose = FMQ_RNG_DROPOUT, .client = 2, .step = 9};
+    for (size_t i = 0; i < 3; i++) {
+        const char *targets = i ? llama_all : gpt2_all;
+        llm_adapter_spec_t specs[] = {tiny_lora(targets, 0.0f), tiny_lora(targets, 0.25f),
+                                      tiny_full()};
+        for (size_t k = 0; k < 3; k++) {
+            tiny_t tiny;
+            const uint32_t ffn[] = {k ? 11 : shapes[i].ffn, 13};
+            llm_backend_t *be = llm_backend_reference_new(NULL);
+            llm_model_t *whole = llm_model_new_random(&shapes[i], 3, be, NULL);
+            llm_model_t *narrow = tiny_narrow(whole, ffn, be);
+            llm_model_destroy(&whole);
+            tiny_init_with(&tiny, &narrow, &specs[k], NULL, be);
+            check_gradients(tiny, k == 1 ? &stream : NULL);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +265,7 @@ int main(void)
         cmocka_unit_test(lora_beside_fixed_lora_has_true_gradients),
         cmocka_unit_test(modules_of_one_layer_may_be_trained_and_fixed),
         cmocka_unit_test(fixed_layers_have_true_gradients_around_them),
+        cmocka_unit_test(gradients_are_true_where_layers_have_fewer_channels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

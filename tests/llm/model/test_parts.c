@@ -313,6 +313,49 @@ static void sparse_weights_are_zero_where_no_bit_is_set(void **state)
     scene_release(&scene);
 }
 
+/* The channels that are cut off are read as zeros; and a model that has these
+ * zeros computes the same. */
+static void a_layer_of_fewer_channels_is_one_with_zeros(void **state)
+{
+    (void)state;
+    static const char *const padded[] = {"transformer.h.1.mlp.c_fc.weight",
+                                         "transformer.h.1.mlp.c_fc.bias",
+                                         "transformer.h.1.mlp.c_proj.weight"};
+    fmq_error_t err = {0};
+    llm_shape_t shape = tiny_gpt2();
+    const uint32_t ffn[] = {shape.ffn, 9};
+    scene_t scene;
+    scene_init(&scene, &shape);
+    llm_model_t *narrow = tiny_narrow(scene.model, ffn, scene.be);
+    write_parts(&scene);
+    draft_t draft;
+    draft_init(&draft, scene.paths[1]);
+    float values[3][16 * 24];
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(llm_model_read(narrow, padded[i], values[i], &err), 0);
+        llm_part_tensor_t *tensor = draft_at(&draft, strstr(padded[i], "mlp"));
+        size_t columns = i == 0 ? 24 : i == 1 ? 24 : 16;
+        for (size_t k = 0; k < tensor->bytes / 4; k++) {
+            bool cut = (i == 2 ? k / columns : k % columns) >= 9;
+            assert_true(values[i][k] == (cut ? 0.0f : ((const float *)tensor->data)[k]));
+        }
+        tensor->data = values[i];
+    }
+    draft_save(&draft);
+    llm_model_t *zeros = composed(&scene);
+    float left[TINY_LOGITS], right[TINY_LOGITS];
+    tiny_logits(narrow, scene.be, left);
+    tiny_logits(zeros, scene.be, right);
+    for (size_t i = 0; i < TINY_LOGITS; i++)
+        assert_true(fabsf(left[i] - right[i]) <= 1e-6f);
+    fmq_digest_t a = llm_model_digest(narrow), b = llm_model_digest(zeros);
+    assert_false(fmq_digest_equal(&a, &b));
+    assert_true(llm_model_bytes(narrow) < llm_model_bytes(zeros));
+    llm_model_destroy(&zeros);
+    llm_model_destroy(&narrow);
+    scene_release(&scene);
+}
+
 /* One way to spoil a layer's part file. */
 typedef void(spoil_fn)(draft_t *draft, uint8_t *codes, float *floats);
 
@@ -495,6 +538,7 @@ int main(void)
         cmocka_unit_test(a_layer_has_the_same_bytes_wherever_it_stands),
         cmocka_unit_test(quantized_weights_are_what_their_codes_say),
         cmocka_unit_test(sparse_weights_are_zero_where_no_bit_is_set),
+        cmocka_unit_test(a_layer_of_fewer_channels_is_one_with_zeros),
         cmocka_unit_test(part_files_that_do_not_fit_are_refused_by_name),
         cmocka_unit_test(a_file_cut_short_and_one_that_is_not_there_are_refused),
         cmocka_unit_test(a_part_that_cannot_be_written_says_why),

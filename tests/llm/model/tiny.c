@@ -7,7 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <unistd.h>
+
 #include "fedmq/base/rng.h"
+#include "fedmq/llm/parts.h"
+#include "llm/model/parameter.h"
 
 llm_shape_t tiny_gpt2(void)
 {
@@ -133,15 +137,13 @@ static float *vector_new(uint64_t elements, uint32_t step)
     return vector;
 }
 
-void tiny_init_stack(tiny_t *self, const llm_shape_t *shape, const llm_adapter_spec_t *spec,
-                     const llm_adapter_spec_t *fixed, llm_backend_t *be)
+void tiny_init_with(tiny_t *self, llm_model_t **model_p, const llm_adapter_spec_t *spec,
+                    const llm_adapter_spec_t *fixed, llm_backend_t *be)
 {
     fmq_error_t err = {0};
-    assert_non_null(be);
-    *self = (tiny_t){.be = be};
-    self->model = llm_model_new_random(shape, 3, be, &err);
-    if (!self->model)
-        fail_msg("%s", err.text);
+    const llm_shape_t *shape = llm_model_shape(*model_p);
+    *self = (tiny_t){.be = be, .model = *model_p};
+    *model_p = NULL;
     self->adapter = adapter_new(shape, spec);
     if (fixed)
         self->fixed = adapter_new(shape, fixed);
@@ -157,6 +159,17 @@ void tiny_init_stack(tiny_t *self, const llm_shape_t *shape, const llm_adapter_s
         return;
     self->fixed_vector = vector_new(fmq_schema_elements(llm_adapter_schema(self->fixed)), 2);
     assert_int_equal(llm_workspace_set_fixed(self->ws, self->fixed_vector, &err), 0);
+}
+
+void tiny_init_stack(tiny_t *self, const llm_shape_t *shape, const llm_adapter_spec_t *spec,
+                     const llm_adapter_spec_t *fixed, llm_backend_t *be)
+{
+    fmq_error_t err = {0};
+    assert_non_null(be);
+    llm_model_t *model = llm_model_new_random(shape, 3, be, &err);
+    if (!model)
+        fail_msg("%s", err.text);
+    tiny_init_with(self, &model, spec, fixed, be);
 }
 
 void tiny_init(tiny_t *self, const llm_shape_t *shape, const llm_adapter_spec_t *spec,
@@ -192,4 +205,68 @@ void tiny_logits(const llm_model_t *model, llm_backend_t *be, float out[TINY_LOG
     assert_int_equal(llm_workspace_logits(ws, &batch.batch, rows, TINY_TOKENS, out, &err), 0);
     llm_workspace_destroy(&ws);
     llm_adapter_destroy(&adapter);
+}
+
+/* One part of model as a part file at path, its MLP cut to ffn channels. */
+static void write_narrow(const llm_model_t *model, uint32_t part, uint32_t ffn, const char *path)
+{
+    fmq_error_t err = {0};
+    const llm_shape_t *shape = llm_model_shape(model);
+    llm_parameters_t full, cut;
+    assert_int_equal(llm_parameters_init(&full, shape, &err), 0);
+    assert_int_equal(llm_parameters_init(&cut, shape, &err), 0);
+    if (part != LLM_PART_STEM)
+        llm_parameters_narrow(&cut, shape, part, ffn);
+    llm_part_tensor_t tensors[40] = {0};
+    char names[40][FMQ_SCHEMA_NAME_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < cut.size; i++) {
+        const llm_parameter_t *from = &full.items[i], *to = &cut.items[i];
+        bool mine = part == LLM_PART_STEM ? !llm_parameter_in_layer(to)
+                                          : llm_parameter_in_layer(to) && to->layer == part;
+        if (!mine)
+            continue;
+        char name[FMQ_SCHEMA_NAME_MAX];
+        float *data = malloc(from->count * sizeof *data);
+        llm_parameter_name(shape, from, name);
+        assert_int_equal(llm_model_read(model, name, data, &err), 0);
+        for (size_t r = 0; r < to->shape[0]; r++)
+            memmove(data + r * to->shape[1], data + r * from->shape[1],
+                    to->shape[1] * sizeof *data);
+        llm_parameter_part_name(shape, to, names[count]);
+        tensors[count] = (llm_part_tensor_t){.name = names[count],
+                                             .dtype = "F32",
+                                             .rank = to->rank,
+                                             .shape = {to->shape[0], to->shape[1]},
+                                             .data = data,
+                                             .bytes = to->count * sizeof *data};
+        count++;
+    }
+    if (llm_part_save(path, tensors, count, &err) < 0)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < count; i++)
+        free((void *)(uintptr_t)tensors[i].data);
+    llm_parameters_release(&full);
+    llm_parameters_release(&cut);
+}
+
+llm_model_t *tiny_narrow(const llm_model_t *model, const uint32_t ffn[2], llm_backend_t *be)
+{
+    fmq_error_t err = {0};
+    char paths[3][64];
+    llm_part_origin_t origins[3] = {{0}};
+    for (uint32_t i = 0; i < 3; i++) {
+        (void)snprintf(paths[i], sizeof paths[i], "/tmp/fedmq-narrow-XXXXXX");
+        int fd = mkstemp(paths[i]);
+        assert_true(fd >= 0);
+        (void)close(fd);
+        write_narrow(model, i < 2 ? i : LLM_PART_STEM, i < 2 ? ffn[i] : 0, paths[i]);
+        origins[i].path = paths[i];
+    }
+    llm_model_t *narrow = llm_model_compose(llm_model_shape(model), &origins[2], origins, be, &err);
+    for (uint32_t i = 0; i < 3; i++)
+        (void)unlink(paths[i]);
+    if (!narrow)
+        fail_msg("%s", err.text);
+    return narrow;
 }
