@@ -16,18 +16,19 @@
 #include "fedmq/base/digest.h"
 #include "fedmq/base/error.h"
 
-/* Bytes that caches may hold together.  Thread-safe. */
+/* Bytes that caches may hold together.  Thread-safe; outlives its caches. */
 typedef struct llm_prefix_budget llm_prefix_budget_t;
 llm_prefix_budget_t *llm_prefix_budget_new(uint64_t bytes_max);
 void llm_prefix_budget_destroy(llm_prefix_budget_t **self_p);
 
-/* A cache belongs to one dataset. */
+/* A cache belongs to one dataset; the budget is borrowed. */
 typedef struct llm_prefix_cache llm_prefix_cache_t;
 llm_prefix_cache_t *llm_prefix_cache_new(llm_prefix_budget_t *budget, fmq_error_t *err);
 void llm_prefix_cache_destroy(llm_prefix_cache_t **self_p);
 
-/* Says what the streams depend on beside the tokens: frozen layers, fixed
- * vectors.  Another tag than before empties the cache. */
+/* Says what the streams depend on beside the tokens: the frozen layers, how
+ * many of them lie below what trains, fixed vectors.  Another tag than before
+ * empties the cache. */
 void llm_prefix_cache_tag(llm_prefix_cache_t *self, const fmq_digest_t *tag);
 
 typedef struct {

@@ -1,0 +1,324 @@
+/*
+ * bench_prefix.c - local training with the adapter in the last layers only, as
+ * FedBiOT's clients do: tokens a second of a pass that computes the frozen
+ * layers below, of the first pass with a prefix cache, and of later ones that
+ * find all streams kept; against what the saved operations allow.
+ *
+ * The model has LLaMA-7B's proportions: 32 layers, an MLP of 2.69 widths, a
+ * head of 0.65 layers, sequences of a quarter of the width; weights are random.
+ * Everything runs through llm_train_run(), every token is supervised.  Passes
+ * of the three kinds take turns, so that a busy machine slows all of them; the
+ * best turns are those that it slowed least.
+ * Operations are counted as needed, as in bench_step; the bound is the ratio
+ * of those of a whole pass and of one without the frozen layers.
+ *
+ * The last lines show what FedBiOT's regulariser on merged updates costs.
+ *
+ * Usage: bench_prefix [--threads N] [--layers N] [--trained N] [--width N]
+ *        [--tokens N] [--batch N] [--examples N] [--turns N]
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fedmq/llm/train.h"
+#include "llm/train/merged.h"
+#include "tests/bench/peak.h"
+#include "tests/llm/data/byte_tokenizer.h"
+
+#define TURNS_MAX 100
+#define RANK      8
+#define KEPT      3   /* passes a routine when all is kept */
+#define TERMS     100 /* evaluations of the regulariser */
+
+typedef struct {
+    int threads, layers, trained, width, tokens, batch, examples, turns;
+} options_t;
+
+typedef struct {
+    const options_t *options;
+    llm_backend_t *be;
+    llm_model_t *model;
+    llm_adapter_t *adapter;
+    llm_dataset_t *dataset;
+    llm_workspace_t *ws;
+    float *start; /* host */
+} bench_t;
+
+static void die(const char *what, const fmq_error_t *err)
+{
+    (void)fprintf(stderr, "bench_prefix: %s: %s\n", what, err->text);
+    exit(1);
+}
+
+static llm_shape_t llama_like(const options_t *options)
+{
+    uint32_t width = (uint32_t)options->width / 64 * 64;
+    return (llm_shape_t){.arch = llm_arch_find("llama"),
+                         .layers = (uint32_t)options->layers,
+                         .width = width,
+                         .heads = width / 64,
+                         .kv_heads = width / 64,
+                         .head_width = 64,
+                         .ffn = width * 43 / 16,
+                         .vocab = width * 125 / 16,
+                         .context = (uint32_t)options->tokens,
+                         .norm_eps = 1e-5f,
+                         .rope_theta = 10000,
+                         .bos = BYTE_BOS,
+                         .eos = BYTE_EOS,
+                         .rope_factor = 1};
+}
+
+/* Text of exactly so many tokens: a byte each, and BOS. */
+static llm_dataset_t *new_dataset(const options_t *options)
+{
+    fmq_error_t err;
+    size_t size = (size_t)options->examples * (size_t)options->tokens - 1;
+    char *text = malloc(size + 1);
+    if (!text)
+        exit(1);
+    for (size_t i = 0; i < size; i++)
+        text[i] = (char)('a' + i * 2654435761u / 65536 % 26);
+    text[size] = '\0';
+    llm_tokenizer_t tokenizer = {0};
+    llm_dataset_t *dataset =
+        llm_dataset_new_text(text, size, &tokenizer, (size_t)options->tokens, &err);
+    free(text);
+    if (!dataset)
+        die("dataset", &err);
+    return dataset;
+}
+
+static void bench_init(bench_t *self, const options_t *options)
+{
+    fmq_error_t err;
+    llm_shape_t shape = llama_like(options);
+    llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_LORA, .rank = RANK, .alpha = 16};
+    llm_layer_set_add(&spec.layers, (uint32_t)(options->layers - options->trained),
+                      (uint32_t)options->layers);
+    *self = (bench_t){.options = options, .dataset = new_dataset(options)};
+    self->be = llm_backend_cpu_new((unsigned)options->threads, &err);
+    if (!self->be)
+        die("backend", &err);
+    self->model = llm_model_new_random(&shape, 1, self->be, &err);
+    if (!self->model)
+        die("model", &err);
+    self->adapter = llm_adapter_new(&shape, &spec, &err);
+    if (!self->adapter)
+        die("adapter", &err);
+    llm_limits_t limits = {.tokens_max =
+                               llm_train_tokens_max(self->dataset, (uint32_t)options->batch),
+                           .training = true};
+    self->ws = llm_workspace_new(self->model, self->adapter, &limits, self->be, &err);
+    if (!self->ws)
+        die("workspace", &err);
+    self->start = malloc((size_t)llm_workspace_elements(self->ws) * sizeof *self->start);
+    if (!self->start || llm_adapter_init(self->adapter, self->model, 1, self->start, &err) < 0)
+        die("adapter", &err);
+}
+
+static void bench_release(bench_t *self)
+{
+    free(self->start);
+    llm_workspace_destroy(&self->ws);
+    llm_dataset_destroy(&self->dataset);
+    llm_adapter_destroy(&self->adapter);
+    llm_model_destroy(&self->model);
+    llm_backend_destroy(&self->be);
+}
+
+/* Seconds of a pass over the data. */
+static double train(bench_t *self, llm_prefix_cache_t *cache, uint64_t passes, double eps)
+{
+    fmq_error_t err;
+    llm_train_options_t options = {
+        .optimizer = {.kind = LLM_ADAMW, .lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
+        .by_epoch = true,
+        .steps = passes,
+        .batch_size = (uint32_t)self->options->batch,
+        .shuffle = true,
+        .grad_accum = 1,
+        .proximal_merged = eps,
+        .prefix = cache,
+        .seed = 1};
+    llm_train_stats_t stats;
+    if (llm_workspace_set_params(self->ws, self->start, &err) < 0 ||
+        llm_train_run(self->ws, self->dataset, &options, NULL, NULL, &stats, &err) < 0)
+        die("training", &err);
+    return stats.seconds / (double)passes;
+}
+
+/* Operations of a token: of everything, and of the frozen layers alone. */
+typedef struct {
+    double whole, prefix;
+} operations_t;
+
+static operations_t operations(const bench_t *self)
+{
+    const llm_shape_t *shape = llm_model_shape(self->model);
+    double layer = 0, qkv = 0, lora = 0;
+    for (int m = 0; m < LLM_MODULES; m++) {
+        size_t out = 0, in = 0;
+        if (!shape->arch->modules[m])
+            continue;
+        llm_shape_module(shape, (llm_module_t)m, &out, &in);
+        layer += 2.0 * (double)out * (double)in;
+        qkv += m <= LLM_V ? 2.0 * (double)out * (double)in : 0;
+        lora += m == LLM_Q || m == LLM_V ? 6.0 * RANK * (double)(out + in) : 0;
+    }
+    double trained = self->options->trained, frozen = shape->layers - trained;
+    double attention = 2.0 * self->options->tokens * shape->width; /* causal */
+    double head = 2.0 * shape->width * shape->vocab;
+    double forward = shape->layers * (layer + attention) + head;
+    double backward = trained * (layer + 2 * attention) - qkv + head;
+    return (operations_t){.whole = forward + backward + trained * lora,
+                          .prefix = frozen * (layer + attention)};
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of the turns. */
+typedef struct {
+    double median, best;
+} seconds_t;
+
+static seconds_t report(const bench_t *self, const char *name, double *turns, double per_token)
+{
+    double tokens = (double)llm_dataset_tokens(self->dataset);
+    qsort(turns, (size_t)self->options->turns, sizeof *turns, by_value);
+    seconds_t seconds = {turns[self->options->turns / 2], turns[0]};
+    printf("%-30s %8.1f tokens/s median, %8.1f best (%.3f s, %.3f s); %5.1f GFLOP/s best\n", name,
+           tokens / seconds.median, tokens / seconds.best, seconds.median, seconds.best,
+           tokens * per_token / seconds.best * 1e-9);
+    return seconds;
+}
+
+static void compare_passes(bench_t *self)
+{
+    fmq_error_t err;
+    double plain[TURNS_MAX], first[TURNS_MAX], later[TURNS_MAX];
+    llm_prefix_budget_t *budget = llm_prefix_budget_new(UINT64_MAX);
+    uint64_t bytes = 0;
+    for (int turn = 0; turn < self->options->turns; turn++) {
+        llm_prefix_cache_t *cache = budget ? llm_prefix_cache_new(budget, &err) : NULL;
+        if (!cache)
+            exit(1);
+        plain[turn] = train(self, NULL, 1, 0);
+        first[turn] = train(self, cache, 1, 0);
+        later[turn] = train(self, cache, KEPT, 0);
+        bytes = llm_prefix_cache_stats(cache).bytes;
+        llm_prefix_cache_destroy(&cache);
+    }
+    llm_prefix_budget_destroy(&budget);
+    operations_t ops = operations(self);
+    double bound = ops.whole / (ops.whole - ops.prefix);
+    seconds_t a = report(self, "without a cache", plain, ops.whole);
+    seconds_t b = report(self, "first pass, streams are kept", first, ops.whole);
+    seconds_t c = report(self, "later passes", later, ops.whole - ops.prefix);
+    printf("later passes are %.2f times as fast (best: %.2f); the saved operations allow %.2f: "
+           "%.1f %% of it (best: %.1f %%)\n",
+           a.median / c.median, a.best / c.best, bound, 100 * a.median / c.median / bound,
+           100 * a.best / c.best / bound);
+    printf("keeping costs %.1f %% of the first pass (best: %.1f %%); the cache holds %.1f MiB, "
+           "%zu bytes a token\n",
+           100 * (b.median / a.median - 1), 100 * (b.best / a.best - 1), (double)bytes / 1048576,
+           (size_t)(bytes / llm_dataset_tokens(self->dataset)));
+}
+
+/* The same steps with FedBiOT's term, and the term alone. */
+static void measure_term(bench_t *self)
+{
+    fmq_error_t err;
+    double without[TURNS_MAX], with[TURNS_MAX];
+    llm_prefix_budget_t *budget = llm_prefix_budget_new(UINT64_MAX);
+    llm_prefix_cache_t *cache = budget ? llm_prefix_cache_new(budget, &err) : NULL;
+    llm_merged_t merged;
+    if (!cache)
+        exit(1);
+    (void)train(self, cache, 1, 0);
+    for (int turn = 0; turn < self->options->turns; turn++) {
+        without[turn] = train(self, cache, KEPT, 0);
+        with[turn] = train(self, cache, KEPT, 1);
+    }
+    operations_t ops = operations(self);
+    seconds_t step = report(self, "later passes", without, ops.whole - ops.prefix);
+    (void)report(self, "the same with the regulariser", with, ops.whole - ops.prefix);
+    float *params = llm_workspace_params(self->ws), *grads = llm_workspace_grads(self->ws);
+    if (llm_merged_init(&merged, self->adapter, self->be, params, &err) < 0)
+        die("regulariser", &err);
+    double start = bench_now();
+    for (int i = 0; i < TERMS; i++)
+        (void)llm_merged_add(&merged, 1, params, grads);
+    double term = (bench_now() - start) / TERMS;
+    int steps = (self->options->examples + self->options->batch - 1) / self->options->batch;
+    printf("the regulariser alone: %.3f ms a step of %llu trained elements, %.2f %% of a step\n",
+           1e3 * term, (unsigned long long)llm_workspace_elements(self->ws),
+           100 * term / (step.best / steps));
+    llm_merged_release(&merged);
+    llm_prefix_cache_destroy(&cache);
+    llm_prefix_budget_destroy(&budget);
+}
+
+static int usage(void)
+{
+    (void)fprintf(stderr, "usage: bench_prefix [--threads N] [--layers N] [--trained N] "
+                          "[--width N] [--tokens N] [--batch N] [--examples N] [--turns N]\n");
+    return 2;
+}
+
+static int parse(options_t *options, int argc, char **argv)
+{
+    const struct {
+        const char *name;
+        int *value, least, most;
+    } known[] = {{"--threads", &options->threads, 1, BENCH_THREADS_MAX},
+                 {"--layers", &options->layers, 2, 128},
+                 {"--trained", &options->trained, 1, 127},
+                 {"--width", &options->width, 64, 8192},
+                 {"--tokens", &options->tokens, 2, 8192},
+                 {"--batch", &options->batch, 1, 1024},
+                 {"--examples", &options->examples, 1, 4096},
+                 {"--turns", &options->turns, 1, TURNS_MAX}};
+    for (int i = 1; i < argc; i += 2) {
+        size_t k = 0;
+        while (k < sizeof known / sizeof *known && strcmp(argv[i], known[k].name) != 0)
+            k++;
+        if (k == sizeof known / sizeof *known || i + 1 == argc)
+            return -1;
+        *known[k].value = (int)strtol(argv[i + 1], NULL, 10);
+        if (*known[k].value < known[k].least || *known[k].value > known[k].most)
+            return -1;
+    }
+    return options->trained < options->layers ? 0 : -1;
+}
+
+int main(int argc, char **argv)
+{
+    options_t options = {.threads = 2,
+                         .layers = 32,
+                         .trained = 2,
+                         .width = 512,
+                         .tokens = 128,
+                         .batch = 4,
+                         .examples = 8,
+                         .turns = 3};
+    if (parse(&options, argc, argv) < 0)
+        return usage();
+    bench_t bench;
+    bench_init(&bench, &options);
+    printf("%d layers of width %u, LoRA r=%d on the last %d, %d x %d tokens, batches of %d, %s, "
+           "%d threads\n",
+           options.layers, llm_model_shape(bench.model)->width, RANK, options.trained,
+           options.examples, options.tokens, options.batch, llm_backend_variant(bench.be),
+           options.threads);
+    (void)train(&bench, NULL, 1, 0); /* warms up */
+    compare_passes(&bench);
+    measure_term(&bench);
+    bench_release(&bench);
+    return 0;
+}
