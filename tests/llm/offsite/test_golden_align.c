@@ -1,7 +1,8 @@
 /*
  * test_golden_align.c - every kind of alignment of a tiny LLaMA's emulator
  * against PyTorch: the loss, its parts, and the gradient of E's LoRA under a
- * trained A (scripts/goldens/make_offsite_goldens.py).
+ * trained A (scripts/goldens/make_offsite_goldens.py).  With dropout, which
+ * PyTorch draws otherwise, gradients are compared with central differences.
  */
 #include <math.h>
 #include <stdio.h>
@@ -103,7 +104,7 @@ static void read_batch(room_t *room)
     }
 }
 
-static int open_room(void **state, llm_backend_t *be)
+static int open_room(void **state, llm_backend_t *be, float dropout)
 {
     room_t *room = calloc(1, sizeof *room);
     *state = room;
@@ -119,6 +120,7 @@ static int open_room(void **state, llm_backend_t *be)
                                 .adapter = {.kind = LLM_ADAPTER_LORA,
                                             .rank = 2,
                                             .alpha = 3.0f,
+                                            .dropout = dropout,
                                             .targets = 7,
                                             .target = {"q_proj", "k_proj", "v_proj", "o_proj",
                                                        "gate_proj", "up_proj", "down_proj"}}};
@@ -134,12 +136,17 @@ static int open_room(void **state, llm_backend_t *be)
 
 static int open_reference(void **state)
 {
-    return open_room(state, llm_backend_reference_new(NULL));
+    return open_room(state, llm_backend_reference_new(NULL), 0.0f);
+}
+
+static int open_with_dropout(void **state)
+{
+    return open_room(state, llm_backend_reference_new(NULL), 0.25f);
 }
 
 static int open_cpu(void **state)
 {
-    return open_room(state, llm_backend_cpu_new(2, NULL));
+    return open_room(state, llm_backend_cpu_new(2, NULL), 0.0f);
 }
 
 static int close_room(void **state)
@@ -219,6 +226,80 @@ static void every_kind_of_alignment_has_torchs_losses_and_gradients(void **state
         check_case(*state, &cases[i]);
 }
 
+/* The loss with E's vector moved along a direction within one tensor. */
+static double loss_along(const room_t *room, llm_align_pass_t *pass, const llm_align_step_t *step,
+                         const fmq_tensor_t *tensor, const float *direction)
+{
+    size_t count = (size_t)llm_workspace_elements(pass->student);
+    float *moved = malloc(count * sizeof *moved);
+    llm_align_losses_t losses;
+    memcpy(moved, room->state, count * sizeof *moved);
+    for (uint64_t i = 0; i < tensor->count; i++)
+        moved[tensor->offset + i] += direction[i];
+    must(llm_workspace_set_params(pass->student, moved, &err) == 0);
+    must(llm_align_pass_run(pass, step, &losses, &err) == 0);
+    free(moved);
+    return losses.loss;
+}
+
+#define STEP 4e-3
+
+static void check_tensor(const room_t *room, llm_align_pass_t *pass, const llm_align_step_t *step,
+                         const fmq_tensor_t *tensor, const float *grads)
+{
+    float *direction = malloc(tensor->count * sizeof *direction);
+    double analytic = 0.0, norm = 0.0, loss[2];
+    fmq_rng_t rng;
+    fmq_rng_name_t name = {.seed = 5, .purpose = FMQ_RNG_TEST, .step = (uint32_t)tensor->offset};
+    fmq_rng_init(&rng, &name);
+    for (uint64_t i = 0; i < tensor->count; i++) {
+        double grad = (double)grads[tensor->offset + i], along = fmq_rng_normal(&rng);
+        direction[i] = (float)(STEP * along / sqrt((double)tensor->count));
+        analytic += grad * (double)direction[i] / STEP;
+        norm += grad * grad;
+    }
+    for (int side = 0; side < 2; side++) {
+        loss[side] = loss_along(room, pass, step, tensor, direction);
+        for (uint64_t i = 0; i < tensor->count; i++)
+            direction[i] = -direction[i];
+    }
+    double numeric = (loss[0] - loss[1]) / (2.0 * STEP);
+    free(direction);
+    if (!(fabs(numeric - analytic) <= 3e-3 * (sqrt(norm / (double)tensor->count) + 0.01)))
+        fail_msg("%s: gradient %.6g along a direction, difference %.6g", tensor->name, analytic,
+                 numeric);
+}
+
+static void gradients_with_dropout_are_central_differences(void **state)
+{
+    const room_t *room = *state;
+    const llm_offsite_t *offsite = llm_emulator_offsite(room->emulator);
+    const fmq_schema_t *schema = llm_adapter_schema(offsite->state);
+    fmq_rng_name_t dropout = {.seed = 2, .purpose = FMQ_RNG_DROPOUT, .step = 3};
+    llm_align_step_t step = {
+        .batch = &room->batch, .examples = room->examples, .scale = 1.0, .dropout = &dropout};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        llm_align_options_t options = cases[c].options;
+        options.train.batch_size = (uint32_t)room->batch.sequences;
+        llm_align_t align = {.offsite = offsite, .options = &options, .be = room->be};
+        llm_align_start_t start = {.adapter = room->adapter,
+                                   .state = room->state,
+                                   .tokens_max = room->starts[room->batch.sequences],
+                                   .training = true};
+        llm_align_pass_t pass;
+        llm_align_losses_t losses;
+        must(llm_align_pass_init(&pass, &align, &start, &err) == 0);
+        must(llm_align_pass_run(&pass, &step, &losses, &err) == 0);
+        size_t bytes = (size_t)llm_workspace_elements(pass.student) * sizeof(float);
+        float *grads = malloc(bytes);
+        room->be->ops->download(room->be, grads, llm_workspace_grads(pass.student), bytes);
+        for (size_t i = 0; i < fmq_schema_size(schema); i++)
+            check_tensor(room, &pass, &step, fmq_schema_at(schema, i), grads);
+        free(grads);
+        llm_align_pass_release(&pass);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +307,8 @@ int main(void)
          every_kind_of_alignment_has_torchs_losses_and_gradients, open_reference, close_room, NULL},
         {"every kind of alignment has torch's losses and gradients on the cpu backend",
          every_kind_of_alignment_has_torchs_losses_and_gradients, open_cpu, close_room, NULL},
+        {"gradients with dropout are central differences",
+         gradients_with_dropout_are_central_differences, open_with_dropout, close_room, NULL},
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
