@@ -123,9 +123,18 @@ static int check(const llm_making_t *self, fmq_error_t *err)
 
 static int make(const llm_making_t *self, char *const *paths, fmq_error_t *err)
 {
-    (void)paths;
-    return fmq_error_set(err, FMQ_ERR_UNSUPPORTED, "%s makes no layers of its own",
-                         llm_making_strategy(self->spec));
+    switch (self->spec->strategy) {
+    case LLM_PRUNING:
+        return self->spec->structured ? llm_make_narrowed(self, paths, err)
+                                      : llm_make_pruned(self, paths, err);
+    case LLM_QUANTIZATION:
+        return llm_make_quantized(self, paths, err);
+    case LLM_DISTILLATION:
+        return llm_make_distilled(self, paths, err);
+    default:
+        return fmq_error_set(err, FMQ_ERR_INTERNAL, "%s makes no layers of its own",
+                             llm_making_strategy(self->spec));
+    }
 }
 
 char **llm_making_run(const llm_making_t *self, fmq_error_t *err)

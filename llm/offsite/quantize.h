@@ -6,11 +6,13 @@
 
 #include <stdint.h>
 
-#define LLM_QUANTIZATION_GROUP 64 /* where a spec says 0 */
+#define LLM_QUANTIZATION_GROUP     64 /* where a spec says 0 */
+#define LLM_QUANTIZATION_GROUP_MAX 65536
 
 typedef struct {
     uint32_t bits;  /* 8 or 4 */
-    uint32_t group; /* neighbours along a row that share a scale; the last may be fewer */
+    uint32_t group; /* a power of two: neighbours along a row that share a scale; the last
+                       of a row may be fewer */
 } llm_quantization_t;
 
 uint64_t llm_quantization_groups(const llm_quantization_t *how, uint64_t columns);

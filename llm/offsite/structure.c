@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "llm/offsite/quantize.h"
+
 static int check_ratio(const char *name, double ratio, fmq_error_t *err)
 {
     if (ratio >= 0.0 && ratio < 1.0)
@@ -23,6 +25,10 @@ static int check_numbers(const llm_emulator_spec_t *spec, fmq_error_t *err)
     case LLM_PRUNING:
         return check_ratio("pruning's ratio", spec->prune_ratio, err);
     case LLM_QUANTIZATION:
+        if (spec->group > LLM_QUANTIZATION_GROUP_MAX || (spec->group & (spec->group - 1)) != 0)
+            return fmq_error_set(err, FMQ_ERR_CONFIG,
+                                 "quantization in groups of %u; a power of two up to %d is needed",
+                                 spec->group, LLM_QUANTIZATION_GROUP_MAX);
         if (spec->bits != 4 && spec->bits != 8)
             return fmq_error_set(err, FMQ_ERR_CONFIG, "quantization to %u bits; 8 and 4 exist",
                                  spec->bits);
