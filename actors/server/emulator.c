@@ -46,7 +46,7 @@ static int align(coordinator_t *self, bool first, fmq_metrics_t *metrics, fmq_er
     self->block = 0;
     if (rc < 0 && self->terminated)
         return 0;
-    return rc < 0 ? fmq_error_prefix(err, "alignment") : 1;
+    return rc < 0 ? -1 : 1;
 }
 
 /* Clients of the released FedBiOT keep the emulator of round 0, which later

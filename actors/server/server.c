@@ -9,12 +9,13 @@
 
 #include "actors/pipe/pipe.h"
 #include "actors/server/checkpoint.h"
-#include "actors/server/coordinator.h"
+#include "actors/server/offsite.h"
 
 typedef struct {
     fmq_server_options_t options;
     fmq_agenda_t agenda;
-    float *initial;    /* owned */
+    float *initial; /* owned */
+    fmq_offsite_t offsite;
     char *config_text; /* owned */
 } server_t;
 
@@ -28,6 +29,22 @@ static int save(void *argument, const float *state, const char *directory, fmq_e
                             directory, err);
 }
 
+/* A checkpoint of a run with an emulator brings that too, where there is one. */
+static int restore_checkpoint(server_t *self, const char *path, fmq_error_t *err)
+{
+    const fmq_shared_t *shared = self->options.shared;
+    fmq_checkpoint_t checkpoint;
+    fmq_vectors_t vectors = {.schema = llm_adapter_schema(shared->adapter), .state = self->initial};
+    if (!self->offsite.settings.use)
+        return fmq_checkpoint_load(path, &vectors, &checkpoint, err);
+    vectors.emulator_schema = llm_adapter_schema(shared->offsite->state);
+    vectors.emulator = self->offsite.emulator;
+    if (fmq_checkpoint_load(path, &vectors, &checkpoint, err) < 0)
+        return -1;
+    self->offsite.aligned = checkpoint.aligned;
+    return 0;
+}
+
 /* federate.restore_from: a checkpoint of ours, or an adapter directory. */
 static int restore(server_t *self, const char *path, fmq_error_t *err)
 {
@@ -36,10 +53,8 @@ static int restore(server_t *self, const char *path, fmq_error_t *err)
     if (stat(path, &status) < 0)
         return fmq_error_set(err, FMQ_ERR_NOTFOUND, "federate.restore_from: cannot open '%s': %s",
                              path, strerror(errno));
-    fmq_checkpoint_t checkpoint;
-    fmq_vectors_t vectors = {.schema = llm_adapter_schema(adapter), .state = self->initial};
     int rc = S_ISDIR(status.st_mode) ? llm_adapter_load(adapter, path, self->initial, err)
-                                     : fmq_checkpoint_load(path, &vectors, &checkpoint, err);
+                                     : restore_checkpoint(self, path, err);
     return rc < 0 ? fmq_error_prefix(err, "federate.restore_from") : 0;
 }
 
@@ -59,7 +74,9 @@ static int prepare(server_t *self, fmq_error_t *err)
                              (unsigned long long)elements);
     self->config_text = fmq_config_dump(shared->config, false, err);
     if (!self->config_text ||
-        llm_adapter_init(shared->adapter, shared->model, self->agenda.seed, self->initial, err) < 0)
+        llm_adapter_init(shared->adapter, shared->model, self->agenda.seed, self->initial, err) <
+            0 ||
+        fmq_offsite_open(&self->offsite, shared, err) < 0)
         return -1;
     const char *from = fmq_config_text(shared->config, "federate.restore_from");
     return *from ? restore(self, from, err) : 0;
@@ -68,19 +85,21 @@ static int prepare(server_t *self, fmq_error_t *err)
 static fmq_coordinator_options_t options_of(server_t *self)
 {
     const fmq_shared_t *shared = self->options.shared;
-    return (fmq_coordinator_options_t){.agenda = &self->agenda,
-                                       .endpoint = shared->endpoint,
-                                       .store = shared->store,
-                                       .log = shared->log,
-                                       .schema = llm_adapter_schema(shared->adapter),
-                                       .initial = self->initial,
-                                       .model = llm_model_digest(shared->model),
-                                       .config_text = self->config_text,
-                                       .directory = self->options.directory,
-                                       .save = save,
-                                       .save_argument = self,
-                                       .on_event = self->options.on_event,
-                                       .event_argument = self->options.argument};
+    fmq_coordinator_options_t options = {.agenda = &self->agenda,
+                                         .endpoint = shared->endpoint,
+                                         .store = shared->store,
+                                         .log = shared->log,
+                                         .schema = llm_adapter_schema(shared->adapter),
+                                         .initial = self->initial,
+                                         .model = llm_model_digest(shared->model),
+                                         .config_text = self->config_text,
+                                         .directory = self->options.directory,
+                                         .save = save,
+                                         .save_argument = self,
+                                         .on_event = self->options.on_event,
+                                         .event_argument = self->options.argument};
+    fmq_offsite_fill(&self->offsite, &options);
+    return options;
 }
 
 void fmq_server_actor(zsock_t *pipe, void *options)
@@ -97,6 +116,7 @@ void fmq_server_actor(zsock_t *pipe, void *options)
         fmq_pipe_done(pipe, &err);
         fmq_pipe_wait(pipe);
     }
+    fmq_offsite_release(&self.offsite);
     free(self.initial);
     free(self.config_text);
 }

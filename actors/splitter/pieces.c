@@ -135,3 +135,31 @@ done:
         llm_records_destroy(&records[part]);
     return object;
 }
+
+int fmq_pieces_held(const fmq_config_t *config, llm_records_t *out[3], fmq_error_t *err)
+{
+    fmq_split_settings_t split;
+    llm_part_t parts[3] = {{0}};
+    llm_records_t *records = NULL;
+    int rc = -1;
+    for (size_t i = 0; i < 3; i++)
+        out[i] = NULL;
+    if (fmq_settings_split(config, &split, err) < 0 ||
+        (records = fmq_pieces_load(config, err)) == NULL)
+        return -1;
+    if (llm_split_three(llm_records_size(records), split.train, split.val, FMQ_SETTINGS_SPLIT_SEED,
+                        parts, err) < 0)
+        goto fail;
+    for (size_t i = 1; i < 3; i++)
+        if ((out[i] = fmq_pieces_select(records, &parts[i], err)) == NULL)
+            goto fail;
+    rc = 0;
+fail:
+    for (size_t i = 0; i < 3; i++) {
+        llm_part_release(&parts[i]);
+        if (rc < 0)
+            llm_records_destroy(&out[i]);
+    }
+    llm_records_destroy(&records);
+    return rc;
+}

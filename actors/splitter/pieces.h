@@ -13,6 +13,10 @@
 /* The records that data.root, data.type and data.file_path name, unsplit. */
 llm_records_t *fmq_pieces_load(const fmq_config_t *config, fmq_error_t *err);
 
+/* The validation and test records of the whole set, as shard 0 holds them:
+ * out[1] and out[2], the caller's; out[0] is NULL.  On failure all are. */
+int fmq_pieces_held(const fmq_config_t *config, llm_records_t *out[3], fmq_error_t *err);
+
 typedef struct fmq_pieces fmq_pieces_t;
 
 /* Loads data.type below data.root and splits it as data.splits, data.splitter

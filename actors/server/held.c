@@ -1,0 +1,199 @@
+/*
+ * held.c - loss and exact answers of the full model over the server's own
+ * records.  Everything in a fixed order: the numbers are the same in every run.
+ */
+#include "actors/server/held.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "actors/splitter/pieces.h"
+#include "actors/splitter/public.h"
+#include "fedmq/llm/generate.h"
+
+#define ANSWERS_AT_ONCE 4 /* between two looks at whether to stop */
+
+enum { VAL = 1, TEST = 2, PARTS = 3 };
+
+struct fmq_held {
+    const fmq_shared_t *shared;    /* borrowed */
+    llm_records_t *records[PARTS]; /* owned; [0] is not used */
+    llm_dataset_t *data[PARTS];    /* owned */
+};
+
+int fmq_held_stop(void *argument)
+{
+    const fmq_held_stop_t *stop = argument;
+    return stop->progress ? stop->progress(stop->argument, 0, 0, 0) : 0;
+}
+
+llm_dataset_t *fmq_held_tokenize(const fmq_shared_t *shared, const llm_records_t *records,
+                                 fmq_error_t *err)
+{
+    return llm_dataset_new(records, NULL, shared->tokenizer,
+                           (size_t)fmq_config_int(shared->config, "llm.tok_len"), err);
+}
+
+/* The run's own, or the public ones: a server whose clients bring their own
+ * data, or which has no data set beside it, holds no others. */
+static int load(fmq_held_t *self, const fmq_offsite_settings_t *settings, fmq_error_t *err)
+{
+    const fmq_config_t *config = self->shared->config;
+    fmq_error_t why;
+    if (!fmq_config_bool(config, "fedmq.own_data")) {
+        if (fmq_pieces_held(config, self->records, &why) == 0 &&
+            llm_records_size(self->records[VAL]) + llm_records_size(self->records[TEST]) > 0)
+            return 0;
+        for (size_t i = 0; i < PARTS; i++)
+            llm_records_destroy(&self->records[i]);
+    }
+    fmq_log_write(self->shared->log, FMQ_LOG_INFO, "server", "measures-public-data",
+                  "data=%s why=\"the server holds no records of the run's data set\"",
+                  settings->public_type);
+    return fmq_public_load(settings, self->records, err);
+}
+
+fmq_held_t *fmq_held_new(const fmq_shared_t *shared, const fmq_offsite_settings_t *settings,
+                         fmq_error_t *err)
+{
+    fmq_held_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for what the server measures");
+        return NULL;
+    }
+    self->shared = shared;
+    if (load(self, settings, err) < 0)
+        goto fail;
+    for (size_t i = VAL; i < PARTS; i++)
+        if (!(self->data[i] = fmq_held_tokenize(shared, self->records[i], err)))
+            goto fail;
+    return self;
+fail:
+    fmq_held_destroy(&self);
+    return NULL;
+}
+
+void fmq_held_destroy(fmq_held_t **self_p)
+{
+    fmq_held_t *self = *self_p;
+    if (!self)
+        return;
+    for (size_t i = 0; i < PARTS; i++) {
+        llm_records_destroy(&self->records[i]);
+        llm_dataset_destroy(&self->data[i]);
+    }
+    free(self);
+    *self_p = NULL;
+}
+
+static int put(fmq_metrics_t *metrics, const char *split, const char *what, double value,
+               fmq_error_t *err)
+{
+    char name[FMQ_METRIC_NAME_MAX];
+    (void)snprintf(name, sizeof name, "plugin.%s_%s", split, what);
+    return fmq_metrics_set(metrics, name, value, err);
+}
+
+static int measure_loss(const fmq_held_t *self, size_t part, llm_workspace_t *workspace,
+                        const fmq_measuring_t *how, fmq_metrics_t *metrics, fmq_error_t *err)
+{
+    const char *split = part == VAL ? "val" : "test";
+    llm_eval_stats_t stats = {0};
+    uint32_t batch = (uint32_t)fmq_config_int(self->shared->config, "dataloader.batch_size");
+    if (llm_dataset_size(self->data[part]) == 0)
+        return 0;
+    if (llm_evaluate_loss(workspace, self->data[part], batch, how->progress, how->argument, &stats,
+                          err) < 0 ||
+        put(metrics, split, "loss", stats.loss_sum, err) < 0 ||
+        put(metrics, split, "total", (double)stats.samples, err) < 0 ||
+        put(metrics, split, "avg_loss", stats.loss_avg, err) < 0)
+        return -1;
+    return put(metrics, split, "token_loss", stats.token_loss, err);
+}
+
+static int measure_losses(const fmq_held_t *self, llm_backend_t *be, const fmq_measuring_t *how,
+                          fmq_metrics_t *metrics, fmq_error_t *err)
+{
+    uint32_t batch = (uint32_t)fmq_config_int(self->shared->config, "dataloader.batch_size");
+    llm_limits_t limits = {0};
+    for (size_t i = VAL; i < PARTS; i++) {
+        size_t tokens = llm_train_tokens_max(self->data[i], batch);
+        limits.tokens_max = tokens > limits.tokens_max ? tokens : limits.tokens_max;
+    }
+    if (limits.tokens_max == 0)
+        return 0;
+    llm_workspace_t *workspace =
+        llm_workspace_new(self->shared->model, self->shared->adapter, &limits, be, err);
+    if (!workspace)
+        return -1;
+    int rc = llm_workspace_set_params(workspace, how->state, err);
+    for (size_t i = VAL; i < PARTS && rc == 0; i++)
+        rc = measure_loss(self, i, workspace, how, metrics, err);
+    llm_workspace_destroy(&workspace);
+    return rc;
+}
+
+/* Asks a few records at a time, so that it can be stopped. */
+static int ask_all(const fmq_held_t *self, llm_generator_t *generator, const fmq_measuring_t *how,
+                   fmq_metrics_t *metrics, fmq_error_t *err)
+{
+    const fmq_config_t *config = self->shared->config;
+    size_t size = llm_records_size(self->records[TEST]);
+    size_t limit = (size_t)fmq_config_int(config, "fedmq.match_examples");
+    size_t tokens = (size_t)fmq_config_int(config, "fedmq.match_tokens");
+    uint64_t exact = 0, total = 0;
+    size = limit > 0 && limit < size ? limit : size;
+    for (size_t at = 0; at < size; at += ANSWERS_AT_ONCE) {
+        uint32_t items[ANSWERS_AT_ONCE];
+        uint64_t right = 0, asked = 0;
+        llm_part_t part = {.items = items};
+        for (; part.size < ANSWERS_AT_ONCE && at + part.size < size; part.size++)
+            items[part.size] = (uint32_t)(at + part.size);
+        if (llm_evaluate_match(generator, self->shared->tokenizer, self->records[TEST], &part,
+                               tokens, NULL, NULL, &right, &asked, err) < 0)
+            return -1;
+        exact += right;
+        total += asked;
+        if (how->progress && how->progress(how->argument, total, size, 0) != 0)
+            return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped after %llu answers",
+                                 (unsigned long long)total);
+    }
+    if (put(metrics, "test", "exact_match", total > 0 ? (double)exact / (double)total : 0, err) < 0)
+        return -1;
+    return put(metrics, "test", "exact_total", (double)total, err);
+}
+
+static int measure_match(const fmq_held_t *self, llm_backend_t *be, const fmq_measuring_t *how,
+                         fmq_metrics_t *metrics, fmq_error_t *err)
+{
+    const fmq_config_t *config = self->shared->config;
+    size_t answer = (size_t)fmq_config_int(config, "fedmq.match_tokens");
+    size_t context = llm_model_shape(self->shared->model)->context;
+    size_t wanted = (size_t)fmq_config_int(config, "llm.tok_len") + answer;
+    if (answer == 0 || llm_records_size(self->records[TEST]) == 0)
+        return 0;
+    llm_generator_t *generator = llm_generator_new(self->shared->model, self->shared->adapter,
+                                                   wanted < context ? wanted : context, be, err);
+    if (!generator)
+        return -1;
+    int rc = llm_generator_set_params(generator, how->state, err);
+    if (rc == 0)
+        rc = ask_all(self, generator, how, metrics, err);
+    llm_generator_destroy(&generator);
+    return rc;
+}
+
+int fmq_held_measure(void *argument, const fmq_measuring_t *measuring, fmq_metrics_t *metrics,
+                     fmq_error_t *err)
+{
+    const fmq_held_t *self = argument;
+    fmq_held_stop_t stop = {measuring->progress, measuring->argument};
+    llm_backend_t *be = fmq_permits_take(self->shared->permits, fmq_held_stop, &stop);
+    if (!be)
+        return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped while waiting for a permit");
+    int rc = measure_losses(self, be, measuring, metrics, err);
+    if (rc == 0)
+        rc = measure_match(self, be, measuring, metrics, err);
+    fmq_permits_give(self->shared->permits, &be);
+    return rc;
+}

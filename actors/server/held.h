@@ -1,0 +1,40 @@
+/*
+ * held.h - the server measures the full model with the adapter plugged in, on
+ * the records that it holds.
+ *
+ * Those are the validation and test records of the run's data set, unsplit; a
+ * server that has none of them takes the public set's.  Belongs to the
+ * server's thread.
+ */
+#ifndef FEDMQ_ACTORS_SERVER_HELD_H
+#define FEDMQ_ACTORS_SERVER_HELD_H
+
+#include "actors/server/coordinator.h"
+#include "actors/settings/settings.h"
+
+typedef struct fmq_held fmq_held_t;
+
+/* Loads and tokenizes; shared and settings are borrowed. */
+fmq_held_t *fmq_held_new(const fmq_shared_t *shared, const fmq_offsite_settings_t *settings,
+                         fmq_error_t *err);
+void fmq_held_destroy(fmq_held_t **self_p);
+
+/* The coordinator's measure function; self is a held.  Metrics, for val and
+ * test where there are such records: plugin.<split>_loss (sum over batches of
+ * mean loss x batch size), _total, _avg_loss, _token_loss; with
+ * fedmq.match_tokens plugin.test_exact_match and plugin.test_exact_total. */
+int fmq_held_measure(void *self, const fmq_measuring_t *measuring, fmq_metrics_t *metrics,
+                     fmq_error_t *err);
+
+/* Tokenizes as llm.tok_len says; NULL with err. */
+llm_dataset_t *fmq_held_tokenize(const fmq_shared_t *shared, const llm_records_t *records,
+                                 fmq_error_t *err);
+
+/* A progress function as one that fmq_permits_take() asks. */
+typedef struct {
+    llm_progress_fn *progress;
+    void *argument;
+} fmq_held_stop_t;
+int fmq_held_stop(void *stop);
+
+#endif

@@ -1,0 +1,115 @@
+/*
+ * offsite.c - the emulator that a run begins with, and the functions that the
+ * coordinator aligns, saves and measures by.
+ */
+#include "actors/server/offsite.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Names E's streams: A's initial values come from the run's own seed. */
+#define EMULATOR_STREAM UINT64_C(0x656d756c61746f72)
+
+static const char restore_key[] = "llm.offsite_tuning.emu_align.restore_from";
+
+/* An emulator that was aligned before; a place where none is yet is where the
+ * run's own will be saved (FS-LLM names the same file twice). */
+static int restore(fmq_offsite_t *self, fmq_error_t *err)
+{
+    const char *path = self->settings.restore_from;
+    struct stat status;
+    if (!*path)
+        return 0;
+    if (stat(path, &status) < 0 && errno == ENOENT) {
+        fmq_log_write(self->shared->log, FMQ_LOG_INFO, "server", "emulator-not-restored",
+                      "path=%s why=\"there is none yet: it is aligned\"", path);
+        return 0;
+    }
+    if (llm_adapter_load(self->shared->offsite->state, path, self->emulator, err) < 0)
+        return fmq_error_prefix(err, "%s", restore_key);
+    self->aligned = self->settings.first_blocks;
+    return 0;
+}
+
+static int begin(fmq_offsite_t *self, fmq_error_t *err)
+{
+    const llm_offsite_t *offsite = self->shared->offsite;
+    uint64_t elements = fmq_schema_elements(llm_adapter_schema(offsite->state));
+    uint64_t seed = (uint64_t)fmq_config_int(self->shared->config, "seed");
+    self->emulator = calloc(elements ? (size_t)elements : 1, sizeof *self->emulator);
+    if (!self->emulator)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for an emulator of %llu elements",
+                             (unsigned long long)elements);
+    if (llm_adapter_init(offsite->state, offsite->student, seed ^ EMULATOR_STREAM, self->emulator,
+                         err) < 0)
+        return -1;
+    return restore(self, err);
+}
+
+int fmq_offsite_open(fmq_offsite_t *self, const fmq_shared_t *shared, fmq_error_t *err)
+{
+    memset(self, 0, sizeof *self);
+    self->shared = shared;
+    if (fmq_settings_offsite(shared->config, &self->settings, err) < 0)
+        return -1;
+    if (!self->settings.use)
+        return 0;
+    if (!shared->offsite || !shared->model)
+        return fmq_error_set(err, FMQ_ERR_INTERNAL,
+                             "llm.offsite_tuning.use: the server was given no emulator");
+    if (begin(self, err) < 0)
+        return -1;
+    if (self->settings.align && !(self->aligner = fmq_aligner_new(shared, &self->settings, err)))
+        return -1;
+    if (self->settings.full && !(self->held = fmq_held_new(shared, &self->settings, err)))
+        return -1;
+    return 0;
+}
+
+void fmq_offsite_release(fmq_offsite_t *self)
+{
+    fmq_aligner_destroy(&self->aligner);
+    fmq_held_destroy(&self->held);
+    free(self->emulator);
+    memset(self, 0, sizeof *self);
+}
+
+static int align(void *argument, const fmq_alignment_t *block, fmq_metrics_t *metrics,
+                 fmq_error_t *err)
+{
+    return fmq_aligner_run(((fmq_offsite_t *)argument)->aligner, block, metrics, err);
+}
+
+/* As an adapter of the client's model: E's layers are named as they are there. */
+static int save(void *argument, const float *emulator, const char *directory, fmq_error_t *err)
+{
+    const fmq_shared_t *shared = ((fmq_offsite_t *)argument)->shared;
+    return llm_adapter_save(shared->offsite->state, emulator, llm_model_directory(shared->model),
+                            NULL, FMQ_F32, directory, err);
+}
+
+void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options)
+{
+    const fmq_offsite_settings_t *settings = &self->settings;
+    if (!settings->use)
+        return;
+    options->model = llm_model_digest(self->shared->offsite->student);
+    options->emulator = (fmq_coordinator_emulator_t){
+        .schema = llm_adapter_schema(self->shared->offsite->state),
+        .initial = self->emulator,
+        .aligned = self->aligned,
+        .first_blocks = settings->first_blocks,
+        .every_round = settings->bilevel,
+        .sent_once = settings->bilevel && settings->released,
+        .exit_after_align = settings->align && settings->exit_after_align,
+        .save_to = settings->save_to,
+        .align = self->aligner ? align : NULL,
+        .save = save,
+        .argument = self};
+    if (self->held) {
+        options->measure = fmq_held_measure;
+        options->measure_argument = self->held;
+    }
+}

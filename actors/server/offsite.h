@@ -1,0 +1,29 @@
+/*
+ * offsite.h - the server's side of offsite tuning: what the coordinator's
+ * emulator functions stand on.
+ *
+ * Without llm.offsite_tuning.use everything here is empty and harmless.
+ */
+#ifndef FEDMQ_ACTORS_SERVER_OFFSITE_H
+#define FEDMQ_ACTORS_SERVER_OFFSITE_H
+
+#include "actors/server/aligner.h"
+#include "actors/server/held.h"
+
+typedef struct {
+    const fmq_shared_t *shared; /* borrowed */
+    fmq_offsite_settings_t settings;
+    float *emulator;        /* owned: the vector that a new run begins with */
+    uint32_t aligned;       /* blocks before round 0 that it has been through */
+    fmq_aligner_t *aligner; /* owned; NULL: nothing is aligned */
+    fmq_held_t *held;       /* owned; NULL: the server measures nothing */
+} fmq_offsite_t;
+
+/* Fills self; after a failure too it must be released. */
+int fmq_offsite_open(fmq_offsite_t *self, const fmq_shared_t *shared, fmq_error_t *err);
+void fmq_offsite_release(fmq_offsite_t *self);
+
+/* Puts it into the coordinator's options. */
+void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options);
+
+#endif
