@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "actors/launcher/display.h"
+#include "actors/launcher/joining.h"
 #include "actors/launcher/opening.h"
 #include "actors/launcher/rundir.h"
 #include "actors/launcher/signals.h"
@@ -32,6 +33,8 @@ typedef struct {
     FILE *run_log;
     fmq_router_t *router;
     int signals;
+    bool interrupted;
+    llm_prefix_budget_t *prefixes;
     fmq_shared_t shared;
     zactor_t *server, *splitter, *evaluator;
     zactor_t **clients; /* owned array of plan->clients */
@@ -107,6 +110,72 @@ static int open_router(federation_t *self, fmq_error_t *err)
     return 0;
 }
 
+static bool was_interrupted(federation_t *self)
+{
+    if (!self->interrupted && fmq_signals_take(self->signals) != 0)
+        self->interrupted = true;
+    return self->interrupted;
+}
+
+static int stop_opening(void *argument)
+{
+    return was_interrupted(argument) ? 1 : 0;
+}
+
+/* Who leads the run has the full model; who joins one with offsite tuning gets
+ * what the run gives. */
+static int open_models(federation_t *self, fmq_error_t *err)
+{
+    const fmq_plan_t *plan = self->plan;
+    char directory[4096];
+    if (!plan->server && fmq_config_bool(plan->config, "llm.offsite_tuning.use")) {
+        const fmq_joining_t joining = {.config = plan->config,
+                                       .endpoint = plan->connect,
+                                       .evaluator = plan->evaluator,
+                                       .log = self->log,
+                                       .stop = stop_opening,
+                                       .argument = self};
+        return fmq_joining_open(&joining, &self->engine, err);
+    }
+    (void)snprintf(directory, sizeof directory, "%s/emulator",
+                   plan->directory ? plan->directory : ".");
+    const fmq_engine_building_t building = {
+        .directory = directory, .log = self->log, .stop = stop_opening, .argument = self};
+    return fmq_engine_open(&self->engine, plan->config, &building, err);
+}
+
+static int open_prefixes(federation_t *self, fmq_error_t *err)
+{
+    uint64_t bytes = (uint64_t)fmq_config_int(self->plan->config, "fedmq.prefix_cache") << 20;
+    if (bytes == 0)
+        return 0;
+    self->prefixes = llm_prefix_budget_new(bytes);
+    return self->prefixes ? 0
+                          : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a prefix cache");
+}
+
+static void log_engine(const federation_t *self, uint64_t permits, uint64_t threads)
+{
+    const fmq_engine_t *engine = &self->engine;
+    const llm_offsite_t *offsite = fmq_engine_offsite(engine);
+    uint64_t trained = fmq_schema_elements(llm_adapter_schema(engine->adapter));
+    if (!offsite) {
+        fmq_log_write(self->log, FMQ_LOG_INFO, "launcher", "engine",
+                      "parameters=%llu trained=%llu permits=%llu threads=%llu",
+                      (unsigned long long)llm_shape_parameters(llm_model_shape(engine->model)),
+                      (unsigned long long)trained, (unsigned long long)permits,
+                      (unsigned long long)threads);
+        return;
+    }
+    fmq_log_write(self->log, FMQ_LOG_INFO, "launcher", "engine",
+                  "full-model=%s layers=%u of=%u emulated=%u..%u trained=%llu emulator=%llu "
+                  "permits=%llu threads=%llu",
+                  engine->model ? "here" : "none", llm_model_shape(offsite->student)->layers,
+                  offsite->full->layers, offsite->l, offsite->r - 1, (unsigned long long)trained,
+                  (unsigned long long)fmq_schema_elements(llm_adapter_schema(offsite->state)),
+                  (unsigned long long)permits, (unsigned long long)threads);
+}
+
 static int open_engine(federation_t *self, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
@@ -114,7 +183,7 @@ static int open_engine(federation_t *self, fmq_error_t *err)
     uint64_t permits = plan->permits, threads = plan->threads;
     if (computing == 0 && !plan->server)
         return 0;
-    if (fmq_engine_open(&self->engine, self->plan->config, err) < 0)
+    if (open_models(self, err) < 0 || open_prefixes(self, err) < 0)
         return -1;
     if (permits == 0)
         permits = (uint64_t)fmq_config_int(self->plan->config, "fedmq.permits");
@@ -123,12 +192,7 @@ static int open_engine(federation_t *self, fmq_error_t *err)
     fmq_federation_share(computing, fmq_opening_cores(), &permits, &threads);
     self->permits = fmq_permits_new((unsigned)permits, (unsigned)threads, err);
     if (self->permits)
-        fmq_log_write(
-            self->log, FMQ_LOG_INFO, "launcher", "engine",
-            "parameters=%llu trained=%llu permits=%llu threads=%llu",
-            (unsigned long long)llm_shape_parameters(llm_model_shape(self->engine.model)),
-            (unsigned long long)fmq_schema_elements(llm_adapter_schema(self->engine.adapter)),
-            (unsigned long long)permits, (unsigned long long)threads);
+        log_engine(self, permits, threads);
     return self->permits ? 0 : -1;
 }
 
@@ -197,6 +261,8 @@ static int open_all(federation_t *self, fmq_error_t *err)
     self->shared = (fmq_shared_t){.config = self->plan->config,
                                   .model = self->engine.model,
                                   .adapter = self->engine.adapter,
+                                  .offsite = fmq_engine_offsite(&self->engine),
+                                  .prefixes = self->prefixes,
                                   .tokenizer = self->engine.tokenizer,
                                   .permits = self->permits,
                                   .store = self->store,
@@ -241,7 +307,7 @@ static bool clients_have_ended(federation_t *self, fmq_error_t *err)
 static bool over(federation_t *self, fmq_error_t *err)
 {
     fmq_error_t clients = {0};
-    if (fmq_signals_take(self->signals) != 0) {
+    if (was_interrupted(self)) {
         fmq_error_set(err, FMQ_ERR_STOPPED, "interrupted");
         return true;
     }
@@ -304,8 +370,9 @@ static void close_all(federation_t *self, const fmq_error_t *why)
     fmq_pipe_stop(&self->splitter);
     fmq_router_destroy(&self->router);
     fmq_permits_destroy(&self->permits);
+    fmq_store_destroy(&self->store); /* its objects may borrow the model's memory */
+    llm_prefix_budget_destroy(&self->prefixes);
     fmq_engine_close(&self->engine);
-    fmq_store_destroy(&self->store);
     fmq_log_destroy(&self->log);
     if (self->run_log)
         fclose(self->run_log);

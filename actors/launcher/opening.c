@@ -127,51 +127,6 @@ bool fmq_opening_evaluator(const fmq_arguments_t *arguments, const fmq_config_t 
            fmq_config_int(config, "fedmq.match_tokens") > 0;
 }
 
-int fmq_engine_open_model(fmq_engine_t *self, const char *model, const char *cache,
-                          const llm_adapter_spec_t *spec, unsigned threads, fmq_error_t *err)
-{
-    fmq_engine_t engine = {0};
-    char *directory = llm_hub_resolve(model, cache, err);
-    if (!directory)
-        return -1;
-    engine.loader = llm_backend_cpu_new(threads, err);
-    if (!engine.loader)
-        goto fail;
-    engine.model = llm_model_open(directory, engine.loader, err);
-    if (!engine.model)
-        goto fail;
-    engine.tokenizer = llm_tokenizer_open(directory, err);
-    if (!engine.tokenizer)
-        goto fail;
-    engine.adapter = llm_adapter_new(llm_model_shape(engine.model), spec, err);
-    if (!engine.adapter)
-        goto fail;
-    free(directory);
-    *self = engine;
-    return 0;
-fail:
-    free(directory);
-    fmq_engine_close(&engine);
-    return -1;
-}
-
-int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config, fmq_error_t *err)
-{
-    llm_adapter_spec_t spec;
-    if (fmq_settings_adapter(config, &spec, err) < 0)
-        return -1;
-    return fmq_engine_open_model(self, fmq_config_text(config, "model.type"),
-                                 fmq_config_text(config, "llm.cache.model"), &spec, 1, err);
-}
-
-void fmq_engine_close(fmq_engine_t *self)
-{
-    llm_adapter_destroy(&self->adapter);
-    llm_tokenizer_destroy(&self->tokenizer);
-    llm_model_destroy(&self->model);
-    llm_backend_destroy(&self->loader);
-}
-
 unsigned fmq_opening_cores(void)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);

@@ -8,6 +8,7 @@
 
 #include "actors/launcher/aftermath.h"
 #include "actors/launcher/command.h"
+#include "actors/launcher/engine.h"
 #include "fedmq/actors/actors.h"
 
 /* Defaults, --cfg, --client_cfg and KEY VALUE pairs, not yet checked: mistakes
@@ -30,22 +31,6 @@ int fmq_opening_directory(fmq_place_t *place, const fmq_arguments_t *arguments,
 /* Whether an evaluator belongs beside the server: federate.make_global_eval or
  * fedmq.match_tokens, unless an option says otherwise. */
 bool fmq_opening_evaluator(const fmq_arguments_t *arguments, const fmq_config_t *config);
-
-/* A model with its tokenizer and adapter, ready for actors; all owned. */
-typedef struct {
-    llm_backend_t *loader;
-    llm_model_t *model;
-    llm_tokenizer_t *tokenizer;
-    llm_adapter_t *adapter;
-} fmq_engine_t;
-
-/* model.type, llm.cache.model and llm.adapter.* of config. */
-int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config, fmq_error_t *err);
-/* The model at model with the adapter that spec describes, computed with this
- * many threads by loader. */
-int fmq_engine_open_model(fmq_engine_t *self, const char *model, const char *cache,
-                          const llm_adapter_spec_t *spec, unsigned threads, fmq_error_t *err);
-void fmq_engine_close(fmq_engine_t *self);
 
 /* Cores that this process may use, at least 1. */
 unsigned fmq_opening_cores(void);

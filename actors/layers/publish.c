@@ -3,13 +3,12 @@
  * bytes stay where they are.  What the client's model lacks is not touched.
  */
 #include "actors/layers/manifest.h"
+#include "actors/layers/part_object.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "fedmq/llm/parts.h"
 
 static const char *const readers[] = {"@client", "@evaluator"};
 
@@ -24,34 +23,6 @@ static int offer(fmq_link_t *link, fmq_object_t *object, fmq_part_t *part, fmq_e
     *part = (fmq_part_t){.digest = *fmq_object_digest(object), .bytes = fmq_object_bytes(object)};
     fmq_object_drop(&object);
     return rc;
-}
-
-static void release_image(void *argument)
-{
-    llm_part_image_t *image = argument;
-    llm_part_image_destroy(&image);
-}
-
-static fmq_object_t *object_of_part(const llm_model_t *model, uint32_t part, fmq_error_t *err)
-{
-    llm_part_image_t *image = llm_part_image_new(model, part, err);
-    if (!image)
-        return NULL;
-    size_t count = llm_part_image_size(image);
-    fmq_object_t *object = NULL;
-    fmq_segment_t *segments = calloc(count ? count : 1, sizeof *segments);
-    if (segments) {
-        for (size_t i = 0; i < count; i++)
-            segments[i] = (fmq_segment_t){.data = llm_part_image_at(image, i)->data,
-                                          .bytes = llm_part_image_at(image, i)->bytes};
-        object = fmq_object_borrow(segments, count, release_image, image, err);
-    } else {
-        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a part's segments");
-    }
-    if (!object)
-        llm_part_image_destroy(&image);
-    free(segments);
-    return object;
 }
 
 /* The bytes of a tokenizer's file.  NULL without err when there is none. */
@@ -115,10 +86,10 @@ static int offer_files(fmq_link_t *link, const char *directory, fmq_manifest_t *
 static int offer_parts(fmq_link_t *link, const llm_model_t *student, fmq_manifest_t *manifest,
                        fmq_error_t *err)
 {
-    if (offer(link, object_of_part(student, LLM_PART_STEM, err), &manifest->stem, err) < 0)
+    if (offer(link, fmq_part_object(student, LLM_PART_STEM, err), &manifest->stem, err) < 0)
         return fmq_error_prefix(err, "cannot publish the stem");
     for (uint32_t i = 0; i < manifest->layers; i++)
-        if (offer(link, object_of_part(student, i, err), &manifest->parts[i], err) < 0)
+        if (offer(link, fmq_part_object(student, i, err), &manifest->parts[i], err) < 0)
             return fmq_error_prefix(err, "cannot publish layer %u of the client's model", i);
     return 0;
 }

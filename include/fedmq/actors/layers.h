@@ -66,6 +66,10 @@ uint64_t fmq_manifest_bytes(const fmq_manifest_t *self);
 int fmq_layers_publish(fmq_link_t *link, const llm_offsite_t *offsite, const char *tokenizer,
                        fmq_part_t *manifest, fmq_error_t *err);
 
+/* Whether full is the model that the manifest's parts were taken from, by the
+ * bytes of the stem and of the layers that are trained: 0, or FMQ_ERR_MISMATCH. */
+int fmq_layers_match(const llm_model_t *full, const fmq_manifest_t *manifest, fmq_error_t *err);
+
 /* fedmq.layer_cache, or where that is "" $XDG_CACHE_HOME/fedmq/layers or
  * ~/.cache/fedmq/layers; made if it is not there.  The caller's. */
 char *fmq_layers_directory(const char *configured, fmq_error_t *err);

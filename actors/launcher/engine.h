@@ -1,0 +1,42 @@
+/*
+ * engine.h - what a process computes with: a model, or with offsite tuning
+ * what takes its place, its tokenizer and what is trained.
+ */
+#ifndef FEDMQ_ACTORS_LAUNCHER_ENGINE_H
+#define FEDMQ_ACTORS_LAUNCHER_ENGINE_H
+
+#include "fedmq/actors/actors.h"
+
+/* All owned but adapter. */
+typedef struct {
+    llm_backend_t *loader;
+    llm_model_t *model; /* the full model; NULL where it is not held */
+    llm_tokenizer_t *tokenizer;
+    llm_adapter_t *own;
+    llm_emulator_t *emulator;     /* NULL without offsite tuning */
+    const llm_adapter_t *adapter; /* what travels: own, or the emulator's */
+} fmq_engine_t;
+
+/* How an emulator is built: where layers of its own are kept, and who is told
+ * of progress and may stop it.  All may be NULL where nothing is built. */
+typedef struct {
+    const char *directory;
+    fmq_log_t *log;
+    int (*stop)(void *argument);
+    void *argument;
+} fmq_engine_building_t;
+
+/* model.type, llm.cache.model, llm.adapter.* of config, and the emulator of
+ * llm.offsite_tuning.* over that model. */
+int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config,
+                    const fmq_engine_building_t *how, fmq_error_t *err);
+/* The model at model with the adapter that spec describes, computed with this
+ * many threads by loader. */
+int fmq_engine_open_model(fmq_engine_t *self, const char *model, const char *cache,
+                          const llm_adapter_spec_t *spec, unsigned threads, fmq_error_t *err);
+void fmq_engine_close(fmq_engine_t *self);
+
+/* NULL without offsite tuning. */
+const llm_offsite_t *fmq_engine_offsite(const fmq_engine_t *self);
+
+#endif

@@ -1,0 +1,14 @@
+/*
+ * part_object.h - a part of an open model as an object.
+ */
+#ifndef FEDMQ_ACTORS_LAYERS_PART_OBJECT_H
+#define FEDMQ_ACTORS_LAYERS_PART_OBJECT_H
+
+#include "fedmq/actors/layers.h"
+#include "fedmq/broker/object.h"
+#include "fedmq/llm/parts.h"
+
+/* part: LLM_PART_STEM or a layer of model, whose weights are borrowed. */
+fmq_object_t *fmq_part_object(const llm_model_t *model, uint32_t part, fmq_error_t *err);
+
+#endif
