@@ -11,11 +11,6 @@
 
 #include "fedmq/broker/state.h"
 
-static uint64_t elements(const fmq_client_t *self)
-{
-    return fmq_schema_elements(llm_adapter_schema(self->shared.adapter));
-}
-
 static int should_stop(void *argument)
 {
     fmq_client_t *self = argument;
@@ -31,63 +26,55 @@ static int on_step(void *argument, uint64_t step, uint64_t steps, uint64_t token
     return should_stop(self);
 }
 
+/* What the frozen prefix depends on beside the tokens. */
+static fmq_digest_t prefix_tag(const fmq_client_t *self)
+{
+    fmq_digest_t model = llm_model_digest(fmq_shared_client_model(&self->shared));
+    fmq_digest_state_t state;
+    fmq_digest_begin(&state);
+    fmq_digest_add(&state, model.bytes, sizeof model.bytes);
+    if (self->has_emulator)
+        fmq_digest_add(&state, self->emulator_digest.bytes, sizeof self->emulator_digest.bytes);
+    return fmq_digest_end(&state);
+}
+
+static void tag_prefixes(fmq_client_t *self, const fmq_digest_t *tag)
+{
+    for (int part = 0; part < FMQ_PARTS; part++) {
+        if (self->prefixes[part])
+            llm_prefix_cache_tag(self->prefixes[part], tag);
+    }
+}
+
+/* What the next task's emulator makes useless is no room for others to miss. */
+static void put_prefixes_away(fmq_client_t *self)
+{
+    const fmq_digest_t nothing = {{0}};
+    if (self->offsite.bilevel && !self->offsite.released)
+        tag_prefixes(self, &nothing);
+}
+
 static fmq_routine_t routine(fmq_client_t *self)
 {
+    fmq_digest_t tag = prefix_tag(self);
+    tag_prefixes(self, &tag);
     return (fmq_routine_t){.shared = &self->shared,
                            .config = self->config,
                            .examples = &self->examples,
+                           .prefixes = self->prefixes,
+                           .emulator = self->has_emulator ? self->emulator : NULL,
                            .train = self->train,
                            .progress = on_step,
                            .stop = should_stop,
                            .argument = self};
 }
 
-static void do_load(fmq_client_t *self)
-{
-    fmq_error_t err = {0};
-    if (!self->own[FMQ_PART_TRAIN] && !self->own[FMQ_PART_VAL] && !self->own[FMQ_PART_TEST]) {
-        self->wants_shard = true;
-        fmq_client_fetch_shard(self);
-        return;
-    }
-    int result = fmq_examples_make(&self->examples, self->own, self->shared.tokenizer,
-                                   fmq_client_tok_len(self), &err);
-    fmq_client_loaded(self, result, &err);
-}
-
 static void do_drop(fmq_client_t *self)
 {
-    if (self->state.active)
-        fmq_link_cancel(self->link, &self->state.digest, NULL);
-    self->state.active = false;
+    fmq_client_fetch_cancel(self);
     if (self->has_offered)
         fmq_link_withdraw(self->link, &self->offered, NULL);
     self->has_offered = false;
-}
-
-static void do_fetch(fmq_client_t *self)
-{
-    const fmq_schema_t *schema = llm_adapter_schema(self->shared.adapter);
-    const fmq_note_task_t *task = &self->course.task;
-    fmq_error_t err = {0};
-    if (self->local && self->has_own) {
-        fmq_course_fetched(&self->course);
-        return;
-    }
-    if (!self->vector)
-        self->vector = malloc((elements(self) ? elements(self) : 1) * sizeof *self->vector);
-    if (!self->vector) {
-        fmq_error_set(&err, FMQ_ERR_NOMEM, "out of memory for a state of %llu elements",
-                      (unsigned long long)elements(self));
-        fmq_client_fail(self, &err);
-        return;
-    }
-    fmq_state_reader_begin(&self->state, schema, &task->state, self->vector);
-    if (fmq_link_fetch(self->link, self->server, &task->state, 0, fmq_state_bytes_max(schema),
-                       &err) < 0) {
-        self->state.active = false;
-        fmq_client_fail(self, &err);
-    }
 }
 
 /* Encodes and publishes what was trained, for the server alone. */
@@ -148,6 +135,7 @@ static void do_train(fmq_client_t *self)
         fmq_client_fail(self, &err);
     }
     put_vector_away(self, result == 0);
+    put_prefixes_away(self);
 }
 
 static void do_evaluate(fmq_client_t *self)
@@ -162,6 +150,7 @@ static void do_evaluate(fmq_client_t *self)
     else
         fmq_client_fail(self, &err);
     put_vector_away(self, false);
+    put_prefixes_away(self);
 }
 
 static void do_report(fmq_client_t *self)
@@ -175,8 +164,9 @@ static void do_report(fmq_client_t *self)
 }
 
 static void (*const actions[])(fmq_client_t *self) = {
-    [FMQ_DO_LOAD] = do_load,   [FMQ_DO_DROP] = do_drop,         [FMQ_DO_FETCH] = do_fetch,
-    [FMQ_DO_TRAIN] = do_train, [FMQ_DO_EVALUATE] = do_evaluate, [FMQ_DO_REPORT] = do_report};
+    [FMQ_DO_LOAD] = fmq_client_load,        [FMQ_DO_DROP] = do_drop,
+    [FMQ_DO_FETCH] = fmq_client_fetch_task, [FMQ_DO_TRAIN] = do_train,
+    [FMQ_DO_EVALUATE] = do_evaluate,        [FMQ_DO_REPORT] = do_report};
 
 void fmq_client_act(fmq_client_t *self, fmq_course_action_t action)
 {

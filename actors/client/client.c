@@ -12,13 +12,14 @@
 
 #include "actors/client/client_private.h"
 #include "actors/pipe/pipe.h"
-#include "actors/settings/settings.h"
 
 #define LINGER_MS 1000
 
 /* Does all there is to do now.  Returns true when the client has ended. */
 static bool advance(fmq_client_t *self)
 {
+    if (self->shard_is_here && !self->terminated)
+        fmq_client_use_shard(self);
     while (!self->terminated && self->refused.code == FMQ_OK) {
         fmq_course_action_t action = fmq_course_next(&self->course);
         if (action == FMQ_DO_END)
@@ -32,7 +33,7 @@ static bool advance(fmq_client_t *self)
 
 static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
 {
-    fmq_digest_t model = llm_model_digest(self->shared.model);
+    fmq_digest_t model = llm_model_digest(fmq_shared_client_model(&self->shared));
     fmq_digest_t schema = fmq_schema_digest(llm_adapter_schema(self->shared.adapter));
     fmq_link_options_t options = {.endpoint = self->shared.endpoint,
                                   .name = self->name,
@@ -44,7 +45,11 @@ static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
     if (!self->config || fmq_settings_train(self->config, &self->train, err) < 0 ||
         fmq_client_keepsake_open(self, directory, err) < 0)
         return -1;
+    if (self->shared.offsite && fmq_settings_offsite(self->config, &self->offsite, err) < 0)
+        return -1;
     self->train.client = self->number;
+    self->train.proximal_merged = self->offsite.proximal;
+    self->train.proximal_inert = self->offsite.released;
     self->local = strcmp(fmq_config_text(self->config, "federate.method"), "local") == 0;
     fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
     self->link = fmq_link_open(&options, err);
@@ -87,10 +92,13 @@ static void release(fmq_client_t *self)
     if (self->link)
         fmq_link_close(&self->link, LINGER_MS);
     fmq_config_destroy(&self->config);
+    for (int part = 0; part < FMQ_PARTS; part++)
+        llm_prefix_cache_destroy(&self->prefixes[part]);
     fmq_examples_release(&self->examples);
     fmq_bytes_reader_release(&self->shard);
     free(self->keepsake);
     free(self->vector);
+    free(self->emulator);
 }
 
 void fmq_client_actor(zsock_t *pipe, void *options)

@@ -2,13 +2,16 @@
  * client_private.h - the client actor's state, shared by its files.
  *
  * events.c takes in what the link brings, actions.c does what the course asks
- * for, keepsake.c saves what was trained, client.c is the actor's life.  Nobody else includes this.
+ * for, loading.c makes the examples, fetch.c gets a task's vectors, keepsake.c
+ * saves what was trained, client.c is the actor's life.  Nobody else includes
+ * this.
  */
 #ifndef FEDMQ_ACTORS_CLIENT_PRIVATE_H
 #define FEDMQ_ACTORS_CLIENT_PRIVATE_H
 
 #include "actors/client/course.h"
 #include "actors/client/routine.h"
+#include "actors/settings/settings.h"
 #include "fedmq/actors/receive.h"
 
 typedef struct fmq_client fmq_client_t;
@@ -25,15 +28,21 @@ struct fmq_client {
     char *keepsake; /* owned: where what was trained last is saved, or NULL */
     fmq_course_t course;
     fmq_examples_t examples;
+    llm_prefix_cache_t *prefixes[FMQ_PARTS]; /* owned: of the examples; NULL: none */
     llm_train_options_t train;
+    fmq_offsite_settings_t offsite; /* use is false without offsite tuning */
     bool local;    /* federate.method local: the vector stays here between rounds */
     bool has_own;  /* local: vector holds what this client trained last */
     float *vector; /* owned: the state of the task at hand */
     fmq_state_reader_t state;
+    float *emulator; /* owned: E's vector, kept from task to task */
+    fmq_digest_t emulator_digest;
+    bool has_emulator; /* emulator is complete */
+    fmq_state_reader_t emulator_reader;
     fmq_bytes_reader_t shard;
     fmq_note_shard_t shard_note;
     char splitter[FMQ_MEMBER_NAME_MAX]; /* who left the shard's note */
-    bool wants_shard, has_shard_note;
+    bool wants_shard, has_shard_note, shard_is_here;
     fmq_digest_t offered; /* what is published */
     bool has_offered, terminated;
     fmq_error_t refused;
@@ -44,9 +53,17 @@ void fmq_client_fail(fmq_client_t *self, const fmq_error_t *err);
 
 /* Begins to fetch the shard when it is wanted and its note has come. */
 void fmq_client_fetch_shard(fmq_client_t *self);
-/* Tells the course that the examples are there, or (result -1) will not be. */
-void fmq_client_loaded(fmq_client_t *self, int result, const fmq_error_t *err);
-size_t fmq_client_tok_len(const fmq_client_t *self);
+
+/* Makes the examples of own records, or asks for the shard. */
+void fmq_client_load(fmq_client_t *self);
+/* Makes them of the shard that has come. */
+void fmq_client_use_shard(fmq_client_t *self);
+
+/* Fetches what the task at hand needs and is not here, and tells the course. */
+void fmq_client_fetch_task(fmq_client_t *self);
+/* Takes an event of those fetches. */
+void fmq_client_fetch_event(fmq_client_t *self, const fmq_event_t *event);
+void fmq_client_fetch_cancel(fmq_client_t *self);
 
 /* Reads what has come, without waiting. */
 void fmq_client_pump(fmq_client_t *self);

@@ -40,7 +40,7 @@ static void refuse(fmq_course_t *self, const char *what, const fmq_digest_t *the
     fmq_digest_hex(ours, here);
     snprintf(reason, sizeof reason,
              "%s differs: the server's is %.16s, this client's is %.16s; both must use the same "
-             "model and the same llm.adapter settings",
+             "model and the same llm.adapter and llm.offsite_tuning settings",
              what, server, here);
     answer(self, FMQ_REPORT_FAILED);
     snprintf(self->report.reason, sizeof self->report.reason, "%s", reason);
@@ -75,7 +75,8 @@ void fmq_course_run(fmq_course_t *self, const fmq_note_run_t *run)
 static bool same_task(const fmq_note_task_t *a, const fmq_note_task_t *b)
 {
     return strcmp(a->run, b->run) == 0 && a->serial == b->serial && a->round == b->round &&
-           a->kind == b->kind && fmq_digest_equal(&a->state, &b->state);
+           a->kind == b->kind && fmq_digest_equal(&a->state, &b->state) &&
+           fmq_digest_equal(&a->emulator, &b->emulator);
 }
 
 void fmq_course_task(fmq_course_t *self, const fmq_note_task_t *task)

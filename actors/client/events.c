@@ -80,26 +80,6 @@ static void on_note(fmq_client_t *self, const fmq_event_t *event)
             topics[i].handle(self, event);
 }
 
-void fmq_client_loaded(fmq_client_t *self, int result, const fmq_error_t *err)
-{
-    if (result < 0) {
-        fmq_client_fail(self, err);
-        return;
-    }
-    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "data",
-                  "train=%zu val=%zu test=%zu dropped=%zu",
-                  fmq_examples_size(&self->examples, FMQ_PART_TRAIN),
-                  fmq_examples_size(&self->examples, FMQ_PART_VAL),
-                  fmq_examples_size(&self->examples, FMQ_PART_TEST),
-                  fmq_examples_dropped(&self->examples));
-    fmq_course_loaded(&self->course, fmq_examples_size(&self->examples, FMQ_PART_TRAIN));
-}
-
-size_t fmq_client_tok_len(const fmq_client_t *self)
-{
-    return (size_t)fmq_config_int(self->config, "llm.tok_len");
-}
-
 /* The splitter may have gone in the middle: its next note begins anew. */
 static void shard_failed(fmq_client_t *self, const fmq_error_t *err)
 {
@@ -119,23 +99,7 @@ static void take_shard(fmq_client_t *self, const fmq_event_t *event)
         shard_failed(self, &err);
     if (got != FMQ_RECEIVE_DONE)
         return;
-    int result = fmq_examples_decode(&self->examples, self->shard.data, self->shard.size,
-                                     self->shared.tokenizer, fmq_client_tok_len(self), &err);
-    fmq_bytes_reader_release(&self->shard);
-    fmq_client_loaded(self, result, &err);
-}
-
-static void take_state(fmq_client_t *self, const fmq_event_t *event)
-{
-    fmq_error_t err = {0};
-    fmq_receive_t got = fmq_state_reader_take(&self->state, event, &err);
-    if (got == FMQ_RECEIVE_DONE)
-        fmq_course_fetched(&self->course);
-    if (got != FMQ_RECEIVE_FAILED)
-        return;
-    fmq_link_cancel(self->link, &self->state.digest, NULL);
-    self->state.active = false;
-    fmq_client_fail(self, &err);
+    self->shard_is_here = true;
 }
 
 static void handle(fmq_client_t *self, const fmq_event_t *event)
@@ -149,8 +113,7 @@ static void handle(fmq_client_t *self, const fmq_event_t *event)
     case FMQ_EVENT_FAILED:
         if (self->shard.active)
             take_shard(self, event);
-        if (self->state.active)
-            take_state(self, event);
+        fmq_client_fetch_event(self, event);
         return;
     case FMQ_EVENT_REFUSED:
         self->refused = event->error;

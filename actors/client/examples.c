@@ -11,14 +11,29 @@ const char *fmq_part_name(fmq_part_t part)
     return names[part];
 }
 
+static llm_dataset_t *make_part(const llm_records_t *records, fmq_part_t part,
+                                const fmq_examples_how_t *how, fmq_error_t *err)
+{
+    llm_records_t *relabelled = NULL;
+    if (part == FMQ_PART_TRAIN && how->relabel) {
+        relabelled = how->relabel(how->argument, records, err);
+        if (!relabelled)
+            return NULL;
+    }
+    llm_dataset_t *made =
+        llm_dataset_new(relabelled ? relabelled : records, NULL, how->tokenizer, how->tok_len, err);
+    llm_records_destroy(&relabelled);
+    return made;
+}
+
 int fmq_examples_make(fmq_examples_t *self, const llm_records_t *const records[FMQ_PARTS],
-                      const llm_tokenizer_t *tokenizer, size_t tok_len, fmq_error_t *err)
+                      const fmq_examples_how_t *how, fmq_error_t *err)
 {
     *self = (fmq_examples_t){{NULL}};
     for (int part = 0; part < FMQ_PARTS; part++) {
         if (!records[part] || llm_records_size(records[part]) == 0)
             continue;
-        self->parts[part] = llm_dataset_new(records[part], NULL, tokenizer, tok_len, err);
+        self->parts[part] = make_part(records[part], (fmq_part_t)part, how, err);
         if (!self->parts[part]) {
             fmq_error_prefix(err, "%s records", fmq_part_name((fmq_part_t)part));
             fmq_examples_release(self);
@@ -29,7 +44,7 @@ int fmq_examples_make(fmq_examples_t *self, const llm_records_t *const records[F
 }
 
 int fmq_examples_decode(fmq_examples_t *self, const void *shard, size_t size,
-                        const llm_tokenizer_t *tokenizer, size_t tok_len, fmq_error_t *err)
+                        const fmq_examples_how_t *how, fmq_error_t *err)
 {
     llm_records_t *records[FMQ_PARTS] = {NULL};
     int result = -1;
@@ -40,8 +55,7 @@ int fmq_examples_decode(fmq_examples_t *self, const void *shard, size_t size,
             goto done;
         }
     if (fmq_shard_decode(shard, size, records, err) == 0)
-        result =
-            fmq_examples_make(self, (const llm_records_t *const *)records, tokenizer, tok_len, err);
+        result = fmq_examples_make(self, (const llm_records_t *const *)records, how, err);
 done:
     for (int part = 0; part < FMQ_PARTS; part++)
         llm_records_destroy(&records[part]);

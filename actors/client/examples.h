@@ -2,7 +2,7 @@
  * examples.h - a client's own train, val and test examples, tokenized.
  *
  * Made once, from its own records or from its shard's bytes; the texts are not
- * kept.
+ * kept.  What learning from other labels asks for is done on the texts before.
  */
 #ifndef FEDMQ_ACTORS_CLIENT_EXAMPLES_H
 #define FEDMQ_ACTORS_CLIENT_EXAMPLES_H
@@ -18,12 +18,20 @@ typedef struct {
     llm_dataset_t *parts[FMQ_PARTS]; /* owned; NULL: no such part */
 } fmq_examples_t;
 
+typedef struct {
+    const llm_tokenizer_t *tokenizer; /* borrowed */
+    size_t tok_len;
+    /* Training records to use instead of these, the examples'; NULL: these. */
+    llm_records_t *(*relabel)(void *argument, const llm_records_t *train, fmq_error_t *err);
+    void *argument;
+} fmq_examples_how_t;
+
 /* records: NULL entries give no part.  On failure self is left empty. */
 int fmq_examples_make(fmq_examples_t *self, const llm_records_t *const records[FMQ_PARTS],
-                      const llm_tokenizer_t *tokenizer, size_t tok_len, fmq_error_t *err);
+                      const fmq_examples_how_t *how, fmq_error_t *err);
 /* From the bytes of a shard (see shard.h), a stranger's. */
 int fmq_examples_decode(fmq_examples_t *self, const void *shard, size_t size,
-                        const llm_tokenizer_t *tokenizer, size_t tok_len, fmq_error_t *err);
+                        const fmq_examples_how_t *how, fmq_error_t *err);
 void fmq_examples_release(fmq_examples_t *self);
 
 size_t fmq_examples_size(const fmq_examples_t *self, fmq_part_t part);

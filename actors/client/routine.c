@@ -96,18 +96,34 @@ static int set_train_metrics(fmq_metrics_t *metrics, const llm_train_stats_t *st
     return set_metric(metrics, "train", "tokens", (double)stats->tokens, err);
 }
 
+static int measure_part(const fmq_routine_t *self, llm_workspace_t *workspace, fmq_part_t part,
+                        llm_eval_stats_t *stats, fmq_error_t *err)
+{
+    llm_eval_options_t options = {.batch_size = self->train.batch_size,
+                                  .prefix = self->prefixes ? self->prefixes[part] : NULL,
+                                  .progress = self->progress,
+                                  .argument = self->argument};
+    return llm_evaluate_dataset(workspace, self->examples->parts[part], &options, stats, err);
+}
+
+/* "emulator." where the model is not the full one. */
+static const char *prefix_of(const fmq_routine_t *self)
+{
+    return self->shared->offsite ? "emulator." : "";
+}
+
 /* With federate.use_diff: val_avg_loss_before or _after. */
 static int measure_difference(const fmq_routine_t *self, llm_workspace_t *workspace,
                               const char *when, fmq_metrics_t *metrics, fmq_error_t *err)
 {
-    const llm_dataset_t *val = self->examples->parts[FMQ_PART_VAL];
     llm_eval_stats_t stats;
-    if (!val || !fmq_config_bool(self->config, "federate.use_diff"))
+    char name[48];
+    if (!self->examples->parts[FMQ_PART_VAL] || !fmq_config_bool(self->config, "federate.use_diff"))
         return 0;
-    if (llm_evaluate_loss(workspace, val, self->train.batch_size, self->progress, self->argument,
-                          &stats, err) < 0)
+    if (measure_part(self, workspace, FMQ_PART_VAL, &stats, err) < 0)
         return -1;
-    return set_metric(metrics, "val_avg_loss", when, stats.loss_avg, err);
+    snprintf(name, sizeof name, "%sval_avg_loss", prefix_of(self));
+    return set_metric(metrics, name, when, stats.loss_avg, err);
 }
 
 static size_t tokens_max(const fmq_routine_t *self, fmq_part_t part)
@@ -122,6 +138,7 @@ static int train_on(const fmq_routine_t *self, llm_workspace_t *workspace, uint3
     llm_train_options_t options = self->train;
     llm_train_stats_t stats = {0};
     options.round = round;
+    options.prefix = self->prefixes ? self->prefixes[FMQ_PART_TRAIN] : NULL;
     if (measure_difference(self, workspace, "before", &outcome->metrics, err) < 0 ||
         llm_train_run(workspace, self->examples->parts[FMQ_PART_TRAIN], &options, self->progress,
                       self->argument, &stats, err) < 0 ||
@@ -158,12 +175,10 @@ static int evaluate_part(const fmq_routine_t *self, llm_workspace_t *workspace, 
                          fmq_metrics_t *metrics, fmq_error_t *err)
 {
     llm_eval_stats_t stats;
-    char name[32];
-    if (llm_evaluate_loss(workspace, self->examples->parts[part], self->train.batch_size,
-                          self->progress, self->argument, &stats, err) < 0)
+    char name[48];
+    if (measure_part(self, workspace, part, &stats, err) < 0)
         return -1;
-    snprintf(name, sizeof name, "%s%s", self->shared->offsite ? "emulator." : "",
-             fmq_part_name(part));
+    snprintf(name, sizeof name, "%s%s", prefix_of(self), fmq_part_name(part));
     return set_eval_metrics(metrics, name, &stats, err);
 }
 

@@ -18,6 +18,9 @@ typedef struct {
     const float *emulator;          /* with offsite tuning: E's vector, borrowed */
     const fmq_config_t *config;     /* this client's view */
     const fmq_examples_t *examples; /* borrowed */
+    /* Of the examples' parts, borrowed and tagged; NULL (itself or an entry):
+     * nothing is kept. */
+    llm_prefix_cache_t *const *prefixes;
     llm_train_options_t train;
     llm_progress_fn *progress; /* other than 0: stop */
     int (*stop)(void *);       /* asked while waiting for a permit */

@@ -86,7 +86,8 @@ static void make_examples(stage_t *stage, int train, int val, int test)
 {
     llm_records_t *records[3] = {some_records(0, train), some_records(100, val),
                                  some_records(200, test)};
-    if (fmq_examples_make(&stage->examples, (const llm_records_t *const *)records, tokenizer, 128,
+    fmq_examples_how_t how = {.tokenizer = tokenizer, .tok_len = 128};
+    if (fmq_examples_make(&stage->examples, (const llm_records_t *const *)records, &how,
                           &stage->err) < 0)
         fail_msg("%s", stage->err.text);
     for (int i = 0; i < 3; i++)
@@ -263,15 +264,15 @@ static void a_shards_bytes_become_examples(void **state)
     assert_non_null(object);
     size_t size = 0;
     const void *bytes = fmq_object_chunk(object, 0, &size);
-    assert_int_equal(fmq_examples_decode(&stage.examples, bytes, size, tokenizer, 128, &stage.err),
-                     0);
+    fmq_examples_how_t how = {.tokenizer = tokenizer, .tok_len = 128};
+    assert_int_equal(fmq_examples_decode(&stage.examples, bytes, size, &how, &stage.err), 0);
     assert_int_equal(fmq_examples_size(&stage.examples, FMQ_PART_TRAIN), 5);
     assert_int_equal(fmq_examples_size(&stage.examples, FMQ_PART_VAL), 2);
     assert_int_equal(fmq_examples_size(&stage.examples, FMQ_PART_TEST), 0);
     assert_int_equal(fmq_examples_dropped(&stage.examples), 0);
 
     fmq_examples_t broken;
-    assert_int_equal(fmq_examples_decode(&broken, bytes, size / 2, tokenizer, 128, &stage.err), -1);
+    assert_int_equal(fmq_examples_decode(&broken, bytes, size / 2, &how, &stage.err), -1);
     assert_null(broken.parts[FMQ_PART_TRAIN]);
     fmq_object_drop(&object);
     llm_records_destroy(&records[0]);

@@ -27,7 +27,8 @@ typedef enum {
     FMQ_RNG_GENERATE, /* sampled text */
     FMQ_RNG_CODEC,    /* stochastic rounding */
     FMQ_RNG_DATA,     /* generated data sets */
-    FMQ_RNG_ALIGN     /* the server's alignment batches */
+    FMQ_RNG_ALIGN,    /* the server's alignment batches */
+    FMQ_RNG_RELABEL   /* whose labels a client's model writes */
 } fmq_rng_purpose_t;
 
 typedef struct {
