@@ -1,41 +1,15 @@
 /*
  * save.c - writes PEFT adapter directories, and HF model directories for full
- * fine-tuning.  All files are written into a directory beside the final one;
- * that is then renamed, or its files are moved one by one when the final one
- * exists already.  Files of others in there are left alone.
+ * fine-tuning.  How a directory gets to its place is directory.c's affair.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "fedmq/llm/tokenizer.h"
+#include "llm/adapter/directory.h"
 #include "llm/adapter/layout.h"
 #include "llm/hub/file.h"
 #include "llm/hub/json.h"
-
-/* Written in this order: a directory with a configuration is complete. */
-static const char *const written[] = {
-    "adapter_model.safetensors",
-    LLM_LAYERS_FILE,
-    "model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "chat_template.jinja",
-    "generation_config.json",
-    "adapter_config.json",
-    "config.json",
-};
-#define WRITTEN       (sizeof written / sizeof *written)
-#define COPIED_FIRST  3  /* tokenizer.json ... */
-#define COPIED_BEHIND 12 /* ... generation_config.json */
 
 static int save_tensors(const llm_adapter_t *self, const float *vector, fmq_dtype_t dtype,
                         const char *path, fmq_error_t *err)
@@ -115,43 +89,6 @@ static int save_lora(const llm_adapter_t *self, const float *vector, const char 
     return rc;
 }
 
-/* A file that the source does not have is passed over: no model has them all. */
-static int copy_file(const char *from, const char *to, fmq_error_t *err)
-{
-    if (!llm_file_exists(from))
-        return 0;
-    size_t size = 0;
-    char *text = llm_file_read(from, LLM_TOKENIZER_FILE_MAX, &size, err);
-    llm_file_out_t out;
-    if (!text || llm_file_create(&out, to, err) < 0) {
-        free(text);
-        return -1;
-    }
-    int rc = 0;
-    if (fwrite(text, 1, size, out.stream) != size) {
-        rc = fmq_error_set(err, FMQ_ERR_IO, "cannot write '%s': %s", to, strerror(errno));
-        llm_file_abandon(&out);
-    } else {
-        rc = llm_file_commit(&out, err);
-    }
-    free(text);
-    return rc;
-}
-
-static int copy_tokenizer(const char *source, const char *directory, fmq_error_t *err)
-{
-    int rc = 0;
-    for (size_t i = COPIED_FIRST; source && i < COPIED_BEHIND && rc == 0; i++) {
-        char *from = llm_file_path(source, written[i]);
-        char *to = llm_file_path(directory, written[i]);
-        rc = from && to ? copy_file(from, to, err)
-                        : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
-        free(from);
-        free(to);
-    }
-    return rc;
-}
-
 /* No config.json: transformers would take it for a model and make up all that
  * is missing. */
 static int save_layers(const llm_adapter_t *self, const float *vector, fmq_dtype_t dtype,
@@ -174,70 +111,11 @@ static int save_full(const llm_adapter_t *self, const float *vector, const char 
     if (!tensors || !config)
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
     else if (save_tensors(self, vector, dtype, tensors, err) == 0 &&
-             copy_tokenizer(tokenizer_from, directory, err) == 0)
+             llm_directory_copy_tokenizer(tokenizer_from, directory, err) == 0)
         rc = llm_shape_save(&self->shape, config, err);
     free(tensors);
     free(config);
     return rc;
-}
-
-/* Moves the files we write, one by one, into a directory that exists. */
-static int move_files(const char *from, const char *to, fmq_error_t *err)
-{
-    int rc = 0;
-    for (size_t i = 0; i < WRITTEN && rc == 0; i++) {
-        char *source = llm_file_path(from, written[i]);
-        char *target = llm_file_path(to, written[i]);
-        if (!source || !target)
-            rc = fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
-        else if (rename(source, target) < 0 && errno != ENOENT)
-            rc = fmq_error_set(err, FMQ_ERR_IO, "cannot write '%s': %s", target, strerror(errno));
-        free(source);
-        free(target);
-    }
-    return rc;
-}
-
-static void remove_temporary(const char *directory)
-{
-    for (size_t i = 0; i < WRITTEN; i++) {
-        char *path = llm_file_path(directory, written[i]);
-        if (path)
-            (void)unlink(path);
-        free(path);
-    }
-    (void)rmdir(directory);
-}
-
-/* A new directory "<directory>.XXXXXX", the caller's text. */
-static char *make_temporary(const char *directory, fmq_error_t *err)
-{
-    size_t size = strlen(directory);
-    while (size > 1 && directory[size - 1] == '/')
-        size--;
-    char *path = malloc(size + sizeof ".XXXXXX");
-    if (!path) {
-        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
-        return NULL;
-    }
-    memcpy(path, directory, size);
-    memcpy(path + size, ".XXXXXX", sizeof ".XXXXXX");
-    if (!mkdtemp(path) || chmod(path, 0755) < 0) {
-        fmq_error_set(err, FMQ_ERR_IO, "cannot create a directory beside '%s': %s", directory,
-                      strerror(errno));
-        free(path);
-        return NULL;
-    }
-    return path;
-}
-
-static int put_in_place(const char *temporary, const char *directory, fmq_error_t *err)
-{
-    if (llm_file_is_directory(directory))
-        return move_files(temporary, directory, err);
-    if (rename(temporary, directory) < 0)
-        return fmq_error_set(err, FMQ_ERR_IO, "cannot create '%s': %s", directory, strerror(errno));
-    return 0;
 }
 
 int llm_adapter_save(const llm_adapter_t *self, const float *vector, const char *base,
@@ -247,16 +125,12 @@ int llm_adapter_save(const llm_adapter_t *self, const float *vector, const char 
     bool some = self->spec.kind == LLM_ADAPTER_FULL && self->spec.layers.some;
     if (self->spec.kind == LLM_ADAPTER_NONE)
         return fmq_error_set(err, FMQ_ERR_CONFIG, "there is no adapter to save in '%s'", directory);
-    char *temporary = make_temporary(directory, err);
+    char *temporary = llm_directory_begin(directory, err);
     if (!temporary)
         return -1;
     int rc = self->spec.kind == LLM_ADAPTER_LORA
                  ? save_lora(self, vector, base ? base : "", dtype, temporary, err)
              : some ? save_layers(self, vector, dtype, temporary, err)
                     : save_full(self, vector, tokenizer_from, dtype, temporary, err);
-    if (rc == 0)
-        rc = put_in_place(temporary, directory, err);
-    remove_temporary(temporary);
-    free(temporary);
-    return rc;
+    return llm_directory_end(&temporary, directory, rc, err);
 }

@@ -17,6 +17,13 @@ llm_model_t *llm_model_shell_new(const llm_shape_t *shape, const char *directory
  * over the lent ones. */
 int llm_model_place(llm_model_t *self, fmq_error_t *err);
 
+/* Tensor number index as llm_model_read() gives it. */
+int llm_model_read_at(const llm_model_t *self, size_t index, float *out, fmq_error_t *err);
+
+/* Its extents there: those of the shape, where a layer has fewer channels. */
+void llm_model_extents(const llm_model_t *self, const llm_parameter_t *parameter,
+                       uint64_t shape[2]);
+
 /* Gives back to the backend what is not lent. */
 void llm_model_displace(llm_model_t *self);
 

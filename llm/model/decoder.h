@@ -17,8 +17,8 @@
 typedef struct {
     size_t out, in;
     size_t weight_stride, a_stride; /* between rows of weight and of a */
-    const llm_matrix_t *frozen; /* NULL when weight is set */
-    const float *weight;        /* [out][in], or [in][out] when input_major */
+    const llm_matrix_t *frozen;     /* NULL when weight is set */
+    const float *weight;            /* [out][in], or [in][out] when input_major */
     float *dweight;
     bool input_major;
     const float *bias; /* or NULL */

@@ -125,8 +125,7 @@ size_t llm_model_bytes(const llm_model_t *self)
     return self->bytes;
 }
 
-/* The extents that the shape gives to a parameter of a narrower layer. */
-static void extents_of(const llm_model_t *self, const llm_parameter_t *parameter, uint64_t out[2])
+void llm_model_extents(const llm_model_t *self, const llm_parameter_t *parameter, uint64_t out[2])
 {
     size_t outputs = 0, inputs = 0;
     memcpy(out, parameter->shape, sizeof parameter->shape);
@@ -144,7 +143,7 @@ static int read_padded(const llm_model_t *self, const llm_parameter_t *parameter
                        const llm_source_t *source, float *out, fmq_error_t *err)
 {
     uint64_t full[2];
-    extents_of(self, parameter, full);
+    llm_model_extents(self, parameter, full);
     if (full[0] == source->rows && full[1] == source->columns) {
         llm_source_read(source, out);
         return 0;
@@ -161,19 +160,23 @@ static int read_padded(const llm_model_t *self, const llm_parameter_t *parameter
     return 0;
 }
 
+int llm_model_read_at(const llm_model_t *self, size_t index, float *out, fmq_error_t *err)
+{
+    llm_source_t source;
+    if (llm_source_open(&source, self, index, err) < 0)
+        return -1;
+    int rc = read_padded(self, &self->parameters.items[index], &source, out, err);
+    llm_source_close(&source);
+    return rc;
+}
+
 int llm_model_read(const llm_model_t *self, const char *name, float *out, fmq_error_t *err)
 {
     for (size_t i = 0; i < self->parameters.size; i++) {
         char candidate[FMQ_SCHEMA_NAME_MAX];
         llm_parameter_name(&self->shape, &self->parameters.items[i], candidate);
-        if (strcmp(candidate, name) != 0)
-            continue;
-        llm_source_t source;
-        if (llm_source_open(&source, self, i, err) < 0)
-            return -1;
-        int rc = read_padded(self, &self->parameters.items[i], &source, out, err);
-        llm_source_close(&source);
-        return rc;
+        if (strcmp(candidate, name) == 0)
+            return llm_model_read_at(self, i, out, err);
     }
     return fmq_error_set(err, FMQ_ERR_NOTFOUND, "the model has no tensor '%s'", name);
 }
