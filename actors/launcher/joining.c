@@ -19,8 +19,9 @@
 
 typedef struct {
     const fmq_joining_t *how;
-    uint32_t shown;   /* the part */
-    int64_t shown_ms; /* and when */
+    uint32_t part; /* last shown, with so many bytes here, at that time: */
+    uint64_t bytes;
+    int64_t shown_ms;
 } visit_t;
 
 static void show(void *argument, const fmq_layers_progress_t *progress)
@@ -28,10 +29,12 @@ static void show(void *argument, const fmq_layers_progress_t *progress)
     visit_t *self = argument;
     char bytes[32], total[32];
     int64_t now_ms = fmq_clock_ms();
-    bool over = progress->bytes == progress->bytes_total;
-    if (progress->part == self->shown && now_ms - self->shown_ms < SHOW_MS && !over)
+    bool last = progress->bytes == progress->bytes_total && progress->bytes != self->bytes;
+    if (progress->parts == 0 ||
+        (progress->part == self->part && now_ms - self->shown_ms < SHOW_MS && !last))
         return;
-    self->shown = progress->part;
+    self->part = progress->part;
+    self->bytes = progress->bytes;
     self->shown_ms = now_ms;
     fmq_display_bytes(progress->bytes, bytes, sizeof bytes);
     fmq_display_bytes(progress->bytes_total, total, sizeof total);

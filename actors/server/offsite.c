@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fedmq/actors/layers.h"
+
 /* Names E's streams: A's initial values come from the run's own seed. */
 #define EMULATOR_STREAM UINT64_C(0x656d756c61746f72)
 
@@ -90,6 +92,19 @@ static int save(void *argument, const float *emulator, const char *directory, fm
                             NULL, FMQ_F32, directory, err);
 }
 
+static int publish(void *argument, fmq_link_t *link, fmq_digest_t *manifest, uint64_t *bytes,
+                   fmq_error_t *err)
+{
+    const fmq_offsite_t *self = argument;
+    const llm_offsite_t *offsite = self->shared->offsite;
+    fmq_part_t part;
+    if (fmq_layers_publish(link, offsite, llm_model_directory(offsite->teacher), &part, err) < 0)
+        return -1;
+    *manifest = part.digest;
+    *bytes = part.bytes;
+    return 0;
+}
+
 void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options)
 {
     const fmq_offsite_settings_t *settings = &self->settings;
@@ -107,6 +122,7 @@ void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options)
         .save_to = settings->save_to,
         .align = self->aligner ? align : NULL,
         .save = save,
+        .publish = publish,
         .argument = self};
     if (self->held) {
         options->measure = fmq_held_measure;
