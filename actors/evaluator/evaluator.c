@@ -41,7 +41,9 @@ typedef struct {
     const llm_records_t *records; /* borrowed: own ones, or fetched */
     llm_records_t *fetched;       /* owned */
     llm_dataset_t *dataset;       /* owned */
-    uint64_t steps;               /* of work, for the heartbeat */
+    fmq_offsite_settings_t offsite;
+    llm_prefix_cache_t *prefix, *plugin_prefix; /* owned: of the dataset, or NULL */
+    uint64_t steps;                             /* of work, for the heartbeat */
     bool terminated, done;
     char reason[FMQ_REASON_MAX];
     fmq_error_t fatal;
@@ -71,6 +73,12 @@ static void use_records(evaluator_t *self, const llm_records_t *records)
                             llm_records_size(records), tok_len);
         return;
     }
+    if (self->shared.prefixes) {
+        self->prefix = llm_prefix_cache_new(self->shared.prefixes, &self->fatal);
+        self->plugin_prefix = llm_prefix_cache_new(self->shared.prefixes, &self->fatal);
+        if (!self->prefix || !self->plugin_prefix)
+            return;
+    }
     self->records = records;
     fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "data", "test=%zu dropped=%zu",
                   llm_dataset_size(self->dataset), llm_dataset_dropped(self->dataset));
@@ -82,12 +90,12 @@ static void on_run(evaluator_t *self, const fmq_event_t *event)
     if (event->role != FMQ_ROLE_SERVER ||
         fmq_note_run_decode(&note, event->data, event->size, NULL) < 0)
         return;
-    fmq_digest_t model = llm_model_digest(self->shared.model);
+    fmq_digest_t model = llm_model_digest(fmq_shared_client_model(&self->shared));
     fmq_digest_t schema = fmq_schema_digest(schema_of(self));
     if (!fmq_digest_equal(&note.model, &model) || !fmq_digest_equal(&note.schema, &schema)) {
         (void)fmq_error_set(&self->fatal, FMQ_ERR_MISMATCH,
                             "the run uses another base model or adapter than this evaluator; give "
-                            "both the same model and llm.adapter settings");
+                            "both the same model, llm.adapter and llm.offsite_tuning settings");
         return;
     }
     self->run = note;
@@ -101,6 +109,13 @@ static void on_state(evaluator_t *self, const fmq_event_t *event)
     if (event->role != FMQ_ROLE_SERVER ||
         fmq_note_state_decode(&note, event->data, event->size, NULL) < 0)
         return;
+    if ((note.emulator_bytes > 0) != (self->shared.offsite != NULL)) {
+        (void)fmq_error_set(&self->fatal, FMQ_ERR_MISMATCH,
+                            "the server runs %s offsite tuning, this evaluator %s it",
+                            note.emulator_bytes > 0 ? "with" : "without",
+                            self->shared.offsite ? "with" : "without");
+        return;
+    }
     memcpy(self->server, event->member, sizeof self->server);
     fmq_follow_note(&self->follow, &note);
 }
@@ -188,23 +203,40 @@ static void take_shard(evaluator_t *self, const fmq_event_t *event)
     }
 }
 
-static void take_state(evaluator_t *self, fmq_follow_item_t *item, const fmq_event_t *event)
+static void cancel(evaluator_t *self, fmq_state_reader_t *reader)
+{
+    if (reader->active)
+        (void)fmq_link_cancel(self->link, &reader->digest, NULL);
+    reader->active = false;
+}
+
+static void fetch_failed(evaluator_t *self, fmq_follow_item_t *item, const fmq_error_t *err)
+{
+    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "state-failed",
+                  "round=%u reason=\"%s\"", item->state.round, err->text);
+    cancel(self, &item->reader);
+    cancel(self, &item->emulator_reader);
+    fmq_follow_failed(&self->follow, item, fmq_clock_ms());
+}
+
+/* Takes the event for one of an item's readers; false when that failed. */
+static bool take_for(evaluator_t *self, fmq_follow_item_t *item, fmq_state_reader_t *reader,
+                     const fmq_event_t *event)
 {
     fmq_error_t err;
-    switch (fmq_state_reader_take(&item->reader, event, &err)) {
-    case FMQ_RECEIVE_OTHER:
-    case FMQ_RECEIVE_MORE:
-        return;
-    case FMQ_RECEIVE_DONE:
+    if (!reader->active || fmq_state_reader_take(reader, event, &err) != FMQ_RECEIVE_FAILED)
+        return true;
+    (void)fmq_link_cancel(self->link, &reader->digest, NULL);
+    fetch_failed(self, item, &err);
+    return false;
+}
+
+static void take_state(evaluator_t *self, fmq_follow_item_t *item, const fmq_event_t *event)
+{
+    if (take_for(self, item, &item->reader, event) &&
+        take_for(self, item, &item->emulator_reader, event) && !item->reader.active &&
+        !item->emulator_reader.active)
         item->stage = FMQ_FOLLOW_READY;
-        return;
-    case FMQ_RECEIVE_FAILED:
-        fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "state-failed",
-                      "round=%u reason=\"%s\"", item->state.round, err.text);
-        (void)fmq_link_cancel(self->link, &item->state.state, NULL);
-        fmq_follow_failed(&self->follow, item, fmq_clock_ms());
-        return;
-    }
 }
 
 static void on_fetch(evaluator_t *self, const fmq_event_t *event)
@@ -246,22 +278,60 @@ static void (*const handlers[])(evaluator_t *, const fmq_event_t *) = {
     [FMQ_EVENT_CHUNK] = on_fetch,   [FMQ_EVENT_FETCHED] = on_fetch,
     [FMQ_EVENT_FAILED] = on_fetch,  [FMQ_EVENT_REFUSED] = on_refused};
 
-/* Fetches what is wanted; only one fetch of a digest may run. */
+/* Room for a vector of this schema, made once. */
+static bool make_room(evaluator_t *self, float **vector, const fmq_schema_t *schema)
+{
+    uint64_t elements = fmq_schema_elements(schema);
+    if (!*vector)
+        *vector = malloc((elements ? (size_t)elements : 1) * sizeof **vector);
+    if (!*vector)
+        (void)fmq_error_set(&self->fatal, FMQ_ERR_NOMEM, "no memory for a state");
+    return *vector != NULL;
+}
+
+static int begin_fetch(evaluator_t *self, fmq_state_reader_t *reader, const fmq_schema_t *schema,
+                       const fmq_digest_t *digest, float *vector, fmq_error_t *err)
+{
+    fmq_state_reader_begin(reader, schema, digest, vector);
+    if (fmq_link_fetch(self->link, self->server, digest, 0, fmq_state_bytes_max(schema), err) == 0)
+        return 0;
+    reader->active = false;
+    return -1;
+}
+
+/* The item's emulator, from the server unless it is known.  1: somebody else
+ * is fetching it, and only one fetch of a digest may run. */
+static int begin_emulator(evaluator_t *self, fmq_follow_item_t *item, fmq_error_t *err)
+{
+    const fmq_schema_t *schema = llm_adapter_schema(self->shared.offsite->state);
+    if (!make_room(self, &item->emulator, schema))
+        return 1;
+    switch (fmq_follow_find_emulator(&self->follow, item, fmq_schema_elements(schema))) {
+    case FMQ_EMULATOR_COMING:
+        return 1;
+    case FMQ_EMULATOR_NEW:
+        return begin_fetch(self, &item->emulator_reader, schema, &item->state.emulator,
+                           item->emulator, err);
+    case FMQ_EMULATOR_KNOWN:
+        break;
+    }
+    return 0;
+}
+
 static void start_fetch(evaluator_t *self, fmq_follow_item_t *item)
 {
     fmq_error_t err;
-    uint64_t elements = fmq_schema_elements(schema_of(self));
-    if (!item->vector)
-        item->vector = malloc((elements ? (size_t)elements : 1) * sizeof *item->vector);
-    if (!item->vector) {
-        (void)fmq_error_set(&self->fatal, FMQ_ERR_NOMEM, "no memory for a state");
+    if (!make_room(self, &item->vector, schema_of(self)))
+        return;
+    int rc = self->shared.offsite ? begin_emulator(self, item, &err) : 0;
+    if (rc == 1) {
+        item->retry_ms = fmq_clock_ms() + FMQ_FOLLOW_RETRY_MS;
         return;
     }
     item->stage = FMQ_FOLLOW_FETCHING;
-    fmq_state_reader_begin(&item->reader, schema_of(self), &item->state.state, item->vector);
-    if (fmq_link_fetch(self->link, self->server, &item->state.state, 0,
-                       fmq_state_bytes_max(schema_of(self)), &err) < 0)
-        fmq_follow_failed(&self->follow, item, fmq_clock_ms());
+    if (rc < 0 || begin_fetch(self, &item->reader, schema_of(self), &item->state.state,
+                              item->vector, &err) < 0)
+        fetch_failed(self, item, &err);
 }
 
 /* Reads what has come without waiting, and starts fetches. */
@@ -329,9 +399,46 @@ static void print_metrics(const evaluator_t *self, const fmq_note_metrics_t *not
     json_decref(line);
 }
 
+/* What streams below the adapter depend on beside the tokens. */
+static void tag_prefixes(evaluator_t *self, const fmq_note_state_t *state)
+{
+    if (!self->prefix)
+        return;
+    fmq_digest_t model = llm_model_digest(fmq_shared_client_model(&self->shared));
+    fmq_digest_state_t tag;
+    fmq_digest_begin(&tag);
+    fmq_digest_add(&tag, model.bytes, sizeof model.bytes);
+    fmq_digest_add(&tag, state->emulator.bytes, sizeof state->emulator.bytes);
+    fmq_digest_t client = fmq_digest_end(&tag);
+    llm_prefix_cache_tag(self->prefix, &client);
+    if (self->shared.model) {
+        fmq_digest_t full = llm_model_digest(self->shared.model);
+        llm_prefix_cache_tag(self->plugin_prefix, &full);
+    }
+}
+
+static void report(evaluator_t *self, const fmq_note_metrics_t *note, double seconds)
+{
+    static const char *const names[] = {"plugin.test_avg_loss", "emulator.test_avg_loss",
+                                        "test_avg_loss"};
+    size_t i = 0;
+    while (i < 2 && !fmq_metrics_get(&note->metrics, names[i]))
+        i++;
+    const double *loss = fmq_metrics_get(&note->metrics, names[i]);
+    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "measured",
+                  "round=%u %s=%.6g seconds=%.3f", note->round, names[i], loss ? *loss : NAN,
+                  seconds);
+    send_metrics(self, note);
+    print_metrics(self, note);
+}
+
 static void measure(evaluator_t *self, fmq_follow_item_t *item)
 {
     fmq_measure_t work = {.shared = &self->shared,
+                          .plugin =
+                              self->shared.offsite && self->offsite.full && self->shared.model,
+                          .prefix = self->prefix,
+                          .plugin_prefix = self->plugin_prefix,
                           .records = self->records,
                           .dataset = self->dataset,
                           .progress = on_step,
@@ -341,9 +448,11 @@ static void measure(evaluator_t *self, fmq_follow_item_t *item)
     fmq_error_t err = {0};
     double began = fmq_clock_seconds();
     float *vector = item->vector; /* pump() may want the item's place meanwhile */
-    fmq_note_state_t state = item->state;
+    memcpy(note.run, item->state.run, sizeof note.run);
     item->vector = NULL;
+    tag_prefixes(self, &item->state);
     fmq_follow_measured(&self->follow, item);
+    work.emulator = self->follow.emulator;
     int rc = fmq_measure_run(&work, vector, &note.metrics, &err);
     free(vector);
     if (rc < 0) {
@@ -351,16 +460,10 @@ static void measure(evaluator_t *self, fmq_follow_item_t *item)
             self->fatal = err;
         return;
     }
-    memcpy(note.run, state.run, sizeof note.run);
-    const double *loss = fmq_metrics_get(&note.metrics, "test_avg_loss");
-    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "measured",
-                  "round=%u test_avg_loss=%.6g seconds=%.3f", state.round, loss ? *loss : NAN,
-                  fmq_clock_seconds() - began);
-    send_metrics(self, &note);
-    print_metrics(self, &note);
+    report(self, &note, fmq_clock_seconds() - began);
     if (self->once) {
         self->done = true;
-        (void)snprintf(self->reason, sizeof self->reason, "measured round %u", state.round);
+        (void)snprintf(self->reason, sizeof self->reason, "measured round %u", note.round);
     }
 }
 
@@ -382,6 +485,19 @@ static int serve(evaluator_t *self, fmq_error_t *err)
     return 0;
 }
 
+static int read_settings(evaluator_t *self, fmq_error_t *err)
+{
+    if (!self->shared.offsite)
+        return 0;
+    if (fmq_settings_offsite(self->shared.config, &self->offsite, err) < 0)
+        return -1;
+    if (self->offsite.full && !self->shared.model)
+        fmq_log_write(self->shared.log, FMQ_LOG_WARNING, self->name, "plugin-off",
+                      "reason=\"this evaluator does not hold the full model: it measures the "
+                      "emulator alone\"");
+    return 0;
+}
+
 static int start(evaluator_t *self, const fmq_evaluator_options_t *how, fmq_error_t *err)
 {
     fmq_link_options_t options = {.endpoint = self->shared.endpoint,
@@ -389,6 +505,8 @@ static int start(evaluator_t *self, const fmq_evaluator_options_t *how, fmq_erro
                                   .role = FMQ_ROLE_EVALUATOR,
                                   .store = self->shared.store,
                                   .log = self->shared.log};
+    if (read_settings(self, err) < 0)
+        return -1;
     if (how->own) {
         use_records(self, how->own);
         if (self->fatal.code != FMQ_OK)
@@ -412,6 +530,8 @@ static void release(evaluator_t *self)
     fmq_link_close(&self->link, LINGER_MS);
     fmq_follow_release(&self->follow);
     fmq_bytes_reader_release(&self->shard_reader);
+    llm_prefix_cache_destroy(&self->prefix);
+    llm_prefix_cache_destroy(&self->plugin_prefix);
     llm_dataset_destroy(&self->dataset);
     llm_records_destroy(&self->fetched);
 }

@@ -15,6 +15,7 @@ void fmq_follow_init(fmq_follow_t *self, uint32_t freq)
 static void drop(fmq_follow_item_t *item)
 {
     free(item->vector);
+    free(item->emulator);
     memset(item, 0, sizeof *item);
 }
 
@@ -22,6 +23,8 @@ void fmq_follow_release(fmq_follow_t *self)
 {
     for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++)
         drop(&self->items[i]);
+    free(self->emulator);
+    self->emulator = NULL;
 }
 
 static bool same_state(const fmq_note_state_t *a, const fmq_note_state_t *b)
@@ -135,6 +138,28 @@ fmq_follow_item_t *fmq_follow_to_fetch(fmq_follow_t *self, int64_t now_ms)
     return NULL;
 }
 
+fmq_emulator_source_t fmq_follow_find_emulator(const fmq_follow_t *self, fmq_follow_item_t *item,
+                                               uint64_t elements)
+{
+    const fmq_digest_t *wanted = &item->state.emulator;
+    const float *known = NULL;
+    bool coming = false;
+    if (self->emulator && fmq_digest_equal(&self->newest_measured.emulator, wanted))
+        known = self->emulator;
+    for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++) {
+        const fmq_follow_item_t *other = &self->items[i];
+        if (other == item || !other->emulator || !fmq_digest_equal(&other->state.emulator, wanted))
+            continue;
+        if (other->stage == FMQ_FOLLOW_READY)
+            known = other->emulator;
+        coming = coming || other->stage == FMQ_FOLLOW_FETCHING;
+    }
+    if (!known)
+        return coming ? FMQ_EMULATOR_COMING : FMQ_EMULATOR_NEW;
+    memcpy(item->emulator, known, (size_t)elements * sizeof *known);
+    return FMQ_EMULATOR_KNOWN;
+}
+
 fmq_follow_item_t *fmq_follow_to_measure(fmq_follow_t *self)
 {
     fmq_follow_item_t *next = NULL;
@@ -163,5 +188,8 @@ void fmq_follow_measured(fmq_follow_t *self, fmq_follow_item_t *item)
 {
     self->newest_measured = item->state;
     self->measured = true;
+    free(self->emulator);
+    self->emulator = item->emulator;
+    item->emulator = NULL;
     drop(item);
 }

@@ -5,8 +5,9 @@
  * Every state is measured if there is time.  When there is not, some are kept
  * in a short queue: the first that is seen, those whose round is a multiple of
  * eval.freq, and the last; of all others only the newest waits.  When even the
- * queue is too short, the stalest state that is not the last is skipped.  No
- * I/O, one thread.
+ * queue is too short, the stalest state that is not the last is skipped.  With
+ * offsite tuning a state comes with an emulator's vector, which many may have
+ * in common; it is fetched once.  No I/O, one thread.
  */
 #ifndef FEDMQ_ACTORS_EVALUATOR_FOLLOW_H
 #define FEDMQ_ACTORS_EVALUATOR_FOLLOW_H
@@ -21,7 +22,7 @@ typedef enum {
     FMQ_FOLLOW_EMPTY,
     FMQ_FOLLOW_WANTED, /* to be fetched, not before retry_ms */
     FMQ_FOLLOW_FETCHING,
-    FMQ_FOLLOW_READY /* vector is complete */
+    FMQ_FOLLOW_READY /* what is measured is complete */
 } fmq_follow_stage_t;
 
 typedef struct {
@@ -31,13 +32,22 @@ typedef struct {
     int64_t retry_ms;
     float *vector; /* owned: NULL or the schema's elements */
     fmq_state_reader_t reader;
+    float *emulator; /* owned: with offsite tuning, else NULL */
+    fmq_state_reader_t emulator_reader;
 } fmq_follow_item_t;
+
+typedef enum {
+    FMQ_EMULATOR_KNOWN, /* copied from where it is */
+    FMQ_EMULATOR_NEW,   /* nobody has it or fetches it */
+    FMQ_EMULATOR_COMING /* another item is fetching it */
+} fmq_emulator_source_t;
 
 typedef struct {
     uint32_t freq; /* eval.freq; 0: only the first and the last are kept */
     fmq_follow_item_t items[FMQ_FOLLOW_KEPT_MAX];
     bool measured; /* something was: */
     fmq_note_state_t newest_measured;
+    float *emulator;  /* owned: of newest_measured, or NULL */
     bool turned_away; /* a state that was wanted found no room: */
     fmq_note_state_t waiting;
     uint32_t skipped;
@@ -53,9 +63,15 @@ void fmq_follow_note(fmq_follow_t *self, const fmq_note_state_t *note);
 fmq_follow_item_t *fmq_follow_to_fetch(fmq_follow_t *self, int64_t now_ms);
 fmq_follow_item_t *fmq_follow_to_measure(fmq_follow_t *self);
 
+/* Where the emulator of an item, of so many elements, is to be had from;
+ * item->emulator is room for it. */
+fmq_emulator_source_t fmq_follow_find_emulator(const fmq_follow_t *self, fmq_follow_item_t *item,
+                                               uint64_t elements);
+
 /* A fetch failed: it is tried again while no newer state is known. */
 void fmq_follow_failed(fmq_follow_t *self, fmq_follow_item_t *item, int64_t now_ms);
-/* An item is measured; its place is free. */
+/* An item is measured; its place is free, and its emulator is self's until the
+ * next one is measured. */
 void fmq_follow_measured(fmq_follow_t *self, fmq_follow_item_t *item);
 
 #endif
