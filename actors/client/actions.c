@@ -111,6 +111,16 @@ static void put_vector_away(fmq_client_t *self, bool trained)
     self->vector = NULL;
 }
 
+static void log_trained(const fmq_client_t *self, uint32_t round, const fmq_note_report_t *outcome)
+{
+    char emulator[FMQ_DIGEST_HEX_SIZE] = "none";
+    if (self->has_emulator)
+        fmq_digest_hex(&self->emulator_digest, emulator);
+    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "trained",
+                  "round=%u samples=%llu seconds=%.3f emulator=%.12s", round,
+                  (unsigned long long)outcome->samples, outcome->seconds, emulator);
+}
+
 static void do_train(fmq_client_t *self)
 {
     fmq_note_report_t outcome = {.phase = FMQ_REPORT_FAILED};
@@ -125,9 +135,7 @@ static void do_train(fmq_client_t *self)
         result = offer(self, &outcome, &err);
     fmq_link_set_progress(self->link, 0, 0);
     if (result == 0) {
-        fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "trained",
-                      "round=%u samples=%llu seconds=%.3f", round,
-                      (unsigned long long)outcome.samples, outcome.seconds);
+        log_trained(self, round, &outcome);
         fmq_course_finish(&self->course, &outcome);
     } else if (err.code == FMQ_ERR_STOPPED) {
         fmq_course_finish(&self->course, &outcome);

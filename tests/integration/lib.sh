@@ -117,3 +117,38 @@ same() {
         cmp "$WORK/$1/adapter/$file" "$WORK/$2/adapter/$file" || fail "runs '$1' and '$2' differ in $file"
     done
 }
+
+# bare NAME COMMAND...: as start, but in an empty folder $WORK/NAME.home that is $HOME too: a process
+# that finds no model and has no layers of former runs.
+bare() {
+    local name=$1
+    shift
+    mkdir -p "$WORK/$name.home"
+    (cd "$WORK/$name.home" && HOME=$WORK/$name.home && unset XDG_CACHE_HOME HF_HOME HF_HUB_CACHE &&
+        exec env HOME="$HOME" "$@") >>"$WORK/$name.log" 2>&1 &
+    PID=$!
+    disown "$PID" 2>/dev/null || true
+    STARTED+=("$PID")
+}
+
+# vectors NAME: the adapter's and the emulator's vectors in the newest checkpoint of a run.
+vectors() {
+    local file bytes
+    file=$WORK/$1/checkpoints/$(ls "$WORK/$1/checkpoints" | tail -n 1)
+    bytes=$(sed -nE 's/.* engine .* trained=([0-9]+) emulator=([0-9]+) .*/\1 \2/p' "$WORK/$1/run.log" |
+        tail -n 1 | awk '{print 4 * ($1 + $2) + 40}')
+    [ -n "$bytes" ] || fail "run '$1' does not say how much it trains"
+    tail -c $((bytes + 32)) "$file" | head -c "$bytes"
+}
+
+# same_pair A B: as same, and the emulators and how they were aligned too.
+same_pair() {
+    same "$1" "$2"
+    cmp <(vectors "$1") <(vectors "$2") || fail "runs '$1' and '$2' differ in their emulators"
+    cmp <(losses "$1") <(losses "$2") || fail "runs '$1' and '$2' were aligned differently"
+}
+
+# losses NAME: of every block of alignment, each once.
+losses() {
+    grep '"form":"align"' "$WORK/$1/metrics.jsonl" | sed -E 's/.*("round":[0-9]+).*("align_loss":[^,]+).*("align_block":[0-9.]+).*/\1 \3 \2/' | sort -u
+}
