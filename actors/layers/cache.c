@@ -60,19 +60,24 @@ static int make_all(char *path, fmq_error_t *err)
     return make(path, err);
 }
 
-char *fmq_layers_directory(const char *configured, fmq_error_t *err)
+/* Where layers are kept when nothing is configured. */
+static char *usual_directory(fmq_error_t *err)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    char *path = NULL;
-    if (*configured)
-        path = join(configured, "", "", err);
-    else if (cache && *cache == '/')
-        path = join(cache, "fedmq/layers", "", err);
-    else if (home && *home)
-        path = join(home, ".cache/fedmq/layers", "", err);
-    else
-        fmq_error_set(err, FMQ_ERR_CONFIG,
-                      "there is no place for layers: $HOME is not set; set fedmq.layer_cache");
+    if (cache && *cache == '/')
+        return join(cache, "fedmq/layers", "", err);
+    if (home && *home)
+        return join(home, ".cache/fedmq/layers", "", err);
+    fmq_error_set(err, FMQ_ERR_CONFIG,
+                  "there is no place for layers: $HOME is not set; set fedmq.layer_cache");
+    return NULL;
+}
+
+char *fmq_layers_directory(const char *configured, fmq_error_t *err)
+{
+    char *path = *configured ? strdup(configured) : usual_directory(err);
+    if (!path && *configured)
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
     if (path && make_all(path, err) < 0) {
         free(path);
         return NULL;
