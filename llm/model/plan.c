@@ -54,7 +54,7 @@ static bool trains(const llm_bound_linear_t *linear)
 
 static bool keeps(const llm_plan_t *self, const llm_decoder_t *decoder, uint32_t layer)
 {
-    return self->training && layer >= decoder->first_layer;
+    return self->training && layer >= decoder->first_layer && layer < self->behind;
 }
 
 /* Does any module of this stage train?  Then its input must be kept. */
@@ -124,7 +124,7 @@ static void lay_out_forward(cursor_t *cursor, llm_plan_t *self, const llm_decode
     float *normed = take(cursor, T, C);
     float *act = take(cursor, T, shape->ffn);
     llm_activations_t shared = {0};
-    if (!self->training || decoder->first_layer > 0) {
+    if (!self->training || decoder->first_layer > 0 || self->behind < shape->layers) {
         lay_out_layer(cursor, self, shape, &shared);
         shared.x_mid = take(cursor, T, C);
     }
@@ -274,6 +274,8 @@ static int choose_limits(llm_plan_t *self, const llm_decoder_t *decoder, const l
                                ? limits->supervised_max
                                : limits->tokens_max;
     self->training = limits->training && decoder->first_layer < shape->layers;
+    self->behind =
+        limits->behind && limits->behind < shape->layers ? limits->behind : shape->layers;
     self->block_rows = block_rows(self, shape);
     self->rope_rows = 0;
     if (shape->arch->positions == LLM_POSITIONS_ROPE)

@@ -32,6 +32,7 @@ typedef struct {
 typedef struct {
     size_t tokens_max, supervised_max;
     bool training;
+    uint32_t behind; /* layers from here on keep nothing for backward */
 
     void *arena; /* owned by the backend */
     size_t arena_bytes;

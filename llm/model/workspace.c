@@ -264,6 +264,11 @@ int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float s
     llm_packed_t packed;
     if (self->elements && !self->grads)
         return fmq_error_set(err, FMQ_ERR_INTERNAL, "the workspace was not planned for training");
+    if (plan->training && plan->behind < self->pass.decoder.shape->layers)
+        return fmq_error_set(err, FMQ_ERR_INTERNAL,
+                             "the workspace was planned for backward passes through layers below "
+                             "%u only",
+                             plan->behind);
     if (take_batch(self, batch, &packed, err) < 0)
         return -1;
     packed.dropout = dropout;

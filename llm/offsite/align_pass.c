@@ -45,7 +45,9 @@ static int init_student(llm_align_pass_t *self, const llm_align_start_t *start, 
     const llm_offsite_t *offsite = self->offsite;
     llm_stack_t stack = {
         .model = offsite->student, .adapter = offsite->state, .fixed = offsite->adapter};
-    llm_limits_t limits = {.tokens_max = start->tokens_max, .training = start->training};
+    llm_limits_t limits = {.tokens_max = start->tokens_max,
+                           .training = start->training,
+                           .behind = self->words ? 0 : offsite->behind};
     self->student = llm_workspace_new_stack(&stack, &limits, be, err);
     if (!self->student || llm_workspace_set_params(self->student, start->state, err) < 0 ||
         llm_workspace_set_fixed(self->student, start->adapter, err) < 0)

@@ -33,6 +33,8 @@ typedef struct {
     size_t tokens_max;     /* of a batch */
     size_t supervised_max; /* 0: tokens_max */
     bool training;         /* plan gradients and activations */
+    uint32_t behind;       /* no layer from here on is ever part of a backward pass, which then
+                              is not llm_workspace_train()'s; 0: all may be */
 } llm_limits_t;
 
 typedef struct llm_workspace llm_workspace_t;
