@@ -42,11 +42,12 @@ static int align(coordinator_t *self, bool first, fmq_metrics_t *metrics, fmq_er
     self->blocks = first ? how->first_blocks : 0;
     fmq_coordinator_show(self, FMQ_RUN_ALIGNING);
     metrics->size = 0;
-    int rc = how->align(how->argument, &alignment, metrics, err);
+    fmq_error_t why; /* being told to stop is no error of the run's */
+    int rc = how->align(how->argument, &alignment, metrics, &why);
     self->block = 0;
     if (rc < 0 && self->terminated)
         return 0;
-    return rc < 0 ? -1 : 1;
+    return rc < 0 ? fmq_error_set(err, why.code, "%s", why.text) : 1;
 }
 
 /* Clients of the released FedBiOT keep the emulator of round 0, which later

@@ -296,10 +296,11 @@ static int measure(coordinator_t *self, fmq_error_t *err)
     self->own.size = 0;
     if (!self->options.measure)
         return 0;
-    int rc = self->options.measure(self->options.measure_argument, &measuring, &self->own, err);
-    if (rc < 0 && self->terminated)
+    fmq_error_t why; /* being told to stop is no error of the run's */
+    int rc = self->options.measure(self->options.measure_argument, &measuring, &self->own, &why);
+    if (rc == 0 || self->terminated)
         return 0;
-    return rc < 0 ? fmq_error_prefix(err, "measuring round %u", self->mark.round) : 0;
+    return fmq_error_set(err, why.code, "measuring round %u: %s", self->mark.round, why.text);
 }
 
 static int begin_evaluation(coordinator_t *self, fmq_error_t *err)

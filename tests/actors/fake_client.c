@@ -20,7 +20,7 @@ struct fake_client {
     fake_options_t options;
     pthread_t thread;
     atomic_bool stop;
-    atomic_uint trained, measured;
+    atomic_uint trained, measured, fetched;
     pthread_mutex_t lock;
     char done[512];
     /* of the thread */
@@ -34,6 +34,9 @@ struct fake_client {
     bool has_offer;
     float *state, *update;
     fmq_state_reader_t reader;
+    float *emulator; /* NULL: no offsite tuning */
+    fmq_digest_t has_emulator;
+    fmq_state_reader_t emulator_reader;
     int64_t ready_ms; /* training ends then; 0: not training */
 };
 
@@ -44,6 +47,14 @@ void fake_update(const fmq_schema_t *schema, uint32_t number, uint32_t round, co
     fmq_rng_init(&rng, &(fmq_rng_name_t){.seed = 1, .client = number, .round = round});
     for (uint64_t i = 0; i < fmq_schema_elements(schema); i++)
         update[i] = 0.5F * state[i] + (float)fmq_rng_uniform(&rng);
+}
+
+void fake_add_emulator(const fmq_schema_t *schema, const fmq_schema_t *emulator_schema,
+                       const float *emulator, float *update)
+{
+    uint64_t size = fmq_schema_elements(emulator_schema);
+    for (uint64_t i = 0; i < fmq_schema_elements(schema); i++)
+        update[i] += 0.25F * emulator[i % size];
 }
 
 uint64_t fake_samples(uint32_t number, uint32_t round)
@@ -105,6 +116,9 @@ static fmq_object_t *make_update(fake_client_t *self)
         return fmq_object_from_bytes("rubbish", 7, NULL);
     fake_update(self->options.schema, self->options.number, self->task.round, self->state,
                 self->update);
+    if (self->emulator)
+        fake_add_emulator(self->options.schema, self->options.emulator_schema, self->emulator,
+                          self->update);
     if (misbehaves(self, FAKE_NOT_FINITE))
         return forge_not_finite(self);
     return fmq_state_encode(self->options.schema, self->update, (fmq_codec_t)self->task.codec,
@@ -159,6 +173,32 @@ static void measure(fake_client_t *self)
     send_report(self);
 }
 
+static void fetch(fake_client_t *self, fmq_state_reader_t *reader, const fmq_schema_t *schema,
+                  const fmq_digest_t *digest, float *vector)
+{
+    fmq_state_reader_begin(reader, schema, digest, vector);
+    if (fmq_link_fetch(self->link, "server", digest, 0, fmq_state_bytes_max(schema), NULL) < 0)
+        fprintf(stderr, "%s: cannot fetch\n", self->name);
+}
+
+/* An emulator that it has already is not fetched again. */
+static void fetch_all(fake_client_t *self)
+{
+    fetch(self, &self->reader, self->options.schema, &self->task.state, self->state);
+    if (self->emulator && !fmq_digest_equal(&self->task.emulator, &self->has_emulator)) {
+        memset(&self->has_emulator, 0, sizeof self->has_emulator);
+        fetch(self, &self->emulator_reader, self->options.emulator_schema, &self->task.emulator,
+              self->emulator);
+    }
+}
+
+static void give_up(fake_client_t *self, fmq_state_reader_t *reader)
+{
+    if (reader->active)
+        fmq_link_cancel(self->link, &reader->digest, NULL);
+    reader->active = false;
+}
+
 static void on_task(fake_client_t *self, const fmq_event_t *event)
 {
     fmq_note_task_t note;
@@ -170,9 +210,8 @@ static void on_task(fake_client_t *self, const fmq_event_t *event)
         return;
     }
     drop_offer(self);
-    if (self->reader.active)
-        fmq_link_cancel(self->link, &self->reader.digest, NULL);
-    self->reader.active = false;
+    give_up(self, &self->reader);
+    give_up(self, &self->emulator_reader);
     self->ready_ms = 0;
     self->task = note;
     self->has_task = true;
@@ -183,10 +222,7 @@ static void on_task(fake_client_t *self, const fmq_event_t *event)
         self->gone = true;
         return;
     }
-    fmq_state_reader_begin(&self->reader, self->options.schema, &note.state, self->state);
-    if (fmq_link_fetch(self->link, "server", &note.state, 0,
-                       fmq_state_bytes_max(self->options.schema), NULL) < 0)
-        fprintf(stderr, "%s: cannot fetch\n", self->name);
+    fetch_all(self);
 }
 
 static void on_note(fake_client_t *self, const fmq_event_t *event)
@@ -207,23 +243,30 @@ static void on_note(fake_client_t *self, const fmq_event_t *event)
     }
 }
 
-static void handle(fake_client_t *self, const fmq_event_t *event)
+/* True when this event was the last of what the reader waited for. */
+static bool take(fake_client_t *self, fmq_state_reader_t *reader, const fmq_event_t *event)
 {
     fmq_error_t err;
+    fmq_receive_t got = fmq_state_reader_take(reader, event, &err);
+    if (got == FMQ_RECEIVE_FAILED) { /* the server was replaced: its next task comes */
+        give_up(self, &self->reader);
+        give_up(self, &self->emulator_reader);
+        fmq_link_cancel(self->link, &reader->digest, NULL);
+        self->has_task = false;
+    }
+    if (got == FMQ_RECEIVE_DONE && !self->reader.active && !self->emulator_reader.active)
+        self->ready_ms = fmq_clock_ms() + self->options.delay_ms;
+    return got == FMQ_RECEIVE_DONE;
+}
+
+static void handle(fake_client_t *self, const fmq_event_t *event)
+{
     if (event->type == FMQ_EVENT_NOTE)
         on_note(self, event);
-    switch (fmq_state_reader_take(&self->reader, event, &err)) {
-    case FMQ_RECEIVE_DONE:
-        self->ready_ms = fmq_clock_ms() + self->options.delay_ms;
-        break;
-    case FMQ_RECEIVE_FAILED: /* the server was replaced: its next task comes */
-        fmq_link_cancel(self->link, &self->reader.digest, NULL);
-        self->reader.active = false;
-        self->has_task = false;
-        break;
-    case FMQ_RECEIVE_OTHER:
-    case FMQ_RECEIVE_MORE:
-        break;
+    take(self, &self->reader, event);
+    if (take(self, &self->emulator_reader, event)) {
+        self->has_emulator = self->task.emulator;
+        atomic_fetch_add(&self->fetched, 1);
     }
 }
 
@@ -253,6 +296,9 @@ fake_client_t *fake_client_start(const fake_options_t *options)
     self->options = *options;
     self->state = calloc(size, sizeof *self->state);
     self->update = calloc(size, sizeof *self->update);
+    if (options->emulator_schema)
+        self->emulator =
+            calloc(fmq_schema_elements(options->emulator_schema), sizeof *self->emulator);
     snprintf(self->name, sizeof self->name, "client-%u", options->number);
     pthread_mutex_init(&self->lock, NULL);
     fmq_link_options_t link = {.endpoint = options->endpoint,
@@ -280,6 +326,7 @@ void fake_client_stop(fake_client_t **self_p)
     pthread_mutex_destroy(&self->lock);
     free(self->state);
     free(self->update);
+    free(self->emulator);
     free(self);
     *self_p = NULL;
 }
@@ -292,6 +339,11 @@ uint32_t fake_client_trained(fake_client_t *self)
 uint32_t fake_client_measured(fake_client_t *self)
 {
     return atomic_load(&self->measured);
+}
+
+uint32_t fake_client_fetched(fake_client_t *self)
+{
+    return atomic_load(&self->fetched);
 }
 
 const char *fake_client_done(fake_client_t *self, char out[512])

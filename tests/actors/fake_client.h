@@ -3,7 +3,9 @@
  * tasks with updates made of arithmetic, and can misbehave.
  *
  * The update of client k in round t is half the state plus noise named by
- * (k, t), so that a run's bytes depend on who took part in every round.
+ * (k, t), so that a run's bytes depend on who took part in every round.  With
+ * an emulator its values are in the update too, so that they depend on which
+ * one the client had.
  */
 #ifndef FEDMQ_TESTS_FAKE_CLIENT_H
 #define FEDMQ_TESTS_FAKE_CLIENT_H
@@ -28,6 +30,7 @@ typedef struct {
     const char *endpoint;
     fmq_store_t *store; /* may be NULL */
     const fmq_schema_t *schema;
+    const fmq_schema_t *emulator_schema; /* NULL: no offsite tuning */
     fake_behaviour_t behaviour;
     uint32_t from;
     uint32_t delay_ms; /* of training */
@@ -42,12 +45,16 @@ void fake_client_stop(fake_client_t **self_p);
 
 uint32_t fake_client_trained(fake_client_t *self);  /* updates offered */
 uint32_t fake_client_measured(fake_client_t *self); /* evaluations reported */
+uint32_t fake_client_fetched(fake_client_t *self);  /* emulators fetched */
 /* The reason of the done note, or "" while there was none. */
 const char *fake_client_done(fake_client_t *self, char out[512]);
 
 /* update = what client `number` makes of state in `round`. */
 void fake_update(const fmq_schema_t *schema, uint32_t number, uint32_t round, const float *state,
                  float *update);
+/* ... with an emulator: update += what that adds to element i. */
+void fake_add_emulator(const fmq_schema_t *schema, const fmq_schema_t *emulator_schema,
+                       const float *emulator, float *update);
 /* How many samples it says it has used. */
 uint64_t fake_samples(uint32_t number, uint32_t round);
 

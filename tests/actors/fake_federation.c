@@ -79,6 +79,7 @@ void fake_close(federation_t *self)
         fake_client_stop(&self->clients[i]);
     fmq_router_destroy(&self->router);
     fmq_store_destroy(&self->store);
+    fake_emulator_release(&self->emulator);
     fmq_schema_destroy(&self->own_schema);
     free(self->initial);
     test_folder_remove(self->folder);
@@ -91,6 +92,7 @@ void fake_add(federation_t *self, uint32_t client, fake_behaviour_t behaviour, u
                               .endpoint = self->endpoint,
                               .store = self->store,
                               .schema = self->schema,
+                              .emulator_schema = self->emulator.schema,
                               .behaviour = behaviour,
                               .from = from,
                               .delay_ms = delay_ms,
@@ -113,6 +115,8 @@ void fake_prepare(federation_t *self)
                                                 .save_argument = &self->elements,
                                                 .on_event = on_event,
                                                 .event_argument = self};
+    if (self->emulator.schema)
+        fake_emulator_fill(&self->emulator, &self->options);
 }
 
 void fake_start_server(federation_t *self)
@@ -168,6 +172,8 @@ float *fake_expected(const federation_t *self, const uint32_t *who, uint32_t rou
     float *state = calloc(size, sizeof *state), *update = calloc(size, sizeof *update);
     double *sum = calloc(size, sizeof *sum);
     memcpy(state, self->initial, size * sizeof *state);
+    float *emulator = self->emulator.schema ? fake_emulator_first(&self->emulator, state) : NULL;
+    float *sent = self->emulator.schema ? fake_emulator_first(&self->emulator, state) : NULL;
     for (uint32_t round = 0; round < rounds; round++) {
         double total = 0;
         memset(sum, 0, size * sizeof *sum);
@@ -176,13 +182,21 @@ float *fake_expected(const federation_t *self, const uint32_t *who, uint32_t rou
                 continue;
             double weight = (double)fake_samples(k, round);
             fake_update(self->schema, k, round, state, update);
+            if (self->emulator.schema)
+                fake_add_emulator(self->schema, self->emulator.schema,
+                                  self->emulator.sent_once ? sent : emulator, update);
             for (uint64_t i = 0; i < size; i++)
                 sum[i] += weight * (double)update[i];
             total += weight;
         }
         for (uint64_t i = 0; total > 0 && i < size; i++)
             state[i] = (float)(sum[i] / total);
+        if (self->emulator.schema && self->emulator.every_round)
+            fake_emulator_train(&self->emulator, self->emulator.first_blocks + round, state,
+                                emulator);
     }
+    free(sent);
+    free(emulator);
     free(update);
     free(sum);
     return state;

@@ -7,6 +7,7 @@
 #include "actors/server/coordinator.h"
 #include "actors_test.h"
 #include "fake_client.h"
+#include "fake_emulator.h"
 #include "fedmq/broker/router.h"
 
 #define FAKE_CLIENTS_MAX 8
@@ -18,6 +19,7 @@ typedef struct {
     uint64_t elements;
     float *initial; /* owned */
     fmq_agenda_t agenda;
+    fake_emulator_t emulator; /* its schema NULL: no offsite tuning */
     const char *endpoint;
     fmq_store_t *store;
     fmq_router_t *router;

@@ -124,11 +124,38 @@ static void no_split_to_evaluate_means_no_evaluation(void **state)
     fmq_config_destroy(&config);
 }
 
+/* With offsite tuning no metric is without a prefix: FS-LLM's key never met one. */
+static void the_best_key_is_that_of_eval_type(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"llm: {offsite_tuning: {use: True}}", "emulator.val_loss"},
+        {"llm: {offsite_tuning: {use: True, eval_type: full}}", "plugin.val_loss"},
+        {"llm: {offsite_tuning: {use: False, eval_type: full}}", "val_loss"},
+        {"llm: {offsite_tuning: {use: True, eval_type: full}}\n"
+         "eval: {best_res_update_round_wise_key: emulator.test_loss}",
+         "emulator.test_loss"},
+        {"llm: {offsite_tuning: {use: True}}\n"
+         "eval: {best_res_update_round_wise_key: plugin.test_exact_match}",
+         "plugin.test_exact_match"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fmq_config_t *config;
+        char text[512];
+        (void)snprintf(text, sizeof text, "federate: {client_num: 3}\ndata: {splitter: iid}\n%s\n",
+                       cases[i][0]);
+        fmq_agenda_t agenda = read_yaml(&config, text);
+        assert_string_equal(agenda.best_key, cases[i][1]);
+        assert_int_equal(agenda.early_stop.larger, strstr(cases[i][1], "match") != NULL);
+        fmq_config_destroy(&config);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_fs),
         cmocka_unit_test(what_is_given_is_taken),
+        cmocka_unit_test(the_best_key_is_that_of_eval_type),
         cmocka_unit_test(global_and_local_training_have_one_client),
         cmocka_unit_test(somebody_always_trains),
         cmocka_unit_test(no_split_to_evaluate_means_no_evaluation),

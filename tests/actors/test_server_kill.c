@@ -23,8 +23,17 @@ extern char **environ;
 
 static const char *program;
 
+/* Blocks long enough to be killed in. */
+static void slow_emulator(fake_emulator_t *emulator)
+{
+    fake_emulator_init(emulator);
+    emulator->first_blocks = 6;
+    emulator->steps = 4;
+    emulator->step_ms = 6;
+}
+
 /* The child: runs the server until it has ended. */
-static int run_server(const char *endpoint, const char *folder)
+static int run_server(const char *endpoint, const char *folder, bool offsite)
 {
     fmq_schema_t *schema = test_schema();
     float *initial = test_vector(schema, 99);
@@ -39,6 +48,11 @@ static int run_server(const char *endpoint, const char *folder)
                                          .directory = folder,
                                          .save = fake_save,
                                          .save_argument = &elements};
+    fake_emulator_t emulator = {0};
+    if (offsite) {
+        slow_emulator(&emulator);
+        fake_emulator_fill(&emulator, &options);
+    }
     zactor_t *server = zactor_new(fmq_coordinator_actor, &options);
     fmq_error_t why = {.code = FMQ_ERR_INTERNAL};
     while (server && !fmq_pipe_ended(server, &why))
@@ -46,14 +60,16 @@ static int run_server(const char *endpoint, const char *folder)
     zactor_destroy(&server);
     free(initial);
     fmq_schema_destroy(&schema);
+    fake_emulator_release(&emulator);
     if (why.code != FMQ_OK)
         fprintf(stderr, "server: %s\n", why.text);
     return fmq_error_exit_status(why.code);
 }
 
-static pid_t start_child(const char *endpoint, const char *folder)
+static pid_t start_child(const char *endpoint, const char *folder, bool offsite)
 {
-    char name[] = "test_server_kill", word[] = "server";
+    char name[] = "test_server_kill", plain[] = "server", aligning[] = "aligning";
+    char *word = offsite ? aligning : plain;
     char *arguments[] = {name, word, strdup(endpoint), strdup(folder), NULL};
     pid_t child = -1;
     assert_int_equal(posix_spawn(&child, program, NULL, NULL, arguments, environ), 0);
@@ -75,9 +91,11 @@ static int wait_child(pid_t child, int limit_ms)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 
-static void open_over_tcp(federation_t *f)
+static void open_over_tcp(federation_t *f, bool offsite)
 {
     fake_open(f, CLIENTS, ROUNDS);
+    if (offsite)
+        slow_emulator(&f->emulator);
     fmq_router_destroy(&f->router);
     fmq_router_options_t router = {
         .endpoints = {"tcp://127.0.0.1:*"}, .heartbeat_ms = 100, .timeout_ms = 3000};
@@ -90,17 +108,16 @@ static void open_over_tcp(federation_t *f)
         fake_add(f, k, FAKE_HONEST, 0, 10 * k);
 }
 
-static void a_server_killed_at_many_moments_reaches_the_same_bytes(void **state)
+static void kill_often(bool offsite)
 {
-    (void)state;
     federation_t f;
     fmq_rng_t rng;
     fmq_rng_init(&rng, &(fmq_rng_name_t){.seed = 2026});
-    open_over_tcp(&f);
+    open_over_tcp(&f, offsite);
     int kills = 0, status = -1;
     int64_t end = fmq_clock_ms() + LIMIT_MS;
     while (status < 0 && fmq_clock_ms() < end) {
-        pid_t child = start_child(f.endpoint, f.folder);
+        pid_t child = start_child(f.endpoint, f.folder, offsite);
         if (kills < KILLS) {
             status = wait_child(child, 20 + (int)fmq_rng_below(&rng, 230));
             if (status >= 0)
@@ -123,13 +140,28 @@ static void a_server_killed_at_many_moments_reaches_the_same_bytes(void **state)
     fake_close(&f);
 }
 
+static void a_server_killed_at_many_moments_reaches_the_same_bytes(void **state)
+{
+    (void)state;
+    kill_often(false);
+}
+
+/* Killed in blocks before round 0, in blocks after rounds, and around the
+ * checkpoints behind them. */
+static void so_does_one_that_aligns_an_emulator(void **state)
+{
+    (void)state;
+    kill_often(true);
+}
+
 int main(int argc, char **argv)
 {
-    if (argc == 4 && strcmp(argv[1], "server") == 0)
-        return run_server(argv[2], argv[3]);
+    if (argc == 4)
+        return run_server(argv[2], argv[3], strcmp(argv[1], "aligning") == 0);
     program = argv[0];
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_server_killed_at_many_moments_reaches_the_same_bytes),
+        cmocka_unit_test(so_does_one_that_aligns_an_emulator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
