@@ -69,9 +69,10 @@ typedef struct {
     const char *directory;   /* created when absent */
     /* Writes a state as an adapter directory; NULL: none is written. */
     int (*save)(void *argument, const float *state, const char *directory, fmq_error_t *err);
+    void *save_argument;
     /* The same for federate.save_to and its relatives; NULL: save. */
     int (*save_copy)(void *argument, const float *state, const char *directory, fmq_error_t *err);
-    void *save_argument;
+    void *save_copy_argument;
     fmq_coordinator_emulator_t emulator;
     /* Part of every evaluation; its metrics decide beside those of clients.
      * NULL: the server measures nothing. */

@@ -22,7 +22,7 @@ static int copy_to(coordinator_t *self, const char *directory, fmq_error_t *err)
 {
     if (!self->options.save_copy || self->agenda->local)
         return save_as(self, directory, err);
-    return self->options.save_copy(self->options.save_argument, self->state, directory, err);
+    return self->options.save_copy(self->options.save_copy_argument, self->state, directory, err);
 }
 
 int fmq_coordinator_save_best(coordinator_t *self, fmq_error_t *err)
