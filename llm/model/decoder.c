@@ -107,9 +107,7 @@ static void bind_adapted(llm_decoder_t *self, const vector_t *vector)
     }
 }
 
-/* The lowest part of the lowest layer that trains.  Full fine-tuning trains
- * the norm before all parts, too. */
-static llm_stage_t lowest_stage(const llm_adapter_t *adapter)
+llm_stage_t llm_adapter_stage(const llm_adapter_t *adapter)
 {
     llm_stage_t lowest = LLM_STAGES;
     for (int m = 0; m < LLM_MODULES && adapter->first_layer < adapter->shape.layers; m++) {
@@ -218,7 +216,7 @@ void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_v
     for (uint32_t l = 0; l < self->shape->layers; l++)
         bind_layer(self, l, model);
 
-    self->first_stage = lowest_stage(stack->adapter);
+    self->first_stage = llm_adapter_stage(stack->adapter);
     vector_t trained = {.adapter = stack->adapter, .at = vectors->params, .grads = vectors->grads};
     bind_vector(self, model, &trained);
     if (!stack->fixed)

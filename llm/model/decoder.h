@@ -75,4 +75,8 @@ void llm_decoder_release(llm_decoder_t *self);
 
 llm_stage_t llm_module_stage(llm_module_t module);
 
+/* Where backward stops within the adapter's first layer; LLM_STAGES: at its
+ * beginning, because the norm before all parts trains, too. */
+llm_stage_t llm_adapter_stage(const llm_adapter_t *adapter);
+
 #endif

@@ -82,16 +82,33 @@ static owner_t owner_of(const llm_model_t *model, size_t index)
     }
 }
 
+/* Was the tensor drawn, or is it in a file? */
+static bool is_in_file(const owner_t *owner)
+{
+    const llm_parameter_t *parameter = &owner->model->parameters.items[owner->index];
+    return owner->model->weights || llm_model_part_of(owner->model, parameter)->file;
+}
+
 int llm_source_open(llm_source_t *source, const llm_model_t *model, size_t index, fmq_error_t *err)
 {
     owner_t owner = owner_of(model, index);
     const llm_parameter_t *parameter = &owner.model->parameters.items[owner.index];
     *source = (llm_source_t){
         .rows = parameter->shape[0], .columns = parameter->shape[1], .count = parameter->count};
-    if (llm_model_part_of(owner.model, parameter)->file)
-        return llm_part_find(source, owner.model, parameter, err);
+    if (!is_in_file(&owner))
+        return open_random(source, owner.model, owner.index, err);
     return owner.model->weights ? open_file(source, owner.model, parameter, err)
-                                : open_random(source, owner.model, owner.index, err);
+                                : llm_part_find(source, owner.model, parameter, err);
+}
+
+int llm_source_bytes(const llm_model_t *model, size_t index, uint64_t *bytes, fmq_error_t *err)
+{
+    owner_t owner = owner_of(model, index);
+    llm_source_t source = {.main.bytes = model->parameters.items[index].count * sizeof(float)};
+    if (is_in_file(&owner) && llm_source_open(&source, model, index, err) < 0)
+        return -1;
+    *bytes = source.main.bytes + source.more.bytes;
+    return 0;
 }
 
 void llm_source_close(llm_source_t *source)

@@ -36,6 +36,9 @@ typedef struct {
 int llm_source_open(llm_source_t *source, const llm_model_t *model, size_t index, fmq_error_t *err);
 void llm_source_close(llm_source_t *source);
 
+/* The bytes it has in files, without reading them. */
+int llm_source_bytes(const llm_model_t *model, size_t index, uint64_t *bytes, fmq_error_t *err);
+
 /* Moves the bytes of a dense source into a buffer where they are not aligned. */
 int llm_source_align(llm_source_t *source, fmq_error_t *err);
 

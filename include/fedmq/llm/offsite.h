@@ -119,4 +119,9 @@ typedef struct {
 int llm_cost(const llm_model_t *model, const llm_adapter_t *adapter, const llm_cost_batch_t *batch,
              llm_cost_t *out, fmq_error_t *err);
 
+/* The same for layers that nobody holds: ffn[l] MLP channels in layer l, or
+ * the shape's when ffn is NULL.  weight_bytes is 0: a shape has no files. */
+void llm_cost_of_shape(const llm_shape_t *shape, const uint32_t *ffn, const llm_adapter_t *adapter,
+                       const llm_cost_batch_t *batch, llm_cost_t *out);
+
 #endif
