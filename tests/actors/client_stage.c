@@ -40,9 +40,38 @@ static void open_engine(stage_t *stage)
     need(stage->adapter != NULL, stage);
     stage->permits = fmq_permits_new(1, 1, &stage->err);
     need(stage->permits != NULL, stage);
-    stage->elements = (size_t)fmq_schema_elements(llm_adapter_schema(stage->adapter));
-    stage->state = calloc(stage->elements, sizeof *stage->state);
-    need(llm_adapter_init(stage->adapter, stage->model, 1, stage->state, &stage->err) == 0, stage);
+}
+
+static float *first_vector(stage_t *stage, const llm_adapter_t *adapter, const llm_model_t *model)
+{
+    uint64_t elements = fmq_schema_elements(llm_adapter_schema(adapter));
+    float *vector = calloc((size_t)elements, sizeof *vector);
+    need(llm_adapter_init(adapter, model, 1, vector, &stage->err) == 0, stage);
+    return vector;
+}
+
+static void share(stage_t *stage)
+{
+    fmq_offsite_settings_t offsite;
+    stage->shared = (fmq_shared_t){.config = stage->config,
+                                   .model = stage->model,
+                                   .adapter = stage->adapter,
+                                   .tokenizer = stage->tokenizer,
+                                   .permits = stage->permits,
+                                   .endpoint = stage->endpoint};
+    need(fmq_settings_offsite(stage->config, &offsite, &stage->err) == 0, stage);
+    if (offsite.use) {
+        llm_emulator_building_t how = {.be = stage->loader};
+        stage->emulator = llm_emulator_new(stage->model, &offsite.emulator, &how, &stage->err);
+        need(stage->emulator != NULL, stage);
+        const llm_offsite_t *models = llm_emulator_offsite(stage->emulator);
+        stage->emulator_vector = first_vector(stage, models->state, models->student);
+        stage->shared.model = NULL;
+        stage->shared.adapter = models->plugged;
+        stage->shared.offsite = models;
+    }
+    stage->state = first_vector(stage, stage->shared.adapter, stage->model);
+    stage->elements = (size_t)fmq_schema_elements(llm_adapter_schema(stage->shared.adapter));
 }
 
 void stage_open(stage_t *stage, const char *yaml)
@@ -60,12 +89,7 @@ void stage_open(stage_t *stage, const char *yaml)
     fmq_router_options_t options = {.endpoints = {stage->endpoint}, .heartbeat_ms = 200};
     stage->router = fmq_router_new(&options, &stage->err);
     need(stage->router != NULL, stage);
-    stage->shared = (fmq_shared_t){.config = stage->config,
-                                   .model = stage->model,
-                                   .adapter = stage->adapter,
-                                   .tokenizer = stage->tokenizer,
-                                   .permits = stage->permits,
-                                   .endpoint = stage->endpoint};
+    share(stage);
     stage->server = stage_join(stage, "server", FMQ_ROLE_SERVER);
 }
 
@@ -75,11 +99,13 @@ void stage_close(stage_t *stage)
     fmq_router_destroy(&stage->router);
     fmq_permits_destroy(&stage->permits);
     llm_adapter_destroy(&stage->adapter);
+    llm_emulator_destroy(&stage->emulator);
     llm_tokenizer_destroy(&stage->tokenizer);
     llm_model_destroy(&stage->model);
     llm_backend_destroy(&stage->loader);
     fmq_config_destroy(&stage->config);
     free(stage->state);
+    free(stage->emulator_vector);
 }
 
 fmq_link_t *stage_join(stage_t *stage, const char *name, fmq_role_t role)
@@ -114,27 +140,39 @@ void stage_say_run(stage_t *stage, const char *run)
     uint8_t body[512];
     fmq_note_run_t note = {.rounds = 5,
                            .clients = 2,
-                           .model = llm_model_digest(stage->model),
-                           .schema = fmq_schema_digest(llm_adapter_schema(stage->adapter))};
+                           .model = llm_model_digest(fmq_shared_client_model(&stage->shared)),
+                           .schema = fmq_schema_digest(llm_adapter_schema(stage->shared.adapter))};
     snprintf(note.run, sizeof note.run, "%s", run);
     leave(stage, "*", "run", body, fmq_note_run_encode(&note, body, sizeof body, &stage->err));
+}
+
+/* Returns the digest of what was published. */
+static fmq_digest_t publish(stage_t *stage, const llm_adapter_t *adapter, const float *vector,
+                            uint64_t *bytes)
+{
+    fmq_object_t *object =
+        fmq_state_encode(llm_adapter_schema(adapter), vector, FMQ_CODEC_F32, &stage->err);
+    need(object != NULL, stage);
+    fmq_digest_t digest = *fmq_object_digest(object);
+    *bytes = fmq_object_bytes(object);
+    need(fmq_link_publish(stage->server, object, "*", &stage->err) == 0, stage);
+    fmq_object_drop(&object);
+    return digest;
 }
 
 void stage_say_task(stage_t *stage, uint64_t serial, fmq_task_kind_t kind)
 {
     uint8_t body[512];
-    fmq_object_t *object = fmq_state_encode(llm_adapter_schema(stage->adapter), stage->state,
-                                            FMQ_CODEC_F32, &stage->err);
-    need(object != NULL, stage);
     fmq_note_task_t note = {.run = STAGE_RUN,
                             .serial = serial,
                             .round = (uint32_t)serial,
                             .kind = kind,
-                            .state = *fmq_object_digest(object),
-                            .state_bytes = fmq_object_bytes(object),
                             .codec = FMQ_CODEC_F32};
-    need(fmq_link_publish(stage->server, object, "*", &stage->err) == 0, stage);
-    fmq_object_drop(&object);
+    note.state = publish(stage, stage->shared.adapter, stage->state, &note.state_bytes);
+    if (stage->emulator)
+        note.emulator = publish(stage, llm_emulator_offsite(stage->emulator)->state,
+                                stage->emulator_vector, &note.emulator_bytes);
+    stage->emulator_digest = note.emulator;
     leave(stage, "client-1", "task", body,
           fmq_note_task_encode(&note, body, sizeof body, &stage->err));
 }
@@ -168,7 +206,7 @@ fmq_note_report_t stage_hear(stage_t *stage, fmq_report_phase_t phase, uint64_t 
 
 float *stage_fetch(stage_t *stage, const fmq_note_report_t *offer)
 {
-    const fmq_schema_t *schema = llm_adapter_schema(stage->adapter);
+    const fmq_schema_t *schema = llm_adapter_schema(stage->shared.adapter);
     float *vector = calloc(stage->elements, sizeof *vector);
     fmq_state_reader_t reader;
     fmq_receive_t got = FMQ_RECEIVE_OTHER;

@@ -18,12 +18,15 @@ typedef struct {
     llm_model_t *model;
     llm_tokenizer_t *tokenizer;
     llm_adapter_t *adapter;
+    llm_emulator_t *emulator; /* when yaml switches offsite tuning on; clients then hold no model */
+    float *emulator_vector;   /* E's ... */
+    fmq_digest_t emulator_digest; /* ... as it was published last */
     fmq_permits_t *permits;
     fmq_router_t *router;
     fmq_shared_t shared;
     char endpoint[64];
     fmq_link_t *server; /* the test is the server */
-    float *state;       /* the adapter's initial vector */
+    float *state;       /* the initial vector of what travels */
     size_t elements;
     fmq_error_t err;
 } stage_t;
@@ -40,7 +43,7 @@ llm_records_t *stage_records(int first, int size);
 
 /* The server's notes. */
 void stage_say_run(stage_t *stage, const char *run);
-/* Publishes the state and asks client-1 for a task on it. */
+/* Publishes the state (and E's vector) and asks client-1 for a task on it. */
 void stage_say_task(stage_t *stage, uint64_t serial, fmq_task_kind_t kind);
 void stage_say_done(stage_t *stage, const char *reason);
 
