@@ -11,9 +11,6 @@
 
 #include "fedmq/actors/layers.h"
 
-/* Names E's streams: A's initial values come from the run's own seed. */
-#define EMULATOR_STREAM UINT64_C(0x656d756c61746f72)
-
 static const char restore_key[] = "llm.offsite_tuning.emu_align.restore_from";
 
 /* An emulator that was aligned before; a place where none is yet is where the
@@ -44,8 +41,7 @@ static int begin(fmq_offsite_t *self, fmq_error_t *err)
     if (!self->emulator)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for an emulator of %llu elements",
                              (unsigned long long)elements);
-    if (llm_adapter_init(offsite->state, offsite->student, seed ^ EMULATOR_STREAM, self->emulator,
-                         err) < 0)
+    if (llm_offsite_init_state(offsite, seed, self->emulator, err) < 0)
         return -1;
     return restore(self, err);
 }

@@ -80,7 +80,7 @@ static int choose(narrowing_t *self, fmq_error_t *err)
         llm_magnitude_mask(self->scores, self->channels, self->channels - self->kept, mask, err);
     uint32_t next = 0;
     for (uint32_t c = 0; rc == 0 && c < self->channels; c++) {
-        if (mask[c / 8] >> (c % 8) & 1u)
+        if (mask[c / 8] >> (c % 8) & 1)
             self->channel[next++] = c;
     }
     free(mask);

@@ -83,7 +83,7 @@ static int add_values(llm_draft_t *draft, const llm_layer_tensor_t *tensor, cons
     if (!values)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a pruned weight");
     for (uint64_t i = 0; i < count; i++) {
-        if (mask[i / 8] >> (i % 8) & 1u)
+        if (mask[i / 8] >> (i % 8) & 1)
             values[next++] = tensor->values[i];
     }
     int rc = llm_draft_add_values(draft, &out, values, err);
