@@ -69,6 +69,7 @@ extern const fmq_command_t fmq_command_client;
 extern const fmq_command_t fmq_command_evaluator;
 extern const fmq_command_t fmq_command_splitter;
 extern const fmq_command_t fmq_command_broker;
+extern const fmq_command_t fmq_command_emulator;
 extern const fmq_command_t fmq_command_tokenize;
 extern const fmq_command_t fmq_command_generate;
 extern const fmq_command_t fmq_command_eval;
