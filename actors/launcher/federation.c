@@ -267,7 +267,8 @@ static int open_all(federation_t *self, fmq_error_t *err)
                                   .permits = self->permits,
                                   .store = self->store,
                                   .log = self->log,
-                                  .endpoint = self->plan->connect ? self->plan->connect : INPROC};
+                                  .endpoint = self->plan->connect ? self->plan->connect : INPROC,
+                                  .alone = !self->plan->connect && !self->plan->listen};
     return start_actors(self, err);
 }
 

@@ -101,13 +101,6 @@ static int publish(void *argument, fmq_link_t *link, fmq_digest_t *manifest, uin
     return 0;
 }
 
-/* Where only this process takes part, everybody shares the model. */
-static bool is_joinable(const fmq_shared_t *shared)
-{
-    return strncmp(shared->endpoint, "inproc:", strlen("inproc:")) != 0 ||
-           *fmq_config_text(shared->config, "fedmq.endpoint");
-}
-
 /* The whole model with the adapter merged in, in full precision: what it
  * computes is what was measured as `plugin.`. */
 static int export_merged(void *argument, const float *state, const char *directory,
@@ -137,7 +130,7 @@ void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options)
         .save_to = settings->save_to,
         .align = self->aligner ? align : NULL,
         .save = save,
-        .publish = is_joinable(self->shared) ? publish : NULL,
+        .publish = self->shared->alone ? NULL : publish,
         .argument = self};
     if (settings->save_full_model) {
         options->save_copy = export_merged;

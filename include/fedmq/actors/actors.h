@@ -47,6 +47,7 @@ typedef struct {
     fmq_store_t *store; /* may be NULL */
     fmq_log_t *log;
     const char *endpoint; /* of the router */
+    bool alone;           /* nobody of another process can join the run */
 } fmq_shared_t;
 
 /* What a run tells whoever shows it; called from the server's thread. */
