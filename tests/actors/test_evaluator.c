@@ -52,7 +52,7 @@ static void make_model(fixture_t *f)
 {
     fmq_error_t err;
     llm_shape_t shape = {.arch = llm_arch_find("gpt2"),
-                         .layers = 1,
+                         .layers = 3,
                          .width = 16,
                          .heads = 2,
                          .kv_heads = 2,
@@ -347,6 +347,127 @@ static void records_without_an_answer_are_an_error_at_once(void **state)
     stop_evaluator(&evaluator);
 }
 
+/* Two of the three layers are emulated by one; nobody aligns it. */
+typedef struct {
+    llm_emulator_t *emulator;
+    const llm_offsite_t *models;
+    float *vector;
+    fmq_log_t *log;
+    int warnings;
+} offsite_t;
+
+static void count_warnings(void *argument, fmq_log_level_t level, const char *line)
+{
+    offsite_t *self = argument;
+    if (level == FMQ_LOG_WARNING && strstr(line, "plugin-off"))
+        self->warnings++;
+}
+
+static void go_offsite(fixture_t *f, offsite_t *self)
+{
+    fmq_error_t err = {0};
+    llm_emulator_building_t how = {.be = f->backend};
+    llm_emulator_spec_t spec = {
+        .emu_l = 0, .emu_r = 2, .drop_ratio = 0.5, .adapter = *llm_adapter_spec(f->adapter)};
+    *self = (offsite_t){.emulator = llm_emulator_new(f->model, &spec, &how, &err)};
+    if (!self->emulator)
+        fail_msg("%s", err.text);
+    self->models = llm_emulator_offsite(self->emulator);
+    self->vector = test_vector(llm_adapter_schema(self->models->state), 8);
+    self->log = fmq_log_new(count_warnings, self, FMQ_LOG_WARNING);
+    fake_use(&f->run, llm_adapter_schema(self->models->plugged),
+             test_vector(llm_adapter_schema(self->models->plugged), 9));
+    f->shared.offsite = self->models;
+    f->shared.adapter = self->models->plugged;
+    f->shared.log = self->log;
+    set(f, "llm.offsite_tuning.use", "True");
+    set(f, "llm.offsite_tuning.emu_r", "2");
+    set(f, "llm.offsite_tuning.eval_type", "full");
+    for (uint32_t k = 1; k <= 2; k++)
+        fake_add(&f->run, k, FAKE_HONEST, 0, 60);
+    fake_prepare(&f->run);
+    f->run.options.model = llm_model_digest(self->models->student);
+    f->run.options.emulator.schema = llm_adapter_schema(self->models->state);
+    f->run.options.emulator.initial = self->vector;
+    f->run.options.emulator.save_to = "";
+}
+
+static void release_offsite(offsite_t *self)
+{
+    llm_emulator_destroy(&self->emulator);
+    fmq_log_destroy(&self->log);
+    free(self->vector);
+}
+
+static void an_emulator_and_the_plugged_state_are_measured(void **state)
+{
+    fixture_t *f = *state;
+    offsite_t offsite;
+    go_offsite(f, &offsite);
+    fake_start_prepared(&f->run);
+    zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
+    assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
+    assert_int_equal(wait_evaluator(evaluator).code, FMQ_OK);
+    stop_evaluator(&evaluator);
+    assert_int_equal(offsite.warnings, 0);
+    char *text = printed(f);
+    const char *last = strstr(text, "{\"round\":4");
+    assert_non_null(last);
+
+    float *result = fake_result(&f->run);
+    llm_dataset_t *dataset = llm_dataset_new(f->records, NULL, f->tokenizer, 200, NULL);
+    llm_limits_t limits = {.tokens_max = llm_train_tokens_max(dataset, 2)};
+    llm_stack_t stack = fmq_shared_client_stack(&f->shared);
+    llm_workspace_t *ws = llm_workspace_new_stack(&stack, &limits, f->backend, NULL);
+    llm_eval_stats_t stats;
+    assert_int_equal(llm_workspace_set_params(ws, result, NULL), 0);
+    assert_int_equal(llm_workspace_set_fixed(ws, offsite.vector, NULL), 0);
+    assert_int_equal(llm_evaluate_loss(ws, dataset, 2, NULL, NULL, &stats, NULL), 0);
+    assert_true(number_after(last, "\"emulator.test_loss\":") == stats.loss_sum);
+    assert_true(number_after(last, "\"plugin.test_loss\":") != stats.loss_sum);
+    assert_true(number_after(last, "\"plugin.test_total\":") == 5);
+    llm_workspace_destroy(&ws);
+    llm_dataset_destroy(&dataset);
+    free(result);
+    free(text);
+    release_offsite(&offsite);
+}
+
+static void without_the_full_model_it_says_once_that_the_emulator_is_all(void **state)
+{
+    fixture_t *f = *state;
+    offsite_t offsite;
+    go_offsite(f, &offsite);
+    f->shared.model = NULL;
+    fake_start_prepared(&f->run);
+    zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
+    assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
+    assert_int_equal(wait_evaluator(evaluator).code, FMQ_OK);
+    stop_evaluator(&evaluator);
+    assert_int_equal(offsite.warnings, 1);
+    char *text = printed(f);
+    assert_non_null(strstr(text, "\"emulator.test_loss\":"));
+    assert_null(strstr(text, "plugin."));
+    free(text);
+    release_offsite(&offsite);
+}
+
+static void a_run_without_an_emulator_is_refused_by_one_that_expects_it(void **state)
+{
+    fixture_t *f = *state;
+    offsite_t offsite;
+    go_offsite(f, &offsite);
+    f->run.options.emulator.schema = NULL;
+    fake_start_prepared(&f->run);
+    zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
+    fmq_error_t why = wait_evaluator(evaluator);
+    assert_int_equal(why.code, FMQ_ERR_MISMATCH);
+    assert_non_null(strstr(why.text, "without offsite tuning"));
+    stop_evaluator(&evaluator);
+    assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
+    release_offsite(&offsite);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +479,9 @@ int main(void)
         TEST(without_records_of_its_own_it_asks_the_splitter),
         TEST(another_base_model_is_refused_with_the_reason),
         TEST(records_without_an_answer_are_an_error_at_once),
+        TEST(an_emulator_and_the_plugged_state_are_measured),
+        TEST(without_the_full_model_it_says_once_that_the_emulator_is_all),
+        TEST(a_run_without_an_emulator_is_refused_by_one_that_expects_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,6 +44,47 @@ static int measure(fmq_follow_t *follow)
     return round;
 }
 
+static fmq_follow_item_t *next_of(fmq_follow_t *follow, uint32_t round, uint8_t emulator)
+{
+    fmq_note_state_t note = note_of(round, false);
+    note.emulator.bytes[0] = emulator;
+    fmq_follow_note(follow, &note);
+    fmq_follow_item_t *item = fmq_follow_to_fetch(follow, 0);
+    assert_non_null(item);
+    item->vector = calloc(4, sizeof *item->vector);
+    item->emulator = calloc(4, sizeof *item->emulator);
+    return item;
+}
+
+static void an_emulator_is_fetched_once_however_many_states_share_it(void **state)
+{
+    (void)state;
+    fmq_follow_t follow;
+    fmq_follow_init(&follow, 1);
+    fmq_follow_item_t *first = next_of(&follow, 1, 7);
+    assert_int_equal(fmq_follow_find_emulator(&follow, first, 4), FMQ_EMULATOR_NEW);
+    first->stage = FMQ_FOLLOW_FETCHING;
+    fmq_follow_item_t *second = next_of(&follow, 2, 7);
+    assert_int_equal(fmq_follow_find_emulator(&follow, second, 4), FMQ_EMULATOR_COMING);
+    for (int i = 0; i < 4; i++)
+        first->emulator[i] = (float)i + 1;
+    first->stage = FMQ_FOLLOW_READY;
+    assert_int_equal(fmq_follow_find_emulator(&follow, second, 4), FMQ_EMULATOR_KNOWN);
+    assert_memory_equal(second->emulator, first->emulator, 4 * sizeof(float));
+    second->stage = FMQ_FOLLOW_FETCHING;
+
+    /* That of what was measured last is still there, though its place is free. */
+    fmq_follow_measured(&follow, fmq_follow_to_measure(&follow));
+    second->stage = FMQ_FOLLOW_WANTED;
+    memset(second->emulator, 0, 4 * sizeof(float));
+    assert_int_equal(fmq_follow_find_emulator(&follow, second, 4), FMQ_EMULATOR_KNOWN);
+    assert_memory_equal(second->emulator, follow.emulator, 4 * sizeof(float));
+    second->stage = FMQ_FOLLOW_FETCHING;
+    fmq_follow_item_t *third = next_of(&follow, 3, 8);
+    assert_int_equal(fmq_follow_find_emulator(&follow, third, 4), FMQ_EMULATOR_NEW);
+    fmq_follow_release(&follow);
+}
+
 static void who_keeps_up_measures_every_state(void **state)
 {
     (void)state;
@@ -189,6 +230,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_keeps_up_measures_every_state),
+        cmocka_unit_test(an_emulator_is_fetched_once_however_many_states_share_it),
         cmocka_unit_test(who_is_slow_measures_the_first_every_freqth_the_newest_and_the_last),
         cmocka_unit_test(the_same_note_again_changes_nothing),
         cmocka_unit_test(waiting_states_are_measured_in_order_and_the_stalest_is_skipped),
