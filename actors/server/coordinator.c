@@ -323,6 +323,7 @@ int fmq_coordinator_progress(void *argument, uint64_t step, uint64_t steps, uint
     (void)tokens;
     self->now_ms = fmq_clock_ms();
     self->own_step = (progress_t){step, steps};
+    self->busy = true;
     if (!self->terminated)
         self->terminated = fmq_pipe_terminated_because(self->pipe, &self->told);
     if (self->block > 0 && self->now_ms - self->shown_ms >= SHOW_MS)

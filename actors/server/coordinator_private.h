@@ -72,6 +72,7 @@ typedef struct {
     progress_t own_step;  /* of what this thread computes */
     double align_loss;    /* of the last block; NaN: unknown */
     fmq_metrics_t own;    /* what the server measured in this evaluation */
+    bool busy;            /* this thread computed: events wait that decide too */
     bool begun;           /* enough clients were there once */
     bool stopped;         /* early */
     bool terminated;      /* $TERM */

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "actors/splitter/pieces.h"
 #include "actors/splitter/public.h"
@@ -18,8 +19,10 @@ enum { VAL = 1, TEST = 2, PARTS = 3 };
 struct fmq_held {
     const fmq_shared_t *shared;    /* borrowed */
     llm_records_t *records[PARTS]; /* owned; [0] is not used */
-    llm_dataset_t *data[PARTS];    /* owned */
+    llm_dataset_t *data[PARTS];    /* owned; of those that eval.split asks for */
 };
+
+static const char *const names[PARTS] = {"train", "val", "test"};
 
 int fmq_held_stop(void *argument)
 {
@@ -39,18 +42,30 @@ llm_dataset_t *fmq_held_tokenize(const fmq_shared_t *shared, const llm_records_t
 static int load(fmq_held_t *self, const fmq_offsite_settings_t *settings, fmq_error_t *err)
 {
     const fmq_config_t *config = self->shared->config;
-    fmq_error_t why;
-    if (!fmq_config_bool(config, "fedmq.own_data")) {
-        if (fmq_pieces_held(config, self->records, &why) == 0 &&
-            llm_records_size(self->records[VAL]) + llm_records_size(self->records[TEST]) > 0)
+    fmq_error_t why = {.text = "clients bring their own data"};
+    if (!fmq_config_bool(config, "fedmq.own_data") &&
+        fmq_pieces_held(config, self->records, &why) == 0) {
+        if (llm_records_size(self->records[VAL]) + llm_records_size(self->records[TEST]) > 0)
             return 0;
+        (void)snprintf(why.text, sizeof why.text, "data.splits leaves the server no records");
         for (size_t i = 0; i < PARTS; i++)
             llm_records_destroy(&self->records[i]);
     }
     fmq_log_write(self->shared->log, FMQ_LOG_INFO, "server", "measures-public-data",
-                  "data=%s why=\"the server holds no records of the run's data set\"",
-                  settings->public_type);
+                  "data=%s why=\"%s\"", settings->public_type, why.text);
     return fmq_public_load(settings, self->records, err);
+}
+
+static bool is_evaluated(const fmq_config_t *config, size_t part)
+{
+    for (size_t i = 0; i < fmq_config_size(config, "eval.split"); i++) {
+        char key[32];
+        const char *name = NULL;
+        (void)snprintf(key, sizeof key, "eval.split.%zu", i);
+        if (fmq_config_get_text(config, key, &name, NULL) == 0 && strcmp(name, names[part]) == 0)
+            return true;
+    }
+    return false;
 }
 
 fmq_held_t *fmq_held_new(const fmq_shared_t *shared, const fmq_offsite_settings_t *settings,
@@ -65,7 +80,8 @@ fmq_held_t *fmq_held_new(const fmq_shared_t *shared, const fmq_offsite_settings_
     if (load(self, settings, err) < 0)
         goto fail;
     for (size_t i = VAL; i < PARTS; i++)
-        if (!(self->data[i] = fmq_held_tokenize(shared, self->records[i], err)))
+        if (is_evaluated(shared->config, i) &&
+            !(self->data[i] = fmq_held_tokenize(shared, self->records[i], err)))
             goto fail;
     return self;
 fail:
@@ -97,10 +113,10 @@ static int put(fmq_metrics_t *metrics, const char *split, const char *what, doub
 static int measure_loss(const fmq_held_t *self, size_t part, llm_workspace_t *workspace,
                         const fmq_measuring_t *how, fmq_metrics_t *metrics, fmq_error_t *err)
 {
-    const char *split = part == VAL ? "val" : "test";
+    const char *split = names[part];
     llm_eval_stats_t stats = {0};
     uint32_t batch = (uint32_t)fmq_config_int(self->shared->config, "dataloader.batch_size");
-    if (llm_dataset_size(self->data[part]) == 0)
+    if (!self->data[part] || llm_dataset_size(self->data[part]) == 0)
         return 0;
     if (llm_evaluate_loss(workspace, self->data[part], batch, how->progress, how->argument, &stats,
                           err) < 0 ||
@@ -117,7 +133,7 @@ static int measure_losses(const fmq_held_t *self, llm_backend_t *be, const fmq_m
     uint32_t batch = (uint32_t)fmq_config_int(self->shared->config, "dataloader.batch_size");
     llm_limits_t limits = {0};
     for (size_t i = VAL; i < PARTS; i++) {
-        size_t tokens = llm_train_tokens_max(self->data[i], batch);
+        size_t tokens = self->data[i] ? llm_train_tokens_max(self->data[i], batch) : 0;
         limits.tokens_max = tokens > limits.tokens_max ? tokens : limits.tokens_max;
     }
     if (limits.tokens_max == 0)
@@ -170,7 +186,7 @@ static int measure_match(const fmq_held_t *self, llm_backend_t *be, const fmq_me
     size_t answer = (size_t)fmq_config_int(config, "fedmq.match_tokens");
     size_t context = llm_model_shape(self->shared->model)->context;
     size_t wanted = (size_t)fmq_config_int(config, "llm.tok_len") + answer;
-    if (answer == 0 || llm_records_size(self->records[TEST]) == 0)
+    if (answer == 0 || !self->data[TEST] || llm_records_size(self->records[TEST]) == 0)
         return 0;
     llm_generator_t *generator = llm_generator_new(self->shared->model, self->shared->adapter,
                                                    wanted < context ? wanted : context, be, err);

@@ -20,9 +20,9 @@ fmq_held_t *fmq_held_new(const fmq_shared_t *shared, const fmq_offsite_settings_
 void fmq_held_destroy(fmq_held_t **self_p);
 
 /* The coordinator's measure function; self is a held.  Metrics, for val and
- * test where there are such records: plugin.<split>_loss (sum over batches of
- * mean loss x batch size), _total, _avg_loss, _token_loss; with
- * fedmq.match_tokens plugin.test_exact_match and plugin.test_exact_total. */
+ * test where eval.split has them and there are such records: plugin.<split>_loss (sum over batches
+ * of mean loss x batch size), _total, _avg_loss, _token_loss; with fedmq.match_tokens
+ * plugin.test_exact_match and plugin.test_exact_total. */
 int fmq_held_measure(void *self, const fmq_measuring_t *measuring, fmq_metrics_t *metrics,
                      fmq_error_t *err);
 

@@ -413,7 +413,9 @@ int fmq_coordinator_advance(coordinator_t *self, fmq_error_t *err)
             return 0;
         if (decide(self, decision, err) < 0)
             return -1;
-        if (self->terminated)
+        bool busy = self->busy;
+        self->busy = false;
+        if (self->terminated || busy) /* what came in meanwhile is taken first */
             return 0;
         if (phase == FMQ_PHASE_WAITING && self->round.phase == FMQ_PHASE_WAITING)
             return 0; /* nobody here can train */
