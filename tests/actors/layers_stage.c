@@ -64,7 +64,7 @@ void *stage_read(const char *path, size_t *size)
     FILE *stream = fopen(path, "rb");
     if (!stream)
         return NULL;
-    char *bytes = malloc(1 << 21);
+    char *bytes = malloc((1 << 21) + 1);
     assert_non_null(bytes);
     *size = fread(bytes, 1, 1 << 21, stream);
     fclose(stream);

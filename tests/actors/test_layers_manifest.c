@@ -179,6 +179,37 @@ static void a_part_that_occurs_twice_counts_once(void **state)
     free(manifest);
 }
 
+/* The example of docs/protocol.md. */
+static void the_page_about_the_protocol_has_a_manifest_byte_for_byte(void **state)
+{
+    (void)state;
+    static uint8_t bytes[FMQ_MANIFEST_MAX];
+    static char line[4096] = "\nmanifest  ";
+    fmq_manifest_t *manifest = calloc(1, sizeof *manifest);
+    fmq_part_t part = {.bytes = 300};
+    for (size_t i = 0; i < FMQ_DIGEST_SIZE; i++)
+        part.digest.bytes[i] = (uint8_t)i;
+    strcpy(manifest->config, "{}");
+    manifest->r = manifest->layers = 2;
+    manifest->behind = manifest->files = 1;
+    manifest->source[0] = 1;
+    manifest->source[1] = 2;
+    manifest->stem = manifest->parts[0] = manifest->parts[1] = manifest->file[0].part = part;
+    manifest->stem.bytes = 600;
+    manifest->file[0].part.bytes = 100;
+    strcpy(manifest->file[0].name, "merges.txt");
+    size_t size = encode(manifest, bytes), length, used = strlen(line);
+    for (size_t i = 0; i < size; i++)
+        used += (size_t)snprintf(line + used, sizeof line - used, "%02x", bytes[i]);
+    char *page = stage_read(FEDMQ_SOURCE_DIR "/docs/protocol.md", &length);
+    assert_non_null(page);
+    page[length] = '\0';
+    if (!strstr(page, line))
+        fail_msg("docs/protocol.md lacks: %s", line);
+    free(page);
+    free(manifest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +218,7 @@ int main(void)
         cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(the_shape_is_checked_against_parts_and_their_sizes),
         cmocka_unit_test(a_part_that_occurs_twice_counts_once),
+        cmocka_unit_test(the_page_about_the_protocol_has_a_manifest_byte_for_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
