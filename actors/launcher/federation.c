@@ -15,12 +15,14 @@
 #include "actors/launcher/signals.h"
 #include "actors/pipe/pipe.h"
 #include "actors/settings/settings.h"
+#include "fedmq/actors/layers.h"
 #include "fedmq/base/clock.h"
 #include "fedmq/broker/router.h"
 
 #define INPROC          "inproc://fedmq"
 #define STORE_BYTES_MAX (UINT64_C(1) << 40)
 #define FAREWELL_MS     3000 /* at most, for others to hear that the run is over */
+#define LENDING_MS      5000 /* at most, for sockets to end reading the model's parts */
 #define WATCH_MS        500  /* between looks at actors that are not polled */
 
 typedef struct {
@@ -35,6 +37,7 @@ typedef struct {
     int signals;
     bool interrupted;
     llm_prefix_budget_t *prefixes;
+    fmq_lending_t *lending; /* of the model's memory, where others can join */
     fmq_shared_t shared;
     zactor_t *server, *splitter, *evaluator;
     zactor_t **clients; /* owned array of plan->clients */
@@ -154,6 +157,30 @@ static int open_prefixes(federation_t *self, fmq_error_t *err)
                           : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a prefix cache");
 }
 
+static int open_lending(federation_t *self, fmq_error_t *err)
+{
+    const fmq_plan_t *plan = self->plan;
+    if (!plan->server || !self->engine.emulator || (!plan->connect && !plan->listen))
+        return 0;
+    self->lending = fmq_lending_new();
+    return self->lending ? 0
+                         : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for published parts");
+}
+
+/* Sockets that are closed may still read what was published; a process that
+ * ends may leave the model to the system rather than take it from them. */
+static void close_models(federation_t *self)
+{
+    fmq_error_t why;
+    if (self->lending && fmq_lending_await(self->lending, LENDING_MS, &why) < 0) {
+        fmq_log_write(self->log, FMQ_LOG_WARNING, "launcher", "model-left-open", "reason=\"%s\"",
+                      why.text);
+        return;
+    }
+    fmq_lending_destroy(&self->lending);
+    fmq_engine_close(&self->engine);
+}
+
 static void log_engine(const federation_t *self, uint64_t permits, uint64_t threads)
 {
     const fmq_engine_t *engine = &self->engine;
@@ -183,7 +210,7 @@ static int open_engine(federation_t *self, fmq_error_t *err)
     uint64_t permits = plan->permits, threads = plan->threads;
     if (computing == 0 && !plan->server)
         return 0;
-    if (open_models(self, err) < 0 || open_prefixes(self, err) < 0)
+    if (open_models(self, err) < 0 || open_prefixes(self, err) < 0 || open_lending(self, err) < 0)
         return -1;
     if (permits == 0)
         permits = (uint64_t)fmq_config_int(self->plan->config, "fedmq.permits");
@@ -268,7 +295,7 @@ static int open_all(federation_t *self, fmq_error_t *err)
                                   .store = self->store,
                                   .log = self->log,
                                   .endpoint = self->plan->connect ? self->plan->connect : INPROC,
-                                  .alone = !self->plan->connect && !self->plan->listen};
+                                  .lending = self->lending};
     return start_actors(self, err);
 }
 
@@ -371,9 +398,9 @@ static void close_all(federation_t *self, const fmq_error_t *why)
     fmq_pipe_stop(&self->splitter);
     fmq_router_destroy(&self->router);
     fmq_permits_destroy(&self->permits);
-    fmq_store_destroy(&self->store); /* its objects may borrow the model's memory */
+    fmq_store_destroy(&self->store);
     llm_prefix_budget_destroy(&self->prefixes);
-    fmq_engine_close(&self->engine);
+    close_models(self);
     fmq_log_destroy(&self->log);
     if (self->run_log)
         fclose(self->run_log);

@@ -6,38 +6,67 @@
 
 #include <stdlib.h>
 
-static void release_image(void *argument)
+#include "actors/layers/lending.h"
+
+typedef struct {
+    llm_part_image_t *image; /* owned */
+    fmq_lending_t *lending;  /* or NULL */
+} loan_t;
+
+static void end_loan(void *argument)
 {
-    llm_part_image_t *image = argument;
-    llm_part_image_destroy(&image);
+    loan_t *self = argument;
+    fmq_lending_t *lending = self->lending;
+    llm_part_image_destroy(&self->image);
+    free(self);
+    if (lending)
+        fmq_lending_give(lending);
 }
 
-fmq_object_t *fmq_part_object(const llm_model_t *model, uint32_t part, fmq_error_t *err)
+static fmq_object_t *borrow(loan_t *loan, fmq_error_t *err)
 {
-    llm_part_image_t *image = llm_part_image_new(model, part, err);
-    if (!image)
-        return NULL;
-    size_t count = llm_part_image_size(image);
-    fmq_object_t *object = NULL;
+    size_t count = llm_part_image_size(loan->image);
     fmq_segment_t *segments = calloc(count ? count : 1, sizeof *segments);
-    if (segments) {
-        for (size_t i = 0; i < count; i++)
-            segments[i] = (fmq_segment_t){.data = llm_part_image_at(image, i)->data,
-                                          .bytes = llm_part_image_at(image, i)->bytes};
-        object = fmq_object_borrow(segments, count, release_image, image, err);
-    } else {
+    if (!segments) {
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a part's segments");
+        return NULL;
     }
-    if (!object)
-        llm_part_image_destroy(&image);
+    for (size_t i = 0; i < count; i++) {
+        const llm_segment_t *segment = llm_part_image_at(loan->image, i);
+        segments[i] = (fmq_segment_t){.data = segment->data, .bytes = segment->bytes};
+    }
+    fmq_object_t *object = fmq_object_borrow(segments, count, end_loan, loan, err);
     free(segments);
+    return object;
+}
+
+fmq_object_t *fmq_part_object(const llm_model_t *model, uint32_t part, fmq_lending_t *lending,
+                              fmq_error_t *err)
+{
+    fmq_object_t *object = NULL;
+    loan_t *loan = calloc(1, sizeof *loan);
+    if (!loan) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a part");
+        return NULL;
+    }
+    loan->image = llm_part_image_new(model, part, err);
+    if (loan->image)
+        object = borrow(loan, err);
+    if (!object) {
+        llm_part_image_destroy(&loan->image);
+        free(loan);
+        return NULL;
+    }
+    if (lending)
+        fmq_lending_take(lending);
+    loan->lending = lending;
     return object;
 }
 
 static int match(const llm_model_t *full, uint32_t part, const fmq_part_t *expected,
                  fmq_error_t *err)
 {
-    fmq_object_t *object = fmq_part_object(full, part, err);
+    fmq_object_t *object = fmq_part_object(full, part, NULL, err);
     if (!object)
         return -1;
     bool same = fmq_digest_equal(fmq_object_digest(object), &expected->digest);

@@ -8,7 +8,9 @@
 #include "fedmq/broker/object.h"
 #include "fedmq/llm/parts.h"
 
-/* part: LLM_PART_STEM or a layer of model, whose weights are borrowed. */
-fmq_object_t *fmq_part_object(const llm_model_t *model, uint32_t part, fmq_error_t *err);
+/* part: LLM_PART_STEM or a layer of model, whose weights are borrowed as long
+ * as the object lives.  lending may be NULL for an object that nobody gets. */
+fmq_object_t *fmq_part_object(const llm_model_t *model, uint32_t part, fmq_lending_t *lending,
+                              fmq_error_t *err);
 
 #endif

@@ -83,14 +83,17 @@ static int offer_files(fmq_link_t *link, const char *directory, fmq_manifest_t *
     return 0;
 }
 
-static int offer_parts(fmq_link_t *link, const llm_model_t *student, fmq_manifest_t *manifest,
+static int offer_parts(fmq_link_t *link, const fmq_layers_offer_t *what, fmq_manifest_t *manifest,
                        fmq_error_t *err)
 {
-    if (offer(link, fmq_part_object(student, LLM_PART_STEM, err), &manifest->stem, err) < 0)
-        return fmq_error_prefix(err, "cannot publish the stem");
-    for (uint32_t i = 0; i < manifest->layers; i++)
-        if (offer(link, fmq_part_object(student, i, err), &manifest->parts[i], err) < 0)
-            return fmq_error_prefix(err, "cannot publish layer %u of the client's model", i);
+    const llm_model_t *student = what->offsite->student;
+    for (uint32_t i = 0; i <= manifest->layers; i++) {
+        uint32_t part = i == 0 ? LLM_PART_STEM : i - 1;
+        fmq_part_t *place = i == 0 ? &manifest->stem : &manifest->parts[i - 1];
+        fmq_object_t *object = fmq_part_object(student, part, what->lending, err);
+        if (offer(link, object, place, err) < 0)
+            return fmq_error_prefix(err, "cannot publish part %u of the client's model", i);
+    }
     return 0;
 }
 
@@ -111,8 +114,8 @@ static int describe(const llm_offsite_t *offsite, fmq_manifest_t *manifest, fmq_
     return 0;
 }
 
-int fmq_layers_publish(fmq_link_t *link, const llm_offsite_t *offsite, const char *tokenizer,
-                       fmq_part_t *manifest, fmq_error_t *err)
+int fmq_layers_publish(fmq_link_t *link, const fmq_layers_offer_t *what, fmq_part_t *manifest,
+                       fmq_error_t *err)
 {
     fmq_manifest_t *self = calloc(1, sizeof *self);
     uint8_t *bytes = malloc(FMQ_MANIFEST_MAX);
@@ -120,9 +123,8 @@ int fmq_layers_publish(fmq_link_t *link, const llm_offsite_t *offsite, const cha
     size_t size = 0;
     if (!self || !bytes)
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a manifest");
-    else if (describe(offsite, self, err) == 0 &&
-             offer_parts(link, offsite->student, self, err) == 0 &&
-             offer_files(link, tokenizer, self, err) == 0)
+    else if (describe(what->offsite, self, err) == 0 && offer_parts(link, what, self, err) == 0 &&
+             offer_files(link, what->tokenizer, self, err) == 0)
         size = fmq_manifest_encode(self, bytes, FMQ_MANIFEST_MAX, err);
     if (size > 0)
         rc = offer(link, fmq_object_from_bytes(bytes, size, err), manifest, err);

@@ -93,8 +93,11 @@ static int publish(void *argument, fmq_link_t *link, fmq_digest_t *manifest, uin
 {
     const fmq_offsite_t *self = argument;
     const llm_offsite_t *offsite = self->shared->offsite;
+    const fmq_layers_offer_t offer = {.offsite = offsite,
+                                      .tokenizer = llm_model_directory(offsite->teacher),
+                                      .lending = self->shared->lending};
     fmq_part_t part;
-    if (fmq_layers_publish(link, offsite, llm_model_directory(offsite->teacher), &part, err) < 0)
+    if (fmq_layers_publish(link, &offer, &part, err) < 0)
         return -1;
     *manifest = part.digest;
     *bytes = part.bytes;
@@ -130,7 +133,7 @@ void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options)
         .save_to = settings->save_to,
         .align = self->aligner ? align : NULL,
         .save = save,
-        .publish = self->shared->alone ? NULL : publish,
+        .publish = self->shared->lending ? publish : NULL,
         .argument = self};
     if (settings->save_full_model) {
         options->save_copy = export_merged;

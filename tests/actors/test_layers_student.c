@@ -19,6 +19,7 @@ typedef struct {
     llm_emulator_t *emulator;
     fmq_router_t *router;
     fmq_link_t *server, *client;
+    fmq_lending_t *lending;
     fmq_manifest_t manifest;
     fmq_error_t err;
 } stage_t;
@@ -55,8 +56,10 @@ static void serve(stage_t *self, const llm_emulator_t *emulator)
     const char *endpoint = fmq_router_endpoint(self->router, 0);
     self->server = fabric_link(endpoint, "server", FMQ_ROLE_SERVER);
     self->client = fabric_link(endpoint, "client-1", FMQ_ROLE_CLIENT);
-    need(self, fmq_layers_publish(self->server, llm_emulator_offsite(emulator), DIRECTORY,
-                                  &manifest, &self->err) == 0);
+    const fmq_layers_offer_t offer = {.offsite = llm_emulator_offsite(emulator),
+                                      .tokenizer = DIRECTORY,
+                                      .lending = self->lending};
+    need(self, fmq_layers_publish(self->server, &offer, &manifest, &self->err) == 0);
     run.manifest = manifest.digest;
     run.manifest_bytes = manifest.bytes;
     memset(run.run, '1', FMQ_RUN_ID_SIZE - 1);
@@ -73,6 +76,8 @@ static int set_up(void **state)
     need(self, self->teacher != NULL);
     self->router = fabric_router("tcp://127.0.0.1:*", NULL);
     assert_non_null(self->router);
+    self->lending = fmq_lending_new();
+    assert_non_null(self->lending);
     self->emulator = emulate(self, 0.5);
     serve(self, self->emulator);
     *state = self;
@@ -85,6 +90,8 @@ static int tear_down(void **state)
     fmq_link_close(&self->client, 0);
     fmq_link_close(&self->server, 0);
     fmq_router_destroy(&self->router);
+    need(self, fmq_lending_await(self->lending, FABRIC_PATIENCE_MS, &self->err) == 0);
+    fmq_lending_destroy(&self->lending);
     llm_emulator_destroy(&self->emulator);
     llm_model_destroy(&self->teacher);
     llm_backend_destroy(&self->be);
@@ -157,7 +164,7 @@ static void a_dropped_layer_cannot_be_had(void **state)
     fmq_error_code_t code;
     fetch(self);
     for (uint32_t layer = 0; layer < 4; layer++) {
-        fmq_object_t *object = fmq_part_object(self->teacher, layer, &self->err);
+        fmq_object_t *object = fmq_part_object(self->teacher, layer, NULL, &self->err);
         need(self, object != NULL);
         bool held = false;
         for (uint32_t i = 0; i < self->manifest.layers; i++)
@@ -185,7 +192,19 @@ static void another_drop_ratio_fetches_the_new_layer_alone(void **state)
     assert_true(fmq_manifest_bytes(&self->manifest) == before + layer);
     assert_true(received >= layer && received < layer + FMQ_MANIFEST_MAX);
     fmq_link_close(&self->server, 100);
+    need(self, fmq_lending_await(self->lending, FABRIC_PATIENCE_MS, &self->err) == 0);
     llm_emulator_destroy(&more);
+}
+
+static void the_model_is_awaited_until_nobody_reads_it(void **state)
+{
+    stage_t *self = *state;
+    fmq_object_t *object = fmq_part_object(self->teacher, 0, self->lending, &self->err);
+    fmq_link_close(&self->server, 100);
+    assert_int_equal(fmq_lending_await(self->lending, 30, &self->err), -1);
+    assert_int_equal(self->err.code, FMQ_ERR_TIMEOUT);
+    fmq_object_drop(&object);
+    assert_int_equal(fmq_lending_await(self->lending, FABRIC_PATIENCE_MS, &self->err), 0);
 }
 
 static void the_full_model_is_known_by_its_parts(void **state)
@@ -221,6 +240,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_dropped_layer_cannot_be_had, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_drop_ratio_fetches_the_new_layer_alone, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_model_is_awaited_until_nobody_reads_it, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(the_full_model_is_known_by_its_parts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_part_is_an_error_with_its_name, set_up,

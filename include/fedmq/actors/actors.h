@@ -47,7 +47,9 @@ typedef struct {
     fmq_store_t *store; /* may be NULL */
     fmq_log_t *log;
     const char *endpoint; /* of the router */
-    bool alone;           /* nobody of another process can join the run */
+    /* With offsite tuning: the client's model is published, and this counts
+     * who reads it.  NULL: nobody of another process can join the run. */
+    struct fmq_lending *lending;
 } fmq_shared_t;
 
 /* What a run tells whoever shows it; called from the server's thread. */

@@ -59,12 +59,28 @@ int fmq_manifest_shape(const fmq_manifest_t *self, llm_shape_t *full, fmq_error_
 /* Bytes of all parts and files, those that occur twice counted once. */
 uint64_t fmq_manifest_bytes(const fmq_manifest_t *self);
 
-/* Publishes the parts of offsite->student, the tokenizer's files of directory
- * tokenizer (files that are not there are left out), and the manifest, whose
- * digest and size are for the run's note.  Weights are not copied: the offsite
- * models must outlive the link and its store. */
-int fmq_layers_publish(fmq_link_t *link, const llm_offsite_t *offsite, const char *tokenizer,
-                       fmq_part_t *manifest, fmq_error_t *err);
+/* How many objects borrow the memory of a model.  Sockets that are closed may
+ * read an object for a moment more, so whoever owns the model awaits that. */
+typedef struct fmq_lending fmq_lending_t;
+
+fmq_lending_t *fmq_lending_new(void);
+/* Nothing may be lent any more. */
+void fmq_lending_destroy(fmq_lending_t **self_p);
+/* 0 when nothing is lent; FMQ_ERR_TIMEOUT when something still is: then neither
+ * the model nor self may be destroyed. */
+int fmq_lending_await(fmq_lending_t *self, uint32_t timeout_ms, fmq_error_t *err);
+
+typedef struct {
+    const llm_offsite_t *offsite;
+    const char *tokenizer; /* directory of its files; those that are not there are left out */
+    fmq_lending_t *lending;
+} fmq_layers_offer_t;
+
+/* Publishes the parts of the offsite student, the tokenizer's files, and the
+ * manifest, whose digest and size are for the run's note.  Weights are not
+ * copied: the models must live until nothing is lent. */
+int fmq_layers_publish(fmq_link_t *link, const fmq_layers_offer_t *offer, fmq_part_t *manifest,
+                       fmq_error_t *err);
 
 /* Whether full is the model that the manifest's parts were taken from, by the
  * bytes of the stem and of the layers that are trained: 0, or FMQ_ERR_MISMATCH. */
