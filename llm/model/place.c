@@ -44,7 +44,17 @@ static float **vector_slot(llm_model_t *self, const llm_parameter_t *parameter)
     return parameter->bias ? &norm->bias : &norm->weight;
 }
 
-/* A weight that is stored in pieces is put together first. */
+static llm_matrix_t *quantized_matrix(llm_model_t *self, const llm_source_t *source, size_t out,
+                                      size_t in, bool major)
+{
+    llm_quantized_t data = {.codes = source->main.data,
+                            .scales = source->more.data,
+                            .bits = source->bits,
+                            .group = (size_t)source->group};
+    return self->be->ops->matrix_new_quantized(self->be, &data, out, in, major);
+}
+
+/* Other weights that are stored in pieces are put together first. */
 static llm_matrix_t *decoded_matrix(llm_model_t *self, const llm_source_t *source, size_t out,
                                     size_t in, bool major)
 {
@@ -63,7 +73,9 @@ static int place_matrix(llm_model_t *self, const llm_parameter_t *parameter, llm
     bool major = parameter->role == LLM_ROLE_MODULE && self->shape.arch->input_major;
     size_t out = (size_t)parameter->shape[major ? 1 : 0];
     size_t in = (size_t)parameter->shape[major ? 0 : 1];
-    if (source->form != LLM_DENSE)
+    if (source->form == LLM_QUANTIZED && self->be->ops->matrix_new_quantized)
+        *slot = quantized_matrix(self, source, out, in, major);
+    else if (source->form != LLM_DENSE)
         *slot = decoded_matrix(self, source, out, in, major);
     else if (llm_source_align(source, err) < 0)
         return -1;

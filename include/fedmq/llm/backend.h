@@ -61,6 +61,15 @@ typedef struct {
     bool first; /* momentum buffer is set to the gradient, as torch does */
 } llm_sgd_t;
 
+/* A weight of small integers, in host memory: element (r, c) of the stored
+ * [rows][columns] is (code - 2^(bits-1)) * scales[r][c / group]. */
+typedef struct {
+    const uint8_t *codes; /* [rows][columns * bits / 8]; at 4 bits the low half first */
+    const void *scales;   /* F32 [rows][ceil(columns / group)], at any alignment */
+    unsigned bits;        /* 8 or 4 (then columns are even) */
+    size_t group;
+} llm_quantized_t;
+
 typedef struct llm_ops {
     const char *name; /* "cpu", "cuda", "reference" */
     void (*destroy)(llm_backend_t *be);
@@ -78,6 +87,11 @@ typedef struct llm_ops {
      * during the call only.  NULL: out of memory. */
     llm_matrix_t *(*matrix_new)(llm_backend_t *be, const void *data, fmq_dtype_t dtype, size_t out,
                                 size_t in, bool input_major);
+    /* The same of small integers, which stay what they are in memory; products
+     * are those of the floats that they stand for.  NULL in a backend that has
+     * none: the caller widens them. */
+    llm_matrix_t *(*matrix_new_quantized)(llm_backend_t *be, const llm_quantized_t *data,
+                                          size_t out, size_t in, bool input_major);
     void (*matrix_destroy)(llm_backend_t *be, llm_matrix_t **matrix_p);
     size_t (*matrix_bytes)(const llm_matrix_t *matrix);
 

@@ -48,6 +48,7 @@ static void free_all(llm_cpu_t *self)
     llm_pool_destroy(&self->pool);
     free(self->packed);
     free(self->small);
+    free(self->rooms);
     free(self);
 }
 
@@ -62,6 +63,7 @@ static void fill_table(llm_ops_t *ops)
     ops->destroy = destroy;
     llm_cpu_memory(ops);
     llm_cpu_matrix(ops);
+    llm_cpu_quantized(ops);
     llm_cpu_linear(ops);
     llm_cpu_gemm(ops);
     llm_cpu_rows(ops);
@@ -89,6 +91,11 @@ llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err)
     self->pool = llm_pool_new(threads, err);
     if (!self->pool)
         goto fail;
+    self->rooms = llm_cpu_allocate(threads * LLM_CPU_ROOM * sizeof(float));
+    if (!self->rooms) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the cpu backend's packed operands");
+        goto fail;
+    }
     fill_table(&self->instance.ops);
     self->instance.variant = kernels->name;
     self->instance.backend.ops = &self->instance.ops;

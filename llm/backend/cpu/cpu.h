@@ -26,7 +26,11 @@
 #define LLM_CPU_PADDING    LLM_CPU_PAGE_ROWS_MAX
 #define LLM_CPU_PACKED                                                                             \
     ((size_t)(LLM_CPU_ROWS + LLM_CPU_PADDING) * (LLM_CPU_LONG_DEPTH + LLM_CPU_PADDING))
-#define LLM_CPU_SMALL ((size_t)(LLM_CPU_ROWS + LLM_CPU_PADDING) * (LLM_CPU_DEPTH + LLM_CPU_PADDING))
+/* What an item of a product dequantizes at a time: LLM_CPU_DEPTH of outputs by
+ * LLM_CPU_ITEM_MAX inputs, or a panel by LLM_CPU_DEPTH. */
+#define LLM_CPU_ITEM_MAX 128
+#define LLM_CPU_ROOM     ((size_t)LLM_CPU_DEPTH * (LLM_CPU_ITEM_MAX + LLM_CPU_PADDING))
+#define LLM_CPU_SMALL    ((size_t)(LLM_CPU_ROWS + LLM_CPU_PADDING) * (LLM_CPU_DEPTH + LLM_CPU_PADDING))
 
 typedef struct {
     llm_instance_t instance; /* first: see instance.h */
@@ -34,14 +38,21 @@ typedef struct {
     llm_pool_t *pool; /* owned */
     float *packed;    /* owned; LLM_CPU_PACKED floats: the longer operand, or activations */
     float *small;     /* owned; LLM_CPU_SMALL floats: gemm's other operand */
+    float *rooms;     /* owned; LLM_CPU_ROOM floats a thread: dequantized weights */
 } llm_cpu_t;
 
-/* A frozen weight: W[o][i] at panels[o / width * panel + i * width + o % width]. */
+/* A frozen weight: W[o][i] at panels[o / width * panel + i * width + o % width];
+ * or, where there are no panels, of codes in the same order (quantized.c). */
 struct llm_matrix {
     size_t out, in, width;
     size_t panel; /* floats between panels; a little more than in * width */
     size_t bytes;
     float *panels; /* owned */
+    unsigned bits;
+    bool input_major; /* scales go by groups of outputs, not of inputs */
+    size_t group, groups;
+    uint8_t *codes; /* owned */
+    float *scales;  /* owned */
 };
 
 static inline llm_cpu_t *llm_cpu(const llm_backend_t *be)
@@ -76,7 +87,12 @@ typedef void (*llm_cpu_piece_t)(const llm_cpu_kernels_t *kernels, void *job, siz
                                 size_t count);
 void llm_cpu_run_pieces(llm_cpu_t *self, size_t n, size_t piece, llm_cpu_piece_t item, void *job);
 
+/* Rows i .. i + rows of a panel of a quantized matrix: to[rows][width]. */
+void llm_cpu_dequantize(const llm_cpu_kernels_t *kernels, float *to, const llm_matrix_t *w,
+                        size_t panel, size_t i, size_t rows);
+
 void llm_cpu_memory(llm_ops_t *ops);
+void llm_cpu_quantized(llm_ops_t *ops);
 void llm_cpu_matrix(llm_ops_t *ops);
 void llm_cpu_linear(llm_ops_t *ops);
 void llm_cpu_gemm(llm_ops_t *ops);

@@ -36,6 +36,13 @@ typedef struct {
     const float *bias; /* of column first, or NULL */
 } llm_cpu_store_t;
 
+/* Scales of a piece of a panel: one a lane, the same in every row; or, when
+ * lanes is NULL, one a row, step floats apart. */
+typedef struct {
+    const float *lanes, *rows;
+    size_t step;
+} llm_cpu_scales_t;
+
 typedef struct llm_cpu_kernels {
     const char *name;
     size_t lanes, width, tile_rows;
@@ -45,6 +52,9 @@ typedef struct llm_cpu_kernels {
     void (*store_transposed)(float *c, size_t ldc, const float *acc, const llm_cpu_store_t *how);
     void (*pack_copy)(float *to, const float *from, size_t ld, size_t rows, size_t columns);
     void (*pack_transposed)(float *to, const float *from, size_t ld, size_t rows, size_t columns);
+    /* to[rows][width] from codes of a quantized panel. */
+    void (*dequantize)(float *to, const uint8_t *codes, size_t rows, unsigned bits,
+                       const llm_cpu_scales_t *scales);
 
     /* Rows and vectors; each is the backend's op on a range of its work. */
     void (*add)(float *y, const float *x, size_t n);

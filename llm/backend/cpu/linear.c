@@ -30,6 +30,7 @@ typedef struct {
     size_t k;      /* where the stretch begins: an input, or an output from the first panel on */
     bool add;      /* the result has a value already */
     float *packed; /* NULL: x is read in place */
+    float *rooms;  /* LLM_CPU_ROOM floats a thread, for weights that are quantized */
     size_t block;  /* floats between packed blocks */
     size_t row_items, panel_items;
 } job_t;
@@ -56,9 +57,10 @@ static void pack_rows(void *argument, size_t item, size_t thread)
                             job->from_stride, job->M, llm_cpu_min(width, job->K - item * width));
 }
 
-/* One stretch of k of one panel against a range of rows. */
-static void forward_panel(const job_t *job, size_t panel, size_t row, size_t end, size_t k,
-                          size_t depth)
+/* One stretch of k of one panel against a range of rows; weights are the
+ * stretch. */
+static void forward_panel(const job_t *job, const float *weights, size_t panel, size_t row,
+                          size_t end, size_t k, size_t depth)
 {
     const llm_matrix_t *w = job->w;
     size_t width = w->width;
@@ -72,7 +74,7 @@ static void forward_panel(const job_t *job, size_t panel, size_t row, size_t end
     size_t y_column = column + how.first - job->first;
     how.bias = begun || !job->bias ? NULL : job->bias + y_column;
     llm_cpu_tile_t tile = {.columns = how.last, .K = depth, .b_row = width};
-    tile.b = w->panels + panel * w->panel + (job->k + k) * width;
+    tile.b = weights;
     tile.direct = !job->packed;
     tile.a_stride = job->packed ? job->block : job->from_stride;
     while (row < end) {
@@ -85,9 +87,20 @@ static void forward_panel(const job_t *job, size_t panel, size_t row, size_t end
     }
 }
 
+/* Inputs i .. i + depth of a panel, dequantized where they have to be. */
+static const float *stretch_of(const job_t *job, size_t panel, size_t i, size_t depth,
+                               size_t thread)
+{
+    const llm_matrix_t *w = job->w;
+    if (w->panels)
+        return w->panels + panel * w->panel + i * w->width;
+    float *room = job->rooms + thread * LLM_CPU_ROOM;
+    llm_cpu_dequantize(job->kernels, room, w, panel, i, depth);
+    return room;
+}
+
 static void forward_item(void *argument, size_t item, size_t thread)
 {
-    (void)thread;
     const job_t *job = argument;
     size_t rows = whole_tiles(job, ITEM_ROWS);
     size_t row = item % job->row_items * rows;
@@ -95,10 +108,12 @@ static void forward_item(void *argument, size_t item, size_t thread)
     size_t begin = item / job->row_items * count;
     size_t end = llm_cpu_min(begin + count, panels_of(job));
     for (size_t k = 0; k < job->K; k += LLM_CPU_DEPTH)
-        for (size_t panel = begin; panel < end; panel++)
-            forward_panel(job, job->first / job->kernels->width + panel, row,
-                          llm_cpu_min(row + rows, job->M), k,
-                          llm_cpu_min(LLM_CPU_DEPTH, job->K - k));
+        for (size_t p = begin; p < end; p++) {
+            size_t panel = job->first / job->kernels->width + p;
+            size_t depth = llm_cpu_min(LLM_CPU_DEPTH, job->K - k);
+            const float *weights = stretch_of(job, panel, job->k + k, depth, thread);
+            forward_panel(job, weights, panel, row, llm_cpu_min(row + rows, job->M), k, depth);
+        }
 }
 
 static void forward_rows_of(llm_cpu_t *cpu, job_t job, size_t M)
@@ -130,6 +145,7 @@ static void forward(llm_backend_t *be, float *y, size_t y_stride, const float *x
 {
     double start = llm_instance_now();
     job_t job = {.kernels = llm_cpu(be)->kernels, .w = w, .count = w->out, .bias = bias};
+    job.rooms = llm_cpu(be)->rooms;
     job.to = y;
     job.to_stride = y_stride;
     job.from = x;
@@ -145,6 +161,7 @@ static void forward_rows(llm_backend_t *be, float *y, size_t y_stride, const flo
 {
     double start = llm_instance_now();
     job_t job = {.kernels = llm_cpu(be)->kernels, .w = w, .first = first, .count = count};
+    job.rooms = llm_cpu(be)->rooms;
     job.to = y;
     job.to_stride = y_stride;
     job.from = x;
@@ -184,42 +201,69 @@ static void zero_rows(float *rows, size_t stride, size_t M, size_t width)
         memset(rows + m * stride, 0, width * sizeof(float));
 }
 
-/* One stretch of k of one panel of tokens against the inputs row .. end.  The
+/* The weights of a stretch of outputs, for inputs from `row` on. */
+typedef struct {
+    const float *at; /* of input `row` in the first panel */
+    size_t stride;   /* between panels */
+    size_t row, end;
+} weights_t;
+
+/* One stretch of k of one panel of tokens against the inputs of weights.  The
  * panel stays in the nearest cache while the weights pass by. */
-static void backward_panel(const job_t *job, size_t row, size_t end, size_t panel, size_t k,
+static void backward_panel(const job_t *job, const weights_t *weights, size_t panel, size_t k,
                            size_t depth)
 {
-    const llm_matrix_t *w = job->w;
-    size_t width = w->width;
+    size_t width = job->w->width;
     size_t m = panel * width;
-    const float *weights = w->panels + (job->first / width + (job->k + k) / width) * w->panel;
     float acc[LLM_CPU_ROWS_MAX * LLM_CPU_WIDTH_MAX];
-    llm_cpu_tile_t tile = {.a_stride = w->panel, .b_row = width, .K = depth};
+    llm_cpu_tile_t tile = {.a_stride = weights->stride, .b_row = width, .K = depth};
     llm_cpu_store_t how = {.alpha = 1, .add = job->add || k > 0};
     how.last = tile.columns = llm_cpu_min(width, job->M - m);
     tile.b = job->packed + panel * job->block + k * width;
-    for (; row < end; row += tile.rows) {
-        how.rows = tile.rows = llm_cpu_min(job->kernels->tile_rows, end - row);
-        tile.a = weights + row * width;
+    for (size_t row = weights->row; row < weights->end; row += tile.rows) {
+        how.rows = tile.rows = llm_cpu_min(job->kernels->tile_rows, weights->end - row);
+        tile.a = weights->at + (row - weights->row) * width;
         job->kernels->tile(acc, &tile);
         job->kernels->store_transposed(job->to + m * job->to_stride + row, job->to_stride, acc,
                                        &how);
     }
 }
 
+/* Points at the weights of outputs k .. k + depth of the stretch, dequantized
+ * where they have to be. */
+static void aim(const job_t *job, weights_t *weights, size_t k, size_t depth, size_t thread)
+{
+    const llm_matrix_t *w = job->w;
+    size_t panel = job->first / w->width + (job->k + k) / w->width;
+    if (w->panels) {
+        weights->at = w->panels + panel * w->panel + weights->row * w->width;
+        weights->stride = w->panel;
+        return;
+    }
+    size_t rows = weights->end - weights->row;
+    float *room = job->rooms + thread * LLM_CPU_ROOM;
+    weights->at = room;
+    weights->stride = llm_cpu_padded(rows, w->width) * w->width;
+    for (size_t p = 0; p < llm_cpu_pieces(depth, w->width); p++)
+        llm_cpu_dequantize(job->kernels, room + p * weights->stride, w, panel + p, weights->row,
+                           rows);
+}
+
 static void backward_item(void *argument, size_t item, size_t thread)
 {
-    (void)thread;
     const job_t *job = argument;
     size_t rows = whole_tiles(job, ITEM_INPUTS);
     size_t row = item % job->row_items * rows;
-    size_t end = llm_cpu_min(row + rows, job->w->in);
+    weights_t weights = {.row = row, .end = llm_cpu_min(row + rows, job->w->in)};
     size_t count = ITEM_WIDTH / job->kernels->width;
     size_t panel = item / job->row_items * count;
     size_t end_panel = llm_cpu_min(panel + count, llm_cpu_pieces(job->M, job->kernels->width));
-    for (size_t k = 0; k < job->K; k += LLM_CPU_DEPTH)
+    for (size_t k = 0; k < job->K; k += LLM_CPU_DEPTH) {
+        size_t depth = llm_cpu_min(LLM_CPU_DEPTH, job->K - k);
+        aim(job, &weights, k, depth, thread);
         for (size_t p = panel; p < end_panel; p++)
-            backward_panel(job, row, end, p, k, llm_cpu_min(LLM_CPU_DEPTH, job->K - k));
+            backward_panel(job, &weights, p, k, depth);
+    }
 }
 
 static void backward_rows(llm_backend_t *be, float *dx, size_t dx_stride, const float *dy,
@@ -233,6 +277,7 @@ static void backward_rows(llm_backend_t *be, float *dx, size_t dx_stride, const 
     job.to_stride = dx_stride;
     job.from_stride = dy_stride;
     job.packed = cpu->packed;
+    job.rooms = cpu->rooms;
     size_t outputs = count ? first % width + count : 0; /* from the first panel's first */
     if (!count && !add)
         zero_rows(dx, dx_stride, M, w->in);

@@ -68,6 +68,8 @@ static void matrix_destroy(llm_backend_t *be, llm_matrix_t **matrix_p)
     if (!matrix_p || !*matrix_p)
         return;
     free((*matrix_p)->panels);
+    free((*matrix_p)->codes);
+    free((*matrix_p)->scales);
     free(*matrix_p);
     *matrix_p = NULL;
 }
@@ -109,13 +111,29 @@ typedef struct {
     const int32_t *ids;
 } gather_t;
 
+/* One output's weights: a lane of a panel, CHUNK rows of it at a time. */
+static void gather_quantized(const llm_cpu_kernels_t *kernels, float *out, const llm_matrix_t *w,
+                             size_t o)
+{
+    float wide[LLM_CPU_WIDTH_MAX * CHUNK];
+    for (size_t i = 0; i < w->in; i += CHUNK) {
+        size_t rows = llm_cpu_min(CHUNK, w->in - i);
+        llm_cpu_dequantize(kernels, wide, w, o / w->width, i, rows);
+        for (size_t r = 0; r < rows; r++)
+            out[i + r] = wide[r * w->width + o % w->width];
+    }
+}
+
 static void gather_piece(const llm_cpu_kernels_t *kernels, void *job, size_t first, size_t count)
 {
-    (void)kernels;
     const gather_t *g = job;
     const llm_matrix_t *w = g->w;
     for (size_t t = first; t < first + count; t++) {
         size_t o = (size_t)g->ids[t];
+        if (!w->panels) {
+            gather_quantized(kernels, g->out + t * w->in, w, o);
+            continue;
+        }
         const float *column = w->panels + o / w->width * w->panel + o % w->width;
         for (size_t i = 0; i < w->in; i++)
             g->out[t * w->in + i] = column[i * w->width];

@@ -1,18 +1,41 @@
 /*
  * linear.c - matrix products: frozen weights and dense general products.
  *
- * The reference keeps a frozen weight as plain fp32 [out][in].
+ * The reference keeps a frozen weight as plain fp32 [out][in], a quantized one
+ * as it is stored.
  */
 #include "llm/backend/reference/reference.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "llm/backend/half.h"
 
 struct llm_matrix {
     size_t out, in;
-    float *rows; /* owned, [out][in] */
+    float *rows; /* owned, [out][in]; NULL when quantized */
+    unsigned bits;
+    bool input_major;
+    size_t group;
+    uint8_t *codes; /* owned, as llm_quantized_t has them */
+    float *scales;  /* owned */
 };
+
+/* (code - 2^(bits-1)) scale of element (r, c) of [rows][columns]. */
+static float dequantized(const llm_matrix_t *w, size_t r, size_t c, size_t columns)
+{
+    const uint8_t *row = w->codes + r * (columns * w->bits / 8);
+    int code = w->bits == 8 ? row[c] : row[c / 2] >> 4 * (c % 2) & 15;
+    size_t groups = (columns + w->group - 1) / w->group;
+    return (float)(code - (1 << (w->bits - 1))) * w->scales[r * groups + c / w->group];
+}
+
+static double weight(const llm_matrix_t *w, size_t o, size_t i)
+{
+    if (w->rows)
+        return (double)w->rows[o * w->in + i];
+    return (double)(w->input_major ? dequantized(w, i, o, w->out) : dequantized(w, o, i, w->in));
+}
 
 static void matrix_destroy(llm_backend_t *be, llm_matrix_t **matrix_p)
 {
@@ -20,6 +43,8 @@ static void matrix_destroy(llm_backend_t *be, llm_matrix_t **matrix_p)
     if (!matrix_p || !*matrix_p)
         return;
     free((*matrix_p)->rows);
+    free((*matrix_p)->codes);
+    free((*matrix_p)->scales);
     free(*matrix_p);
     *matrix_p = NULL;
 }
@@ -46,9 +71,39 @@ static llm_matrix_t *matrix_new(llm_backend_t *be, const void *data, fmq_dtype_t
     return self;
 }
 
+static size_t scales_of(const llm_matrix_t *w)
+{
+    size_t rows = w->input_major ? w->in : w->out, columns = w->input_major ? w->out : w->in;
+    return rows * ((columns + w->group - 1) / w->group);
+}
+
+static llm_matrix_t *matrix_new_quantized(llm_backend_t *be, const llm_quantized_t *data,
+                                          size_t out, size_t in, bool input_major)
+{
+    if (!out || !in || !data->group || out > LLM_BACKEND_BYTES_MAX / sizeof(float) / in)
+        return NULL;
+    llm_matrix_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    *self = (llm_matrix_t){
+        .out = out, .in = in, .bits = data->bits, .input_major = input_major, .group = data->group};
+    size_t codes = out * in * data->bits / 8, scales = scales_of(self) * sizeof(float);
+    self->codes = malloc(codes);
+    self->scales = malloc(scales);
+    if (!self->codes || !self->scales) {
+        matrix_destroy(be, &self);
+        return NULL;
+    }
+    memcpy(self->codes, data->codes, codes);
+    memcpy(self->scales, data->scales, scales);
+    return self;
+}
+
 static size_t matrix_bytes(const llm_matrix_t *matrix)
 {
-    return matrix->out * matrix->in * sizeof(float);
+    size_t elements = matrix->out * matrix->in;
+    return matrix->rows ? elements * sizeof(float)
+                        : elements * matrix->bits / 8 + scales_of(matrix) * sizeof(float);
 }
 
 /* y = x W^T for rows first .. first + count of W. */
@@ -59,10 +114,9 @@ static void forward_rows(llm_backend_t *be, float *y, size_t y_stride, const flo
     double start = llm_instance_now();
     for (size_t m = 0; m < M; m++)
         for (size_t o = 0; o < count; o++) {
-            const float *row = w->rows + (first + o) * w->in;
             double sum = 0;
             for (size_t i = 0; i < w->in; i++)
-                sum += (double)x[m * x_stride + i] * (double)row[i];
+                sum += (double)x[m * x_stride + i] * weight(w, first + o, i);
             y[m * y_stride + o] = (float)sum;
         }
     llm_instance(be)->gemm_seconds += llm_instance_now() - start;
@@ -89,7 +143,7 @@ static void backward_rows(llm_backend_t *be, float *dx, size_t dx_stride, const 
         for (size_t i = 0; i < w->in; i++) {
             double sum = add ? (double)dx[m * dx_stride + i] : 0;
             for (size_t o = 0; o < count; o++)
-                sum += (double)dy[m * dy_stride + o] * (double)w->rows[(first + o) * w->in + i];
+                sum += (double)dy[m * dy_stride + o] * weight(w, first + o, i);
             dx[m * dx_stride + i] = (float)sum;
         }
     llm_instance(be)->gemm_seconds += llm_instance_now() - start;
@@ -107,7 +161,7 @@ static void matrix_gather(llm_backend_t *be, float *out, const llm_matrix_t *w, 
     (void)be;
     for (size_t t = 0; t < T; t++)
         for (size_t c = 0; c < w->in; c++)
-            out[t * w->in + c] = w->rows[(size_t)ids[t] * w->in + c];
+            out[t * w->in + c] = (float)weight(w, (size_t)ids[t], c);
 }
 
 static void gemm(llm_backend_t *be, float *c, const float *a, const float *b, const llm_gemm_t *s)
@@ -130,6 +184,7 @@ static void gemm(llm_backend_t *be, float *c, const float *a, const float *b, co
 void llm_reference_linear(llm_ops_t *ops)
 {
     ops->matrix_new = matrix_new;
+    ops->matrix_new_quantized = matrix_new_quantized;
     ops->matrix_destroy = matrix_destroy;
     ops->matrix_bytes = matrix_bytes;
     ops->linear_forward = forward;

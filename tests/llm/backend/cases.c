@@ -17,6 +17,7 @@ const case_t cases[] = {
     {"linear", run_linear},
     {"rows of linear", run_linear_rows},
     {"stored matrices", run_matrix},
+    {"quantized matrices", run_quantized},
     {"gemm", run_gemm},
     {"thin gemm", run_thin_gemm},
     {"attention", run_attention},

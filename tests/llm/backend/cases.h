@@ -55,6 +55,7 @@ int32_t *indices_on(llm_backend_t *be, size_t n, size_t below);
 void run_linear(trace_t *trace);
 void run_linear_rows(trace_t *trace);
 void run_matrix(trace_t *trace);
+void run_quantized(trace_t *trace);
 void run_gemm(trace_t *trace);
 void run_thin_gemm(trace_t *trace);
 void run_attention(trace_t *trace);

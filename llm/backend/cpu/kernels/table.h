@@ -5,6 +5,7 @@
 #include "llm/backend/cpu/kernels.h"
 #include "llm/backend/cpu/kernels/vector.h"
 
+#include "llm/backend/cpu/kernels/dequantize.h"
 #include "llm/backend/cpu/kernels/tile.h"
 
 #include "llm/backend/cpu/kernels/rows.h"
@@ -22,6 +23,7 @@ const llm_cpu_kernels_t LLM_CPU_TABLE = {
     .store_transposed = store_transposed,
     .pack_copy = pack_copy,
     .pack_transposed = pack_transposed,
+    .dequantize = dequantize,
     .add = add,
     .scale = scale,
     .sum = sum,

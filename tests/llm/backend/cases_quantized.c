@@ -1,0 +1,131 @@
+/*
+ * cases_quantized.c - products with weights of small integers: bits, groups
+ * and orders beside every panel and stretch; each against the matrix of the
+ * floats that the integers stand for, to the byte.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cases.h"
+#include "gradcheck.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* A weight in both forms. */
+typedef struct {
+    size_t out, in, rows, columns;
+    bool input_major;
+    llm_quantized_t data;
+    uint8_t *codes; /* owned, as the pointers in data and below */
+    char *scales;   /* one byte behind the start of its memory: unaligned */
+    float *floats;
+} weight_t;
+
+static void weight_init(weight_t *self, const size_t shape[2], unsigned bits, size_t group,
+                        bool input_major)
+{
+    *self = (weight_t){.out = shape[0], .in = shape[1], .input_major = input_major};
+    self->rows = input_major ? self->in : self->out;
+    self->columns = input_major ? self->out : self->in;
+    size_t width = self->columns * bits / 8, groups = (self->columns + group - 1) / group;
+    self->codes = malloc(self->rows * width);
+    self->scales = malloc(self->rows * groups * sizeof(float) + 1);
+    self->floats = malloc(self->rows * self->columns * sizeof(float));
+    float *scales = malloc(self->rows * groups * sizeof(float));
+    assert_true(self->codes && self->scales && self->floats && scales);
+    random_floats(scales, self->rows * groups, 41);
+    memcpy(self->scales + 1, scales, self->rows * groups * sizeof(float));
+    for (size_t i = 0; i < self->rows * width; i++)
+        self->codes[i] = (uint8_t)((i * 2654435761u) >> 13);
+    for (size_t r = 0; r < self->rows; r++)
+        for (size_t c = 0; c < self->columns; c++) {
+            uint8_t byte = self->codes[r * width + c * bits / 8];
+            int code = bits == 8 ? byte - 128 : (c % 2 ? byte >> 4 : byte & 15) - 8;
+            self->floats[r * self->columns + c] = (float)code * scales[r * groups + c / group];
+        }
+    free(scales);
+    self->data = (llm_quantized_t){self->codes, self->scales + 1, bits, group};
+}
+
+static void weight_release(weight_t *self)
+{
+    free(self->codes);
+    free(self->scales);
+    free(self->floats);
+}
+
+/* Forward, backward, a range of rows both ways, and rows looked up. */
+static void products(trace_t *trace, const llm_matrix_t *w, const weight_t *weight, size_t M)
+{
+    llm_backend_t *be = trace->be;
+    size_t out = weight->out, in = weight->in, first = out / 3, count = out - first;
+    float *x = random_on(be, M * in, 42), *y = random_on(be, M * out, 43);
+    float *bias = random_on(be, out, 44), *rows = zeros_on(be, 9 * in);
+    int32_t *ids = indices_on(be, 9, out);
+    be->ops->linear_forward(be, y, out, x, in, w, bias, M);
+    trace_add(trace, y, M * out, "forward %zux%zux%zu", M, out, in);
+    be->ops->linear_backward(be, x, in, y, out, w, M, true);
+    trace_add(trace, x, M * in, "backward %zux%zux%zu", M, out, in);
+    be->ops->linear_forward_rows(be, y, out, x, in, w, first, count, M);
+    trace_add(trace, y, M * out, "forward of rows %zux%zux%zu", M, out, in);
+    be->ops->linear_backward_rows(be, x, in, y, out, w, first, count, M, false);
+    trace_add(trace, x, M * in, "backward of rows %zux%zux%zu", M, out, in);
+    be->ops->matrix_gather(be, rows, w, ids, 9);
+    trace_add(trace, rows, 9 * in, "rows of %zux%zu", out, in);
+    be->ops->release(be, x);
+    be->ops->release(be, y);
+    be->ops->release(be, bias);
+    be->ops->release(be, rows);
+    be->ops->release(be, ids);
+}
+
+static void one(trace_t *trace, const weight_t *weight, size_t M)
+{
+    llm_backend_t *be = trace->be;
+    llm_matrix_t *w = be->ops->matrix_new_quantized(be, &weight->data, weight->out, weight->in,
+                                                    weight->input_major);
+    llm_matrix_t *wide = be->ops->matrix_new(be, weight->floats, FMQ_F32, weight->out, weight->in,
+                                             weight->input_major);
+    assert_non_null(w);
+    assert_non_null(wide);
+    if (weight->out % 32 == 0)
+        assert_true(be->ops->matrix_bytes(w) <=
+                    weight->rows * (weight->columns * weight->data.bits / 8 +
+                                    (weight->columns / weight->data.group + 1) * sizeof(float)));
+    size_t before = trace->size;
+    products(trace, w, weight, M);
+    trace_t other = {.be = be};
+    products(&other, wide, weight, M);
+    for (size_t i = 0; i < other.size; i++)
+        assert_memory_equal(trace->entries[before + i].data, other.entries[i].data,
+                            other.entries[i].count * sizeof(float));
+    trace_release(&other);
+    be->ops->matrix_destroy(be, &w);
+    be->ops->matrix_destroy(be, &wide);
+    assert_null(w);
+}
+
+void run_quantized(trace_t *trace)
+{
+    static const size_t shapes[][2] = {{2, 2},    {7, 64},   {64, 7},   {66, 130},
+                                       {130, 66}, {96, 400}, {420, 50}, {40, 3100}};
+    static const size_t tokens[] = {1, 5, 15, 66, 130, 197, 9, 33};
+    static const size_t groups[] = {64, 32, 4, 64, 128, 64, 16, 64};
+    for (size_t i = 0; i < COUNT(shapes); i++)
+        for (int way = 0; way < 4; way++) {
+            bool major = way & 1;
+            unsigned bits = way & 2 ? 4 : 8;
+            if (bits == 4 && shapes[i][major ? 0 : 1] % 2 != 0)
+                continue;
+            weight_t weight;
+            weight_init(&weight, shapes[i], bits, groups[i], major);
+            one(trace, &weight, tokens[i]);
+            weight_release(&weight);
+        }
+}
