@@ -226,8 +226,17 @@ static void attention_backward(const part_t *part, const llm_packed_t *batch, bo
                           at->stats_attention, part->T);
 }
 
+static void forward_again(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
+{
+    llm_layer_project(self, layer, batch);
+    llm_layer_attend(self, layer, batch);
+    llm_layer_finish(self, layer, batch);
+}
+
 void llm_layer_backward(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
 {
+    if (self->plan.recomputes)
+        forward_again(self, layer, batch);
     part_t part = part_of(self, layer, batch);
     bool lowest = layer == self->decoder.first_layer;
     llm_stage_t stop = lowest ? self->decoder.first_stage : LLM_STAGES;

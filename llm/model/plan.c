@@ -92,26 +92,60 @@ static void lay_out_lora(cursor_t *cursor, const llm_plan_t *self, const llm_bou
     }
 }
 
-/* Activations that backward reads: they live for the whole pass. */
-static void lay_out_kept(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
+/* What backward reads of the layers `like`, but for their output. */
+static void lay_out_read(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder,
+                         const llm_bound_layer_t *like, llm_activations_t *layer)
 {
     const llm_shape_t *shape = decoder->shape;
     size_t T = self->tokens_max, C = shape->width;
-    for (uint32_t l = 0; l < shape->layers; l++) {
+    lay_out_layer(cursor, self, shape, layer);
+    layer->x_mid = take(cursor, T, C);
+    if (stage_trains(like, LLM_STAGE_QKV))
+        layer->n_attention = take(cursor, T, C);
+    if (stage_trains(like, LLM_STAGE_UP))
+        layer->n_mlp = take(cursor, T, C);
+    if (stage_trains(like, LLM_STAGE_DOWN))
+        layer->act = take(cursor, T, shape->ffn);
+}
+
+/* A layer that trains whatever one of those does whose activations are kept,
+ * with the largest ranks: room for one of them is room for each. */
+static llm_bound_layer_t all_in_one(const llm_plan_t *self, const llm_decoder_t *decoder)
+{
+    llm_bound_layer_t all = {0};
+    for (uint32_t l = 0; l < decoder->shape->layers; l++) {
+        for (int m = 0; m < LLM_MODULES && keeps(self, decoder, l); m++) {
+            const llm_bound_linear_t *linear = &decoder->layers[l].linear[m];
+            llm_bound_linear_t *one = &all.linear[m];
+            one->da = one->da ? one->da : linear->da;
+            one->dweight = one->dweight ? one->dweight : linear->dweight;
+            one->rank = linear->rank > one->rank ? linear->rank : one->rank;
+        }
+    }
+    return all;
+}
+
+/* Activations that backward reads: they live for the whole pass, or until the
+ * next layer's. */
+static void lay_out_kept(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
+{
+    llm_activations_t again = {0};
+    if (self->recomputes) {
+        llm_bound_layer_t all = all_in_one(self, decoder);
+        lay_out_lora(cursor, self, &all, &again);
+        lay_out_read(cursor, self, decoder, &all, &again);
+    }
+    for (uint32_t l = 0; l < decoder->shape->layers; l++) {
         llm_activations_t *layer = &self->layers[l];
-        lay_out_lora(cursor, self, &decoder->layers[l], layer);
-        if (!keeps(self, decoder, l))
-            continue;
-        const llm_bound_layer_t *bound = &decoder->layers[l];
-        lay_out_layer(cursor, self, shape, layer);
-        layer->x_mid = take(cursor, T, C);
-        layer->x_out = take(cursor, T, C);
-        if (stage_trains(bound, LLM_STAGE_QKV))
-            layer->n_attention = take(cursor, T, C);
-        if (stage_trains(bound, LLM_STAGE_UP))
-            layer->n_mlp = take(cursor, T, C);
-        if (stage_trains(bound, LLM_STAGE_DOWN))
-            layer->act = take(cursor, T, shape->ffn);
+        bool kept = keeps(self, decoder, l);
+        if (kept && self->recomputes)
+            *layer = again;
+        else
+            lay_out_lora(cursor, self, &decoder->layers[l], layer);
+        if (kept && !self->recomputes)
+            lay_out_read(cursor, self, decoder, &decoder->layers[l], layer);
+        if (kept)
+            layer->x_out = take(cursor, self->tokens_max, decoder->shape->width);
     }
 }
 
@@ -283,6 +317,14 @@ static int choose_limits(llm_plan_t *self, const llm_decoder_t *decoder, const l
     return measure_attention(self, decoder, err);
 }
 
+/* Elements of the arena; 0 when they are beyond the address space. */
+static size_t measure(llm_plan_t *self, const llm_decoder_t *decoder)
+{
+    cursor_t cursor = {0};
+    lay_out(&cursor, self, decoder);
+    return cursor.overflow ? 0 : cursor.used;
+}
+
 int llm_plan_init(llm_plan_t *self, const llm_decoder_t *decoder, const llm_limits_t *limits,
                   fmq_error_t *err)
 {
@@ -292,18 +334,20 @@ int llm_plan_init(llm_plan_t *self, const llm_decoder_t *decoder, const llm_limi
     self->layers = calloc(decoder->shape->layers, sizeof *self->layers);
     if (!self->layers)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a plan");
-    cursor_t cursor = {0};
-    lay_out(&cursor, self, decoder);
-    if (cursor.overflow)
+    size_t elements = measure(self, decoder), wanted = limits->bytes_wanted;
+    self->recomputes = self->training && wanted && (!elements || elements > wanted / sizeof(float));
+    if (self->recomputes)
+        elements = measure(self, decoder);
+    if (!elements)
         return fmq_error_set(err, FMQ_ERR_LIMIT,
                              "a plan for %zu tokens overflows the address space", self->tokens_max);
-    self->arena_bytes = cursor.used * sizeof(float);
+    self->arena_bytes = elements * sizeof(float);
     self->arena = decoder->be->ops->alloc(decoder->be, self->arena_bytes);
     if (!self->arena)
         return fmq_error_set(err, FMQ_ERR_NOMEM,
                              "out of memory for a workspace of %zu bytes for %zu tokens",
                              self->arena_bytes, self->tokens_max);
-    cursor = (cursor_t){.base = self->arena};
+    cursor_t cursor = {.base = self->arena};
     lay_out(&cursor, self, decoder);
     return 0;
 }

@@ -1,8 +1,9 @@
 /*
  * plan.h - every buffer of a pass, laid out once in one arena of the backend.
  *
- * Layers that train, and those above them, keep their activations; all layers
- * below share one set.  Buffers of the forward pass, of the head and of the
+ * Layers that train, and those above them, keep their activations, or, when
+ * these are computed again, their output only; all other layers share one set.
+ * Buffers of the forward pass, of the head and of the
  * backward pass that are never live together lie on top of each other.  The
  * plan knows sizes and lifetimes, and computes nothing.
  */
@@ -31,7 +32,7 @@ typedef struct {
 
 typedef struct {
     size_t tokens_max, supervised_max;
-    bool training;
+    bool training, recomputes;
     uint32_t behind; /* layers from here on keep nothing for backward */
 
     void *arena; /* owned by the backend */

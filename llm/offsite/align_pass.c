@@ -10,6 +10,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define BYTES_WANTED_MIN ((size_t)64 << 20)
+
 /* Number of the teacher's stream that is compared behind a layer of the
  * student; SIZE_MAX: none. */
 static size_t tap_behind(const llm_align_pass_t *self, uint32_t layer)
@@ -39,6 +41,15 @@ static int init_teacher(llm_align_pass_t *self, const llm_align_t *align,
     return llm_teacher_init(&self->teacher, align, &wish, start->adapter, err);
 }
 
+/* A server holds the full model anyway: a share of that may go to what the
+ * student leaves behind for backward before it is computed again instead. */
+static size_t bytes_wanted(const llm_offsite_t *offsite)
+{
+    const llm_model_t *model = offsite->teacher ? offsite->teacher : offsite->student;
+    size_t share = llm_model_bytes(model) / 10;
+    return share > BYTES_WANTED_MIN ? share : BYTES_WANTED_MIN;
+}
+
 static int init_student(llm_align_pass_t *self, const llm_align_start_t *start, llm_backend_t *be,
                         fmq_error_t *err)
 {
@@ -46,8 +57,10 @@ static int init_student(llm_align_pass_t *self, const llm_align_start_t *start, 
     llm_stack_t stack = {
         .model = offsite->student, .adapter = offsite->state, .fixed = offsite->adapter};
     llm_limits_t limits = {.tokens_max = start->tokens_max,
+                           .supervised_max = LLM_ALIGN_ROWS_MAX,
                            .training = start->training,
-                           .behind = self->words ? 0 : offsite->behind};
+                           .behind = self->words ? 0 : offsite->behind,
+                           .bytes_wanted = bytes_wanted(offsite)};
     self->student = llm_workspace_new_stack(&stack, &limits, be, err);
     if (!self->student || llm_workspace_set_params(self->student, start->state, err) < 0 ||
         llm_workspace_set_fixed(self->student, start->adapter, err) < 0)

@@ -90,7 +90,7 @@ int llm_teacher_init(llm_teacher_t *self, const llm_align_t *align, const llm_te
     if (choose_taps(self, wish, err) < 0 || reserve(self, err) < 0)
         return -1;
     llm_stack_t stack = {.model = offsite->teacher, .adapter = offsite->plugged};
-    llm_limits_t limits = {.tokens_max = wish->tokens_max};
+    llm_limits_t limits = {.tokens_max = wish->tokens_max, .supervised_max = LLM_ALIGN_ROWS_MAX};
     self->ws = llm_workspace_new_stack(&stack, &limits, self->be, err);
     if (!self->ws || llm_workspace_set_params(self->ws, adapter, err) < 0)
         return -1;

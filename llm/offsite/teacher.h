@@ -11,6 +11,9 @@
 
 #include "fedmq/llm/align.h"
 
+/* Rows of logits at a time, of either model: both lie in memory together. */
+#define LLM_ALIGN_ROWS_MAX 64
+
 typedef struct {
     const llm_offsite_t *offsite; /* borrowed, as be and cache */
     llm_backend_t *be;

@@ -35,6 +35,11 @@ typedef struct {
     bool training;         /* plan gradients and activations */
     uint32_t behind;       /* no layer from here on is ever part of a backward pass, which then
                               is not llm_workspace_train()'s; 0: all may be */
+    /* A workspace for training that would take more bytes than this keeps the
+     * stream between layers only, and computes what a layer left behind again
+     * when backward comes to it: for a forward pass more, the same bytes.  0:
+     * everything is kept, whatever it takes. */
+    size_t bytes_wanted;
 } llm_limits_t;
 
 typedef struct llm_workspace llm_workspace_t;
