@@ -38,6 +38,7 @@ static int align(coordinator_t *self, bool first, fmq_metrics_t *metrics, fmq_er
                                  .emulator = self->emulator,
                                  .progress = fmq_coordinator_progress,
                                  .argument = self};
+    self->own_step = (progress_t){0, 0};
     self->block = first ? self->mark.aligned + 1 : 1;
     self->blocks = first ? how->first_blocks : 0;
     fmq_coordinator_show(self, FMQ_RUN_ALIGNING);

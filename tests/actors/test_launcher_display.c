@@ -133,6 +133,45 @@ static void a_long_round_says_how_far_it_is_every_fifteen_seconds(void **state)
                                      "round 2/4  1/3 clients so far  step 9/10  loss 2.5000\n");
 }
 
+static fmq_run_event_t block_event(uint32_t block, uint64_t step, double loss)
+{
+    fmq_run_event_t event = round_event(FMQ_RUN_ALIGNING, 0);
+    event.block = block;
+    event.blocks = 3;
+    event.step = step;
+    event.steps = 10;
+    event.train_loss = loss;
+    return event;
+}
+
+static void an_alignment_says_which_block_and_how_good_the_last_one_was(void **state)
+{
+    (void)state;
+    show_as(FMQ_DISPLAY_PLAIN);
+    say(block_event(1, 0, NAN), 1000);
+    say(block_event(1, 5, NAN), 2000);
+    say(block_event(2, 1, 0.5), 15999);
+    say(block_event(2, 2, 0.5), 16000);
+    fmq_run_event_t later = block_event(1, 4, 0.25);
+    later.blocks = 0;
+    say(later, 31000);
+    assert_string_equal(screen.text, "aligning block 1/3  step 0/10\n"
+                                     "aligning block 2/3  step 2/10  loss 0.5000\n"
+                                     "aligning after round 1/4  step 4/10  loss 0.2500\n");
+    tear_down(NULL);
+    show_as(FMQ_DISPLAY_JSON);
+    say(block_event(2, 2, 0.5), 0);
+    assert_non_null(strstr(screen.text, "\"event\":\"aligning\""));
+    assert_non_null(strstr(screen.text, "\"block\":2,\"blocks\":3"));
+    tear_down(NULL);
+    show_as(FMQ_DISPLAY_TERMINAL);
+    say(block_event(1, 1, NAN), 0);
+    say(block_event(1, 2, NAN), 50); /* drawn too lately */
+    say(block_event(1, 3, NAN), 200);
+    assert_non_null(strstr(screen.text, "\r\033[Kaligning block 1/3  step 3/10"));
+    assert_null(strstr(screen.text, "step 2/10"));
+}
+
 static void an_unknown_loss_is_not_shown(void **state)
 {
     (void)state;
@@ -254,6 +293,8 @@ int main(void)
         cmocka_unit_test(a_bar_fills_from_the_left_and_stays_within_its_width),
         cmocka_unit_test_teardown(a_file_gets_a_line_for_each_round_and_no_escapes, tear_down),
         cmocka_unit_test_teardown(a_long_round_says_how_far_it_is_every_fifteen_seconds, tear_down),
+        cmocka_unit_test_teardown(an_alignment_says_which_block_and_how_good_the_last_one_was,
+                                  tear_down),
         cmocka_unit_test_teardown(an_unknown_loss_is_not_shown, tear_down),
         cmocka_unit_test_teardown(averages_are_shown_with_their_source, tear_down),
         cmocka_unit_test_teardown(waiting_is_said_once_a_second_and_when_all_are_here, tear_down),
