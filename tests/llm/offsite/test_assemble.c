@@ -205,6 +205,74 @@ static void a_part_that_does_not_fit_is_named(void **state)
     clean(&delivery);
 }
 
+static size_t read_whole(const char *path, uint8_t **bytes)
+{
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    size_t size = (size_t)ftell(file);
+    rewind(file);
+    *bytes = malloc(size);
+    assert_int_equal(fread(*bytes, 1, size, file), size);
+    (void)fclose(file);
+    return size;
+}
+
+static void write_whole(const char *path, const uint8_t *bytes, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* One to four bytes of the header become others, or the file is cut. */
+static size_t damage(fmq_rng_t *rng, uint8_t *bytes, size_t size)
+{
+    uint32_t reach = (uint32_t)(size < 1600 ? size : 1600); /* header, and a few weights */
+    for (uint32_t i = fmq_rng_below(rng, 4) + 1; i > 0; i--)
+        bytes[fmq_rng_below(rng, reach)] ^= (uint8_t)(1u << fmq_rng_below(rng, 8));
+    return fmq_rng_below(rng, 8) ? size : fmq_rng_below(rng, (uint32_t)size);
+}
+
+static void damaged_bytes_give_an_error_or_a_model_but_no_crash(void **state)
+{
+    (void)state;
+    llm_emulator_spec_t spec = small_spec(1, 5, 0.5);
+    const llm_emulator_strategy_t strategies[] = {LLM_DROP_LAYER, LLM_QUANTIZATION, LLM_PRUNING};
+    spec.bits = 4;
+    spec.prune_ratio = 0.5;
+    size_t refused = 0;
+    for (size_t s = 0; s < 3; s++) {
+        delivery_t delivery;
+        fmq_rng_t rng;
+        fmq_rng_name_t name = {.seed = 6, .purpose = FMQ_RNG_TEST, .step = (uint32_t)s};
+        fmq_rng_init(&rng, &name);
+        spec.strategy = strategies[s];
+        deliver(&delivery, s == 1 ? "gpt2" : "llama", &spec);
+        uint8_t *good = NULL;
+        size_t size = read_whole(delivery.paths[1], &good);
+        uint8_t *bad = malloc(size);
+        for (int i = 0; i < 120; i++) {
+            fmq_error_t err = {0};
+            memcpy(bad, good, size);
+            write_whole(delivery.paths[1], bad, damage(&rng, bad, size));
+            llm_emulator_t *client =
+                llm_emulator_assemble(&delivery.files, delivery.shop.small.be, &err);
+            assert_int_equal(client == NULL, err.code != FMQ_OK);
+            refused += client == NULL;
+            if (client)
+                (void)small_model_loss(llm_emulator_offsite(client)->student,
+                                       delivery.shop.small.be);
+            llm_emulator_destroy(&client);
+        }
+        free(good);
+        free(bad);
+        clean(&delivery);
+    }
+    assert_true(refused > 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +280,7 @@ int main(void)
         cmocka_unit_test(layers_that_do_not_add_up_are_refused),
         cmocka_unit_test(a_source_that_is_out_of_order_is_refused),
         cmocka_unit_test(a_part_that_does_not_fit_is_named),
+        cmocka_unit_test(damaged_bytes_give_an_error_or_a_model_but_no_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
