@@ -130,6 +130,7 @@ typedef struct {
     double loss;    /* of the client's model, a token */
     double away;    /* mean((T - S)^2) / mean(T^2) where E ends, see align.h */
     uint64_t bytes; /* of E's layers, as they travel */
+    uint64_t held;  /* memory of E's layers; 0 when they are the teacher's */
 } figures_t;
 
 static double away_of(const room_t *room, const llm_offsite_t *offsite)
@@ -172,10 +173,12 @@ static figures_t build(const room_t *room, const llm_emulator_spec_t *spec,
     figures.loss = loss_of(room, llm_emulator_offsite(emulator)->student);
     figures.away = away_of(room, llm_emulator_offsite(emulator));
     figures.bytes = bytes_of(llm_emulator_offsite(emulator));
+    figures.held = llm_model_bytes(llm_emulator_offsite(emulator)->student);
     llm_emulator_destroy(&emulator);
     empty(room);
-    print_message("%-28s loss %.4f (whole model %.4f), %.2e away, %llu bytes of layers\n", what,
-                  figures.loss, room->loss, figures.away, (unsigned long long)figures.bytes);
+    print_message("%-28s loss %.4f (whole model %.4f), %.2e away, %llu bytes, %llu in memory\n",
+                  what, figures.loss, room->loss, figures.away, (unsigned long long)figures.bytes,
+                  (unsigned long long)figures.held);
     return figures;
 }
 
@@ -207,6 +210,7 @@ static void check_quantization(const room_t *room)
     assert_true(eight.away * 50.0 < four.away && fine.away < four.away && four.away < 0.1);
     assert_true(eight.loss < room->loss + 0.001 && four.loss < room->loss + 0.02);
     assert_true(eight.bytes < whole / 3 && four.bytes < whole / 6);
+    assert_true(eight.held < whole / 3 && four.held < whole / 6);
 }
 
 static void check_pruning(const room_t *room)
@@ -225,6 +229,7 @@ static void check_pruning(const room_t *room)
     assert_true(some.loss < room->loss + 0.01 && less.loss < room->loss + 0.05);
     assert_true(half.bytes < whole * 6 / 10);
     assert_true(narrow.bytes < less.bytes && less.bytes < whole * 9 / 10);
+    assert_true(narrow.held < less.held && less.held < some.held * 95 / 100);
 }
 
 static void check_dropping(const room_t *room)
@@ -236,6 +241,7 @@ static void check_dropping(const room_t *room)
     figures_t none = build(room, &spec, NULL, "drop_layer, 0");
     assert_true(none.loss == room->loss && none.away == 0.0);
     assert_true(none.bytes > whole_bytes(room) && half.bytes < none.bytes * 6 / 10);
+    assert_true(none.held == 0 && half.held == 0);
     spec.drop_ratio = 0.2;
     figures_t some = build(room, &spec, NULL, "drop_layer, 0.2");
     assert_true(some.away <= half.away);
