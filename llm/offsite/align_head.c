@@ -6,12 +6,20 @@
 
 #include "llm/offsite/align_pass.h"
 
+/* Rows that both models have room for. */
+static size_t block_of(const llm_align_pass_t *self)
+{
+    size_t block = llm_stages_block(self->student);
+    size_t other = self->teacher.ws ? llm_stages_block(self->teacher.ws) : block;
+    return other < block ? other : block;
+}
+
 /* Mean over tokens of the divergence of the client's words from the full
  * model's. */
 static double divergence(llm_align_pass_t *self, const llm_align_step_t *step)
 {
     size_t tokens = step->batch->starts[step->batch->sequences];
-    size_t block = llm_stages_block(self->student);
+    size_t block = block_of(self);
     float scale = (float)(step->scale * self->options->kl_weight / (double)tokens);
     double sum = 0.0;
     for (size_t first = 0; first < tokens && isfinite(sum); first += block) {
@@ -25,26 +33,30 @@ static double divergence(llm_align_pass_t *self, const llm_align_step_t *step)
     return sum / (double)tokens;
 }
 
-/* Sums of -log p(target) over supervised rows first .. first + count. */
+/* Supervised rows first .. first + count of a batch. */
+typedef struct {
+    size_t first, count;
+    float scale; /* of the gradient of the client's sum */
+    bool full;   /* the full model's sum is wanted too */
+} words_t;
+
+/* Sums of -log p(target). */
 typedef struct {
     double client, full;
 } surprise_t;
 
-/* scale: of the gradient of the client's sum.  The full model's is only
- * computed when asked for. */
-static surprise_t surprise(llm_align_pass_t *self, const llm_batch_t *batch, size_t first,
-                           size_t count, double scale, bool full)
+static surprise_t surprise(llm_align_pass_t *self, const llm_batch_t *batch, const words_t *words)
 {
-    size_t block = llm_stages_block(self->student), end = first + count;
+    size_t block = block_of(self), end = words->first + words->count;
     surprise_t sum = {0};
-    for (; first < end && isfinite(sum.client); first += block) {
+    for (size_t first = words->first; first < end && isfinite(sum.client); first += block) {
         size_t rows = end - first < block ? end - first : block;
         (void)llm_stages_logits(self->student, batch->rows + first, rows);
         sum.client +=
-            llm_stages_cross_entropy(self->student, batch->targets + first, rows, (float)scale);
-        if ((float)scale != 0.0f)
+            llm_stages_cross_entropy(self->student, batch->targets + first, rows, words->scale);
+        if (words->scale != 0.0f)
             llm_stages_logits_backward(self->student, rows);
-        if (!full)
+        if (!words->full)
             continue;
         (void)llm_stages_logits(self->teacher.ws, batch->rows + first, rows);
         sum.full += llm_stages_cross_entropy(self->teacher.ws, batch->targets + first, rows, 0.0f);
@@ -71,20 +83,22 @@ static void likelihoods(llm_align_pass_t *self, const llm_align_step_t *step,
     const llm_align_options_t *options = self->options;
     const llm_batch_t *batch = step->batch;
     double sign = options->released ? -1.0 : 1.0, examples = (double)batch->sequences;
-    double apart = 0.0, words = 0.0;
+    double apart = 0.0, total = 0.0;
     for (size_t s = 0, first = 0; s < batch->sequences; s++) {
         size_t count = supervised_in(batch, s, first);
         if (!count)
             continue;
         double each = sign * options->kl_weight / (examples * (double)count) +
                       options->lm_weight / (double)batch->supervised;
-        surprise_t sum = surprise(self, batch, first, count, step->scale * each, true);
+        words_t words = {
+            .first = first, .count = count, .scale = (float)(step->scale * each), .full = true};
+        surprise_t sum = surprise(self, batch, &words);
         apart += (sum.client - sum.full) / (double)count;
-        words += sum.client;
+        total += sum.client;
         first += count;
     }
     losses->kl = sign * apart / examples;
-    losses->lm = options->lm_weight != 0.0 ? words / (double)batch->supervised : 0.0;
+    losses->lm = options->lm_weight != 0.0 ? total / (double)batch->supervised : 0.0;
 }
 
 void llm_align_head(llm_align_pass_t *self, const llm_align_step_t *step,
@@ -101,6 +115,7 @@ void llm_align_head(llm_align_pass_t *self, const llm_align_step_t *step,
     if (options->lm_weight == 0.0)
         return;
     double each = options->lm_weight / (double)batch->supervised;
-    surprise_t sum = surprise(self, batch, 0, batch->supervised, step->scale * each, false);
+    words_t words = {.count = batch->supervised, .scale = (float)(step->scale * each)};
+    surprise_t sum = surprise(self, batch, &words);
     losses->lm = sum.client / (double)batch->supervised;
 }

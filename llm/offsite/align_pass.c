@@ -34,6 +34,8 @@ static int init_teacher(llm_align_pass_t *self, const llm_align_t *align,
                                .whole = self->options->kl_weight != 0.0,
                                .tokens_max = start->tokens_max,
                                .sequences_max = self->options->train.batch_size};
+    if (wish.sequences_max > wish.tokens_max) /* each has a token */
+        wish.sequences_max = wish.tokens_max;
     if (self->similar && self->options->layerwise) {
         wish.tap = offsite->source + offsite->first;
         wish.taps = offsite->behind - offsite->first;
@@ -88,8 +90,9 @@ int llm_align_pass_init(llm_align_pass_t *self, const llm_align_t *align,
         return -1;
     if (!self->similar)
         return 0;
-    return llm_similarity_init(&self->similarity, options->sim, start->tokens_max,
-                               align->offsite->full->width, align->be, err);
+    llm_similarity_how_t how = {
+        .kind = options->sim, .rows_max = start->tokens_max, .width = align->offsite->full->width};
+    return llm_similarity_init(&self->similarity, &how, align->be, err);
 }
 
 void llm_align_pass_release(llm_align_pass_t *self)
@@ -102,16 +105,23 @@ void llm_align_pass_release(llm_align_pass_t *self)
     *self = (llm_align_pass_t){0};
 }
 
+/* What is compared behind a layer of the student, which has a tap. */
+static llm_streams_t streams_behind(llm_align_pass_t *self, uint32_t layer, size_t rows)
+{
+    return (llm_streams_t){.teacher = llm_teacher_stream(&self->teacher, tap_behind(self, layer)),
+                           .student = llm_stages_stream(self->student, layer + 1),
+                           .rows = rows};
+}
+
 /* Forward through the emulator, comparing on the way. */
 static void emulate(llm_align_pass_t *self, const llm_packed_t *packed, llm_align_losses_t *losses)
 {
     for (uint32_t l = self->offsite->first; l < self->offsite->behind; l++) {
         llm_stages_forward(self->student, packed, l, l + 1);
-        size_t tap = tap_behind(self, l);
-        if (tap != SIZE_MAX)
-            losses->sim +=
-                llm_similarity(&self->similarity, llm_teacher_stream(&self->teacher, tap),
-                               llm_stages_stream(self->student, l + 1), packed->tokens);
+        if (tap_behind(self, l) == SIZE_MAX)
+            continue;
+        llm_streams_t streams = streams_behind(self, l, packed->tokens);
+        losses->sim += llm_similarity(&self->similarity, &streams);
     }
 }
 
@@ -121,12 +131,11 @@ static void backward(llm_align_pass_t *self, const llm_packed_t *packed, double 
     uint32_t lowest = llm_adapter_first_layer(offsite->state);
     uint32_t top = self->words ? llm_model_shape(offsite->student)->layers : offsite->behind;
     for (uint32_t l = top; l-- > lowest;) {
-        size_t tap = tap_behind(self, l);
-        if (tap != SIZE_MAX)
-            llm_similarity_backward(&self->similarity, llm_stages_gradient(self->student),
-                                    llm_teacher_stream(&self->teacher, tap),
-                                    llm_stages_stream(self->student, l + 1), packed->tokens,
+        if (tap_behind(self, l) != SIZE_MAX) {
+            llm_streams_t streams = streams_behind(self, l, packed->tokens);
+            llm_similarity_backward(&self->similarity, llm_stages_gradient(self->student), &streams,
                                     scale * self->options->sim_weight);
+        }
         llm_stages_backward(self->student, packed, l);
     }
 }

@@ -12,24 +12,32 @@
 #include "fedmq/llm/align.h"
 
 typedef struct {
-    llm_backend_t *be; /* borrowed */
     llm_sim_t kind;
     size_t rows_max, width;
-    float *apart;  /* owned by be, [rows_max][width]: S - T */
-    float *losses; /* owned by be, [rows_max] */
+} llm_similarity_how_t;
+
+typedef struct {
+    llm_similarity_how_t how;
+    llm_backend_t *be; /* borrowed */
+    float *apart;      /* owned by be, [rows_max][width]: S - T */
+    float *losses;     /* owned by be, [rows_max] */
 } llm_similarity_t;
 
 /* Release after failure too. */
-int llm_similarity_init(llm_similarity_t *self, llm_sim_t kind, size_t rows_max, size_t width,
-                        llm_backend_t *be, fmq_error_t *err);
+int llm_similarity_init(llm_similarity_t *self, const llm_similarity_how_t *how, llm_backend_t *be,
+                        fmq_error_t *err);
 void llm_similarity_release(llm_similarity_t *self);
 
-/* teacher and student: [rows][width] on the backend.  NaN where either has
- * one. */
-double llm_similarity(llm_similarity_t *self, const float *teacher, const float *student,
-                      size_t rows);
+/* [rows][width] each, on the backend. */
+typedef struct {
+    const float *teacher, *student;
+    size_t rows;
+} llm_streams_t;
+
+/* NaN where either stream has one. */
+double llm_similarity(llm_similarity_t *self, const llm_streams_t *streams);
 /* dstudent += scale times the gradient of that. */
-void llm_similarity_backward(llm_similarity_t *self, float *dstudent, const float *teacher,
-                             const float *student, size_t rows, double scale);
+void llm_similarity_backward(llm_similarity_t *self, float *dstudent, const llm_streams_t *streams,
+                             double scale);
 
 #endif

@@ -98,13 +98,15 @@ static void check_similarity(const room_t *room, const char *name, llm_sim_t kin
     float *gradient = zeros(room, count);
     llm_similarity_t similarity;
     size_t rows = count / WIDTH;
-    assert_int_equal(llm_similarity_init(&similarity, kind, rows + 3, WIDTH, be, NULL), 0);
-    assert_value(room, name, llm_similarity(&similarity, teacher, student, rows));
+    llm_similarity_how_t how = {kind, rows + 3, WIDTH};
+    llm_streams_t streams = {teacher, student, rows};
+    assert_int_equal(llm_similarity_init(&similarity, &how, be, NULL), 0);
+    assert_value(room, name, llm_similarity(&similarity, &streams));
     /* Added, and in proportion: a quarter and three quarters make one. */
-    llm_similarity_backward(&similarity, gradient, teacher, student, rows, 0.25);
-    llm_similarity_backward(&similarity, gradient, teacher, student, rows, 0.75);
+    llm_similarity_backward(&similarity, gradient, &streams, 0.25);
+    llm_similarity_backward(&similarity, gradient, &streams, 0.75);
     assert_gradient(room, name, gradient, count);
-    assert_value(room, name, llm_similarity(&similarity, teacher, student, rows));
+    assert_value(room, name, llm_similarity(&similarity, &streams));
     llm_similarity_release(&similarity);
     be->ops->release(be, teacher);
     be->ops->release(be, student);
@@ -206,12 +208,13 @@ static void zeros_are_compared_without_dividing_by_zero(void **state)
     float *teacher = zeros(room, count), *gradient = zeros(room, count);
     for (int kind = LLM_SIM_L2; kind <= LLM_SIM_COS; kind++) {
         llm_similarity_t similarity;
-        assert_int_equal(
-            llm_similarity_init(&similarity, (llm_sim_t)kind, count / WIDTH, WIDTH, be, NULL), 0);
-        double value = llm_similarity(&similarity, teacher, student, count / WIDTH);
+        llm_similarity_how_t how = {(llm_sim_t)kind, count / WIDTH, WIDTH};
+        llm_streams_t streams = {teacher, student, count / WIDTH};
+        assert_int_equal(llm_similarity_init(&similarity, &how, be, NULL), 0);
+        double value = llm_similarity(&similarity, &streams);
         double squares = be->ops->sum_squares(be, student, count) / (double)count;
         assert_true(kind == LLM_SIM_L2 ? fabs(value - squares) < 1e-6 : value == 0.0);
-        llm_similarity_backward(&similarity, gradient, teacher, student, count / WIDTH, 1.0);
+        llm_similarity_backward(&similarity, gradient, &streams, 1.0);
         assert_true(isfinite(be->ops->sum_squares(be, gradient, count)));
         llm_similarity_release(&similarity);
     }
@@ -231,11 +234,11 @@ static void a_stream_that_is_not_a_number_is_noticed_on_the_scalar(void **state)
             float *pair[2] = {on_backend(room, "teacher", &count),
                               on_backend(room, "student", &count)};
             llm_similarity_t similarity;
-            assert_int_equal(
-                llm_similarity_init(&similarity, (llm_sim_t)kind, count / WIDTH, WIDTH, be, NULL),
-                0);
+            llm_similarity_how_t how = {(llm_sim_t)kind, count / WIDTH, WIDTH};
+            llm_streams_t streams = {pair[0], pair[1], count / WIDTH};
+            assert_int_equal(llm_similarity_init(&similarity, &how, be, NULL), 0);
             be->ops->upload(be, pair[side] + count - 1, &bad, sizeof bad);
-            assert_true(isnan(llm_similarity(&similarity, pair[0], pair[1], count / WIDTH)));
+            assert_true(isnan(llm_similarity(&similarity, &streams)));
             llm_similarity_release(&similarity);
             be->ops->release(be, pair[0]);
             be->ops->release(be, pair[1]);
