@@ -45,6 +45,14 @@ static void begin(play_t *play, const char *yaml)
     start(play);
 }
 
+/* On top of what the stage was opened with. */
+static void add_yaml(play_t *play, const char *yaml)
+{
+    fmq_error_t err = {0};
+    if (fmq_config_parse(play->stage.config, "more", yaml, strlen(yaml), &err) < 0)
+        fail_msg("%s", err.text);
+}
+
 static void end(play_t *play)
 {
     zactor_destroy(&play->client);
@@ -231,6 +239,55 @@ static void kept_prefixes_change_no_byte(void **state)
     }
 }
 
+static void what_it_trained_is_saved_for_the_full_model(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/fedmq-client-XXXXXX", path[128];
+    fmq_error_t err = {0};
+    play_t play = {.own = {stage_records(0, 20), NULL, NULL}};
+    assert_non_null(mkdtemp(folder));
+    stage_open(&play.stage, EMULATED "federate: {save_client_model: True}\n");
+    fmq_client_options_t options = {
+        .shared = &play.stage.shared, .client = 1, .own = {play.own[0]}, .directory = folder};
+    play.client = zactor_new(fmq_client_actor, &options);
+    stage_say_run(&play.stage, STAGE_RUN);
+    fmq_note_report_t offer = train(&play, 1);
+    float *update = stage_fetch(&play.stage, &offer);
+    float *saved = calloc(play.stage.elements, sizeof *saved);
+    snprintf(path, sizeof path, "%s/clients/client-1", folder);
+    if (llm_adapter_load(play.stage.shared.adapter, path, saved, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_memory_equal(saved, update, play.stage.elements * sizeof *saved);
+    free(saved);
+    free(update);
+    end(&play);
+    zdir_t *left = zdir_new(folder, NULL);
+    zdir_remove(left, true);
+    zdir_destroy(&left);
+}
+
+static void it_can_be_ended_while_its_model_writes_labels(void **state)
+{
+    (void)state;
+    play_t play = {.own = {stage_records(0, 2000), NULL, NULL}};
+    stage_open(&play.stage, EMULATED);
+    add_yaml(&play, "llm: {max_new_token: 60, offsite_tuning: {llm_generated: {use: True, "
+                    "ratio: 1.0}}}\n");
+    start(&play);
+    uint64_t seen = 0;
+    for (int i = 0; i < 200 && seen < 1; i++) {
+        fmq_event_t event;
+        if (fmq_link_receive(play.stage.server, 100, &event, NULL) > 0 &&
+            event.type == FMQ_EVENT_MEMBER && event.alive && event.steps == 2000)
+            seen = event.step;
+    }
+    assert_in_range(seen, 1, 1999); /* it is heard while it is at it ... */
+    stage_say_done(&play.stage, "early stop");
+    fmq_error_t why = stage_end_of(play.client); /* ... and stops */
+    assert_string_equal(why.text, "early stop after 5 rounds");
+    end(&play);
+}
+
 static void labels_of_its_model_are_used_and_are_the_same_each_time(void **state)
 {
     (void)state;
@@ -242,9 +299,7 @@ static void labels_of_its_model_are_used_and_are_the_same_each_time(void **state
         play = (play_t){.own = {stage_records(0, 20), NULL, NULL}};
         stage_open(&play.stage, EMULATED);
         if (i)
-            assert_int_equal(fmq_config_parse(play.stage.config, "generated", generated,
-                                              strlen(generated), &play.stage.err),
-                             0);
+            add_yaml(&play, generated);
         start(&play);
         reports[i] = train(&play, 1);
         end(&play);
@@ -263,6 +318,8 @@ int main(void)
         cmocka_unit_test(a_task_without_an_emulator_is_refused_and_the_next_one_done),
         cmocka_unit_test(the_regulariser_pulls_unless_it_is_that_of_the_released_code),
         cmocka_unit_test(kept_prefixes_change_no_byte),
+        cmocka_unit_test(what_it_trained_is_saved_for_the_full_model),
+        cmocka_unit_test(it_can_be_ended_while_its_model_writes_labels),
         cmocka_unit_test(labels_of_its_model_are_used_and_are_the_same_each_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
