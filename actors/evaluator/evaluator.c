@@ -4,7 +4,8 @@
  * It attaches, gets its records, and follows the server's notes about states
  * (follow.h).  Between two batches it reads its events, so that newer states
  * are fetched while an older one is measured, and $TERM or the run's end stops
- * the work.  It asks the server for nothing, so it may come and go.
+ * the work.  It asks the server for nothing, so it may come and go.  fetch.c
+ * gets what a state consists of.
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -14,45 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/evaluator/follow.h"
+#include "actors/evaluator/evaluator_private.h"
 #include "actors/evaluator/measure.h"
 #include "actors/pipe/pipe.h"
-#include "actors/settings/settings.h"
 #include "fedmq/actors/shard.h"
 #include "fedmq/base/clock.h"
 
 #define TICK_MS   500
 #define LINGER_MS 2000
-
-typedef struct {
-    fmq_shared_t shared; /* what it points to is borrowed */
-    bool once;
-    FILE *out; /* borrowed, or NULL */
-    char name[FMQ_MEMBER_NAME_MAX];
-    char server[FMQ_MEMBER_NAME_MAX];
-    char splitter[FMQ_MEMBER_NAME_MAX];
-    zsock_t *pipe; /* borrowed */
-    fmq_link_t *link;
-    fmq_note_run_t run;
-    bool has_run;
-    fmq_follow_t follow;
-    fmq_note_shard_t shard;
-    fmq_bytes_reader_t shard_reader;
-    const llm_records_t *records; /* borrowed: own ones, or fetched */
-    llm_records_t *fetched;       /* owned */
-    llm_dataset_t *dataset;       /* owned */
-    fmq_offsite_settings_t offsite;
-    llm_prefix_cache_t *prefix, *plugin_prefix; /* owned: of the dataset, or NULL */
-    uint64_t steps;                             /* of work, for the heartbeat */
-    bool terminated, done;
-    char reason[FMQ_REASON_MAX];
-    fmq_error_t fatal;
-} evaluator_t;
-
-static const fmq_schema_t *schema_of(const evaluator_t *self)
-{
-    return llm_adapter_schema(self->shared.adapter);
-}
 
 static bool is_over(const evaluator_t *self)
 {
@@ -91,7 +61,7 @@ static void on_run(evaluator_t *self, const fmq_event_t *event)
         fmq_note_run_decode(&note, event->data, event->size, NULL) < 0)
         return;
     fmq_digest_t model = llm_model_digest(fmq_shared_client_model(&self->shared));
-    fmq_digest_t schema = fmq_schema_digest(schema_of(self));
+    fmq_digest_t schema = fmq_schema_digest(llm_adapter_schema(self->shared.adapter));
     if (!fmq_digest_equal(&note.model, &model) || !fmq_digest_equal(&note.schema, &schema)) {
         (void)fmq_error_set(&self->fatal, FMQ_ERR_MISMATCH,
                             "the run uses another base model or adapter than this evaluator; give "
@@ -203,48 +173,12 @@ static void take_shard(evaluator_t *self, const fmq_event_t *event)
     }
 }
 
-static void cancel(evaluator_t *self, fmq_state_reader_t *reader)
-{
-    if (reader->active)
-        (void)fmq_link_cancel(self->link, &reader->digest, NULL);
-    reader->active = false;
-}
-
-static void fetch_failed(evaluator_t *self, fmq_follow_item_t *item, const fmq_error_t *err)
-{
-    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "state-failed",
-                  "round=%u reason=\"%s\"", item->state.round, err->text);
-    cancel(self, &item->reader);
-    cancel(self, &item->emulator_reader);
-    fmq_follow_failed(&self->follow, item, fmq_clock_ms());
-}
-
-/* Takes the event for one of an item's readers; false when that failed. */
-static bool take_for(evaluator_t *self, fmq_follow_item_t *item, fmq_state_reader_t *reader,
-                     const fmq_event_t *event)
-{
-    fmq_error_t err;
-    if (!reader->active || fmq_state_reader_take(reader, event, &err) != FMQ_RECEIVE_FAILED)
-        return true;
-    (void)fmq_link_cancel(self->link, &reader->digest, NULL);
-    fetch_failed(self, item, &err);
-    return false;
-}
-
-static void take_state(evaluator_t *self, fmq_follow_item_t *item, const fmq_event_t *event)
-{
-    if (take_for(self, item, &item->reader, event) &&
-        take_for(self, item, &item->emulator_reader, event) && !item->reader.active &&
-        !item->emulator_reader.active)
-        item->stage = FMQ_FOLLOW_READY;
-}
-
 static void on_fetch(evaluator_t *self, const fmq_event_t *event)
 {
     take_shard(self, event);
     for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++)
         if (self->follow.items[i].stage == FMQ_FOLLOW_FETCHING)
-            take_state(self, &self->follow.items[i], event);
+            fmq_evaluator_take_state(self, &self->follow.items[i], event);
 }
 
 static void on_note(evaluator_t *self, const fmq_event_t *event)
@@ -278,62 +212,6 @@ static void (*const handlers[])(evaluator_t *, const fmq_event_t *) = {
     [FMQ_EVENT_CHUNK] = on_fetch,   [FMQ_EVENT_FETCHED] = on_fetch,
     [FMQ_EVENT_FAILED] = on_fetch,  [FMQ_EVENT_REFUSED] = on_refused};
 
-/* Room for a vector of this schema, made once. */
-static bool make_room(evaluator_t *self, float **vector, const fmq_schema_t *schema)
-{
-    uint64_t elements = fmq_schema_elements(schema);
-    if (!*vector)
-        *vector = malloc((elements ? (size_t)elements : 1) * sizeof **vector);
-    if (!*vector)
-        (void)fmq_error_set(&self->fatal, FMQ_ERR_NOMEM, "no memory for a state");
-    return *vector != NULL;
-}
-
-static int begin_fetch(evaluator_t *self, fmq_state_reader_t *reader, const fmq_schema_t *schema,
-                       const fmq_digest_t *digest, float *vector, fmq_error_t *err)
-{
-    fmq_state_reader_begin(reader, schema, digest, vector);
-    if (fmq_link_fetch(self->link, self->server, digest, 0, fmq_state_bytes_max(schema), err) == 0)
-        return 0;
-    reader->active = false;
-    return -1;
-}
-
-/* The item's emulator, from the server unless it is known.  1: somebody else
- * is fetching it, and only one fetch of a digest may run. */
-static int begin_emulator(evaluator_t *self, fmq_follow_item_t *item, fmq_error_t *err)
-{
-    const fmq_schema_t *schema = llm_adapter_schema(self->shared.offsite->state);
-    if (!make_room(self, &item->emulator, schema))
-        return 1;
-    switch (fmq_follow_find_emulator(&self->follow, item, fmq_schema_elements(schema))) {
-    case FMQ_EMULATOR_COMING:
-        return 1;
-    case FMQ_EMULATOR_NEW:
-        return begin_fetch(self, &item->emulator_reader, schema, &item->state.emulator,
-                           item->emulator, err);
-    case FMQ_EMULATOR_KNOWN:
-        break;
-    }
-    return 0;
-}
-
-static void start_fetch(evaluator_t *self, fmq_follow_item_t *item)
-{
-    fmq_error_t err;
-    if (!make_room(self, &item->vector, schema_of(self)))
-        return;
-    int rc = self->shared.offsite ? begin_emulator(self, item, &err) : 0;
-    if (rc == 1) {
-        item->retry_ms = fmq_clock_ms() + FMQ_FOLLOW_RETRY_MS;
-        return;
-    }
-    item->stage = FMQ_FOLLOW_FETCHING;
-    if (rc < 0 || begin_fetch(self, &item->reader, schema_of(self), &item->state.state,
-                              item->vector, &err) < 0)
-        fetch_failed(self, item, &err);
-}
-
 /* Reads what has come without waiting, and starts fetches. */
 static void pump(evaluator_t *self)
 {
@@ -345,7 +223,7 @@ static void pump(evaluator_t *self)
     fmq_follow_item_t *item;
     while (self->fatal.code == FMQ_OK && self->has_run &&
            (item = fmq_follow_to_fetch(&self->follow, fmq_clock_ms())))
-        start_fetch(self, item);
+        fmq_evaluator_start_fetch(self, item);
 }
 
 static int should_stop(void *argument)
