@@ -11,18 +11,31 @@
 #include "llm/backend/cpu/kernels/vector.h"
 
 typedef uint8_t vb __attribute__((vector_size(LANES)));
+typedef uint8_t vb_anywhere __attribute__((vector_size(LANES), aligned(1), may_alias));
+
+/* LANES bytes as integers.  Left to the compiler, some of the conversions are
+ * done byte by byte. */
+INLINE vi v_widen(vb codes)
+{
+#if defined(__AVX512F__)
+    return (vi)_mm512_cvtepu8_epi32((__m128i)codes);
+#elif defined(__AVX2__)
+    return (vi)_mm256_cvtepu8_epi32(_mm_set_epi64x(0, (long long)codes));
+#else
+    return __builtin_convertvector(codes, vi);
+#endif
+}
 
 INLINE vf v_of_codes(vb codes, int zero)
 {
-    return __builtin_convertvector(__builtin_convertvector(codes, vi) - zero, vf);
+    return __builtin_convertvector(v_widen(codes) - zero, vf);
 }
 
 INLINE void row_of_codes(vf out[2], const uint8_t *codes, const unsigned bits)
 {
-    vb first, second;
-    memcpy(&first, codes, LANES);
+    vb first = *(const vb_anywhere *)codes, second;
     if (bits == 8) {
-        memcpy(&second, codes + LANES, LANES);
+        second = *(const vb_anywhere *)(codes + LANES);
     } else {
         second = first >> 4;
         first &= 15;
