@@ -83,8 +83,8 @@ static void room_open(room_t *self, const char *kind, uint32_t l, uint32_t r)
     must(self->model != NULL);
     llm_tokenizer_t *tokenizer = llm_tokenizer_open(path, &err);
     must(tokenizer != NULL);
-    self->heldout = load(tokenizer, 0, 160);
-    self->public = load(tokenizer, 160, 600);
+    self->heldout = load(tokenizer, 0, 96);
+    self->public = load(tokenizer, 160, 400);
     llm_tokenizer_destroy(&tokenizer);
     (void)snprintf(self->folder, sizeof self->folder, "/tmp/fedmq-emulators-XXXXXX");
     assert_non_null(mkdtemp(self->folder));
@@ -250,7 +250,7 @@ static void check_dropping(const room_t *room)
         .sim_weight = 1.0,
         .train = {
             .optimizer = {.kind = LLM_ADAMW, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
-            .steps = 60,
+            .steps = 30,
             .batch_size = 8,
             .shuffle = true,
             .grad_accum = 1,
