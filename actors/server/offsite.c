@@ -13,25 +13,6 @@
 
 static const char restore_key[] = "llm.offsite_tuning.emu_align.restore_from";
 
-/* An emulator that was aligned before; a place where none is yet is where the
- * run's own will be saved (FS-LLM names the same file twice). */
-static int restore(fmq_offsite_t *self, fmq_error_t *err)
-{
-    const char *path = self->settings.restore_from;
-    struct stat status;
-    if (!*path)
-        return 0;
-    if (stat(path, &status) < 0 && errno == ENOENT) {
-        fmq_log_write(self->shared->log, FMQ_LOG_INFO, "server", "emulator-not-restored",
-                      "path=%s why=\"there is none yet: it is aligned\"", path);
-        return 0;
-    }
-    if (llm_adapter_load(self->shared->offsite->state, path, self->emulator, err) < 0)
-        return fmq_error_prefix(err, "%s", restore_key);
-    self->aligned = self->settings.first_blocks;
-    return 0;
-}
-
 static int begin(fmq_offsite_t *self, fmq_error_t *err)
 {
     const llm_offsite_t *offsite = self->shared->offsite;
@@ -41,9 +22,7 @@ static int begin(fmq_offsite_t *self, fmq_error_t *err)
     if (!self->emulator)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for an emulator of %llu elements",
                              (unsigned long long)elements);
-    if (llm_offsite_init_state(offsite, seed, self->emulator, err) < 0)
-        return -1;
-    return restore(self, err);
+    return llm_offsite_init_state(offsite, seed, self->emulator, err);
 }
 
 int fmq_offsite_open(fmq_offsite_t *self, const fmq_shared_t *shared, fmq_error_t *err)
@@ -63,6 +42,24 @@ int fmq_offsite_open(fmq_offsite_t *self, const fmq_shared_t *shared, fmq_error_
         return -1;
     if (self->settings.full && !(self->held = fmq_held_new(shared, &self->settings, err)))
         return -1;
+    return 0;
+}
+
+/* FS-LLM names the same file in restore_from and save_to. */
+int fmq_offsite_restore(fmq_offsite_t *self, fmq_error_t *err)
+{
+    const char *path = self->settings.restore_from;
+    struct stat status;
+    if (!self->aligner || !*path)
+        return 0;
+    if (stat(path, &status) < 0 && errno == ENOENT) {
+        fmq_log_write(self->shared->log, FMQ_LOG_INFO, "server", "emulator-not-restored",
+                      "path=%s why=\"there is none yet: it is aligned\"", path);
+        return 0;
+    }
+    if (llm_adapter_load(self->shared->offsite->state, path, self->emulator, err) < 0)
+        return fmq_error_prefix(err, "%s", restore_key);
+    self->aligned = self->settings.first_blocks;
     return 0;
 }
 

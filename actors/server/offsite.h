@@ -23,6 +23,10 @@ typedef struct {
 int fmq_offsite_open(fmq_offsite_t *self, const fmq_shared_t *shared, fmq_error_t *err);
 void fmq_offsite_release(fmq_offsite_t *self);
 
+/* Takes the emulator of emu_align.restore_from; a place where none is yet is
+ * where the run's own will be saved, and changes nothing. */
+int fmq_offsite_restore(fmq_offsite_t *self, fmq_error_t *err);
+
 /* Puts it into the coordinator's options. */
 void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options);
 

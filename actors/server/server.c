@@ -79,7 +79,9 @@ static int prepare(server_t *self, fmq_error_t *err)
         fmq_offsite_open(&self->offsite, shared, err) < 0)
         return -1;
     const char *from = fmq_config_text(shared->config, "federate.restore_from");
-    return *from ? restore(self, from, err) : 0;
+    if (*from && restore(self, from, err) < 0)
+        return -1;
+    return fmq_offsite_restore(&self->offsite, err); /* the nearer key counts */
 }
 
 static fmq_coordinator_options_t options_of(server_t *self)

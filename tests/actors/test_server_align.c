@@ -358,6 +358,7 @@ static void restore_from(bench_t *self, const char *path, fmq_offsite_t *out)
                         &self->err) == 0,
          self);
     need(fmq_offsite_open(out, &self->shared, &self->err) == 0, self);
+    need(fmq_offsite_restore(out, &self->err) == 0, self);
 }
 
 static void what_is_saved_can_be_restored_and_is_not_aligned_again(void **state)
