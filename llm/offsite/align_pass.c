@@ -10,7 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define BYTES_WANTED_MIN ((size_t)64 << 20)
+#define MODEL_BYTES_SMALL ((size_t)256 << 20)
 
 /* Number of the teacher's stream that is compared behind a layer of the
  * student; SIZE_MAX: none. */
@@ -43,13 +43,14 @@ static int init_teacher(llm_align_pass_t *self, const llm_align_t *align,
     return llm_teacher_init(&self->teacher, align, &wish, start->adapter, err);
 }
 
-/* A server holds the full model anyway: a share of that may go to what the
- * student leaves behind for backward before it is computed again instead. */
+/* A server holds the full model anyway: a share of that may go to the passes
+ * of the student before activations are computed again instead of kept.  Beside
+ * a small model there is nothing to be saved that would be worth the time. */
 static size_t bytes_wanted(const llm_offsite_t *offsite)
 {
     const llm_model_t *model = offsite->teacher ? offsite->teacher : offsite->student;
-    size_t share = llm_model_bytes(model) / 10;
-    return share > BYTES_WANTED_MIN ? share : BYTES_WANTED_MIN;
+    size_t bytes = llm_model_bytes(model);
+    return bytes < MODEL_BYTES_SMALL ? 0 : bytes / 12;
 }
 
 static int init_student(llm_align_pass_t *self, const llm_align_start_t *start, llm_backend_t *be,
