@@ -5,7 +5,10 @@
  */
 #include <string.h>
 
+#include "llm/hub/pages.h"
 #include "llm/model/source.h"
+
+#define BLOCK ((uint64_t)4 << 20) /* bytes read between giving memory back */
 
 static void digest_number(fmq_digest_state_t *state, uint64_t number)
 {
@@ -52,11 +55,18 @@ static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
         digest_real(state, reals[i]);
 }
 
-static void digest_stored(fmq_digest_state_t *state, const llm_stored_t *stored)
+/* A block at a time, so that a whole table of tokens is never in memory. */
+static void digest_stored(fmq_digest_state_t *state, const llm_stored_t *stored, bool mapped)
 {
     digest_text(state, fmq_dtype_name(stored->dtype));
     digest_number(state, stored->bytes);
-    fmq_digest_add(state, stored->data, (size_t)stored->bytes);
+    for (uint64_t done = 0; done < stored->bytes; done += BLOCK) {
+        size_t size = (size_t)(stored->bytes - done < BLOCK ? stored->bytes - done : BLOCK);
+        const char *block = (const char *)stored->data + done;
+        fmq_digest_add(state, block, size);
+        if (mapped)
+            llm_pages_release(block, size);
+    }
 }
 
 /* A tensor that cannot be read any more (out of memory) enters as its name
@@ -69,11 +79,11 @@ static void digest_tensor(const llm_model_t *self, size_t index, fmq_digest_stat
     llm_source_t source;
     if (llm_source_open(&source, self, index, NULL) < 0)
         return;
-    digest_stored(state, &source.main);
+    digest_stored(state, &source.main, source.mapped);
     if (source.form != LLM_DENSE) {
         digest_text(state, source.form == LLM_QUANTIZED ? "quantized" : "sparse");
         digest_number(state, source.bits);
-        digest_stored(state, &source.more);
+        digest_stored(state, &source.more, source.mapped);
     }
     llm_source_close(&source);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fedmq/base/rng.h"
+#include "llm/hub/pages.h"
 #include "llm/model/part.h"
 
 #define INIT_DEVIATION 0.02
@@ -97,6 +98,7 @@ int llm_source_open(llm_source_t *source, const llm_model_t *model, size_t index
         .rows = parameter->shape[0], .columns = parameter->shape[1], .count = parameter->count};
     if (!is_in_file(&owner))
         return open_random(source, owner.model, owner.index, err);
+    source->mapped = true;
     return owner.model->weights ? open_file(source, owner.model, parameter, err)
                                 : llm_part_find(source, owner.model, parameter, err);
 }
@@ -111,8 +113,18 @@ int llm_source_bytes(const llm_model_t *model, size_t index, uint64_t *bytes, fm
     return 0;
 }
 
+static void release_pages(const llm_source_t *source)
+{
+    if (!source->mapped)
+        return;
+    if (!source->buffer)
+        llm_pages_release(source->main.data, (size_t)source->main.bytes);
+    llm_pages_release(source->more.data, (size_t)source->more.bytes);
+}
+
 void llm_source_close(llm_source_t *source)
 {
+    release_pages(source);
     free(source->buffer);
     source->buffer = NULL;
 }
@@ -127,6 +139,7 @@ int llm_source_align(llm_source_t *source, fmq_error_t *err)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a copy of %llu bytes",
                              (unsigned long long)main->bytes);
     memcpy(source->buffer, main->data, (size_t)main->bytes);
+    llm_pages_release(main->data, (size_t)main->bytes);
     main->data = source->buffer;
     return 0;
 }

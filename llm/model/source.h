@@ -29,11 +29,14 @@ typedef struct {
     uint64_t rows, columns, count;
     uint32_t bits;  /* of a code */
     uint64_t group; /* codes of a row that share a scale: a power of two */
+    bool mapped;    /* what is not in the buffer lies in a mapped file */
     void *buffer;   /* owned, or NULL when everything lies in files */
 } llm_source_t;
 
 /* The tensor number index of the model's list, and how it is stored. */
 int llm_source_open(llm_source_t *source, const llm_model_t *model, size_t index, fmq_error_t *err);
+/* Also gives back the memory behind what lies in a file: a model that has been
+ * opened takes one copy of its weights, not two. */
 void llm_source_close(llm_source_t *source);
 
 /* The bytes it has in files, without reading them. */

@@ -513,6 +513,45 @@ static void a_file_cut_short_and_one_that_is_not_there_are_refused(void **state)
     scene_release(&scene);
 }
 
+/* Damage of the header's text, of its length, of a mask or of the file's size
+ * is refused or composes; it never does anything else. */
+static void damaged_files_are_refused_or_compose(void **state)
+{
+    (void)state;
+    fmq_error_t err = {0};
+    scene_t scene;
+    draft_t draft;
+    llm_shape_t shape = tiny_llama();
+    uint8_t mask[48], codes[20 * 16];
+    float values[24 * 16], scales[20 * 16];
+    scene_init(&scene, &shape);
+    write_parts(&scene);
+    draft_init(&draft, scene.paths[0]);
+    (void)sparsify(&draft, mask, values);
+    quantize(&draft, 4, 4, codes, scales);
+    draft_save(&draft);
+    llm_model_t *model = composed(&scene);
+    size_t size = 0, refused = 0;
+    char *bytes = image_bytes(model, 0, &size);
+    llm_model_destroy(&model);
+    fmq_rng_t rng;
+    fmq_rng_name_t name = {.seed = 17, .purpose = FMQ_RNG_TEST};
+    fmq_rng_init(&rng, &name);
+    for (int i = 0; i < 400; i++) {
+        size_t at = (size_t)fmq_rng_below(&rng, i % 4 ? 1200 : (uint32_t)size);
+        char was = bytes[at];
+        bytes[at] = (char)(was ^ 1 << fmq_rng_below(&rng, 8));
+        write_file(scene.paths[0], bytes, i % 10 ? size : (size_t)fmq_rng_below(&rng, 2000));
+        bytes[at] = was;
+        model = compose_files(&scene, &err);
+        refused += !model;
+        llm_model_destroy(&model);
+    }
+    assert_true(refused > 100);
+    free(bytes);
+    scene_release(&scene);
+}
+
 static void a_part_that_cannot_be_written_says_why(void **state)
 {
     (void)state;
@@ -541,6 +580,7 @@ int main(void)
         cmocka_unit_test(a_layer_of_fewer_channels_is_one_with_zeros),
         cmocka_unit_test(part_files_that_do_not_fit_are_refused_by_name),
         cmocka_unit_test(a_file_cut_short_and_one_that_is_not_there_are_refused),
+        cmocka_unit_test(damaged_files_are_refused_or_compose),
         cmocka_unit_test(a_part_that_cannot_be_written_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
