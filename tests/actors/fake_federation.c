@@ -45,6 +45,8 @@ static void on_event(void *argument, const fmq_run_event_t *event)
     federation_t *self = argument;
     if (event->type == FMQ_RUN_ROUND)
         self->rounds_begun++;
+    if (event->type == FMQ_RUN_AGGREGATED)
+        self->bytes_down = event->bytes_down;
 }
 
 void fake_use(federation_t *self, const fmq_schema_t *schema, float *initial)

@@ -29,6 +29,7 @@ typedef struct {
     int status;
     char reason[1024];
     uint32_t rounds_begun;
+    uint64_t bytes_down; /* as it says when a round is aggregated */
 } federation_t;
 
 /* Clients 1 .. clients, `rounds` rounds, evaluation off, everybody is asked;

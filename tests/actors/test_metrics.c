@@ -46,6 +46,29 @@ static void weighted_averages_weigh_by_the_split_total(void **state)
     fmq_merged_release(&out);
 }
 
+/* With offsite tuning the same split is measured with and without the emulator. */
+static void totals_have_the_prefix_of_what_they_count(void **state)
+{
+    (void)state;
+    fmq_metrics_t metrics[2] = {{0}, {0}};
+    fmq_measured_t measured[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        fmq_metrics_set(&metrics[i], "emulator.test_avg_loss", 1 + i, NULL);
+        fmq_metrics_set(&metrics[i], "emulator.test_total", i ? 30 : 10, NULL);
+        fmq_metrics_set(&metrics[i], "plugin.test_avg_loss", 1 + i, NULL);
+        fmq_metrics_set(&metrics[i], "plugin.test_total", i ? 10 : 30, NULL);
+        measured[i] = (fmq_measured_t){i + 1, &metrics[i]};
+    }
+    fmq_merged_t out = {0};
+    assert_int_equal(fmq_form_find("weighted_avg")->merge(measured, 2, &out, NULL), 0);
+    NEAR(merged(&out, "emulator.test_avg_loss"), 1.75);
+    NEAR(merged(&out, "plugin.test_avg_loss"), 1.25);
+    NEAR(merged(&out, "emulator.test_total"), 20);
+    assert_int_equal(fmq_merged_add(&out, "plugin.val_loss", 4, NULL), 0);
+    NEAR(merged(&out, "plugin.val_loss"), 4);
+    fmq_merged_release(&out);
+}
+
 static void fairness_has_every_suffix_of_fs(void **state)
 {
     (void)state;
@@ -173,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weighted_averages_weigh_by_the_split_total),
+        cmocka_unit_test(totals_have_the_prefix_of_what_they_count),
         cmocka_unit_test(fairness_has_every_suffix_of_fs),
         cmocka_unit_test(few_clients_still_have_a_worst_tenth_and_one_has_no_spread),
         cmocka_unit_test(missing_and_infinite_values_are_left_out),

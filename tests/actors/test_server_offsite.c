@@ -27,6 +27,19 @@ static void add_two(federation_t *f)
     fake_add(f, 2, FAKE_HONEST, 0, 0);
 }
 
+/* What `rounds` of both clients fetch, with so many emulators each. */
+static uint64_t expected_down(const federation_t *f, uint32_t rounds, uint32_t emulators)
+{
+    fmq_object_t *state = fmq_state_encode(f->schema, f->initial, FMQ_CODEC_F32, NULL);
+    fmq_object_t *emulator =
+        fmq_state_encode(f->emulator.schema, f->emulator.initial, FMQ_CODEC_F32, NULL);
+    uint64_t bytes =
+        2 * (rounds * fmq_object_bytes(state) + emulators * fmq_object_bytes(emulator));
+    fmq_object_drop(&state);
+    fmq_object_drop(&emulator);
+    return bytes;
+}
+
 static void run_to_the_end(federation_t *f, const char *reason)
 {
     fake_start_server(f);
@@ -71,6 +84,7 @@ static void clients_train_over_the_emulator_of_their_round(void **state)
     assert_int_equal(atomic_load(&f.emulator.blocks), 7);
     assert_int_equal(fake_client_fetched(f.clients[0]), 4);
     assert_int_equal(fake_client_fetched(f.clients[1]), 4);
+    assert_int_equal(f.bytes_down, expected_down(&f, 4, 4));
     fake_close(&f);
 }
 
@@ -85,6 +99,7 @@ static void an_emulator_that_stays_the_same_is_fetched_once(void **state)
     fake_check(&f, fake_expected(&f, both, 4));
     assert_int_equal(atomic_load(&f.emulator.blocks), 1);
     assert_int_equal(fake_client_fetched(f.clients[0]), 1);
+    assert_int_equal(f.bytes_down, expected_down(&f, 4, 1));
     fake_close(&f);
 }
 

@@ -35,8 +35,9 @@ one continued federate.total_round_num 0 $OFFSITE.eval_type full \
     federate.restore_from "$WORK/whole/checkpoints/round-000002.state"
 for metric in emulator.test_avg_loss plugin.test_avg_loss; do
     BEFORE=$(measured whole 2 $metric)
-    [ -n "$BEFORE" ] && [ "$BEFORE" = "$(measured continued 0 $metric)" ] ||
-        fail "$metric is not that of the checkpoint: '$BEFORE', '$(measured continued 0 $metric)'"
+    AFTER=$(measured continued 0 $metric)
+    [ -n "$BEFORE" ] || fail "$metric is not measured"
+    [ "$BEFORE" = "$AFTER" ] || fail "$metric is not that of the checkpoint: '$BEFORE', '$AFTER'"
 done
 
 one released "${SHORT[@]}" fedmq.released_fedbiot True
@@ -56,7 +57,7 @@ awk -v a="$MERGED" -v b="$PLUGGED" -v c="$PLAIN" \
     fail "merged $MERGED, plugged in $PLUGGED, without $PLAIN"
 
 # Job control gives background processes their own group, whose SIGINT is not ignored.
-LONG=(federate.total_round_num 1 $ALIGN.train.local_update_steps 60)
+LONG=(federate.total_round_num 1 "$ALIGN.train.local_update_steps" 60)
 one long "${LONG[@]}"
 set -m
 "$FEDMQ" run --cfg $CFG --directory "$WORK/cut" "${LONG[@]}" >"$WORK/cut.log" 2>&1 &
