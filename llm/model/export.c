@@ -26,7 +26,14 @@ typedef struct {
     float *room; /* owned: of the largest tensor */
 } export_t;
 
-/* W[out][in] (or [in][out]) += s B[out][r] A[r][in]. */
+/* to[i] += factor from[i step] over n elements. */
+static void add_scaled(float *to, const float *from, size_t step, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] += factor * from[i * step];
+}
+
+/* W[out][in] (or [in][out]) += s B[out][r] A[r][in], a row of W at a time. */
 static void add_lora(const export_t *self, const llm_merge_t *merge,
                      const llm_parameter_t *parameter)
 {
@@ -37,16 +44,15 @@ static void add_lora(const export_t *self, const llm_merge_t *merge,
     size_t out = 0, in = 0, rank = adapter->spec.rank;
     llm_shape_module(&self->model->shape, parameter->module, &out, &in);
     const float *a = merge->vector + slot->a, *b = merge->vector + slot->b;
+    float scaling = llm_adapter_scaling(adapter);
     bool major = self->model->shape.arch->input_major;
-    for (size_t o = 0; o < out; o++) {
-        float *w = self->room + (major ? o : o * in);
-        size_t step = major ? out : 1;
+    for (size_t row = 0; row < (major ? in : out); row++)
         for (size_t r = 0; r < rank; r++) {
-            float factor = llm_adapter_scaling(adapter) * b[o * rank + r];
-            for (size_t i = 0; i < in; i++)
-                w[i * step] += factor * a[r * in + i];
+            if (major)
+                add_scaled(self->room + row * out, b + r, rank, scaling * a[r * in + row], out);
+            else
+                add_scaled(self->room + row * in, a + r * in, 1, scaling * b[row * rank + r], in);
         }
-    }
 }
 
 static void replace(const export_t *self, const llm_merge_t *merge, const char *name)

@@ -149,6 +149,38 @@ static void a_layer_has_the_same_bytes_wherever_it_stands(void **state)
     scene_release(&scene);
 }
 
+static void parts_keep_the_dtype_of_the_files(void **state)
+{
+    (void)state;
+    fmq_error_t err = {0};
+    char directory[] = "/tmp/fedmq-parts-bf16-XXXXXX", path[2][64];
+    llm_shape_t shape = tiny_llama_biased();
+    scene_t scene;
+    scene_init(&scene, &shape);
+    assert_non_null(mkdtemp(directory));
+    assert_int_equal(llm_model_export(scene.model, NULL, 0, NULL, FMQ_BF16, directory, &err), 0);
+    llm_model_destroy(&scene.model);
+    scene.model = llm_model_open(directory, scene.be, &err);
+    assert_non_null(scene.model);
+    write_parts(&scene);
+    llm_model_t *model = composed(&scene);
+    fmq_digest_t mine = llm_model_digest(model), its = llm_model_digest(scene.model);
+    assert_true(fmq_digest_equal(&mine, &its));
+    uint64_t bytes = 0;
+    for (uint32_t part = 0; part <= LAYERS; part++) {
+        llm_part_image_t *image =
+            llm_part_image_new(model, part < LAYERS ? part : LLM_PART_STEM, &err);
+        bytes += llm_part_image_bytes(image) - llm_part_image_at(image, 0)->bytes;
+        llm_part_image_destroy(&image);
+    }
+    assert_int_equal(bytes, 2 * llm_shape_parameters(&shape));
+    llm_model_destroy(&model);
+    (void)snprintf(path[0], sizeof path[0], "%s/config.json", directory);
+    (void)snprintf(path[1], sizeof path[1], "%s/model.safetensors", directory);
+    assert_int_equal(unlink(path[0]) + unlink(path[1]) + rmdir(directory), 0);
+    scene_release(&scene);
+}
+
 /* The tensors of a layer's part file as they stand, for tests to change. */
 typedef struct {
     llm_weights_t *weights;
@@ -575,6 +607,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(images_become_files_that_compose_to_the_same_model),
         cmocka_unit_test(a_layer_has_the_same_bytes_wherever_it_stands),
+        cmocka_unit_test(parts_keep_the_dtype_of_the_files),
         cmocka_unit_test(quantized_weights_are_what_their_codes_say),
         cmocka_unit_test(sparse_weights_are_zero_where_no_bit_is_set),
         cmocka_unit_test(a_layer_of_fewer_channels_is_one_with_zeros),
