@@ -16,6 +16,8 @@ typedef struct {
     fmq_link_t *link;
     fmq_bytes_reader_t reader;
     bool asked;
+    bool up;       /* a router answers */
+    bool extended; /* and is given longer */
 } visit_t;
 
 static int on_run(visit_t *self, const fmq_event_t *event, fmq_error_t *err)
@@ -48,9 +50,28 @@ static int handle(visit_t *self, const fmq_event_t *event, fmq_error_t *err)
         return -1;
     case FMQ_EVENT_UP:
     case FMQ_EVENT_DOWN:
+        self->up = event->type == FMQ_EVENT_UP;
+        return 0;
     case FMQ_EVENT_MEMBER:
         return 0;
     }
+    return 0;
+}
+
+/* Time is up.  A server whose router is there already may still be opening a
+ * large model or building an emulator: it gets longer, once. */
+static int be_patient(visit_t *self, const char *endpoint, int64_t *until, fmq_error_t *err)
+{
+    if (!self->up || self->extended)
+        return fmq_error_set(
+            err, FMQ_ERR_TIMEOUT,
+            "no run was heard of at '%s' within %d seconds: is the address "
+            "right, and the server there?",
+            endpoint,
+            (FMQ_ATTACH_TIMEOUT_MS + (self->extended ? FMQ_ATTACH_PREPARING_MS : 0)) / 1000);
+    self->extended = true;
+    *until += FMQ_ATTACH_PREPARING_MS;
+    fprintf(stderr, "'%s' answers, but has no run yet: waiting for it\n", endpoint);
     return 0;
 }
 
@@ -61,11 +82,10 @@ static int wait_for_it(visit_t *self, const char *endpoint, fmq_error_t *err)
     while (result == 0) {
         fmq_event_t event;
         int64_t left = until - fmq_clock_ms();
+        if (left <= 0 && be_patient(self, endpoint, &until, err) < 0)
+            return -1;
         if (left <= 0)
-            return fmq_error_set(err, FMQ_ERR_TIMEOUT,
-                                 "no run was heard of at '%s' within %d seconds: is the address "
-                                 "right, and the server there?",
-                                 endpoint, FMQ_ATTACH_TIMEOUT_MS / 1000);
+            continue;
         int got = fmq_link_receive(self->link, (int)left, &event, err);
         if (got < 0)
             return -1;

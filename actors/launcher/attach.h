@@ -7,7 +7,8 @@
 #include "actors/launcher/command.h"
 #include "fedmq/base/config.h"
 
-#define FMQ_ATTACH_TIMEOUT_MS 15000 /* without an answer the run is not there */
+#define FMQ_ATTACH_TIMEOUT_MS   15000  /* without an answer the run is not there */
+#define FMQ_ATTACH_PREPARING_MS 600000 /* but where a router answers, it may be being prepared */
 
 /* Joins the router at endpoint as an observer, waits for the run's note and
  * fetches the configuration it names.  Not yet checked; the caller's.  NULL
