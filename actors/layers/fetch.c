@@ -51,12 +51,19 @@ static void on_done(fetcher_t *self, const fmq_event_t *event)
     memcpy(self->reason, note.reason, sizeof self->reason);
 }
 
+static int may_go_on(const fetcher_t *self, fmq_error_t *err)
+{
+    if (self->how->stop && self->how->stop(self->how->argument) != 0)
+        return fmq_error_set(err, FMQ_ERR_STOPPED, "interrupted");
+    return 0;
+}
+
 /* Waits for one event, a little while.  1: event; 0: none; -1. */
 static int next(fetcher_t *self, fmq_event_t *event, fmq_error_t *err)
 {
     const fmq_layers_fetch_t *how = self->how;
-    if (how->stop && how->stop(how->argument) != 0)
-        return fmq_error_set(err, FMQ_ERR_STOPPED, "interrupted");
+    if (may_go_on(self, err) < 0)
+        return -1;
     int got = fmq_link_receive(how->link, WAIT_MS, event, err);
     if (got <= 0)
         return got;
@@ -214,6 +221,8 @@ static int look(fetcher_t *self, const fmq_manifest_t *manifest, fmq_error_t *er
     for (size_t i = 0; (part = fmq_manifest_at(manifest, i)) != NULL; i++) {
         if (self->here[i])
             continue;
+        if (may_go_on(self, err) < 0)
+            return -1;
         int has = fmq_manifest_repeats(manifest, i) ? 1 : fmq_cache_has(directory, part, err);
         if (has < 0)
             return -1;
