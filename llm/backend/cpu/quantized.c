@@ -20,7 +20,8 @@ static unsigned code_at(const llm_quantized_t *from, size_t row, size_t column, 
 {
     if (from->bits == 8)
         return from->codes[row * columns + column];
-    return from->codes[row * (columns / 2) + column / 2] >> 4 * (column % 2) & 15u;
+    unsigned pair = from->codes[row * (columns / 2) + column / 2];
+    return pair >> 4 * (column % 2) & 15u;
 }
 
 /* W[o][i] of the stored codes. */
