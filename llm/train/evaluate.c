@@ -65,11 +65,12 @@ int llm_evaluate_dataset(llm_workspace_t *ws, const llm_dataset_t *dataset,
     llm_train_options_t whole = {.batch_size = options->batch_size};
     evaluation_t self = {.ws = ws,
                          .batches = llm_train_epoch_batches(&whole, llm_dataset_size(dataset)),
-                         .options = options};
+                         .options = options,
+                         .prefix = {.ws = ws, .cache = options->prefix}};
     self.loader = llm_loader_new(dataset, options->batch_size, err);
-    int result = self.loader ? llm_prefix_batch_init(&self.prefix, ws, options->prefix, dataset,
-                                                     options->batch_size, err)
-                             : -1;
+    int result = -1;
+    if (self.loader)
+        result = llm_prefix_batch_init(&self.prefix, dataset, options->batch_size, err);
     if (result == 0)
         result = measure_all(&self, err);
     llm_prefix_batch_release(&self.prefix);

@@ -121,24 +121,43 @@ static void gram_of_columns(llm_merged_t *self, int which, const float *x, const
     self->be->ops->gemm(self->be, self->grams + (size_t)which * r * r, x, y, &shape);
 }
 
-/* db[out][rank] += factor x[out][rank] gram. */
-static void add_to_b(llm_merged_t *self, float *db, const float *x, int which, size_t out,
-                     double factor)
+/* Where the gradient of a module goes, and what it is multiplied by. */
+typedef struct {
+    const llm_merged_module_t *module;
+    float *grads; /* of the whole vector, or NULL */
+    double k;
+} pull_t;
+
+/* db[out][rank] += sign k x[out][rank] gram. */
+static void add_to_b(llm_merged_t *self, const pull_t *pull, const float *x, int which, double sign)
 {
     size_t r = self->rank;
-    llm_gemm_t shape = {
-        .M = out, .N = r, .K = r, .alpha = (float)factor, .beta = 1, .lda = r, .ldb = r, .ldc = r};
-    self->be->ops->gemm(self->be, db, x, self->grams + (size_t)which * r * r, &shape);
+    llm_gemm_t shape = {.M = pull->module->out,
+                        .N = r,
+                        .K = r,
+                        .alpha = (float)(sign * pull->k),
+                        .beta = 1,
+                        .lda = r,
+                        .ldb = r,
+                        .ldc = r};
+    self->be->ops->gemm(self->be, pull->grads + pull->module->b, x,
+                        self->grams + (size_t)which * r * r, &shape);
 }
 
-/* da[rank][in] += factor gram x[rank][in]. */
-static void add_to_a(llm_merged_t *self, float *da, int which, const float *x, size_t in,
-                     double factor)
+/* da[rank][in] += sign k gram x[rank][in]. */
+static void add_to_a(llm_merged_t *self, const pull_t *pull, int which, const float *x, double sign)
 {
-    size_t r = self->rank;
-    llm_gemm_t shape = {
-        .M = r, .N = in, .K = r, .alpha = (float)factor, .beta = 1, .lda = r, .ldb = in, .ldc = in};
-    self->be->ops->gemm(self->be, da, self->grams + (size_t)which * r * r, x, &shape);
+    size_t r = self->rank, in = pull->module->in;
+    llm_gemm_t shape = {.M = r,
+                        .N = in,
+                        .K = r,
+                        .alpha = (float)(sign * pull->k),
+                        .beta = 1,
+                        .lda = r,
+                        .ldb = in,
+                        .ldc = in};
+    self->be->ops->gemm(self->be, pull->grads + pull->module->a,
+                        self->grams + (size_t)which * r * r, x, &shape);
 }
 
 /* <x, y>, or <x, y'>. */
@@ -154,10 +173,10 @@ static double inner(const llm_merged_t *self, int x, int y, bool transposed)
     return sum;
 }
 
-/* ||D A - N F||^2 of one module; its gradient times half of k is added. */
-static double add_module(llm_merged_t *self, const llm_merged_module_t *m, double k,
-                         const float *params, float *grads)
+/* ||D A - N F||^2 of one module; half of its gradient times k is added. */
+static double add_module(llm_merged_t *self, const pull_t *pull, const float *params)
 {
+    const llm_merged_module_t *m = pull->module;
     const float *a = params + m->a, *b = params + m->b;
     const float *f = self->away + m->a, *d = self->away + m->b, *n = self->minus_start + m->b;
     gram_of_rows(self, AA, a, a, m->in);
@@ -166,13 +185,13 @@ static double add_module(llm_merged_t *self, const llm_merged_module_t *m, doubl
     gram_of_columns(self, DD, d, d, m->out);
     gram_of_columns(self, DN, d, n, m->out);
     gram_of_columns(self, NN, n, n, m->out);
-    if (grads) {
+    if (pull->grads) {
         gram_of_columns(self, BD, b, d, m->out);
         gram_of_columns(self, BN, b, n, m->out);
-        add_to_b(self, grads + m->b, d, AA, m->out, k);
-        add_to_b(self, grads + m->b, n, FA, m->out, -k);
-        add_to_a(self, grads + m->a, BD, a, m->in, k);
-        add_to_a(self, grads + m->a, BN, f, m->in, -k);
+        add_to_b(self, pull, d, AA, 1);
+        add_to_b(self, pull, n, FA, -1);
+        add_to_a(self, pull, BD, a, 1);
+        add_to_a(self, pull, BN, f, -1);
     }
     self->be->ops->download(self->be, self->host, self->grams,
                             VALUE_GRAMS * self->rank * self->rank * sizeof *self->host);
@@ -194,7 +213,9 @@ double llm_merged_add(llm_merged_t *self, double eps, const float *params, float
         return value;
     }
     double factor = eps * self->scaling * self->scaling, sum = 0;
-    for (size_t i = 0; i < self->size; i++)
-        sum += add_module(self, &self->modules[i], 2 * factor, params, grads);
+    for (size_t i = 0; i < self->size; i++) {
+        pull_t pull = {&self->modules[i], grads, 2 * factor};
+        sum += add_module(self, &pull, params);
+    }
     return factor * sum;
 }

@@ -23,14 +23,14 @@ static int reserve(llm_prefix_batch_t *self, size_t sequences, size_t tokens)
     return self->streams && self->kept && self->starts && self->ids ? 0 : -1;
 }
 
-int llm_prefix_batch_init(llm_prefix_batch_t *self, llm_workspace_t *ws, llm_prefix_cache_t *cache,
-                          const llm_dataset_t *dataset, uint32_t batch_size, fmq_error_t *err)
+int llm_prefix_batch_init(llm_prefix_batch_t *self, const llm_dataset_t *dataset,
+                          uint32_t batch_size, fmq_error_t *err)
 {
-    *self = (llm_prefix_batch_t){0};
-    size_t width = cache ? llm_workspace_prefix_width(ws) : 0;
-    if (width == 0)
+    self->width = self->cache ? llm_workspace_prefix_width(self->ws) : 0;
+    if (self->width == 0)
+        self->cache = NULL;
+    if (!self->cache)
         return 0;
-    *self = (llm_prefix_batch_t){.ws = ws, .cache = cache, .width = width};
     size_t examples = llm_dataset_size(dataset);
     size_t tokens = llm_dataset_batch_max(dataset, batch_size);
     if (reserve(self, batch_size < examples ? batch_size : examples, tokens) < 0)
@@ -38,7 +38,7 @@ int llm_prefix_batch_init(llm_prefix_batch_t *self, llm_workspace_t *ws, llm_pre
                              "cannot lay the prefix of %zu tokens together: out of memory; lower "
                              "dataloader.batch_size or switch the prefix cache off",
                              tokens);
-    return llm_prefix_cache_bind(cache, examples, width, err);
+    return llm_prefix_cache_bind(self->cache, examples, self->width, err);
 }
 
 void llm_prefix_batch_release(llm_prefix_batch_t *self)

@@ -14,8 +14,8 @@
 
 /* All zero it leaves batches as they are. */
 typedef struct {
-    llm_workspace_t *ws;       /* borrowed */
-    llm_prefix_cache_t *cache; /* borrowed */
+    llm_workspace_t *ws;       /* borrowed; set before it is initialized */
+    llm_prefix_cache_t *cache; /* as that; NULL: nothing is done */
     size_t width;              /* floats a token */
     float *streams;            /* owned, [tokens][width]: a batch's prefix */
     const float **kept;        /* owned, [sequences]: NULL where it is missing */
@@ -24,10 +24,10 @@ typedef struct {
 } llm_prefix_batch_t;
 
 /* For batches of at most batch_size examples of the dataset, which is the one
- * that the cache belongs to.  cache NULL, or a workspace without frozen layers
- * below: nothing is done.  Release after failure too. */
-int llm_prefix_batch_init(llm_prefix_batch_t *self, llm_workspace_t *ws, llm_prefix_cache_t *cache,
-                          const llm_dataset_t *dataset, uint32_t batch_size, fmq_error_t *err);
+ * that the cache belongs to.  Without frozen layers below in the workspace,
+ * nothing is done.  Release after failure too. */
+int llm_prefix_batch_init(llm_prefix_batch_t *self, const llm_dataset_t *dataset,
+                          uint32_t batch_size, fmq_error_t *err);
 void llm_prefix_batch_release(llm_prefix_batch_t *self);
 
 /* Sets batch->prefix; sequence s of it is example examples[s].  Valid until

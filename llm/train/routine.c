@@ -74,9 +74,9 @@ static int routine_init(routine_t *self, const llm_dataset_t *dataset, fmq_error
     self->per_epoch = llm_train_epoch_batches(options, examples);
     self->planned = llm_train_batches(options, examples);
     self->loader = llm_loader_new(dataset, options->batch_size, err);
+    self->prefix = (llm_prefix_batch_t){.ws = self->ws, .cache = options->prefix};
     if (!self->loader ||
-        llm_prefix_batch_init(&self->prefix, self->ws, options->prefix, dataset,
-                              options->batch_size, err) < 0 ||
+        llm_prefix_batch_init(&self->prefix, dataset, options->batch_size, err) < 0 ||
         llm_optimizer_init(&self->optimizer, &options->optimizer, self->be, self->n, err) < 0 ||
         remember_start(self, err) < 0)
         return -1;
