@@ -28,6 +28,8 @@ typedef struct {
     llm_backend_t *be;
     llm_model_t *model;
     llm_adapter_t *adapter;
+    llm_adapter_t *fixed; /* NULL: nothing is applied without being trained */
+    const float *fixed_vector;
     llm_dataset_t *dataset;
     float *start; /* host */
     size_t elements;
@@ -159,7 +161,11 @@ static llm_workspace_t *new_workspace(const room_t *room, llm_backend_t *be, fmq
 {
     llm_limits_t limits = {.tokens_max = llm_train_tokens_max(room->dataset, BATCH_SIZE),
                            .training = true};
-    return llm_workspace_new(room->model, room->adapter, &limits, be, error);
+    llm_stack_t stack = {.model = room->model, .adapter = room->adapter, .fixed = room->fixed};
+    llm_workspace_t *ws = llm_workspace_new_stack(&stack, &limits, be, error);
+    if (ws && room->fixed && llm_workspace_set_fixed(ws, room->fixed_vector, error) < 0)
+        llm_workspace_destroy(&ws);
+    return ws;
 }
 
 static outcome_t outcome_of(const room_t *room, llm_prefix_cache_t *cache)
@@ -243,6 +249,44 @@ static void a_new_tag_is_needed_when_the_frozen_layers_are_others(void **state)
     llm_prefix_cache_destroy(&cache);
     llm_prefix_budget_destroy(&budget);
     close_room(&other);
+    close_room(&room);
+}
+
+/* FedBiOT: the emulator below changes from round to round, and the tag says so. */
+static void streams_of_an_emulator_are_kept_until_its_vector_changes(void **state)
+{
+    (void)state;
+    room_t room;
+    open_room(&room, llm_backend_cpu_new(2, &err), 11);
+    llm_shape_t shape = four_layers();
+    llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_LORA, .rank = 2, .alpha = 4};
+    llm_layer_set_add(&spec.layers, 0, 2);
+    room.fixed = llm_adapter_new(&shape, &spec, &err);
+    must(room.fixed != NULL);
+    size_t elements = (size_t)fmq_schema_elements(llm_adapter_schema(room.fixed));
+    float *vector = malloc(elements * sizeof *vector);
+    room.fixed_vector = vector;
+    llm_prefix_budget_t *budget = llm_prefix_budget_new(UINT64_MAX);
+    llm_prefix_cache_t *cache = llm_prefix_cache_new(budget, &err);
+    outcome_t last = {0};
+    for (int version = 0; version < 3; version++) {
+        for (size_t i = 0; i < elements; i++)
+            vector[i] = 0.1f * (float)((i * 7 + (size_t)version * 3) % 11) - 0.5f;
+        fmq_digest_t tag = fmq_digest_of(vector, elements * sizeof *vector);
+        llm_prefix_cache_tag(cache, &tag);
+        outcome_t plain = outcome_of(&room, NULL), kept = outcome_of(&room, cache);
+        assert_same(&room, &plain, &kept);
+        assert_true(plain.losses[0] != last.losses[0]);
+        free(last.vector);
+        free(plain.vector);
+        last = kept;
+    }
+    assert_int_equal(llm_prefix_cache_stats(cache).misses, 3 * EXAMPLES);
+    free(last.vector);
+    free(vector);
+    llm_prefix_cache_destroy(&cache);
+    llm_prefix_budget_destroy(&budget);
+    llm_adapter_destroy(&room.fixed);
     close_room(&room);
 }
 
@@ -345,6 +389,7 @@ int main(void)
         cmocka_unit_test(any_budget_gives_the_bytes_of_none_on_the_reference_backend),
         cmocka_unit_test(any_budget_gives_the_bytes_of_none_on_the_cpu_backend),
         cmocka_unit_test(a_new_tag_is_needed_when_the_frozen_layers_are_others),
+        cmocka_unit_test(streams_of_an_emulator_are_kept_until_its_vector_changes),
         cmocka_unit_test(a_step_allocates_nothing_once_all_is_kept_or_no_room_is_left),
         cmocka_unit_test(clients_that_share_a_budget_train_as_if_alone),
     };
