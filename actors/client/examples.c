@@ -5,13 +5,13 @@
 
 #include "fedmq/actors/shard.h"
 
-const char *fmq_part_name(fmq_part_t part)
+const char *fmq_part_name(fmq_examples_part_t part)
 {
     static const char *const names[FMQ_PARTS] = {"train", "val", "test"};
     return names[part];
 }
 
-static llm_dataset_t *make_part(const llm_records_t *records, fmq_part_t part,
+static llm_dataset_t *make_part(const llm_records_t *records, fmq_examples_part_t part,
                                 const fmq_examples_how_t *how, fmq_error_t *err)
 {
     llm_records_t *relabelled = NULL;
@@ -33,9 +33,9 @@ int fmq_examples_make(fmq_examples_t *self, const llm_records_t *const records[F
     for (int part = 0; part < FMQ_PARTS; part++) {
         if (!records[part] || llm_records_size(records[part]) == 0)
             continue;
-        self->parts[part] = make_part(records[part], (fmq_part_t)part, how, err);
+        self->parts[part] = make_part(records[part], (fmq_examples_part_t)part, how, err);
         if (!self->parts[part]) {
-            fmq_error_prefix(err, "%s records", fmq_part_name((fmq_part_t)part));
+            fmq_error_prefix(err, "%s records", fmq_part_name((fmq_examples_part_t)part));
             fmq_examples_release(self);
             return -1;
         }
@@ -68,7 +68,7 @@ void fmq_examples_release(fmq_examples_t *self)
         llm_dataset_destroy(&self->parts[part]);
 }
 
-size_t fmq_examples_size(const fmq_examples_t *self, fmq_part_t part)
+size_t fmq_examples_size(const fmq_examples_t *self, fmq_examples_part_t part)
 {
     return self->parts[part] ? llm_dataset_size(self->parts[part]) : 0;
 }

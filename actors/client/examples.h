@@ -9,10 +9,10 @@
 
 #include "fedmq/llm/data.h"
 
-typedef enum { FMQ_PART_TRAIN, FMQ_PART_VAL, FMQ_PART_TEST, FMQ_PARTS } fmq_part_t;
+typedef enum { FMQ_PART_TRAIN, FMQ_PART_VAL, FMQ_PART_TEST, FMQ_PARTS } fmq_examples_part_t;
 
 /* "train", "val", "test". */
-const char *fmq_part_name(fmq_part_t part);
+const char *fmq_part_name(fmq_examples_part_t part);
 
 typedef struct {
     llm_dataset_t *parts[FMQ_PARTS]; /* owned; NULL: no such part */
@@ -34,7 +34,7 @@ int fmq_examples_decode(fmq_examples_t *self, const void *shard, size_t size,
                         const fmq_examples_how_t *how, fmq_error_t *err);
 void fmq_examples_release(fmq_examples_t *self);
 
-size_t fmq_examples_size(const fmq_examples_t *self, fmq_part_t part);
+size_t fmq_examples_size(const fmq_examples_t *self, fmq_examples_part_t part);
 /* Records that gave no example, over all parts. */
 size_t fmq_examples_dropped(const fmq_examples_t *self);
 

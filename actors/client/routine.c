@@ -46,7 +46,7 @@ static void bench_close(bench_t *bench, const fmq_routine_t *self)
 }
 
 /* Whether eval.split names this part. */
-static bool evaluated(const fmq_config_t *config, fmq_part_t part)
+static bool evaluated(const fmq_config_t *config, fmq_examples_part_t part)
 {
     for (size_t i = 0; i < fmq_config_size(config, "eval.split"); i++) {
         char key[48];
@@ -96,8 +96,8 @@ static int set_train_metrics(fmq_metrics_t *metrics, const llm_train_stats_t *st
     return set_metric(metrics, "train", "tokens", (double)stats->tokens, err);
 }
 
-static int measure_part(const fmq_routine_t *self, llm_workspace_t *workspace, fmq_part_t part,
-                        llm_eval_stats_t *stats, fmq_error_t *err)
+static int measure_part(const fmq_routine_t *self, llm_workspace_t *workspace,
+                        fmq_examples_part_t part, llm_eval_stats_t *stats, fmq_error_t *err)
 {
     llm_eval_options_t options = {.batch_size = self->train.batch_size,
                                   .prefix = self->prefixes ? self->prefixes[part] : NULL,
@@ -126,7 +126,7 @@ static int measure_difference(const fmq_routine_t *self, llm_workspace_t *worksp
     return set_metric(metrics, name, when, stats.loss_avg, err);
 }
 
-static size_t tokens_max(const fmq_routine_t *self, fmq_part_t part)
+static size_t tokens_max(const fmq_routine_t *self, fmq_examples_part_t part)
 {
     const llm_dataset_t *dataset = self->examples->parts[part];
     return dataset ? llm_train_tokens_max(dataset, self->train.batch_size) : 0;
@@ -171,8 +171,8 @@ int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
     return result;
 }
 
-static int evaluate_part(const fmq_routine_t *self, llm_workspace_t *workspace, fmq_part_t part,
-                         fmq_metrics_t *metrics, fmq_error_t *err)
+static int evaluate_part(const fmq_routine_t *self, llm_workspace_t *workspace,
+                         fmq_examples_part_t part, fmq_metrics_t *metrics, fmq_error_t *err)
 {
     llm_eval_stats_t stats;
     char name[48];
@@ -189,10 +189,10 @@ int fmq_routine_evaluate(const fmq_routine_t *self, const float *vector, fmq_not
     bool wanted[FMQ_PARTS] = {false};
     size_t most = 0;
     for (int part = 0; part < FMQ_PARTS; part++) {
-        wanted[part] = evaluated(self->config, (fmq_part_t)part) &&
-                       fmq_examples_size(self->examples, (fmq_part_t)part) > 0;
-        if (wanted[part] && tokens_max(self, (fmq_part_t)part) > most)
-            most = tokens_max(self, (fmq_part_t)part);
+        wanted[part] = evaluated(self->config, (fmq_examples_part_t)part) &&
+                       fmq_examples_size(self->examples, (fmq_examples_part_t)part) > 0;
+        if (wanted[part] && tokens_max(self, (fmq_examples_part_t)part) > most)
+            most = tokens_max(self, (fmq_examples_part_t)part);
     }
     if (most == 0)
         return 0;
@@ -202,7 +202,8 @@ int fmq_routine_evaluate(const fmq_routine_t *self, const float *vector, fmq_not
     int result = bench_fill(&bench, self, vector, err);
     for (int part = 0; result == 0 && part < FMQ_PARTS; part++)
         if (wanted[part])
-            result = evaluate_part(self, bench.workspace, (fmq_part_t)part, &outcome->metrics, err);
+            result = evaluate_part(self, bench.workspace, (fmq_examples_part_t)part,
+                                   &outcome->metrics, err);
     bench_close(&bench, self);
     outcome->seconds = fmq_clock_seconds() - began;
     return result;
