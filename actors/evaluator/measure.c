@@ -7,9 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fedmq/llm/generate.h"
-
-#define ANSWERS_AT_ONCE 4 /* between two looks at whether to stop */
+#include "actors/shared/answers.h"
 
 static uint32_t batch_size(const fmq_measure_t *self)
 {
@@ -58,61 +56,22 @@ static int measure_loss(const fmq_measure_t *self, const view_t *view, llm_backe
     return set(out, view, "token_loss", stats.token_loss, err);
 }
 
-/* Longest prompt and its answer, as far as the model's context goes. */
-static size_t context_for(const fmq_measure_t *self, const view_t *view, size_t answer_max)
-{
-    size_t model = llm_model_shape(view->stack.model)->context;
-    size_t prompt = (size_t)fmq_config_int(self->shared->config, "llm.tok_len");
-    return prompt + answer_max < model ? prompt + answer_max : model;
-}
-
-/* Asks a few records at a time, so that it can be stopped. */
-static int ask_all(const fmq_measure_t *self, llm_generator_t *generator, size_t answer_max,
-                   double *share, uint64_t *total, fmq_error_t *err)
-{
-    size_t size = llm_records_size(self->records);
-    size_t limit = (size_t)fmq_config_int(self->shared->config, "fedmq.match_examples");
-    uint64_t exact = 0;
-    size = limit > 0 && limit < size ? limit : size;
-    *total = 0;
-    for (size_t at = 0; at < size; at += ANSWERS_AT_ONCE) {
-        uint32_t items[ANSWERS_AT_ONCE];
-        uint64_t right = 0, asked = 0;
-        llm_part_t part = {.items = items};
-        for (; part.size < ANSWERS_AT_ONCE && at + part.size < size; part.size++)
-            items[part.size] = (uint32_t)(at + part.size);
-        if (llm_evaluate_match(generator, self->shared->tokenizer, self->records, &part, answer_max,
-                               NULL, NULL, &right, &asked, err) < 0)
-            return -1;
-        exact += right;
-        *total += asked;
-        if (self->progress(self->argument, *total, size, 0) != 0)
-            return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped after %llu answers",
-                                 (unsigned long long)*total);
-    }
-    *share = *total > 0 ? (double)exact / (double)*total : 0;
-    return 0;
-}
-
 static int measure_match(const fmq_measure_t *self, const view_t *view, llm_backend_t *backend,
                          const float *vector, fmq_metrics_t *out, fmq_error_t *err)
 {
-    int64_t answer_max = fmq_config_int(self->shared->config, "fedmq.match_tokens");
+    fmq_answers_t answers = {.shared = self->shared,
+                             .stack = view->stack,
+                             .vector = vector,
+                             .fixed = view->fixed,
+                             .records = self->records,
+                             .progress = self->progress,
+                             .argument = self->argument};
     double share = 0;
     uint64_t total = 0;
-    if (answer_max <= 0)
+    if (fmq_config_int(self->shared->config, "fedmq.match_tokens") <= 0)
         return 0;
-    llm_generator_t *generator = llm_generator_new_stack(
-        &view->stack, context_for(self, view, (size_t)answer_max), backend, err);
-    if (!generator)
-        return -1;
-    int rc = llm_generator_set_params(generator, vector, err);
-    if (rc == 0 && view->fixed)
-        rc = llm_generator_set_fixed(generator, view->fixed, err);
-    if (rc == 0)
-        rc = ask_all(self, generator, (size_t)answer_max, &share, &total, err);
-    llm_generator_destroy(&generator);
-    if (rc < 0 || set(out, view, "exact_match", share, err) < 0)
+    if (fmq_answers_measure(&answers, backend, &share, &total, err) < 0 ||
+        set(out, view, "exact_match", share, err) < 0)
         return -1;
     return set(out, view, "exact_total", (double)total, err);
 }

@@ -8,11 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/shared/answers.h"
 #include "actors/splitter/pieces.h"
 #include "actors/splitter/public.h"
-#include "fedmq/llm/generate.h"
-
-#define ANSWERS_AT_ONCE 4 /* between two looks at whether to stop */
 
 enum { VAL = 1, TEST = 2, PARTS = 3 };
 
@@ -149,54 +147,25 @@ static int measure_losses(const fmq_held_t *self, llm_backend_t *be, const fmq_m
     return rc;
 }
 
-/* Asks a few records at a time, so that it can be stopped. */
-static int ask_all(const fmq_held_t *self, llm_generator_t *generator, const fmq_measuring_t *how,
-                   fmq_metrics_t *metrics, fmq_error_t *err)
-{
-    const fmq_config_t *config = self->shared->config;
-    size_t size = llm_records_size(self->records[TEST]);
-    size_t limit = (size_t)fmq_config_int(config, "fedmq.match_examples");
-    size_t tokens = (size_t)fmq_config_int(config, "fedmq.match_tokens");
-    uint64_t exact = 0, total = 0;
-    size = limit > 0 && limit < size ? limit : size;
-    for (size_t at = 0; at < size; at += ANSWERS_AT_ONCE) {
-        uint32_t items[ANSWERS_AT_ONCE];
-        uint64_t right = 0, asked = 0;
-        llm_part_t part = {.items = items};
-        for (; part.size < ANSWERS_AT_ONCE && at + part.size < size; part.size++)
-            items[part.size] = (uint32_t)(at + part.size);
-        if (llm_evaluate_match(generator, self->shared->tokenizer, self->records[TEST], &part,
-                               tokens, NULL, NULL, &right, &asked, err) < 0)
-            return -1;
-        exact += right;
-        total += asked;
-        if (how->progress && how->progress(how->argument, total, size, 0) != 0)
-            return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped after %llu answers",
-                                 (unsigned long long)total);
-    }
-    if (put(metrics, "test", "exact_match", total > 0 ? (double)exact / (double)total : 0, err) < 0)
-        return -1;
-    return put(metrics, "test", "exact_total", (double)total, err);
-}
-
 static int measure_match(const fmq_held_t *self, llm_backend_t *be, const fmq_measuring_t *how,
                          fmq_metrics_t *metrics, fmq_error_t *err)
 {
-    const fmq_config_t *config = self->shared->config;
-    size_t answer = (size_t)fmq_config_int(config, "fedmq.match_tokens");
-    size_t context = llm_model_shape(self->shared->model)->context;
-    size_t wanted = (size_t)fmq_config_int(config, "llm.tok_len") + answer;
-    if (answer == 0 || !self->data[TEST] || llm_records_size(self->records[TEST]) == 0)
+    const fmq_shared_t *shared = self->shared;
+    fmq_answers_t answers = {.shared = shared,
+                             .stack = {.model = shared->model, .adapter = shared->adapter},
+                             .vector = how->state,
+                             .records = self->records[TEST],
+                             .progress = how->progress,
+                             .argument = how->argument};
+    double share = 0;
+    uint64_t total = 0;
+    if (fmq_config_int(shared->config, "fedmq.match_tokens") <= 0 || !self->data[TEST] ||
+        llm_records_size(self->records[TEST]) == 0)
         return 0;
-    llm_generator_t *generator = llm_generator_new(self->shared->model, self->shared->adapter,
-                                                   wanted < context ? wanted : context, be, err);
-    if (!generator)
+    if (fmq_answers_measure(&answers, be, &share, &total, err) < 0 ||
+        put(metrics, "test", "exact_match", share, err) < 0)
         return -1;
-    int rc = llm_generator_set_params(generator, how->state, err);
-    if (rc == 0)
-        rc = ask_all(self, generator, how, metrics, err);
-    llm_generator_destroy(&generator);
-    return rc;
+    return put(metrics, "test", "exact_total", (double)total, err);
 }
 
 int fmq_held_measure(void *argument, const fmq_measuring_t *measuring, fmq_metrics_t *metrics,

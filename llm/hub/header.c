@@ -1,10 +1,12 @@
 /*
- * header.c - the header of a safetensors file that is to be written.  Sees
- * names, dtypes and sizes; never the tensors' bytes.
+ * header.c - a safetensors file that is to be written: its header, and the
+ * order of what follows.  Sees names, dtypes and sizes; never the tensors'
+ * bytes.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "llm/hub/file.h"
 #include "llm/hub/json.h"
 #include "llm/hub/safetensors.h"
 
@@ -102,4 +104,24 @@ char *llm_safetensors_header(const char *path, const llm_safetensors_entry_t *en
     if (!bytes)
         fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the header of '%s'", path);
     return bytes;
+}
+
+int llm_safetensors_write(const char *path, const llm_safetensors_content_t *content,
+                          fmq_error_t *err)
+{
+    size_t size = 0;
+    char *header = llm_safetensors_header(path, content->entries, content->count, &size, err);
+    if (!header)
+        return -1;
+    llm_file_out_t out;
+    if (llm_file_create(&out, path, err) < 0) {
+        free(header);
+        return -1;
+    }
+    /* A failed write shows in the stream, and commit reports it. */
+    bool going = fwrite(header, 1, size, out.stream) == size;
+    for (size_t i = 0; i < content->count && going; i++)
+        going = content->write(content->argument, i, out.stream) == 0;
+    free(header);
+    return llm_file_commit(&out, err);
 }

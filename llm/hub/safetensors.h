@@ -8,6 +8,8 @@
 #ifndef FEDMQ_LLM_HUB_SAFETENSORS_H
 #define FEDMQ_LLM_HUB_SAFETENSORS_H
 
+#include <stdio.h>
+
 #include "fedmq/llm/hub.h"
 
 typedef struct {
@@ -42,6 +44,19 @@ typedef struct {
  * this order; the same entries give the same bytes.  path is named in errors. */
 char *llm_safetensors_header(const char *path, const llm_safetensors_entry_t *entries, size_t count,
                              size_t *size, fmq_error_t *err);
+
+/* Writes such a file (temporary, fsync, rename).  write() puts the bytes of
+ * tensor index into the stream; a value other than 0, or an error of the
+ * stream, ends it. */
+typedef int(llm_safetensors_write_fn)(void *argument, size_t index, FILE *stream);
+typedef struct {
+    const llm_safetensors_entry_t *entries;
+    size_t count;
+    llm_safetensors_write_fn *write;
+    void *argument;
+} llm_safetensors_content_t;
+int llm_safetensors_write(const char *path, const llm_safetensors_content_t *content,
+                          fmq_error_t *err);
 
 /* "[2, 3]" for error texts. */
 #define LLM_SHAPE_TEXT_MAX 96

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "fedmq/llm/hub.h"
-#include "llm/hub/file.h"
 #include "llm/hub/half.h"
 #include "llm/hub/safetensors.h"
 
@@ -27,32 +26,14 @@ static uint64_t elements_of(const llm_tensor_out_t *tensor)
     return count;
 }
 
-static char *header_of(const char *path, const llm_tensor_out_t *tensors, size_t count,
-                       size_t *size, fmq_error_t *err)
-{
-    llm_safetensors_entry_t *entries = calloc(count + 1, sizeof *entries);
-    if (!entries) {
-        fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the header of '%s'", path);
-        return NULL;
-    }
-    for (size_t i = 0; i < count; i++) {
-        uint64_t bytes = 0;
-        if (__builtin_mul_overflow(elements_of(&tensors[i]), tensors[i].dtype == FMQ_F32 ? 4u : 2u,
-                                   &bytes))
-            bytes = UINT64_MAX;
-        entries[i] = (llm_safetensors_entry_t){.name = tensors[i].name,
-                                               .dtype = dtype_text(tensors[i].dtype),
-                                               .rank = tensors[i].rank,
-                                               .shape = tensors[i].shape,
-                                               .bytes = bytes};
-    }
-    char *header = llm_safetensors_header(path, entries, count, size, err);
-    free(entries);
-    return header;
-}
+typedef struct {
+    const llm_tensor_out_t *items;
+} tensors_t;
 
-static int write_tensor(FILE *stream, const llm_tensor_out_t *tensor)
+/* Narrows on the way where the file's dtype asks for it. */
+static int write_tensor(void *argument, size_t index, FILE *stream)
 {
+    const llm_tensor_out_t *tensor = &((const tensors_t *)argument)->items[index];
     uint64_t count = elements_of(tensor);
     if (count == 0)
         return 0;
@@ -74,19 +55,23 @@ static int write_tensor(FILE *stream, const llm_tensor_out_t *tensor)
 int llm_safetensors_save(const char *path, const llm_tensor_out_t *tensors, size_t count,
                          fmq_error_t *err)
 {
-    size_t size = 0;
-    char *header = header_of(path, tensors, count, &size, err);
-    if (!header)
-        return -1;
-    llm_file_out_t out;
-    if (llm_file_create(&out, path, err) < 0) {
-        free(header);
-        return -1;
+    llm_safetensors_entry_t *entries = calloc(count + 1, sizeof *entries);
+    if (!entries)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the header of '%s'", path);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bytes = 0;
+        if (__builtin_mul_overflow(elements_of(&tensors[i]), tensors[i].dtype == FMQ_F32 ? 4u : 2u,
+                                   &bytes))
+            bytes = UINT64_MAX;
+        entries[i] = (llm_safetensors_entry_t){.name = tensors[i].name,
+                                               .dtype = dtype_text(tensors[i].dtype),
+                                               .rank = tensors[i].rank,
+                                               .shape = tensors[i].shape,
+                                               .bytes = bytes};
     }
-    /* A failed write shows in the stream, and commit reports it. */
-    int written = fwrite(header, 1, size, out.stream) == size ? 0 : -1;
-    for (size_t i = 0; i < count && written == 0; i++)
-        written = write_tensor(out.stream, &tensors[i]);
-    free(header);
-    return llm_file_commit(&out, err);
+    tensors_t all = {tensors};
+    llm_safetensors_content_t content = {entries, count, write_tensor, &all};
+    int rc = llm_safetensors_write(path, &content, err);
+    free(entries);
+    return rc;
 }

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "fedmq/llm/parts.h"
-#include "llm/hub/file.h"
 #include "llm/hub/safetensors.h"
 #include "llm/model/part.h"
 
@@ -179,42 +178,32 @@ uint64_t llm_part_image_bytes(const llm_part_image_t *self)
     return self->bytes;
 }
 
-static char *header_of(const char *path, const llm_part_tensor_t *tensors, size_t count,
-                       size_t *size, fmq_error_t *err)
+typedef struct {
+    const llm_part_tensor_t *items;
+} tensors_t;
+
+static int write_tensor(void *argument, size_t index, FILE *stream)
+{
+    const llm_part_tensor_t *tensor = &((const tensors_t *)argument)->items[index];
+    size_t bytes = (size_t)tensor->bytes;
+    return !bytes || fwrite(tensor->data, 1, bytes, stream) == bytes ? 0 : -1;
+}
+
+int llm_part_save(const char *path, const llm_part_tensor_t *tensors, size_t count,
+                  fmq_error_t *err)
 {
     llm_safetensors_entry_t *entries = calloc(count + 1, sizeof *entries);
-    if (!entries) {
-        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the header of '%s'", path);
-        return NULL;
-    }
+    if (!entries)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the header of '%s'", path);
     for (size_t i = 0; i < count; i++)
         entries[i] = (llm_safetensors_entry_t){.name = tensors[i].name,
                                                .dtype = tensors[i].dtype,
                                                .rank = tensors[i].rank,
                                                .shape = tensors[i].shape,
                                                .bytes = tensors[i].bytes};
-    char *header = llm_safetensors_header(path, entries, count, size, err);
+    tensors_t all = {tensors};
+    llm_safetensors_content_t content = {entries, count, write_tensor, &all};
+    int rc = llm_safetensors_write(path, &content, err);
     free(entries);
-    return header;
-}
-
-int llm_part_save(const char *path, const llm_part_tensor_t *tensors, size_t count,
-                  fmq_error_t *err)
-{
-    size_t size = 0;
-    char *header = header_of(path, tensors, count, &size, err);
-    if (!header)
-        return -1;
-    llm_file_out_t out;
-    if (llm_file_create(&out, path, err) < 0) {
-        free(header);
-        return -1;
-    }
-    /* A failed write shows in the stream, and commit reports it. */
-    bool going = fwrite(header, 1, size, out.stream) == size;
-    for (size_t i = 0; i < count && going; i++)
-        going = !tensors[i].bytes || fwrite(tensors[i].data, 1, (size_t)tensors[i].bytes,
-                                            out.stream) == (size_t)tensors[i].bytes;
-    free(header);
-    return llm_file_commit(&out, err);
+    return rc;
 }

@@ -11,31 +11,7 @@
 
 #include <cmocka.h>
 
-#include "actors/settings/settings.h"
-
-static fmq_config_t *config;
-static fmq_error_t err;
-
-static int set_up(void **state)
-{
-    (void)state;
-    config = fmq_config_new();
-    err = (fmq_error_t){0};
-    return config ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fmq_config_destroy(&config);
-    return 0;
-}
-
-static void given(const char *yaml)
-{
-    if (fmq_config_parse(config, "given.yaml", yaml, strlen(yaml), &err) < 0)
-        fail_msg("%s", err.text);
-}
+#include "tests/actors/settings_room.h"
 
 static void set(const char *key, const char *value)
 {

@@ -16,6 +16,7 @@
 
 #include "actors/server/aggregate.h"
 #include "fedmq/llm/align.h"
+#include "tests/bench/flags.h"
 #include "tests/bench/footprint.h"
 #include "tests/bench/offsite_scene.h"
 #include "tests/bench/peak.h"
@@ -270,36 +271,19 @@ static void print_clients(row_t row)
     }
 }
 
-static int parse(options_t *options, int argc, char **argv)
+static void parse(options_t *options, int argc, char **argv)
 {
-    const struct {
-        const char *name;
-        int *value, most;
-    } known[] = {{"--threads", &options->threads, BENCH_THREADS_MAX},
-                 {"--tokens", &options->tokens, 1024},
-                 {"--batch", &options->batch, 64},
-                 {"--steps", &options->steps, 1000}};
-    for (int i = 1; i < argc; i += 2) {
-        size_t k = 0;
-        while (k < sizeof known / sizeof *known && strcmp(argv[i], known[k].name) != 0)
-            k++;
-        if (k == sizeof known / sizeof *known || i + 1 == argc)
-            return -1;
-        *known[k].value = (int)strtol(argv[i + 1], NULL, 10);
-        if (*known[k].value < 1 || *known[k].value > known[k].most)
-            return -1;
-    }
-    return 0;
+    const bench_flag_t flags[] = {{"--threads", &options->threads, 1, BENCH_THREADS_MAX},
+                                  {"--tokens", &options->tokens, 1, 1024},
+                                  {"--batch", &options->batch, 1, 64},
+                                  {"--steps", &options->steps, 1, 1000}};
+    bench_flags(flags, sizeof flags / sizeof *flags, argc, argv);
 }
 
 int main(int argc, char **argv)
 {
     options_t options = {.threads = 2, .tokens = 256, .batch = 1, .steps = 2};
-    if (parse(&options, argc, argv) < 0) {
-        (void)fprintf(stderr, "usage: bench_offsite_memory [--threads N] [--tokens N] [--batch N] "
-                              "[--steps N]\n");
-        return 2;
-    }
+    parse(&options, argc, argv);
     llm_shape_t shape = scene_shape();
     printf("%.1f M parameters in %d layers, LoRA r=8 on q_proj and v_proj, batches of %d x %d "
            "tokens; MiB\n",

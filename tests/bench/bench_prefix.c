@@ -24,6 +24,7 @@
 
 #include "fedmq/llm/offsite.h"
 #include "llm/train/merged.h"
+#include "tests/bench/flags.h"
 #include "tests/bench/peak.h"
 #include "tests/llm/data/byte_tokenizer.h"
 
@@ -271,37 +272,19 @@ static void measure_term(bench_t *self)
     llm_prefix_budget_destroy(&budget);
 }
 
-static int usage(void)
+static void parse(options_t *options, int argc, char **argv)
 {
-    (void)fprintf(stderr, "usage: bench_prefix [--threads N] [--layers N] [--trained N] "
-                          "[--width N] [--tokens N] [--batch N] [--examples N] [--turns N]\n");
-    return 2;
-}
-
-static int parse(options_t *options, int argc, char **argv)
-{
-    const struct {
-        const char *name;
-        int *value, least, most;
-    } known[] = {{"--threads", &options->threads, 1, BENCH_THREADS_MAX},
-                 {"--layers", &options->layers, 2, 128},
-                 {"--trained", &options->trained, 1, 127},
-                 {"--width", &options->width, 64, 8192},
-                 {"--tokens", &options->tokens, 2, 8192},
-                 {"--batch", &options->batch, 1, 1024},
-                 {"--examples", &options->examples, 1, 4096},
-                 {"--turns", &options->turns, 1, TURNS_MAX}};
-    for (int i = 1; i < argc; i += 2) {
-        size_t k = 0;
-        while (k < sizeof known / sizeof *known && strcmp(argv[i], known[k].name) != 0)
-            k++;
-        if (k == sizeof known / sizeof *known || i + 1 == argc)
-            return -1;
-        *known[k].value = (int)strtol(argv[i + 1], NULL, 10);
-        if (*known[k].value < known[k].least || *known[k].value > known[k].most)
-            return -1;
-    }
-    return options->trained < options->layers ? 0 : -1;
+    const bench_flag_t flags[] = {{"--threads", &options->threads, 1, BENCH_THREADS_MAX},
+                                  {"--layers", &options->layers, 2, 128},
+                                  {"--trained", &options->trained, 1, 127},
+                                  {"--width", &options->width, 64, 8192},
+                                  {"--tokens", &options->tokens, 2, 8192},
+                                  {"--batch", &options->batch, 1, 1024},
+                                  {"--examples", &options->examples, 1, 4096},
+                                  {"--turns", &options->turns, 1, TURNS_MAX}};
+    bench_flags(flags, sizeof flags / sizeof *flags, argc, argv);
+    if (options->trained >= options->layers)
+        bench_usage(flags, sizeof flags / sizeof *flags, argv[0]);
 }
 
 int main(int argc, char **argv)
@@ -314,8 +297,7 @@ int main(int argc, char **argv)
                          .batch = 4,
                          .examples = 8,
                          .turns = 3};
-    if (parse(&options, argc, argv) < 0)
-        return usage();
+    parse(&options, argc, argv);
     bench_t bench;
     bench_init(&bench, &options);
     printf("%d layers of width %u, LoRA r=%d on the last %d, %d x %d tokens, batches of %d, %s, "

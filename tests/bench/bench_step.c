@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "fedmq/llm/workspace.h"
+#include "tests/bench/flags.h"
 #include "tests/bench/peak.h"
 
 #define STEPS_MAX 1000
@@ -235,45 +236,24 @@ static void run(bench_t *bench, const options_t *options)
     llm_workspace_destroy(&ws);
 }
 
-static int usage(void)
+static void parse(options_t *options, int argc, char **argv)
 {
-    (void)fprintf(stderr, "usage: bench_step [--threads N] [--steps N] [--sequences B --tokens T] "
-                          "[--layers N] [--first N]\n");
-    return 2;
-}
-
-static int parse(options_t *options, int argc, char **argv)
-{
-    const struct {
-        const char *name;
-        int *value, most;
-    } known[] = {{"--threads", &options->threads, BENCH_THREADS_MAX},
-                 {"--steps", &options->steps, STEPS_MAX},
-                 {"--sequences", &options->sequences, 1024},
-                 {"--tokens", &options->tokens, 1024},
-                 {"--layers", &options->layers, 96},
-                 {"--first", &options->first, 95}};
-    for (int i = 1; i < argc; i += 2) {
-        size_t k = 0;
-        while (k < sizeof known / sizeof *known && strcmp(argv[i], known[k].name) != 0)
-            k++;
-        if (k == sizeof known / sizeof *known || i + 1 == argc)
-            return -1;
-        *known[k].value = (int)strtol(argv[i + 1], NULL, 10);
-        if (*known[k].value < 1 || *known[k].value > known[k].most)
-            return -1;
-    }
-    bool fits = options->first < options->layers &&
-                (!options->first || options->layers - options->first <= LLM_TARGETS_MAX);
-    return fits ? 0 : -1;
+    const bench_flag_t flags[] = {{"--threads", &options->threads, 1, BENCH_THREADS_MAX},
+                                  {"--steps", &options->steps, 1, STEPS_MAX},
+                                  {"--sequences", &options->sequences, 1, 1024},
+                                  {"--tokens", &options->tokens, 1, 1024},
+                                  {"--layers", &options->layers, 1, 96},
+                                  {"--first", &options->first, 1, 95}};
+    bench_flags(flags, sizeof flags / sizeof *flags, argc, argv);
+    if (options->first >= options->layers)
+        bench_usage(flags, sizeof flags / sizeof *flags, argv[0]);
 }
 
 /* LoRA on c_attn of the layers from first on. */
 static llm_adapter_spec_t lora_spec(const options_t *options)
 {
     llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_LORA, .rank = 8, .alpha = 16.0f};
-    for (int l = options->first; options->first && l < options->layers; l++)
-        (void)snprintf(spec.target[spec.targets++], sizeof spec.target[0], "%d.attn.c_attn", l);
+    llm_layer_set_add(&spec.layers, (uint32_t)options->first, (uint32_t)options->layers);
     return spec;
 }
 
@@ -281,8 +261,7 @@ int main(int argc, char **argv)
 {
     options_t options = {.threads = 2, .steps = 5, .tokens = 512, .layers = 12};
     fmq_error_t err;
-    if (parse(&options, argc, argv) < 0)
-        return usage();
+    parse(&options, argc, argv);
     bench_t bench = {.be = llm_backend_cpu_new((unsigned)options.threads, &err)};
     if (!bench.be)
         die("backend", &err);
