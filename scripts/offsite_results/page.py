@@ -46,36 +46,51 @@ def table(head, lines):
         yield "| " + " | ".join(cells) + " |"
 
 
-def grouped(results, place, split):
-    """The runs of every row that has some, behind its title and dropout."""
+def pick(results, split, row):
+    """The runs of a row, of one split or (None) of all; no other settings."""
+    wanted = [row.split("/")[i] for i in (0, 2, 3)]
+    named = [(run["name"].split("/"), run) for run in results if "given" not in run]
+    return [run for parts, run in named
+            if [parts[i] for i in (0, 2, 3)] == wanted and split in (None, parts[1])]
+
+
+def measured_rows(results, place, split):
     for row in rows(place, split):
-        runs = [run for run in results if run["name"].startswith(row) and "given" not in run]
+        runs = pick(results, row.split("/")[1], row)
         if runs:
-            yield METHODS[row.split("/")[2]][0], row.split("/")[3], runs
+            _, _, method, dropout, _ = row.split("/")
+            yield [METHODS[method][0], dropout, str(len(runs)), *measured(runs)]
 
 
-def tried(results):
-    """The runs with other settings, for which pairs were given."""
+def cost_rows(results, place):
+    for row in rows(place, "any"):
+        runs = [run for run in pick(results, None, row) if "cost" in run]
+        if runs:
+            _, _, method, dropout, _ = row.split("/")
+            yield [METHODS[method][0], dropout, *costs(runs[0])]
+
+
+def tried_rows(results):
+    """The runs with other settings, for which pairs were given; seeds together."""
+    found = {}
     for run in results:
         if "given" in run:
             said = "; ".join(f"`{key} {value}`" for key, value in run["given"].items())
-            yield [run["name"], said, *measured([run])]
+            found.setdefault((run["name"].rsplit("/", 1)[0], said), []).append(run)
+    for (name, said), runs in found.items():
+        yield [name, said, str(len(runs)), *measured(runs)]
 
 
 def tables(results):
     for place, at in PLACES.items():
         for split, meaning in SPLITS.items():
-            lines = [[title, dropout, str(len(runs)), *measured(runs)]
-                     for title, dropout, runs in grouped(results, place, split)]
             yield f"\n### {at['title']}, {split} split ({meaning})\n"
-            yield from table(HEAD, lines)
-        lines = {(title, dropout): [title, dropout, *costs(runs[0])] for split in SPLITS
-                 for title, dropout, runs in grouped(results, place, split) if "cost" in runs[0]}
+            yield from table(HEAD, measured_rows(results, place, split))
         yield f"\n### {at['title']}: what it costs a client\n"
-        yield from table(COSTS, lines.values())
+        yield from table(COSTS, cost_rows(results, place))
     if any("given" in run for run in results):
-        yield "\n### Other settings that were tried\n"
-        yield from table(["run", "changed", *MEASURED], tried(results))
+        yield "\n### Other settings\n"
+        yield from table(["run", "changed", "runs", *MEASURED], tried_rows(results))
 
 
 def write(page, results):
