@@ -43,7 +43,8 @@ int llm_model_export(const llm_model_t *self, const llm_merge_t *merges, size_t 
                      const char *tokenizer_from, fmq_dtype_t dtype, const char *directory,
                      fmq_error_t *err);
 /* Copies one tensor, by its HF name and in its HF shape, as F32 into host
- * memory; MLP channels that a pruned layer lacks are zeros.  FMQ_ERR_NOTFOUND when the model has no such tensor. */
+ * memory; MLP channels that a pruned layer lacks are zeros.  FMQ_ERR_NOTFOUND when the model has no
+ * such tensor. */
 int llm_model_read(const llm_model_t *self, const char *name, float *out, fmq_error_t *err);
 
 #endif
