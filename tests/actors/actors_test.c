@@ -12,7 +12,7 @@
 
 void test_folder_make(char out[64])
 {
-    strcpy(out, "fedmq-test-XXXXXX");
+    strcpy(out, "/tmp/fedmq-test-XXXXXX");
     assert_non_null(mkdtemp(out));
 }
 

@@ -17,7 +17,7 @@
 
 #include "fedmq/base/schema.h"
 
-/* A new folder below the current one; removed by test_folder_remove(). */
+/* A new folder in /tmp; removed by test_folder_remove(). */
 void test_folder_make(char out[64]);
 void test_folder_remove(const char *path);
 
