@@ -47,9 +47,9 @@ static int take_dropout(const fmq_config_t *config, const char *key, void *out, 
     return 0;
 }
 
-static int add_target(llm_adapter_spec_t *spec, const fmq_config_t *config, const char *key,
-                      fmq_error_t *err)
+static int add_target(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
 {
+    llm_adapter_spec_t *spec = out;
     const char *name = NULL;
     if (fmq_config_get_text(config, key, &name, err) < 0)
         return -1;
@@ -63,25 +63,31 @@ static int add_target(llm_adapter_spec_t *spec, const fmq_config_t *config, cons
     return 0;
 }
 
-/* One name, or a list of them. */
-static int take_targets(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
+/* Takes key's value, or each of its items when it is a list. */
+static int take_each(const fmq_config_t *config, const char *key, fmq_setting_fn *take, void *out,
+                     fmq_error_t *err)
 {
-    llm_adapter_spec_t *spec = out;
     size_t size = fmq_config_size(config, key);
     if (size == 0)
-        return add_target(spec, config, key, err);
+        return take(config, key, out, err);
     for (size_t i = 0; i < size; i++) {
         char item[FMQ_SETTINGS_KEY_MAX + 24];
         snprintf(item, sizeof item, "%s.%zu", key, i);
-        if (add_target(spec, config, item, err) < 0)
+        if (take(config, item, out, err) < 0)
             return -1;
     }
     return 0;
 }
 
-static int add_layer(llm_adapter_spec_t *spec, const fmq_config_t *config, const char *key,
-                     fmq_error_t *err)
+/* One name, or a list of them. */
+static int take_targets(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
 {
+    return take_each(config, key, add_target, out, err);
+}
+
+static int add_layer(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
+{
+    llm_adapter_spec_t *spec = out;
     static const int64_t range[2] = {0, LLM_LAYERS_MAX - 1};
     int64_t layer = 0;
     if (fmq_setting_int(config, key, range, &layer, err) < 0)
@@ -94,7 +100,6 @@ static int add_layer(llm_adapter_spec_t *spec, const fmq_config_t *config, const
  * offsite tuning the emulator says which layers are the adapter's. */
 static int take_layers(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
 {
-    llm_adapter_spec_t *spec = out;
     const char *word = NULL;
     if (fmq_config_get_text(config, key, &word, NULL) == 0 &&
         fmq_setting_only_off(config, key, NULL, NULL) == 0)
@@ -104,16 +109,7 @@ static int take_layers(const fmq_config_t *config, const char *key, void *out, f
                              "%s: 'layers_to_transform' does not go with offsite tuning: emu_l and "
                              "emu_r say which layers are adapted; leave it out",
                              fmq_config_origin(config, key));
-    size_t size = fmq_config_size(config, key);
-    if (size == 0)
-        return add_layer(spec, config, key, err);
-    for (size_t i = 0; i < size; i++) {
-        char item[FMQ_SETTINGS_KEY_MAX + 24];
-        snprintf(item, sizeof item, "%s.%zu", key, i);
-        if (add_layer(spec, config, item, err) < 0)
-            return -1;
-    }
-    return 0;
+    return take_each(config, key, add_layer, out, err);
 }
 
 static const fmq_setting_t lora_table[] = {{"adapter_package", fmq_setting_skip},

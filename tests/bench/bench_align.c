@@ -16,6 +16,7 @@
 
 #include "fedmq/llm/align.h"
 #include "tests/bench/flags.h"
+#include "tests/bench/inputs.h"
 #include "tests/bench/peak.h"
 #include "tests/llm/data/byte_tokenizer.h"
 
@@ -58,43 +59,6 @@ static void must(bool done, const char *what, const fmq_error_t *err)
     exit(1);
 }
 
-static llm_shape_t llama_like(const options_t *options)
-{
-    uint32_t width = (uint32_t)options->width / 64 * 64;
-    return (llm_shape_t){.arch = llm_arch_find("llama"),
-                         .layers = (uint32_t)options->layers,
-                         .width = width,
-                         .heads = width / 64,
-                         .kv_heads = width / 64,
-                         .head_width = 64,
-                         .ffn = width * 43 / 16,
-                         .vocab = width * 125 / 16,
-                         .context = (uint32_t)options->tokens,
-                         .norm_eps = 1e-5f,
-                         .rope_theta = 10000,
-                         .bos = BYTE_BOS,
-                         .eos = BYTE_EOS,
-                         .rope_factor = 1};
-}
-
-static llm_dataset_t *new_dataset(const options_t *options)
-{
-    fmq_error_t err;
-    size_t size = (size_t)options->examples * (size_t)options->tokens - 1;
-    char *text = malloc(size + 1);
-    if (!text)
-        exit(1);
-    for (size_t i = 0; i < size; i++)
-        text[i] = (char)('a' + i * 2654435761u / 65536 % 26);
-    text[size] = '\0';
-    llm_tokenizer_t tokenizer = {0};
-    llm_dataset_t *dataset =
-        llm_dataset_new_text(text, size, &tokenizer, (size_t)options->tokens, &err);
-    free(text);
-    must(dataset, "dataset", &err);
-    return dataset;
-}
-
 static float *new_vector(const llm_adapter_t *adapter, const llm_model_t *model)
 {
     fmq_error_t err;
@@ -109,12 +73,13 @@ static float *new_vector(const llm_adapter_t *adapter, const llm_model_t *model)
 static void bench_init(bench_t *self, const options_t *options)
 {
     fmq_error_t err;
-    llm_shape_t shape = llama_like(options);
+    llm_shape_t shape = bench_llama_like(options->layers, options->width, options->tokens);
     llm_emulator_spec_t spec = {.strategy = LLM_DROP_LAYER,
                                 .emu_r = (uint32_t)(options->layers - options->trained),
                                 .drop_ratio = options->drop / 100.0,
                                 .adapter = {.kind = LLM_ADAPTER_LORA, .rank = 8, .alpha = 16}};
-    *self = (bench_t){.options = options, .dataset = new_dataset(options)};
+    *self =
+        (bench_t){.options = options, .dataset = bench_dataset(options->examples, options->tokens)};
     self->be = llm_backend_cpu_new((unsigned)options->threads, &err);
     must(self->be, "backend", &err);
     self->model = llm_model_new_random(&shape, 1, self->be, &err);

@@ -18,6 +18,7 @@
 #include "fedmq/llm/align.h"
 #include "tests/bench/flags.h"
 #include "tests/bench/footprint.h"
+#include "tests/bench/inputs.h"
 #include "tests/bench/offsite_scene.h"
 #include "tests/bench/peak.h"
 
@@ -100,7 +101,7 @@ static void align(const row_t *row, const llm_model_t *model, llm_backend_t *be,
                   const float *vector)
 {
     fmq_error_t err;
-    llm_dataset_t *data = scene_dataset(4 * row->options->batch, row->options->tokens);
+    llm_dataset_t *data = bench_dataset(4 * row->options->batch, row->options->tokens);
     llm_emulator_spec_t spec = scene_emulator(&row->geometry);
     llm_emulator_building_t how = {.be = be, .data = data, .seed = 1};
     llm_emulator_t *emulator = llm_emulator_new(model, &spec, &how, &err);
@@ -145,7 +146,7 @@ static void train(const row_t *row, const llm_stack_t *stack, llm_backend_t *be)
 {
     fmq_error_t err;
     llm_train_options_t options = routine(row);
-    llm_dataset_t *data = scene_dataset(4 * row->options->batch, row->options->tokens);
+    llm_dataset_t *data = bench_dataset(4 * row->options->batch, row->options->tokens);
     llm_limits_t limits = {.tokens_max = llm_train_tokens_max(data, options.batch_size),
                            .training = true};
     llm_workspace_t *ws = llm_workspace_new_stack(stack, &limits, be, &err);

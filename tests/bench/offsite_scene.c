@@ -53,24 +53,6 @@ llm_emulator_spec_t scene_emulator(const scene_geometry_t *geometry)
                                  .adapter = scene_adapter()};
 }
 
-llm_dataset_t *scene_dataset(int examples, int tokens)
-{
-    fmq_error_t err;
-    size_t size = (size_t)examples * (size_t)tokens - 1;
-    char *text = malloc(size + 1);
-    if (!text)
-        exit(1);
-    for (size_t i = 0; i < size; i++)
-        text[i] = (char)('a' + i * 2654435761u / 65536 % 26);
-    text[size] = '\0';
-    llm_tokenizer_t tokenizer = {0};
-    llm_dataset_t *dataset = llm_dataset_new_text(text, size, &tokenizer, (size_t)tokens, &err);
-    free(text);
-    if (!dataset)
-        scene_die("dataset", &err);
-    return dataset;
-}
-
 /* Uniform of deviation 0.02, in F32 or cut to BF16. */
 static void *draw(size_t count, fmq_dtype_t dtype, uint32_t seed)
 {

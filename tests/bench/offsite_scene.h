@@ -23,10 +23,6 @@ llm_shape_t scene_shape(void);
 llm_adapter_spec_t scene_adapter(void);
 llm_emulator_spec_t scene_emulator(const scene_geometry_t *geometry);
 
-/* Text of `examples` sequences of so many tokens, made for the byte tokenizer.
- * Exits on failure, as all here. */
-llm_dataset_t *scene_dataset(int examples, int tokens);
-
 /* Writes config.json and model.safetensors in dtype to directory. */
 void scene_write_model(const char *directory, fmq_dtype_t dtype);
 /* Writes the stem and every layer of the model in directory as part files
