@@ -122,6 +122,11 @@ static void unpack_metrics(fmq_unpacker_t *unpacker, fmq_metrics_t *out)
     }
 }
 
+static uint64_t most_of(const fmq_field_t *field)
+{
+    return field->kind == FMQ_FIELD_CHOICE ? field->words->size - 1 : UINT32_MAX;
+}
+
 static void unpack_field(fmq_unpacker_t *unpacker, const fmq_field_t *field, void *out)
 {
     uint32_t word;
@@ -133,8 +138,7 @@ static void unpack_field(fmq_unpacker_t *unpacker, const fmq_field_t *field, voi
         break;
     case FMQ_FIELD_U32:
     case FMQ_FIELD_CHOICE:
-        word = (uint32_t)fmq_unpack_uint(unpacker,
-                                         field->kind == FMQ_FIELD_U32 ? UINT32_MAX : field->most);
+        word = (uint32_t)fmq_unpack_uint(unpacker, most_of(field));
         memcpy(out, &word, sizeof word);
         break;
     case FMQ_FIELD_U64:

@@ -19,7 +19,7 @@ typedef enum {
     FMQ_FIELD_RUN,    /* char[FMQ_RUN_ID_SIZE]: 32 lower-case hex digits, or empty */
     FMQ_FIELD_U32,    /* uint32_t */
     FMQ_FIELD_U64,    /* uint64_t */
-    FMQ_FIELD_CHOICE, /* an enum, 0 to most */
+    FMQ_FIELD_CHOICE, /* an enum, one of words */
     FMQ_FIELD_BOOL,   /* bool */
     FMQ_FIELD_REAL,   /* double */
     FMQ_FIELD_REASON, /* char[FMQ_REASON_MAX] without control characters */
@@ -27,11 +27,17 @@ typedef enum {
     FMQ_FIELD_METRICS /* fmq_metrics_t as a map from name to number */
 } fmq_field_kind_t;
 
+/* What the numbers of a CHOICE mean, from 0 on. */
+typedef struct {
+    const char *const *words;
+    size_t size;
+} fmq_field_words_t;
+
 typedef struct {
     const char *key;
     fmq_field_kind_t kind;
     size_t offset;
-    unsigned most; /* CHOICE */
+    const fmq_field_words_t *words; /* CHOICE */
 } fmq_field_t;
 
 typedef struct {
