@@ -93,71 +93,6 @@ static int on_member(coordinator_t *self, const fmq_event_t *event, fmq_error_t 
     return 0;
 }
 
-/* A client says that it cannot: for this task, or at all (serial 0). */
-static void take_failure(coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
-                         bool current)
-{
-    fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "client-failed",
-                  "client=%u round=%u reason=\"%s\"", client, report->round, report->reason);
-    if (report->serial == 0)
-        self->round.seats[client - 1].ready = false;
-    if (current)
-        fmq_round_leave_out(&self->round, client);
-}
-
-/* Takes what the client was asked for in this phase. */
-static int take_answer(coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
-                       fmq_error_t *err)
-{
-    bool training = self->round.phase == FMQ_PHASE_TRAINING;
-    bool wanted =
-        training ? report->phase == FMQ_REPORT_OFFER : report->phase == FMQ_REPORT_MEASURED;
-    if (!wanted)
-        return 0;
-    if (fmq_coordinator_keep_answer(self, client, &report->metrics, err) < 0)
-        return -1;
-    if (training && !self->agenda->local)
-        fmq_intake_offer(self->intake, client, report);
-    else
-        fmq_round_answered(&self->round, client);
-    return 0;
-}
-
-/* The serial that answers of this phase quote; 0: none. */
-static uint64_t serial_of_phase(const coordinator_t *self)
-{
-    if (self->round.phase == FMQ_PHASE_TRAINING)
-        return fmq_coordinator_serial(self, FMQ_TASK_TRAIN);
-    if (self->round.phase == FMQ_PHASE_EVALUATING)
-        return fmq_coordinator_serial(self, FMQ_TASK_EVALUATE);
-    return 0;
-}
-
-static int on_report(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
-{
-    fmq_note_report_t report;
-    fmq_error_t why;
-    uint32_t client = client_number(self, event);
-    if (client == 0)
-        return 0;
-    if (fmq_note_report_decode(&report, event->data, event->size, &why) < 0) {
-        fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "report-dropped",
-                      "client=%u reason=\"%s\"", client, why.text);
-        return 0;
-    }
-    if (strcmp(report.run, self->mark.run) != 0)
-        return 0;
-    const fmq_seat_t *seat = &self->round.seats[client - 1];
-    bool current = seat->asked && !seat->answered && report.serial == serial_of_phase(self) &&
-                   report.serial != 0;
-    if (report.phase == FMQ_REPORT_FAILED) {
-        take_failure(self, client, &report, current);
-        return 0;
-    }
-    fmq_round_is_ready(&self->round, client);
-    return current ? take_answer(self, client, &report, err) : 0;
-}
-
 static int on_metrics(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
 {
     fmq_note_metrics_t note;
@@ -175,10 +110,16 @@ static int on_metrics(coordinator_t *self, const fmq_event_t *event, fmq_error_t
     return repeated ? 0 : fmq_coordinator_note_metrics(self, event->member, &note, err);
 }
 
+static int take_report(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
+{
+    uint32_t client = client_number(self, event);
+    return client ? fmq_coordinator_take_report(self, client, event, err) : 0;
+}
+
 static const struct {
     const char *topic;
     int (*handle)(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err);
-} topics[] = {{"report", on_report}, {"metrics", on_metrics}};
+} topics[] = {{"report", take_report}, {"metrics", on_metrics}};
 
 static int on_note(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
 {
@@ -237,9 +178,7 @@ static void accepted(void *argument, uint32_t client)
 
 static void rejected(void *argument, uint32_t client, const char *reason)
 {
-    coordinator_t *self = argument;
-    (void)reason;
-    fmq_round_leave_out(&self->round, client);
+    fmq_coordinator_leave_out(argument, client, reason);
 }
 
 static bool is_alive(void *argument, uint32_t client)

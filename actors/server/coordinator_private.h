@@ -1,8 +1,8 @@
 /*
  * coordinator_private.h - the coordinator's inside, shared by its files:
- * coordinator.c (life and events), phases.c (what follows what), posts.c
- * (notes that it leaves), outcome.c (metrics, best state), copies.c (what is
- * saved), emulator.c (its alignment).
+ * coordinator.c (life and events), reports.c (what clients say), phases.c (what follows what),
+ * posts.c (notes that it leaves), outcome.c (metrics, best state), copies.c (what is saved),
+ * emulator.c (its alignment).
  */
 #ifndef FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
 #define FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
@@ -62,6 +62,8 @@ typedef struct {
     watcher_t watchers[WATCHERS_MAX];
     size_t watchers_size;
 
+    char left_out_because[256]; /* "client 3: reason", the newest of this round; "": nobody */
+
     int64_t shown_ms;     /* progress was shown then */
     uint32_t shown_ready; /* clients that were shown as present */
     double train_loss;    /* of the last round; NaN: unknown */
@@ -81,6 +83,12 @@ typedef struct {
     fmq_error_t told;     /* the failure elsewhere that $TERM came for */
     fmq_error_t fatal;    /* code other than FMQ_OK: the run has failed */
 } coordinator_t;
+
+/* reports.c: takes a note of a client, and leaves out one from which nothing
+ * usable comes in this phase. */
+int fmq_coordinator_take_report(coordinator_t *self, uint32_t client, const fmq_event_t *event,
+                                fmq_error_t *err);
+void fmq_coordinator_leave_out(coordinator_t *self, uint32_t client, const char *reason);
 
 /* posts.c */
 uint64_t fmq_coordinator_serial(const coordinator_t *self, fmq_task_kind_t kind);

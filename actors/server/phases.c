@@ -4,6 +4,7 @@
  */
 #include "actors/server/coordinator_private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,7 +118,9 @@ static bool is_complete(const coordinator_t *self, const uint32_t *closed, size_
     return true;
 }
 
-/* An earlier process had closed the round: its list decides, nobody is asked. */
+/* An earlier process had closed the round: its list decides, nobody is asked.
+ * A round that it had closed without an update is tried again instead: nothing
+ * was made of it, and why it failed may be gone. */
 static int close_again(coordinator_t *self, const uint32_t *closed, size_t size, fmq_error_t *err)
 {
     fmq_round_open(&self->round, FMQ_PHASE_TRAINING, self->now_ms);
@@ -134,12 +137,13 @@ static int begin_training(coordinator_t *self, fmq_error_t *err)
     size_t size = 0;
     int rc = -1;
     fmq_coordinator_drop_answers(self);
+    self->left_out_because[0] = '\0';
     if (open_journal(self, err) < 0)
         return -1;
     int closed = fmq_journal_load_list(self->journal, FMQ_JOURNAL_CLOSED, &list, &size, err);
     if (closed < 0)
         goto fail;
-    if (closed > 0 && is_complete(self, list, size)) {
+    if (closed > 0 && size > 0 && is_complete(self, list, size)) {
         rc = close_again(self, list, size, err);
         goto fail;
     }
@@ -247,22 +251,47 @@ static int call_off(coordinator_t *self, fmq_error_t *err)
     return 0;
 }
 
-/* Counts rounds that brought nothing; too many in a row end the run. */
+/* An update of no example teaches nothing, whatever it weighs. */
+static bool has_usable_update(const coordinator_t *self)
+{
+    if (self->agenda->local)
+        return fmq_round_count(&self->round, self->now_ms).answered > 0;
+    for (size_t i = 0; i < fmq_journal_size(self->journal); i++)
+        if (fmq_journal_at(self->journal, i)->samples > 0)
+            return true;
+    return false;
+}
+
+static int give_up(const coordinator_t *self, const char *rounds, fmq_error_t *err)
+{
+    const char *why = self->left_out_because[0] ? self->left_out_because : "the log says why";
+    return fmq_error_set(err, FMQ_ERR_NUMERIC,
+                         "%s brought no usable update (%s); against NaN a lower train.optimizer.lr "
+                         "or grad.grad_clip helps",
+                         rounds, why);
+}
+
+/* Counts rounds that brought nothing; too many in a row end the run, and so does
+ * the last one when no round before it brought anything either.  It fails before
+ * its checkpoint is written: whoever goes on tries this round again. */
 static int count_empty(coordinator_t *self, bool empty, fmq_error_t *err)
 {
+    char rounds[48];
     if (!empty) {
         self->mark.empty_rounds = 0;
         return 0;
     }
-    self->mark.empty_rounds++;
-    fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "round-empty", "round=%u",
-                  self->mark.round);
-    if (self->mark.empty_rounds < FMQ_EMPTY_ROUNDS_MAX)
+    uint32_t size = ++self->mark.empty_rounds;
+    fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "round-empty",
+                  "round=%u reason=\"%s\"", self->mark.round, self->left_out_because);
+    bool all = size == self->mark.round + 1;
+    if (size >= FMQ_EMPTY_ROUNDS_MAX)
+        (void)snprintf(rounds, sizeof rounds, "%u rounds in a row", size);
+    else if (all && size >= self->agenda->rounds)
+        (void)snprintf(rounds, sizeof rounds, "all rounds (%u)", size);
+    else
         return 0;
-    return fmq_error_set(err, FMQ_ERR_NUMERIC,
-                         "%u rounds in a row brought no usable update; the log says why each was "
-                         "rejected (a smaller learning rate helps against NaN)",
-                         self->mark.empty_rounds);
+    return give_up(self, rounds, err);
 }
 
 static void tidy(const coordinator_t *self)
@@ -278,6 +307,8 @@ static void tidy(const coordinator_t *self)
 
 static int finish(coordinator_t *self, fmq_error_t *err)
 {
+    if (self->mark.round > 0 && self->mark.empty_rounds == self->mark.round)
+        return give_up(self, "no round", err);
     fmq_round_open(&self->round, FMQ_PHASE_ENDING, self->now_ms);
     if (self->stopped && fmq_coordinator_post_state(self, true, err) < 0)
         return -1;
@@ -334,10 +365,12 @@ static int close_training(coordinator_t *self, fmq_error_t *err)
                   "round-closed", "round=%u updates=%u rejected=%u missing=%u", self->mark.round,
                   count.answered, count.left_out, count.missing);
     fmq_intake_close(self->intake);
-    if (settle_journal(self, err) < 0 || call_off(self, err) < 0 ||
-        count_empty(self, count.answered == 0, err) < 0)
+    if (settle_journal(self, err) < 0)
         return -1;
-    if (count.answered > 0 && !self->agenda->local && fold(self, err) < 0)
+    bool usable = has_usable_update(self);
+    if (call_off(self, err) < 0 || count_empty(self, !usable, err) < 0)
+        return -1;
+    if (usable && !self->agenda->local && fold(self, err) < 0)
         return -1;
     fmq_journal_close(&self->journal);
     if (fmq_coordinator_align_round(self, err) < 0)

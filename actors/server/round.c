@@ -148,6 +148,10 @@ fmq_decision_t fmq_round_decide(const fmq_round_t *self, int64_t now_ms)
         return FMQ_DECIDE_PARTIAL;
     if (hopeless && self->phase == FMQ_PHASE_TRAINING && count.spare > 0)
         return FMQ_DECIDE_ASK_MORE;
+    /* Some were no good and the others are gone: this round brings nothing.  When
+     * all are merely gone it waits, for they may come back. */
+    if (hopeless && count.left_out > 0 && count.answered == 0)
+        return FMQ_DECIDE_PARTIAL;
     return FMQ_DECIDE_STAY;
 }
 

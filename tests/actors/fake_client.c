@@ -142,6 +142,10 @@ static void offer(fake_client_t *self)
         send_report(self);
         return;
     }
+    if (misbehaves(self, FAKE_GARBLED)) {
+        fmq_link_note(self->link, "server", "report", "rubbish", 7, NULL);
+        return;
+    }
     fmq_object_t *object = make_update(self);
     if (!object || fmq_link_publish(self->link, object, "server", NULL) < 0)
         fprintf(stderr, "%s: cannot offer\n", self->name);
@@ -151,6 +155,12 @@ static void offer(fake_client_t *self)
     self->report.update = self->offered;
     self->report.update_bytes = fmq_object_bytes(object);
     self->report.samples = fake_samples(self->options.number, self->task.round);
+    if (misbehaves(self, FAKE_WITHOUT))
+        self->report.samples = 0;
+    if (misbehaves(self, FAKE_BOASTING))
+        self->report.samples = UINT64_C(1) << 39;
+    if (misbehaves(self, FAKE_LYING))
+        self->report.update.bytes[0] ^= 1;
     fmq_metrics_set(&self->report.metrics, "train_avg_loss", 1.0 / (1 + self->task.round), NULL);
     fmq_metrics_set(&self->report.metrics, "train_total", 10, NULL);
     fmq_object_drop(&object);

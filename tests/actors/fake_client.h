@@ -22,6 +22,10 @@ typedef enum {
     FAKE_NOT_FINITE, /* offers NaN from round `from` on */
     FAKE_MALFORMED,  /* offers rubbish from round `from` on */
     FAKE_FAILING,    /* reports FAILED from round `from` on */
+    FAKE_GARBLED,    /* reports what does not decode from round `from` on */
+    FAKE_WITHOUT,    /* offers the state it got, trained on no example, from round `from` on */
+    FAKE_LYING,      /* offers an object that nobody has from round `from` on */
+    FAKE_BOASTING,   /* says it has used 2^39 examples from round `from` on */
     FAKE_DYING       /* leaves without a word in round `from` */
 } fake_behaviour_t;
 

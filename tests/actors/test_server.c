@@ -176,8 +176,9 @@ static void a_client_that_never_offers_is_left_behind_at_the_deadline(void **sta
 static void updates_that_are_no_good_are_left_out(void **state)
 {
     (void)state;
-    static const fake_behaviour_t bad[] = {FAKE_NOT_FINITE, FAKE_MALFORMED, FAKE_FAILING};
-    for (size_t i = 0; i < 3; i++) {
+    static const fake_behaviour_t bad[] = {FAKE_NOT_FINITE, FAKE_MALFORMED, FAKE_FAILING,
+                                           FAKE_GARBLED, FAKE_WITHOUT};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         federation_t f;
         fake_open(&f, 3, 3);
         for (uint32_t k = 1; k <= 3; k++)
@@ -202,6 +203,65 @@ static void rounds_without_any_update_end_the_run_with_an_error(void **state)
     for (int i = 0; i < 400 && !*fake_client_done(f.clients[0], text); i++)
         zclock_sleep(5);
     assert_non_null(strstr(fake_client_done(f.clients[0], text), "3 rounds in a row"));
+    fake_close(&f);
+}
+
+/* None of these rounds gave anything: that is no run that has finished, and it
+ * can be gone on with when the clients are better. */
+static void a_short_run_without_any_update_has_not_finished(void **state)
+{
+    (void)state;
+    static const fake_behaviour_t bad[] = {FAKE_NOT_FINITE, FAKE_GARBLED, FAKE_WITHOUT};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        federation_t f;
+        uint32_t rounds = i == 0 ? 1 : 2;
+        fake_open(&f, 2, rounds);
+        for (uint32_t k = 1; k <= 2; k++)
+            fake_add(&f, k, bad[i], 0, 0);
+        fake_start_server(&f);
+        assert_int_equal(fake_wait(&f, LIMIT_MS), 11);
+        assert_non_null(strstr(f.reason, "brought no usable update (client "));
+        char path[256];
+        assert_int_not_equal(access(test_path(path, f.folder, "adapter"), F_OK), 0);
+        fake_end_server(&f);
+        for (uint32_t k = 1; k <= 2; k++)
+            fake_add(&f, k, FAKE_HONEST, 0, 0);
+        fake_start_server(&f);
+        assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+        assert_int_equal(fake_client_trained(f.clients[0]), 1);
+        fake_check(&f, fake_expected(&f, (uint32_t[]){i == 0 ? 0x6 : 0, 0x6}, rounds));
+        fake_close(&f);
+    }
+}
+
+static void one_usable_update_is_enough_for_a_run_to_finish(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 2, 2);
+    fake_add(&f, 1, FAKE_NOT_FINITE, 0, 0);
+    fake_add(&f, 2, FAKE_FAILING, 1, 0);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    fake_check(&f, fake_expected(&f, (uint32_t[]){0x4, 0}, 2));
+    fake_close(&f);
+}
+
+/* It says FAILED to a server that has not asked it yet. */
+static void a_client_whose_task_failed_is_ready_for_a_server_that_comes_back(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 2, 4);
+    f.agenda.limits.quorum = 2;
+    fake_add(&f, 1, FAKE_HONEST, 0, 700);
+    fake_add(&f, 2, FAKE_FAILING, 1, 0);
+    fake_start_server(&f);
+    wait_for_rounds(&f, 1);
+    zclock_sleep(300); /* client 2 has failed at round 1, client 1 is at it */
+    fake_interrupt(&f);
+    fake_start_server(&f); /* waits for both */
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
     fake_close(&f);
 }
 
@@ -426,6 +486,9 @@ int main(void)
         cmocka_unit_test(a_client_that_never_offers_is_left_behind_at_the_deadline),
         cmocka_unit_test(updates_that_are_no_good_are_left_out),
         cmocka_unit_test(rounds_without_any_update_end_the_run_with_an_error),
+        cmocka_unit_test(a_short_run_without_any_update_has_not_finished),
+        cmocka_unit_test(one_usable_update_is_enough_for_a_run_to_finish),
+        cmocka_unit_test(a_client_whose_task_failed_is_ready_for_a_server_that_comes_back),
         cmocka_unit_test(a_client_that_dies_is_gone_without_and_one_that_joins_late_takes_part),
         cmocka_unit_test(a_client_that_comes_back_is_asked_again),
         cmocka_unit_test(a_deciding_metric_that_nobody_measures_is_missed_once),

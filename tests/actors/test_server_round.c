@@ -55,6 +55,22 @@ static void a_round_is_full_when_everybody_is_settled(void **state)
     fmq_round_release(&round);
 }
 
+/* No update can come any more, but for somebody who comes back: with one who
+ * has been settled the round is over, when all are gone it waits for them. */
+static void a_round_of_failures_and_gone_ones_closes_empty(void **state)
+{
+    (void)state;
+    fmq_round_t round;
+    begin(&round, &limits);
+    for (uint32_t k = 1; k <= 3; k++)
+        fmq_round_left(&round, k, 10);
+    assert_int_equal(fmq_round_decide(&round, 900), FMQ_DECIDE_STAY);
+    fmq_round_leave_out(&round, 2);
+    assert_int_equal(fmq_round_decide(&round, 300), FMQ_DECIDE_STAY);
+    assert_int_equal(fmq_round_decide(&round, 310), FMQ_DECIDE_PARTIAL);
+    fmq_round_release(&round);
+}
+
 static void the_deadline_closes_a_round_that_has_its_quorum(void **state)
 {
     (void)state;
@@ -179,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(waiting_ends_when_enough_clients_are_here_and_ready),
         cmocka_unit_test(a_round_is_full_when_everybody_is_settled),
+        cmocka_unit_test(a_round_of_failures_and_gone_ones_closes_empty),
         cmocka_unit_test(the_deadline_closes_a_round_that_has_its_quorum),
         cmocka_unit_test(without_a_deadline_a_silent_client_that_is_alive_is_waited_for),
         cmocka_unit_test(when_all_who_are_missing_are_gone_others_take_their_place),

@@ -1,0 +1,94 @@
+/*
+ * reports.c - what clients say of their tasks, and who is left out for it.
+ *
+ * A report comes from a stranger: what cannot be used leaves its client out of
+ * the phase with a reason in the log, and never keeps the phase open.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "actors/server/coordinator_private.h"
+
+void fmq_coordinator_leave_out(coordinator_t *self, uint32_t client, const char *reason)
+{
+    const fmq_seat_t *seat = &self->round.seats[client - 1];
+    if (!seat->asked || seat->answered)
+        return;
+    (void)snprintf(self->left_out_because, sizeof self->left_out_because, "client %u: %.200s",
+                   client, reason);
+    fmq_round_leave_out(&self->round, client);
+}
+
+/* A client says that it cannot: for this task, after which it is ready for the
+ * next one, or at all (serial 0). */
+static void take_failure(coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
+                         bool current)
+{
+    fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "client-failed",
+                  "client=%u round=%u reason=\"%s\"", client, report->round, report->reason);
+    self->round.seats[client - 1].ready = report->serial != 0;
+    if (current)
+        fmq_coordinator_leave_out(self, client, report->reason);
+}
+
+/* What a client says cannot be used: that must not keep the round open. */
+static void refuse_report(coordinator_t *self, uint32_t client, const char *reason)
+{
+    fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "report-refused",
+                  "client=%u round=%u reason=\"%s\"", client, self->mark.round, reason);
+    fmq_coordinator_leave_out(self, client, reason);
+}
+
+/* Takes what the client was asked for in this phase. */
+static int take_answer(coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
+                       fmq_error_t *err)
+{
+    bool training = self->round.phase == FMQ_PHASE_TRAINING;
+    bool wanted =
+        training ? report->phase == FMQ_REPORT_OFFER : report->phase == FMQ_REPORT_MEASURED;
+    if (!wanted)
+        return 0;
+    if (training && report->samples == 0 && !self->agenda->ignore_weight) {
+        refuse_report(self, client, "it has used no training example");
+        return 0;
+    }
+    if (fmq_coordinator_keep_answer(self, client, &report->metrics, err) < 0)
+        return -1;
+    if (training && !self->agenda->local)
+        fmq_intake_offer(self->intake, client, report);
+    else
+        fmq_round_answered(&self->round, client);
+    return 0;
+}
+
+/* The serial that answers of this phase quote; 0: none. */
+static uint64_t serial_of_phase(const coordinator_t *self)
+{
+    if (self->round.phase == FMQ_PHASE_TRAINING)
+        return fmq_coordinator_serial(self, FMQ_TASK_TRAIN);
+    if (self->round.phase == FMQ_PHASE_EVALUATING)
+        return fmq_coordinator_serial(self, FMQ_TASK_EVALUATE);
+    return 0;
+}
+
+int fmq_coordinator_take_report(coordinator_t *self, uint32_t client, const fmq_event_t *event,
+                                fmq_error_t *err)
+{
+    fmq_note_report_t report;
+    fmq_error_t why;
+    if (fmq_note_report_decode(&report, event->data, event->size, &why) < 0) {
+        refuse_report(self, client, why.text);
+        return 0;
+    }
+    if (strcmp(report.run, self->mark.run) != 0)
+        return 0;
+    const fmq_seat_t *seat = &self->round.seats[client - 1];
+    bool current = seat->asked && !seat->answered && report.serial == serial_of_phase(self) &&
+                   report.serial != 0;
+    if (report.phase == FMQ_REPORT_FAILED) {
+        take_failure(self, client, &report, current);
+        return 0;
+    }
+    fmq_round_is_ready(&self->round, client);
+    return current ? take_answer(self, client, &report, err) : 0;
+}
