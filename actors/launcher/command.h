@@ -20,7 +20,7 @@ typedef struct {
     uint64_t id, permits, threads, seed, new_tokens, top_k, match, tok_len, batch_size, port;
     double temperature, top_p;
     bool quiet, json, insecure, resume, no_splitter, evaluator, no_evaluator, once;
-    bool decode, no_special, ids, given;
+    bool decode, no_special, ids, given, all;
 } fmq_arguments_t;
 
 #define FMQ_ROW(word, type, field, argument, help)                                                 \
@@ -81,6 +81,11 @@ extern const fmq_command_t fmq_command_help;
 /* The commands, NULL at the end; and one by name, or NULL. */
 const fmq_command_t *fmq_command_at(size_t index);
 const fmq_command_t *fmq_command_find(const char *name);
+
+/* Prints a command's usage and options. */
+void fmq_command_print_usage(const fmq_command_t *command, FILE *out);
+/* Says that there is no such command, and which one may be meant.  Returns -1. */
+int fmq_command_unknown(const char *name, fmq_error_t *err);
 
 /* What main does: finds the subcommand (or FS-LLM's form without one), runs
  * it, prints its error.  Returns the exit status. */

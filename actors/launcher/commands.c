@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "actors/launcher/opening.h"
+#include "base/nearest.h"
 
 static const fmq_command_t *const commands[] = {
     &fmq_command_run,       &fmq_command_server,   &fmq_command_client,
@@ -32,7 +33,22 @@ const fmq_command_t *fmq_command_find(const char *name)
     return NULL;
 }
 
-static void print_usage(const fmq_command_t *command, FILE *out)
+int fmq_command_unknown(const char *name, fmq_error_t *err)
+{
+    char all[512] = "", nearest[FMQ_NEAREST_MAX];
+    if (fmq_words_is_file(name))
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "'%s' is no command; a configuration is run by: fedmq run --cfg %s",
+                             name, name);
+    for (size_t i = 0; commands[i]; i++)
+        (void)snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? "|" : "",
+                       commands[i]->name);
+    fmq_nearest_choice(all, name, nearest);
+    return fmq_error_set(err, FMQ_ERR_CONFIG, "'%s' is no command%s%s%s; see fedmq help", name,
+                         *nearest ? "; did you mean '" : "", nearest, *nearest ? "'?" : "");
+}
+
+void fmq_command_print_usage(const fmq_command_t *command, FILE *out)
 {
     fprintf(out, "usage: fedmq %s%s%s%s\n%s.\n", command->name,
             command->options[0].name ? " [OPTION ...]" : "", *command->words ? " " : "",
@@ -66,7 +82,7 @@ static int run_command(const fmq_command_t *command, int argc, char **argv)
     int result =
         fmq_options_parse(argc, argv, command->options, command->rule, &arguments, &words, &err);
     if (result == 0 && words.help)
-        print_usage(command, stdout);
+        fmq_command_print_usage(command, stdout);
     else if (result == 0)
         result = command->run(&arguments, &words, &err);
     else
@@ -141,7 +157,7 @@ int fmq_commands_main(int argc, char **argv)
     if (command)
         return run_command(command, argc - 1, argv + 1);
     if (strncmp(name, "--", 2) != 0) {
-        fmq_error_set(&err, FMQ_ERR_CONFIG, "'%s' is no command; see fedmq help", name);
+        fmq_command_unknown(name, &err);
         return report("", false, &err);
     }
     command = choose_by_config(argc, argv, &err);

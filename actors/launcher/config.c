@@ -3,12 +3,15 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "actors/launcher/opening.h"
+#include "base/nearest.h"
 
 static const fmq_option_t options[] = {
     FMQ_ROW_CFG, FMQ_ROW_CLIENT_CFG,
-    FMQ_ROW("given", FLAG, given, NULL, "show: leave out what has its default"), FMQ_ROWS_END};
+    FMQ_ROW("given", FLAG, given, NULL, "show: leave out what has its default"),
+    FMQ_ROW("all", FLAG, all, NULL, "keys: those without effect too"), FMQ_ROWS_END};
 
 static int check(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
@@ -50,31 +53,45 @@ static const char *status_name(fmq_key_status_t status)
     return names[status];
 }
 
-static bool mentions(const fmq_key_t *key, const char *word)
+static bool mentions(const fmq_key_t *key, const fmq_words_t *words)
 {
+    const char *word = words->size > 0 ? words->items[0] : "";
     return strstr(key->path, word) || strstr(key->help, word) ||
            (key->choices && strstr(key->choices, word));
 }
 
-/* Every key, or those that mention a given word. */
+static void print_key(const fmq_key_t *key)
+{
+    printf("%s: %s = %s\n    %s%s\n", key->path, type_name(key->type),
+           *key->fallback ? key->fallback : "''", key->help, status_name(key->status));
+    if (key->choices)
+        printf("    one of: %s\n", key->choices);
+}
+
+/* The keys that act, or with --all every key; those that mention a given word. */
 static int keys(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
-    size_t count = 0, shown = 0;
+    size_t count = 0, shown = 0, hidden = 0;
     const fmq_key_t *table = fmq_config_keys(&count);
-    (void)arguments;
     for (size_t i = 0; i < count; i++) {
-        if (words->size > 0 && !mentions(&table[i], words->items[0]))
+        if (!mentions(&table[i], words))
             continue;
+        if (table[i].status != FMQ_KEY_ACTED_ON && !arguments->all) {
+            hidden++;
+            continue;
+        }
+        print_key(&table[i]);
         shown++;
-        printf("%s: %s = %s\n    %s%s\n", table[i].path, type_name(table[i].type),
-               *table[i].fallback ? table[i].fallback : "''", table[i].help,
-               status_name(table[i].status));
-        if (table[i].choices)
-            printf("    one of: %s\n", table[i].choices);
     }
-    if (shown > 0)
-        return 0;
-    return fmq_error_set(err, FMQ_ERR_NOTFOUND, "no key mentions '%s'", words->items[0]);
+    if (shown == 0 && hidden > 0)
+        return fmq_error_set(err, FMQ_ERR_NOTFOUND,
+                             "no key that acts here mentions '%s'; --all shows %zu without effect",
+                             words->items[0], hidden);
+    if (shown == 0)
+        return fmq_error_set(err, FMQ_ERR_NOTFOUND, "no key mentions '%s'", words->items[0]);
+    if (hidden > 0)
+        printf("\n(%zu more without effect here; --all shows them)\n", hidden);
+    return 0;
 }
 
 static const struct {
@@ -82,24 +99,45 @@ static const struct {
     int (*run)(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err);
 } verbs[] = {{"check", check}, {"show", show}, {"keys", keys}};
 
+/* check and show: [FILE] [KEY VALUE ...], FILE as with --cfg. */
+static int run_on_file(int (*verb)(const fmq_arguments_t *, const fmq_words_t *, fmq_error_t *),
+                       const fmq_arguments_t *given, const fmq_words_t *words, fmq_error_t *err)
+{
+    fmq_arguments_t arguments = *given;
+    fmq_words_t rest = *words, pairs;
+    bool named =
+        rest.size > 0 && (fmq_words_is_file(rest.items[0]) || access(rest.items[0], F_OK) == 0);
+    if (named && !arguments.cfg) {
+        arguments.cfg = rest.items[0];
+        rest.items++;
+        rest.size--;
+    }
+    int result = fmq_words_pair(&rest, &pairs, err);
+    if (result == 0)
+        result = verb(&arguments, &pairs, err);
+    fmq_words_release(&pairs);
+    return result;
+}
+
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
+    char nearest[FMQ_NEAREST_MAX];
     const char *word = words->size > 0 ? words->items[0] : "";
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         if (strcmp(verbs[i].word, word) != 0)
             continue;
         fmq_words_t rest = {.items = words->items + 1, .size = words->size - 1};
-        if (verbs[i].run != keys && rest.size % 2 != 0)
-            return fmq_error_set(err, FMQ_ERR_CONFIG, "'%s' has no value: keys come as KEY VALUE",
-                                 rest.items[rest.size - 1]);
-        return verbs[i].run(arguments, &rest, err);
+        return verbs[i].run == keys ? keys(arguments, &rest, err)
+                                    : run_on_file(verbs[i].run, arguments, &rest, err);
     }
-    return fmq_error_set(err, FMQ_ERR_CONFIG, "'%s': check, show or keys is expected", word);
+    fmq_nearest_choice("check|show|keys", word, nearest);
+    return fmq_error_set(err, FMQ_ERR_CONFIG, "'%s': check, show or keys is expected%s%s%s", word,
+                         *nearest ? "; did you mean '" : "", nearest, *nearest ? "'?" : "");
 }
 
 const fmq_command_t fmq_command_config = {
     .name = "config",
-    .words = "check|show|keys [KEY VALUE ... | WORD]",
+    .words = "check [FILE] [KEY VALUE ...] | show [FILE] [KEY VALUE ...] | keys [WORD]",
     .summary = "Checks a configuration, shows what it amounts to, or lists the keys",
     .options = options,
     .rule = FMQ_WORDS_ANY,

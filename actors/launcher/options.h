@@ -3,8 +3,8 @@
  *
  * A row names an option, how its value is read and where in the command's own
  * struct it goes; parsing (GNU getopt_long) and the help text come from it.
- * What is no option is taken in pairs, KEY VALUE, as FS-LLM's users type them:
- * the value may begin with a dash.
+ * What is no option is taken in pairs, KEY VALUE, as FS-LLM's users type them,
+ * or KEY=VALUE: the value may begin with a dash.
  */
 #ifndef FEDMQ_ACTORS_LAUNCHER_OPTIONS_H
 #define FEDMQ_ACTORS_LAUNCHER_OPTIONS_H
@@ -37,6 +37,8 @@ typedef struct {
 typedef struct {
     char **items; /* owned array: KEY, VALUE, KEY, VALUE ... or single words */
     size_t size;
+    char **copies; /* owned, with their texts: of KEY=VALUE, cut in two */
+    size_t copies_size;
     bool help; /* --help was given */
 } fmq_words_t;
 
@@ -51,6 +53,13 @@ typedef enum {
 int fmq_options_parse(int argc, char **argv, const fmq_option_t *table, fmq_words_rule_t rule,
                       void *values, fmq_words_t *words, fmq_error_t *err);
 void fmq_words_release(fmq_words_t *words);
+
+/* Reads items as KEY VALUE or KEY=VALUE into pairs, which is then released as
+ * after parsing. */
+int fmq_words_pair(const fmq_words_t *items, fmq_words_t *pairs, fmq_error_t *err);
+
+/* True when word ends as the name of a configuration file does. */
+bool fmq_words_is_file(const char *word);
 
 /* Prints the table, an option a line. */
 void fmq_options_print(const fmq_option_t *table, FILE *out);

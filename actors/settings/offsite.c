@@ -101,22 +101,29 @@ static int take_batch_size(const fmq_config_t *config, const char *key, void *ou
     return 0;
 }
 
-static const fmq_setting_t drop_layer_table[] = {{"drop_ratio", take_drop_ratio}, {NULL, NULL}};
+/* Of old files of FedBiOT; its code reads it nowhere. */
+static int pass_over(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
+{
+    (void)config, (void)key, (void)out, (void)err;
+    return 0;
+}
+
+static const fmq_setting_t drop_layer_table[] = {
+    {"drop_ratio", take_drop_ratio}, {"adapter_size", pass_over}, {NULL, NULL}};
 static const fmq_setting_t pruning_table[] = {
-    {"ratio", take_ratio}, {"method", take_method}, {NULL, NULL}};
+    {"ratio", take_ratio}, {"method", take_method}, {"adapter_size", pass_over}, {NULL, NULL}};
 static const fmq_setting_t quantization_table[] = {
-    {"bits", take_bits}, {"group", take_group}, {NULL, NULL}};
-static const fmq_setting_t distillation_table[] = {{"drop_ratio", take_drop_ratio},
-                                                   {"steps", take_steps},
-                                                   {"lr", take_lr},
-                                                   {"batch_size", take_batch_size},
-                                                   {NULL, NULL}};
+    {"bits", take_bits}, {"group", take_group}, {"adapter_size", pass_over}, {NULL, NULL}};
+static const fmq_setting_t distillation_table[] = {
+    {"drop_ratio", take_drop_ratio}, {"steps", take_steps},       {"lr", take_lr},
+    {"batch_size", take_batch_size}, {"adapter_size", pass_over}, {NULL, NULL}};
 
 static const struct {
     const char *name;
     llm_emulator_strategy_t strategy;
     const fmq_setting_t *table;
 } strategies[] = {{"drop_layer", LLM_DROP_LAYER, drop_layer_table},
+                  {"noname", LLM_DROP_LAYER, drop_layer_table}, /* the same files' word */
                   {"pruning", LLM_PRUNING, pruning_table},
                   {"quantization", LLM_QUANTIZATION, quantization_table},
                   {"distillation", LLM_DISTILLATION, distillation_table}};

@@ -69,6 +69,35 @@ static void visit_inert(const fmq_config_t *self, visit_fn *visit, void *argumen
     }
 }
 
+/* Calls visit when a word or a name at node is one that its key merely takes. */
+static void visit_dead_at(const fmq_key_t *key, const char *path, const fmq_node_t *node,
+                          visit_fn *visit, void *argument)
+{
+    if (node->kind == FMQ_NODE_SCALAR && fmq_key_is_dead(key, node->text))
+        visit(argument, key, path, node);
+    for (size_t i = 0; node->kind != FMQ_NODE_SCALAR && i < node->size; i++) {
+        char below[2 * FMQ_KEY_PATH_MAX];
+        const fmq_node_t *item = node->items[i];
+        (void)snprintf(below, sizeof below, item->name ? "%s.%s" : "%s", path, item->name);
+        if (item->name && fmq_key_is_dead(key, item->name))
+            visit(argument, key, below, item);
+        else if (!item->name)
+            visit_dead_at(key, path, item, visit, argument);
+    }
+}
+
+/* Visits words that older files hold and nobody reads. */
+static void visit_dead(const fmq_config_t *self, visit_fn *visit, void *argument)
+{
+    size_t count;
+    const fmq_key_t *keys = fmq_config_keys(&count);
+    for (size_t i = 0; i < count; i++) {
+        const fmq_node_t *node = keys[i].dead ? fmq_node_find(self->root, keys[i].path) : NULL;
+        if (node && node->given && !fmq_config_switched_off(self, keys[i].path))
+            visit_dead_at(&keys[i], keys[i].path, node, visit, argument);
+    }
+}
+
 static const char *value_of(const fmq_node_t *node)
 {
     return node->kind == FMQ_NODE_SCALAR ? node->text : "(several)";
@@ -97,19 +126,62 @@ static bool is_agreed(const char *path, const char *value)
     return false;
 }
 
-static void warn(void *argument, const fmq_key_t *key, const char *path, const fmq_node_t *node)
+/* What the visits below have in common: where what they find goes. */
+typedef struct {
+    fmq_config_inert_fn *visit;
+    void *argument;
+} listener_t;
+
+static void tell(const listener_t *listener, const fmq_node_t *node, const char *path,
+                 const char *why)
 {
-    if (key->status == FMQ_KEY_HARMLESS && !is_agreed(path, value_of(node)))
-        fmq_log_write(argument, FMQ_LOG_WARNING, "config", "key-without-effect",
-                      "key=%s value=%.80s at=%s why=\"%s\"", path, value_of(node), node->origin,
-                      key->help);
+    const fmq_config_inert_t inert = {
+        .key = path, .value = value_of(node), .origin = node->origin, .why = why};
+    listener->visit(listener->argument, &inert);
 }
 
-static void warn_idle(void *argument, const fmq_node_t *node, const char *path, const char *need)
+static void tell_harmless(void *argument, const fmq_key_t *key, const char *path,
+                          const fmq_node_t *node)
+{
+    if (key->status == FMQ_KEY_HARMLESS && !is_agreed(path, value_of(node)))
+        tell(argument, node, path, key->help);
+}
+
+static void tell_dead(void *argument, const fmq_key_t *key, const char *path,
+                      const fmq_node_t *node)
+{
+    char why[256];
+    if (key->type == FMQ_KEY_TEXT)
+        (void)snprintf(why, sizeof why,
+                       "Nobody reads '%.80s'; the default, '%.80s', is what counts.", node->text,
+                       key->fallback);
+    else
+        (void)snprintf(why, sizeof why, "Nobody reads '%.80s'.",
+                       node->name ? node->name : node->text);
+    tell(argument, node, path, why);
+}
+
+static void tell_idle(void *argument, const fmq_node_t *node, const char *path, const char *need)
+{
+    char why[2 * FMQ_KEY_PATH_MAX];
+    (void)snprintf(why, sizeof why, "It needs %s %s.", need + (need[0] == '!'),
+                   need[0] == '!' ? "False" : "True");
+    tell(argument, node, path, why);
+}
+
+void fmq_config_visit_inert(const fmq_config_t *self, fmq_config_inert_fn *visit, void *argument)
+{
+    listener_t listener = {visit, argument};
+    visit_inert(self, tell_harmless, &listener);
+    visit_dead(self, tell_dead, &listener);
+    fmq_config_visit_idle(self, tell_idle, &listener);
+}
+
+static void warn(void *argument, const fmq_config_inert_t *inert)
 {
     fmq_log_write(argument, FMQ_LOG_WARNING, "config", "key-without-effect",
-                  "key=%s value=%.80s at=%s why=\"It needs %s %s.\"", path, value_of(node),
-                  node->origin, need + (need[0] == '!'), need[0] == '!' ? "False" : "True");
+                  "key=%s value=%.80s at=%s why=\"%s\"", inert->key, inert->value, inert->origin,
+                  inert->why);
 }
 
 int fmq_config_check(fmq_config_t *self, FILE *out, fmq_log_t *log, fmq_error_t *err)
@@ -120,8 +192,8 @@ int fmq_config_check(fmq_config_t *self, FILE *out, fmq_log_t *log, fmq_error_t 
     fmq_mistakes_copy(all, &self->mistakes);
     visit_inert(self, refuse, all);
     fmq_config_cross_check(self, all);
-    visit_inert(self, warn, log);
-    fmq_config_visit_idle(self, warn_idle, log);
+    if (log)
+        fmq_config_visit_inert(self, warn, log);
     fmq_mistakes_sort(all);
     if (out)
         fmq_mistakes_print(all, out);
@@ -139,21 +211,22 @@ int fmq_config_check(fmq_config_t *self, FILE *out, fmq_log_t *log, fmq_error_t 
     return rc;
 }
 
-static void print_inert(void *argument, const fmq_key_t *key, const char *path,
-                        const fmq_node_t *node)
+static void print_refused(void *argument, const fmq_key_t *key, const char *path,
+                          const fmq_node_t *node)
 {
-    (void)fprintf(argument, "%s: %s: %.80s: %s: %s\n", node->origin, path, value_of(node),
-                  fmq_key_status_name(key->status), key->help);
+    if (key->status == FMQ_KEY_NOT_ACTED_ON)
+        (void)fprintf(argument, "%s: %s: %.80s: %s: %s\n", node->origin, path, value_of(node),
+                      fmq_key_status_name(key->status), key->help);
 }
 
-static void print_idle(void *argument, const fmq_node_t *node, const char *path, const char *need)
+static void print_inert(void *argument, const fmq_config_inert_t *inert)
 {
-    (void)fprintf(argument, "%s: %s: %.80s: no effect: it needs %s %s.\n", node->origin, path,
-                  value_of(node), need + (need[0] == '!'), need[0] == '!' ? "False" : "True");
+    (void)fprintf(argument, "%s: %s: %.80s: no effect: %s\n", inert->origin, inert->key,
+                  inert->value, inert->why);
 }
 
 void fmq_config_print_inert(const fmq_config_t *self, FILE *out)
 {
-    visit_inert(self, print_inert, out);
-    fmq_config_visit_idle(self, print_idle, out);
+    visit_inert(self, print_refused, out);
+    fmq_config_visit_inert(self, print_inert, out);
 }

@@ -9,34 +9,46 @@
  */
 #include "base/config/keys.h"
 
-#define ACTED    FMQ_KEY_ACTED_ON
-#define HARMLESS FMQ_KEY_HARMLESS
-#define REFUSED  FMQ_KEY_NOT_ACTED_ON
+/* A status, and what a resumed run may be told: those of ACTED must stay, MORE
+ * may grow, FREE may change. */
+#define ACTED    FMQ_KEY_ACTED_ON, FMQ_RESUME_SAME
+#define MORE     FMQ_KEY_ACTED_ON, FMQ_RESUME_MORE
+#define FREE     FMQ_KEY_ACTED_ON, FMQ_RESUME_FREE
+#define HARMLESS FMQ_KEY_HARMLESS, FMQ_RESUME_FREE
+#define REFUSED  FMQ_KEY_NOT_ACTED_ON, FMQ_RESUME_SAME
 #define MANY     FMQ_KEY_MANY
 
 #define BOOLEAN(path, fallback, status, help)                                                      \
     {                                                                                              \
-        path, FMQ_KEY_BOOL, fallback, 1, 0, NULL, status, help                                     \
+        path, FMQ_KEY_BOOL, fallback, 1, 0, NULL, status, help, NULL                               \
     }
 #define WHOLE(path, fallback, least, most, status, help)                                           \
     {                                                                                              \
-        path, FMQ_KEY_INT, fallback, least, most, NULL, status, help                               \
+        path, FMQ_KEY_INT, fallback, least, most, NULL, status, help, NULL                         \
     }
 #define REAL(path, fallback, least, most, status, help)                                            \
     {                                                                                              \
-        path, FMQ_KEY_REAL, fallback, least, most, NULL, status, help                              \
+        path, FMQ_KEY_REAL, fallback, least, most, NULL, status, help, NULL                        \
     }
 #define TEXT(path, fallback, choices, status, help)                                                \
     {                                                                                              \
-        path, FMQ_KEY_TEXT, fallback, 1, 0, choices, status, help                                  \
+        path, FMQ_KEY_TEXT, fallback, 1, 0, choices, status, help, NULL                            \
     }
 #define LIST(path, fallback, choices, status, help)                                                \
     {                                                                                              \
-        path, FMQ_KEY_LIST, fallback, 1, 0, choices, status, help                                  \
+        path, FMQ_KEY_LIST, fallback, 1, 0, choices, status, help, NULL                            \
+    }
+#define TEXT_OR(path, fallback, choices, dead, status, help)                                       \
+    {                                                                                              \
+        path, FMQ_KEY_TEXT, fallback, 1, 0, choices, status, help, dead                            \
+    }
+#define LIST_OR(path, fallback, choices, dead, status, help)                                       \
+    {                                                                                              \
+        path, FMQ_KEY_LIST, fallback, 1, 0, choices, status, help, dead                            \
     }
 #define OPEN(path, choices, status, help)                                                          \
     {                                                                                              \
-        path, FMQ_KEY_NODE, "{}", 1, 0, choices, status, help                                      \
+        path, FMQ_KEY_NODE, "{}", 1, 0, choices, status, help, NULL                                \
     }
 
 static const fmq_key_t keys[] = {
@@ -79,7 +91,7 @@ static const fmq_key_t keys[] = {
             "Has no effect on texts in FS-LLM either."),
     BOOLEAN("data.drop_last", "False", HARMLESS,
             "Old name of dataloader.drop_last, which it overrides."),
-    TEXT("data.file_path", "", NULL, ACTED,
+    TEXT("data.file_path", "", NULL, FREE,
          "A data file, as given or below data.root, instead of type's own."),
     TEXT("data.loader", "", NULL, HARMLESS, "Old name of dataloader.type, which it overrides."),
     WHOLE("data.num_steps", "30", 0, 1048576, HARMLESS,
@@ -87,7 +99,7 @@ static const fmq_key_t keys[] = {
     WHOLE("data.num_workers", "0", 0, 1048576, HARMLESS,
           "Old name of dataloader.num_workers, which it overrides."),
     LIST("data.pre_transform", "[]", NULL, REFUSED, "Image transforms: not for language models."),
-    TEXT("data.root", "data", NULL, ACTED, "Folder of the data files."),
+    TEXT("data.root", "data", NULL, FREE, "Folder of the data files."),
     BOOLEAN("data.save_data", "False", HARMLESS, "Only for FS-LLM's toy data."),
     BOOLEAN("data.server_holds_all", "False", REFUSED, "Give the server all the data."),
     BOOLEAN("data.shuffle", "True", HARMLESS,
@@ -136,7 +148,7 @@ static const fmq_key_t keys[] = {
     WHOLE("distribute.client_port", "50050", 0, 65535, HARMLESS,
           "FS-LLM's clients listen there; fedmq's clients only connect."),
     TEXT("distribute.data_file", "data", NULL, HARMLESS, "Named by FS-LLM, read by nobody."),
-    WHOLE("distribute.data_idx", "-1", -1, 65535, ACTED,
+    WHOLE("distribute.data_idx", "-1", -1, 65535, FREE,
           "Which client this process is: shard k of the data; -1: ask the server."),
     TEXT("distribute.grpc_compression", "nocompression", "nocompression|deflate|gzip", HARMLESS,
          "gRPC only; see fedmq.codec."),
@@ -145,46 +157,46 @@ static const fmq_key_t keys[] = {
           "gRPC only: fedmq sends slices of any state."),
     WHOLE("distribute.grpc_max_send_message_length", "314572800", 0, MANY, HARMLESS,
           "gRPC only: fedmq sends slices of any state."),
-    TEXT("distribute.role", "client", "client|server", ACTED, "What this process is."),
-    TEXT("distribute.server_host", "0.0.0.0", NULL, ACTED,
+    TEXT("distribute.role", "client", "client|server", FREE, "What this process is."),
+    TEXT("distribute.server_host", "0.0.0.0", NULL, FREE,
          "Where the server listens and clients find it."),
-    WHOLE("distribute.server_port", "50050", 0, 65535, ACTED, "Port of the server."),
-    BOOLEAN("distribute.use", "False", ACTED,
+    WHOLE("distribute.server_port", "50050", 0, 65535, FREE, "Port of the server."),
+    BOOLEAN("distribute.use", "False", FREE,
             "Run as one process of many, as federate.mode distributed does."),
-    REAL("early_stop.delta", "0.0", 0, MANY, ACTED,
+    REAL("early_stop.delta", "0.0", 0, MANY, FREE,
          "Smallest change that counts as an improvement."),
     TEXT("early_stop.improve_indicator_mode", "best", "best|mean", ACTED,
          "Compare with the best value or with the mean of the last ones."),
-    WHOLE("early_stop.patience", "5", 0, 1000000, ACTED,
+    WHOLE("early_stop.patience", "5", 0, 1000000, FREE,
           "Evaluations without improvement that end a run; 0: never."),
     TEXT("eval.best_res_update_round_wise_key", "val_loss", NULL, ACTED,
          "Metric that decides which state is the best."),
     BOOLEAN("eval.count_flops", "True", HARMLESS, "fedmq does not count operations."),
-    WHOLE("eval.freq", "1", 1, 1000000, ACTED, "Rounds between evaluations."),
-    LIST("eval.metrics", "[]", "loss|avg_loss|total|token_loss", ACTED,
-         "Metrics; loss, average loss and counts are always there."),
+    WHOLE("eval.freq", "1", 1, 1000000, FREE, "Rounds between evaluations."),
+    LIST_OR("eval.metrics", "[]", "loss|avg_loss|total|token_loss",
+            "acc|correct|ap|f1|roc_auc|rmse|mse|loss_regular|imp_ratio|std", FREE,
+            "Metrics; loss, average loss and counts are always there."),
     LIST("eval.monitoring", "[]", NULL, REFUSED, "Monitors of FS-LLM, such as dissim."),
     LIST("eval.report", "['weighted_avg', 'avg', 'fairness', 'raw']",
-         "weighted_avg|avg|fairness|raw", ACTED, "How clients' metrics are merged."),
-    LIST("eval.split", "['test', 'val']", "train|val|test", ACTED,
+         "weighted_avg|avg|fairness|raw", FREE, "How clients' metrics are merged."),
+    LIST("eval.split", "['test', 'val']", "train|val|test", FREE,
          "Parts of the data that are evaluated."),
-    TEXT("expname", "", NULL, ACTED,
+    TEXT("expname", "", NULL, FREE,
          "Folder of this run within outdir; made from method, model and data when empty."),
-    TEXT("expname_tag", "", NULL, ACTED, "Put behind expname."),
+    TEXT("expname_tag", "", NULL, FREE, "Put behind expname."),
     OPEN("feat_engr", NULL, REFUSED, "Feature engineering: not for language models."),
     TEXT("federate.atc_load_from", "", NULL, REFUSED, "ATC: not for language models."),
     BOOLEAN("federate.atc_vanilla", "False", REFUSED, "ATC: not for language models."),
     WHOLE("federate.client_idx_for_local_train", "0", 0, 65535, ACTED,
           "k > 0: only client k's data, trained by one client."),
-    WHOLE("federate.client_num", "0", 0, 65535, ACTED, "How many clients there are."),
+    WHOLE("federate.client_num", "0", 0, 65535, MORE, "How many clients there are."),
     BOOLEAN("federate.data_weighted_aggr", "False", HARMLESS,
             "Declared by FS-LLM, read by nobody."),
     BOOLEAN("federate.ignore_weight", "False", ACTED,
             "Plain mean of the updates instead of a mean by samples."),
     LIST("federate.join_in_info", "[]", "num_sample|client_resource", HARMLESS,
          "What FS-LLM asks of joining clients; fedmq's hello says it all."),
-    BOOLEAN("federate.make_global_eval", "False", ACTED,
-            "Evaluate at the server, on its own data."),
+    BOOLEAN("federate.make_global_eval", "False", FREE, "Evaluate at the server, on its own data."),
     TEXT("federate.master_addr", "127.0.0.1", NULL, HARMLESS, "Only for process_num."),
     WHOLE("federate.master_port", "29500", 0, 65535, HARMLESS, "Only for process_num."),
     BOOLEAN("federate.merge_test_data", "False", REFUSED,
@@ -193,7 +205,7 @@ static const fmq_key_t keys[] = {
             "Merge the clients' validation data at the server."),
     TEXT("federate.method", "FedAvg", "FedAvg|fedavg|local|global", ACTED,
          "Average updates; or train alone (local); or all data in one client (global)."),
-    TEXT("federate.mode", "standalone", "standalone|distributed", ACTED,
+    TEXT("federate.mode", "standalone", "standalone|distributed", FREE,
          "All actors in one process, or one process for each."),
     BOOLEAN("federate.online_aggr", "False", HARMLESS,
             "Aggregate without holding all updates; fedmq always does."),
@@ -201,54 +213,52 @@ static const fmq_key_t keys[] = {
           "GPU processes of FS-LLM; see fedmq.permits and fedmq.threads."),
     TEXT("federate.resource_info_file", "", NULL, REFUSED, "Simulated speed of the clients."),
     TEXT("federate.restore_from", "", NULL, ACTED, "Checkpoint to start from."),
-    WHOLE("federate.sample_client_num", "-1", -1, 65535, ACTED,
-          "Clients of a round; -1 or 0: all."),
-    REAL("federate.sample_client_rate", "-1.0", -1, 1, ACTED,
+    WHOLE("federate.sample_client_num", "-1", -1, 65535, FREE, "Clients of a round; -1 or 0: all."),
+    REAL("federate.sample_client_rate", "-1.0", -1, 1, FREE,
          "Share of the clients in a round; above 0 it overrides sample_client_num."),
     TEXT("federate.sampler", "uniform", "uniform|group|responsiveness", REFUSED,
          "How clients are drawn: only uniform."),
-    BOOLEAN("federate.save_client_model", "False", ACTED,
+    BOOLEAN("federate.save_client_model", "False", FREE,
             "Each client saves what it trained last as clients/client-<k>."),
-    WHOLE("federate.save_freq", "-1", -1, 1000000, ACTED,
+    WHOLE("federate.save_freq", "-1", -1, 1000000, FREE,
           "Also save every so many rounds; below 1: never."),
-    TEXT("federate.save_to", "", NULL, ACTED,
+    TEXT("federate.save_to", "", NULL, FREE,
          "Where the best state and the final_ state are saved."),
     BOOLEAN("federate.share_local_model", "False", HARMLESS,
             "Share one model in memory; fedmq always does."),
-    WHOLE("federate.total_round_num", "50", 0, 1000000, ACTED, "Rounds of a run."),
+    WHOLE("federate.total_round_num", "50", 0, 1000000, FREE, "Rounds of a run."),
     REAL("federate.unseen_clients_rate", "0.0", 0, 0.999999, ACTED,
          "Share of the clients that never train and are only evaluated."),
     BOOLEAN("federate.use_diff", "False", ACTED,
             "Report validation before and after local training."),
     BOOLEAN("federate.use_ss", "False", REFUSED, "Additive secret sharing of updates."),
     TEXT("fedmq.codec", "f32", "f32|f16|bf16", ACTED, "How numbers travel."),
-    TEXT("fedmq.endpoint", "", NULL, ACTED,
+    TEXT("fedmq.endpoint", "", NULL, FREE,
          "A standalone run also listens there, such as tcp://127.0.0.1:50050."),
-    REAL("fedmq.heartbeat", "1.0", 0.01, 3600, ACTED, "Seconds between signs of life."),
-    BOOLEAN("fedmq.insecure", "False", ACTED, "Allow tcp without keys: anybody can read and join."),
-    TEXT("fedmq.layer_cache", "", NULL, ACTED,
+    REAL("fedmq.heartbeat", "1.0", 0.01, 3600, FREE, "Seconds between signs of life."),
+    BOOLEAN("fedmq.insecure", "False", FREE, "Allow tcp without keys: anybody can read and join."),
+    TEXT("fedmq.layer_cache", "", NULL, FREE,
          "Folder where fetched layers are kept; empty: fedmq/layers in the user's cache folder."),
-    WHOLE("fedmq.match_examples", "0", 0, MANY, ACTED,
-          "Examples that are answered for it; 0: all."),
-    WHOLE("fedmq.match_tokens", "0", 0, 1048576, ACTED,
+    WHOLE("fedmq.match_examples", "0", 0, MANY, FREE, "Examples that are answered for it; 0: all."),
+    WHOLE("fedmq.match_tokens", "0", 0, 1048576, FREE,
           "The evaluator also answers with up to so many tokens and counts exact matches; 0: no."),
-    WHOLE("fedmq.min_clients", "0", 0, 65535, ACTED,
+    WHOLE("fedmq.min_clients", "0", 0, 65535, FREE,
           "Clients wanted before round 0 (0: all) and updates at a deadline (0: one)."),
     BOOLEAN("fedmq.own_data", "False", ACTED,
             "This client brings its own data and never asks the splitter."),
-    REAL("fedmq.peer_timeout", "10", 0.05, 86400, ACTED,
+    REAL("fedmq.peer_timeout", "10", 0.05, 86400, FREE,
          "Seconds of silence after which a peer counts as lost."),
-    WHOLE("fedmq.permits", "0", 0, 4096, ACTED,
+    WHOLE("fedmq.permits", "0", 0, 4096, FREE,
           "Clients that compute at once; 0: chosen from cores and memory."),
-    WHOLE("fedmq.prefix_cache", "1024", 0, 1073741824, ACTED,
+    WHOLE("fedmq.prefix_cache", "1024", 0, 1073741824, FREE,
           "MiB that a process keeps of what frozen layers gave for its examples; 0: none."),
     BOOLEAN("fedmq.released_fedbiot", "False", ACTED,
             "Do as FedBiOT's released code: no proximal gradient, emulator sent once, other sign "
             "of logps."),
-    REAL("fedmq.round_deadline", "0", 0, MANY, ACTED,
+    REAL("fedmq.round_deadline", "0", 0, MANY, FREE,
          "Seconds after which a round closes with a quorum; 0: wait for all."),
-    BOOLEAN("fedmq.save_journal", "False", ACTED, "Keep the updates of past rounds on disk."),
-    WHOLE("fedmq.threads", "0", 0, 4096, ACTED, "Threads for computing; 0: one for each core."),
+    BOOLEAN("fedmq.save_journal", "False", FREE, "Keep the updates of past rounds on disk."),
+    WHOLE("fedmq.threads", "0", 0, 4096, FREE, "Threads for computing; 0: one for each core."),
     BOOLEAN("fedopt.annealing", "False", HARMLESS, "FedOpt: let the learning rate fall."),
     REAL("fedopt.annealing_gamma", "0.5", 0, 1, HARMLESS, "FedOpt: factor of a fall."),
     WHOLE("fedopt.annealing_step_size", "2000", 1, MANY, HARMLESS, "FedOpt: rounds between falls."),
@@ -302,7 +312,7 @@ static const fmq_key_t keys[] = {
     WHOLE("llm.adapter.warmup.round", "10", 0, MANY, HARMLESS,
           "FedBiscuit: rounds of the warm-up."),
     BOOLEAN("llm.adapter.warmup.use", "False", REFUSED, "FedBiscuit: warm every adapter up."),
-    TEXT("llm.cache.model", "", NULL, ACTED, "Folder where models are looked up first."),
+    TEXT("llm.cache.model", "", NULL, FREE, "Folder where models are looked up first."),
     WHOLE("llm.chat.max_history_len", "10", 0, 1000000, HARMLESS,
           "Turns that a chat remembers; no effect on a run."),
     WHOLE("llm.chat.max_len", "100", 1, 1000000, HARMLESS,
@@ -322,13 +332,13 @@ static const fmq_key_t keys[] = {
     WHOLE("llm.max_new_token", "60", 1, 1048576, ACTED,
           "Most tokens of a label that the model writes (llm_generated)."),
     WHOLE("llm.num_completions", "2", 1, MANY, HARMLESS, "FedBiscuit: completions of a prompt."),
-    TEXT("llm.offsite_tuning.emu_align.data.root", "data", NULL, ACTED,
+    TEXT("llm.offsite_tuning.emu_align.data.root", "data", NULL, FREE,
          "Folder of the public data that the server aligns by."),
     LIST("llm.offsite_tuning.emu_align.data.splits", "[0.8, 0.1, 0.1]", NULL, ACTED,
          "Shares of the public data; the server aligns by the first."),
     TEXT("llm.offsite_tuning.emu_align.data.type", "alpaca@llm", NULL, ACTED,
          "Public data set, named as in data.type."),
-    BOOLEAN("llm.offsite_tuning.emu_align.exit_after_align", "False", ACTED,
+    BOOLEAN("llm.offsite_tuning.emu_align.exit_after_align", "False", FREE,
             "End the run after the alignment before round 0."),
     BOOLEAN("llm.offsite_tuning.emu_align.init_enable_ground_truth", "False", ACTED,
             "FedBiOT: add the language loss to the alignment before round 0."),
@@ -340,7 +350,7 @@ static const fmq_key_t keys[] = {
             "Compare every layer of the emulator, not only its end."),
     TEXT("llm.offsite_tuning.emu_align.restore_from", "", NULL, ACTED,
          "Aligned emulator to begin with, instead of aligning before round 0."),
-    TEXT("llm.offsite_tuning.emu_align.save_to", "", NULL, ACTED,
+    TEXT("llm.offsite_tuning.emu_align.save_to", "", NULL, FREE,
          "Where the aligned emulator is saved: before round 0 with 0_ before its name, and at the "
          "end."),
     TEXT("llm.offsite_tuning.emu_align.sim_loss", "l2", "l2|cos", ACTED,
@@ -374,20 +384,23 @@ static const fmq_key_t keys[] = {
     TEXT("llm.offsite_tuning.eval_type", "emu", "emu|full", ACTED,
          "Evaluate with the emulator (emu), or also with the full model (full), which then "
          "decides."),
-    LIST("llm.offsite_tuning.kwargs", "[{}]",
-         "drop_ratio|ratio|method|bits|group|steps|lr|batch_size", ACTED,
-         "One map with the strategy's arguments, such as [{drop_ratio: 0.2}]."),
+    TEXT("llm.offsite_tuning.feature_alignment", "", NULL, HARMLESS,
+         "Named by files of FedBiOT, read by nobody; see emu_align."),
+    LIST_OR("llm.offsite_tuning.kwargs", "[{}]",
+            "drop_ratio|ratio|method|bits|group|steps|lr|batch_size", "adapter_size", ACTED,
+            "One map with the strategy's arguments, such as [{drop_ratio: 0.2}]."),
     REAL("llm.offsite_tuning.llm_generated.ratio", "0.1", 0, 1, ACTED,
          "Share of the clients' labels that the model writes."),
     BOOLEAN("llm.offsite_tuning.llm_generated.use", "False", ACTED,
             "Let the client's model write some of the labels; see llm.max_new_token."),
-    BOOLEAN("llm.offsite_tuning.save_full_model", "False", ACTED,
+    BOOLEAN("llm.offsite_tuning.save_full_model", "False", FREE,
             "federate.save_to holds the whole model with the adapter merged in."),
-    TEXT("llm.offsite_tuning.strategy", "drop_layer",
-         "drop_layer|pruning|quantization|distillation", ACTED, "How the emulator is made."),
+    TEXT_OR("llm.offsite_tuning.strategy", "drop_layer",
+            "drop_layer|pruning|quantization|distillation", "noname", ACTED,
+            "How the emulator is made."),
     BOOLEAN("llm.offsite_tuning.use", "False", ACTED,
             "Offsite tuning and FedBiOT: clients hold an emulator instead of some layers."),
-    BOOLEAN("llm.retry_on_nan_loss", "False", ACTED,
+    BOOLEAN("llm.retry_on_nan_loss", "False", FREE,
             "Draw one extra batch for each batch whose loss is NaN."),
     REAL("llm.reward_coeff", "0.1", 1, 0, HARMLESS, "Unused by FedBiOT."),
     BOOLEAN("llm.rlhf", "False", REFUSED, "FedBiscuit: reinforcement learning."),
@@ -406,7 +419,7 @@ static const fmq_key_t keys[] = {
     WHOLE("model.num_user", "0", 0, MANY, HARMLESS, "Unused with language models."),
     WHOLE("model.out_channels", "1", 0, MANY, HARMLESS, "Unused with language models."),
     TEXT("model.task", "node", NULL, HARMLESS, "Unused with language models."),
-    TEXT("model.type", "lr", NULL, ACTED,
+    TEXT("model.type", "lr", NULL, FREE,
          "Model: gpt2@huggingface_llm, or the path of a model folder with the same ending."),
     BOOLEAN("model.use_bias", "True", HARMLESS, "Unused with language models."),
     REAL("nbafl.constant", "30.", 0, MANY, HARMLESS, "NbAFL: constant of the noise."),
@@ -414,7 +427,7 @@ static const fmq_key_t keys[] = {
     REAL("nbafl.mu", "0.", 0, MANY, HARMLESS, "NbAFL: proximal coefficient."),
     BOOLEAN("nbafl.use", "False", REFUSED, "Differential privacy by noise on updates."),
     REAL("nbafl.w_clip", "1.", 0, MANY, HARMLESS, "NbAFL: clipping threshold."),
-    TEXT("outdir", "exp", NULL, ACTED, "Folder of all runs."),
+    TEXT("outdir", "exp", NULL, FREE, "Folder of all runs."),
     WHOLE("personalization.K", "5", 0, MANY, HARMLESS, "Only for pFedMe."),
     REAL("personalization.beta", "1.0", 1, 0, HARMLESS, "Only for pFedMe."),
     WHOLE("personalization.epoch_feature", "1", 0, MANY, HARMLESS, "Only for FedRep."),
@@ -473,11 +486,10 @@ static const fmq_key_t keys[] = {
     BOOLEAN("trainer.sam.adaptive", "False", HARMLESS, "Unused with language models."),
     REAL("trainer.sam.eta", "0.0", 0, MANY, HARMLESS, "Unused with language models."),
     REAL("trainer.sam.rho", "1.0", 0, MANY, HARMLESS, "Unused with language models."),
-    TEXT("trainer.type", "general", "general|llmtrainer", ACTED,
-         "Both names mean fedmq's trainer."),
+    TEXT("trainer.type", "general", "general|llmtrainer", FREE, "Both names mean fedmq's trainer."),
     WHOLE("trainer.val_freq", "100000000", 0, MANY, HARMLESS, "Unused with language models."),
     BOOLEAN("use_gpu", "False", HARMLESS, "Compute on a GPU; this version computes on the CPU."),
-    WHOLE("verbose", "1", 0, 2, ACTED, "0: warnings only; 1: events of the run; 2: everything."),
+    WHOLE("verbose", "1", 0, 2, FREE, "0: warnings only; 1: events of the run; 2: everything."),
     OPEN("vertical", NULL, REFUSED, "Vertical federated learning: not for language models."),
     BOOLEAN("wandb.client_train_info", "False", HARMLESS, "Only with wandb.use."),
     TEXT("wandb.name_project", "", NULL, HARMLESS, "Only with wandb.use."),

@@ -28,16 +28,18 @@ const char *fmq_key_renamed(const char *path);
 /* True when word is one of "a|b|c"; true too when choices is NULL. */
 bool fmq_key_has_choice(const char *choices, const char *word);
 
+/* True when word is one of those that the key takes without acting on them. */
+bool fmq_key_is_dead(const fmq_key_t *key, const char *word);
+
 /* The declared path (or group) that is most like an unknown one, written into
  * out; an empty text when none is near. */
 void fmq_key_nearest(const char *path, char out[FMQ_KEY_PATH_MAX]);
 
-/* Of "a|b|c" the word most like the given one, in the same manner. */
-void fmq_key_nearest_choice(const char *choices, const char *word, char out[FMQ_KEY_PATH_MAX]);
-
 /* "real", "acted on", ... for people. */
 const char *fmq_key_type_name(fmq_key_type_t type);
 const char *fmq_key_status_name(fmq_key_status_t status);
+/* "same", "more", "free". */
+const char *fmq_key_resume_name(fmq_key_resume_t resume);
 
 /* Writes the range as "0 to 1", "at least 0" or nothing. */
 void fmq_key_range(const fmq_key_t *key, char *out, size_t size);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
+
 #define ASKED_MAX 80 /* longer paths are not worth the search */
 
 static int compare_path(const void *path, const void *key)
@@ -86,29 +88,9 @@ bool fmq_key_has_choice(const char *choices, const char *word)
     }
 }
 
-static size_t least_of(size_t a, size_t b, size_t c)
+bool fmq_key_is_dead(const fmq_key_t *key, const char *word)
 {
-    size_t least = a < b ? a : b;
-    return least < c ? least : c;
-}
-
-/* Levenshtein's distance, one row at a time; without regard to case. */
-static size_t distance(const char *a, const char *b, size_t b_length)
-{
-    size_t row[FMQ_KEY_PATH_MAX];
-    for (size_t k = 0; k <= b_length; k++)
-        row[k] = k;
-    for (size_t i = 0; a[i]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t k = 1; k <= b_length; k++) {
-            size_t above = row[k];
-            bool same = (a[i] | 0x20) == (b[k - 1] | 0x20);
-            row[k] = least_of(above + 1, row[k - 1] + 1, diagonal + !same);
-            diagonal = above;
-        }
-    }
-    return row[b_length];
+    return key->dead && *word && fmq_key_has_choice(key->dead, word);
 }
 
 static const char *leaf_of(const char *path, size_t length)
@@ -148,13 +130,13 @@ static size_t near_enough(size_t length)
 static size_t unlikeness(const search_t *search, const char *candidate, size_t length, bool moving)
 {
     size_t asked = strlen(search->path);
-    size_t whole = distance(search->path, candidate, length);
+    size_t whole = fmq_nearest_distance(search->path, candidate, length);
     bool level = dots(search->path, asked) == dots(candidate, length);
     if (level && whole <= near_enough(asked))
         return whole;
     const char *leaf = leaf_of(candidate, length);
     size_t leaf_length = (size_t)(candidate + length - leaf);
-    size_t leaves = distance(search->leaf, leaf, leaf_length);
+    size_t leaves = fmq_nearest_distance(search->leaf, leaf, leaf_length);
     if (moving && leaves <= strlen(search->leaf) / 4)
         return 1000 + 200 * leaves + whole;
     return level && whole <= asked / 3 ? 10000 + whole : SIZE_MAX;
@@ -195,23 +177,6 @@ void fmq_key_nearest(const char *path, char out[FMQ_KEY_PATH_MAX])
     (void)snprintf(out, FMQ_KEY_PATH_MAX, "%.*s", (int)search.found_length, search.found);
 }
 
-void fmq_key_nearest_choice(const char *choices, const char *word, char out[FMQ_KEY_PATH_MAX])
-{
-    size_t best = strlen(word) / 3 + 1;
-    out[0] = '\0';
-    for (const char *at = choices; strlen(word) <= ASKED_MAX;) {
-        size_t length = strcspn(at, "|");
-        size_t far = length < FMQ_KEY_PATH_MAX ? distance(word, at, length) : SIZE_MAX;
-        if (length && far <= best) {
-            best = far ? far - 1 : 0;
-            (void)snprintf(out, FMQ_KEY_PATH_MAX, "%.*s", (int)length, at);
-        }
-        if (!at[length])
-            return;
-        at += length + 1;
-    }
-}
-
 const char *fmq_key_type_name(fmq_key_type_t type)
 {
     static const char *const names[] = {
@@ -230,6 +195,16 @@ const char *fmq_key_status_name(fmq_key_status_t status)
         [FMQ_KEY_NOT_ACTED_ON] = "refused",
     };
     return names[status];
+}
+
+const char *fmq_key_resume_name(fmq_key_resume_t resume)
+{
+    static const char *const names[] = {
+        [FMQ_RESUME_SAME] = "same",
+        [FMQ_RESUME_MORE] = "more",
+        [FMQ_RESUME_FREE] = "free",
+    };
+    return names[resume];
 }
 
 void fmq_key_range(const fmq_key_t *key, char *out, size_t size)

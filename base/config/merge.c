@@ -10,6 +10,7 @@
 #include "base/config/keys.h"
 #include "base/config/reader.h"
 #include "base/config/scalar.h"
+#include "base/nearest.h"
 
 static int check_map(fmq_node_t *map, const char *prefix, fmq_mistakes_t *mistakes);
 
@@ -34,9 +35,9 @@ static void judge_number(const fmq_key_t *key, const fmq_node_t *node, char *out
 static void judge_word(const fmq_key_t *key, const char *word, char *out, size_t size)
 {
     char nearest[FMQ_KEY_PATH_MAX];
-    if (fmq_key_has_choice(key->choices, word))
+    if (fmq_key_has_choice(key->choices, word) || fmq_key_is_dead(key, word))
         return;
-    fmq_key_nearest_choice(key->choices, word, nearest);
+    fmq_nearest_choice(key->choices, word, nearest);
     (void)snprintf(out, size, "'%.80s' is none of %s%s%s%s", word, key->choices,
                    *nearest ? "; did you mean '" : "", nearest, *nearest ? "'?" : "");
 }
@@ -130,7 +131,7 @@ static int check_free(fmq_node_t *node, const char *path, const fmq_key_t *open,
     char nearest[FMQ_KEY_PATH_MAX];
     const char *name = path + strlen(open->path) + 1;
     if (!fmq_key_has_choice(open->choices, name)) {
-        fmq_key_nearest_choice(open->choices, name, nearest);
+        fmq_nearest_choice(open->choices, name, nearest);
         fmq_mistakes_add(mistakes, node->origin, "unknown key '%s': fedmq knows %s here%s%s%s",
                          path, open->choices, *nearest ? "; did you mean '" : "", nearest,
                          *nearest ? "'?" : "");

@@ -151,9 +151,18 @@ static int merge_list_edit(fmq_config_t *self, const pair_t *pair, size_t length
     return rc;
 }
 
-static int set_pair(fmq_config_t *self, const char *key, const char *value)
+/* In FS-LLM's code a key is read as cfg.<key>, and people write that. */
+static const char *without_prefix(const char *key)
+{
+    static const char prefix[] = "cfg.";
+    size_t length = sizeof prefix - 1;
+    return strncmp(key, prefix, length) == 0 ? key + length : key;
+}
+
+static int set_pair(fmq_config_t *self, const char *given, const char *value)
 {
     pair_t pair;
+    const char *key = without_prefix(given);
     (void)snprintf(pair.origin, sizeof pair.origin, "command line:%u:1", ++self->pairs);
     if (!is_key(key) || strlen(value) > FMQ_CONFIG_FILE_MAX) {
         fmq_mistakes_add(&self->mistakes, pair.origin, "'%.80s' cannot be a key with a value", key);

@@ -30,6 +30,8 @@ static void print_text(FILE *out, const fmq_key_t *key)
         (void)fprintf(out, ", %s", range);
     if (key->choices)
         (void)fprintf(out, ", one of %s", key->choices);
+    if (key->dead)
+        (void)fprintf(out, " (without effect: %s)", key->dead);
     (void)fprintf(out, "; %s\n    %s\n", fmq_key_status_name(key->status), key->help);
 }
 
@@ -51,15 +53,21 @@ static void print_markdown_row(FILE *out, const fmq_key_t *key)
     fmq_key_range(key, range, sizeof range);
     (void)fprintf(out, "| `%s` | %s | `%s` | ", key->path, type_word(key->type), fallback_of(key));
     print_cell(out, key->choices ? key->choices : range);
-    (void)fprintf(out, " | %s | ", fmq_key_status_name(key->status));
+    if (key->dead) {
+        (void)fputs("; without effect: ", out);
+        print_cell(out, key->dead);
+    }
+    (void)fprintf(out, " | %s | %s | ", fmq_key_status_name(key->status),
+                  fmq_key_resume_name(key->resume));
     print_cell(out, key->help);
     (void)fputs(" |\n", out);
 }
 
 static void print_markdown(FILE *out, const fmq_key_t *keys, size_t count)
 {
-    static const char head[] = "| key | type | default | range or choices | status | meaning |\n"
-                               "|---|---|---|---|---|---|\n";
+    static const char head[] =
+        "| key | type | default | range or choices | status | resume | meaning |\n"
+        "|---|---|---|---|---|---|---|\n";
     (void)fprintf(out, "### Top level\n\n%s", head);
     for (size_t i = 0; i < count; i++)
         if (!strchr(keys[i].path, '.') && keys[i].type != FMQ_KEY_NODE)
@@ -79,9 +87,10 @@ static void print_markdown(FILE *out, const fmq_key_t *keys, size_t count)
 
 static json_t *json_of(const fmq_key_t *key)
 {
-    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s}", "key", key->path, "type",
-                               type_word(key->type), "default", key->fallback, "status",
-                               fmq_key_status_name(key->status), "help", key->help);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "key", key->path, "type", type_word(key->type),
+                  "default", key->fallback, "status", fmq_key_status_name(key->status), "resume",
+                  fmq_key_resume_name(key->resume), "help", key->help);
     if (object && key->choices)
         (void)json_object_set_new(object, "choices", json_string(key->choices));
     if (object && key->least <= key->most) {

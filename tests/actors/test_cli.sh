@@ -27,6 +27,13 @@ is 0 "evaluator" "$FEDMQ" help
 is 0 "--resume" "$FEDMQ" run --help
 is 2 "usage" "$FEDMQ"
 is 2 "'dance' is no command" "$FEDMQ" dance
+is 2 "did you mean 'run'?" "$FEDMQ" runn
+is 0 "--resume" "$FEDMQ" help run
+is 2 "did you mean 'run'?" "$FEDMQ" help runn
+is 2 "fedmq run --cfg my.yaml" "$FEDMQ" my.yaml
+is 2 "did you mean '--cfg'?" "$FEDMQ" run --cgf x
+is 2 "without dashes, as train.optimizer.lr VALUE" "$FEDMQ" run --train.optimizer.lr 1
+is 2 "ambiguous: --cfg, --client_cfg" "$FEDMQ" run --c x
 is 2 "--cgf" "$FEDMQ" run --cgf x
 is 2 "give --cfg FILE" "$FEDMQ" run
 is 3 "/nonexistent/a.yaml" "$FEDMQ" run --cfg /nonexistent/a.yaml
@@ -59,7 +66,13 @@ done
 is 2 "train.optimizer.nesterov" "$FEDMQ" config check --cfg "$WORK/good.yaml" \
     train.optimizer.nesterov True
 is 0 "total_round_num: 7" "$FEDMQ" config show --cfg "$WORK/good.yaml" federate.total_round_num 7
+is 0 "good.yaml: no mistakes" "$FEDMQ" config check "$WORK/good.yaml"
+is 0 "total_round_num: 8" "$FEDMQ" config show "$WORK/good.yaml" cfg.federate.total_round_num=8
+is 2 "'lr' has no value" "$FEDMQ" config check "$WORK/good.yaml" lr
+is 3 "nowhere.yaml" "$FEDMQ" config check "$WORK/nowhere.yaml"
 is 0 "llm.adapter.args" "$FEDMQ" config keys lora_alpha
+is 3 "--all shows 5 without effect" "$FEDMQ" config keys wandb
+is 0 "(no effect here)" "$FEDMQ" config keys --all wandb
 is 3 "no key mentions" "$FEDMQ" config keys nosuchkey
 is 2 "check, show or keys" "$FEDMQ" config dance
 

@@ -87,6 +87,42 @@ static void a_key_without_a_value_is_a_mistake_that_names_it(void **state)
     assert_non_null(strstr(err.text, "train.lr"));
 }
 
+static void a_pair_may_be_an_equation(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE(FMQ_WORDS_PAIRS, "a.b=1", "--quiet", "c", "d=e", "f=--odd=2"), 0);
+    assert_int_equal(words.size, 6);
+    assert_string_equal(words.items[0], "a.b");
+    assert_string_equal(words.items[1], "1");
+    assert_string_equal(words.items[2], "c");
+    assert_string_equal(words.items[3], "d=e");
+    assert_string_equal(words.items[4], "f");
+    assert_string_equal(words.items[5], "--odd=2");
+    assert_true(values.quiet);
+}
+
+static void words_become_pairs_later_too(void **state)
+{
+    (void)state;
+    fmq_words_t pairs;
+    assert_int_equal(PARSE(FMQ_WORDS_ANY, "a=1", "b", "2"), 0);
+    assert_int_equal(fmq_words_pair(&words, &pairs, &err), 0);
+    assert_int_equal(pairs.size, 4);
+    assert_string_equal(pairs.items[3], "2");
+    fmq_words_release(&pairs);
+    assert_int_equal(PARSE(FMQ_WORDS_ANY, "a=1", "b"), 0);
+    assert_int_equal(fmq_words_pair(&words, &pairs, &err), -1);
+    assert_non_null(strstr(err.text, "'b' has no value"));
+    fmq_words_release(&pairs);
+}
+
+static void a_file_among_the_pairs_is_told_where_it_belongs(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE(FMQ_WORDS_PAIRS, "my.yaml", "a", "1"), -1);
+    assert_non_null(strstr(err.text, "--cfg my.yaml"));
+}
+
 static void a_word_where_none_belongs_is_a_mistake(void **state)
 {
     (void)state;
@@ -110,6 +146,12 @@ static void unknown_options_and_missing_values_are_named(void **state)
     assert_int_equal(PARSE(FMQ_WORDS_PAIRS, "--cfg"), -1);
     assert_non_null(strstr(err.text, "--cfg"));
     assert_int_equal(PARSE(FMQ_WORDS_PAIRS, "--quiet=3"), -1);
+    assert_int_equal(PARSE(FMQ_WORDS_PAIRS, "--quite"), -1);
+    assert_non_null(strstr(err.text, "did you mean '--quiet'?"));
+    assert_int_equal(PARSE(FMQ_WORDS_PAIRS, "--zebra"), -1);
+    assert_null(strstr(err.text, "did you mean"));
+    assert_int_equal(PARSE(FMQ_WORDS_PAIRS, "--seed", "3"), -1);
+    assert_non_null(strstr(err.text, "without dashes, as seed VALUE"));
 }
 
 static void what_is_no_number_is_not_taken_for_one(void **state)
@@ -152,6 +194,9 @@ int main(void)
         cmocka_unit_test_teardown(options_of_every_kind_are_read, tear_down),
         cmocka_unit_test_teardown(pairs_may_have_values_that_begin_with_a_dash, tear_down),
         cmocka_unit_test_teardown(a_key_without_a_value_is_a_mistake_that_names_it, tear_down),
+        cmocka_unit_test_teardown(a_pair_may_be_an_equation, tear_down),
+        cmocka_unit_test_teardown(words_become_pairs_later_too, tear_down),
+        cmocka_unit_test_teardown(a_file_among_the_pairs_is_told_where_it_belongs, tear_down),
         cmocka_unit_test_teardown(a_word_where_none_belongs_is_a_mistake, tear_down),
         cmocka_unit_test_teardown(words_without_pairs_are_taken_one_by_one, tear_down),
         cmocka_unit_test_teardown(unknown_options_and_missing_values_are_named, tear_down),

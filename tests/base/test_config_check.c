@@ -261,6 +261,52 @@ static void keys_that_another_key_makes_idle_give_a_warning(void **state)
     }
 }
 
+static void words_that_nobody_reads_are_taken_with_a_warning(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {
+        {"llm: {offsite_tuning: {use: True, strategy: noname}}",
+         "key=llm.offsite_tuning.strategy value=noname at=t:1:35 why=\"Nobody reads 'noname'; the "
+         "default, 'drop_layer', is what counts.\""},
+        {"llm: {offsite_tuning: {use: True, kwargs: [{adapter_size: 2}]}}",
+         "Nobody reads 'adapter_size'."},
+        {"llm: {offsite_tuning: {use: True, feature_alignment: train}}",
+         "key=llm.offsite_tuning.feature_alignment value=train"},
+        {"eval: {metrics: [loss, acc]}", "key=eval.metrics value=acc at=t:1:24"},
+        {"eval: {metrics: [loss]}", NULL},
+        {"llm: {offsite_tuning: {strategy: noname, kwargs: [{adapter_size: 2}]}}", NULL},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char *report = NULL;
+        lines_t lines = {""};
+        assert_int_equal(check(texts[i][0], &report, &lines), 0);
+        free(report);
+        if (texts[i][1] ? !strstr(lines.text, texts[i][1]) : lines.text[0] != '\0')
+            fail_msg("%s: %s", texts[i][0], lines.text);
+    }
+}
+
+static void other_words_are_still_refused_with_the_nearest(void **state)
+{
+    (void)state;
+    static const char text[] = "eval: {metrics: [los]}\n"
+                               "llm: {offsite_tuning: {strategy: nonam, kwargs: [{drop: 1}]}}\n";
+    fmq_error_t err;
+    char *report = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&report, &size);
+    fmq_config_t *config = fmq_config_new();
+    assert_int_equal(fmq_config_parse(config, "t", text, sizeof text - 1, &err), -1);
+    assert_int_equal(fmq_config_check(config, out, NULL, &err), -1);
+    (void)fclose(out);
+    assert_non_null(strstr(report, "eval.metrics: 'los' is none of"));
+    assert_non_null(strstr(report, "did you mean 'loss'?"));
+    assert_non_null(strstr(report, "'nonam' is none of"));
+    assert_non_null(strstr(report, "'drop' is none of"));
+    free(report);
+    fmq_config_destroy(&config);
+}
+
 static void a_check_can_be_repeated(void **state)
 {
     (void)state;
@@ -307,6 +353,8 @@ int main(void)
         cmocka_unit_test(keys_without_effect_give_one_warning_each),
         cmocka_unit_test(offsite_tuning_needs_layers_shares_and_one_map),
         cmocka_unit_test(keys_that_another_key_makes_idle_give_a_warning),
+        cmocka_unit_test(words_that_nobody_reads_are_taken_with_a_warning),
+        cmocka_unit_test(other_words_are_still_refused_with_the_nearest),
         cmocka_unit_test(a_check_can_be_repeated),
         cmocka_unit_test(what_is_not_acted_on_can_be_listed),
     };

@@ -113,12 +113,15 @@ static void inline_client_nodes_change_that_client_only(void **state)
 static void fedbiot_can_run(void **state)
 {
     (void)state;
-    fmq_error_t err;
-    fmq_config_t *config = loaded("fedbiot.yaml");
-    if (fmq_config_check(config, stderr, NULL, &err) < 0)
-        fail_msg("%s", err.text);
-    assert_true(fmq_config_bool(config, "llm.offsite_tuning.use"));
-    fmq_config_destroy(&config);
+    static const char *const files[] = {"fedbiot.yaml", "fedbiot_older.yaml"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        fmq_error_t err;
+        fmq_config_t *config = loaded(files[i]);
+        if (fmq_config_check(config, stderr, NULL, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_true(fmq_config_bool(config, "llm.offsite_tuning.use"));
+        fmq_config_destroy(&config);
+    }
 }
 
 int main(void)

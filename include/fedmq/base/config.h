@@ -40,6 +40,13 @@ typedef enum {
     FMQ_KEY_NOT_ACTED_ON /* set to anything but its default: the run is refused */
 } fmq_key_status_t;
 
+/* What a run that is resumed may be told otherwise than it was. */
+typedef enum {
+    FMQ_RESUME_SAME, /* nothing: its result would be another run's */
+    FMQ_RESUME_MORE, /* a greater number */
+    FMQ_RESUME_FREE  /* anything */
+} fmq_key_resume_t;
+
 typedef struct {
     const char *path; /* "train.optimizer.lr" */
     fmq_key_type_t type;
@@ -48,7 +55,10 @@ typedef struct {
     const char *choices;  /* "a|b|c" or NULL: values of a text, items of a list, names that may
                            * be added to an open node or stand in the maps of a list */
     fmq_key_status_t status;
+    fmq_key_resume_t resume;
     const char *help; /* one line */
+    const char *dead; /* "a|b": further such words, which older files hold and nobody reads: they
+                       * are taken with a warning; or NULL */
 } fmq_key_t;
 
 typedef struct fmq_config fmq_config_t;
@@ -118,8 +128,20 @@ const char *fmq_config_origin(const fmq_config_t *self, const char *key);
  * only_given: leave out keys at their default.  Returned text is the caller's. */
 char *fmq_config_dump(const fmq_config_t *self, bool only_given, fmq_error_t *err);
 
-/* Lists what is given, differs from its default and is not acted on, a line
- * each: origin, key, value, whether it is refused, why. */
+/* What is given and changes nothing here, be it that fedmq does not act on the
+ * key, that nobody reads its value, or that it needs another key.  Borrowed
+ * for the call. */
+typedef struct {
+    const char *key, *value, *origin, *why;
+} fmq_config_inert_t;
+
+typedef void(fmq_config_inert_fn)(void *argument, const fmq_config_inert_t *inert);
+
+/* Visits them; values that say what fedmq does anyway are not among them. */
+void fmq_config_visit_inert(const fmq_config_t *self, fmq_config_inert_fn *visit, void *argument);
+
+/* Lists these and what is refused, a line each: origin, key, value, which of
+ * both, why. */
 void fmq_config_print_inert(const fmq_config_t *self, FILE *out);
 
 /* Prints the table of keys as "text", "json" or "markdown".  -1 with
