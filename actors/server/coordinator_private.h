@@ -68,6 +68,7 @@ typedef struct {
     uint32_t shown_ready; /* clients that were shown as present */
     double train_loss;    /* of the last round; NaN: unknown */
     int64_t evaluated;    /* the round that clients measured last; -1: none */
+    bool unmeasured;      /* ... or rather all of them failed to */
     bool warned;          /* that the metric which decides is not measured */
     uint32_t block;       /* of alignment that runs, from 1, of ... */
     uint32_t blocks;      /* ... so many before round 0; 0: the one after a round */

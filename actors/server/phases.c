@@ -314,6 +314,11 @@ static int finish(coordinator_t *self, fmq_error_t *err)
         return -1;
     if (fmq_coordinator_save_final(self, err) < 0)
         return -1;
+    if (self->unmeasured && self->mark.round > 0)
+        return fmq_error_set(err, FMQ_ERR_NUMERIC,
+                             "no client could measure the last state (%s); it is saved, but it may "
+                             "be of no use: see the log",
+                             self->left_out_because);
     for (size_t i = 0; i < self->watchers_size; i++)
         self->watchers[i].moved_ms = self->now_ms;
     return 0;
@@ -397,6 +402,7 @@ static int close_evaluation(coordinator_t *self, fmq_error_t *err)
                       "round=%u measured=%u missing=%u", self->mark.round, count.answered,
                       count.missing);
     self->evaluated = self->mark.round;
+    self->unmeasured = count.answered == 0 && count.left_out > 0;
     if (call_off(self, err) < 0 || fmq_coordinator_note_evaluation(self, err) < 0)
         return -1;
     return after_evaluation(self, err);

@@ -39,6 +39,9 @@ typedef struct {
     uint64_t per_epoch;
     uint64_t planned, drawn; /* batches; planned grows with every retry */
     uint32_t retries;        /* made */
+    uint64_t nan_tail;       /* batches since the last one whose loss was a number */
+    uint64_t good;           /* where in its epoch that one stood, and which epoch */
+    uint64_t good_epoch;
     group_t group;
     llm_routine_result_t result;
 } routine_t;
@@ -168,10 +171,15 @@ static int train_batch(routine_t *self, fmq_error_t *err)
     if (draw(self, &packed, &batch.examples, err) < 0 ||
         self->how->pass(self->how->argument, &batch, &loss, err) < 0)
         return -1;
-    if (isfinite(loss.loss))
-        count_batch(&self->group, &packed, &loss);
-    else
+    if (!isfinite(loss.loss)) {
+        self->nan_tail++;
         skip_batch(self);
+        return 0;
+    }
+    self->nan_tail = 0;
+    self->good = (self->drawn - 1) % self->per_epoch;
+    self->good_epoch = (self->drawn - 1) / self->per_epoch;
+    count_batch(&self->group, &packed, &loss);
     return 0;
 }
 
@@ -255,7 +263,38 @@ static int run(routine_t *self, uint64_t steps, fmq_error_t *err)
     return 0;
 }
 
-static int check_result(const routine_t *self, fmq_error_t *err)
+/* After a step that went too far every loss is NaN although no parameter is: the
+ * statistics, which leave such batches out, would not show it.  A batch that had
+ * a loss before tells this from a batch that never has one.  Parameters have not
+ * moved since the first batch of the tail. */
+static int check_tail(routine_t *self, fmq_error_t *err)
+{
+    llm_batch_t packed;
+    fmq_rng_name_t dropout = stream(self, FMQ_RNG_DROPOUT, self->drawn);
+    llm_routine_batch_t batch = {
+        .batch = &packed, .divisor = (double)self->options->grad_accum, .dropout = &dropout};
+    llm_routine_loss_t loss = {.loss = NAN};
+    if (self->nan_tail == 0)
+        return 0;
+    if (self->good_epoch == (self->drawn - 1) / self->per_epoch) {
+        llm_loader_pack(self->loader, (size_t)self->good, &packed);
+        batch.examples = llm_loader_examples(self->loader, (size_t)self->good);
+        if (llm_prefix_batch_fill(&self->prefix, batch.examples, &packed, err) < 0 ||
+            self->how->pass(self->how->argument, &batch, &loss, err) < 0)
+            return -1;
+    } else if (self->nan_tail < self->per_epoch) {
+        return 0; /* too few to tell */
+    }
+    if (isfinite(loss.loss))
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_NUMERIC,
+                         "training diverged: no loss is a number after step %llu (the last %llu "
+                         "batches); lower train.optimizer.lr or set grad.grad_clip",
+                         (unsigned long long)self->result.stats.steps,
+                         (unsigned long long)self->nan_tail);
+}
+
+static int check_result(routine_t *self, fmq_error_t *err)
 {
     if (self->result.stats.samples == 0)
         return fmq_error_set(err, FMQ_ERR_NUMERIC,
@@ -267,7 +306,7 @@ static int check_result(const routine_t *self, fmq_error_t *err)
                              "training diverged: a parameter is not a number after %llu steps; "
                              "lower train.optimizer.lr or set grad.grad_clip",
                              (unsigned long long)self->result.stats.steps);
-    return 0;
+    return check_tail(self, err);
 }
 
 int llm_routine_run(const llm_routine_t *how, const llm_dataset_t *dataset,

@@ -172,6 +172,12 @@ static void offer(fake_client_t *self)
 static void measure(fake_client_t *self)
 {
     double sum = 0;
+    if (misbehaves(self, FAKE_BLIND)) {
+        answer(self, FMQ_REPORT_FAILED);
+        strcpy(self->report.reason, "the loss of all batches was not a number");
+        send_report(self);
+        return;
+    }
     uint64_t size = fmq_schema_elements(self->options.schema);
     for (uint64_t i = 0; i < size; i++)
         sum += (double)self->state[i];

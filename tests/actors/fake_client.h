@@ -25,6 +25,7 @@ typedef enum {
     FAKE_GARBLED,    /* reports what does not decode from round `from` on */
     FAKE_WITHOUT,    /* offers the state it got, trained on no example, from round `from` on */
     FAKE_LYING,      /* offers an object that nobody has from round `from` on */
+    FAKE_BLIND,      /* cannot measure from round `from` on */
     FAKE_BOASTING,   /* says it has used 2^39 examples from round `from` on */
     FAKE_DYING       /* leaves without a word in round `from` */
 } fake_behaviour_t;

@@ -247,6 +247,24 @@ static void one_usable_update_is_enough_for_a_run_to_finish(void **state)
     fake_close(&f);
 }
 
+static void a_last_state_that_nobody_can_measure_is_no_good_end(void **state)
+{
+    (void)state;
+    for (uint32_t blind = 1; blind <= 2; blind++) {
+        federation_t f;
+        fake_open(&f, 2, 2);
+        f.agenda.eval_freq = 1;
+        for (uint32_t k = 1; k <= 2; k++)
+            fake_add(&f, k, k <= blind ? FAKE_BLIND : FAKE_HONEST, 2, 0);
+        fake_start_server(&f);
+        assert_int_equal(fake_wait(&f, LIMIT_MS), blind == 2 ? 11 : 0);
+        if (blind == 2)
+            assert_non_null(strstr(f.reason, "no client could measure the last state (client "));
+        fake_check(&f, fake_expected(&f, all_three, 2));
+        fake_close(&f);
+    }
+}
+
 /* It says FAILED to a server that has not asked it yet. */
 static void a_client_whose_task_failed_is_ready_for_a_server_that_comes_back(void **state)
 {
@@ -488,6 +506,7 @@ int main(void)
         cmocka_unit_test(rounds_without_any_update_end_the_run_with_an_error),
         cmocka_unit_test(a_short_run_without_any_update_has_not_finished),
         cmocka_unit_test(one_usable_update_is_enough_for_a_run_to_finish),
+        cmocka_unit_test(a_last_state_that_nobody_can_measure_is_no_good_end),
         cmocka_unit_test(a_client_whose_task_failed_is_ready_for_a_server_that_comes_back),
         cmocka_unit_test(a_client_that_dies_is_gone_without_and_one_that_joins_late_takes_part),
         cmocka_unit_test(a_client_that_comes_back_is_asked_again),

@@ -105,7 +105,8 @@ uint64_t llm_train_steps(const llm_train_options_t *options, size_t examples);
  * an update whose gradient is not finite changes nothing and is not in the
  * statistics' losses; neither are those terms.
  *
- * FMQ_ERR_NUMERIC when every batch was NaN, or a parameter in the end;
+ * FMQ_ERR_NUMERIC when every batch was NaN, or a parameter in the end, or when
+ * the last batches were and one that had a loss before has none any more;
  * FMQ_ERR_CONFIG for options that make no sense or leave no batch.  stats
  * (may be NULL) is untouched on failure; params keep the steps made so far. */
 int llm_train_run(llm_workspace_t *ws, const llm_dataset_t *dataset,

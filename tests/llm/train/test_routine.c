@@ -402,6 +402,53 @@ static void retries_are_bounded_and_all_nan_is_an_error_that_changes_nothing(voi
     llm_dataset_destroy(&dataset);
 }
 
+/* Three good batches, a step that went too far, and nothing but NaN: also over
+ * more than an epoch, and when the last batch alone was so. */
+static void losses_that_are_nan_to_the_end_are_a_failure(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t steps, calls; /* of all, with the batch that is tried again */
+        uint64_t nan_losses;
+    } cases[] = {{4, 5, ~UINT64_C(7)},
+                 {4, 5, ~UINT64_C(7) & ~(UINT64_C(1) << 5)},
+                 {14, 14, ~UINT64_C(7)},
+                 {5, 6, UINT64_C(3) << 4}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        llm_dataset_t *dataset = paper_dataset(10, 3);
+        llm_train_options_t options = plain_options();
+        options.steps = cases[i].steps;
+        llm_workspace_t ws;
+        paper_open(&ws, start);
+        ws.nan_losses = cases[i].nan_losses;
+        fmq_error_t err = {0};
+        assert_int_equal(llm_train_run(&ws, dataset, &options, NULL, NULL, NULL, &err), -1);
+        assert_int_equal(err.code, FMQ_ERR_NUMERIC);
+        assert_non_null(strstr(err.text, "training diverged: no loss is a number"));
+        assert_int_equal(ws.calls, cases[i].calls);
+        paper_close(&ws);
+        llm_dataset_destroy(&dataset);
+    }
+}
+
+static void a_last_batch_that_never_has_a_loss_is_no_failure(void **state)
+{
+    (void)state;
+    llm_dataset_t *dataset = paper_dataset(10, 3);
+    llm_train_options_t options = plain_options();
+    options.steps = 4;
+    llm_workspace_t ws;
+    paper_open(&ws, start);
+    ws.nan_losses = 1u << 3;
+    llm_train_stats_t stats;
+    train(&ws, dataset, &options, &stats);
+    assert_int_equal(ws.calls, 5);
+    assert_int_equal(stats.steps, 3);
+    assert_int_equal(stats.samples, 6);
+    paper_close(&ws);
+    llm_dataset_destroy(&dataset);
+}
+
 static void a_nan_gradient_makes_no_step(void **state)
 {
     (void)state;
@@ -564,6 +611,8 @@ int main(void)
         cmocka_unit_test(a_group_that_lost_a_batch_counts_as_the_mean_of_the_rest),
         cmocka_unit_test(a_retry_draws_one_more_batch_for_each_that_was_nan),
         cmocka_unit_test(retries_are_bounded_and_all_nan_is_an_error_that_changes_nothing),
+        cmocka_unit_test(losses_that_are_nan_to_the_end_are_a_failure),
+        cmocka_unit_test(a_last_batch_that_never_has_a_loss_is_no_failure),
         cmocka_unit_test(a_nan_gradient_makes_no_step),
         cmocka_unit_test(a_nan_batch_that_spoils_the_gradient_costs_its_group_only),
         cmocka_unit_test(parameters_that_run_away_are_reported),
