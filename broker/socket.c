@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "broker/probe.h"
+
 #define FRAME_MAX        (1024 * 1024 + 4096) /* ZeroMQ drops the connection beyond it */
 #define ROUTER_SNDHWM    1000                 /* messages per peer; credit bounds the large ones */
 #define ROUTER_RCVHWM    16
@@ -23,6 +25,7 @@
 #define LINGER_MS        500 /* for a last BYE; never waited for but at the process's end */
 #define BIND_TRIES       50
 #define BIND_PAUSE_MS    20
+#define CHOOSE_MS        250 /* for each address of a name that has several */
 #define OPEN_FILES       65536
 #define SOCKETS_MAX      65000
 
@@ -45,41 +48,6 @@ void fmq_fabric_init(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, init_once);
-}
-
-/* address:port, where a port is 1 to 65535, or * to bind any. */
-static bool has_port(const char *address)
-{
-    const char *colon = strrchr(address, ':');
-    if (!colon || colon == address)
-        return false;
-    size_t digits = strspn(colon + 1, "0123456789");
-    if (strcmp(colon + 1, "*") == 0)
-        return true;
-    return digits > 0 && digits <= 5 && colon[1 + digits] == '\0' &&
-           strtoul(colon + 1, NULL, 10) - 1 < 65535;
-}
-
-int fmq_endpoint_check(const char *endpoint, fmq_error_t *err)
-{
-    size_t size = strlen(endpoint);
-    bool known = (strncmp(endpoint, "inproc://", 9) == 0 && size > 9) ||
-                 (strncmp(endpoint, "tcp://", 6) == 0 && has_port(endpoint + 6));
-    if (known && size < FMQ_ENDPOINT_MAX)
-        return 0;
-    return fmq_error_set(err, FMQ_ERR_CONFIG,
-                         "endpoint '%.200s' must be inproc://name or tcp://address:port", endpoint);
-}
-
-static bool is_public(const char *endpoint)
-{
-    static const char *const loopbacks[] = {"tcp://127.", "tcp://localhost:", "tcp://[::1]:"};
-    if (strncmp(endpoint, "tcp://", 6) != 0)
-        return false;
-    for (size_t i = 0; i < sizeof loopbacks / sizeof *loopbacks; i++)
-        if (strncmp(endpoint, loopbacks[i], strlen(loopbacks[i])) == 0)
-            return false;
-    return true;
 }
 
 static void set_option(zsock_t *socket, int option, int value)
@@ -132,19 +100,41 @@ static int bind_patiently(void *handle, const char *endpoint)
     return rc;
 }
 
+/* [::1] and its like: only then, for a machine may do without IPv6. */
+static void allow_ipv6(zsock_t *socket, const char *place)
+{
+    set_option(socket, ZMQ_IPV6, strncmp(place, "tcp://[", 7) == 0);
+}
+
+static int cannot_bind(const char *endpoint, fmq_error_t *err)
+{
+    const char *advice = "";
+    if (errno == EADDRINUSE)
+        advice = ": another program listens there; stop it, or take another port";
+    else if (errno == EADDRNOTAVAIL || errno == ENODEV)
+        advice = ": it is no address of this machine; give one that is, the name of an interface, "
+                 "or 0.0.0.0 for all";
+    return fmq_error_set(err, FMQ_ERR_IO, "cannot listen at '%s': %s%s", endpoint,
+                         zmq_strerror(errno), advice);
+}
+
 int fmq_socket_bind(zsock_t *router, const char *endpoint, bool insecure,
                     char resolved[FMQ_ENDPOINT_MAX], fmq_error_t *err)
 {
-    if (fmq_endpoint_check(endpoint, err) < 0)
+    fmq_endpoint_t where;
+    if (fmq_endpoint_resolve(&where, endpoint, FMQ_ENDPOINT_BIND, err) < 0)
         return -1;
-    if (is_public(endpoint) && !insecure)
+    if (!where.local && !insecure)
         return fmq_error_set(err, FMQ_ERR_DENIED,
                              "endpoint '%s' can be reached from other hosts and there are no keys: "
                              "bind 127.0.0.1, or say --insecure to trust that whole network",
                              endpoint);
-    if (bind_patiently(zsock_resolve(router), endpoint) != 0)
-        return fmq_error_set(err, FMQ_ERR_IO, "cannot bind '%s': %s", endpoint,
-                             zmq_strerror(errno));
+    size_t i = 0;
+    do
+        allow_ipv6(router, where.places[i]);
+    while (bind_patiently(zsock_resolve(router), where.places[i]) != 0 && ++i < where.size);
+    if (i == where.size)
+        return cannot_bind(endpoint, err);
     size_t size = FMQ_ENDPOINT_MAX;
     if (zmq_getsockopt(zsock_resolve(router), ZMQ_LAST_ENDPOINT, resolved, &size) != 0)
         return fmq_error_set(err, FMQ_ERR_IO, "cannot resolve '%s': %s", endpoint,
@@ -152,11 +142,22 @@ int fmq_socket_bind(zsock_t *router, const char *endpoint, bool insecure,
     return 0;
 }
 
+/* The first place where somebody accepts, or the first. */
+static const char *choose_place(const fmq_endpoint_t *where)
+{
+    for (size_t i = 0; where->size > 1 && i < where->size; i++)
+        if (fmq_probe_accepts(where->places[i], CHOOSE_MS))
+            return where->places[i];
+    return where->places[0];
+}
+
 zsock_t *fmq_socket_dealer(const char *endpoint, uint32_t timeout_ms, fmq_error_t *err)
 {
+    fmq_endpoint_t where;
     fmq_fabric_init();
-    if (fmq_endpoint_check(endpoint, err) < 0)
+    if (fmq_endpoint_resolve(&where, endpoint, FMQ_ENDPOINT_CONNECT, err) < 0)
         return NULL;
+    const char *place = choose_place(&where);
     zsock_t *socket = zsock_new(ZMQ_DEALER);
     if (!socket) {
         fmq_error_set(err, FMQ_ERR_IO, "cannot open a DEALER socket: %s", zmq_strerror(errno));
@@ -169,7 +170,8 @@ zsock_t *fmq_socket_dealer(const char *endpoint, uint32_t timeout_ms, fmq_error_
     set_option(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
     set_option(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
     set_option(socket, ZMQ_CONNECT_TIMEOUT, (int)timeout_ms);
-    if (zmq_connect(zsock_resolve(socket), endpoint) != 0) {
+    allow_ipv6(socket, place);
+    if (zmq_connect(zsock_resolve(socket), place) != 0) {
         fmq_error_set(err, FMQ_ERR_IO, "cannot connect to '%s': %s", endpoint, zmq_strerror(errno));
         zsock_destroy(&socket);
     }

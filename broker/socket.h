@@ -29,17 +29,18 @@ void fmq_fabric_init(void);
 /* Opens a ROUTER; endpoints are bound by fmq_socket_bind().  NULL with err. */
 zsock_t *fmq_socket_router(uint32_t timeout_ms, fmq_error_t *err);
 /* Binds and writes the endpoint as bound into resolved.  FMQ_ERR_DENIED for
- * a tcp address other than loopback unless insecure. */
+ * a tcp address other than loopback unless insecure, FMQ_ERR_IO with what to do
+ * when it is in use or not this machine's. */
 int fmq_socket_bind(zsock_t *router, const char *endpoint, bool insecure,
                     char resolved[FMQ_ENDPOINT_MAX], fmq_error_t *err);
 
 /* Gives an endpoint free at once, which closing the socket does not. */
 void fmq_socket_unbind(zsock_t *router, const char *resolved);
 
-/* Opens a DEALER that is connecting to endpoint. */
+/* Opens a DEALER that is connecting to endpoint; of a name with several
+ * addresses, to the first one where somebody accepts, which is tried briefly.
+ * NULL with err, FMQ_ERR_NOTFOUND when the name has no address (now). */
 zsock_t *fmq_socket_dealer(const char *endpoint, uint32_t timeout_ms, fmq_error_t *err);
-/* FMQ_ERR_CONFIG unless endpoint is inproc://name or tcp://address:port. */
-int fmq_endpoint_check(const char *endpoint, fmq_error_t *err);
 
 /* Sends a message without blocking; route for a ROUTER, else NULL.  Takes
  * *payload_p on success (payload_p may be NULL).  Returns bytes sent, or -1

@@ -1,53 +1,47 @@
 /*
- * address.c - addresses of routers as users give them.
+ * address.c - addresses of routers as commands take them.
  */
 #include "actors/launcher/address.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-static const char scheme[] = "tcp://";
-
-bool fmq_address_is_loopback(const char *endpoint)
+static int beyond(const char *endpoint, fmq_endpoint_use_t use, const char *place, fmq_error_t *err)
 {
-    static const char *const hosts[] = {"127.", "localhost:", "[::1]:"};
-    if (strncmp(endpoint, scheme, strlen(scheme)) != 0)
-        return false;
-    const char *host = endpoint + strlen(scheme);
-    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
-        if (strncmp(host, hosts[i], strlen(hosts[i])) != 0)
-            continue;
-        else if (i > 0 || host[strspn(host, "0123456789.")] == ':')
-            return true;
-    return false;
-}
-
-static bool has_port(const char *endpoint)
-{
-    const char *port = strrchr(endpoint, ':');
-    if (!port || port == endpoint + strlen("tcp"))
-        return false;
-    if (strcmp(port, ":*") == 0)
-        return true;
-    char *end = NULL;
-    long number = strtol(port + 1, &end, 10);
-    return end != port + 1 && *end == '\0' && number >= 0 && number <= 65535;
-}
-
-int fmq_address_check(const char *endpoint, bool insecure, fmq_error_t *err)
-{
-    if (strncmp(endpoint, scheme, strlen(scheme)) != 0 || !has_port(endpoint) ||
-        strlen(endpoint) >= FMQ_ENDPOINT_MAX)
-        return fmq_error_set(err, FMQ_ERR_CONFIG, "'%s' is no address: tcp://HOST:PORT is expected",
-                             endpoint);
-    if (fmq_address_is_loopback(endpoint) || insecure)
-        return 0;
+    bool named = strcmp(endpoint, place) != 0;
     return fmq_error_set(err, FMQ_ERR_DENIED,
-                         "'%s' lies beyond this machine, and tcp is not encrypted: use "
-                         "tcp://127.0.0.1:PORT (distribute.server_host 127.0.0.1), or give "
-                         "--insecure on a network that you trust",
-                         endpoint);
+                         "'%s'%s%s%s lies beyond this machine, and tcp is not encrypted: %s, or "
+                         "give --insecure on a network that you trust",
+                         endpoint, named ? " (" : "", named ? place : "", named ? ")" : "",
+                         use == FMQ_ENDPOINT_BIND
+                             ? "listen at tcp://127.0.0.1:PORT (distribute.server_host 127.0.0.1)"
+                             : "use a server of this machine");
+}
+
+/* The first place that is not on this machine. */
+static const char *outside(const fmq_endpoint_t *where)
+{
+    for (size_t i = 0; i < where->size; i++)
+        if (strncmp(where->places[i], "tcp://127.", 10) != 0 &&
+            strncmp(where->places[i], "tcp://[::1]", 11) != 0)
+            return where->places[i];
+    return where->places[0];
+}
+
+int fmq_address_check(const char *endpoint, fmq_endpoint_use_t use, bool insecure, fmq_error_t *err)
+{
+    fmq_endpoint_t where;
+    fmq_error_t why;
+    if (strncmp(endpoint, "tcp://", 6) != 0)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "'%s' is no address: tcp://HOST:PORT is expected, such as "
+                             "tcp://127.0.0.1:50050",
+                             endpoint);
+    if (fmq_endpoint_resolve(&where, endpoint, use, &why) < 0) {
+        if (why.code == FMQ_ERR_NOTFOUND && insecure && use == FMQ_ENDPOINT_CONNECT)
+            return 0;
+        return fmq_error_set(err, why.code, "%s", why.text);
+    }
+    return where.local || insecure ? 0 : beyond(endpoint, use, outside(&where), err);
 }
 
 int fmq_address_of_server(const fmq_config_t *config, bool connecting, char out[FMQ_ENDPOINT_MAX],
@@ -55,11 +49,10 @@ int fmq_address_of_server(const fmq_config_t *config, bool connecting, char out[
 {
     const char *host = fmq_config_text(config, "distribute.server_host");
     long long port = (long long)fmq_config_int(config, "distribute.server_port");
-    if (connecting && strcmp(host, "0.0.0.0") == 0)
+    if (connecting && fmq_endpoint_is_every_address(host))
         host = "127.0.0.1";
-    int size = snprintf(out, FMQ_ENDPOINT_MAX, "tcp://%s:%lld", host, port);
-    if (!*host || size < 0 || size >= FMQ_ENDPOINT_MAX)
-        return fmq_error_set(err, FMQ_ERR_CONFIG, "%s: 'distribute.server_host' is no host",
-                             fmq_config_origin(config, "distribute.server_host"));
-    return 0;
+    if (fmq_endpoint_write(out, host, port, err) == 0)
+        return 0;
+    return fmq_error_prefix(err, "%s: distribute.server_host and server_port",
+                            fmq_config_origin(config, "distribute.server_host"));
 }

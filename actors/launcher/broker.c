@@ -14,7 +14,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
         .listen = arguments->listen, .insecure = arguments->insecure, .quiet = arguments->quiet};
     if (!plan.listen)
         return fmq_error_set(err, FMQ_ERR_CONFIG, "give --listen tcp://HOST:PORT");
-    if (fmq_address_check(plan.listen, plan.insecure, err) < 0)
+    if (fmq_address_check(plan.listen, FMQ_ENDPOINT_BIND, plan.insecure, err) < 0)
         return -1;
     return fmq_federation_run(&plan, err);
 }

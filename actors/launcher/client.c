@@ -54,7 +54,8 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     if (!arguments->cfg && !arguments->broker)
         return fmq_error_set(err, FMQ_ERR_CONFIG,
                              "give --cfg FILE, or --broker tcp://HOST:PORT of a run to ask it");
-    if (!arguments->cfg && fmq_address_check(arguments->broker, arguments->insecure, err) < 0)
+    if (!arguments->cfg &&
+        fmq_address_check(arguments->broker, FMQ_ENDPOINT_CONNECT, arguments->insecure, err) < 0)
         return -1;
     fmq_config_t *config = fmq_attach_open(arguments, words, arguments->broker, err);
     if (!config)
@@ -70,7 +71,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
         goto done;
     if (!plan.connect)
         plan.connect = endpoint;
-    if (fmq_address_check(plan.connect, plan.insecure, err) < 0 ||
+    if (fmq_address_check(plan.connect, FMQ_ENDPOINT_CONNECT, plan.insecure, err) < 0 ||
         choose_number(arguments, config, &plan.first_client, err) < 0 ||
         fmq_opening_records(arguments, config, own, err) < 0)
         goto done;

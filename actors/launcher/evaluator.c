@@ -32,7 +32,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     int result = -1;
     if (!arguments->attach)
         return fmq_error_set(err, FMQ_ERR_CONFIG, "give --attach tcp://HOST:PORT");
-    if (fmq_address_check(arguments->attach, arguments->insecure, err) < 0)
+    if (fmq_address_check(arguments->attach, FMQ_ENDPOINT_CONNECT, arguments->insecure, err) < 0)
         return -1;
     fmq_config_t *config = fmq_attach_open(arguments, words, arguments->attach, err);
     if (!config)

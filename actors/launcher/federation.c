@@ -93,6 +93,18 @@ static int open_log(federation_t *self, fmq_error_t *err)
     return fmq_log_add_sink(self->log, fmq_log_sink_file, self->run_log, least);
 }
 
+/* A router that cannot listen: which settings say where. */
+static int say_where_to_listen(const fmq_plan_t *plan, fmq_error_t *err)
+{
+    fmq_error_t why = *err;
+    if (!plan->listen || why.code != FMQ_ERR_IO)
+        return -1;
+    return fmq_error_set(err, why.code, "%s%s", why.text,
+                         plan->config ? " (distribute.server_host and distribute.server_port, or "
+                                        "--listen)"
+                                      : " (--listen)");
+}
+
 static int open_router(federation_t *self, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
@@ -106,7 +118,7 @@ static int open_router(federation_t *self, fmq_error_t *err)
         fmq_settings_times(self->plan->config, &options.heartbeat_ms, &options.timeout_ms);
     self->router = fmq_router_new(&options, err);
     if (!self->router)
-        return -1;
+        return say_where_to_listen(plan, err);
     if (plan->listen)
         fmq_log_write(self->log, FMQ_LOG_INFO, "router", "listening", "endpoint=%s",
                       fmq_router_endpoint(self->router, 1));

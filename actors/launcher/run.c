@@ -19,7 +19,8 @@ static int choose_endpoint(const fmq_arguments_t *arguments, fmq_plan_t *plan, f
     const char *endpoint = fmq_config_text(plan->config, "fedmq.endpoint");
     plan->insecure = arguments->insecure || fmq_config_bool(plan->config, "fedmq.insecure");
     plan->listen = arguments->listen ? arguments->listen : *endpoint ? endpoint : NULL;
-    return plan->listen ? fmq_address_check(plan->listen, plan->insecure, err) : 0;
+    return plan->listen ? fmq_address_check(plan->listen, FMQ_ENDPOINT_BIND, plan->insecure, err)
+                        : 0;
 }
 
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)

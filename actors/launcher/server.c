@@ -34,14 +34,14 @@ static int choose_endpoint(const fmq_arguments_t *arguments, fmq_plan_t *plan,
                              "--broker is a router elsewhere, --listen one here: give one of them");
     if (arguments->broker) {
         plan->connect = arguments->broker;
-        return fmq_address_check(plan->connect, plan->insecure, err);
+        return fmq_address_check(plan->connect, FMQ_ENDPOINT_CONNECT, plan->insecure, err);
     }
     plan->listen = arguments->listen;
     if (!plan->listen && fmq_address_of_server(plan->config, false, endpoint, err) < 0)
         return -1;
     if (!plan->listen)
         plan->listen = endpoint;
-    return fmq_address_check(plan->listen, plan->insecure, err);
+    return fmq_address_check(plan->listen, FMQ_ENDPOINT_BIND, plan->insecure, err);
 }
 
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)

@@ -24,7 +24,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
         goto done;
     if (!plan.connect)
         plan.connect = endpoint;
-    if (fmq_address_check(plan.connect, plan.insecure, err) == 0)
+    if (fmq_address_check(plan.connect, FMQ_ENDPOINT_CONNECT, plan.insecure, err) == 0)
         result = fmq_federation_run(&plan, err);
 done:
     fmq_config_destroy(&config);

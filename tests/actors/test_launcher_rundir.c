@@ -158,31 +158,42 @@ static void a_file_is_written_whole_and_without_leftovers(void **state)
     assert_int_equal(err.code, FMQ_ERR_IO);
 }
 
-static void only_this_machine_is_loopback(void **state)
+static int check(const char *endpoint, fmq_endpoint_use_t use, bool insecure)
 {
-    (void)state;
-    assert_true(fmq_address_is_loopback("tcp://127.0.0.1:50050"));
-    assert_true(fmq_address_is_loopback("tcp://localhost:1"));
-    assert_true(fmq_address_is_loopback("tcp://[::1]:1"));
-    assert_false(fmq_address_is_loopback("tcp://127.evil.example:1"));
-    assert_false(fmq_address_is_loopback("tcp://0.0.0.0:1"));
-    assert_false(fmq_address_is_loopback("tcp://localhost.example:1"));
-    assert_false(fmq_address_is_loopback("inproc://x"));
+    return fmq_address_check(endpoint, use, insecure, &err);
 }
 
 static void an_address_beyond_this_machine_needs_a_word_aloud(void **state)
 {
     (void)state;
-    assert_int_equal(fmq_address_check("tcp://127.0.0.1:50050", false, &err), 0);
-    assert_int_equal(fmq_address_check("tcp://10.0.0.1:50050", false, &err), -1);
+    static const fmq_endpoint_use_t uses[] = {FMQ_ENDPOINT_BIND, FMQ_ENDPOINT_CONNECT};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(check("tcp://127.0.0.1:50050", uses[i], false), 0);
+        assert_int_equal(check("tcp://localhost:50050", uses[i], false), 0);
+        assert_int_equal(check("tcp://[::1]:50050", uses[i], false), 0);
+        assert_int_equal(check("tcp://10.0.0.1:50050", uses[i], false), -1);
+        assert_int_equal(err.code, FMQ_ERR_DENIED);
+        assert_non_null(strstr(err.text, "--insecure"));
+        assert_int_equal(check("tcp://10.0.0.1:50050", uses[i], true), 0);
+        assert_int_equal(check("10.0.0.1:50050", uses[i], true), -1);
+        assert_int_equal(err.code, FMQ_ERR_CONFIG);
+    }
+    assert_int_equal(check("tcp://0.0.0.0:50050", FMQ_ENDPOINT_BIND, false), -1);
     assert_int_equal(err.code, FMQ_ERR_DENIED);
-    assert_non_null(strstr(err.text, "--insecure"));
-    assert_int_equal(fmq_address_check("tcp://10.0.0.1:50050", true, &err), 0);
-    assert_int_equal(fmq_address_check("10.0.0.1:50050", true, &err), -1);
-    assert_int_equal(err.code, FMQ_ERR_CONFIG);
-    assert_int_equal(fmq_address_check("tcp://host", true, &err), -1);
-    assert_int_equal(fmq_address_check("tcp://host:70000", true, &err), -1);
-    assert_int_equal(fmq_address_check("tcp://127.0.0.1:*", false, &err), 0);
+    assert_int_equal(check("tcp://[::]:50050", FMQ_ENDPOINT_BIND, false), -1);
+    assert_int_equal(err.code, FMQ_ERR_DENIED);
+    assert_int_equal(check("tcp://127.0.0.1:*", FMQ_ENDPOINT_BIND, false), 0);
+}
+
+static void a_name_without_an_address_may_get_one_where_that_is_no_risk(void **state)
+{
+    (void)state;
+    assert_int_equal(check("tcp://nowhere.invalid:1", FMQ_ENDPOINT_CONNECT, true), 0);
+    assert_int_equal(check("tcp://nowhere.invalid:1", FMQ_ENDPOINT_CONNECT, false), -1);
+    assert_int_equal(err.code, FMQ_ERR_NOTFOUND);
+    assert_non_null(strstr(err.text, "nowhere.invalid"));
+    assert_int_equal(check("tcp://nowhere.invalid:1", FMQ_ENDPOINT_BIND, true), -1);
+    assert_int_equal(err.code, FMQ_ERR_NOTFOUND);
 }
 
 static void clients_find_a_server_that_listens_everywhere_on_this_machine(void **state)
@@ -197,6 +208,16 @@ static void clients_find_a_server_that_listens_everywhere_on_this_machine(void *
     set("distribute.server_port", "6000");
     assert_int_equal(fmq_address_of_server(config, true, endpoint, &err), 0);
     assert_string_equal(endpoint, "tcp://10.1.2.3:6000");
+    set("distribute.server_host", "::1");
+    assert_int_equal(fmq_address_of_server(config, false, endpoint, &err), 0);
+    assert_string_equal(endpoint, "tcp://[::1]:6000");
+    set("distribute.server_host", "[::]");
+    assert_int_equal(fmq_address_of_server(config, true, endpoint, &err), 0);
+    assert_string_equal(endpoint, "tcp://127.0.0.1:6000");
+    set("distribute.server_host", "10.1.2.3:6001");
+    assert_int_equal(fmq_address_of_server(config, true, endpoint, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_CONFIG);
+    assert_non_null(strstr(err.text, "distribute.server_host"));
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -211,8 +232,8 @@ int main(void)
         CASE(an_explicit_directory_must_be_empty_unless_resumed),
         CASE(what_cannot_be_created_names_path_and_reason),
         CASE(a_file_is_written_whole_and_without_leftovers),
-        CASE(only_this_machine_is_loopback),
         CASE(an_address_beyond_this_machine_needs_a_word_aloud),
+        CASE(a_name_without_an_address_may_get_one_where_that_is_no_risk),
         CASE(clients_find_a_server_that_listens_everywhere_on_this_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

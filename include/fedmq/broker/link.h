@@ -25,12 +25,12 @@
 #include <stdbool.h>
 
 #include "fedmq/base/log.h"
+#include "fedmq/broker/endpoint.h"
 #include "fedmq/broker/store.h"
 
 #define FMQ_MEMBER_NAME_MAX 64 /* bytes with the final NUL; [a-z0-9-] */
 #define FMQ_TOPIC_MAX       32
 #define FMQ_NOTE_MAX        (32u * 1024) /* bytes of a note's body */
-#define FMQ_ENDPOINT_MAX    256
 
 typedef enum {
     FMQ_ROLE_SERVER = 0,
