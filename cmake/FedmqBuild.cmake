@@ -9,6 +9,8 @@ set(CMAKE_C_STANDARD 17)
 set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+# include/fedmq/base/api.h makes the declarations of public headers visible again.
+set(CMAKE_C_VISIBILITY_PRESET hidden)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 if(NOT CMAKE_BUILD_TYPE)
     set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
@@ -47,8 +49,13 @@ function(fedmq_room name)
     set_property(GLOBAL APPEND PROPERTY FEDMQ_ROOMS fedmq_${name})
 endfunction()
 
-# fedmq_library(): libfedmq, made of the objects of every room.
+# fedmq_library(): libfedmq, made of the objects of every room.  Before 1.0 every minor version may
+# break programs that were linked with the one before.
 function(fedmq_library)
+    set(soversion ${PROJECT_VERSION_MAJOR})
+    if(soversion EQUAL 0)
+        set(soversion 0.${PROJECT_VERSION_MINOR})
+    endif()
     get_property(rooms GLOBAL PROPERTY FEDMQ_ROOMS)
     set(objects "")
     foreach(room ${rooms})
@@ -58,8 +65,10 @@ function(fedmq_library)
     add_library(fedmq::fedmq ALIAS fedmq_lib)
     set_target_properties(fedmq_lib PROPERTIES
         OUTPUT_NAME fedmq EXPORT_NAME fedmq LINKER_LANGUAGE C
-        VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
-    target_link_libraries(fedmq_lib PRIVATE fedmq_flags ${FEDMQ_DEPENDENCIES})
+        VERSION ${PROJECT_VERSION} SOVERSION ${soversion})
+    # actors.h gives functions that CZMQ starts, so who uses it uses CZMQ.
+    target_link_libraries(fedmq_lib PUBLIC PkgConfig::CZMQ
+        PRIVATE fedmq_flags ${FEDMQ_DEPENDENCIES})
     target_include_directories(fedmq_lib PUBLIC
         $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
         $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

@@ -13,12 +13,15 @@
 #include <czmq.h>
 
 #include "fedmq/actors/notes.h"
+#include "fedmq/base/api.h"
 #include "fedmq/base/config.h"
 #include "fedmq/broker/link.h"
 #include "fedmq/llm/adapter.h"
 #include "fedmq/llm/data.h"
 #include "fedmq/llm/offsite.h"
 #include "fedmq/llm/tokenizer.h"
+
+FMQ_API_BEGIN
 
 /* How many may compute at once, and with how many threads each.  Holding a
  * permit gives a backend instance whose threads are the holder's alone. */
@@ -115,5 +118,7 @@ void fmq_server_actor(zsock_t *pipe, void *options);
 void fmq_client_actor(zsock_t *pipe, void *options);
 void fmq_evaluator_actor(zsock_t *pipe, void *options);
 void fmq_splitter_actor(zsock_t *pipe, void *options);
+
+FMQ_API_END
 
 #endif

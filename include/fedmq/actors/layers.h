@@ -15,9 +15,12 @@
 #define FEDMQ_ACTORS_LAYERS_H
 
 #include "fedmq/actors/notes.h"
+#include "fedmq/base/api.h"
 #include "fedmq/broker/link.h"
 #include "fedmq/llm/offsite.h"
 #include "fedmq/llm/tokenizer.h"
+
+FMQ_API_BEGIN
 
 #define FMQ_MANIFEST_CONFIG_MAX (16u * 1024)  /* bytes of config.json with NUL */
 #define FMQ_MANIFEST_FILES_MAX  8             /* of the tokenizer */
@@ -123,5 +126,7 @@ typedef struct {
 int fmq_student_open(fmq_student_t *self, const char *directory, const fmq_manifest_t *manifest,
                      const llm_adapter_spec_t *spec, llm_backend_t *be, fmq_error_t *err);
 void fmq_student_close(fmq_student_t *self);
+
+FMQ_API_END
 
 #endif

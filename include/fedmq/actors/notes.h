@@ -20,8 +20,11 @@
 
 #include <stdbool.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/digest.h"
 #include "fedmq/base/error.h"
+
+FMQ_API_BEGIN
 
 #define FMQ_RUN_ID_SIZE     33 /* 32 hex digits and NUL */
 #define FMQ_METRICS_MAX     64 /* of one note */
@@ -142,5 +145,7 @@ FMQ_NOTE_CODEC(shard)
 FMQ_NOTE_CODEC(done)
 
 #undef FMQ_NOTE_CODEC
+
+FMQ_API_END
 
 #endif

@@ -8,8 +8,11 @@
 #ifndef FEDMQ_ACTORS_RECEIVE_H
 #define FEDMQ_ACTORS_RECEIVE_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/broker/link.h"
 #include "fedmq/broker/state.h"
+
+FMQ_API_BEGIN
 
 typedef enum {
     FMQ_RECEIVE_FAILED = -1, /* err says why */
@@ -54,5 +57,7 @@ void fmq_bytes_reader_begin(fmq_bytes_reader_t *self, const fmq_digest_t *digest
 fmq_receive_t fmq_bytes_reader_take(fmq_bytes_reader_t *self, const fmq_event_t *event,
                                     fmq_error_t *err);
 void fmq_bytes_reader_release(fmq_bytes_reader_t *self);
+
+FMQ_API_END
 
 #endif

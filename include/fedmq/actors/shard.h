@@ -8,8 +8,11 @@
 #ifndef FEDMQ_ACTORS_SHARD_H
 #define FEDMQ_ACTORS_SHARD_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/broker/object.h"
 #include "fedmq/llm/data.h"
+
+FMQ_API_BEGIN
 
 #define FMQ_SHARD_MAX (UINT64_C(1) << 30) /* bytes of a shard that are accepted */
 
@@ -21,5 +24,7 @@ fmq_object_t *fmq_shard_encode(const llm_records_t *const parts[3], fmq_error_t 
  * may hold some of the records: destroy them. */
 int fmq_shard_decode(const void *data, size_t size, llm_records_t *const parts[3],
                      fmq_error_t *err);
+
+FMQ_API_END
 
 #endif

@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/base/api.h"
+
+FMQ_API_BEGIN
+
 /* Milliseconds of CLOCK_MONOTONIC: never jumps with the wall clock. */
 int64_t fmq_clock_ms(void);
 
@@ -20,5 +24,7 @@ double fmq_clock_seconds(void);
 
 /* Writes the wall-clock time as 2026-01-31T23:59:59.123Z into out. */
 void fmq_clock_utc(char out[FMQ_CLOCK_UTC_SIZE]);
+
+FMQ_API_END
 
 #endif

@@ -18,8 +18,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/error.h"
 #include "fedmq/base/log.h"
+
+FMQ_API_BEGIN
 
 #define FMQ_CONFIG_FILE_MAX     (256 * 1024) /* bytes of one YAML file */
 #define FMQ_CONFIG_DEPTH_MAX    32
@@ -151,5 +154,7 @@ int fmq_config_print_keys(FILE *out, const char *format, fmq_error_t *err);
 /* Prints all about one key, or about every key of a group.  -1 with
  * FMQ_ERR_NOTFOUND, naming the nearest key, when there is none. */
 int fmq_config_explain(FILE *out, const char *path, fmq_error_t *err);
+
+FMQ_API_END
 
 #endif

@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/error.h"
+
+FMQ_API_BEGIN
 
 #define FMQ_DIGEST_SIZE     32
 #define FMQ_DIGEST_HEX_SIZE 65 /* with the final NUL */
@@ -20,7 +23,7 @@ typedef struct {
 /* Running digest over bytes given piece by piece; plain storage for the
  * caller's stack, its inside is libsodium's. */
 typedef struct {
-    _Alignas(64) uint8_t opaque[512];
+    uint8_t opaque[512] __attribute__((aligned(64)));
 } fmq_digest_state_t;
 
 void fmq_digest_begin(fmq_digest_state_t *state);
@@ -37,5 +40,7 @@ void fmq_digest_hex(const fmq_digest_t *digest, char out[FMQ_DIGEST_HEX_SIZE]);
 
 /* Returns 0, or -1 with FMQ_ERR_FORMAT unless text is 64 hex digits. */
 int fmq_digest_from_hex(fmq_digest_t *digest, const char *text, fmq_error_t *err);
+
+FMQ_API_END
 
 #endif

@@ -11,6 +11,10 @@
 
 #include <stdarg.h>
 
+#include "fedmq/base/api.h"
+
+FMQ_API_BEGIN
+
 #define FMQ_ERROR_TEXT_MAX 1024 /* bytes with the final NUL; longer texts are cut */
 
 typedef enum {
@@ -58,5 +62,7 @@ const char *fmq_error_name(fmq_error_code_t code);
 /* The documented process exit status for a code (docs/exit-codes.md):
  * 0 for FMQ_OK, 2 for FMQ_ERR_CONFIG, 130 for FMQ_ERR_STOPPED, and so on. */
 int fmq_error_exit_status(fmq_error_code_t code);
+
+FMQ_API_END
 
 #endif

@@ -11,7 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/error.h"
+
+FMQ_API_BEGIN
 
 #define FMQ_LOG_LINE_MAX 2048 /* bytes with the final NUL; longer lines are cut */
 
@@ -41,5 +44,7 @@ int fmq_log_add_sink(fmq_log_t *self, fmq_log_sink_fn *sink, void *argument, fmq
  * NULL: then nothing is written. */
 void fmq_log_write(fmq_log_t *self, fmq_log_level_t level, const char *actor, const char *event,
                    const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+FMQ_API_END
 
 #endif

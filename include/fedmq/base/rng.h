@@ -16,6 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/base/api.h"
+
+FMQ_API_BEGIN
+
 typedef enum {
     FMQ_RNG_TEST = 0,
     FMQ_RNG_MODEL_INIT,   /* random weights of a new model */
@@ -70,5 +74,7 @@ double fmq_rng_gamma(fmq_rng_t *rng, double shape);
 
 /* Fisher-Yates over n indices in place. */
 void fmq_rng_shuffle(fmq_rng_t *rng, uint32_t *items, size_t n);
+
+FMQ_API_END
 
 #endif

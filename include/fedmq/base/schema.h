@@ -12,8 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/digest.h"
 #include "fedmq/base/error.h"
+
+FMQ_API_BEGIN
 
 #define FMQ_SCHEMA_TENSORS_MAX  65536
 #define FMQ_SCHEMA_NAME_MAX     192 /* bytes with the final NUL */
@@ -55,5 +58,7 @@ const fmq_tensor_t *fmq_schema_find(const fmq_schema_t *self, const char *name);
 /* Digest over dtype, and name and shape of every tensor in order (the exact
  * bytes are in docs/protocol.md). */
 fmq_digest_t fmq_schema_digest(const fmq_schema_t *self);
+
+FMQ_API_END
 
 #endif

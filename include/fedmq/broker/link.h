@@ -24,9 +24,12 @@
 
 #include <stdbool.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/log.h"
 #include "fedmq/broker/endpoint.h"
 #include "fedmq/broker/store.h"
+
+FMQ_API_BEGIN
 
 #define FMQ_MEMBER_NAME_MAX 64 /* bytes with the final NUL; [a-z0-9-] */
 #define FMQ_TOPIC_MAX       32
@@ -136,5 +139,7 @@ typedef struct {
     uint64_t payload_sent, payload_received, wire_sent, wire_received;
 } fmq_traffic_t;
 fmq_traffic_t fmq_link_traffic(fmq_link_t *self);
+
+FMQ_API_END
 
 #endif

@@ -10,8 +10,11 @@
 
 #include <stdbool.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/digest.h"
 #include "fedmq/base/error.h"
+
+FMQ_API_BEGIN
 
 #define FMQ_CHUNK_MAX         (256u * 1024) /* bytes of a payload frame */
 #define FMQ_OBJECT_CHUNKS_MAX (1u << 20)
@@ -67,5 +70,7 @@ void fmq_object_digest_chunk(fmq_digest_state_t *state, const void *data, size_t
 uint64_t fmq_object_bytes(const fmq_object_t *self);
 uint32_t fmq_object_chunks(const fmq_object_t *self);
 const void *fmq_object_chunk(const fmq_object_t *self, uint32_t index, size_t *size);
+
+FMQ_API_END
 
 #endif

@@ -18,7 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/error.h"
+
+FMQ_API_BEGIN
 
 /* Plain data on the caller's stack; its fields are pack.c's. */
 typedef struct {
@@ -84,5 +87,7 @@ void fmq_unpack_skip(fmq_unpacker_t *self);
 /* Ends reading: 0 when all was well and no byte is left over; else -1 with
  * FMQ_ERR_FORMAT naming the first failure and its byte. */
 int fmq_unpack_done(fmq_unpacker_t *self, fmq_error_t *err);
+
+FMQ_API_END
 
 #endif

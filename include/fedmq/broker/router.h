@@ -9,7 +9,10 @@
 #ifndef FEDMQ_BROKER_ROUTER_H
 #define FEDMQ_BROKER_ROUTER_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/broker/link.h"
+
+FMQ_API_BEGIN
 
 #define FMQ_ROUTER_ENDPOINTS_MAX 8
 #define FMQ_ROUTER_MEMBERS_MAX   65536
@@ -44,5 +47,7 @@ void fmq_router_destroy(fmq_router_t **self_p);
 /* The endpoint as bound (a port of * resolved), borrowed; index as in options. */
 const char *fmq_router_endpoint(const fmq_router_t *self, size_t index);
 fmq_router_counters_t fmq_router_counters(fmq_router_t *self);
+
+FMQ_API_END
 
 #endif

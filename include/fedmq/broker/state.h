@@ -10,8 +10,11 @@
 #ifndef FEDMQ_BROKER_STATE_H
 #define FEDMQ_BROKER_STATE_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/schema.h"
 #include "fedmq/broker/object.h"
+
+FMQ_API_BEGIN
 
 #define FMQ_STATE_RANGE_MAX 61440u /* elements of a chunk: 240 KiB of f32 */
 
@@ -38,5 +41,7 @@ void fmq_state_range(const fmq_schema_t *schema, uint32_t index, uint64_t *first
  * written. */
 int fmq_state_decode(const fmq_schema_t *schema, uint32_t index, const void *data, size_t size,
                      float *out, fmq_error_t *err);
+
+FMQ_API_END
 
 #endif

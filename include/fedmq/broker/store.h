@@ -10,7 +10,10 @@
 
 #include <stdbool.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/broker/object.h"
+
+FMQ_API_BEGIN
 
 typedef struct fmq_store fmq_store_t;
 
@@ -31,5 +34,7 @@ bool fmq_store_has(fmq_store_t *self, const fmq_digest_t *digest, const char *ow
 void fmq_store_withdraw(fmq_store_t *self, const fmq_digest_t *digest, const char *owner);
 uint64_t fmq_store_bytes(fmq_store_t *self);
 size_t fmq_store_size(fmq_store_t *self);
+
+FMQ_API_END
 
 #endif

@@ -9,8 +9,11 @@
 #ifndef FEDMQ_LLM_ADAPTER_H
 #define FEDMQ_LLM_ADAPTER_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/llm/layers.h"
 #include "fedmq/llm/model.h"
+
+FMQ_API_BEGIN
 
 #define LLM_LORA_RANK_MAX 1024
 #define LLM_TARGETS_MAX   16
@@ -71,5 +74,7 @@ int llm_adapter_spec_load(const char *directory, llm_adapter_spec_t *spec, fmq_e
  * full with some layers, of layers.safetensors or else of an HF directory. */
 int llm_adapter_load(const llm_adapter_t *self, const char *directory, float *vector,
                      fmq_error_t *err);
+
+FMQ_API_END
 
 #endif

@@ -21,7 +21,10 @@
 #ifndef FEDMQ_LLM_ALIGN_H
 #define FEDMQ_LLM_ALIGN_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/llm/offsite.h"
+
+FMQ_API_BEGIN
 
 typedef enum { LLM_SIM_L2, LLM_SIM_COS } llm_sim_t;
 typedef enum { LLM_KL_RAW, LLM_KL_LOGPS } llm_kl_t;
@@ -60,5 +63,7 @@ int llm_align_run(const llm_align_t *self, const float *adapter, float *state,
 /* The same losses without training, over all of data. */
 int llm_align_measure(const llm_align_t *self, const float *adapter, const float *state,
                       llm_align_stats_t *stats, fmq_error_t *err);
+
+FMQ_API_END
 
 #endif

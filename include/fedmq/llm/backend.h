@@ -23,9 +23,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/error.h"
 #include "fedmq/base/rng.h"
 #include "fedmq/base/schema.h"
+
+FMQ_API_BEGIN
 
 typedef struct llm_backend llm_backend_t;
 typedef struct llm_matrix llm_matrix_t; /* a frozen [out][in] weight, laid out for speed */
@@ -241,5 +244,7 @@ const char *llm_backend_variant(const llm_backend_t *self);
 /* Seconds spent inside matrix products since creation (sum over calls of wall
  * time as seen by the caller), for the benchmark's share of GEMM. */
 double llm_backend_gemm_seconds(const llm_backend_t *self);
+
+FMQ_API_END
 
 #endif

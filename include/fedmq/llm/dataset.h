@@ -7,9 +7,12 @@
 #ifndef FEDMQ_LLM_DATASET_H
 #define FEDMQ_LLM_DATASET_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/llm/records.h"
 #include "fedmq/llm/split.h"
 #include "fedmq/llm/tokenizer.h"
+
+FMQ_API_BEGIN
 
 typedef struct {
     const int32_t *ids; /* prompt then answer then EOS, at most tok_len */
@@ -39,5 +42,7 @@ size_t llm_dataset_tokens(const llm_dataset_t *self);  /* of all examples */
 /* Tokens of the `examples` longest examples together: no batch has more. */
 size_t llm_dataset_batch_max(const llm_dataset_t *self, size_t examples);
 llm_example_t llm_dataset_at(const llm_dataset_t *self, size_t index);
+
+FMQ_API_END
 
 #endif

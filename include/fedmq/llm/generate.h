@@ -6,8 +6,11 @@
 #ifndef FEDMQ_LLM_GENERATE_H
 #define FEDMQ_LLM_GENERATE_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/llm/tokenizer.h"
 #include "fedmq/llm/workspace.h"
+
+FMQ_API_BEGIN
 
 typedef struct {
     size_t new_tokens_max;
@@ -35,5 +38,7 @@ int llm_generator_set_params(llm_generator_t *self, const float *host, fmq_error
  * end.  FMQ_ERR_LIMIT when the prompt alone does not fit or is empty. */
 int llm_generator_run(llm_generator_t *self, const int32_t *prompt, size_t count,
                       const llm_sampling_t *how, llm_ids_t *out, fmq_error_t *err);
+
+FMQ_API_END
 
 #endif

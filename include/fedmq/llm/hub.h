@@ -9,8 +9,11 @@
 #ifndef FEDMQ_LLM_HUB_H
 #define FEDMQ_LLM_HUB_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/error.h"
 #include "fedmq/base/schema.h"
+
+FMQ_API_BEGIN
 
 #define LLM_SAFETENSORS_HEADER_MAX (100u << 20) /* bytes, as the format's own library */
 
@@ -67,5 +70,7 @@ typedef struct {
  * the order given, {"format":"pt"} in its metadata. */
 int llm_safetensors_save(const char *path, const llm_tensor_out_t *tensors, size_t count,
                          fmq_error_t *err);
+
+FMQ_API_END
 
 #endif

@@ -7,9 +7,12 @@
 #ifndef FEDMQ_LLM_MODEL_H
 #define FEDMQ_LLM_MODEL_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/llm/backend.h"
 #include "fedmq/llm/hub.h"
 #include "fedmq/llm/shape.h"
+
+FMQ_API_BEGIN
 
 typedef struct llm_model llm_model_t;
 
@@ -46,5 +49,7 @@ int llm_model_export(const llm_model_t *self, const llm_merge_t *merges, size_t 
  * memory; MLP channels that a pruned layer lacks are zeros.  FMQ_ERR_NOTFOUND when the model has no
  * such tensor. */
 int llm_model_read(const llm_model_t *self, const char *name, float *out, fmq_error_t *err);
+
+FMQ_API_END
 
 #endif

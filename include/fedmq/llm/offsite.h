@@ -14,10 +14,13 @@
 #ifndef FEDMQ_LLM_OFFSITE_H
 #define FEDMQ_LLM_OFFSITE_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/llm/layers.h"
 #include "fedmq/llm/parts.h"
 #include "fedmq/llm/prefix_cache.h"
 #include "fedmq/llm/train.h"
+
+FMQ_API_BEGIN
 
 typedef enum {
     LLM_DROP_LAYER,   /* some of the layers, unchanged */
@@ -123,5 +126,7 @@ int llm_cost(const llm_model_t *model, const llm_adapter_t *adapter, const llm_c
  * the shape's when ffn is NULL.  weight_bytes is 0: a shape has no files. */
 void llm_cost_of_shape(const llm_shape_t *shape, const uint32_t *ffn, const llm_adapter_t *adapter,
                        const llm_cost_batch_t *batch, llm_cost_t *out);
+
+FMQ_API_END
 
 #endif

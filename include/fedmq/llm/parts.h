@@ -22,7 +22,10 @@
 #ifndef FEDMQ_LLM_PARTS_H
 #define FEDMQ_LLM_PARTS_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/llm/model.h"
+
+FMQ_API_BEGIN
 
 /* Where a part comes from: layer `layer` of a model that is open (its stem,
  * when the part stands for the stem), borrowed and sharing its memory; or,
@@ -75,5 +78,7 @@ typedef struct {
 /* Writes a part file (temporary, fsync, rename). */
 int llm_part_save(const char *path, const llm_part_tensor_t *tensors, size_t count,
                   fmq_error_t *err);
+
+FMQ_API_END
 
 #endif

@@ -13,8 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/digest.h"
 #include "fedmq/base/error.h"
+
+FMQ_API_BEGIN
 
 /* Bytes that caches may hold together.  Thread-safe; outlives its caches. */
 typedef struct llm_prefix_budget llm_prefix_budget_t;
@@ -36,5 +39,7 @@ typedef struct {
     uint64_t bytes;        /* held now */
 } llm_prefix_cache_stats_t;
 llm_prefix_cache_stats_t llm_prefix_cache_stats(const llm_prefix_cache_t *self);
+
+FMQ_API_END
 
 #endif

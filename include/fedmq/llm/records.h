@@ -13,7 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/error.h"
+
+FMQ_API_BEGIN
 
 #define LLM_RECORDS_MAX       UINT32_MAX          /* records of one object */
 #define LLM_RECORDS_FILE_MAX  (UINT64_C(4) << 30) /* bytes of a file, unpacked */
@@ -91,5 +94,7 @@ int llm_records_decode(llm_records_t *self, const char *name, const void *data, 
 /* The Alpaca prompt of a record, the caller's: the form with an input iff
  * there is one (stanford_alpaca's two templates), "" for plain text. */
 char *llm_prompt_format(const llm_record_t *record, fmq_error_t *err);
+
+FMQ_API_END
 
 #endif

@@ -11,7 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/error.h"
+
+FMQ_API_BEGIN
 
 typedef enum { LLM_NORM_LAYER, LLM_NORM_RMS } llm_norm_t;
 typedef enum { LLM_POSITIONS_LEARNED, LLM_POSITIONS_ROPE } llm_positions_t;
@@ -100,5 +103,7 @@ char *llm_shape_text(const llm_shape_t *shape, fmq_error_t *err);
 
 /* inv_freq[head_width / 2] as HF computes it, scaling included. */
 void llm_shape_rope_frequencies(const llm_shape_t *shape, float *out);
+
+FMQ_API_END
 
 #endif

@@ -8,7 +8,10 @@
 #ifndef FEDMQ_LLM_SPLIT_H
 #define FEDMQ_LLM_SPLIT_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/llm/records.h"
+
+FMQ_API_BEGIN
 
 typedef enum { LLM_SPLIT_IID, LLM_SPLIT_LDA, LLM_SPLIT_META } llm_splitter_t;
 
@@ -34,5 +37,7 @@ int llm_split_clients(const llm_records_t *records, const llm_part_t *part, llm_
                       llm_part_t *out, const char **warning, fmq_error_t *err);
 
 void llm_part_release(llm_part_t *part);
+
+FMQ_API_END
 
 #endif

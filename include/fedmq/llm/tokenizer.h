@@ -17,7 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/error.h"
+
+FMQ_API_BEGIN
 
 #define LLM_TOKENIZER_FILE_MAX (64u << 20)
 
@@ -57,5 +60,7 @@ int32_t llm_tokenizer_eos(const llm_tokenizer_t *self);
 int32_t llm_tokenizer_id(const llm_tokenizer_t *self, const char *token);
 /* Content of the EOS token (what FS-LLM appends to an answer), or "". */
 const char *llm_tokenizer_eos_text(const llm_tokenizer_t *self);
+
+FMQ_API_END
 
 #endif

@@ -8,9 +8,12 @@
 #ifndef FEDMQ_LLM_TRAIN_H
 #define FEDMQ_LLM_TRAIN_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/llm/data.h"
 #include "fedmq/llm/prefix_cache.h"
 #include "fedmq/llm/workspace.h"
+
+FMQ_API_BEGIN
 
 typedef enum { LLM_SGD, LLM_ADAM, LLM_ADAMW } llm_optimizer_kind_t;
 
@@ -152,5 +155,7 @@ int llm_evaluate_match(struct llm_generator *generator, const llm_tokenizer_t *t
                        const llm_records_t *records, const llm_part_t *part, size_t new_tokens_max,
                        llm_answer_fn *each, void *argument, uint64_t *exact, uint64_t *total,
                        fmq_error_t *err);
+
+FMQ_API_END
 
 #endif

@@ -11,7 +11,10 @@
 #ifndef FEDMQ_LLM_WORKSPACE_H
 #define FEDMQ_LLM_WORKSPACE_H
 
+#include "fedmq/base/api.h"
 #include "fedmq/llm/adapter.h"
+
+FMQ_API_BEGIN
 
 /* Host memory, borrowed for the call. */
 typedef struct {
@@ -102,5 +105,7 @@ int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float s
 /* Logits of the given rows, host memory [count][vocab]: golden tests, tools. */
 int llm_workspace_logits(llm_workspace_t *self, const llm_batch_t *batch, const int32_t *rows,
                          size_t count, float *out, fmq_error_t *err);
+
+FMQ_API_END
 
 #endif
