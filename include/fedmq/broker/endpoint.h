@@ -15,7 +15,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "fedmq/base/api.h"
 #include "fedmq/base/error.h"
+
+FMQ_API_BEGIN
 
 #define FMQ_ENDPOINT_MAX        256
 #define FMQ_ENDPOINT_PLACES_MAX 8 /* addresses of a name beyond it are passed over */
@@ -46,5 +49,7 @@ bool fmq_endpoint_is_every_address(const char *host);
  * FMQ_ERR_CONFIG for what is no host. */
 int fmq_endpoint_write(char out[FMQ_ENDPOINT_MAX], const char *host, long long port,
                        fmq_error_t *err);
+
+FMQ_API_END
 
 #endif
