@@ -67,10 +67,26 @@ int llm_adapter_save(const llm_adapter_t *self, const float *vector, const char 
                      const char *tokenizer_from, fmq_dtype_t dtype, const char *directory,
                      fmq_error_t *err);
 
+/* What decides, beside the base model, what the numbers of a vector mean:
+ * "adapter=lora r=8 lora_alpha=16 target_modules=self_attn.q_proj layers_to_transform=all".
+ * Over one model, adapters with equal texts and equal schemas compute the same
+ * from the same vector.  What only training knows (dropout) is not in it. */
+#define LLM_MEANING_MAX 512
+void llm_adapter_meaning(const llm_adapter_t *self, char out[LLM_MEANING_MAX]);
+
+/* One setting in which two such texts differ. */
+typedef struct {
+    char key[48], there[160], here[160];
+} llm_difference_t;
+/* The first one, or false.  Texts may have further "key=value" items. */
+bool llm_meaning_differs(const char *there, const char *here, llm_difference_t *out);
+
 /* Reads the spec of a PEFT directory; refuses what it cannot honour (DoRA,
- * rank patterns, biases, other PEFT types) by name. */
+ * rank patterns, biases, other PEFT types, first values that change the base
+ * model, switches that it does not know and that are on) by name. */
 int llm_adapter_spec_load(const char *directory, llm_adapter_spec_t *spec, fmq_error_t *err);
-/* Reads the vector of a PEFT directory; when full, of an HF directory; when
+/* Reads the vector of a PEFT directory whose settings mean what self's do
+ * (FMQ_ERR_MISMATCH names the key and both values); when full, of an HF directory; when
  * full with some layers, of layers.safetensors or else of an HF directory. */
 int llm_adapter_load(const llm_adapter_t *self, const char *directory, float *vector,
                      fmq_error_t *err);

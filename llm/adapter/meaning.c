@@ -1,0 +1,244 @@
+/*
+ * meaning.c - what decides what an adapter's tensors mean, as a text of
+ * "key=value" items, and how two such texts are compared.
+ *
+ * Schemas say names and shapes; a scaling, which no shape shows, is why that is
+ * not enough.  Modules and layers enter as they were resolved, so that two
+ * spellings of the same targets mean the same.
+ */
+#include "llm/adapter/meaning.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "llm/adapter/layout.h"
+#include "llm/hub/file.h"
+
+#define ABSENT "(nothing)"
+
+/* A text that may become too long: it then ends in three dots.  Names of
+ * modules and layers can; the schemas are compared as well. */
+typedef struct {
+    char *out;
+    size_t size, used;
+} line_t;
+
+static void say(line_t *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(line_t *line, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int wanted = vsnprintf(line->out + line->used, line->size - line->used, format, args);
+    va_end(args);
+    if (wanted < 0)
+        return;
+    line->used += (size_t)wanted;
+    if (line->used < line->size)
+        return;
+    line->used = line->size - 1;
+    memcpy(line->out + line->size - 4, "...", 4);
+}
+
+static bool trains_in(const llm_adapter_t *self, uint32_t layer)
+{
+    if (self->spec.kind == LLM_ADAPTER_FULL)
+        return llm_layer_set_has(&self->spec.layers, layer);
+    for (int m = 0; m < LLM_MODULES; m++)
+        if (llm_adapter_lora(self, layer, (llm_module_t)m))
+            return true;
+    return false;
+}
+
+static bool trains_module(const llm_adapter_t *self, llm_module_t module)
+{
+    for (uint32_t layer = 0; layer < self->shape.layers; layer++)
+        if (llm_adapter_lora(self, layer, module))
+            return true;
+    return false;
+}
+
+static void say_modules(line_t *line, const llm_adapter_t *self)
+{
+    const char *comma = "";
+    for (int m = 0; m < LLM_MODULES; m++) {
+        if (!trains_module(self, (llm_module_t)m))
+            continue;
+        say(line, "%s%s", comma, self->shape.arch->modules[m]);
+        comma = ",";
+    }
+}
+
+/* "all", or "0-3,7". */
+static void say_layers(line_t *line, const llm_adapter_t *self)
+{
+    uint32_t layers = self->shape.layers, first = 0;
+    const char *comma = "";
+    while (first < layers) {
+        uint32_t behind = first;
+        while (behind < layers && trains_in(self, behind))
+            behind++;
+        if (first == 0 && behind == layers) {
+            say(line, "all");
+            return;
+        }
+        if (behind > first + 1)
+            say(line, "%s%u-%u", comma, first, behind - 1);
+        else if (behind > first)
+            say(line, "%s%u", comma, first);
+        comma = behind > first ? "," : comma;
+        first = behind + 1;
+    }
+}
+
+void llm_adapter_meaning(const llm_adapter_t *self, char out[LLM_MEANING_MAX])
+{
+    line_t line = {.out = out, .size = LLM_MEANING_MAX};
+    const llm_adapter_spec_t *spec = &self->spec;
+    *out = '\0';
+    if (spec->kind == LLM_ADAPTER_LORA) {
+        say(&line, "adapter=lora r=%u lora_alpha=%.9g target_modules=", spec->rank,
+            (double)spec->alpha);
+        say_modules(&line, self);
+        say(&line, " layers_to_transform=");
+    } else {
+        say(&line, "adapter=%s layers=", spec->kind == LLM_ADAPTER_FULL ? "full" : "none");
+    }
+    say_layers(&line, self);
+}
+
+/* The next item of a text: *key and *value up to their sizes.  NULL behind the
+ * last one. */
+typedef struct {
+    const char *key, *value;
+    size_t key_size, value_size;
+} item_t;
+
+static const char *next_item(const char *text, item_t *item)
+{
+    text += strspn(text, " ");
+    if (!*text)
+        return NULL;
+    size_t size = strcspn(text, " ");
+    const char *equals = memchr(text, '=', size);
+    item->key = text;
+    item->key_size = equals ? (size_t)(equals - text) : size;
+    item->value = equals ? equals + 1 : text + size;
+    item->value_size = equals ? size - item->key_size - 1 : 0;
+    return text + size;
+}
+
+static bool find_item(const char *text, const item_t *wanted, item_t *found)
+{
+    while ((text = next_item(text, found)) != NULL)
+        if (found->key_size == wanted->key_size &&
+            memcmp(found->key, wanted->key, wanted->key_size) == 0)
+            return true;
+    *found = (item_t){.value = ABSENT, .value_size = strlen(ABSENT)};
+    return false;
+}
+
+static void copy(char *out, size_t size, const char *text, size_t length)
+{
+    (void)snprintf(out, size, "%.*s%s", (int)(length < size ? length : size - 4), text,
+                   length < size ? "" : "...");
+}
+
+/* The first item of a text that the other has not, or has with another value. */
+static bool lacks(const char *text, const char *other, item_t *mine, item_t *theirs)
+{
+    while ((text = next_item(text, mine)) != NULL) {
+        bool found = find_item(other, mine, theirs);
+        if (!found || mine->value_size != theirs->value_size ||
+            memcmp(mine->value, theirs->value, mine->value_size) != 0)
+            return true;
+    }
+    return false;
+}
+
+bool llm_meaning_differs(const char *there, const char *here, llm_difference_t *out)
+{
+    item_t left, right, swapped;
+    const item_t *key = &left;
+    if (!lacks(there, here, &left, &right)) {
+        if (!lacks(here, there, &right, &left))
+            return false;
+        swapped = right; /* an item that only `here` has */
+        key = &swapped;
+    }
+    copy(out->key, sizeof out->key, key->key, key->key_size);
+    copy(out->there, sizeof out->there, left.value, left.value_size);
+    copy(out->here, sizeof out->here, right.value, right.value_size);
+    return true;
+}
+
+/* Are weights stored as the directory has it?  PEFT corrects a wrong value with
+ * a warning where it knows the layer; a file that says the wrong thing was not
+ * written by it for this model. */
+static int check_storage(const llm_adapter_t *self, const llm_adapter_storage_t *storage,
+                         const char *directory, fmq_error_t *err)
+{
+    bool major = self->shape.arch->input_major;
+    if (!storage->given || storage->input_major == major)
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                         "'fan_in_fan_out' is %s in '%s/adapter_config.json', %s for a model of "
+                         "type %s; correct it there if the adapter is one of this model",
+                         storage->input_major ? "true" : "false", directory,
+                         major ? "true" : "false", self->shape.arch->model_type);
+}
+
+static int compare(const llm_adapter_t *self, const llm_adapter_t *other, const char *directory,
+                   fmq_error_t *err)
+{
+    char there[LLM_MEANING_MAX], here[LLM_MEANING_MAX];
+    llm_difference_t difference;
+    llm_adapter_meaning(other, there);
+    llm_adapter_meaning(self, here);
+    if (!llm_meaning_differs(there, here, &difference))
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                         "'%s' is %s in '%s/adapter_config.json', %s here: its tensors would mean "
+                         "something else; set llm.adapter.args as that adapter has it, or give "
+                         "another adapter",
+                         difference.key, difference.there, directory, difference.here);
+}
+
+/* Whole weights have no adapter_config.json; a directory that has nothing but
+ * an adapter is no model. */
+static int check_whole(const char *directory, fmq_error_t *err)
+{
+    char *config = llm_file_path(directory, "adapter_config.json");
+    char *tensors = llm_file_path(directory, "adapter_model.safetensors");
+    int rc = 0;
+    if (!config || !tensors)
+        rc = fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
+    else if (llm_file_exists(config) && llm_file_exists(tensors))
+        rc = fmq_error_set(err, FMQ_ERR_MISMATCH,
+                           "'%s' holds an adapter (adapter_config.json), but the weights "
+                           "themselves are trained here; set llm.adapter.use True, or give a "
+                           "model's directory",
+                           directory);
+    free(config);
+    free(tensors);
+    return rc;
+}
+
+int llm_adapter_check_directory(const llm_adapter_t *self, const char *directory, fmq_error_t *err)
+{
+    llm_adapter_spec_t spec;
+    llm_adapter_storage_t storage;
+    if (self->spec.kind != LLM_ADAPTER_LORA)
+        return check_whole(directory, err);
+    if (llm_adapter_settings_read(directory, &spec, &storage, err) < 0 ||
+        check_storage(self, &storage, directory, err) < 0)
+        return -1;
+    llm_adapter_t *other = llm_adapter_new(&self->shape, &spec, err);
+    if (!other)
+        return fmq_error_prefix(err, "'%s/adapter_config.json'", directory);
+    int rc = compare(self, other, directory, err);
+    llm_adapter_destroy(&other);
+    return rc;
+}
