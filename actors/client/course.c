@@ -6,9 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-void fmq_course_init(fmq_course_t *self, const fmq_digest_t *model, const fmq_digest_t *schema)
+#include "fedmq/actors/actors.h"
+
+void fmq_course_init(fmq_course_t *self, const fmq_digest_t *model, const fmq_digest_t *schema,
+                     const char *meaning)
 {
     *self = (fmq_course_t){.phase = FMQ_COURSE_JOINING, .model = *model, .schema = *schema};
+    snprintf(self->meaning, sizeof self->meaning, "%s", meaning);
 }
 
 /* Fills the report's fields that say whose answer it is. */
@@ -32,6 +36,13 @@ static void end(fmq_course_t *self, bool failed, const char *reason)
     snprintf(self->reason, sizeof self->reason, "%s", reason);
 }
 
+static void refuse_because(fmq_course_t *self, const char *reason)
+{
+    answer(self, FMQ_REPORT_FAILED);
+    snprintf(self->report.reason, sizeof self->report.reason, "%s", reason);
+    end(self, true, reason);
+}
+
 static void refuse(fmq_course_t *self, const char *what, const fmq_digest_t *theirs,
                    const fmq_digest_t *ours)
 {
@@ -42,13 +53,12 @@ static void refuse(fmq_course_t *self, const char *what, const fmq_digest_t *the
              "%s differs: the server's is %.16s, this client's is %.16s; both must use the same "
              "model and the same llm.adapter and llm.offsite_tuning settings",
              what, server, here);
-    answer(self, FMQ_REPORT_FAILED);
-    snprintf(self->report.reason, sizeof self->report.reason, "%s", reason);
-    end(self, true, reason);
+    refuse_because(self, reason);
 }
 
 void fmq_course_run(fmq_course_t *self, const fmq_note_run_t *run)
 {
+    char reason[FMQ_REASON_MAX];
     bool same = self->has_run && memcmp(self->run.run, run->run, sizeof run->run) == 0;
     if (self->phase == FMQ_COURSE_ENDED)
         return;
@@ -61,6 +71,8 @@ void fmq_course_run(fmq_course_t *self, const fmq_note_run_t *run)
     self->fetch_due = self->work_due = false;
     if (!fmq_digest_equal(&run->model, &self->model)) {
         refuse(self, "the base model", &run->model, &self->model);
+    } else if (fmq_meaning_refused(run->meaning, self->meaning, reason)) {
+        refuse_because(self, reason);
     } else if (!fmq_digest_equal(&run->schema, &self->schema)) {
         refuse(self, "the set of trained tensors", &run->schema, &self->schema);
     } else if (self->has_data) {

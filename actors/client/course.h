@@ -34,6 +34,7 @@ typedef enum {
 typedef struct {
     fmq_course_phase_t phase;
     fmq_digest_t model, schema; /* ours */
+    char meaning[FMQ_REASON_MAX];
     bool has_run, has_data, has_task, has_next;
     bool load_due, drop_due, fetch_due, work_due, report_due;
     fmq_note_run_t run;
@@ -46,8 +47,10 @@ typedef struct {
     char reason[FMQ_REASON_MAX];
 } fmq_course_t;
 
-/* model and schema: digests of what this process holds. */
-void fmq_course_init(fmq_course_t *self, const fmq_digest_t *model, const fmq_digest_t *schema);
+/* model and schema: digests of what this process holds, meaning: its
+ * fmq_shared_meaning(). */
+void fmq_course_init(fmq_course_t *self, const fmq_digest_t *model, const fmq_digest_t *schema,
+                     const char *meaning);
 
 /* Notes as they arrive. */
 void fmq_course_run(fmq_course_t *self, const fmq_note_run_t *run);

@@ -62,6 +62,13 @@ static void on_run(evaluator_t *self, const fmq_event_t *event)
         return;
     fmq_digest_t model = llm_model_digest(fmq_shared_client_model(&self->shared));
     fmq_digest_t schema = fmq_schema_digest(llm_adapter_schema(self->shared.adapter));
+    char meaning[FMQ_REASON_MAX], reason[FMQ_REASON_MAX];
+    fmq_shared_meaning(&self->shared, meaning);
+    if (fmq_digest_equal(&note.model, &model) &&
+        fmq_meaning_refused(note.meaning, meaning, reason)) {
+        (void)fmq_error_set(&self->fatal, FMQ_ERR_MISMATCH, "%s", reason);
+        return;
+    }
     if (!fmq_digest_equal(&note.model, &model) || !fmq_digest_equal(&note.schema, &schema)) {
         (void)fmq_error_set(&self->fatal, FMQ_ERR_MISMATCH,
                             "the run uses another base model or adapter than this evaluator; give "

@@ -36,6 +36,7 @@ static const fmq_field_t run_fields[] = {
     {"config_bytes", FMQ_FIELD_U64, AT(run, config_bytes), NULL},
     {"model", FMQ_FIELD_DIGEST, AT(run, model), NULL},
     {"schema", FMQ_FIELD_DIGEST, AT(run, schema), NULL},
+    {"meaning", FMQ_FIELD_REASON, AT(run, meaning), NULL},
     {"manifest", FMQ_FIELD_DIGEST, AT(run, manifest), NULL},
     {"manifest_bytes", FMQ_FIELD_U64, AT(run, manifest_bytes), NULL},
 };

@@ -15,10 +15,12 @@
 
 #include "actors/server/durable.h"
 #include "fedmq/broker/pack.h"
+#include "fedmq/llm/adapter.h"
 
 #define MAGIC    "FMQCKPT\n"
-#define PLAIN    1u           /* version without an emulator */
-#define OFFSITE  2u           /* version with one */
+#define PLAIN    1u           /* version without an emulator, as it was first */
+#define OFFSITE  2u           /* the same with one */
+#define MEANT    2u           /* added to either: with the meaning of the state's numbers */
 #define HEAD_MAX (16u * 1024) /* bytes of the msgpack map */
 #define PIECE    (1u << 20)   /* bytes read or digested at once */
 #define FIXED    16u          /* magic, version, size of the head */
@@ -44,12 +46,11 @@ static void pack_early_stop(fmq_packer_t *packer, const fmq_early_stop_t *stop)
         fmq_pack_real(packer, stop->last[i]);
 }
 
-static size_t encode_head(const fmq_checkpoint_t *checkpoint, uint32_t version, void *out,
-                          fmq_error_t *err)
+static size_t encode_head(const fmq_checkpoint_t *checkpoint, void *out, fmq_error_t *err)
 {
     fmq_packer_t packer;
     fmq_packer_init(&packer, out, HEAD_MAX);
-    fmq_pack_array(&packer, version == PLAIN ? 7 : 8);
+    fmq_pack_array(&packer, 9);
     fmq_pack_str(&packer, checkpoint->run);
     fmq_pack_uint(&packer, checkpoint->round);
     fmq_pack_uint(&packer, checkpoint->epoch);
@@ -57,8 +58,8 @@ static size_t encode_head(const fmq_checkpoint_t *checkpoint, uint32_t version, 
     fmq_pack_bin(&packer, checkpoint->model.bytes, FMQ_DIGEST_SIZE);
     pack_early_stop(&packer, &checkpoint->early_stop);
     pack_best(&packer, &checkpoint->best);
-    if (version != PLAIN)
-        fmq_pack_uint(&packer, checkpoint->aligned);
+    fmq_pack_uint(&packer, checkpoint->aligned);
+    fmq_pack_str(&packer, checkpoint->meaning);
     return fmq_packer_end(&packer, err);
 }
 
@@ -74,7 +75,7 @@ static int decode_head(fmq_checkpoint_t *out, uint32_t version, const void *data
     fmq_unpacker_t unpacker;
     fmq_unpacker_init(&unpacker, data, size);
     memset(out, 0, sizeof *out);
-    expect_array(&unpacker, version == PLAIN ? 7 : 8);
+    expect_array(&unpacker, version == PLAIN ? 7 : version == OFFSITE ? 8 : 9);
     fmq_unpack_str(&unpacker, out->run, sizeof out->run);
     out->round = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
     out->epoch = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
@@ -94,6 +95,8 @@ static int decode_head(fmq_checkpoint_t *out, uint32_t version, const void *data
     out->best.round = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
     if (version != PLAIN)
         out->aligned = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
+    if (version > OFFSITE)
+        fmq_unpack_str(&unpacker, out->meaning, sizeof out->meaning);
     return fmq_unpack_done(&unpacker, err);
 }
 
@@ -112,7 +115,7 @@ static int write_front(fmq_durable_t *file, const fmq_checkpoint_t *checkpoint, 
                        fmq_error_t *err)
 {
     unsigned char fixed[FIXED], head[HEAD_MAX];
-    size_t size = encode_head(checkpoint, version, head, err);
+    size_t size = encode_head(checkpoint, head, err);
     if (size == 0)
         return -1;
     memcpy(fixed, MAGIC, 8);
@@ -151,7 +154,7 @@ int fmq_checkpoint_save(const char *path, const fmq_checkpoint_t *checkpoint,
     int rc = -1;
     if (fmq_durable_open(&file, path, err) < 0)
         return fmq_error_prefix(err, "checkpoint");
-    if (write_front(&file, checkpoint, offsite ? OFFSITE : PLAIN, err) < 0 ||
+    if (write_front(&file, checkpoint, (offsite ? OFFSITE : PLAIN) + MEANT, err) < 0 ||
         write_vector(&file, vectors->schema, vectors->state, err) < 0 ||
         (offsite && write_vector(&file, vectors->emulator_schema, vectors->emulator, err) < 0))
         goto fail;
@@ -233,12 +236,12 @@ static int read_front(reader_t *reader, bool offsite, fmq_checkpoint_t *checkpoi
     uint32_t version = get_u32(fixed + 8), size = get_u32(fixed + 12);
     if (memcmp(fixed, MAGIC, 8) != 0 || size > HEAD_MAX)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is not a checkpoint", reader->path);
-    if (version != PLAIN && version != OFFSITE)
+    if (version < PLAIN || version > OFFSITE + MEANT)
         return fmq_error_set(err, FMQ_ERR_FORMAT,
                              "'%s' is a checkpoint of version %u; this program reads versions %u "
-                             "and %u",
-                             reader->path, version, PLAIN, OFFSITE);
-    if ((version == OFFSITE) != offsite)
+                             "to %u",
+                             reader->path, version, PLAIN, OFFSITE + MEANT);
+    if ((version % MEANT == 0) != offsite)
         return mismatch(reader, offsite ? "no emulator" : "an emulator (offsite tuning)", err);
     if (read_next(reader, head, size, err) < 0)
         return -1;
@@ -286,6 +289,18 @@ int fmq_checkpoint_load(const char *path, const fmq_vectors_t *vectors,
     if (rc == 0)
         *checkpoint = found;
     return rc;
+}
+
+int fmq_checkpoint_compare(const fmq_checkpoint_t *self, const char *meaning, const char *path,
+                           fmq_error_t *err)
+{
+    llm_difference_t difference;
+    if (!*self->meaning || !llm_meaning_differs(self->meaning, meaning, &difference))
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                         "'%s' was made with '%s' %s, here it is %s: its numbers would mean "
+                         "something else; use the settings that it was made with",
+                         path, difference.key, difference.there, difference.here);
 }
 
 static char *path_of(const char *directory, uint32_t round, fmq_error_t *err)

@@ -17,11 +17,12 @@
 
 typedef struct {
     char run[FMQ_RUN_ID_SIZE];
-    uint32_t round;        /* rounds aggregated into the state; 0: the initial one */
-    uint32_t epoch;        /* how often the run fell back to an older checkpoint */
-    uint32_t empty_rounds; /* in a row that closed without an update */
-    uint32_t aligned;      /* blocks of alignment before round 0 that are done */
-    fmq_digest_t model;    /* the base model that the state belongs to */
+    uint32_t round;               /* rounds aggregated into the state; 0: the initial one */
+    uint32_t epoch;               /* how often the run fell back to an older checkpoint */
+    uint32_t empty_rounds;        /* in a row that closed without an update */
+    uint32_t aligned;             /* blocks of alignment before round 0 that are done */
+    fmq_digest_t model;           /* the base model that the state belongs to */
+    char meaning[FMQ_REASON_MAX]; /* fmq_shared_meaning() of the run, "" in older versions */
     fmq_early_stop_t early_stop;
     fmq_best_t best;
 } fmq_checkpoint_t;
@@ -43,6 +44,12 @@ int fmq_checkpoint_save(const char *path, const fmq_checkpoint_t *checkpoint,
  * when it belongs to other schemas. */
 int fmq_checkpoint_load(const char *path, const fmq_vectors_t *vectors,
                         fmq_checkpoint_t *checkpoint, fmq_error_t *err);
+
+/* FMQ_ERR_MISMATCH, with the key and both values, when a checkpoint's numbers
+ * mean something else here; path is named.  One of an older version, which
+ * says nothing, is taken. */
+int fmq_checkpoint_compare(const fmq_checkpoint_t *self, const char *meaning, const char *path,
+                           fmq_error_t *err);
 
 /* The same in a directory, by round. */
 int fmq_checkpoint_put(const char *directory, const fmq_checkpoint_t *checkpoint,

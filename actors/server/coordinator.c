@@ -277,11 +277,22 @@ static void name_new_run(char run[FMQ_RUN_ID_SIZE])
     (void)sodium_bin2hex(run, FMQ_RUN_ID_SIZE, bytes, sizeof bytes);
 }
 
+static const char *meaning_of(const coordinator_t *self)
+{
+    return self->options.meaning ? self->options.meaning : "";
+}
+
+static void take_meaning(coordinator_t *self)
+{
+    (void)snprintf(self->mark.meaning, sizeof self->mark.meaning, "%s", meaning_of(self));
+}
+
 static int stand_at_the_beginning(coordinator_t *self, fmq_error_t *err)
 {
     const fmq_coordinator_emulator_t *emulator = &self->options.emulator;
     name_new_run(self->mark.run);
     self->mark.model = self->options.model;
+    take_meaning(self);
     memcpy(self->state, self->options.initial,
            fmq_schema_elements(self->options.schema) * sizeof *self->state);
     if (emulator->schema) {
@@ -306,6 +317,9 @@ static int stand(coordinator_t *self, fmq_error_t *err)
         return fmq_error_set(err, FMQ_ERR_MISMATCH,
                              "the run in '%s' was made with another base model",
                              self->options.directory);
+    if (fmq_checkpoint_compare(&self->mark, meaning_of(self), self->options.directory, err) < 0)
+        return -1;
+    take_meaning(self);
     fmq_log_write(self->options.log, FMQ_LOG_INFO, "server", "resumed",
                   "run=%s round=%u skipped=%u", self->mark.run, self->mark.round, skipped);
     if (skipped == 0)

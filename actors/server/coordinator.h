@@ -65,6 +65,7 @@ typedef struct {
     const fmq_schema_t *schema;
     const float *initial;    /* state of round 0 */
     fmq_digest_t model;      /* of the base model */
+    const char *meaning;     /* fmq_shared_meaning(); NULL: "" */
     const char *config_text; /* effective configuration, for everybody to read */
     const char *directory;   /* created when absent */
     /* Writes a state as an adapter directory; NULL: none is written. */

@@ -40,7 +40,8 @@ int fmq_coordinator_post_run(coordinator_t *self, fmq_error_t *err)
                            .manifest_bytes = self->manifest_bytes};
     fmq_object_drop(&object);
     name_run(self, note.run);
-    unsigned char body[512];
+    memcpy(note.meaning, self->mark.meaning, sizeof note.meaning);
+    unsigned char body[1024];
     size_t size = fmq_note_run_encode(&note, body, sizeof body, err);
     return size ? fmq_link_note(self->link, "*", "run", body, size, err) : -1;
 }

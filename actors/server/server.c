@@ -17,6 +17,7 @@ typedef struct {
     float *initial; /* owned */
     fmq_offsite_t offsite;
     char *config_text; /* owned */
+    char meaning[FMQ_REASON_MAX];
 } server_t;
 
 /* Saves with the names that PEFT and chat tools look for. */
@@ -36,10 +37,13 @@ static int restore_checkpoint(server_t *self, const char *path, fmq_error_t *err
     fmq_checkpoint_t checkpoint;
     fmq_vectors_t vectors = {.schema = llm_adapter_schema(shared->adapter), .state = self->initial};
     if (!self->offsite.settings.use)
-        return fmq_checkpoint_load(path, &vectors, &checkpoint, err);
+        return fmq_checkpoint_load(path, &vectors, &checkpoint, err) < 0
+                   ? -1
+                   : fmq_checkpoint_compare(&checkpoint, self->meaning, path, err);
     vectors.emulator_schema = llm_adapter_schema(shared->offsite->state);
     vectors.emulator = self->offsite.emulator;
-    if (fmq_checkpoint_load(path, &vectors, &checkpoint, err) < 0)
+    if (fmq_checkpoint_load(path, &vectors, &checkpoint, err) < 0 ||
+        fmq_checkpoint_compare(&checkpoint, self->meaning, path, err) < 0)
         return -1;
     self->offsite.aligned = checkpoint.aligned;
     return 0;
@@ -72,6 +76,7 @@ static int prepare(server_t *self, fmq_error_t *err)
     if (!self->initial)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a state of %llu elements",
                              (unsigned long long)elements);
+    fmq_shared_meaning(shared, self->meaning);
     self->config_text = fmq_config_dump(shared->config, false, err);
     if (!self->config_text ||
         llm_adapter_init(shared->adapter, shared->model, self->agenda.seed, self->initial, err) <
@@ -94,6 +99,7 @@ static fmq_coordinator_options_t options_of(server_t *self)
                                          .schema = llm_adapter_schema(shared->adapter),
                                          .initial = self->initial,
                                          .model = llm_model_digest(shared->model),
+                                         .meaning = self->meaning,
                                          .config_text = self->config_text,
                                          .directory = self->options.directory,
                                          .save = save,

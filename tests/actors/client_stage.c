@@ -137,12 +137,13 @@ static void leave(stage_t *stage, const char *to, const char *topic, const void 
 
 void stage_say_run(stage_t *stage, const char *run)
 {
-    uint8_t body[512];
+    uint8_t body[1024];
     fmq_note_run_t note = {.rounds = 5,
                            .clients = 2,
                            .model = llm_model_digest(fmq_shared_client_model(&stage->shared)),
                            .schema = fmq_schema_digest(llm_adapter_schema(stage->shared.adapter))};
     snprintf(note.run, sizeof note.run, "%s", run);
+    fmq_shared_meaning(&stage->shared, note.meaning);
     leave(stage, "*", "run", body, fmq_note_run_encode(&note, body, sizeof body, &stage->err));
 }
 

@@ -239,19 +239,59 @@ static void with_and_without_an_emulator_are_not_the_same_run(void **state)
     fmq_schema_destroy(&other);
 }
 
-/* What earlier versions of this program have written: byte 8 is the version. */
-static void without_offsite_tuning_the_file_is_still_of_version_1(void **state)
+/* What earlier versions of this program have written: byte 8 is the version,
+ * bytes 12 to 15 are the size of the head, a list, which ended before the
+ * number of blocks (0) and the meaning (""). */
+static void a_file_of_the_first_version_is_still_read(void **state)
 {
     const fixture_t *fixture = *state;
     char path[256], *text;
     size_t size;
+    uint32_t round, skipped;
     assert_int_equal(put(fixture, 3, NULL), 0);
     text = fmq_durable_load(test_path(path, fixture->folder, "round-000003.state"), 1u << 20, &size,
                             NULL);
     assert_non_null(text);
-    assert_int_equal(text[8], 1);
-    assert_int_equal((unsigned char)text[16], 0x97); /* a list of seven */
+    size_t head = (unsigned char)text[12] | (size_t)(unsigned char)text[13] << 8;
+    assert_int_equal(text[8], 3);
+    assert_int_equal((unsigned char)text[16], 0x99);
+    text[8] = 1;
+    text[12] = (char)((head - 2) & 0xff);
+    text[13] = (char)((head - 2) >> 8);
+    text[16] = (char)0x97;
+    memmove(text + 16 + head - 2, text + 16 + head, size - 16 - head);
+    fmq_digest_t digest = fmq_digest_of(text, size - 2 - FMQ_DIGEST_SIZE);
+    memcpy(text + size - 2 - FMQ_DIGEST_SIZE, digest.bytes, FMQ_DIGEST_SIZE);
+    assert_int_equal(fmq_durable_save(path, text, size - 2, NULL), 0);
     free(text);
+    assert_int_equal(newest(fixture, &round, &skipped, NULL), 1);
+    assert_int_equal(round, 3);
+    assert_int_equal(skipped, 0);
+    assert_memory_equal(fixture->back, fixture->state,
+                        fmq_schema_elements(fixture->schema) * sizeof(float));
+}
+
+/* The same tensors, and another scaling. */
+static void what_the_numbers_mean_comes_back_and_is_compared(void **state)
+{
+    const fixture_t *fixture = *state;
+    static const char meaning[] = "adapter=lora r=8 lora_alpha=16";
+    fmq_checkpoint_t checkpoint = a_checkpoint(7), found;
+    fmq_vectors_t from = vectors(fixture, false), to = vectors(fixture, true);
+    char path[256];
+    fmq_error_t err;
+    test_path(path, fixture->folder, "file");
+    strcpy(checkpoint.meaning, meaning);
+    assert_int_equal(fmq_checkpoint_save(path, &checkpoint, &from, NULL), 0);
+    assert_int_equal(fmq_checkpoint_load(path, &to, &found, NULL), 0);
+    assert_string_equal(found.meaning, meaning);
+    assert_int_equal(fmq_checkpoint_compare(&found, meaning, path, &err), 0);
+    assert_int_equal(fmq_checkpoint_compare(&found, "adapter=lora r=8 lora_alpha=32", path, &err),
+                     -1);
+    assert_int_equal(err.code, FMQ_ERR_MISMATCH);
+    assert_non_null(strstr(err.text, "'lora_alpha' 16, here it is 32"));
+    found.meaning[0] = '\0'; /* an older version says nothing */
+    assert_int_equal(fmq_checkpoint_compare(&found, meaning, path, &err), 0);
 }
 
 static void a_full_disk_is_an_error_and_the_one_before_stays(void **state)
@@ -310,7 +350,8 @@ int main(void)
         TEST(a_checkpoint_of_another_adapter_is_a_mismatch),
         TEST(an_emulator_comes_back_beside_the_state),
         TEST(with_and_without_an_emulator_are_not_the_same_run),
-        TEST(without_offsite_tuning_the_file_is_still_of_version_1),
+        TEST(a_file_of_the_first_version_is_still_read),
+        TEST(what_the_numbers_mean_comes_back_and_is_compared),
         TEST(a_full_disk_is_an_error_and_the_one_before_stays),
         TEST(small_files_are_saved_and_loaded_whole),
     };

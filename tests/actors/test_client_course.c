@@ -14,11 +14,13 @@
 static const fmq_digest_t model = {.bytes = {1}};
 static const fmq_digest_t schema = {.bytes = {2}};
 static const fmq_digest_t other = {.bytes = {9}};
+static const char meaning[] = "eos_token_id=2 adapter=lora r=8 lora_alpha=16";
 
 static fmq_note_run_t run_note(const char *id)
 {
     fmq_note_run_t run = {.rounds = 5, .clients = 3, .model = model, .schema = schema};
     strncpy(run.run, id, sizeof run.run - 1);
+    memcpy(run.meaning, meaning, sizeof meaning);
     return run;
 }
 
@@ -46,7 +48,7 @@ static void give_task(fmq_course_t *course, uint64_t serial, fmq_task_kind_t kin
 static fmq_course_t ready(void)
 {
     fmq_course_t course;
-    fmq_course_init(&course, &model, &schema);
+    fmq_course_init(&course, &model, &schema, meaning);
     give_run(&course, "r1");
     assert_int_equal(fmq_course_next(&course), FMQ_DO_LOAD);
     fmq_course_loaded(&course, 40);
@@ -81,7 +83,7 @@ static void a_fresh_client_waits_for_a_run(void **state)
 {
     (void)state;
     fmq_course_t course;
-    fmq_course_init(&course, &model, &schema);
+    fmq_course_init(&course, &model, &schema, meaning);
     assert_int_equal(fmq_course_next(&course), FMQ_DO_NOTHING);
     give_task(&course, 1, FMQ_TASK_TRAIN);
     assert_int_equal(fmq_course_next(&course), FMQ_DO_NOTHING);
@@ -194,7 +196,7 @@ static void another_model_is_refused_with_both_digests_and_ends_the_client(void 
 {
     (void)state;
     fmq_course_t course;
-    fmq_course_init(&course, &model, &schema);
+    fmq_course_init(&course, &model, &schema, meaning);
     fmq_note_run_t run = run_note("r1");
     run.model = other;
     fmq_course_run(&course, &run);
@@ -207,11 +209,37 @@ static void another_model_is_refused_with_both_digests_and_ends_the_client(void 
     assert_true(course.failed);
 }
 
+/* Shapes and names are the same; what the numbers mean is not. */
+static void another_meaning_of_the_same_tensors_is_refused_with_key_and_values(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *meaning, *key, *server, *here;
+    } cases[] = {
+        {"eos_token_id=2 adapter=lora r=8 lora_alpha=512", "'lora_alpha'", "16 at", "512 here"},
+        {"eos_token_id=0 adapter=lora r=8 lora_alpha=16", "'eos_token_id'", "2 at", "0 here"},
+        {"eos_token_id=2 adapter=lora r=8", "'lora_alpha'", "16 at", "(nothing) here"},
+        {"eos_token_id=2 adapter=lora r=8 lora_alpha=16 x=1", "'x'", "(nothing) at", "1 here"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fmq_course_t course;
+        fmq_course_init(&course, &model, &schema, cases[i].meaning);
+        give_run(&course, "r1");
+        assert_int_equal(fmq_course_next(&course), FMQ_DO_REPORT);
+        assert_int_equal(course.report.phase, FMQ_REPORT_FAILED);
+        assert_non_null(strstr(course.report.reason, cases[i].key));
+        assert_non_null(strstr(course.report.reason, cases[i].server));
+        assert_non_null(strstr(course.report.reason, cases[i].here));
+        assert_int_equal(fmq_course_next(&course), FMQ_DO_END);
+        assert_true(course.failed);
+    }
+}
+
 static void another_set_of_trained_tensors_is_refused_too(void **state)
 {
     (void)state;
     fmq_course_t course;
-    fmq_course_init(&course, &model, &other);
+    fmq_course_init(&course, &model, &other, meaning);
     give_run(&course, "r1");
     assert_int_equal(fmq_course_next(&course), FMQ_DO_REPORT);
     assert_non_null(strstr(course.report.reason, "trained tensors"));
@@ -238,7 +266,7 @@ static void without_data_there_is_no_client(void **state)
 {
     (void)state;
     fmq_course_t course;
-    fmq_course_init(&course, &model, &schema);
+    fmq_course_init(&course, &model, &schema, meaning);
     give_run(&course, "r1");
     assert_int_equal(fmq_course_next(&course), FMQ_DO_LOAD);
     fmq_course_fail(&course, "the shard is broken");
@@ -252,7 +280,7 @@ static void a_task_that_came_before_the_data_is_begun_afterwards(void **state)
 {
     (void)state;
     fmq_course_t course;
-    fmq_course_init(&course, &model, &schema);
+    fmq_course_init(&course, &model, &schema, meaning);
     give_task(&course, 2, FMQ_TASK_TRAIN);
     give_run(&course, "r1");
     assert_int_equal(fmq_course_next(&course), FMQ_DO_LOAD);
@@ -326,6 +354,7 @@ int main(void)
         cmocka_unit_test(the_update_is_withdrawn_only_when_the_next_task_comes),
         cmocka_unit_test(an_evaluation_is_reported_with_its_metrics),
         cmocka_unit_test(another_model_is_refused_with_both_digests_and_ends_the_client),
+        cmocka_unit_test(another_meaning_of_the_same_tensors_is_refused_with_key_and_values),
         cmocka_unit_test(another_set_of_trained_tensors_is_refused_too),
         cmocka_unit_test(a_state_that_cannot_be_had_is_reported_and_the_client_stays),
         cmocka_unit_test(without_data_there_is_no_client),

@@ -74,6 +74,7 @@ static void every_note_survives_its_encoding_and_no_cut_of_it_does(void **state)
                           .config_bytes = 900,
                           .model = a_digest(2),
                           .schema = a_digest(3),
+                          .meaning = "adapter=lora r=8",
                           .manifest = a_digest(7),
                           .manifest_bytes = 2000};
     memcpy(run.run, run_id, sizeof run_id);

@@ -114,6 +114,14 @@ const llm_model_t *fmq_shared_client_model(const fmq_shared_t *self);
  * vector is fixed. */
 llm_stack_t fmq_shared_client_stack(const fmq_shared_t *self);
 
+/* What server, clients and evaluators of a run must have in common beside the
+ * model's and the schema's digests, so that the same numbers mean the same:
+ * "eos_token_id=2 tokenizer=5f2e9b5d3c8a1704 " and llm_adapter_meaning(). */
+void fmq_shared_meaning(const fmq_shared_t *self, char out[FMQ_REASON_MAX]);
+/* The first difference between the server's text and one's own, in words that
+ * name the key and both values; false when there is none. */
+bool fmq_meaning_refused(const char *server, const char *here, char out[FMQ_REASON_MAX]);
+
 void fmq_server_actor(zsock_t *pipe, void *options);
 void fmq_client_actor(zsock_t *pipe, void *options);
 void fmq_evaluator_actor(zsock_t *pipe, void *options);

@@ -29,6 +29,7 @@ FMQ_API_BEGIN
 #define FMQ_RUN_ID_SIZE     33 /* 32 hex digits and NUL */
 #define FMQ_METRICS_MAX     64 /* of one note */
 #define FMQ_METRIC_NAME_MAX 64 /* bytes with NUL */
+#define FMQ_REASON_MAX      512
 
 typedef struct {
     char name[FMQ_METRIC_NAME_MAX]; /* "test_avg_loss" */
@@ -53,6 +54,9 @@ typedef struct {
     uint64_t config_bytes;
     fmq_digest_t model;  /* llm_model_digest(): all must hold the same base model */
     fmq_digest_t schema; /* of the trainable state */
+    /* What decides what that state's numbers mean beside model and schema, as
+     * fmq_shared_meaning() has it: all must say the same. */
+    char meaning[FMQ_REASON_MAX];
     /* With offsite tuning: model is the digest of the client's model, and this
      * object says what that is made of (docs/offsite.md).  Else 0 bytes. */
     fmq_digest_t manifest;
@@ -80,8 +84,6 @@ typedef enum {
     FMQ_REPORT_MEASURED, /* evaluated: metrics */
     FMQ_REPORT_FAILED    /* could not do it: reason */
 } fmq_report_phase_t;
-
-#define FMQ_REASON_MAX 512
 
 typedef struct {
     char run[FMQ_RUN_ID_SIZE];

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "fedmq/base/api.h"
+#include "fedmq/base/digest.h"
 #include "fedmq/base/error.h"
 
 FMQ_API_BEGIN
@@ -56,6 +57,9 @@ char *llm_tokenizer_decode(const llm_tokenizer_t *self, const int32_t *ids, size
 size_t llm_tokenizer_size(const llm_tokenizer_t *self); /* highest id + 1 */
 int32_t llm_tokenizer_bos(const llm_tokenizer_t *self); /* -1 when there is none */
 int32_t llm_tokenizer_eos(const llm_tokenizer_t *self);
+/* Equal where two tokenizers have the same tokens under the same ids and cut
+ * some sample texts alike, whatever files they come from. */
+fmq_digest_t llm_tokenizer_digest(const llm_tokenizer_t *self);
 /* Id of exactly this token, or -1. */
 int32_t llm_tokenizer_id(const llm_tokenizer_t *self, const char *token);
 /* Content of the EOS token (what FS-LLM appends to an answer), or "". */

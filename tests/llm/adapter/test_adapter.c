@@ -483,6 +483,13 @@ static void what_peft_can_and_we_cannot_is_refused_by_its_key(void **state)
         {"\"peft_type\": \"LORA\", \"r\": 8, \"lora_dropout\": 1", "lora_dropout"},
         {"\"peft_type\": \"PREFIX_TUNING\", \"r\": 8", "PREFIX_TUNING"},
         {"\"r\": 8", "peft_type"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"use_something_new\": true", "use_something_new"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"new_config\": {\"a\": 1}", "new_config"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"variant\": \"mc\"", "variant"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"lora_bias\": true", "lora_bias"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"init_lora_weights\": \"pissa_niter_16\"", "pissa"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"init_lora_weights\": \"olora\"", "olora"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"init_lora_weights\": \"loftq\"", "loftq"},
     };
     place_t place;
     place_init(&place);
@@ -501,6 +508,95 @@ static void what_peft_can_and_we_cannot_is_refused_by_its_key(void **state)
     assert_int_equal(spec.rank, 4);
     assert_int_equal(spec.targets, 0);
     assert_false(spec.layers.some);
+    place_release(&place);
+}
+
+/* Keys that cannot change what saved tensors mean, and those of newer versions
+ * of PEFT that are off. */
+static void what_changes_nothing_is_passed_over(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {
+        "\"task_type\": null",
+        "\"task_type\": \"SEQ_CLS\"",
+        "\"revision\": \"main\", \"base_model_name_or_path\": \"/elsewhere\"",
+        "\"auto_mapping\": {\"parent_library\": \"x\"}, \"peft_version\": \"0.21.2\"",
+        "\"inference_mode\": false, \"lora_dropout\": 0.3",
+        "\"init_lora_weights\": false",
+        "\"init_lora_weights\": \"gaussian\"",
+        "\"init_lora_weights\": \"eva\", \"eva_config\": {\"rho\": 2.0}",
+        "\"megatron_core\": \"megatron.core\", \"qalora_group_size\": 16, \"loftq_config\": {}",
+        "\"use_something\": false, \"some_config\": null, \"a_pattern\": {}, \"a_size\": 16",
+    };
+    place_t place;
+    place_init(&place);
+    assert_int_equal(mkdir(place.path, 0755), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fmq_error_t err = {0};
+        llm_adapter_spec_t spec;
+        char members[512];
+        (void)snprintf(members, sizeof members, "{\"peft_type\": \"LORA\", \"r\": 8, %s}",
+                       cases[i]);
+        write_text(&place, "adapter_config.json", members);
+        if (llm_adapter_spec_load(place.path, &spec, &err) < 0)
+            fail_msg("%s: %s", cases[i], err.text);
+    }
+    place_release(&place);
+}
+
+/* Tensors of the same names and shapes that mean something else. */
+static void a_directory_of_other_settings_is_refused_with_key_and_both_values(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *members, *key, *there, *here;
+    } cases[] = {
+        {"\"lora_alpha\": 32", "'lora_alpha' is", "32", "6 here"},
+        {"\"lora_alpha\": 6.000001", "'lora_alpha' is", "6.0000", "6 here"},
+        {"\"lora_alpha\": 6, \"r\": 4", "'r' is", "4", "3 here"},
+        {"\"lora_alpha\": 6, \"target_modules\": [\"c_attn\", \"c_fc\"]", "'target_modules' is",
+         "attn.c_attn,mlp.c_fc", "attn.c_attn here"},
+        {"\"lora_alpha\": 6, \"layers_to_transform\": [1]", "'layers_to_transform' is", "1",
+         "all here"},
+        {"\"lora_alpha\": 6, \"fan_in_fan_out\": false", "'fan_in_fan_out' is", "false", "true"},
+        {"\"lora_alpha\": 6, \"use_rslora\": true", "'use_rslora' is", "true", "without"},
+        {"\"lora_alpha\": 6, \"init_lora_weights\": \"pissa\"", "'init_lora_weights' is", "pissa",
+         "base model"},
+    };
+    place_t place;
+    place_init(&place);
+    fmq_error_t err = {0};
+    llm_shape_t shape = tiny_gpt2();
+    llm_adapter_spec_t spec = tiny_lora("c_attn", 0.0f);
+    spec.alpha = 6;
+    llm_adapter_t *adapter = adapter_of(&shape, &spec);
+    float vector[4096] = {0};
+    assert_int_equal(llm_adapter_save(adapter, vector, "", NULL, FMQ_F32, place.path, &err), 0);
+    assert_int_equal(llm_adapter_load(adapter, place.path, vector, &err), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        (void)snprintf(text, sizeof text, "{\"peft_type\": \"LORA\", %s%s%s}", cases[i].members,
+                       strstr(cases[i].members, "\"r\"") ? "" : ", \"r\": 3",
+                       strstr(cases[i].members, "target") ? ""
+                                                          : ", \"target_modules\": [\"c_attn\"]");
+        write_text(&place, "adapter_config.json", text);
+        vector[0] = 5.0f;
+        err = (fmq_error_t){0};
+        assert_int_equal(llm_adapter_load(adapter, place.path, vector, &err), -1);
+        if (!strstr(err.text, cases[i].key) || !strstr(err.text, cases[i].there) ||
+            !strstr(err.text, cases[i].here) || !strstr(err.text, place.path))
+            fail_msg("%s: the error says '%s'", cases[i].members, err.text);
+        assert_true(vector[0] == 5.0f);
+    }
+    write_text(&place, "adapter_config.json",
+               "{\"peft_type\": \"LORA\", \"r\": 3, \"lora_alpha\": 6.0, \"lora_dropout\": 0.5, "
+               "\"fan_in_fan_out\": true, \"target_modules\": [\"attn.c_attn\"]}");
+    assert_int_equal(llm_adapter_load(adapter, place.path, vector, &err), 0);
+    llm_adapter_destroy(&adapter);
+    adapter = adapter_of(&shape, &(llm_adapter_spec_t){.kind = LLM_ADAPTER_FULL});
+    assert_int_equal(llm_adapter_load(adapter, place.path, vector, &err), -1);
+    assert_non_null(strstr(err.text, "holds an adapter"));
+    llm_adapter_destroy(&adapter);
     place_release(&place);
 }
 
@@ -579,6 +675,8 @@ int main(void)
         cmocka_unit_test(files_of_others_survive_saving),
         cmocka_unit_test(saving_where_nothing_can_be_written_is_an_error),
         cmocka_unit_test(what_peft_can_and_we_cannot_is_refused_by_its_key),
+        cmocka_unit_test(what_changes_nothing_is_passed_over),
+        cmocka_unit_test(a_directory_of_other_settings_is_refused_with_key_and_both_values),
         cmocka_unit_test(layers_to_transform_are_read_as_peft_reads_them),
         cmocka_unit_test(adapters_of_other_targets_or_shapes_do_not_load),
     };
