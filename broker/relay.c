@@ -185,17 +185,22 @@ static void wake(fmq_relays_t *self, const fmq_digest_t *digest, int64_t now_ms)
     zlistx_destroy(&all);
 }
 
-/* Ends the reader's older fetches of a digest, and counts its others. */
-static uint32_t replace_older(fmq_relays_t *self, const char *reader, const fmq_digest_t *digest)
+/* Ends the reader's older fetches of a digest, and counts its others.  One that
+ * waited for a source hands on since when: who asks again does not begin to
+ * wait again, or else somebody who is less patient than this router would never
+ * hear that there is nothing. */
+static uint32_t replace_older(fmq_relays_t *self, fmq_relay_t *like)
 {
     uint32_t others = 0;
     for (fmq_relay_t *relay = zhashx_first(self->table.relays); relay;
          relay = zhashx_next(self->table.relays)) {
-        if (strcmp(relay->reader, reader) != 0 || relay->source == FMQ_SOURCE_DONE)
+        if (strcmp(relay->reader, like->reader) != 0 || relay->source == FMQ_SOURCE_DONE)
             continue;
         others++;
-        if (!fmq_digest_equal(&relay->digest, digest))
+        if (!fmq_digest_equal(&relay->digest, &like->digest))
             continue;
+        if (relay->source == FMQ_SOURCE_NONE && strcmp(relay->owner, like->owner) == 0)
+            like->since_ms = relay->since_ms;
         cancel_owner(self, relay);
         finish(self, relay);
     }
@@ -225,7 +230,7 @@ int fmq_relays_fetch(fmq_relays_t *self, const char *reader, fmq_role_t role,
     (void)snprintf(like.reader, sizeof like.reader, "%s", reader);
     (void)snprintf(like.owner, sizeof like.owner, "%s", fetch->name);
     fmq_relay_t *relay = NULL;
-    if (replace_older(self, reader, &fetch->digest) >= FMQ_RELAYS_READER_MAX ||
+    if (replace_older(self, &like) >= FMQ_RELAYS_READER_MAX ||
         zhashx_size(self->table.relays) >= FMQ_RELAYS_MAX ||
         fmq_relay_table_of_reader(&self->table, reader, fetch->ticket))
         fmq_error_set(&why, FMQ_ERR_LIMIT, "'%s' fetches too much at once, or repeats a ticket",

@@ -66,7 +66,7 @@ static int serve(fmq_client_t *self, fmq_error_t *err)
     zpoller_set_nonstop(poller, true);
     bool ended = false;
     while (!ended && !self->terminated) {
-        zpoller_wait(poller, -1);
+        zpoller_wait(poller, fmq_client_fetch_work(self));
         fmq_client_pump(self);
         ended = advance(self);
     }
@@ -91,13 +91,14 @@ static fmq_error_t reason(const fmq_client_t *self)
 
 static void release(fmq_client_t *self)
 {
-    if (self->link)
-        fmq_link_close(&self->link, LINGER_MS);
     fmq_config_destroy(&self->config);
     for (int part = 0; part < FMQ_PARTS; part++)
         llm_prefix_cache_destroy(&self->prefixes[part]);
     fmq_examples_release(&self->examples);
-    fmq_bytes_reader_release(&self->shard);
+    fmq_client_fetch_cancel(self);
+    fmq_download_cancel(&self->shard);
+    if (self->link)
+        fmq_link_close(&self->link, LINGER_MS);
     free(self->keepsake);
     free(self->vector);
     free(self->emulator);

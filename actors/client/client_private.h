@@ -11,8 +11,8 @@
 
 #include "actors/client/course.h"
 #include "actors/client/routine.h"
+#include "actors/protocol/download.h"
 #include "actors/settings/settings.h"
-#include "fedmq/actors/receive.h"
 
 typedef struct fmq_client fmq_client_t;
 
@@ -34,12 +34,12 @@ struct fmq_client {
     bool local;    /* federate.method local: the vector stays here between rounds */
     bool has_own;  /* local: vector holds what this client trained last */
     float *vector; /* owned: the state of the task at hand */
-    fmq_state_reader_t state;
+    fmq_download_t state;
     float *emulator; /* owned: E's vector, kept from task to task */
     fmq_digest_t emulator_digest;
     bool has_emulator; /* emulator is complete */
-    fmq_state_reader_t emulator_reader;
-    fmq_bytes_reader_t shard;
+    fmq_download_t emulator_download;
+    fmq_download_t shard;
     fmq_note_shard_t shard_note;
     char splitter[FMQ_MEMBER_NAME_MAX]; /* who left the shard's note */
     bool wants_shard, has_shard_note, shard_is_here;
@@ -51,8 +51,12 @@ struct fmq_client {
 /* Reports the task at hand, or the loading of data, as failed. */
 void fmq_client_fail(fmq_client_t *self, const fmq_error_t *err);
 
-/* Begins to fetch the shard when it is wanted and its note has come. */
+/* Begins to fetch the shard when it is wanted and its note has come; another
+ * note than the one that is being fetched begins anew. */
 void fmq_client_fetch_shard(fmq_client_t *self);
+/* From whom and what; what: "state", "emulator", "shard". */
+fmq_download_from_t fmq_client_from(const fmq_client_t *self, const char *what, const char *owner,
+                                    const fmq_digest_t *digest);
 
 /* Makes the examples of own records, or asks for the shard. */
 void fmq_client_load(fmq_client_t *self);
@@ -64,6 +68,8 @@ void fmq_client_fetch_task(fmq_client_t *self);
 /* Takes an event of those fetches. */
 void fmq_client_fetch_event(fmq_client_t *self, const fmq_event_t *event);
 void fmq_client_fetch_cancel(fmq_client_t *self);
+/* Tries again what is due, and says when something will be: milliseconds, or -1. */
+int fmq_client_fetch_work(fmq_client_t *self);
 
 /* Reads what has come, without waiting. */
 void fmq_client_pump(fmq_client_t *self);

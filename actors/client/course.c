@@ -95,7 +95,9 @@ void fmq_course_task(fmq_course_t *self, const fmq_note_task_t *task)
 {
     if (self->phase == FMQ_COURSE_ENDED)
         return;
-    if (self->has_task && same_task(&self->task, task)) {
+    /* Asked again, a task that failed is done again: why it failed may be gone. */
+    bool failed = self->phase == FMQ_COURSE_IDLE && self->report.phase == FMQ_REPORT_FAILED;
+    if (self->has_task && same_task(&self->task, task) && !failed) {
         self->has_next = false;
         self->report_due = true;
         return;

@@ -3,7 +3,9 @@
  *
  * Notes and outcomes go in, the next action comes out.  Notes are latest-value
  * and may repeat, arrive in any order or be lost in favour of newer ones: a
- * task that was already answered is answered again with the same report, a
+ * task that was already answered is answered again with the same report (but
+ * one that failed is done again, for it is only asked again by a server that
+ * came back), a
  * newer one ends the work on the older.  A course belongs to one thread.
  */
 #ifndef FEDMQ_ACTORS_CLIENT_COURSE_H

@@ -9,6 +9,7 @@
 
 #include "actors/pipe/pipe.h"
 #include "fedmq/actors/shard.h"
+#include "fedmq/base/clock.h"
 
 void fmq_client_fail(fmq_client_t *self, const fmq_error_t *err)
 {
@@ -43,16 +44,27 @@ static void on_done(fmq_client_t *self, const fmq_event_t *event)
         fmq_course_done(&self->course, &note);
 }
 
+fmq_download_from_t fmq_client_from(const fmq_client_t *self, const char *what, const char *owner,
+                                    const fmq_digest_t *digest)
+{
+    return (fmq_download_from_t){.link = self->link,
+                                 .log = self->shared.log,
+                                 .actor = self->name,
+                                 .what = what,
+                                 .owner = owner,
+                                 .digest = digest};
+}
+
 void fmq_client_fetch_shard(fmq_client_t *self)
 {
-    fmq_error_t err;
-    if (!self->wants_shard || !self->has_shard_note)
+    const fmq_digest_t *digest = &self->shard_note.shard;
+    bool coming = self->shard.active && fmq_digest_equal(&self->shard.digest, digest) &&
+                  strcmp(self->shard.owner, self->splitter) == 0;
+    if (!self->has_shard_note || coming || (!self->wants_shard && !self->shard.active))
         return;
+    fmq_download_from_t from = fmq_client_from(self, "shard", self->splitter, digest);
     self->wants_shard = false;
-    fmq_bytes_reader_begin(&self->shard, &self->shard_note.shard, FMQ_SHARD_MAX);
-    if (fmq_link_fetch(self->link, self->splitter, &self->shard_note.shard, 0, FMQ_SHARD_MAX,
-                       &err) < 0)
-        fmq_client_fail(self, &err);
+    fmq_download_bytes(&self->shard, &from, FMQ_SHARD_MAX, fmq_clock_ms());
 }
 
 static void on_shard(fmq_client_t *self, const fmq_event_t *event)
@@ -80,26 +92,13 @@ static void on_note(fmq_client_t *self, const fmq_event_t *event)
             topics[i].handle(self, event);
 }
 
-/* The splitter may have gone in the middle: its next note begins anew. */
-static void shard_failed(fmq_client_t *self, const fmq_error_t *err)
-{
-    fmq_log_write(self->shared.log, FMQ_LOG_WARNING, self->name, "shard-failed", "reason=\"%s\"",
-                  err->text);
-    fmq_link_cancel(self->link, &self->shard_note.shard, NULL);
-    fmq_bytes_reader_release(&self->shard);
-    self->wants_shard = true;
-    self->has_shard_note = false;
-}
-
 static void take_shard(fmq_client_t *self, const fmq_event_t *event)
 {
     fmq_error_t err = {0};
-    fmq_receive_t got = fmq_bytes_reader_take(&self->shard, event, &err);
+    fmq_receive_t got = fmq_download_take(&self->shard, event, fmq_clock_ms(), &err);
     if (got == FMQ_RECEIVE_FAILED)
-        shard_failed(self, &err);
-    if (got != FMQ_RECEIVE_DONE)
-        return;
-    self->shard_is_here = true;
+        fmq_client_fail(self, &err);
+    self->shard_is_here = self->shard_is_here || got == FMQ_RECEIVE_DONE;
 }
 
 static void handle(fmq_client_t *self, const fmq_event_t *event)
@@ -111,8 +110,7 @@ static void handle(fmq_client_t *self, const fmq_event_t *event)
     case FMQ_EVENT_CHUNK:
     case FMQ_EVENT_FETCHED:
     case FMQ_EVENT_FAILED:
-        if (self->shard.active)
-            take_shard(self, event);
+        take_shard(self, event);
         fmq_client_fetch_event(self, event);
         return;
     case FMQ_EVENT_REFUSED:

@@ -1,22 +1,31 @@
 /*
  * fetch.c - the vectors that a task needs: the state, and with offsite tuning
  * the emulator's, which is kept for as long as tasks name the same one.
+ * Transient trouble is tried again while the task stands (download.h); what is
+ * wrong fails the task.
  */
 #include "actors/client/client_private.h"
 
 #include <stdlib.h>
 
-static void cancel(fmq_client_t *self, fmq_state_reader_t *reader)
-{
-    if (reader->active)
-        fmq_link_cancel(self->link, &reader->digest, NULL);
-    reader->active = false;
-}
+#include "fedmq/base/clock.h"
 
 void fmq_client_fetch_cancel(fmq_client_t *self)
 {
-    cancel(self, &self->state);
-    cancel(self, &self->emulator_reader);
+    fmq_download_cancel(&self->state);
+    fmq_download_cancel(&self->emulator_download);
+}
+
+int fmq_client_fetch_work(fmq_client_t *self)
+{
+    fmq_download_t *all[] = {&self->shard, &self->state, &self->emulator_download};
+    int64_t now_ms = fmq_clock_ms();
+    int patience = -1;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        fmq_download_work(all[i], now_ms);
+        patience = fmq_download_patience(all[i], now_ms, patience);
+    }
+    return patience;
 }
 
 static void fail(fmq_client_t *self, const fmq_error_t *err)
@@ -26,8 +35,8 @@ static void fail(fmq_client_t *self, const fmq_error_t *err)
 }
 
 /* Begins to fill *vector, which is made when there is none. */
-static int begin(fmq_client_t *self, fmq_state_reader_t *reader, const fmq_schema_t *schema,
-                 const fmq_digest_t *digest, float **vector)
+static int begin(fmq_client_t *self, fmq_download_t *download, const fmq_download_from_t *from,
+                 const fmq_schema_t *schema, float **vector)
 {
     fmq_error_t err = {0};
     uint64_t elements = fmq_schema_elements(schema);
@@ -39,12 +48,8 @@ static int begin(fmq_client_t *self, fmq_state_reader_t *reader, const fmq_schem
         fail(self, &err);
         return -1;
     }
-    fmq_state_reader_begin(reader, schema, digest, *vector);
-    if (fmq_link_fetch(self->link, self->server, digest, 0, fmq_state_bytes_max(schema), &err) == 0)
-        return 0;
-    reader->active = false;
-    fail(self, &err);
-    return -1;
+    fmq_download_vector(download, from, schema, *vector, fmq_clock_ms());
+    return 0;
 }
 
 /* Both ends must agree on whether there is an emulator. */
@@ -69,13 +74,14 @@ static int begin_emulator(fmq_client_t *self)
         return 0;
     self->has_emulator = false;
     self->emulator_digest = *digest;
-    return begin(self, &self->emulator_reader, llm_adapter_schema(self->shared.offsite->state),
-                 digest, &self->emulator);
+    fmq_download_from_t from = fmq_client_from(self, "emulator", self->server, digest);
+    return begin(self, &self->emulator_download, &from,
+                 llm_adapter_schema(self->shared.offsite->state), &self->emulator);
 }
 
 static void tell_when_complete(fmq_client_t *self)
 {
-    if (!self->state.active && !self->emulator_reader.active)
+    if (!self->state.active && !self->emulator_download.active)
         fmq_course_fetched(&self->course);
 }
 
@@ -84,29 +90,27 @@ void fmq_client_fetch_task(fmq_client_t *self)
     if (!emulator_fits(self) || begin_emulator(self) < 0)
         return;
     bool kept = self->local && self->has_own;
-    if (!kept && begin(self, &self->state, llm_adapter_schema(self->shared.adapter),
-                       &self->course.task.state, &self->vector) < 0)
+    fmq_download_from_t from =
+        fmq_client_from(self, "state", self->server, &self->course.task.state);
+    if (!kept && begin(self, &self->state, &from, llm_adapter_schema(self->shared.adapter),
+                       &self->vector) < 0)
         return;
     tell_when_complete(self);
 }
 
-/* Has this event completed what the reader reads? */
-static bool take(fmq_client_t *self, fmq_state_reader_t *reader, const fmq_event_t *event)
+/* Has this event completed the download? */
+static bool take(fmq_client_t *self, fmq_download_t *download, const fmq_event_t *event)
 {
     fmq_error_t err = {0};
-    if (!reader->active)
-        return false;
-    fmq_receive_t got = fmq_state_reader_take(reader, event, &err);
-    if (got != FMQ_RECEIVE_FAILED)
-        return got == FMQ_RECEIVE_DONE;
-    fmq_link_cancel(self->link, &reader->digest, NULL);
-    fail(self, &err);
-    return false;
+    fmq_receive_t got = fmq_download_take(download, event, fmq_clock_ms(), &err);
+    if (got == FMQ_RECEIVE_FAILED)
+        fail(self, &err);
+    return got == FMQ_RECEIVE_DONE;
 }
 
 void fmq_client_fetch_event(fmq_client_t *self, const fmq_event_t *event)
 {
-    bool emulator = take(self, &self->emulator_reader, event);
+    bool emulator = take(self, &self->emulator_download, event);
     self->has_emulator = self->has_emulator || emulator;
     if (emulator || take(self, &self->state, event))
         tell_when_complete(self);

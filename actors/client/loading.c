@@ -103,8 +103,8 @@ void fmq_client_use_shard(fmq_client_t *self)
     fmq_error_t err = {0};
     fmq_examples_how_t how = how_to_make(self);
     self->shard_is_here = false;
-    int result =
-        fmq_examples_decode(&self->examples, self->shard.data, self->shard.size, &how, &err);
-    fmq_bytes_reader_release(&self->shard);
+    int result = fmq_examples_decode(&self->examples, self->shard.bytes.data,
+                                     self->shard.bytes.size, &how, &err);
+    fmq_download_cancel(&self->shard);
     loaded(self, result, &err);
 }

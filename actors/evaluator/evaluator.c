@@ -100,19 +100,18 @@ static void on_state(evaluator_t *self, const fmq_event_t *event)
 static void on_shard(evaluator_t *self, const fmq_event_t *event)
 {
     fmq_note_shard_t note;
-    if (event->role != FMQ_ROLE_SPLITTER || self->records || self->shard_reader.active ||
+    if (event->role != FMQ_ROLE_SPLITTER || self->records ||
         fmq_note_shard_decode(&note, event->data, event->size, NULL) < 0 || note.client != 0)
         return;
-    fmq_error_t err;
+    fmq_download_from_t from = {.link = self->link,
+                                .log = self->shared.log,
+                                .actor = self->name,
+                                .what = "shard",
+                                .owner = event->member,
+                                .digest = &note.shard};
     self->shard = note;
     memcpy(self->splitter, event->member, sizeof self->splitter);
-    fmq_bytes_reader_release(&self->shard_reader);
-    fmq_bytes_reader_begin(&self->shard_reader, &note.shard, FMQ_SHARD_MAX);
-    if (fmq_link_fetch(self->link, event->member, &note.shard, 0, FMQ_SHARD_MAX, &err) < 0) {
-        self->shard_reader.active = false;
-        fmq_log_write(self->shared.log, FMQ_LOG_WARNING, self->name, "shard-failed",
-                      "reason=\"%s\"", err.text);
-    }
+    fmq_download_bytes(&self->shard_download, &from, FMQ_SHARD_MAX, fmq_clock_ms());
 }
 
 static void on_done(evaluator_t *self, const fmq_event_t *event)
@@ -153,31 +152,19 @@ static void decode_shard(evaluator_t *self)
     llm_records_t *parts[3] = {llm_records_new(), llm_records_new(), llm_records_new()};
     if (!parts[0] || !parts[1] || !parts[2])
         (void)fmq_error_set(&self->fatal, FMQ_ERR_NOMEM, "no memory for records");
-    else if (fmq_shard_decode(self->shard_reader.data, self->shard_reader.size, parts,
-                              &self->fatal) == 0)
+    else if (fmq_shard_decode(self->shard_download.bytes.data, self->shard_download.bytes.size,
+                              parts, &self->fatal) == 0)
         take_records(self, parts);
     for (int i = 0; i < 3; i++)
         llm_records_destroy(&parts[i]);
-    fmq_bytes_reader_release(&self->shard_reader);
+    fmq_download_cancel(&self->shard_download);
 }
 
 static void take_shard(evaluator_t *self, const fmq_event_t *event)
 {
-    fmq_error_t err;
-    switch (fmq_bytes_reader_take(&self->shard_reader, event, &err)) {
-    case FMQ_RECEIVE_OTHER:
-    case FMQ_RECEIVE_MORE:
-        return;
-    case FMQ_RECEIVE_DONE:
+    if (fmq_download_take(&self->shard_download, event, fmq_clock_ms(), &self->fatal) ==
+        FMQ_RECEIVE_DONE)
         decode_shard(self);
-        return;
-    case FMQ_RECEIVE_FAILED:
-        fmq_log_write(self->shared.log, FMQ_LOG_WARNING, self->name, "shard-failed",
-                      "reason=\"%s\"", err.text);
-        (void)fmq_link_cancel(self->link, &self->shard.shard, NULL);
-        fmq_bytes_reader_release(&self->shard_reader);
-        return;
-    }
 }
 
 static void on_fetch(evaluator_t *self, const fmq_event_t *event)
@@ -227,6 +214,7 @@ static void pump(evaluator_t *self)
         self->terminated = fmq_pipe_terminated(self->pipe);
     while (fmq_link_receive(self->link, 0, &event, NULL) > 0)
         handlers[event.type](self, &event);
+    fmq_download_work(&self->shard_download, fmq_clock_ms());
     fmq_follow_item_t *item;
     while (self->fatal.code == FMQ_OK && self->has_run &&
            (item = fmq_follow_to_fetch(&self->follow, fmq_clock_ms())))
@@ -412,9 +400,9 @@ static void choose_name(evaluator_t *self, const char *given)
 
 static void release(evaluator_t *self)
 {
+    fmq_download_cancel(&self->shard_download);
     fmq_link_close(&self->link, LINGER_MS);
     fmq_follow_release(&self->follow);
-    fmq_bytes_reader_release(&self->shard_reader);
     llm_prefix_cache_destroy(&self->prefix);
     llm_prefix_cache_destroy(&self->plugin_prefix);
     llm_dataset_destroy(&self->dataset);

@@ -8,6 +8,7 @@
 #define FEDMQ_ACTORS_EVALUATOR_PRIVATE_H
 
 #include "actors/evaluator/follow.h"
+#include "actors/protocol/download.h"
 #include "actors/settings/settings.h"
 #include "fedmq/actors/actors.h"
 
@@ -24,7 +25,7 @@ typedef struct {
     bool has_run;
     fmq_follow_t follow;
     fmq_note_shard_t shard;
-    fmq_bytes_reader_t shard_reader;
+    fmq_download_t shard_download;
     const llm_records_t *records; /* borrowed: own ones, or fetched */
     llm_records_t *fetched;       /* owned */
     llm_dataset_t *dataset;       /* owned */

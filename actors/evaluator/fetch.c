@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "actors/evaluator/evaluator_private.h"
+#include "actors/protocol/download.h"
 #include "fedmq/base/clock.h"
 
 static const fmq_schema_t *schema_of(const evaluator_t *self)
@@ -19,13 +20,21 @@ static void cancel(evaluator_t *self, fmq_state_reader_t *reader)
     reader->active = false;
 }
 
+/* A state that is wrong is not measured; for others the policy of download.h
+ * holds as long as no newer one is known. */
 static void fetch_failed(evaluator_t *self, fmq_follow_item_t *item, const fmq_error_t *err)
 {
-    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "state-failed",
-                  "round=%u reason=\"%s\"", item->state.round, err->text);
+    bool wrong = fmq_download_judge(err->code) == FMQ_DOWNLOAD_WRONG;
+    fmq_log_write(self->shared.log, wrong ? FMQ_LOG_WARNING : FMQ_LOG_INFO, self->name,
+                  wrong ? "state-skipped" : "fetch-again", "round=%u reason=\"%s\"",
+                  item->state.round, err->text);
     cancel(self, &item->reader);
     cancel(self, &item->emulator_reader);
-    fmq_follow_failed(&self->follow, item, fmq_clock_ms());
+    if (wrong)
+        fmq_follow_skip(&self->follow, item);
+    else
+        fmq_follow_failed(&self->follow, item,
+                          fmq_clock_ms() + fmq_download_pause_ms(++item->failures));
 }
 
 /* Takes the event for one of an item's readers; false when that failed. */
@@ -66,6 +75,8 @@ static int begin_fetch(evaluator_t *self, fmq_state_reader_t *reader, const fmq_
     if (fmq_link_fetch(self->link, self->server, digest, 0, fmq_state_bytes_max(schema), err) == 0)
         return 0;
     reader->active = false;
+    if (err->code == FMQ_ERR_MISMATCH) /* another item is fetching the same one */
+        err->code = FMQ_ERR_TIMEOUT;
     return -1;
 }
 

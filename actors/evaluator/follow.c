@@ -50,6 +50,8 @@ static bool nothing_is_known(const fmq_follow_t *self)
 
 static bool is_wanted(const fmq_follow_t *self, const fmq_note_state_t *note)
 {
+    if (self->has_skipped && same_state(&self->newest_skipped, note))
+        return false;
     if (!self->measured)
         return true;
     if (same_state(&self->newest_measured, note))
@@ -101,6 +103,8 @@ static void forget_other_runs(fmq_follow_t *self, const char *run)
 {
     if (self->measured && strcmp(self->newest_measured.run, run) != 0)
         self->measured = false;
+    if (self->has_skipped && strcmp(self->newest_skipped.run, run) != 0)
+        self->has_skipped = false;
     for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++)
         if (self->items[i].stage != FMQ_FOLLOW_EMPTY && strcmp(self->items[i].state.run, run) != 0)
             drop(&self->items[i]);
@@ -171,7 +175,7 @@ fmq_follow_item_t *fmq_follow_to_measure(fmq_follow_t *self)
     return next;
 }
 
-void fmq_follow_failed(fmq_follow_t *self, fmq_follow_item_t *item, int64_t now_ms)
+void fmq_follow_failed(fmq_follow_t *self, fmq_follow_item_t *item, int64_t retry_ms)
 {
     for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++) {
         if (self->items[i].stage != FMQ_FOLLOW_EMPTY &&
@@ -181,7 +185,14 @@ void fmq_follow_failed(fmq_follow_t *self, fmq_follow_item_t *item, int64_t now_
         }
     }
     item->stage = FMQ_FOLLOW_WANTED;
-    item->retry_ms = now_ms + FMQ_FOLLOW_RETRY_MS;
+    item->retry_ms = retry_ms;
+}
+
+void fmq_follow_skip(fmq_follow_t *self, fmq_follow_item_t *item)
+{
+    self->newest_skipped = item->state;
+    self->has_skipped = true;
+    skip(self, item);
 }
 
 void fmq_follow_measured(fmq_follow_t *self, fmq_follow_item_t *item)

@@ -30,7 +30,8 @@ typedef struct {
     fmq_note_state_t state;
     bool kept;
     int64_t retry_ms;
-    float *vector; /* owned: NULL or the schema's elements */
+    uint32_t failures; /* of fetching it */
+    float *vector;     /* owned: NULL or the schema's elements */
     fmq_state_reader_t reader;
     float *emulator; /* owned: with offsite tuning, else NULL */
     fmq_state_reader_t emulator_reader;
@@ -51,6 +52,8 @@ typedef struct {
     bool turned_away; /* a state that was wanted found no room: */
     fmq_note_state_t waiting;
     uint32_t skipped;
+    bool has_skipped; /* one was no good: */
+    fmq_note_state_t newest_skipped;
 } fmq_follow_t;
 
 void fmq_follow_init(fmq_follow_t *self, uint32_t freq);
@@ -68,8 +71,11 @@ fmq_follow_item_t *fmq_follow_to_measure(fmq_follow_t *self);
 fmq_emulator_source_t fmq_follow_find_emulator(const fmq_follow_t *self, fmq_follow_item_t *item,
                                                uint64_t elements);
 
-/* A fetch failed: it is tried again while no newer state is known. */
-void fmq_follow_failed(fmq_follow_t *self, fmq_follow_item_t *item, int64_t now_ms);
+/* A fetch failed: it is tried again at retry_ms, unless a newer state is known
+ * by then.  Or it can never succeed: the item is given up, and a note that names
+ * the same state again does not bring it back. */
+void fmq_follow_failed(fmq_follow_t *self, fmq_follow_item_t *item, int64_t retry_ms);
+void fmq_follow_skip(fmq_follow_t *self, fmq_follow_item_t *item);
 /* An item is measured; its place is free, and its emulator is self's until the
  * next one is measured. */
 void fmq_follow_measured(fmq_follow_t *self, fmq_follow_item_t *item);

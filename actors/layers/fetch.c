@@ -5,14 +5,14 @@
  */
 #include "actors/layers/cache.h"
 #include "actors/layers/manifest.h"
+#include "actors/protocol/download.h"
 
 #include <string.h>
 
 #include "fedmq/actors/receive.h"
 #include "fedmq/base/clock.h"
 
-#define WAIT_MS  100 /* longest wait without looking whether to stop */
-#define AGAIN_MS 500 /* between attempts */
+#define WAIT_MS 100 /* longest wait without looking whether to stop */
 
 #define PARTS_MAX (1 + LLM_LAYERS_MAX + FMQ_MANIFEST_FILES_MAX)
 
@@ -91,11 +91,10 @@ static int rest(fetcher_t *self, int64_t milliseconds, fmq_error_t *err)
     return 0;
 }
 
-/* Whether a failed fetch may succeed later: somebody is away, or has not
- * published yet. */
+/* Whether a failed fetch may succeed later. */
 static outcome_t judge(const fmq_error_t *why, fmq_error_t *err)
 {
-    if (why->code == FMQ_ERR_NOTFOUND || why->code == FMQ_ERR_TIMEOUT)
+    if (fmq_download_judge(why->code) == FMQ_DOWNLOAD_TRANSIENT)
         return AGAIN;
     if (err)
         *err = *why;
@@ -298,6 +297,7 @@ static outcome_t fetch_manifest(fetcher_t *self, fmq_manifest_t *manifest, fmq_e
 int fmq_layers_fetch(const fmq_layers_fetch_t *how, fmq_manifest_t *manifest, fmq_error_t *err)
 {
     fetcher_t self = {.how = how};
+    uint32_t failures = 0;
     for (;;) {
         while (!self.has_run)
             if (rest(&self, WAIT_MS, err) < 0)
@@ -310,7 +310,7 @@ int fmq_layers_fetch(const fmq_layers_fetch_t *how, fmq_manifest_t *manifest, fm
             return -1;
         if (outcome == CAME && self.has_run && fmq_digest_equal(&digest, &self.run.manifest))
             return 0;
-        if (outcome == AGAIN && rest(&self, AGAIN_MS, err) < 0)
+        if (outcome == AGAIN && rest(&self, fmq_download_pause_ms(++failures), err) < 0)
             return -1;
     }
 }

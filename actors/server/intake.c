@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/protocol/download.h"
 #include "fedmq/actors/receive.h"
 
 typedef enum {
@@ -24,6 +25,7 @@ typedef struct {
     fmq_digest_t update;
     uint64_t samples, bytes;
     int64_t retry_ms;
+    uint32_t failures;            /* of fetching it */
     fmq_journal_writer_t *writer; /* owned while FETCHING */
 } slot_t;
 
@@ -105,7 +107,7 @@ static void retry_later(fmq_intake_t *self, slot_t *slot, int64_t now_ms, const 
 {
     stop_fetch(self, slot);
     slot->state = SLOT_OFFERED;
-    slot->retry_ms = now_ms + FMQ_INTAKE_RETRY_MS;
+    slot->retry_ms = now_ms + fmq_download_pause_ms(++slot->failures);
     fmq_log_write(self->options.log, FMQ_LOG_INFO, "server", "update-lost",
                   "client=%u reason=\"%s\"", (uint32_t)(slot - self->slots) + 1, reason);
 }
@@ -113,8 +115,10 @@ static void retry_later(fmq_intake_t *self, slot_t *slot, int64_t now_ms, const 
 void fmq_intake_lost(fmq_intake_t *self, uint32_t client, int64_t now_ms)
 {
     if (client >= 1 && client <= self->options.clients &&
-        self->slots[client - 1].state == SLOT_FETCHING)
+        self->slots[client - 1].state == SLOT_FETCHING) {
+        self->slots[client - 1].failures = 0; /* when it is back it is asked at once */
         retry_later(self, &self->slots[client - 1], now_ms, "the client is gone");
+    }
 }
 
 void fmq_intake_offer(fmq_intake_t *self, uint32_t client, const fmq_note_report_t *report)
@@ -185,8 +189,7 @@ int fmq_intake_event(fmq_intake_t *self, const fmq_event_t *event, int64_t now_m
         take_end(self, slot);
         return 0;
     case FMQ_EVENT_FAILED:
-        if (event->error.code == FMQ_ERR_LIMIT || event->error.code == FMQ_ERR_MISMATCH ||
-            event->error.code == FMQ_ERR_FORMAT)
+        if (fmq_download_judge(event->error.code) == FMQ_DOWNLOAD_WRONG)
             reject(self, slot, event->error.text);
         else
             retry_later(self, slot, now_ms, event->error.text);

@@ -4,7 +4,8 @@
  * Clients offer, the intake fetches a few updates at a time, chunk by chunk,
  * and hands them to the journal.  What is wrong in itself (malformed, not
  * finite) is rejected for good; what got lost on the way (the client went,
- * withdrew, was cut off) is tried again.  Memory: one small slot a client.
+ * withdrew, was cut off) is tried again (download.h).  Memory: one small slot a
+ * client.
  */
 #ifndef FEDMQ_ACTORS_SERVER_INTAKE_H
 #define FEDMQ_ACTORS_SERVER_INTAKE_H
@@ -12,8 +13,7 @@
 #include "actors/server/journal.h"
 #include "fedmq/broker/link.h"
 
-#define FMQ_INTAKE_FETCHES_MAX 16 /* updates being fetched at once */
-#define FMQ_INTAKE_RETRY_MS    500
+#define FMQ_INTAKE_FETCHES_MAX 16                  /* updates being fetched at once */
 #define FMQ_INTAKE_SAMPLES_MAX (UINT64_C(1) << 40) /* of an update */
 
 typedef struct {

@@ -76,6 +76,11 @@ static void share(stage_t *stage)
 
 void stage_open(stage_t *stage, const char *yaml)
 {
+    stage_open_impatient(stage, yaml, 0);
+}
+
+void stage_open_impatient(stage_t *stage, const char *yaml, uint32_t timeout_ms)
+{
     static const char base[] = "federate: {client_num: 2}\n"
                                "llm: {tok_len: 96, adapter: {use: True, args: [{r: 2}]}}\n"
                                "dataloader: {batch_size: 4}\n"
@@ -86,7 +91,8 @@ void stage_open(stage_t *stage, const char *yaml)
     need(fmq_config_parse(stage->config, "test", yaml, strlen(yaml), &stage->err) == 0, stage);
     open_engine(stage);
     snprintf(stage->endpoint, sizeof stage->endpoint, "inproc://stage-%p", (void *)stage);
-    fmq_router_options_t options = {.endpoints = {stage->endpoint}, .heartbeat_ms = 200};
+    fmq_router_options_t options = {
+        .endpoints = {stage->endpoint}, .heartbeat_ms = 200, .timeout_ms = timeout_ms};
     stage->router = fmq_router_new(&options, &stage->err);
     need(stage->router != NULL, stage);
     share(stage);
@@ -174,6 +180,20 @@ void stage_say_task(stage_t *stage, uint64_t serial, fmq_task_kind_t kind)
         note.emulator = publish(stage, llm_emulator_offsite(stage->emulator)->state,
                                 stage->emulator_vector, &note.emulator_bytes);
     stage->emulator_digest = note.emulator;
+    leave(stage, "client-1", "task", body,
+          fmq_note_task_encode(&note, body, sizeof body, &stage->err));
+}
+
+void stage_say_state(stage_t *stage, uint64_t serial, const fmq_object_t *state)
+{
+    uint8_t body[512];
+    fmq_note_task_t note = {.run = STAGE_RUN,
+                            .serial = serial,
+                            .round = (uint32_t)serial,
+                            .kind = FMQ_TASK_TRAIN,
+                            .state = *fmq_object_digest(state),
+                            .state_bytes = fmq_object_bytes(state),
+                            .codec = FMQ_CODEC_F32};
     leave(stage, "client-1", "task", body,
           fmq_note_task_encode(&note, body, sizeof body, &stage->err));
 }

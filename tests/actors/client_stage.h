@@ -33,6 +33,8 @@ typedef struct {
 
 /* yaml comes on top of a small configuration of 2 clients. */
 void stage_open(stage_t *stage, const char *yaml);
+/* The same, with a router that waits only so long for an owner (0: as always). */
+void stage_open_impatient(stage_t *stage, const char *yaml, uint32_t timeout_ms);
 void stage_close(stage_t *stage);
 
 /* A link as somebody else. */
@@ -43,6 +45,8 @@ llm_records_t *stage_records(int first, int size);
 
 /* The server's notes. */
 void stage_say_run(stage_t *stage, const char *run);
+/* Asks client-1 to train on an object, which need not be there. */
+void stage_say_state(stage_t *stage, uint64_t serial, const fmq_object_t *state);
 /* Publishes the state (and E's vector) and asks client-1 for a task on it. */
 void stage_say_task(stage_t *stage, uint64_t serial, fmq_task_kind_t kind);
 void stage_say_done(stage_t *stage, const char *reason);

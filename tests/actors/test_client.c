@@ -19,9 +19,9 @@ typedef struct {
     zactor_t *client;
 } play_t;
 
-static void begin_with(play_t *play, const char *yaml)
+static void begin_impatient(play_t *play, const char *yaml, uint32_t timeout_ms)
 {
-    stage_open(&play->stage, yaml);
+    stage_open_impatient(&play->stage, yaml, timeout_ms);
     play->own[0] = stage_records(0, 20);
     play->own[1] = stage_records(100, 4);
     play->own[2] = stage_records(200, 6);
@@ -29,6 +29,11 @@ static void begin_with(play_t *play, const char *yaml)
     memcpy(options.own, play->own, sizeof options.own);
     play->client = zactor_new(fmq_client_actor, &options);
     assert_non_null(play->client);
+}
+
+static void begin_with(play_t *play, const char *yaml)
+{
+    begin_impatient(play, yaml, 0);
 }
 
 static void end(play_t *play)
@@ -152,6 +157,43 @@ static void a_local_method_goes_on_from_its_own_state(void **state)
     end(&play);
 }
 
+/* The router gives up long before the state comes; that is no failure, and the
+ * client neither says so nor forgets the task. */
+static void a_state_that_is_late_is_waited_for_while_the_task_stands(void **state)
+{
+    (void)state;
+    play_t play;
+    begin_impatient(&play, "", 400);
+    stage_say_run(&play.stage, STAGE_RUN);
+    fmq_object_t *object = fmq_state_encode(llm_adapter_schema(play.stage.adapter),
+                                            play.stage.state, FMQ_CODEC_F32, NULL);
+    stage_say_state(&play.stage, 2, object);
+    stage_hear(&play.stage, FMQ_REPORT_WORKING, 2);
+    zclock_sleep(1500);
+    assert_int_equal(fmq_link_publish(play.stage.server, object, "*", NULL), 0);
+    stage_hear(&play.stage, FMQ_REPORT_OFFER, 2); /* fails when it hears FAILED */
+    fmq_object_drop(&object);
+    end(&play);
+}
+
+static void a_state_that_is_no_state_fails_the_task_until_it_is_asked_again(void **state)
+{
+    (void)state;
+    play_t play;
+    begin_with(&play, "");
+    stage_say_run(&play.stage, STAGE_RUN);
+    fmq_object_t *rubbish = fmq_object_from_bytes("rubbish", 7, NULL);
+    assert_int_equal(fmq_link_publish(play.stage.server, rubbish, "*", NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        stage_say_state(&play.stage, 2, rubbish);
+        stage_hear(&play.stage, FMQ_REPORT_FAILED, 2);
+    }
+    stage_say_task(&play.stage, 3, FMQ_TASK_TRAIN);
+    stage_hear(&play.stage, FMQ_REPORT_OFFER, 3);
+    fmq_object_drop(&rubbish);
+    end(&play);
+}
+
 static void a_run_with_another_model_is_refused_with_status_mismatch(void **state)
 {
     (void)state;
@@ -219,6 +261,8 @@ int main(void)
         cmocka_unit_test(a_newer_task_stops_the_training_of_the_older_one),
         cmocka_unit_test(progress_is_heard_while_a_client_trains),
         cmocka_unit_test(a_local_method_goes_on_from_its_own_state),
+        cmocka_unit_test(a_state_that_is_late_is_waited_for_while_the_task_stands),
+        cmocka_unit_test(a_state_that_is_no_state_fails_the_task_until_it_is_asked_again),
         cmocka_unit_test(a_run_with_another_model_is_refused_with_status_mismatch),
         cmocka_unit_test(the_end_of_the_run_ends_the_client),
         cmocka_unit_test(a_second_client_of_that_number_is_turned_away),

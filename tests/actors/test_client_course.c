@@ -129,6 +129,29 @@ static void a_repeated_task_is_answered_with_the_same_report_and_not_trained_aga
     assert_int_equal(fmq_course_next(&course), FMQ_DO_NOTHING);
 }
 
+/* A server that came back asks for what it has no answer to; that it failed last
+ * time does not answer it. */
+static void a_task_that_failed_is_done_when_it_is_asked_again(void **state)
+{
+    (void)state;
+    fmq_course_t course = ready();
+    give_task(&course, 2, FMQ_TASK_TRAIN);
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_REPORT);
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_FETCH);
+    fmq_course_fail(&course, "what came was no state");
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_REPORT);
+    assert_int_equal(course.report.phase, FMQ_REPORT_FAILED);
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_NOTHING);
+    give_task(&course, 2, FMQ_TASK_TRAIN);
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_DROP);
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_REPORT);
+    assert_int_equal(course.report.phase, FMQ_REPORT_WORKING);
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_FETCH);
+    give_task(&course, 2, FMQ_TASK_TRAIN); /* while it is at it, it is only told again */
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_REPORT);
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_NOTHING);
+}
+
 static void an_equal_serial_for_another_state_is_a_new_task(void **state)
 {
     (void)state;
@@ -349,6 +372,7 @@ int main(void)
         cmocka_unit_test(once_its_data_are_there_it_reports_idle_with_their_number),
         cmocka_unit_test(a_training_task_is_fetched_trained_and_offered),
         cmocka_unit_test(a_repeated_task_is_answered_with_the_same_report_and_not_trained_again),
+        cmocka_unit_test(a_task_that_failed_is_done_when_it_is_asked_again),
         cmocka_unit_test(an_equal_serial_for_another_state_is_a_new_task),
         cmocka_unit_test(a_newer_task_overtakes_the_work_at_hand),
         cmocka_unit_test(the_update_is_withdrawn_only_when_the_next_task_comes),

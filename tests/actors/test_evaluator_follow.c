@@ -191,6 +191,25 @@ static void another_run_begins_anew(void **state)
     fmq_follow_release(&follow);
 }
 
+static void a_state_that_is_no_good_is_not_fetched_again(void **state)
+{
+    (void)state;
+    fmq_follow_t follow;
+    fmq_follow_init(&follow, 1);
+    tell(&follow, 1, false);
+    fmq_follow_item_t *item = fmq_follow_to_fetch(&follow, 0);
+    item->stage = FMQ_FOLLOW_FETCHING;
+    fmq_follow_skip(&follow, item);
+    assert_int_equal(follow.skipped, 1);
+    tell(&follow, 1, false); /* the note is repeated when a router comes back */
+    assert_null(fmq_follow_to_fetch(&follow, 99999));
+    tell(&follow, 2, false);
+    item = fmq_follow_to_fetch(&follow, 0);
+    assert_non_null(item);
+    assert_int_equal(item->state.round, 2);
+    fmq_follow_release(&follow);
+}
+
 static void a_failed_fetch_is_tried_again_unless_something_newer_is_known(void **state)
 {
     (void)state;
@@ -199,9 +218,9 @@ static void a_failed_fetch_is_tried_again_unless_something_newer_is_known(void *
     tell(&follow, 1, false);
     fmq_follow_item_t *item = fmq_follow_to_fetch(&follow, 0);
     item->stage = FMQ_FOLLOW_FETCHING;
-    fmq_follow_failed(&follow, item, 100);
-    assert_null(fmq_follow_to_fetch(&follow, 100));
-    assert_ptr_equal(fmq_follow_to_fetch(&follow, 100 + FMQ_FOLLOW_RETRY_MS), item);
+    fmq_follow_failed(&follow, item, 600);
+    assert_null(fmq_follow_to_fetch(&follow, 599));
+    assert_ptr_equal(fmq_follow_to_fetch(&follow, 600), item);
     item->stage = FMQ_FOLLOW_FETCHING;
     tell(&follow, 2, false);
     fmq_follow_failed(&follow, item, 700);
@@ -237,6 +256,7 @@ int main(void)
         cmocka_unit_test(the_last_state_is_never_skipped),
         cmocka_unit_test(older_states_than_the_measured_one_are_not_wanted),
         cmocka_unit_test(another_run_begins_anew),
+        cmocka_unit_test(a_state_that_is_no_good_is_not_fetched_again),
         cmocka_unit_test(a_failed_fetch_is_tried_again_unless_something_newer_is_known),
         cmocka_unit_test(while_all_places_are_being_fetched_the_newest_state_waits),
     };

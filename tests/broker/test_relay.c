@@ -216,6 +216,20 @@ static void a_missing_object_is_waited_for_and_then_given_up(void **state)
     assert_int_equal(recorded(&bench->sink, "client-1", FMQ_MESSAGE_FETCH), 1);
 }
 
+static void asking_again_does_not_begin_to_wait_again(void **state)
+{
+    bench_t *bench = *state;
+    (void)fetch(bench, "server", 77, 8, 0);
+    (void)fetch(bench, "server", 78, 8, GRACE - 10);
+    fmq_relays_tick(bench->relays, GRACE - 1);
+    assert_int_equal(recorded(&bench->sink, NULL, FMQ_MESSAGE_GONE), 0);
+    fmq_relays_tick(bench->relays, GRACE);
+    assert_int_equal(last_of(&bench->sink, FMQ_MESSAGE_GONE)->ticket, 78);
+    (void)fetch(bench, "server", 79, 8, GRACE); /* after an answer it does */
+    fmq_relays_tick(bench->relays, 2 * GRACE - 1);
+    assert_int_equal(fmq_relays_size(bench->relays), 1);
+}
+
 static void a_lost_owner_is_asked_again_where_it_stopped(void **state)
 {
     bench_t *bench = *state;
@@ -307,6 +321,7 @@ int main(void)
         TEST(a_pull_with_a_wrong_digest_leaves_the_object_with_its_owner),
         TEST(what_is_shared_travels_nowhere_and_is_served_at_once),
         TEST(a_missing_object_is_waited_for_and_then_given_up),
+        TEST(asking_again_does_not_begin_to_wait_again),
         TEST(a_lost_owner_is_asked_again_where_it_stopped),
         TEST(a_departed_owner_ends_its_fetches_at_once),
         TEST(a_new_fetch_of_a_digest_replaces_the_older),
