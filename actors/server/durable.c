@@ -101,16 +101,22 @@ int fmq_durable_rename(fmq_durable_t *self, fmq_error_t *err)
     return 0;
 }
 
-int fmq_durable_commit(fmq_durable_t *self, fmq_error_t *err)
+/* A name is durable once the directory that holds it is. */
+static int sync_directory_of(const char *path, fmq_error_t *err)
 {
-    if (fmq_durable_sync(self, err) < 0 || fmq_durable_rename(self, err) < 0)
-        return -1;
-    const char *slash = strrchr(self->path, '/');
-    char *directory = slash ? fmq_durable_path(err, "%.*s/", (int)(slash - self->path), self->path)
+    const char *slash = strrchr(path, '/');
+    char *directory = slash ? fmq_durable_path(err, "%.*s/", (int)(slash - path), path)
                             : fmq_durable_path(err, ".");
     int rc = directory ? fmq_durable_sync_directory(directory, err) : -1;
     free(directory);
     return rc;
+}
+
+int fmq_durable_commit(fmq_durable_t *self, fmq_error_t *err)
+{
+    if (fmq_durable_sync(self, err) < 0 || fmq_durable_rename(self, err) < 0)
+        return -1;
+    return sync_directory_of(self->path, err);
 }
 
 void fmq_durable_abandon(fmq_durable_t *self)
@@ -209,7 +215,9 @@ int fmq_durable_directory(const char *path, fmq_error_t *err)
             continue;
         char kept = *at;
         *at = '\0';
-        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+        if (mkdir(copy, 0755) == 0)
+            rc = sync_directory_of(copy, err);
+        else if (errno != EEXIST)
             rc = io_error(err, "create directory", copy);
         *at = kept;
         if (kept == '\0')

@@ -45,7 +45,7 @@ int fmq_durable_save(const char *path, const void *data, size_t size, fmq_error_
  * NULL with FMQ_ERR_NOTFOUND, FMQ_ERR_IO or FMQ_ERR_LIMIT. */
 char *fmq_durable_load(const char *path, size_t most, size_t *size, fmq_error_t *err);
 
-/* mkdir -p; an existing directory is fine. */
+/* mkdir -p, each new name made durable; an existing directory is fine. */
 int fmq_durable_directory(const char *path, fmq_error_t *err);
 
 /* Exactly size bytes at offset: 0, or -1 with FMQ_ERR_FORMAT at the file's end. */

@@ -130,3 +130,10 @@ int fmq_history_add_raw(fmq_history_t *self, const fmq_history_key_t *key,
         (void)json_object_set_new(object, metrics->items[i].name, number(metrics->items[i].value));
     return append(self, key, object, err);
 }
+
+int fmq_history_sync(fmq_history_t *self, fmq_error_t *err)
+{
+    if (fsync(self->fd) == 0 || errno == EINVAL) /* a pipe or /dev/null has nothing to sync */
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_IO, "cannot sync '%s': %s", self->path, strerror(errno));
+}

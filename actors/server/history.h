@@ -28,5 +28,7 @@ int fmq_history_add(fmq_history_t *self, const fmq_history_key_t *key, const fmq
                     fmq_error_t *err);
 int fmq_history_add_raw(fmq_history_t *self, const fmq_history_key_t *key,
                         const fmq_metrics_t *metrics, fmq_error_t *err);
+/* What was added is on the disk: asked before a checkpoint that stands on it. */
+int fmq_history_sync(fmq_history_t *self, fmq_error_t *err);
 
 #endif

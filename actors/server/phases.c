@@ -147,11 +147,14 @@ static int begin_training(coordinator_t *self, fmq_error_t *err)
         rc = close_again(self, list, size, err);
         goto fail;
     }
-    free(list);
-    list = NULL;
+    /* A list that lost an update still says whose updates the round is made of. */
     fmq_round_open(&self->round, FMQ_PHASE_TRAINING, self->now_ms);
-    if (make_plan(self, &list, &size, err) < 0)
-        goto fail;
+    if (size == 0) {
+        free(list);
+        list = NULL;
+        if (make_plan(self, &list, &size, err) < 0)
+            goto fail;
+    }
     if (size == 0) { /* nobody who could train is here */
         fmq_round_open(&self->round, FMQ_PHASE_WAITING, self->now_ms);
         rc = 0;
@@ -383,7 +386,8 @@ static int close_training(coordinator_t *self, fmq_error_t *err)
     if (self->terminated) /* the checkpoint before and the journal hold it all */
         return 0;
     self->mark.round++;
-    if (fmq_checkpoint_put(self->checkpoints, &self->mark, &self->vectors, err) < 0)
+    if (fmq_history_sync(self->history, err) < 0 ||
+        fmq_checkpoint_put(self->checkpoints, &self->mark, &self->vectors, err) < 0)
         return -1;
     tidy(self);
     if (fmq_coordinator_post_state(self, self->mark.round >= self->agenda->rounds, err) < 0 ||

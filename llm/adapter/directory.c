@@ -85,6 +85,11 @@ static int move_files(const char *from, const char *to, fmq_error_t *err)
         free(source);
         free(target);
     }
+    char *inside = llm_file_path(to, written[0]);
+    if (rc == 0)
+        rc = inside ? llm_file_sync_name(inside, err)
+                    : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
+    free(inside);
     return rc;
 }
 
@@ -99,11 +104,18 @@ static void remove_temporary(const char *directory)
     (void)rmdir(directory);
 }
 
-char *llm_directory_begin(const char *directory, fmq_error_t *err)
+/* Its length without slashes at the end. */
+static size_t bare_length(const char *directory)
 {
     size_t size = strlen(directory);
     while (size > 1 && directory[size - 1] == '/')
         size--;
+    return size;
+}
+
+char *llm_directory_begin(const char *directory, fmq_error_t *err)
+{
+    size_t size = bare_length(directory);
     char *path = malloc(size + sizeof ".XXXXXX");
     if (!path) {
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
@@ -120,13 +132,22 @@ char *llm_directory_begin(const char *directory, fmq_error_t *err)
     return path;
 }
 
+static int sync_directory_name(const char *directory, fmq_error_t *err)
+{
+    char *bare = strndup(directory, bare_length(directory));
+    int rc = bare ? llm_file_sync_name(bare, err)
+                  : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
+    free(bare);
+    return rc;
+}
+
 static int put_in_place(const char *temporary, const char *directory, fmq_error_t *err)
 {
     if (llm_file_is_directory(directory))
         return move_files(temporary, directory, err);
     if (rename(temporary, directory) < 0)
         return fmq_error_set(err, FMQ_ERR_IO, "cannot create '%s': %s", directory, strerror(errno));
-    return 0;
+    return sync_directory_name(directory, err);
 }
 
 int llm_directory_end(char **temporary_p, const char *directory, int rc, fmq_error_t *err)

@@ -166,8 +166,7 @@ fail:
     return -1;
 }
 
-/* A rename is durable once the directory that holds the name is. */
-static int sync_directory_of(const char *path, fmq_error_t *err)
+int llm_file_sync_name(const char *path, fmq_error_t *err)
 {
     const char *slash = strrchr(path, '/');
     char *directory = slash == path ? strdup("/")
@@ -204,7 +203,7 @@ int llm_file_commit(llm_file_out_t *out, fmq_error_t *err)
                       strerror(errno));
         goto fail;
     }
-    int status = sync_directory_of(out->path, err);
+    int status = llm_file_sync_name(out->path, err);
     release(out);
     return status;
 

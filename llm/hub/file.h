@@ -43,6 +43,9 @@ int llm_file_create(llm_file_out_t *out, const char *path, fmq_error_t *err);
  * out either way. */
 int llm_file_commit(llm_file_out_t *out, fmq_error_t *err);
 
+/* A rename is durable once the directory that holds the name is: syncs that. */
+int llm_file_sync_name(const char *path, fmq_error_t *err);
+
 /* Removes the temporary and releases out; does nothing when released. */
 void llm_file_abandon(llm_file_out_t *out);
 
