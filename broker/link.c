@@ -73,6 +73,7 @@ static void fill_shared(fmq_link_t *self, const fmq_link_options_t *options)
     shared->log = options->log;
     shared->heartbeat_ms = options->heartbeat_ms ? options->heartbeat_ms : HEARTBEAT_MS;
     shared->timeout_ms = options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
+    shared->connect_ms = options->connect_ms;
     shared->window = options->window ? options->window : WINDOW;
     shared->incarnation = random_number();
     shared->first_version = wall_clock_ms() << 20;

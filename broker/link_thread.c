@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/contact.h"
 #include "broker/inbox.h"
 #include "broker/outbox.h"
+#include "broker/probe.h"
 #include "broker/serving.h"
 #include "broker/session.h"
 #include "broker/socket.h"
@@ -19,6 +21,7 @@
 #define MESSAGES_A_TURN 64
 #define RESEND_MS       1000 /* announcements without an acknowledgement */
 #define TURN_MS         1000 /* longest sleep */
+#define PROBE_MS        1000 /* to find out who answers in the router's place */
 #define CLOSING_MS      5    /* the same while the actor waits for the end */
 
 typedef struct {
@@ -26,6 +29,7 @@ typedef struct {
     void *pipe;
     zsock_t *socket; /* owned; NULL while closed */
     fmq_session_t session;
+    fmq_contact_t contact;
     fmq_outbox_t *outbox;
     fmq_inbox_t *inbox;
     fmq_fetches_t *fetches;
@@ -108,7 +112,7 @@ static void open_socket(thread_t *self)
     fmq_error_t err;
     self->socket = fmq_socket_dealer(self->shared->endpoint, self->shared->timeout_ms, &err);
     if (!self->socket)
-        fmq_log_write(self->shared->log, FMQ_LOG_WARNING, self->shared->name, "connect-failed",
+        fmq_log_write(self->shared->log, FMQ_LOG_DEBUG, self->shared->name, "connect-failed",
                       "reason=\"%s\"", err.text);
     fmq_session_opened(&self->session, self->socket != NULL, self->now_ms);
 }
@@ -158,6 +162,72 @@ static void keep_session(thread_t *self)
             }
         }
     }
+}
+
+/* Who, if anybody, answers where the router should; takes PROBE_MS at most for
+ * each address. */
+static void find_out(const thread_t *self, char *said, size_t capacity)
+{
+    fmq_endpoint_t where;
+    fmq_error_t err;
+    fmq_probe_t found = FMQ_PROBE_UNREACHED;
+    char why[FMQ_PROBE_SAID_MAX] = "";
+    if (fmq_endpoint_resolve(&where, self->shared->endpoint, FMQ_ENDPOINT_CONNECT, &err) < 0) {
+        (void)snprintf(said, capacity, "%s", err.text);
+        return;
+    }
+    for (size_t i = 0; i < where.size && found == FMQ_PROBE_UNREACHED; i++)
+        found = fmq_probe(where.places[i], PROBE_MS, why);
+    (void)snprintf(said, capacity, "%s", why);
+}
+
+static void say_no_answer(thread_t *self)
+{
+    const fmq_link_shared_t *shared = self->shared;
+    char said[FMQ_ERROR_TEXT_MAX], until[48] = "";
+    int64_t waited = self->now_ms - self->contact.since_ms;
+    if (shared->connect_ms > 0 && !self->contact.met)
+        (void)snprintf(until, sizeof until, " for %lld s more",
+                       (long long)((int64_t)shared->connect_ms - waited) / 1000);
+    find_out(self, said, sizeof said);
+    fmq_log_write(
+        shared->log, FMQ_LOG_WARNING, shared->name, "no-answer",
+        "endpoint=%s seconds=%lld reason=\"%s\" advice=\"is the server running there, and "
+        "are host and port right? trying on%s\"",
+        shared->endpoint, (long long)waited / 1000, said, until);
+}
+
+static void give_up(thread_t *self)
+{
+    char said[FMQ_ERROR_TEXT_MAX];
+    find_out(self, said, sizeof said);
+    self->refused = true;
+    fmq_error_set(&self->refusal, FMQ_ERR_TIMEOUT,
+                  "no fedmq server answered '%s' at '%s' within %.3g s: %s; is it running there, "
+                  "and are host and port right?",
+                  self->shared->name, self->shared->endpoint, self->shared->connect_ms / 1000.0,
+                  said);
+    fmq_session_end(&self->session);
+    forget_connection(self);
+}
+
+/* A router of this process needs no words: it is there, or the process ends. */
+static bool may_lack_contact(const thread_t *self)
+{
+    return !self->refused && !self->closing && strncmp(self->shared->endpoint, "tcp://", 6) == 0;
+}
+
+static void keep_contact(thread_t *self)
+{
+    if (!may_lack_contact(self))
+        return;
+    fmq_contact_action_t action = fmq_contact_step(&self->contact, self->session.up, self->now_ms);
+    if (action == FMQ_CONTACT_SAY)
+        say_no_answer(self);
+    else if (action == FMQ_CONTACT_GIVE_UP)
+        give_up(self);
+    if (action != FMQ_CONTACT_NOTHING)
+        self->now_ms = fmq_clock_ms();
 }
 
 static void on_welcome(thread_t *self, fmq_received_t *in)
@@ -390,6 +460,8 @@ static void wait_for_work(thread_t *self)
         pause = fmq_session_wait(&self->session, self->now_ms, pause);
     else if (pause > (int)self->session.heartbeat_ms)
         pause = (int)self->session.heartbeat_ms;
+    if (may_lack_contact(self))
+        pause = fmq_contact_wait(&self->contact, self->now_ms, pause);
     (void)zmq_poll(items, count, pause);
     self->now_ms = fmq_clock_ms();
 }
@@ -407,6 +479,7 @@ static bool init(thread_t *self, zsock_t *pipe, fmq_link_shared_t *shared)
     self->pipe = zsock_resolve(pipe);
     self->now_ms = fmq_clock_ms();
     fmq_session_init(&self->session, shared->heartbeat_ms, shared->timeout_ms);
+    fmq_contact_init(&self->contact, shared->connect_ms, self->now_ms);
     fmq_fetches_options_t options = {.window = shared->window,
                                      .quiet_ms = 2 * shared->timeout_ms,
                                      .send = send_bare,
@@ -438,12 +511,16 @@ void fmq_link_thread(zsock_t *pipe, void *argument)
 {
     thread_t self = {0};
     bool ready = init(&self, pipe, argument);
+    if (ready && may_lack_contact(&self))
+        fmq_log_write(self.shared->log, FMQ_LOG_INFO, self.shared->name, "connecting",
+                      "endpoint=%s", self.shared->endpoint);
     zsock_signal(pipe, ready ? 0 : 1);
     while (ready && !may_end(&self)) {
         self.blocked = false;
         take_commands(&self);
         receive(&self);
         keep_session(&self);
+        keep_contact(&self);
         send_all(&self);
         tell_actor(&self);
         if (!may_end(&self))

@@ -62,6 +62,7 @@ typedef struct {
     fmq_store_t *store; /* borrowed */
     fmq_log_t *log;     /* borrowed, may be NULL */
     uint32_t heartbeat_ms, timeout_ms, window;
+    uint32_t connect_ms;    /* without a first answer; 0: no limit */
     uint64_t incarnation;   /* random */
     uint64_t first_version; /* of notes */
     atomic_uint_fast64_t step, steps;

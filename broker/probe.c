@@ -121,8 +121,8 @@ static fmq_probe_t judge(const unsigned char *heard, ssize_t size, char said[FMQ
     }
     if (heard[0] == 0xff && (size < 10 || (heard[9] & 1))) {
         (void)snprintf(said, FMQ_PROBE_SAID_MAX,
-                       "something speaks ZeroMQ but lets nobody in: another program, or another "
-                       "version of fedmq");
+                       "something speaks ZeroMQ but does not let us in: it is busy, another "
+                       "program, or another version of fedmq");
         return FMQ_PROBE_ZEROMQ;
     }
     for (int i = 0; i < SHOWN_MAX && i < size && heard[i] >= ' ' && heard[i] < 0x7f; i++)

@@ -54,6 +54,7 @@ static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
     self->train.proximal_inert = self->offsite.released;
     self->local = strcmp(fmq_config_text(self->config, "federate.method"), "local") == 0;
     fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
+    options.connect_ms = fmq_settings_connect(self->shared.config);
     self->link = fmq_link_open(&options, err);
     return self->link ? 0 : -1;
 }

@@ -386,6 +386,7 @@ static int start(evaluator_t *self, const fmq_evaluator_options_t *how, fmq_erro
             return fmq_error_set(err, self->fatal.code, "%s", self->fatal.text);
     }
     fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
+    options.connect_ms = fmq_settings_connect(self->shared.config);
     self->link = fmq_link_open(&options, err);
     return self->link ? 0 : -1;
 }

@@ -63,6 +63,7 @@ static fmq_link_t *open_link(const fmq_joining_t *how, fmq_error_t *err)
                                   .role = how->evaluator ? FMQ_ROLE_EVALUATOR : FMQ_ROLE_CLIENT,
                                   .log = how->log};
     fmq_settings_times(how->config, &options.heartbeat_ms, &options.timeout_ms);
+    options.connect_ms = fmq_settings_connect(how->config);
     return fmq_link_open(&options, err);
 }
 

@@ -34,6 +34,7 @@ static void read_limits(fmq_agenda_t *agenda, const fmq_config_t *config)
     uint32_t least = whole(config, "fedmq.min_clients");
     least = least < agenda->clients ? least : agenda->clients;
     fmq_settings_times(config, &agenda->heartbeat_ms, &agenda->timeout_ms);
+    agenda->connect_ms = fmq_settings_connect(config);
     agenda->limits = (fmq_round_limits_t){
         .min_ready = least > 0 ? least : agenda->clients,
         .quorum = least > 0 ? least : 1,

@@ -22,7 +22,7 @@ typedef struct {
     uint32_t rounds, clients;
     uint32_t training; /* clients 1 .. training train, those above are only evaluated */
     fmq_round_limits_t limits;
-    uint32_t heartbeat_ms, timeout_ms;
+    uint32_t heartbeat_ms, timeout_ms, connect_ms;
 
     const fmq_sampler_t *sampler;
     int64_t sample_number;

@@ -413,6 +413,7 @@ static int open_fabric(coordinator_t *self, fmq_error_t *err)
                                .store = self->options.store,
                                .heartbeat_ms = self->agenda->heartbeat_ms,
                                .timeout_ms = self->agenda->timeout_ms,
+                               .connect_ms = self->agenda->connect_ms,
                                .log = self->options.log};
     self->link = fmq_link_open(&link, err);
     if (!self->link)

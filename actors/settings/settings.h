@@ -79,5 +79,7 @@ int fmq_settings_offsite(const fmq_config_t *config, fmq_offsite_settings_t *out
 
 /* fedmq.heartbeat and fedmq.peer_timeout, for links and routers. */
 void fmq_settings_times(const fmq_config_t *config, uint32_t *heartbeat_ms, uint32_t *timeout_ms);
+/* fedmq.connect_timeout in milliseconds, 0: none. */
+uint32_t fmq_settings_connect(const fmq_config_t *config);
 
 #endif

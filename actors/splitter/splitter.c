@@ -72,6 +72,7 @@ static int start(splitter_t *self, fmq_error_t *err)
     if (!self->pieces)
         return -1;
     fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
+    options.connect_ms = fmq_settings_connect(self->shared.config);
     self->link = fmq_link_open(&options, err);
     if (!self->link)
         return -1;

@@ -233,6 +233,8 @@ static const fmq_key_t keys[] = {
             "Report validation before and after local training."),
     BOOLEAN("federate.use_ss", "False", REFUSED, "Additive secret sharing of updates."),
     TEXT("fedmq.codec", "f32", "f32|f16|bf16", ACTED, "How numbers travel."),
+    REAL("fedmq.connect_timeout", "0", 0, 2000000, ACTED,
+         "Seconds without a server at the address after which who joins gives up; 0: never."),
     TEXT("fedmq.endpoint", "", NULL, FREE,
          "A standalone run also listens there, such as tcp://127.0.0.1:50050."),
     REAL("fedmq.heartbeat", "1.0", 0.01, 3600, FREE, "Seconds between signs of life."),

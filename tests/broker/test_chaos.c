@@ -528,7 +528,8 @@ static void public_addresses_and_odd_endpoints_are_refused(void **state)
         {"tcp://0.0.0.0:*", FMQ_ERR_DENIED},        {"tcp://*:*", FMQ_ERR_DENIED},
         {"ipc:///tmp/x", FMQ_ERR_CONFIG},           {"inproc://", FMQ_ERR_CONFIG},
         {"tcp://127.0.0.1", FMQ_ERR_CONFIG},        {"", FMQ_ERR_CONFIG},
-        {"tcp://127.0.0.1:999999", FMQ_ERR_CONFIG}, {"tcp://999.0.0.1:5000", FMQ_ERR_DENIED}};
+        {"tcp://127.0.0.1:999999", FMQ_ERR_CONFIG}, {"tcp://999.0.0.1:5000", FMQ_ERR_NOTFOUND},
+        {"tcp://10.0.0.1:5000", FMQ_ERR_DENIED}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         fmq_router_options_t options = {.endpoints = {cases[i].endpoint}};
         assert_null(fmq_router_new(&options, &err));

@@ -11,6 +11,9 @@
  *   - publishes and fetches *objects*, chunk by chunk, with credit: at most a
  *     window of chunks is in flight, and fetching resumes after a reconnect.
  *
+ * A link over tcp that gets no answer says so in its log after 5 s, and then
+ * less and less often: the endpoint, and what is found there.
+ *
  * All functions are for one thread, the actor's, except
  * fmq_link_set_progress() and fmq_link_traffic().
  *
@@ -53,6 +56,8 @@ typedef struct {
     fmq_store_t *store;    /* of this process, borrowed; NULL: the link makes its own */
     uint32_t heartbeat_ms; /* 0: 1000 */
     uint32_t timeout_ms;   /* without a sign of life the router counts as lost; 0: 10000 */
+    uint32_t connect_ms;   /* REFUSED with FMQ_ERR_TIMEOUT when no router has answered for the
+                              first time by then; 0: tries for ever */
     uint32_t window;       /* chunks in flight of a fetch; 0: 8 */
     fmq_log_t *log;        /* borrowed, may be NULL */
 } fmq_link_options_t;
@@ -67,7 +72,7 @@ typedef enum {
     FMQ_EVENT_CHUNK,   /* one chunk of a fetch, in order, verified in sequence only */
     FMQ_EVENT_FETCHED, /* all chunks came; the digest is right, if they began with chunk 0 */
     FMQ_EVENT_FAILED,  /* a fetch failed for good: error says why */
-    FMQ_EVENT_REFUSED  /* the router will never take us: error says why */
+    FMQ_EVENT_REFUSED  /* the router will never take us, or never answered: error says why */
 } fmq_event_type_t;
 
 /* What happened; everything it points to is borrowed until the next receive. */
