@@ -20,6 +20,8 @@ static const fmq_option_t options[] = {
     FMQ_ROW_ADAPTER,
     FMQ_ROW("data", TEXT, data, "FILE", "records: .json, .jsonl, .txt, packed with gzip or not"),
     FMQ_ROW("type", TEXT, name, "TYPE", "the file's fields are those of a data.type"),
+    FMQ_ROW("fields", TEXT, fields, "NAMES",
+            "other names of fields, such as \"instruction=question, output=answers.0\""),
     FMQ_ROW("tok-len", COUNT, tok_len, "N",
             "longest example in tokens (the model's, at most 1024)"),
     FMQ_ROW("batch-size", COUNT, batch_size, "N", "examples of a batch (8)"),
@@ -151,7 +153,8 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
                              (unsigned long long)arguments->batch_size, UINT16_MAX);
     if (fmq_workbench_open(&bench, arguments, err) < 0)
         return -1;
-    llm_records_t *records = fmq_opening_file(arguments->data, arguments->name, err);
+    llm_records_t *records = fmq_opening_file(arguments->data, arguments->name,
+                                              arguments->fields ? arguments->fields : "", err);
     int result = records ? measure(arguments, &bench, records, &found, err) : -1;
     if (result == 0 && arguments->json)
         print_json(&found);

@@ -46,7 +46,9 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
                        .quiet = arguments->quiet || arguments->json,
                        .permits = 1,
                        .threads = arguments->threads};
-    if (arguments->data && !(own = fmq_opening_file(arguments->data, NULL, err)))
+    if (arguments->data &&
+        !(own = fmq_opening_file(arguments->data, NULL,
+                                 fmq_config_text(config, "fedmq.data_fields"), err)))
         goto done;
     plan.own[2] = own;
     if (arguments->name) {

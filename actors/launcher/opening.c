@@ -58,16 +58,22 @@ static size_t check_settings(const fmq_config_t *config, fmq_error_code_t *first
     llm_adapter_spec_t adapter;
     fmq_split_settings_t split;
     fmq_offsite_settings_t offsite;
-    fmq_error_t errors[4] = {{0}};
-    int failed[4] = {fmq_settings_train(config, &train, &errors[0]),
-                     fmq_settings_adapter(config, &adapter, &errors[1]),
-                     fmq_settings_split(config, &split, &errors[2]),
-                     fmq_settings_offsite(config, &offsite, &errors[3])};
+    llm_record_fields_t fields;
+    fmq_error_t errors[5] = {{0}};
+    int failed[5] = {
+        fmq_settings_train(config, &train, &errors[0]),
+        fmq_settings_adapter(config, &adapter, &errors[1]),
+        fmq_settings_split(config, &split, &errors[2]),
+        fmq_settings_offsite(config, &offsite, &errors[3]),
+        llm_record_fields_parse(&fields, fmq_config_text(config, "fedmq.data_fields"), &errors[4])};
     /* What the others say of the keys that it reads too is said already. */
     if (failed[0] != 0 || failed[1] != 0)
         failed[3] = 0;
+    if (failed[4] != 0)
+        fmq_error_prefix(&errors[4], "%s: fedmq.data_fields",
+                         fmq_config_origin(config, "fedmq.data_fields"));
     size_t mistakes = 0;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         if (failed[i] == 0)
             continue;
         if (mistakes++ == 0)
@@ -133,25 +139,31 @@ unsigned fmq_opening_cores(void)
     return cores < 1 ? 1 : (unsigned)cores;
 }
 
-static int load_file(llm_records_t *records, const char *path, const char *type, fmq_error_t *err)
+static int load_file(llm_records_t *records, const char *path, const char *type, const char *names,
+                     fmq_error_t *err)
 {
     char full[256];
     size_t size = strlen(path);
-    llm_records_source_t source = {.root = "", .type = full, .subsample = 1, .file = path};
+    llm_record_fields_t fields;
+    if (llm_record_fields_parse(&fields, names, err) < 0)
+        return -1;
+    llm_records_source_t source = {
+        .root = "", .type = full, .subsample = 1, .file = path, .keys = &fields.keys};
     if (!type && size > 4 && strcmp(path + size - 4, ".txt") == 0)
         type = "text.txt";
     if (!type)
-        return llm_records_load(records, path, NULL, err);
+        return llm_records_load(records, path, &fields.keys, err);
     snprintf(full, sizeof full, "%s%s", type, strchr(type, '@') ? "" : "@llm");
     return llm_records_load_source(records, &source, err);
 }
 
-llm_records_t *fmq_opening_file(const char *path, const char *type, fmq_error_t *err)
+llm_records_t *fmq_opening_file(const char *path, const char *type, const char *names,
+                                fmq_error_t *err)
 {
     llm_records_t *records = llm_records_new();
     if (!records)
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for records");
-    else if (load_file(records, path, type, err) < 0)
+    else if (load_file(records, path, type, names, err) < 0)
         llm_records_destroy(&records);
     return records;
 }
@@ -161,6 +173,12 @@ static const char *type_of_own(const fmq_config_t *config)
 {
     const char *type = fmq_config_text(config, "data.type");
     return strchr(type, '.') || !strchr(type, '@') ? NULL : type;
+}
+
+static llm_records_t *load_own(const char *path, const fmq_config_t *config, fmq_error_t *err)
+{
+    return fmq_opening_file(path, type_of_own(config), fmq_config_text(config, "fedmq.data_fields"),
+                            err);
 }
 
 /* Takes the records, splits them by data.splits. */
@@ -187,7 +205,7 @@ static int load_three(const char *const paths[3], const fmq_config_t *config, ll
                       fmq_error_t *err)
 {
     for (size_t i = 0; i < 3; i++)
-        if (paths[i] && (out[i] = fmq_opening_file(paths[i], type_of_own(config), err)) == NULL)
+        if (paths[i] && (out[i] = load_own(paths[i], config, err)) == NULL)
             return -1;
     return 0;
 }
@@ -204,8 +222,7 @@ int fmq_opening_records(const fmq_arguments_t *arguments, const fmq_config_t *co
         return fmq_error_set(err, FMQ_ERR_CONFIG,
                              "--data is split in three: give it alone, or --train, --val, --test");
     if (arguments->data)
-        result = split_records(fmq_opening_file(arguments->data, type_of_own(config), err), config,
-                               out, err);
+        result = split_records(load_own(arguments->data, config, err), config, out, err);
     else if (three)
         result = load_three(paths, config, out, err);
     else if (fmq_config_bool(config, "fedmq.own_data"))

@@ -40,7 +40,9 @@ unsigned fmq_opening_cores(void);
 int fmq_opening_records(const fmq_arguments_t *arguments, const fmq_config_t *config,
                         llm_records_t *out[3], fmq_error_t *err);
 /* One file of records; type: its fields are those of that data.type ("dolly-15k"
- * or "dolly-15k@llm"), NULL: instruction, input, output. */
-llm_records_t *fmq_opening_file(const char *path, const char *type, fmq_error_t *err);
+ * or "dolly-15k@llm"), NULL: instruction, input, output; names: others than
+ * those, as in fedmq.data_fields, or "". */
+llm_records_t *fmq_opening_file(const char *path, const char *type, const char *names,
+                                fmq_error_t *err);
 
 #endif

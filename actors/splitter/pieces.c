@@ -17,12 +17,18 @@ struct fmq_pieces {
 
 llm_records_t *fmq_pieces_load(const fmq_config_t *config, fmq_error_t *err)
 {
+    llm_record_fields_t fields;
+    if (llm_record_fields_parse(&fields, fmq_config_text(config, "fedmq.data_fields"), err) < 0) {
+        fmq_error_prefix(err, "fedmq.data_fields");
+        return NULL;
+    }
     llm_records_source_t source = {
         .root = fmq_config_text(config, "data.root"),
         .type = fmq_config_text(config, "data.type"),
         .subsample = fmq_config_real(config, "data.subsample"),
         .file = fmq_config_text(config, "data.file_path"),
         .seed = FMQ_SETTINGS_SPLIT_SEED,
+        .keys = &fields.keys,
         .by_category = strcasecmp(fmq_config_text(config, "data.splitter"), "meta") == 0};
     llm_records_t *records = llm_records_new();
     if (!records)

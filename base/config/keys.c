@@ -235,6 +235,8 @@ static const fmq_key_t keys[] = {
     TEXT("fedmq.codec", "f32", "f32|f16|bf16", ACTED, "How numbers travel."),
     REAL("fedmq.connect_timeout", "0", 0, 2000000, ACTED,
          "Seconds without a server at the address after which who joins gives up; 0: never."),
+    TEXT("fedmq.data_fields", "", NULL, ACTED,
+         "Other names of a record's fields, such as 'instruction=question, output=answers.0'."),
     TEXT("fedmq.endpoint", "", NULL, FREE,
          "A standalone run also listens there, such as tcp://127.0.0.1:50050."),
     REAL("fedmq.heartbeat", "1.0", 0.01, 3600, FREE, "Seconds between signs of life."),

@@ -11,9 +11,9 @@
 
 #define FMQ_MAP_CHILDREN_MAX 4096 /* entries of one map */
 
-/* Reads one YAML document.  Every mistake is added to mistakes as
- * "name:line:column: ..."; what could be read is returned all the same.
- * NULL: nothing could be read (an empty document gives an empty map). */
+/* Reads one YAML document in UTF-8, with a byte order mark or not.  Every mistake is added to
+ * mistakes as "name:line:column: ..."; what could be read is returned all the same. NULL: nothing
+ * could be read (an empty document gives an empty map). */
 fmq_node_t *fmq_yaml_read(const char *name, const char *text, size_t size,
                           fmq_mistakes_t *mistakes);
 

@@ -286,6 +286,24 @@ static size_t report_tabs(reader_t *reader, const char *text, size_t size)
     return found;
 }
 
+/* Editors write byte order marks.  UTF-8's says nothing new; UTF-16's says that
+ * what follows is not read here, and so do its zeros. */
+static bool is_utf8(const char *name, const char **text, size_t *size, fmq_mistakes_t *mistakes)
+{
+    const char *at = *text;
+    if (*size >= 3 && memcmp(at, "\xEF\xBB\xBF", 3) == 0) {
+        *text += 3;
+        *size -= 3;
+    }
+    bool wide = *size >= 2 && (memcmp(at, "\xFF\xFE", 2) == 0 || memcmp(at, "\xFE\xFF", 2) == 0 ||
+                               !at[0] || !at[1]);
+    if (wide)
+        fmq_mistakes_add(mistakes, name,
+                         "this is not UTF-8, perhaps UTF-16: save it as UTF-8, or convert it: "
+                         "iconv -f UTF-16 -t UTF-8");
+    return !wide;
+}
+
 fmq_node_t *fmq_yaml_read(const char *name, const char *text, size_t size, fmq_mistakes_t *mistakes)
 {
     reader_t reader = {.name = name, .mistakes = mistakes};
@@ -294,7 +312,7 @@ fmq_node_t *fmq_yaml_read(const char *name, const char *text, size_t size, fmq_m
                          FMQ_CONFIG_FILE_MAX);
         return NULL;
     }
-    if (report_tabs(&reader, text, size))
+    if (!is_utf8(name, &text, &size, mistakes) || report_tabs(&reader, text, size))
         return NULL;
     if (!yaml_parser_initialize(&reader.parser)) {
         out_of_memory(&reader);

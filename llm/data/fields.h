@@ -15,10 +15,13 @@ const json_t *llm_field_find(const json_t *object, const char *path);
 #define LLM_KEYS_TEXT_BYTES 256
 void llm_fields_list(const json_t *object, char out[LLM_KEYS_TEXT_BYTES]);
 
-/* A record's texts; numbers and truth values as JSON writes them. */
+/* A record's texts.  A text is as it stands, a number as it is written, a truth
+ * value true or false; null and what is missing are empty; a list or an object
+ * is refused.  A NUL becomes U+FFFD. */
 typedef struct {
     const llm_reader_t *reader; /* borrowed, for places in errors */
     const json_t *object;       /* borrowed: the reader's last value */
+    llm_record_keys_t keys;     /* none of them NULL */
     llm_record_t record;        /* borrowed from the object and from made */
     char *made[4];              /* owned */
 } llm_fields_t;

@@ -1,9 +1,9 @@
 /*
- * reader.c - cuts a byte stream into JSON objects and hands each to jansson.
+ * reader.c - cuts a byte stream into JSON objects and has each read.
  *
  * The cut is made by counting brackets outside strings, so that a list of any
  * length is read with the memory of its largest element.  Whether an element
- * is valid JSON is for jansson to say.
+ * is valid JSON is for json_text.h to say.
  */
 #include "llm/data/reader.h"
 
@@ -16,11 +16,15 @@
 #include <zlib.h>
 
 #include "fedmq/llm/records.h"
+#include "llm/hub/json_text.h"
+#include "llm/hub/kind.h"
 
 #define READER_BUFFER_SIZE (64u << 10)
 #define END_OF_INPUT       (-1)
 
-typedef enum { START, LIST_FIRST, LIST_NEXT, LINES, DONE } reader_stage_t;
+/* OBJECTS: one behind the other as LINES, but each over as many lines as it
+ * likes; so it is when the first one does not end with its line. */
+typedef enum { START, LIST_FIRST, LIST_NEXT, LINES, OBJECTS, DONE } reader_stage_t;
 
 typedef struct {
     uint64_t line, column; /* both from 1 */
@@ -35,6 +39,7 @@ struct llm_reader {
     place_t here;   /* of the next byte */
     place_t began;  /* of the last value */
     reader_stage_t stage;
+    bool first; /* no value has been given yet */
     char *text; /* owned: bytes of the current value */
     size_t size, capacity;
     fmq_error_t failure; /* sticky: reading the source failed */
@@ -52,6 +57,7 @@ static llm_reader_t *reader_new(const char *name, fmq_error_t *err)
     }
     self->here = (place_t){1, 1};
     self->began = self->here;
+    self->first = true;
     return self;
 }
 
@@ -194,7 +200,10 @@ static int reserve(llm_reader_t *self, size_t size, fmq_error_t *err)
 static int keep_run(llm_reader_t *self, size_t count, size_t limit, fmq_error_t *err)
 {
     if (count > limit - self->size) {
-        fmq_error_set(err, FMQ_ERR_LIMIT, "a value is longer than %zu bytes", limit);
+        fmq_error_set(err, FMQ_ERR_LIMIT,
+                      "a record is longer than %zu bytes; a file is a list of objects or has one "
+                      "object a line",
+                      limit);
         return fmq_error_prefix(err, "%s:%llu:%llu", self->name,
                                 (unsigned long long)self->began.line,
                                 (unsigned long long)self->began.column);
@@ -235,19 +244,26 @@ static size_t scan(nesting_t *self, const uint8_t *bytes, size_t size)
     return size;
 }
 
-/* Collects the bytes of one object or array of a list, whose bracket is next. */
+/* Collects bytes behind those that nesting has seen, up to the bracket that
+ * closes the outermost one. */
+static int collect_rest(llm_reader_t *self, nesting_t *nesting, fmq_error_t *err)
+{
+    do {
+        if (peek_byte(self) == END_OF_INPUT)
+            return llm_reader_complain(self, err, "the file ends inside this object");
+        size_t count = scan(nesting, self->next, (size_t)(self->end - self->next));
+        if (keep_run(self, count, LLM_RECORDS_VALUE_MAX, err) < 0)
+            return -1;
+    } while (nesting->depth > 0);
+    return 0;
+}
+
+/* Collects the bytes of one object, whose bracket is next. */
 static int collect_element(llm_reader_t *self, fmq_error_t *err)
 {
     nesting_t nesting = {0};
     self->size = 0;
-    do {
-        if (peek_byte(self) == END_OF_INPUT)
-            return llm_reader_complain(self, err, "the file ends inside this object");
-        size_t count = scan(&nesting, self->next, (size_t)(self->end - self->next));
-        if (keep_run(self, count, LLM_RECORDS_VALUE_MAX, err) < 0)
-            return -1;
-    } while (nesting.depth > 0);
-    return 0;
+    return collect_rest(self, &nesting, err);
 }
 
 static int collect_line(llm_reader_t *self, fmq_error_t *err)
@@ -265,34 +281,69 @@ static int collect_line(llm_reader_t *self, fmq_error_t *err)
     return 0;
 }
 
-/* Has jansson read the collected bytes. */
+/* Says where the collected bytes are wrong. */
+static int complain_flaw(const llm_reader_t *self, const llm_json_flaw_t *flaw, fmq_error_t *err)
+{
+    if (flaw->no_memory)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "cannot read '%s': out of memory", self->name);
+    if (flaw->ends_early && self->stage == LINES)
+        return llm_reader_complain(self, err, "the line ends inside this object");
+    return fmq_error_set(
+        err, FMQ_ERR_FORMAT, "%s:%llu:%llu: %s", self->name,
+        (unsigned long long)(self->began.line + flaw->line - 1),
+        (unsigned long long)(flaw->column + (flaw->line == 1 ? self->began.column - 1 : 0)),
+        flaw->text);
+}
+
+/* Reads the collected bytes.  Numbers stay as they are written, and texts that
+ * were cut inside a character are common enough to be mended. */
 static int parse_collected(llm_reader_t *self, json_t **value, fmq_error_t *err)
 {
-    json_error_t broken;
-    json_t *parsed = json_loadb(self->text, self->size, 0, &broken);
-    if (!parsed) {
-        bool first = broken.line <= 1;
-        uint64_t line = self->began.line + (first ? 0 : (uint64_t)broken.line - 1);
-        uint64_t column = broken.column > 0 ? (uint64_t)broken.column : 1;
-        if (first)
-            column += self->began.column - 1;
-        return fmq_error_set(err, FMQ_ERR_FORMAT, "%s:%llu:%llu: %s", self->name,
-                             (unsigned long long)line, (unsigned long long)column, broken.text);
+    static const unsigned how = LLM_JSON_NUMBERS_AS_TEXT | LLM_JSON_MEND;
+    llm_json_flaw_t flaw;
+    json_t *parsed = llm_json_read(self->text, self->size, how, &flaw);
+    if (!parsed && self->first && self->stage == LINES && flaw.ends_early) {
+        nesting_t nesting = {0};
+        (void)scan(&nesting, (const uint8_t *)self->text, self->size);
+        self->stage = OBJECTS;
+        if (collect_rest(self, &nesting, err) < 0)
+            return -1;
+        parsed = llm_json_read(self->text, self->size, how, &flaw);
     }
+    if (!parsed)
+        return complain_flaw(self, &flaw, err);
+    self->first = false;
     *value = parsed;
     return 1;
 }
 
-/* Reads the byte order mark, if any, and chooses between list and lines. */
+static size_t bytes_ahead(const llm_reader_t *self)
+{
+    size_t left = (size_t)(self->end - self->next);
+    return left < LLM_KIND_HEAD_BYTES ? left : LLM_KIND_HEAD_BYTES;
+}
+
+/* Passes over a byte order mark; refuses what is no text. */
+static int begin_text(llm_reader_t *self, fmq_error_t *err)
+{
+    if (peek_byte(self) == END_OF_INPUT)
+        return 0;
+    const char *kind = llm_kind_of_binary(self->next, bytes_ahead(self));
+    if (kind)
+        return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is not text; it is %s", self->name, kind);
+    self->next += llm_kind_mark(self->next, bytes_ahead(self));
+    return 0;
+}
+
+/* Chooses between list and lines. */
 static int find_stage(llm_reader_t *self, fmq_error_t *err)
 {
-    if (peek_byte(self) == 0xEF) {
-        static const int mark[] = {0xEF, 0xBB, 0xBF};
-        for (size_t i = 0; i < 3; i++)
-            if (take_byte(self) != mark[i])
-                return llm_reader_complain(self, err, "expected JSON");
-        self->here = (place_t){1, 1};
-    }
+    if (begin_text(self, err) < 0)
+        return -1;
+    const char *kind =
+        self->next < self->end ? llm_kind_of_text(self->next, bytes_ahead(self)) : NULL;
+    if (kind)
+        return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is not JSON; it is %s", self->name, kind);
     if (skip_space(self) == '[') {
         take_byte(self);
         self->stage = LIST_FIRST;
@@ -302,13 +353,30 @@ static int find_stage(llm_reader_t *self, fmq_error_t *err)
     return 0;
 }
 
+static int complain_element(const llm_reader_t *self, int byte, fmq_error_t *err)
+{
+    const char *found = byte == '['                  ? ", this is a list"
+                        : byte == '"'                ? ", this is a text"
+                        : byte == ','                ? ", this is a comma with nothing before it"
+                        : byte == '#' || byte == '/' ? ", this is a comment, which JSON has not"
+                        : byte == END_OF_INPUT       ? ", the file ends"
+                                                     : "";
+    return llm_reader_complain(self, err, "expected an object in the list%s", found);
+}
+
 /* Moves to the next element of a list.  1: there is one, 0: the list ended. */
 static int next_element(llm_reader_t *self, fmq_error_t *err)
 {
     int byte = skip_space(self);
     if (self->stage == LIST_NEXT && byte == ',') {
+        place_t comma = self->began;
         take_byte(self);
         byte = skip_space(self);
+        if (byte == ']') {
+            self->began = comma;
+            return llm_reader_complain(self, err,
+                                       "a trailing comma: no object follows it before the ']'");
+        }
     } else if (byte == ']') {
         take_byte(self);
         self->stage = DONE;
@@ -320,10 +388,7 @@ static int next_element(llm_reader_t *self, fmq_error_t *err)
                                    byte == END_OF_INPUT ? ", the file ends" : "");
     }
     self->stage = LIST_NEXT;
-    if (byte != '{')
-        return llm_reader_complain(self, err, "expected an object in the list%s",
-                                   byte == END_OF_INPUT ? ", the file ends" : "");
-    return 1;
+    return byte == '{' ? 1 : complain_element(self, byte, err);
 }
 
 static int next_value(llm_reader_t *self, json_t **value, fmq_error_t *err)
@@ -332,13 +397,14 @@ static int next_value(llm_reader_t *self, json_t **value, fmq_error_t *err)
         return -1;
     if (self->stage == DONE)
         return 0;
-    if (self->stage == LINES) {
+    if (self->stage == LINES || self->stage == OBJECTS) {
         int byte = skip_space(self);
         if (byte == END_OF_INPUT)
             return 0;
         if (byte != '{')
-            return llm_reader_complain(self, err, "expected one JSON object a line");
-        if (collect_line(self, err) < 0)
+            return llm_reader_complain(
+                self, err, "expected one JSON object a line, or a list of objects in [ and ]");
+        if ((self->stage == LINES ? collect_line(self, err) : collect_element(self, err)) < 0)
             return -1;
     } else {
         int found = next_element(self, err);
@@ -372,6 +438,8 @@ int llm_reader_next(llm_reader_t *self, json_t **value, fmq_error_t *err)
 char *llm_reader_rest(llm_reader_t *self, size_t *size, fmq_error_t *err)
 {
     self->size = 0;
+    if (begin_text(self, err) < 0)
+        return NULL;
     while (peek_byte(self) != END_OF_INPUT)
         if (keep_run(self, (size_t)(self->end - self->next), SIZE_MAX, err) < 0)
             return NULL;

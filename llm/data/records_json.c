@@ -51,7 +51,8 @@ static int require_answers(const intake_t *self, const char *path, fmq_error_t *
         return 0;
     return fmq_error_set(err, FMQ_ERR_FORMAT,
                          "'%s': no record has an answer, '%s'; the keys of the first are: %s; "
-                         "data.type names the keys of a file: with dolly-15k@llm and "
+                         "name the right one: output=KEY in fedmq.data_fields, or in --fields of "
+                         "eval; or give a data.type that has these keys: with dolly-15k@llm and "
                          "data.file_path '%s' they are instruction, context, response, category",
                          path, output, self->keys_found, path);
 }

@@ -19,7 +19,8 @@ typedef int(llm_correction_fn)(llm_record_t *record, char *made[2]);
 int llm_records_load_corrected(llm_records_t *self, const char *path, const llm_record_keys_t *keys,
                                llm_correction_fn *correct, fmq_error_t *err);
 
-/* Reads a text file (plain or gzip) whole into records of plain text. */
+/* Reads a text file (plain or gzip) whole into records of plain text, without
+ * its byte order mark, and with newlines for line ends of Windows. */
 int llm_records_load_text(llm_records_t *self, const char *path, fmq_error_t *err);
 
 #endif

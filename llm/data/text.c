@@ -59,6 +59,17 @@ int llm_records_add_text(llm_records_t *self, const char *text, size_t size, fmq
     return result;
 }
 
+/* Line ends of Windows become newlines, as Python reads text. */
+static size_t drop_returns(char *text, size_t size)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < size; i++)
+        if (text[i] != '\r' || i + 1 == size || text[i + 1] != '\n')
+            text[kept++] = text[i];
+    text[kept] = '\0';
+    return kept;
+}
+
 int llm_records_load_text(llm_records_t *self, const char *path, fmq_error_t *err)
 {
     llm_reader_t *reader = llm_reader_open(path, err);
@@ -69,6 +80,7 @@ int llm_records_load_text(llm_records_t *self, const char *path, fmq_error_t *er
     llm_reader_close(&reader);
     if (!text)
         return -1;
+    size = drop_returns(text, size);
     int result = llm_records_add_text(self, text, size, err);
     free(text);
     return result < 0 ? fmq_error_prefix(err, "'%s'", path) : 0;

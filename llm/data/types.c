@@ -169,22 +169,39 @@ static int find_given(char path[PATH_BYTES], const llm_records_source_t *source,
                          source->file, places.text);
 }
 
+/* The names of a type, but for those that the configuration gives. */
+static llm_record_keys_t keys_of(const llm_records_source_t *source, const llm_record_keys_t *own)
+{
+    llm_record_keys_t keys = own ? *own : (llm_record_keys_t){0};
+    const llm_record_keys_t *given = source->keys;
+    if (given && given->instruction)
+        keys.instruction = given->instruction;
+    if (given && given->input)
+        keys.input = given->input;
+    if (given && given->output)
+        keys.output = given->output;
+    if (given && given->category)
+        keys.category = given->category;
+    return keys;
+}
+
 static int load_row(llm_records_t *self, const llm_records_source_t *source,
                     const data_type_t *type, fmq_error_t *err)
 {
     char path[PATH_BYTES];
     places_t places = {0};
     llm_correction_fn *correct = type->correct;
+    const llm_record_keys_t keys = keys_of(source, &type->keys);
     if (source->by_category && type->correct_by_category)
         correct = type->correct_by_category;
     if (source->file && *source->file)
         return find_given(path, source, err) < 0
                    ? -1
-                   : llm_records_load_corrected(self, path, &type->keys, correct, err);
+                   : llm_records_load_corrected(self, path, &keys, correct, err);
     if (find_file(path, &places, source->root, "", type->file) ||
         find_file(path, &places, source->root, type->name, type->file) ||
         (type->also && find_file(path, &places, source->root, type->name, type->also)))
-        return llm_records_load_corrected(self, path, &type->keys, correct, err);
+        return llm_records_load_corrected(self, path, &keys, correct, err);
     return fmq_error_set(err, FMQ_ERR_NOTFOUND,
                          "data.type '%s': no file; looked for %s; it comes from %s", source->type,
                          places.text, type->origin);
@@ -215,8 +232,9 @@ static int add_sample(llm_records_t *self, const llm_records_t *from,
 static int load_language(llm_records_t *into, const llm_records_source_t *source, size_t language,
                          fmq_error_t *err)
 {
-    static const llm_record_keys_t keys = {
+    static const llm_record_keys_t own = {
         .instruction = "docstring", .input = "language", .output = "code", .category = "language"};
+    const llm_record_keys_t keys = keys_of(source, &own);
     const char *name = code_search_files[language].language;
     for (unsigned i = 0; i < code_search_files[language].files; i++) {
         char path[PATH_BYTES];
@@ -272,7 +290,8 @@ static int load_file(llm_records_t *self, const llm_records_source_t *source, co
                              "data.type '%s': no file; looked for %s; put it below data.root or "
                              "give an absolute path",
                              source->type, places.text);
-    return text ? llm_records_load_text(self, path, err) : llm_records_load(self, path, NULL, err);
+    const llm_record_keys_t keys = keys_of(source, NULL);
+    return text ? llm_records_load_text(self, path, err) : llm_records_load(self, path, &keys, err);
 }
 
 static int complain_unknown(const char *type, fmq_error_t *err)

@@ -8,16 +8,20 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "llm/hub/file.h"
+#include "llm/hub/json_text.h"
+#include "llm/hub/kind.h"
 
 json_t *llm_json_parse(const char *text, size_t size, const char *path, fmq_error_t *err)
 {
-    json_error_t where;
-    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &where);
+    llm_json_flaw_t flaw;
+    json_t *root = llm_json_read(text, size, LLM_JSON_UNIQUE_KEYS, &flaw);
     if (!root)
-        fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is not valid JSON: line %d, column %d: %s", path,
-                      where.line, where.column, where.text);
+        fmq_error_set(err, flaw.no_memory ? FMQ_ERR_NOMEM : FMQ_ERR_FORMAT,
+                      "'%s' is not valid JSON: line %llu, column %llu: %s", path,
+                      (unsigned long long)flaw.line, (unsigned long long)flaw.column, flaw.text);
     return root;
 }
 
@@ -27,7 +31,16 @@ json_t *llm_json_load(const char *path, size_t size_max, fmq_error_t *err)
     char *text = llm_file_read(path, size_max, &size, err);
     if (!text)
         return NULL;
-    json_t *root = llm_json_parse(text, size, path, err);
+    const char *kind = llm_kind_of_binary(text, size);
+    if (!kind)
+        kind = llm_kind_of_text(text, size < LLM_KIND_HEAD_BYTES ? size : LLM_KIND_HEAD_BYTES);
+    if (kind) {
+        free(text);
+        fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is not JSON; it is %s", path, kind);
+        return NULL;
+    }
+    size_t mark = llm_kind_mark(text, size);
+    json_t *root = llm_json_parse(text + mark, size - mark, path, err);
     free(text);
     if (root && !json_is_object(root)) {
         json_decref(root);
@@ -131,5 +144,7 @@ const char *llm_json_string(llm_json_reader_t *reader, const char *key, const ch
     const json_t *value = llm_json_get(reader, key);
     if (value && !json_is_string(value))
         llm_json_fail(reader, FMQ_ERR_FORMAT, "'%s' must be a string", key);
+    else if (value && strlen(json_string_value(value)) != json_string_length(value))
+        llm_json_fail(reader, FMQ_ERR_FORMAT, "'%s' must be a string without a NUL", key);
     return json_is_string(value) ? json_string_value(value) : absent;
 }

@@ -1,9 +1,10 @@
 /*
  * json.h - JSON files of a model directory, and careful reading of their keys.
  *
- * Private to the engine; the parser is jansson.  Numbers are read as doubles,
- * because HF writes integers such as 10^30 that fit no integer; integers are
- * exact up to 2^53 and refused beyond.  A repeated key is an error.
+ * Private to the engine; json_text.h reads the grammar.  Numbers are read as
+ * doubles, because HF writes integers such as 10^30 that fit no integer; integers
+ * are exact up to 2^53 and refused beyond.  A repeated key is an error, and so
+ * is half of a surrogate pair.
  */
 #ifndef FEDMQ_LLM_HUB_JSON_H
 #define FEDMQ_LLM_HUB_JSON_H
@@ -20,7 +21,8 @@
 /* Parses size bytes; path is named in errors. */
 json_t *llm_json_parse(const char *text, size_t size, const char *path, fmq_error_t *err);
 
-/* Parses a file of at most size_max bytes whose top level is an object. */
+/* Parses a file of at most size_max bytes whose top level is an object.  A byte
+ * order mark is passed over; a file of another kind is told what it is. */
 json_t *llm_json_load(const char *path, size_t size_max, fmq_error_t *err);
 
 /* Writes value atomically, indented, with a final newline. */

@@ -178,9 +178,13 @@ static int read_tensors(llm_safetensors_t *file, json_t *header, parse_t *parse)
         return fmq_error_set(parse->err, FMQ_ERR_NOMEM, "no memory for the header of '%s'",
                              parse->path);
     const char *name;
+    size_t length;
     json_t *entry;
-    json_object_foreach(header, name, entry)
+    json_object_keylen_foreach(header, name, length, entry)
     {
+        if (strlen(name) != length)
+            return fmq_error_set(parse->err, FMQ_ERR_FORMAT,
+                                 "'%s': the name of a tensor holds a NUL", parse->path);
         if (strcmp(name, "__metadata__") == 0)
             continue;
         parse->tensor = name;

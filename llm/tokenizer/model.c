@@ -7,6 +7,7 @@
 
 #include "llm/hub/file.h"
 #include "llm/hub/json.h"
+#include "llm/hub/kind.h"
 #include "llm/tokenizer/loader.h"
 
 llm_slice_t llm_tokenizer_slice(const json_t *value)
@@ -19,16 +20,17 @@ llm_slice_t llm_tokenizer_slice(const json_t *value)
 static int read_vocab(llm_bpe_t *bpe, json_t *vocab, fmq_error_t *err)
 {
     const char *token;
+    size_t size;
     json_t *value;
     if (!json_is_object(vocab) || json_object_size(vocab) == 0)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "the model has no 'vocab'");
-    json_object_foreach(vocab, token, value)
+    json_object_keylen_foreach(vocab, token, size, value)
     {
         uint64_t id;
         if (!llm_json_whole(value, &id))
             return fmq_error_set(err, FMQ_ERR_FORMAT, "the id of token '%.100s' is not a number",
                                  token);
-        if (llm_vocab_add(&bpe->vocab, token, strlen(token), id, err) < 0)
+        if (llm_vocab_add(&bpe->vocab, token, size, id, err) < 0)
             return -1;
     }
     return 0;
@@ -190,8 +192,10 @@ static int read_pair_files(llm_tokenizer_t *self, const char *vocab_path, const 
         return -1;
     if (!llm_utf8_valid(text, size))
         status = fmq_error_set(err, FMQ_ERR_FORMAT, "it is not UTF-8");
-    else
-        status = read_merges_text(&self->bpe, text, size, err);
+    else {
+        size_t mark = llm_kind_mark(text, size);
+        status = read_merges_text(&self->bpe, text + mark, size - mark, err);
+    }
     free(text);
     return status < 0 ? fmq_error_prefix(err, "'%s'", merges_path) : 0;
 }

@@ -47,6 +47,32 @@ static void refuse(fmq_config_t *config, const char *key, const char *value, con
         fail_msg("'%s' is not in: %s", message, err.text);
 }
 
+static void a_byte_order_mark_and_line_ends_of_windows_change_nothing(void **state)
+{
+    (void)state;
+    fmq_config_t *config = parsed("\xEF\xBB\xBFseed: 7\r\ndata:\r\n  root: here\r\n");
+    assert_int_equal(fmq_config_int(config, "seed"), 7);
+    assert_string_equal(fmq_config_text(config, "data.root"), "here");
+    fmq_config_destroy(&config);
+}
+
+static void text_in_utf_16_is_called_that(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t size;
+    } cases[] = {{"\xFF\xFEs\0", 4}, {"\xFE\xFF\0s", 4}, {"s\0e\0", 4}, {"\0s\0e", 4}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fmq_error_t err = {0};
+        fmq_config_t *config = fresh();
+        assert_int_equal(fmq_config_parse(config, "test.yaml", cases[i].text, cases[i].size, &err),
+                         -1);
+        assert_non_null(strstr(err.text, "UTF-16"));
+        fmq_config_destroy(&config);
+    }
+}
+
 static void defaults_are_those_of_fs_llm(void **state)
 {
     (void)state;
@@ -429,6 +455,8 @@ static void a_dump_of_defaults_only_is_empty_and_old_names_are_gone(void **state
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_byte_order_mark_and_line_ends_of_windows_change_nothing),
+        cmocka_unit_test(text_in_utf_16_is_called_that),
         cmocka_unit_test(defaults_are_those_of_fs_llm),
         cmocka_unit_test(pairs_take_python_and_yaml_spellings),
         cmocka_unit_test(texts_of_pairs_are_taken_as_they_stand),

@@ -40,6 +40,17 @@ typedef struct {
     const char *instruction, *input, *output, *category;
 } llm_record_keys_t;
 
+/* Field names as people write them: "instruction=question.text, output=answers.0"
+ * (fedmq.data_fields, --fields).  What is not named stays NULL. */
+#define LLM_RECORD_FIELDS_MAX 1024
+typedef struct {
+    llm_record_keys_t keys;           /* borrowed from text */
+    char text[LLM_RECORD_FIELDS_MAX]; /* do not copy the struct: keys point here */
+} llm_record_fields_t;
+
+/* Text may be empty.  FMQ_ERR_CONFIG quotes what is not understood. */
+int llm_record_fields_parse(llm_record_fields_t *out, const char *text, fmq_error_t *err);
+
 llm_records_t *llm_records_new(void);
 void llm_records_destroy(llm_records_t **self_p);
 /* Copies the texts; a NULL text counts as "". */
@@ -49,10 +60,13 @@ size_t llm_records_size(const llm_records_t *self);
 const llm_record_t *llm_records_at(const llm_records_t *self, size_t index);
 
 /* Appends the records of a .json (list of objects) or .jsonl (one a line)
- * file; .gz of either too.  keys may be NULL.  A broken line is FMQ_ERR_FORMAT
- * naming file, line, column and what was expected; a record without
- * instruction and output is an error that names the keys looked for and those
- * found.  On failure no record is added. */
+ * file; .gz of either too.  keys may be NULL.  A text is kept as it stands, a
+ * number as it is written, a truth value as true or false; null and what is
+ * missing are "", a list or an object is FMQ_ERR_FORMAT.  A NUL, and half of a
+ * surrogate pair, become U+FFFD; of a repeated key the last value counts.  A
+ * broken line is FMQ_ERR_FORMAT naming file, line, column and what was expected;
+ * a record without instruction and output is an error that names the keys
+ * looked for and those found.  On failure no record is added. */
 int llm_records_load(llm_records_t *self, const char *path, const llm_record_keys_t *keys,
                      fmq_error_t *err);
 
@@ -81,6 +95,7 @@ typedef struct {
     bool by_category; /* the meta splitter follows: rosetta_alpaca loses "X86-64 Assembly" */
     const char *file; /* data.file_path: this file instead of the type's own, as given or below
                        * root; NULL or "": none */
+    const llm_record_keys_t *keys; /* names instead of the type's own; NULL, also within: those */
 } llm_records_source_t;
 
 int llm_records_load_source(llm_records_t *self, const llm_records_source_t *source,

@@ -173,18 +173,34 @@ static void broken_json_names_file_line_and_column(void **state)
     static const struct {
         const char *text, *place, *what;
     } broken[] = {
-        {"{\"instruction\":\"a\",\"output\":\"b\"}\n\n{\"instruction\":}", "m.json:3:", "near"},
+        {"{\"instruction\":\"a\",\"output\":\"b\"}\n\n{\"instruction\":}",
+         "m.json:3:16:", "'}' where a value is expected"},
         {"[{\"instruction\":\"a\",\"output\":\"b\"},\n 7]", "m.json:2:2:", "expected an object"},
         {"[{\"instruction\":\"a\",\"output\":\"b\"}\n {}]", "m.json:2:2:", "expected ',' or ']'"},
         {"[{\"instruction\":\"a\"", "m.json:1:2:", "ends inside"},
         {"[{\"instruction\":\"a\",\"output\":\"b\"}", "m.json:1:34:", "the file ends"},
         {"[] x", "m.json:1:4:", "nothing behind"},
-        {"[{\"instruction\":\"a\",\n\"output\":b}]", "m.json:2:", "invalid token"},
+        {"[{\"instruction\":\"a\",\n\"output\":b}]",
+         "m.json:2:10:", "'b' where a value is expected"},
         {"hello", "m.json:1:1:", "one JSON object a line"},
         {"\"text\"", "m.json:1:1:", "one JSON object a line"},
         {"[,]", "m.json:1:2:", "expected an object"},
-        {"{\"instruction\":\"\\u0000\"}", "m.json:1:", "\\u0000"},
-        {"{\"instruction\":\"\xFF\"}", "m.json:1:", "unable to decode"},
+        {"{\"instruction\":\"\xFF\"}", "m.json:1:17:", "0xFF that is not UTF-8"},
+        {"[\n{\"output\":\"b\"},\n]", "m.json:2:15:", "a trailing comma"},
+        {"[{\"output\":\"b\",}]", "m.json:1:15:", "a trailing comma"},
+        {"{\"output\":\"b\"},\n{\"output\":\"b\"}", "m.json:1:15:", "behind the end"},
+        {"{\"output\":\"b\"}\n{\"output\":\"b\"\n{\"output\":\"b\"}",
+         "m.json:2:1:", "the line ends inside"},
+        {"{\n\"output\":\"b\"", "m.json:1:1:", "the file ends inside"},
+        {"{'output':'b'}", "m.json:1:2:", "a single quote"},
+        {"[// nothing\n{\"output\":\"b\"}]", "m.json:1:2:", "a comment"},
+        {"{\"output\":\"b\" # so\n}", "m.json:1:15:", "a comment"},
+        {"{\"output\":NaN}", "m.json:1:11:", "'NaN'"},
+        {"{\"output\":-Infinity}", "m.json:1:11:", "no infinite numbers"},
+        {"{\"output\":None}", "m.json:1:11:", "null"},
+        {"{\"output\":\"a\nb\"}", "m.json:1:13:", "a line ends inside a string"},
+        {"{\"output\":\"C:\\dir\"}", "m.json:1:14:", "a backslash is written as two"},
+        {"[[\"a\",\"b\"]]", "m.json:1:2:", "this is a list"},
     };
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         assert_int_equal(parse(room, broken[i].text), -1);
@@ -212,7 +228,139 @@ static void a_list_where_a_text_belongs_is_refused_with_advice(void **state)
 {
     room_t *room = *state;
     assert_int_equal(parse(room, "{\"instruction\":\"a\",\"output\":[\"b\"]}"), -1);
-    assert_non_null(strstr(room->err.text, "'output.0'"));
+    assert_non_null(strstr(room->err.text, "output=output.0 in fedmq.data_fields"));
+}
+
+static void a_number_is_kept_as_it_is_written_also_in_a_shard(void **state)
+{
+    room_t *room = *state;
+    assert_int_equal(parse(room, "[{\"instruction\":19.99,\"input\":1.0,\"output\":1e5,"
+                                 "\"category\":-0},{\"output\":12345678901234567890123},"
+                                 "{\"output\":0.1},{\"output\":1E400}]"),
+                     0);
+    size_t size = 0;
+    char *shard = llm_records_encode(room->records, &size, &room->err);
+    llm_records_t *back = llm_records_new();
+    assert_int_equal(llm_records_decode(back, "shard", shard, size, &room->err), 0);
+    assert_record(llm_records_at(back, 0), "19.99", "1.0", "1e5", "-0");
+    assert_record(llm_records_at(back, 1), "", "", "12345678901234567890123", "");
+    assert_record(llm_records_at(back, 2), "", "", "0.1", "");
+    assert_record(llm_records_at(back, 3), "", "", "1E400", "");
+    llm_records_destroy(&back);
+    free(shard);
+}
+
+static void what_is_no_text_has_one_rule_each(void **state)
+{
+    room_t *room = *state;
+    assert_int_equal(parse(room, "{\"instruction\":true,\"input\":false,\"output\":null}\n"
+                                 "{\"instruction\":\"a\\u0000b\",\"output\":\"\\ud83d\"}\n"
+                                 "{\"instruction\":\"first\",\"instruction\":\"last\"}\n"
+                                 "{\"instruction\":\"q\",\"x\\u0000y\":{},\"output\":\"\"}\n"),
+                     0);
+    assert_record(llm_records_at(room->records, 0), "true", "false", "", "");
+    assert_record(llm_records_at(room->records, 1),
+                  "a\xEF\xBF\xBD"
+                  "b",
+                  "", "\xEF\xBF\xBD", "");
+    assert_record(llm_records_at(room->records, 2), "last", "", "", "");
+    assert_record(llm_records_at(room->records, 3), "q", "", "", "");
+}
+
+static void objects_over_several_lines_are_read_one_behind_the_other(void **state)
+{
+    room_t *room = *state;
+    assert_int_equal(parse(room, "{\n  \"instruction\": \"a }\",\n  \"output\": \"b\"\n}\n"
+                                 "{\"instruction\": \"c\"}\r\n{\r\n\"output\": \"d\"}"),
+                     0);
+    assert_int_equal(llm_records_size(room->records), 3);
+    assert_record(llm_records_at(room->records, 0), "a }", "", "b", "");
+    assert_record(llm_records_at(room->records, 2), "", "", "d", "");
+}
+
+static void a_list_inside_an_object_is_named_with_its_key(void **state)
+{
+    room_t *room = *state;
+    static const char *const texts[] = {
+        "{\n \"version\": \"1.0\",\n \"data\": [\n {\"output\": \"b\"}\n ]\n}\n",
+        "{\"version\":\"1.0\",\"data\":[{\"output\":\"b\"}]}"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(parse(room, texts[i]), -1);
+        assert_non_null(strstr(room->err.text, "a list of objects in 'data'"));
+        assert_non_null(strstr(room->err.text, "one object a line"));
+    }
+}
+
+static void a_file_of_another_kind_is_told_what_it_is(void **state)
+{
+    room_t *room = *state;
+    static const struct {
+        const char *bytes;
+        size_t size;
+        const char *what;
+    } kinds[] = {
+        {"PK\3\4\24\0\0\0", 8, "zip"},
+        {"PAR1\25\4\25", 7, "Parquet"},
+        {"ARROW1\0\0", 8, "Arrow"},
+        {"\x80\4\x95\1", 4, "pickle"},
+        {"\xFF\xFE[\0{\0", 6, "UTF-16"},
+        {"\xFE\xFF\0[\0{", 6, "UTF-16"},
+        {"[\0{\0\"\0", 6, "UTF-16"},
+        {"\0[\0{\0\"", 6, "UTF-16"},
+        {"\xFF\xFE\0\0[\0\0\0", 8, "UTF-32"},
+        {"BZh91AY", 7, "bzip2"},
+        {"\xFD"
+         "7zXZ\0\0",
+         7, "xz"},
+        {"\x28\xB5\x2F\xFD\1", 5, "zstd"},
+        {"instruction,output\na,b\n", 23, "CSV"},
+        {"\xEF\xBB\xBFinstruction;output\r\na;b\n", 27, "CSV"},
+        {"instruction\toutput\na\tb\n", 23, "TSV"},
+        {"<!DOCTYPE html><html>", 21, "web page"},
+        {"version https://git-lfs.github.com/spec/v1\noid", 46, "Git LFS"},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const char *path =
+            scratch_write_bytes(&room->scratch, "k.json", kinds[i].bytes, kinds[i].size);
+        assert_int_equal(llm_records_load(room->records, path, NULL, &room->err), -1);
+        assert_int_equal(room->err.code, FMQ_ERR_FORMAT);
+        if (!strstr(room->err.text, kinds[i].what) || !strstr(room->err.text, "k.json"))
+            fail_msg("case %zu says: %s", i, room->err.text);
+    }
+    const char *path = scratch_write_bytes(&room->scratch, "k.txt", "\xFF\xFEh\0i\0", 6);
+    llm_records_source_t source = {.root = "", .type = "k.txt@llm", .subsample = 1, .file = path};
+    assert_int_equal(llm_records_load_source(room->records, &source, &room->err), -1);
+    assert_non_null(strstr(room->err.text, "UTF-16"));
+}
+
+static void plain_text_loses_its_mark_and_the_returns_of_its_line_ends(void **state)
+{
+    room_t *room = *state;
+    const char *path = scratch_write(&room->scratch, "w.txt", "\xEF\xBB\xBFone\r\ntwo\rthree\r\n");
+    llm_records_source_t source = {.root = "", .type = "w.txt@llm", .subsample = 1, .file = path};
+    assert_int_equal(llm_records_load_source(room->records, &source, &room->err), 0);
+    assert_record(llm_records_at(room->records, 0), "", "", "one\ntwo\rthree\n", "");
+}
+
+static void names_of_fields_are_read_as_people_write_them(void **state)
+{
+    room_t *room = *state;
+    llm_record_fields_t fields;
+    const char *path =
+        scratch_write(&room->scratch, "f.jsonl", "{\"q\":{\"t\":\"why\"},\"response\":[\"so\"]}\n");
+    assert_int_equal(
+        llm_record_fields_parse(&fields, " instruction = q.t ,output=response.0", &room->err), 0);
+    llm_records_source_t source = {
+        .root = "", .type = "dolly-15k@llm", .subsample = 1, .file = path, .keys = &fields.keys};
+    assert_int_equal(llm_records_load_source(room->records, &source, &room->err), 0);
+    assert_record(llm_records_at(room->records, 0), "why", "", "so", "");
+    assert_int_equal(llm_record_fields_parse(&fields, "", &room->err), 0);
+    assert_null(fields.keys.output);
+    static const char *const wrong[] = {"answer=a", "output", "output=", "=a"};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(llm_record_fields_parse(&fields, wrong[i], &room->err), -1);
+        assert_int_equal(room->err.code, FMQ_ERR_CONFIG);
+    }
 }
 
 static void a_missing_file_is_named(void **state)
@@ -348,6 +496,13 @@ int main(void)
         CASE(broken_json_names_file_line_and_column),
         CASE(a_record_without_texts_names_the_keys_of_both_sides),
         CASE(a_list_where_a_text_belongs_is_refused_with_advice),
+        CASE(a_number_is_kept_as_it_is_written_also_in_a_shard),
+        CASE(what_is_no_text_has_one_rule_each),
+        CASE(objects_over_several_lines_are_read_one_behind_the_other),
+        CASE(a_list_inside_an_object_is_named_with_its_key),
+        CASE(a_file_of_another_kind_is_told_what_it_is),
+        CASE(plain_text_loses_its_mark_and_the_returns_of_its_line_ends),
+        CASE(names_of_fields_are_read_as_people_write_them),
         CASE(a_missing_file_is_named),
         CASE(a_shard_comes_back_as_it_went),
         CASE(no_records_make_an_empty_shard),
