@@ -80,6 +80,10 @@ typedef struct {
     int (*measure)(void *argument, const fmq_measuring_t *measuring, fmq_metrics_t *metrics,
                    fmq_error_t *err);
     void *measure_argument;
+    /* The most examples that a client whose shard has so many can have used in a
+     * round; NULL: nothing is known. */
+    uint64_t (*samples_max)(void *argument, uint32_t client, uint64_t shard);
+    void *samples_argument;
     fmq_run_event_fn *on_event; /* may be NULL */
     void *event_argument;
 } fmq_coordinator_options_t;

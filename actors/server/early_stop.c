@@ -11,14 +11,14 @@
 /* Worse than what it is compared with, delta taken as slack. */
 static bool is_worse(const fmq_early_stop_rule_t *rule, double value, double against)
 {
-    if (isnan(value))
+    if (!isfinite(value))
         return true;
     return rule->larger ? value < against + rule->delta : value > against - rule->delta;
 }
 
 static bool update_best(fmq_early_stop_t *self, const fmq_early_stop_rule_t *rule, double value)
 {
-    bool worse = self->any ? is_worse(rule, value, self->best) : isnan(value);
+    bool worse = self->any ? is_worse(rule, value, self->best) : !isfinite(value);
     if (!worse) {
         self->any = true;
         self->best = value;
@@ -44,7 +44,8 @@ static bool update_mean(fmq_early_stop_t *self, const fmq_early_stop_rule_t *rul
         memmove(self->last, self->last + 1, (self->size - 1) * sizeof *self->last);
         self->size--;
     }
-    self->last[self->size++] = value;
+    if (isfinite(value)) /* what is no number would spoil every mean that it is in */
+        self->last[self->size++] = value;
     return stop;
 }
 
@@ -70,7 +71,7 @@ bool fmq_metric_larger_is_better(const char *name)
 bool fmq_best_update(fmq_best_t *self, bool larger, double value, uint32_t round)
 {
     bool better =
-        !isnan(value) && (!self->any || (larger ? value > self->value : value < self->value));
+        isfinite(value) && (!self->any || (larger ? value > self->value : value < self->value));
     if (better)
         *self = (fmq_best_t){.any = true, .value = value, .round = round};
     return better;

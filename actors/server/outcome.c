@@ -9,13 +9,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define VALUE_MAX 1e30 /* of a measurement: sums of so many stay finite */
+
+/* A measurement that is no number, or no possible one, is in no average and
+ * decides nothing; totals are the weights of averages. */
+static bool is_plausible(const fmq_metric_t *metric)
+{
+    const char *tail = strrchr(metric->name, '_');
+    bool total = tail && strcmp(tail, "_total") == 0;
+    double most = total ? (double)FMQ_INTAKE_SAMPLES_MAX : VALUE_MAX;
+    return isfinite(metric->value) && metric->value <= most &&
+           metric->value >= (total ? 0 : -VALUE_MAX);
+}
+
 int fmq_coordinator_keep_answer(coordinator_t *self, uint32_t client, const fmq_metrics_t *metrics,
                                 fmq_error_t *err)
 {
     fmq_metrics_t **slot = &self->answers[client - 1];
     if (!*slot && !(*slot = malloc(sizeof **slot)))
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the metrics of client %u", client);
-    **slot = *metrics;
+    (*slot)->size = 0;
+    for (size_t i = 0; i < metrics->size; i++) {
+        const fmq_metric_t *metric = &metrics->items[i];
+        if (is_plausible(metric))
+            (*slot)->items[(*slot)->size++] = *metric;
+        else
+            fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "metric-dropped",
+                          "client=%u round=%u %s=%g", client, self->mark.round, metric->name,
+                          metric->value);
+    }
     return 0;
 }
 

@@ -4,10 +4,12 @@
  * A report comes from a stranger: what cannot be used leaves its client out of
  * the phase with a reason in the log, and never keeps the phase open.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "actors/server/coordinator_private.h"
+#include "fedmq/actors/shard.h"
 
 void fmq_coordinator_leave_out(coordinator_t *self, uint32_t client, const char *reason)
 {
@@ -39,6 +41,27 @@ static void refuse_report(coordinator_t *self, uint32_t client, const char *reas
     fmq_coordinator_leave_out(self, client, reason);
 }
 
+/* A count of examples is the weight of an update, so it is held against what the
+ * client can have used of the examples that it has.  Fills why when it is more. */
+static int check_counts(const coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
+                        fmq_error_t *why)
+{
+    const fmq_coordinator_options_t *options = &self->options;
+    if (report->shard_samples > FMQ_SHARD_RECORDS_MAX)
+        return fmq_error_set(why, FMQ_ERR_LIMIT,
+                             "it says it has %" PRIu64 " examples; %" PRIu64 " are possible",
+                             report->shard_samples, FMQ_SHARD_RECORDS_MAX);
+    if (!options->samples_max)
+        return 0;
+    uint64_t most = options->samples_max(options->samples_argument, client, report->shard_samples);
+    if (report->samples > most)
+        return fmq_error_set(why, FMQ_ERR_LIMIT,
+                             "it says it has used %" PRIu64 " examples; of the %" PRIu64
+                             " that it has a round uses %" PRIu64 " at most",
+                             report->samples, report->shard_samples, most);
+    return 0;
+}
+
 /* Takes what the client was asked for in this phase. */
 static int take_answer(coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
                        fmq_error_t *err)
@@ -48,6 +71,11 @@ static int take_answer(coordinator_t *self, uint32_t client, const fmq_note_repo
         training ? report->phase == FMQ_REPORT_OFFER : report->phase == FMQ_REPORT_MEASURED;
     if (!wanted)
         return 0;
+    fmq_error_t why;
+    if (training && check_counts(self, client, report, &why) < 0) {
+        refuse_report(self, client, why.text);
+        return 0;
+    }
     if (training && report->samples == 0 && !self->agenda->ignore_weight) {
         refuse_report(self, client, "it has used no training example");
         return 0;

@@ -10,6 +10,7 @@
 #include "actors/pipe/pipe.h"
 #include "actors/server/checkpoint.h"
 #include "actors/server/offsite.h"
+#include "actors/settings/settings.h"
 
 typedef struct {
     fmq_server_options_t options;
@@ -18,7 +19,22 @@ typedef struct {
     fmq_offsite_t offsite;
     char *config_text; /* owned */
     char meaning[FMQ_REASON_MAX];
+    llm_train_options_t *training; /* owned: of client k at k - 1 ... */
+    bool *known;                   /* owned: ... once it was asked for */
 } server_t;
+
+/* Clients may have settings of their own. */
+static uint64_t samples_max(void *argument, uint32_t client, uint64_t shard)
+{
+    server_t *self = argument;
+    llm_train_options_t *training = &self->training[client - 1];
+    if (!self->known[client - 1]) {
+        fmq_config_t *view = fmq_config_for_client(self->options.shared->config, client, NULL);
+        self->known[client - 1] = view && fmq_settings_train(view, training, NULL) == 0;
+        fmq_config_destroy(&view);
+    }
+    return self->known[client - 1] ? fmq_settings_samples_max(training, shard) : UINT64_MAX;
+}
 
 /* Saves with the names that PEFT and chat tools look for. */
 static int save(void *argument, const float *state, const char *directory, fmq_error_t *err)
@@ -77,6 +93,10 @@ static int prepare(server_t *self, fmq_error_t *err)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a state of %llu elements",
                              (unsigned long long)elements);
     fmq_shared_meaning(shared, self->meaning);
+    self->training = calloc(self->agenda.clients, sizeof *self->training);
+    self->known = calloc(self->agenda.clients, sizeof *self->known);
+    if (!self->training || !self->known)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for %u clients", self->agenda.clients);
     self->config_text = fmq_config_dump(shared->config, false, err);
     if (!self->config_text ||
         llm_adapter_init(shared->adapter, shared->model, self->agenda.seed, self->initial, err) <
@@ -104,6 +124,8 @@ static fmq_coordinator_options_t options_of(server_t *self)
                                          .directory = self->options.directory,
                                          .save = save,
                                          .save_argument = self,
+                                         .samples_max = samples_max,
+                                         .samples_argument = self,
                                          .on_event = self->options.on_event,
                                          .event_argument = self->options.argument};
     fmq_offsite_fill(&self->offsite, &options);
@@ -127,4 +149,6 @@ void fmq_server_actor(zsock_t *pipe, void *options)
     fmq_offsite_release(&self.offsite);
     free(self.initial);
     free(self.config_text);
+    free(self.training);
+    free(self.known);
 }

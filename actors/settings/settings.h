@@ -23,6 +23,11 @@
 /* The extra batches that llm.retry_on_nan_loss may draw in one routine. */
 #define FMQ_SETTINGS_NAN_RETRIES_MAX 100
 
+/* The most examples that one training by these options can use of a shard of so
+ * many: whole passes, at least one, as many as its batches need.  A shard that
+ * is smaller than a batch is taken whole. */
+uint64_t fmq_settings_samples_max(const llm_train_options_t *options, uint64_t shard);
+
 /* train.*, grad.*, dataloader.*, fedprox.*, llm.grad_accum_step,
  * llm.retry_on_nan_loss and seed.  client and round are left 0. */
 int fmq_settings_train(const fmq_config_t *config, llm_train_options_t *out, fmq_error_t *err);

@@ -29,6 +29,23 @@ static int check_counts(const fmq_config_t *config, fmq_error_t *err)
     return 0;
 }
 
+static uint64_t multiply(uint64_t a, uint64_t b)
+{
+    return b != 0 && a > UINT64_MAX / b ? UINT64_MAX : a * b;
+}
+
+uint64_t fmq_settings_samples_max(const llm_train_options_t *options, uint64_t shard)
+{
+    if (options->by_epoch)
+        return multiply(options->steps, shard);
+    uint64_t batches = multiply(options->steps, options->grad_accum);
+    uint64_t drawn = multiply(batches, options->batch_size);
+    if (shard == 0)
+        return drawn;
+    uint64_t passes = drawn / shard + (drawn % shard != 0);
+    return multiply(passes ? passes : 1, shard);
+}
+
 int fmq_settings_train(const fmq_config_t *config, llm_train_options_t *out, fmq_error_t *err)
 {
     llm_train_options_t options = {

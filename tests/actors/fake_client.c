@@ -157,8 +157,10 @@ static void offer(fake_client_t *self)
     self->report.samples = fake_samples(self->options.number, self->task.round);
     if (misbehaves(self, FAKE_WITHOUT))
         self->report.samples = 0;
-    if (misbehaves(self, FAKE_BOASTING))
+    if (misbehaves(self, FAKE_BOASTING) || misbehaves(self, FAKE_ENDLESS))
         self->report.samples = UINT64_C(1) << 39;
+    if (misbehaves(self, FAKE_ENDLESS))
+        self->report.shard_samples = UINT64_C(1) << 39;
     if (misbehaves(self, FAKE_LYING))
         self->report.update.bytes[0] ^= 1;
     fmq_metrics_set(&self->report.metrics, "train_avg_loss", 1.0 / (1 + self->task.round), NULL);
@@ -185,6 +187,11 @@ static void measure(fake_client_t *self)
     fmq_metrics_set(&self->report.metrics, "val_loss", sum / (double)size + self->options.number,
                     NULL);
     fmq_metrics_set(&self->report.metrics, "val_total", 10 * self->options.number, NULL);
+    if (misbehaves(self, FAKE_ABSURD)) {
+        fmq_metrics_set(&self->report.metrics, "val_loss", -1e300, NULL);
+        fmq_metrics_set(&self->report.metrics, "val_acc", (double)NAN, NULL);
+        fmq_metrics_set(&self->report.metrics, "val_total", 1e300, NULL);
+    }
     atomic_fetch_add(&self->measured, 1);
     send_report(self);
 }

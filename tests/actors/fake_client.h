@@ -27,6 +27,8 @@ typedef enum {
     FAKE_LYING,      /* offers an object that nobody has from round `from` on */
     FAKE_BLIND,      /* cannot measure from round `from` on */
     FAKE_BOASTING,   /* says it has used 2^39 examples from round `from` on */
+    FAKE_ENDLESS,    /* ... and has as many ... */
+    FAKE_ABSURD,     /* measures NaN and says that it is of 1e300 examples */
     FAKE_DYING       /* leaves without a word in round `from` */
 } fake_behaviour_t;
 

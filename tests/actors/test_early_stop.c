@@ -51,6 +51,21 @@ static void mean_compares_with_the_mean_of_the_last_patience_ones(void **state)
     assert_int_equal(stops_at(rule, (double[]){9, 3, 2, 1, 2.1}, 5), 4); /* the 9 is forgotten */
 }
 
+static void what_is_no_number_spoils_neither_the_mean_nor_the_best(void **state)
+{
+    (void)state;
+    fmq_early_stop_rule_t rule = {.mode = FMQ_EARLY_STOP_MEAN, .patience = 2};
+    assert_int_equal(stops_at(rule, (double[]){3, (double)NAN, 3, 2.9, 3.1}, 5), 4);
+    assert_int_equal(stops_at(rule, (double[]){3, -(double)INFINITY, 3, 2.9, 3.1}, 5), 4);
+    rule.mode = FMQ_EARLY_STOP_BEST;
+    assert_int_equal(stops_at(rule, (double[]){3, -(double)INFINITY, 2, 2.5, 2.5}, 5), 4);
+    fmq_best_t best = {0};
+    assert_false(fmq_best_update(&best, false, -(double)INFINITY, 1));
+    assert_true(fmq_best_update(&best, false, 2, 2));
+    assert_false(fmq_best_update(&best, true, (double)INFINITY, 3));
+    assert_int_equal(best.round, 2);
+}
+
 static void no_patience_means_never(void **state)
 {
     (void)state;
@@ -110,6 +125,7 @@ int main(void)
         cmocka_unit_test(larger_is_better_turns_the_comparison_round),
         cmocka_unit_test(delta_asks_for_a_real_improvement),
         cmocka_unit_test(mean_compares_with_the_mean_of_the_last_patience_ones),
+        cmocka_unit_test(what_is_no_number_spoils_neither_the_mean_nor_the_best),
         cmocka_unit_test(no_patience_means_never),
         cmocka_unit_test(a_measurement_that_is_no_number_counts_as_worse),
         cmocka_unit_test(the_longest_patience_fits_and_a_lowered_one_begins_anew),

@@ -206,6 +206,50 @@ static void rounds_without_any_update_end_the_run_with_an_error(void **state)
     fake_close(&f);
 }
 
+static uint64_t at_most_200(void *argument, uint32_t client, uint64_t shard)
+{
+    (void)argument, (void)client;
+    return shard > 200 ? shard : 200;
+}
+
+static void a_count_of_examples_that_cannot_be_leaves_its_client_out(void **state)
+{
+    (void)state;
+    static const fake_behaviour_t bad[] = {FAKE_BOASTING, FAKE_ENDLESS};
+    for (size_t i = 0; i < 4; i++) {
+        federation_t f;
+        fake_open(&f, 2, 3);
+        f.agenda.local = i >= 2;
+        for (uint32_t k = 1; k <= 2; k++)
+            fake_add(&f, k, k == 2 ? bad[i % 2] : FAKE_HONEST, 1, 0);
+        fake_prepare(&f);
+        f.options.samples_max = at_most_200;
+        fake_start_prepared(&f);
+        assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+        if (!f.agenda.local)
+            fake_check(&f, fake_expected(&f, (uint32_t[]){0x6, 0x2, 0x2}, 3));
+        fake_close(&f);
+    }
+}
+
+static void measurements_that_cannot_be_decide_nothing(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 2, 3);
+    f.agenda.eval_freq = 1;
+    for (uint32_t k = 1; k <= 2; k++)
+        fake_add(&f, k, k == 2 ? FAKE_ABSURD : FAKE_HONEST, 0, 0);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    char *text = read_text(&f, "metrics.jsonl");
+    if (strstr(text, "e+300") || strstr(text, "e300") || strstr(text, "val_acc") ||
+        !strstr(text, "\"source\":\"clients\",\"form\":\"weighted_avg\",\"metrics\":{\"val_loss"))
+        fail_msg("%s", text);
+    free(text);
+    fake_close(&f);
+}
+
 /* None of these rounds gave anything: that is no run that has finished, and it
  * can be gone on with when the clients are better. */
 static void a_short_run_without_any_update_has_not_finished(void **state)
@@ -504,6 +548,8 @@ int main(void)
         cmocka_unit_test(a_client_that_never_offers_is_left_behind_at_the_deadline),
         cmocka_unit_test(updates_that_are_no_good_are_left_out),
         cmocka_unit_test(rounds_without_any_update_end_the_run_with_an_error),
+        cmocka_unit_test(a_count_of_examples_that_cannot_be_leaves_its_client_out),
+        cmocka_unit_test(measurements_that_cannot_be_decide_nothing),
         cmocka_unit_test(a_short_run_without_any_update_has_not_finished),
         cmocka_unit_test(one_usable_update_is_enough_for_a_run_to_finish),
         cmocka_unit_test(a_last_state_that_nobody_can_measure_is_no_good_end),

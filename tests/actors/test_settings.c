@@ -407,11 +407,26 @@ static void times_are_given_in_milliseconds(void **state)
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static void a_round_uses_so_many_examples_at_most(void **state)
+{
+    (void)state;
+    llm_train_options_t batches = {.steps = 3, .grad_accum = 2, .batch_size = 4};
+    assert_int_equal(fmq_settings_samples_max(&batches, 0), 24);
+    assert_int_equal(fmq_settings_samples_max(&batches, 10), 30); /* three passes */
+    assert_int_equal(fmq_settings_samples_max(&batches, 500), 500);
+    llm_train_options_t epochs = {.by_epoch = true, .steps = 3, .grad_accum = 2, .batch_size = 4};
+    assert_int_equal(fmq_settings_samples_max(&epochs, 10), 30);
+    assert_int_equal(fmq_settings_samples_max(&epochs, 0), 0);
+    epochs.steps = UINT64_MAX;
+    assert_true(fmq_settings_samples_max(&epochs, 2) == UINT64_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(training_defaults_are_those_of_fs_llm),
         CASE(training_keys_reach_the_routine),
+        CASE(a_round_uses_so_many_examples_at_most),
         CASE(a_proximal_weight_without_fedprox_is_off),
         CASE(adamw_has_torchs_defaults_and_takes_betas_as_a_tuple),
         CASE(adam_has_no_weight_decay_unless_given),

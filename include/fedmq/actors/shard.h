@@ -14,7 +14,8 @@
 
 FMQ_API_BEGIN
 
-#define FMQ_SHARD_MAX (UINT64_C(1) << 30) /* bytes of a shard that are accepted */
+#define FMQ_SHARD_MAX         (UINT64_C(1) << 30)  /* bytes of a shard that are accepted */
+#define FMQ_SHARD_RECORDS_MAX (FMQ_SHARD_MAX / 16) /* no record of use is smaller */
 
 /* A sealed object of the three parts; a NULL part is an empty one. */
 fmq_object_t *fmq_shard_encode(const llm_records_t *const parts[3], fmq_error_t *err);
