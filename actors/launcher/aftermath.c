@@ -9,6 +9,14 @@
 
 #include "actors/launcher/rundir.h"
 
+void fmq_place_release(fmq_place_t *place)
+{
+    fmq_lock_release(&place->lock);
+    free(place->path);
+    free(place->changes);
+    *place = (fmq_place_t){0};
+}
+
 static void write_word(FILE *out, const char *word)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"

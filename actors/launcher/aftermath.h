@@ -9,12 +9,17 @@
 #define FEDMQ_ACTORS_LAUNCHER_AFTERMATH_H
 
 #include "actors/launcher/command.h"
+#include "actors/launcher/lock.h"
 
-/* Where a run has written. */
+/* Where a run writes. */
 typedef struct {
-    char *path; /* owned */
-    bool made;  /* by this process */
+    char *path;       /* owned */
+    bool made;        /* by this process */
+    fmq_lock_t *lock; /* owned */
+    char *changes;    /* owned; of a run that goes on, see fmq_resuming_check(); else NULL */
 } fmq_place_t;
+
+void fmq_place_release(fmq_place_t *place);
 
 /* err: how the run ended; it is completed where that helps. */
 void fmq_aftermath(const fmq_command_t *command, const fmq_arguments_t *arguments,

@@ -64,6 +64,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
                        .connect = arguments->broker,
                        .insecure = arguments->insecure || fmq_config_bool(config, "fedmq.insecure"),
                        .clients = 1,
+                       .asked = !arguments->cfg,
                        .quiet = arguments->quiet,
                        .permits = 1,
                        .threads = arguments->threads};

@@ -103,6 +103,17 @@ static int build(fmq_engine_t *self, const fmq_config_t *config,
     return 0;
 }
 
+/* A run belongs to the model that its clients have. */
+static int accept_model(const fmq_engine_t *self, const fmq_engine_building_t *how,
+                        fmq_error_t *err)
+{
+    if (!how->accept)
+        return 0;
+    const llm_offsite_t *offsite = fmq_engine_offsite(self);
+    const fmq_digest_t digest = llm_model_digest(offsite ? offsite->student : self->model);
+    return how->accept(how->argument, &digest, err);
+}
+
 int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config,
                     const fmq_engine_building_t *how, fmq_error_t *err)
 {
@@ -117,7 +128,8 @@ int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config,
     if (fmq_engine_open_model(&engine, fmq_config_text(config, "model.type"),
                               fmq_config_text(config, "llm.cache.model"), &spec, threads, err) < 0)
         return -1;
-    if (offsite.use && build(&engine, config, &offsite, how, err) < 0) {
+    if ((offsite.use && build(&engine, config, &offsite, how, err) < 0) ||
+        accept_model(&engine, how, err) < 0) {
         fmq_engine_close(&engine);
         return -1;
     }

@@ -22,6 +22,9 @@ typedef struct {
 typedef struct {
     const char *directory;
     fmq_log_t *log;
+    /* Asked about the model that clients have, once it is there: -1 with err
+     * refuses it.  NULL: any is right. */
+    int (*accept)(void *argument, const fmq_digest_t *model, fmq_error_t *err);
     int (*stop)(void *argument);
     void *argument;
 } fmq_engine_building_t;

@@ -41,6 +41,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
                        .connect = arguments->attach,
                        .insecure = arguments->insecure,
                        .evaluator = true,
+                       .asked = !arguments->cfg,
                        .once = arguments->once,
                        .measurements = arguments->quiet ? NULL : stdout,
                        .quiet = arguments->quiet || arguments->json,

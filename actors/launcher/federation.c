@@ -11,6 +11,9 @@
 #include "actors/launcher/display.h"
 #include "actors/launcher/joining.h"
 #include "actors/launcher/opening.h"
+#include "actors/launcher/remarks.h"
+#include "actors/launcher/resuming.h"
+#include "actors/launcher/run_log.h"
 #include "actors/launcher/rundir.h"
 #include "actors/launcher/signals.h"
 #include "actors/pipe/pipe.h"
@@ -32,7 +35,7 @@ typedef struct {
     fmq_store_t *store;
     fmq_display_t *display;
     fmq_log_t *log;
-    FILE *run_log;
+    fmq_run_log_t *run_log;
     fmq_router_t *router;
     int signals;
     bool interrupted;
@@ -82,15 +85,49 @@ static int open_log(federation_t *self, fmq_error_t *err)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a log");
     if (!plan->directory)
         return 0;
-    char path[4096];
-    snprintf(path, sizeof path, "%s/run.log", plan->directory);
-    self->run_log = fopen(path, "a");
+    self->run_log = fmq_run_log_new();
     if (!self->run_log)
-        return fmq_error_set(err, FMQ_ERR_IO, "cannot write '%s': %s", path, strerror(errno));
-    setvbuf(self->run_log, NULL, _IOLBF, 0);
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a log");
     fmq_log_level_t least =
         fmq_config_int(self->plan->config, "verbose") > 1 ? FMQ_LOG_DEBUG : FMQ_LOG_INFO;
-    return fmq_log_add_sink(self->log, fmq_log_sink_file, self->run_log, least);
+    return fmq_log_add_sink(self->log, fmq_run_log_write, self->run_log, least);
+}
+
+/* The run will begin or go on here: its directory is written from now on. */
+static int settle(federation_t *self, fmq_error_t *err)
+{
+    const fmq_plan_t *plan = self->plan;
+    char *text = fmq_config_dump(plan->config, false, err);
+    int result = text ? fmq_rundir_write(plan->directory, "config.yaml", text, err) : -1;
+    free(text);
+    if (result < 0 || (plan->lock && fmq_lock_sign(plan->lock, plan->command, err) < 0))
+        return -1;
+    return fmq_run_log_open(self->run_log, plan->directory, err);
+}
+
+/* The model is open: a run that goes on must have been made with it. */
+static int accept_model(void *argument, const fmq_digest_t *model, fmq_error_t *err)
+{
+    federation_t *self = argument;
+    if (!self->plan->directory || !self->plan->resume)
+        return 0;
+    if (fmq_resuming_check_model(self->plan->directory, model, err) < 0)
+        return -1;
+    return settle(self, err);
+}
+
+/* What is to be known before anything else happens. */
+static int begin(federation_t *self, fmq_error_t *err)
+{
+    const fmq_plan_t *plan = self->plan;
+    FILE *json = plan->json ? stdout : NULL;
+    if (plan->directory && !plan->resume && settle(self, err) < 0)
+        return -1;
+    if (plan->config)
+        fmq_remarks_inert(plan->config, plan->asked, self->log, json);
+    if (plan->changes)
+        fmq_remarks_resumed(plan->directory, plan->changes, self->log, json);
+    return 0;
 }
 
 /* A router that cannot listen: which settings say where. */
@@ -154,8 +191,11 @@ static int open_models(federation_t *self, fmq_error_t *err)
     }
     (void)snprintf(directory, sizeof directory, "%s/emulator",
                    plan->directory ? plan->directory : ".");
-    const fmq_engine_building_t building = {
-        .directory = directory, .log = self->log, .stop = stop_opening, .argument = self};
+    const fmq_engine_building_t building = {.directory = directory,
+                                            .log = self->log,
+                                            .accept = accept_model,
+                                            .stop = stop_opening,
+                                            .argument = self};
     return fmq_engine_open(&self->engine, plan->config, &building, err);
 }
 
@@ -290,7 +330,7 @@ static int start_actors(federation_t *self, fmq_error_t *err)
 static int open_all(federation_t *self, fmq_error_t *err)
 {
     self->signals = fmq_signals_open(err);
-    if (self->signals < 0 || open_log(self, err) < 0)
+    if (self->signals < 0 || open_log(self, err) < 0 || begin(self, err) < 0)
         return -1;
     self->store = fmq_store_new(STORE_BYTES_MAX);
     if (!self->store)
@@ -414,8 +454,7 @@ static void close_all(federation_t *self, const fmq_error_t *why)
     llm_prefix_budget_destroy(&self->prefixes);
     close_models(self);
     fmq_log_destroy(&self->log);
-    if (self->run_log)
-        fclose(self->run_log);
+    fmq_run_log_destroy(&self->run_log);
     fmq_display_destroy(&self->display);
     fmq_signals_close(&self->signals);
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "actors/launcher/command.h"
+#include "actors/launcher/lock.h"
 #include "fedmq/actors/actors.h"
 
 typedef struct {
@@ -25,7 +26,13 @@ typedef struct {
     const char *evaluator_name;     /* or NULL */
     bool once;
     FILE *measurements;    /* of the evaluator: JSON lines, or NULL */
+    bool asked;            /* config is what the run says, not what was given here */
     const char *directory; /* of the run, with a server; or NULL */
+    fmq_lock_t *lock;      /* of the directory; it and the directory's files are written when the
+                            * run can begin, or go on; or NULL */
+    bool resume;           /* the run goes on */
+    const char *changes;   /* what it is told otherwise than before; or NULL */
+    const char *command;   /* the leader's, for those who come second */
     const char *keepsakes; /* directory below which clients save their models, or NULL */
     bool quiet, json;
     uint64_t permits, threads; /* 0: as the config says */

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "actors/launcher/obstacles.h"
+#include "actors/launcher/resuming.h"
 #include "actors/launcher/rundir.h"
 #include "actors/settings/settings.h"
 #include "actors/splitter/pieces.h"
@@ -104,24 +106,42 @@ fmq_config_t *fmq_opening_config(const fmq_arguments_t *arguments, const fmq_wor
     return config;
 }
 
+/* Whether the run in place can go on.  Its data is looked at too, where it is
+ * here: nobody else would say that it is missing before the run is touched. */
+static int check_resumed(fmq_place_t *place, const fmq_arguments_t *arguments,
+                         const fmq_config_t *config, fmq_error_t *err)
+{
+    if (fmq_resuming_check(place->path, config, &place->changes, err) < 0)
+        return -1;
+    if (arguments->no_splitter || fmq_config_bool(config, "fedmq.own_data"))
+        return 0;
+    llm_records_t *records = fmq_pieces_load(config, err);
+    int result = records ? 0 : -1;
+    llm_records_destroy(&records);
+    return result;
+}
+
 int fmq_opening_directory(fmq_place_t *place, const fmq_arguments_t *arguments,
                           const fmq_config_t *config, fmq_error_t *err)
 {
     struct stat status;
-    bool made =
-        !arguments->resume && !(arguments->directory && stat(arguments->directory, &status) == 0);
-    char *directory =
-        fmq_rundir_open(config, arguments->directory, arguments->resume, time(NULL), err);
-    char *text = directory ? fmq_config_dump(config, false, err) : NULL;
-    int result = text ? fmq_rundir_write(directory, "config.yaml", text, err) : -1;
-    free(text);
+    const char *given = arguments->directory;
+    fmq_place_t found = {.path = fmq_rundir_open(config, given, arguments->resume, time(NULL), err),
+                         .made = !arguments->resume && !(given && stat(given, &status) == 0)};
+    int result = -1;
+    if (found.path && (found.lock = fmq_lock_take(found.path, err)) != NULL)
+        result = arguments->resume ? check_resumed(&found, arguments, config, err)
+                                   : fmq_rundir_check_free(found.path, err);
+    if (result == 0)
+        result = fmq_obstacles_check(found.path, config, err);
     if (result == 0) {
-        *place = (fmq_place_t){.path = directory, .made = made};
+        *place = found;
         return 0;
     }
-    if (directory && !arguments->resume)
-        fmq_rundir_undo(directory, made);
-    free(directory);
+    fmq_lock_release(&found.lock);
+    if (found.path && found.made)
+        (void)rmdir(found.path);
+    fmq_place_release(&found);
     return -1;
 }
 

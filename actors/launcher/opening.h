@@ -23,8 +23,10 @@ fmq_config_t *fmq_opening_config(const fmq_arguments_t *arguments, const fmq_wor
 /* Checks and reports; log may be NULL.  0, or -1 with err saying how many. */
 int fmq_opening_check(fmq_config_t *config, fmq_log_t *log, fmq_error_t *err);
 
-/* The run's directory (see rundir.h), with the effective config.yaml in it; its
- * path is the caller's.  On failure place is untouched and nothing is left. */
+/* The run's directory (see rundir.h), locked; nothing is in the way there, and
+ * a run that is resumed can go on with config.  The place is the caller's.  On
+ * failure it is untouched, nothing is left, and a run that was there is as it
+ * was. */
 int fmq_opening_directory(fmq_place_t *place, const fmq_arguments_t *arguments,
                           const fmq_config_t *config, fmq_error_t *err);
 

@@ -1,8 +1,6 @@
 /*
  * run.c - fedmq run: a whole federation in this process.
  */
-#include <stdlib.h>
-
 #include "actors/launcher/address.h"
 #include "actors/launcher/federation.h"
 #include "actors/launcher/opening.h"
@@ -32,6 +30,8 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
                        .splitter = true,
                        .first_client = 1,
                        .evaluator_name = "evaluator-1",
+                       .resume = arguments->resume,
+                       .command = "run",
                        .quiet = arguments->quiet,
                        .json = arguments->json,
                        .permits = arguments->permits,
@@ -47,12 +47,14 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     if (fmq_opening_directory(&place, arguments, config, err) < 0)
         goto done;
     plan.directory = place.path;
+    plan.lock = place.lock;
+    plan.changes = place.changes;
     plan.keepsakes = place.path;
     result = fmq_federation_run(&plan, err);
     if (result < 0)
         fmq_aftermath(&fmq_command_run, arguments, &place, err);
 done:
-    free(place.path);
+    fmq_place_release(&place);
     fmq_config_destroy(&config);
     return result;
 }

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "actors/launcher/lock.h"
+
 #define INITIAL_CHECKPOINT  "round-000000.state"
 #define SUB_EXPERIMENTS_MAX 100 /* children tried within one second */
 
@@ -55,28 +57,37 @@ char *fmq_rundir_name(const fmq_config_t *config, fmq_error_t *err)
     return name;
 }
 
-/* mkdir -p. */
+static bool is_directory(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* mkdir -p.  Names the folder that could not be made, not only the last. */
 static int make_directories(const char *path, fmq_error_t *err)
 {
     char *copy = strdup(path);
+    int failed = 0;
     if (!copy)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
-    for (char *c = copy + 1; *c; c++) {
-        if (*c != '/')
+    for (char *c = copy + 1; failed == 0; c++) {
+        char kept = *c;
+        if (kept != '/' && kept != '\0')
             continue;
         *c = '\0';
-        mkdir(copy, 0777); /* what matters is whether the last one works */
-        *c = '/';
+        if (mkdir(copy, 0777) < 0) {
+            failed = errno == EEXIST ? ENOTDIR : errno;
+            failed = is_directory(copy) ? 0 : failed;
+        }
+        if (failed)
+            fmq_error_set(err, FMQ_ERR_IO, "cannot create directory '%s': '%s': %s", path, copy,
+                          strerror(failed));
+        *c = kept;
+        if (kept == '\0')
+            break;
     }
-    int failed = mkdir(copy, 0777) < 0 && errno != EEXIST ? errno : 0;
     free(copy);
-    struct stat status;
-    if (failed || stat(path, &status) < 0)
-        return fmq_error_set(err, FMQ_ERR_IO, "cannot create directory '%s': %s", path,
-                             strerror(failed ? failed : errno));
-    if (!S_ISDIR(status.st_mode))
-        return fmq_error_set(err, FMQ_ERR_IO, "'%s' is not a directory", path);
-    return 0;
+    return failed ? -1 : 0;
 }
 
 static bool exists(const char *path)
@@ -100,6 +111,13 @@ static bool holds_only(const char *path, bool (*passes)(const char *path, const 
     return right;
 }
 
+/* The lock of a run that never wrote anything, or is about to begin. */
+static bool is_lock(const char *path, const char *name)
+{
+    (void)path;
+    return strcmp(name, FMQ_LOCK_NAME) == 0;
+}
+
 static bool nothing_passes(const char *path, const char *name)
 {
     (void)path;
@@ -110,6 +128,15 @@ static bool nothing_passes(const char *path, const char *name)
 static bool is_empty(const char *path)
 {
     return holds_only(path, nothing_passes);
+}
+
+int fmq_rundir_check_free(const char *path, fmq_error_t *err)
+{
+    if (holds_only(path, is_lock))
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_CONFIG,
+                         "directory '%s' is not empty: choose another, or --resume the run in it",
+                         path);
 }
 
 /* A child of parent that nobody else has made: mkdir itself decides. */
@@ -168,11 +195,10 @@ char *fmq_rundir_open(const fmq_config_t *config, const char *explicitly, bool r
             return path;
         fmq_error_set(err, FMQ_ERR_NOTFOUND,
                       "there is no run to resume in '%s': leave out --resume to begin one", path);
-    } else if (explicitly && exists(path) && !is_empty(path)) {
-        fmq_error_set(err, FMQ_ERR_CONFIG,
-                      "directory '%s' is not empty: choose another, or --resume the run in it",
-                      path);
-    } else if (!explicitly && exists(path)) {
+    } else if (explicitly && exists(path)) {
+        if (fmq_rundir_check_free(path, err) == 0)
+            return path;
+    } else if (exists(path)) {
         char *child = make_child(path, now, err);
         free(path);
         return child;
@@ -217,10 +243,13 @@ typedef struct {
     const char *only; /* the one file that a folder may hold */
 } trace_t;
 
-static const trace_t traces[] = {
-    {"config.yaml", false, false, NULL},  {"run.log", false, false, NULL},
-    {"metrics.jsonl", false, true, NULL}, {"journal", true, true, NULL},
-    {"clients", true, true, NULL},        {"checkpoints", true, false, INITIAL_CHECKPOINT}};
+static const trace_t traces[] = {{"config.yaml", false, false, NULL},
+                                 {"run.log", false, false, NULL},
+                                 {FMQ_LOCK_NAME, false, false, NULL},
+                                 {"metrics.jsonl", false, true, NULL},
+                                 {"journal", true, true, NULL},
+                                 {"clients", true, true, NULL},
+                                 {"checkpoints", true, false, INITIAL_CHECKPOINT}};
 
 static bool is_initial_checkpoint(const char *path, const char *name)
 {

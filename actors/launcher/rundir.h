@@ -22,6 +22,9 @@ char *fmq_rundir_name(const fmq_config_t *config, fmq_error_t *err);
 char *fmq_rundir_open(const fmq_config_t *config, const char *explicitly, bool resume, time_t now,
                       fmq_error_t *err);
 
+/* 0 when a directory is empty but for its LOCK; else -1 with FMQ_ERR_CONFIG. */
+int fmq_rundir_check_free(const char *path, fmq_error_t *err);
+
 /* Creates outdir/expname unless it is there (the caller's): where a client that
  * runs by itself saves its own model, beside a run that may be the server's. */
 char *fmq_rundir_of_client(const fmq_config_t *config, fmq_error_t *err);

@@ -2,8 +2,6 @@
  * server.c - fedmq server: the router, the splitter and the server of a run
  * whose clients are other processes.
  */
-#include <stdlib.h>
-
 #include "actors/launcher/address.h"
 #include "actors/launcher/federation.h"
 #include "actors/launcher/opening.h"
@@ -55,6 +53,8 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     fmq_plan_t plan = {.config = config,
                        .server = true,
                        .splitter = !arguments->no_splitter,
+                       .resume = arguments->resume,
+                       .command = "server",
                        .quiet = arguments->quiet,
                        .json = arguments->json,
                        .permits = arguments->permits,
@@ -66,11 +66,13 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     if (fmq_opening_directory(&place, arguments, config, err) < 0)
         goto done;
     plan.directory = place.path;
+    plan.lock = place.lock;
+    plan.changes = place.changes;
     result = fmq_federation_run(&plan, err);
     if (result < 0)
         fmq_aftermath(&fmq_command_server, arguments, &place, err);
 done:
-    free(place.path);
+    fmq_place_release(&place);
     fmq_config_destroy(&config);
     return result;
 }

@@ -226,8 +226,9 @@ static int mismatch(const reader_t *reader, const char *what, fmq_error_t *err)
                          reader->path, what);
 }
 
-/* Reads up to the vectors. */
-static int read_front(reader_t *reader, bool offsite, fmq_checkpoint_t *checkpoint,
+/* Reads up to the vectors.  offsite: whether an emulator belongs behind them;
+ * NULL: that does not matter. */
+static int read_front(reader_t *reader, const bool *offsite, fmq_checkpoint_t *checkpoint,
                       fmq_error_t *err)
 {
     unsigned char fixed[FIXED], head[HEAD_MAX];
@@ -241,8 +242,8 @@ static int read_front(reader_t *reader, bool offsite, fmq_checkpoint_t *checkpoi
                              "'%s' is a checkpoint of version %u; this program reads versions %u "
                              "to %u",
                              reader->path, version, PLAIN, OFFSITE + MEANT);
-    if ((version % MEANT == 0) != offsite)
-        return mismatch(reader, offsite ? "no emulator" : "an emulator (offsite tuning)", err);
+    if (offsite && (version % MEANT == 0) != *offsite)
+        return mismatch(reader, *offsite ? "no emulator" : "an emulator (offsite tuning)", err);
     if (read_next(reader, head, size, err) < 0)
         return -1;
     return decode_head(checkpoint, version, head, size, err);
@@ -266,7 +267,7 @@ static int read_all(reader_t *reader, const fmq_vectors_t *vectors, fmq_checkpoi
                     fmq_error_t *err)
 {
     bool offsite = vectors->emulator_schema != NULL;
-    if (verify(reader, err) < 0 || read_front(reader, offsite, checkpoint, err) < 0 ||
+    if (verify(reader, err) < 0 || read_front(reader, &offsite, checkpoint, err) < 0 ||
         read_vector(reader, vectors->schema, vectors->state, err) < 0 ||
         (offsite && read_vector(reader, vectors->emulator_schema, vectors->emulator, err) < 0))
         return -1;
@@ -363,6 +364,32 @@ int fmq_checkpoint_newest(const fmq_checkpoint_search_t *search, fmq_checkpoint_
                              "anew",
                              *skipped, search->directory);
     return 0;
+}
+
+static int look_at(const char *path, fmq_checkpoint_t *checkpoint, fmq_error_t *err)
+{
+    reader_t reader = {.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
+    if (reader.fd < 0)
+        return fmq_error_set(err, FMQ_ERR_IO, "cannot open checkpoint '%s': %s", path,
+                             strerror(errno));
+    int rc = verify(&reader, err) < 0 ? -1 : read_front(&reader, NULL, checkpoint, err);
+    (void)close(reader.fd);
+    return rc;
+}
+
+int fmq_checkpoint_look(const char *directory, fmq_checkpoint_t *newest, fmq_error_t *err)
+{
+    int64_t round = INT64_MAX;
+    bool any = false;
+    while ((round = highest_round(directory, 0, round)) >= 0) {
+        char *path = path_of(directory, (uint32_t)round, err);
+        int rc = path ? look_at(path, newest, err) : -1;
+        free(path);
+        if (rc == 0)
+            return 1;
+        any = true;
+    }
+    return any ? -1 : 0;
 }
 
 static void remove_range(const char *directory, int64_t least, int64_t below)

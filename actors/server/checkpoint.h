@@ -67,6 +67,11 @@ typedef struct {
 int fmq_checkpoint_newest(const fmq_checkpoint_search_t *search, fmq_checkpoint_t *checkpoint,
                           uint32_t *skipped, fmq_error_t *err);
 
+/* What the newest intact one says about itself, whatever it was made with;
+ * nothing is written.  1: found; 0: the directory holds none; -1: none is
+ * intact, err says why of the oldest. */
+int fmq_checkpoint_look(const char *directory, fmq_checkpoint_t *newest, fmq_error_t *err);
+
 /* Deletes the checkpoints of rounds below `round`. */
 void fmq_checkpoint_prune(const char *directory, uint32_t round);
 /* Deletes those above `round`: what a fall-back has skipped. */

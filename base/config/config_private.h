@@ -44,6 +44,9 @@ int fmq_config_outcome(const fmq_config_t *self, int rc, size_t before, fmq_erro
 /* The default of one key as a node.  NULL: out of memory. */
 fmq_node_t *fmq_config_default_of(const fmq_key_t *key);
 
+/* A value on one line, as YAML; the caller's.  NULL: out of memory. */
+char *fmq_config_flow(const fmq_node_t *node);
+
 /* True when the switch `use` of a node above path is False. */
 bool fmq_config_switched_off(const fmq_config_t *self, const char *path);
 

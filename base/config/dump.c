@@ -66,6 +66,20 @@ static void write_flow(FILE *out, const fmq_node_t *node)
     (void)fputc(map ? '}' : ']', out);
 }
 
+char *fmq_config_flow(const fmq_node_t *node)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    write_flow(out, node);
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
 /* Old names were applied to the new keys, and would override them again. */
 static bool is_left_out(const fmq_node_t *node, bool only_given)
 {

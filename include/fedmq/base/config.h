@@ -147,6 +147,19 @@ void fmq_config_visit_inert(const fmq_config_t *self, fmq_config_inert_fn *visit
  * both, why. */
 void fmq_config_print_inert(const fmq_config_t *self, FILE *out);
 
+/* A key that fedmq acts on and that two configs set differently ("client_3."
+ * before it: for client 3 alone).  Texts are borrowed for the call. */
+typedef struct {
+    const char *key, *from, *to; /* values as YAML; "nothing" where there is none */
+    fmq_key_resume_t resume;     /* whether a run may be resumed with it */
+} fmq_config_change_t;
+
+typedef void(fmq_config_change_fn)(void *argument, const fmq_config_change_t *change);
+
+/* Visits them, in the order of the table, clients last.  -1: out of memory. */
+int fmq_config_visit_changes(const fmq_config_t *from, const fmq_config_t *to,
+                             fmq_config_change_fn *visit, void *argument, fmq_error_t *err);
+
 /* Prints the table of keys as "text", "json" or "markdown".  -1 with
  * FMQ_ERR_CONFIG for another format, FMQ_ERR_IO when writing failed. */
 int fmq_config_print_keys(FILE *out, const char *format, fmq_error_t *err);

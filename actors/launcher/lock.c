@@ -1,0 +1,145 @@
+/*
+ * lock.c - the lock of a run's directory: fcntl(2) on a file in it.
+ *
+ * Such a lock belongs to the process and is lost when any of its descriptors
+ * of that file is closed, so nothing else here opens the file while it is held.
+ */
+#include "actors/launcher/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fedmq/base/clock.h"
+
+#define SIGN_MAX  512 /* bytes of what the file says */
+#define TRIES_MAX 16  /* files that vanish while they are locked */
+
+struct fmq_lock {
+    int fd;
+    char *path; /* owned */
+    bool made;  /* by us */
+    bool is_signed;
+};
+
+static int try_lock(int fd, struct flock *lock)
+{
+    *lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_SETLK, lock);
+}
+
+/* Who came first, as the file says it; a lock that is not signed has at least
+ * its process. */
+static int name_leader(const fmq_lock_t *self, const char *directory, fmq_error_t *err)
+{
+    char sign[SIGN_MAX] = "", who[64] = "process ";
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    ssize_t size = pread(self->fd, sign, sizeof sign - 1, 0);
+    sign[size > 0 ? size : 0] = '\0';
+    sign[strcspn(sign, "\n")] = '\0';
+    for (unsigned char *c = (unsigned char *)sign; *c; c++)
+        if (*c < 0x20 || *c == 0x7f)
+            *c = ' ';
+    if (fcntl(self->fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0)
+        (void)snprintf(who, sizeof who, "process %ld ", (long)lock.l_pid);
+    if (strncmp(sign, who, strlen(who)) != 0) /* a former leader's */
+        sign[0] = '\0';
+    return fmq_error_set(err, FMQ_ERR_DENIED,
+                         "'%s' is led by %s: a run has one leader; end that one first, or choose "
+                         "another directory",
+                         directory,
+                         *sign    ? sign
+                         : who[8] ? who
+                                  : "another process");
+}
+
+/* True when the path still leads to the file that is open. */
+static bool is_there(const fmq_lock_t *self)
+{
+    struct stat open_one, named;
+    return fstat(self->fd, &open_one) == 0 && stat(self->path, &named) == 0 &&
+           open_one.st_dev == named.st_dev && open_one.st_ino == named.st_ino;
+}
+
+/* 1: locked, 0: the file vanished meanwhile, -1: not. */
+static int open_once(fmq_lock_t *self, const char *directory, fmq_error_t *err)
+{
+    struct flock lock;
+    self->made = access(self->path, F_OK) != 0;
+    self->fd = open(self->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (self->fd < 0)
+        return fmq_error_set(err, FMQ_ERR_IO, "cannot write into '%s': %s", directory,
+                             strerror(errno));
+    if (try_lock(self->fd, &lock) < 0) {
+        self->made = false;
+        if (errno == EACCES || errno == EAGAIN)
+            return name_leader(self, directory, err);
+        return fmq_error_set(err, FMQ_ERR_IO,
+                             "cannot lock '%s': %s; does its file system know locks?", self->path,
+                             strerror(errno));
+    }
+    if (is_there(self))
+        return 1;
+    (void)close(self->fd);
+    self->fd = -1;
+    return 0;
+}
+
+fmq_lock_t *fmq_lock_take(const char *directory, fmq_error_t *err)
+{
+    char path[PATH_MAX];
+    fmq_lock_t *self = calloc(1, sizeof *self);
+    int size = snprintf(path, sizeof path, "%s/" FMQ_LOCK_NAME, directory);
+    if (self)
+        self->fd = -1;
+    if (size < 0 || (size_t)size >= sizeof path)
+        fmq_error_set(err, FMQ_ERR_LIMIT, "the path of the run's directory is too long");
+    else if (!self || !(self->path = strdup(path)))
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a lock");
+    for (int i = 0; self && self->path && i < TRIES_MAX; i++) {
+        int got = open_once(self, directory, err);
+        if (got > 0)
+            return self;
+        if (got < 0)
+            break;
+        fmq_error_set(err, FMQ_ERR_IO, "cannot lock '%s': it vanishes again and again", path);
+    }
+    fmq_lock_release(&self);
+    return NULL;
+}
+
+int fmq_lock_sign(fmq_lock_t *self, const char *command, fmq_error_t *err)
+{
+    char sign[SIGN_MAX], host[256] = "", since[FMQ_CLOCK_UTC_SIZE];
+    if (gethostname(host, sizeof host - 1) < 0)
+        (void)snprintf(host, sizeof host, "an unknown host");
+    fmq_clock_utc(since);
+    int size = snprintf(sign, sizeof sign, "process %ld on %s since %s (fedmq %s)\n",
+                        (long)getpid(), host, since, command);
+    if (size < 0 || (size_t)size >= sizeof sign)
+        size = (int)strlen(sign);
+    if (ftruncate(self->fd, 0) < 0 || pwrite(self->fd, sign, (size_t)size, 0) != size)
+        return fmq_error_set(err, FMQ_ERR_IO, "cannot write '%s': %s", self->path, strerror(errno));
+    self->is_signed = true;
+    return 0;
+}
+
+void fmq_lock_release(fmq_lock_t **self_p)
+{
+    fmq_lock_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->fd >= 0 && self->made && !self->is_signed)
+        (void)unlink(self->path);
+    if (self->fd >= 0)
+        (void)close(self->fd);
+    free(self->path);
+    free(self);
+    *self_p = NULL;
+}

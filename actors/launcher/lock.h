@@ -1,0 +1,30 @@
+/*
+ * lock.h - a run's directory has one leader at a time.
+ *
+ * The file LOCK in it is locked (fcntl, so that it also works on NFS with a
+ * lock service) for as long as its process lives; the system takes the lock
+ * away from a process that was killed.  Who comes second is told who leads.
+ * The file stays; only the lock counts.
+ */
+#ifndef FEDMQ_ACTORS_LAUNCHER_LOCK_H
+#define FEDMQ_ACTORS_LAUNCHER_LOCK_H
+
+#include "fedmq/base/error.h"
+
+#define FMQ_LOCK_NAME "LOCK"
+
+typedef struct fmq_lock fmq_lock_t;
+
+/* Locks a directory that exists, without saying yet who did.  NULL with
+ * FMQ_ERR_DENIED when another process leads the run (err names it), FMQ_ERR_IO
+ * when the file cannot be written. */
+fmq_lock_t *fmq_lock_take(const char *directory, fmq_error_t *err);
+
+/* Writes into the file who leads: process, host, since when, and command. */
+int fmq_lock_sign(fmq_lock_t *self, const char *command, fmq_error_t *err);
+
+/* Gives the lock back.  One that was never signed leaves no file that was not
+ * there before. */
+void fmq_lock_release(fmq_lock_t **self_p);
+
+#endif

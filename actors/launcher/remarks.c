@@ -1,0 +1,69 @@
+/*
+ * remarks.c - one line in the log, and one object for programs.
+ */
+#include "actors/launcher/remarks.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LISTED_MAX 1500 /* bytes of a list; a line of the log is not much longer */
+
+typedef struct {
+    bool asked;
+    size_t count, left_out; /* beyond LISTED_MAX */
+    char list[LISTED_MAX];
+    json_t *keys; /* owned; NULL: nobody wants them */
+} inert_t;
+
+static void take(void *argument, const fmq_config_inert_t *inert)
+{
+    inert_t *self = argument;
+    size_t used = strlen(self->list);
+    if (self->asked && strncmp(inert->origin, "command line", strlen("command line")) != 0)
+        return;
+    if (used + strlen(inert->key) + 3 < sizeof self->list)
+        (void)snprintf(self->list + used, sizeof self->list - used, "%s%s", used ? ", " : "",
+                       inert->key);
+    else
+        self->left_out++;
+    self->count++;
+    if (self->keys)
+        json_array_append_new(self->keys, json_pack("{s:s, s:s, s:s}", "key", inert->key, "value",
+                                                    inert->value, "why", inert->why));
+}
+
+static void print(json_t *object, FILE *out)
+{
+    json_dumpf(object, out, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    fputc('\n', out);
+    fflush(out);
+    json_decref(object);
+}
+
+void fmq_remarks_inert(const fmq_config_t *config, bool asked, fmq_log_t *log, FILE *json)
+{
+    char more[48] = "";
+    inert_t found = {.asked = asked, .keys = json ? json_array() : NULL};
+    fmq_config_visit_inert(config, take, &found);
+    if (found.left_out > 0)
+        (void)snprintf(more, sizeof more, " and %zu more", found.left_out);
+    if (found.count > 0)
+        fmq_log_write(log, FMQ_LOG_WARNING, "config", "keys-without-effect",
+                      "count=%zu keys=\"%s%s\"", found.count, found.list, more);
+    if (json && found.count > 0)
+        print(json_pack("{s:s, s:O}", "event", "keys-without-effect", "keys", found.keys), json);
+    json_decref(found.keys);
+}
+
+void fmq_remarks_resumed(const char *directory, const char *changes, fmq_log_t *log, FILE *json)
+{
+    if (!*changes)
+        return;
+    fmq_log_write(log, FMQ_LOG_WARNING, "config", "resumed-with-changes",
+                  "directory=\"%.400s\" changes=\"%s\"", directory, changes);
+    if (json)
+        print(json_pack("{s:s, s:s, s:s}", "event", "resumed-with-changes", "directory", directory,
+                        "changes", changes),
+              json);
+}
