@@ -233,7 +233,7 @@ static const fmq_key_t keys[] = {
             "Report validation before and after local training."),
     BOOLEAN("federate.use_ss", "False", REFUSED, "Additive secret sharing of updates."),
     TEXT("fedmq.codec", "f32", "f32|f16|bf16", ACTED, "How numbers travel."),
-    REAL("fedmq.connect_timeout", "0", 0, 2000000, ACTED,
+    REAL("fedmq.connect_timeout", "0", 0, 2000000, FREE,
          "Seconds without a server at the address after which who joins gives up; 0: never."),
     TEXT("fedmq.data_fields", "", NULL, ACTED,
          "Other names of a record's fields, such as 'instruction=question, output=answers.0'."),
