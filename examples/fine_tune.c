@@ -91,12 +91,12 @@ static int train(bench_t *self, unsigned steps, fmq_error_t *err)
 /* Prints what model and adapter make of the first record's instruction. */
 static int answer(const bench_t *self, const char *when, fmq_error_t *err)
 {
-    const llm_sampling_t greedy = {
-        .new_tokens_max = ANSWER_TOKENS, .top_p = 1, .eos = llm_tokenizer_eos(self->tokenizer)};
+    llm_sampling_t greedy = {.new_tokens_max = ANSWER_TOKENS, .top_p = 1};
     char *prompt = llm_prompt_format(llm_records_at(self->records, 0), err), *text = NULL;
     llm_ids_t ids = {0}, answered = {0};
     llm_generator_t *generator = NULL;
     int result = -1;
+    greedy.ends = llm_tokenizer_ends(self->tokenizer, &greedy.ends_size);
     if (!prompt ||
         llm_tokenizer_encode(self->tokenizer, prompt, strlen(prompt), true, &ids, err) < 0 ||
         !(generator = llm_generator_new(self->model, self->adapter, ids.size + ANSWER_TOKENS,

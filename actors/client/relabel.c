@@ -63,7 +63,8 @@ static int open_generator(run_t *self, fmq_error_t *err)
     if (!self->backend)
         return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped while waiting for a permit");
     self->generator = llm_generator_new(
-        model, self->none, context < shape->context ? context : shape->context, self->backend, err);
+        model, self->none, context < llm_shape_reach(shape) ? context : llm_shape_reach(shape),
+        self->backend, err);
     return self->generator ? 0 : -1;
 }
 

@@ -77,7 +77,7 @@ static int report(const char *command, bool json, const fmq_error_t *err)
 static int run_command(const fmq_command_t *command, int argc, char **argv)
 {
     fmq_error_t err = {0};
-    fmq_arguments_t arguments = {.top_p = 1};
+    fmq_arguments_t arguments = {.top_p = 1, .new_tokens = 32};
     fmq_words_t words = {0};
     int result =
         fmq_options_parse(argc, argv, command->options, command->rule, &arguments, &words, &err);

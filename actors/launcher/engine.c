@@ -4,6 +4,7 @@
  */
 #include "actors/launcher/engine.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "actors/launcher/opening.h"
@@ -26,9 +27,6 @@ int fmq_engine_open_model(fmq_engine_t *self, const char *model, const char *cac
     engine.model = llm_model_open(directory, engine.loader, err);
     if (!engine.model)
         goto fail;
-    engine.tokenizer = llm_tokenizer_open(directory, err);
-    if (!engine.tokenizer)
-        goto fail;
     engine.own = llm_adapter_new(llm_model_shape(engine.model), spec, err);
     if (!engine.own)
         goto fail;
@@ -40,6 +38,56 @@ fail:
     free(directory);
     fmq_engine_close(&engine);
     return -1;
+}
+
+int fmq_engine_open_tokenizer(fmq_engine_t *self, fmq_error_t *err)
+{
+    self->tokenizer = llm_tokenizer_open(llm_model_directory(self->model), err);
+    return self->tokenizer ? 0 : -1;
+}
+
+/* The model that is computed with here. */
+static const llm_model_t *any_model(const fmq_engine_t *self)
+{
+    return self->model ? self->model : fmq_engine_offsite(self)->student;
+}
+
+int fmq_engine_check_length(const fmq_engine_t *self, const fmq_config_t *config, fmq_error_t *err)
+{
+    const llm_model_t *model = any_model(self);
+    const llm_shape_t *shape = llm_model_shape(model);
+    uint32_t reach = llm_shape_reach(shape);
+    int64_t length = fmq_config_int(config, "llm.tok_len");
+    if (length <= (int64_t)reach)
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_CONFIG,
+                         "%s: llm.tok_len is %lld, but the model '%.160s' takes at most %u tokens "
+                         "at once (its %s); set it to at most that",
+                         fmq_config_origin(config, "llm.tok_len"), (long long)length,
+                         llm_model_directory(model), reach,
+                         shape->window ? "sliding_window" : "context");
+}
+
+bool fmq_engine_is_endless(const fmq_engine_t *self, char why[FMQ_ENDLESS_MAX])
+{
+    const llm_model_t *model = any_model(self);
+    int32_t eos = llm_tokenizer_eos(self->tokenizer);
+    uint32_t vocab = llm_model_shape(model)->vocab;
+    static const char todo[] = "examples are learnt without an end, and answers run on to the "
+                               "token limit; name one as eos_token in tokenizer_config.json or as "
+                               "eos_token_id in generation_config.json";
+    if (eos >= 0 && (uint32_t)eos < vocab)
+        return false;
+    if (eos < 0)
+        (void)snprintf(why, FMQ_ENDLESS_MAX,
+                       "the tokenizer of '%.120s' has no end-of-text token that it knows: %s",
+                       llm_model_directory(model), todo);
+    else
+        (void)snprintf(why, FMQ_ENDLESS_MAX,
+                       "the tokenizer of '%.120s' ends texts by token %d, but the model knows "
+                       "tokens 0 to %u only: the two do not belong together",
+                       llm_model_directory(model), eos, vocab - 1);
+    return true;
 }
 
 typedef struct {
@@ -128,7 +176,8 @@ int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config,
     if (fmq_engine_open_model(&engine, fmq_config_text(config, "model.type"),
                               fmq_config_text(config, "llm.cache.model"), &spec, threads, err) < 0)
         return -1;
-    if ((offsite.use && build(&engine, config, &offsite, how, err) < 0) ||
+    if (fmq_engine_open_tokenizer(&engine, err) < 0 ||
+        (offsite.use && build(&engine, config, &offsite, how, err) < 0) ||
         accept_model(&engine, how, err) < 0) {
         fmq_engine_close(&engine);
         return -1;

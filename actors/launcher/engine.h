@@ -34,9 +34,21 @@ typedef struct {
 int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config,
                     const fmq_engine_building_t *how, fmq_error_t *err);
 /* The model at model with the adapter that spec describes, computed with this
- * many threads by loader. */
+ * many threads by loader; without a tokenizer. */
 int fmq_engine_open_model(fmq_engine_t *self, const char *model, const char *cache,
                           const llm_adapter_spec_t *spec, unsigned threads, fmq_error_t *err);
+/* The tokenizer in the model's directory. */
+int fmq_engine_open_tokenizer(fmq_engine_t *self, fmq_error_t *err);
+
+/* FMQ_ERR_CONFIG when llm.tok_len of config is more tokens than the model
+ * computes at once: its context, or its sliding window. */
+int fmq_engine_check_length(const fmq_engine_t *self, const fmq_config_t *config, fmq_error_t *err);
+
+/* True when no text of this model can end: its tokenizer has no end-of-text
+ * token, or one that the model does not know.  why then says so, and what to
+ * do, in one line. */
+#define FMQ_ENDLESS_MAX 512
+bool fmq_engine_is_endless(const fmq_engine_t *self, char why[FMQ_ENDLESS_MAX]);
 void fmq_engine_close(fmq_engine_t *self);
 
 /* NULL without offsite tuning. */

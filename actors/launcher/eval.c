@@ -39,7 +39,7 @@ typedef struct {
 
 static size_t tok_len(const fmq_arguments_t *arguments, const fmq_workbench_t *bench)
 {
-    size_t own = llm_model_shape(bench->engine.model)->context;
+    size_t own = llm_shape_reach(llm_model_shape(bench->engine.model));
     size_t wanted = arguments->tok_len ? (size_t)arguments->tok_len : TOK_LEN_DEFAULT;
     return wanted < own ? wanted : own;
 }
@@ -63,9 +63,9 @@ static int measure_loss(const fmq_arguments_t *arguments, const fmq_workbench_t 
 static int measure_match(const fmq_arguments_t *arguments, const fmq_workbench_t *bench,
                          const llm_records_t *records, findings_t *out, fmq_error_t *err)
 {
-    llm_generator_t *generator =
-        llm_generator_new(bench->engine.model, bench->engine.adapter,
-                          llm_model_shape(bench->engine.model)->context, bench->engine.loader, err);
+    llm_generator_t *generator = llm_generator_new(
+        bench->engine.model, bench->engine.adapter,
+        llm_shape_reach(llm_model_shape(bench->engine.model)), bench->engine.loader, err);
     int result = generator ? 0 : -1;
     if (result == 0 && bench->vector)
         result = llm_generator_set_params(generator, bench->vector, err);
@@ -151,7 +151,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     if (arguments->batch_size > UINT16_MAX)
         return fmq_error_set(err, FMQ_ERR_CONFIG, "--batch-size is %llu, at most %d",
                              (unsigned long long)arguments->batch_size, UINT16_MAX);
-    if (fmq_workbench_open(&bench, arguments, err) < 0)
+    if (fmq_workbench_open(&bench, arguments, true, err) < 0)
         return -1;
     llm_records_t *records = fmq_opening_file(arguments->data, arguments->name,
                                               arguments->fields ? arguments->fields : "", err);

@@ -255,6 +255,15 @@ static void log_engine(const federation_t *self, uint64_t permits, uint64_t thre
                   (unsigned long long)permits, (unsigned long long)threads);
 }
 
+/* Told once a process, before anything is trained. */
+static void warn_of_endless_texts(const federation_t *self)
+{
+    char why[FMQ_ENDLESS_MAX];
+    if (fmq_engine_is_endless(&self->engine, why))
+        fmq_log_write(self->log, FMQ_LOG_WARNING, "launcher", "no-end-of-text", "reason=\"%s\"",
+                      why);
+}
+
 static int open_engine(federation_t *self, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
@@ -262,7 +271,10 @@ static int open_engine(federation_t *self, fmq_error_t *err)
     uint64_t permits = plan->permits, threads = plan->threads;
     if (computing == 0 && !plan->server)
         return 0;
-    if (open_models(self, err) < 0 || open_prefixes(self, err) < 0 || open_lending(self, err) < 0)
+    if (open_models(self, err) < 0 || fmq_engine_check_length(&self->engine, plan->config, err) < 0)
+        return -1;
+    warn_of_endless_texts(self);
+    if (open_prefixes(self, err) < 0 || open_lending(self, err) < 0)
         return -1;
     if (permits == 0)
         permits = (uint64_t)fmq_config_int(self->plan->config, "fedmq.permits");

@@ -9,8 +9,6 @@
 #include "actors/launcher/workbench.h"
 #include "fedmq/llm/generate.h"
 
-#define NEW_TOKENS_DEFAULT 32
-
 static const fmq_option_t options[] = {
     FMQ_ROW_MODEL,
     FMQ_ROW_ADAPTER,
@@ -37,7 +35,21 @@ static int read_prompt(const fmq_arguments_t *arguments, const llm_tokenizer_t *
                                 !arguments->no_special, prompt, err);
 }
 
-static int read_sampling(const fmq_arguments_t *arguments, const llm_tokenizer_t *tokenizer,
+/* What ends an answer: the tokenizer knows it all, the model's directory what
+ * its configurations name. */
+static int read_ends(const fmq_workbench_t *bench, llm_ids_t *ends, fmq_error_t *err)
+{
+    size_t size = 0;
+    if (!bench->engine.tokenizer)
+        return llm_ends_load(llm_model_directory(bench->engine.model), ends, err);
+    const int32_t *ids = llm_tokenizer_ends(bench->engine.tokenizer, &size);
+    for (size_t i = 0; i < size; i++)
+        if (llm_ids_append(ends, ids[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+static int read_sampling(const fmq_arguments_t *arguments, const llm_ids_t *ends,
                          llm_sampling_t *how, fmq_error_t *err)
 {
     if (arguments->temperature < 0)
@@ -46,14 +58,14 @@ static int read_sampling(const fmq_arguments_t *arguments, const llm_tokenizer_t
     if (!(arguments->top_p > 0 && arguments->top_p <= 1))
         return fmq_error_set(err, FMQ_ERR_CONFIG, "--top-p is %g, it must lie in (0, 1]",
                              arguments->top_p);
-    *how = (llm_sampling_t){.new_tokens_max = arguments->new_tokens ? (size_t)arguments->new_tokens
-                                                                    : NEW_TOKENS_DEFAULT,
+    *how = (llm_sampling_t){.new_tokens_max = (size_t)arguments->new_tokens,
                             .temperature = arguments->temperature,
                             .top_k = arguments->top_k > UINT32_MAX ? UINT32_MAX
                                                                    : (uint32_t)arguments->top_k,
                             .top_p = arguments->top_p,
                             .seed = arguments->seed,
-                            .eos = llm_tokenizer_eos(tokenizer)};
+                            .ends = ends->ids,
+                            .ends_size = ends->size};
     return 0;
 }
 
@@ -81,7 +93,7 @@ static int print_text(const llm_tokenizer_t *tokenizer, const llm_ids_t *ids, fm
 static size_t context_for(const fmq_workbench_t *bench, const llm_ids_t *prompt,
                           const llm_sampling_t *how)
 {
-    size_t own = llm_model_shape(bench->engine.model)->context;
+    size_t own = llm_shape_reach(llm_model_shape(bench->engine.model));
     if (prompt->size >= own || how->new_tokens_max > own - prompt->size)
         return own;
     return prompt->size + how->new_tokens_max;
@@ -90,12 +102,12 @@ static size_t context_for(const fmq_workbench_t *bench, const llm_ids_t *prompt,
 static int generate(const fmq_arguments_t *arguments, const fmq_workbench_t *bench,
                     fmq_error_t *err)
 {
-    llm_ids_t prompt = {0}, answer = {0};
+    llm_ids_t prompt = {0}, answer = {0}, ends = {0};
     llm_generator_t *generator = NULL;
     llm_sampling_t how;
     int result = -1;
     if (read_prompt(arguments, bench->engine.tokenizer, &prompt, err) < 0 ||
-        read_sampling(arguments, bench->engine.tokenizer, &how, err) < 0)
+        read_ends(bench, &ends, err) < 0 || read_sampling(arguments, &ends, &how, err) < 0)
         goto done;
     generator = llm_generator_new(bench->engine.model, bench->engine.adapter,
                                   context_for(bench, &prompt, &how), bench->engine.loader, err);
@@ -110,14 +122,17 @@ done:
     llm_generator_destroy(&generator);
     llm_ids_release(&prompt);
     llm_ids_release(&answer);
+    llm_ids_release(&ends);
     return result;
 }
 
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
     fmq_workbench_t bench;
+    /* Ids in and ids out: nothing is left for a tokenizer to do. */
+    bool tokenizer = !(arguments->prompt_ids && arguments->ids);
     (void)words;
-    if (fmq_workbench_open(&bench, arguments, err) < 0)
+    if (fmq_workbench_open(&bench, arguments, tokenizer, err) < 0)
         return -1;
     int result = generate(arguments, &bench, err);
     fmq_workbench_close(&bench);

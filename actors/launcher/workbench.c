@@ -16,7 +16,18 @@ static int load_adapter(fmq_workbench_t *self, const char *directory, fmq_error_
     return llm_adapter_load(self->engine.adapter, directory, self->vector, err);
 }
 
-int fmq_workbench_open(fmq_workbench_t *self, const fmq_arguments_t *arguments, fmq_error_t *err)
+static int open_tokenizer(fmq_workbench_t *self, fmq_error_t *err)
+{
+    char why[FMQ_ENDLESS_MAX];
+    if (fmq_engine_open_tokenizer(&self->engine, err) < 0)
+        return -1;
+    if (fmq_engine_is_endless(&self->engine, why))
+        fprintf(stderr, "warning: %s\n", why);
+    return 0;
+}
+
+int fmq_workbench_open(fmq_workbench_t *self, const fmq_arguments_t *arguments, bool tokenizer,
+                       fmq_error_t *err)
 {
     llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_NONE};
     unsigned threads = arguments->threads > 0 ? (unsigned)arguments->threads : fmq_opening_cores();
@@ -27,7 +38,8 @@ int fmq_workbench_open(fmq_workbench_t *self, const fmq_arguments_t *arguments, 
         return -1;
     if (fmq_engine_open_model(&self->engine, arguments->model, NULL, &spec, threads, err) < 0)
         return -1;
-    if (!arguments->adapter || load_adapter(self, arguments->adapter, err) == 0)
+    if ((!tokenizer || open_tokenizer(self, err) == 0) &&
+        (!arguments->adapter || load_adapter(self, arguments->adapter, err) == 0))
         return 0;
     fmq_workbench_close(self);
     return -1;

@@ -12,8 +12,10 @@ typedef struct {
     float *vector; /* owned: the adapter's weights; NULL without adapter */
 } fmq_workbench_t;
 
-/* --model, --adapter (may be NULL) and --threads. */
-int fmq_workbench_open(fmq_workbench_t *self, const fmq_arguments_t *arguments, fmq_error_t *err);
+/* --model, --adapter (may be NULL) and --threads.  tokenizer: the model's too,
+ * with a warning on standard error when no text of it can end. */
+int fmq_workbench_open(fmq_workbench_t *self, const fmq_arguments_t *arguments, bool tokenizer,
+                       fmq_error_t *err);
 void fmq_workbench_close(fmq_workbench_t *self);
 
 /* Parses "1,2,3" or "1 2 3" behind what ids already holds. */

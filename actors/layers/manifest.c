@@ -21,7 +21,8 @@ static const char *const file_names[FMQ_MANIFEST_FILES_MAX + 1] = {"tokenizer.js
                                                                    "special_tokens_map.json",
                                                                    "added_tokens.json",
                                                                    "vocab.json",
-                                                                   "merges.txt"};
+                                                                   "merges.txt",
+                                                                   "generation_config.json"};
 
 const char *fmq_manifest_file_name(size_t index)
 {

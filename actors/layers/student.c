@@ -62,7 +62,19 @@ static void remove_folder(const char *folder, const fmq_manifest_t *manifest)
         (void)snprintf(path, sizeof path, "%s/%s", folder, manifest->file[i].name);
         (void)unlink(path);
     }
+    char config[4096];
+    (void)snprintf(config, sizeof config, "%s/config.json", folder);
+    (void)unlink(config);
     (void)rmdir(folder);
+}
+
+/* Which tokens end a text, the model's configuration says too. */
+static int write_config(const char *folder, const fmq_manifest_t *manifest, fmq_error_t *err)
+{
+    char path[4096];
+    llm_shape_t shape;
+    (void)snprintf(path, sizeof path, "%s/config.json", folder);
+    return fmq_manifest_shape(manifest, &shape, err) < 0 ? -1 : llm_shape_save(&shape, path, err);
 }
 
 /* A tokenizer is opened by a folder with its files: one is made for that
@@ -82,7 +94,7 @@ static llm_tokenizer_t *open_tokenizer(const char *directory, const fmq_manifest
                       strerror(errno));
         return NULL;
     }
-    int rc = 0;
+    int rc = write_config(folder, manifest, err);
     for (uint32_t i = 0; i < manifest->files && rc == 0; i++)
         rc = link_file(folder, &manifest->file[i], err);
     if (rc == 0)

@@ -10,6 +10,7 @@
 
 #include "fedmq/llm/hub.h"
 #include "llm/hub/file.h"
+#include "llm/hub/foreign.h"
 
 #define ID_MAX     256 /* bytes; an id beyond this can only be a path */
 #define PATH_SIZE  4096
@@ -134,8 +135,16 @@ static bool read_id(search_t *search, const char *id)
 char *llm_hub_resolve(const char *id, const char *cache, fmq_error_t *err)
 {
     search_t search = {0};
+    char what[LLM_FOREIGN_MAX];
     if (take(&search, id))
         goto done;
+    if (llm_file_exists(id)) {
+        bool known = llm_foreign_describe(id, what);
+        fmq_error_set(err, FMQ_ERR_UNSUPPORTED, "%s%.160s%s",
+                      known ? "a model is given by its directory: " : "'", known ? what : id,
+                      known ? "" : "' is a file; a model is given by its directory");
+        return NULL;
+    }
     bool hub_id = read_id(&search, id);
     if (strcmp(search.id, id) != 0 && *search.id && take(&search, search.id))
         goto done;

@@ -7,6 +7,7 @@
 
 #include "fedmq/llm/hub.h"
 #include "llm/hub/file.h"
+#include "llm/hub/foreign.h"
 #include "llm/hub/half.h"
 #include "llm/hub/json.h"
 #include "llm/hub/safetensors.h"
@@ -192,6 +193,7 @@ static int open_directory(llm_weights_t *self, fmq_error_t *err)
 {
     char *single = llm_file_path(self->path, "model.safetensors");
     char *index = llm_file_path(self->path, "model.safetensors.index.json");
+    char what[LLM_FOREIGN_MAX];
     int status = -1;
     if (!single || !index)
         fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to open '%s'", self->path);
@@ -199,6 +201,8 @@ static int open_directory(llm_weights_t *self, fmq_error_t *err)
         status = open_files(self, &single, 1, err);
     else if (llm_file_exists(index))
         status = open_shards(self, index, err);
+    else if (llm_foreign_describe(self->path, what))
+        fmq_error_set(err, FMQ_ERR_UNSUPPORTED, "%s", what);
     else
         fmq_error_set(err, FMQ_ERR_NOTFOUND,
                       "'%s' has neither model.safetensors nor model.safetensors.index.json; "

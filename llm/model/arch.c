@@ -21,6 +21,8 @@ static const llm_arch_t rows[] = {
         .attention_bias = true,
         .mlp_bias = true,
         .tie_by_default = true,
+        .bos = 50256,
+        .eos = 50256,
         .layer_prefix = "transformer.h.",
         .token_embedding = "transformer.wte",
         .position_embedding = "transformer.wpe",
@@ -40,6 +42,8 @@ static const llm_arch_t rows[] = {
         .norm = LLM_NORM_RMS,
         .positions = LLM_POSITIONS_ROPE,
         .mlp = LLM_MLP_SWIGLU,
+        .bos = 1,
+        .eos = 2,
         .layer_prefix = "model.layers.",
         .token_embedding = "model.embed_tokens",
         .norm_attention = "input_layernorm",
@@ -56,13 +60,17 @@ static const llm_arch_t rows[] = {
         .lora_targets = {"q_proj", "v_proj"},
     },
     {
-        /* Mistral without its sliding window computes what LLaMA computes;
-         * shape.c refuses models that have one. */
+        /* Mistral computes what LLaMA computes as far as its sliding window
+         * reaches; nothing longer is computed. */
         .model_type = "mistral",
         .hf_class = "MistralForCausalLM",
         .norm = LLM_NORM_RMS,
         .positions = LLM_POSITIONS_ROPE,
         .mlp = LLM_MLP_SWIGLU,
+        .bos = 1,
+        .eos = 2,
+        .kv_heads = 8,
+        .window = 4096,
         .layer_prefix = "model.layers.",
         .token_embedding = "model.embed_tokens",
         .norm_attention = "input_layernorm",

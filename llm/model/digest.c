@@ -46,7 +46,8 @@ static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
                                 shape->attention_bias,
                                 shape->mlp_bias,
                                 shape->tied,
-                                shape->rope_original_context};
+                                shape->rope_original_context,
+                                shape->window};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         digest_number(state, numbers[i]);
     const float reals[] = {shape->norm_eps, shape->rope_theta, shape->rope_factor, shape->rope_low,

@@ -74,10 +74,10 @@ llm_generator_t *llm_generator_new_stack(const llm_stack_t *stack, size_t contex
                                          llm_backend_t *be, fmq_error_t *err)
 {
     const llm_shape_t *shape = llm_model_shape(stack->model);
-    if (context < 1 || context > shape->context) {
+    if (context < 1 || context > llm_shape_reach(shape)) {
         fmq_error_set(err, FMQ_ERR_LIMIT,
-                      "a generator for %zu tokens is asked for; the model's context is %u", context,
-                      shape->context);
+                      "a generator for %zu tokens is asked for; the model's %s is %u", context,
+                      shape->window ? "sliding window" : "context", llm_shape_reach(shape));
         return NULL;
     }
     llm_generator_t *self = calloc(1, sizeof *self);
@@ -227,6 +227,14 @@ static int check_prompt(const llm_generator_t *self, const int32_t *prompt, size
     return llm_batch_check_tokens(&batch, self->pass.decoder.shape, self->context, err);
 }
 
+static bool is_end(const llm_sampling_t *how, int32_t id)
+{
+    for (size_t i = 0; i < how->ends_size; i++)
+        if (how->ends[i] == id)
+            return true;
+    return false;
+}
+
 int llm_generator_run(llm_generator_t *self, const int32_t *prompt, size_t count,
                       const llm_sampling_t *how, llm_ids_t *out, fmq_error_t *err)
 {
@@ -243,7 +251,7 @@ int llm_generator_run(llm_generator_t *self, const int32_t *prompt, size_t count
             advance(self, &id, count + number - 1, 1);
         if (choose(self, how, number, &id, err) < 0)
             return -1;
-        if (id == how->eos)
+        if (is_end(how, id))
             break;
         if (llm_ids_append(out, id, err) < 0)
             return -1;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "llm/hub/file.h"
+#include "llm/hub/foreign.h"
 #include "llm/model/build.h"
 #include "llm/model/source.h"
 
@@ -46,6 +47,17 @@ fail:
     return NULL;
 }
 
+static int refuse_without_config(const char *directory, fmq_error_t *err)
+{
+    char what[LLM_FOREIGN_MAX];
+    if (llm_foreign_describe(directory, what))
+        return fmq_error_set(err, FMQ_ERR_UNSUPPORTED, "%s", what);
+    return fmq_error_set(err, FMQ_ERR_NOTFOUND,
+                         "'%s' has no config.json, so that it is no model in Hugging Face's layout "
+                         "(config.json, model.safetensors, tokenizer.json)",
+                         directory);
+}
+
 llm_model_t *llm_model_open(const char *directory, llm_backend_t *be, fmq_error_t *err)
 {
     llm_model_t *self = NULL;
@@ -53,6 +65,10 @@ llm_model_t *llm_model_open(const char *directory, llm_backend_t *be, fmq_error_
     char *path = llm_file_path(directory, "config.json");
     if (!path) {
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a model");
+        goto fail;
+    }
+    if (!llm_file_exists(path)) {
+        (void)refuse_without_config(directory, err);
         goto fail;
     }
     if (llm_shape_load(&shape, path, err) < 0)
@@ -63,7 +79,7 @@ llm_model_t *llm_model_open(const char *directory, llm_backend_t *be, fmq_error_
     self->weights = llm_weights_open(directory, err);
     if (!self->weights)
         goto fail;
-    if (llm_model_place(self, err) < 0) {
+    if (llm_parameter_check_tie(&shape, self->weights, err) < 0 || llm_model_place(self, err) < 0) {
         fmq_error_prefix(err, "model '%s'", directory);
         goto fail;
     }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "llm/hub/pages.h"
+
 /* Tensors of a layer at most: two norms and eight modules, each with a bias. */
 #define LAYER_PARAMETERS_MAX (2 * (2 + LLM_MODULES))
 /* Embedding, positions, final norm with bias, head. */
@@ -222,6 +224,34 @@ static const llm_tensor_view_t *find_by_name(const llm_shape_t *shape,
     return view;
 }
 
+int llm_parameter_check_tie(const llm_shape_t *shape, const llm_weights_t *weights,
+                            fmq_error_t *err)
+{
+    llm_shape_t untied = *shape;
+    llm_parameter_t tokens = {.role = LLM_ROLE_TOKENS, .rank = 2};
+    char name[FMQ_SCHEMA_NAME_MAX], head_name[FMQ_SCHEMA_NAME_MAX];
+    if (!shape->tied)
+        return 0;
+    untied.tied = false;
+    llm_parameter_name(shape, &tokens, name);
+    (void)snprintf(head_name, sizeof head_name, "%s.weight", shape->arch->head);
+    const llm_tensor_view_t *first = find_by_name(&untied, &tokens, name, weights);
+    const llm_tensor_view_t *second = llm_weights_find(weights, head_name);
+    if (!first || !second)
+        return 0;
+    bool same = first->dtype == second->dtype && first->bytes == second->bytes &&
+                memcmp(first->data, second->data, (size_t)first->bytes) == 0;
+    llm_pages_release(first->data, (size_t)first->bytes);
+    llm_pages_release(second->data, (size_t)second->bytes);
+    if (same)
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                         "config.json says \"tie_word_embeddings\": true, but the file holds '%s' "
+                         "and '%s', which differ; set it to false if both are meant, or take the "
+                         "latter out of the file",
+                         first->name, second->name);
+}
+
 const llm_tensor_view_t *llm_parameter_find(const llm_shape_t *shape,
                                             const llm_parameter_t *parameter,
                                             const llm_weights_t *weights, fmq_error_t *err)
@@ -241,8 +271,10 @@ int llm_parameter_check(const llm_parameter_t *parameter, const llm_tensor_view_
 {
     if (view->dtype != FMQ_F32 && view->dtype != FMQ_F16 && view->dtype != FMQ_BF16) {
         return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
-                             "tensor '%s' has elements of type %s; f32, f16 and bf16 are supported",
-                             view->name, fmq_dtype_name(view->dtype));
+                             "tensor '%s' is stored as %s; F32, F16 and BF16 can be read: convert "
+                             "the model (from_pretrained(..., dtype=torch.bfloat16), then "
+                             "save_pretrained(...))",
+                             view->name, view->dtype_text);
     }
     if (view->rank != parameter->rank || view->shape[0] != parameter->shape[0] ||
         (view->rank == 2 && view->shape[1] != parameter->shape[1])) {

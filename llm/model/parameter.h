@@ -82,6 +82,11 @@ const llm_tensor_view_t *llm_parameter_find(const llm_shape_t *shape,
 
 /* Are its elements floats, and as many as the parameter has?  Else -1 with
  * FMQ_ERR_UNSUPPORTED or FMQ_ERR_MISMATCH. */
+/* FMQ_ERR_MISMATCH when a model is tied and its file holds an embedding and a
+ * head that differ: versions of transformers differ in which of them count. */
+int llm_parameter_check_tie(const llm_shape_t *shape, const llm_weights_t *weights,
+                            fmq_error_t *err);
+
 int llm_parameter_check(const llm_parameter_t *parameter, const llm_tensor_view_t *view,
                         fmq_error_t *err);
 

@@ -86,6 +86,8 @@ static void read_extents(llm_json_reader_t *reader, llm_shape_t *shape)
     if (shape->ffn == 0)
         shape->ffn = 4 * shape->width;
     shape->kv_heads = rope ? positive_if(reader, "num_key_value_heads", LLM_WIDTH_MAX) : 0;
+    if (rope && !json_object_get(reader->object, "num_key_value_heads"))
+        shape->kv_heads = shape->arch->kv_heads;
     if (shape->kv_heads == 0)
         shape->kv_heads = shape->heads;
     shape->head_width = rope ? positive_if(reader, "head_dim", LLM_WIDTH_MAX) : 0;
@@ -126,23 +128,51 @@ static void read_activation(llm_json_reader_t *reader, llm_shape_t *shape)
                       keys->activation, name, gelu ? "gelu_new, gelu_pytorch_tanh, gelu" : "silu");
 }
 
-/* A token id, -1 when absent or beyond the vocabulary: HF writes GPT-2's 50256
- * into the config of every GPT-2, however few tokens it knows. */
-static int32_t read_token(llm_json_reader_t *reader, const char *key, uint32_t vocab)
+/* A token id, -1 when it is none or beyond the vocabulary: HF writes GPT-2's
+ * 50256 into the config of every GPT-2, however few tokens it knows. */
+static int32_t read_token(llm_json_reader_t *reader, const char *key, const json_t *value,
+                          uint32_t vocab)
 {
-    const json_t *value = llm_json_get(reader, key);
-    if (json_is_array(value)) /* Llama-3.1 lists several ends; the first is the text's */
-        value = json_array_get(value, 0);
-    if (!value)
-        return -1;
     uint64_t id;
-    if (json_is_number(value) && json_number_value(value) == -1)
+    if (!value || json_is_null(value) || (json_is_number(value) && json_number_value(value) == -1))
         return -1;
     if (!llm_json_whole(value, &id)) {
         llm_json_fail(reader, FMQ_ERR_FORMAT, "'%s' must be a token id", key);
         return -1;
     }
     return id < vocab ? (int32_t)id : -1;
+}
+
+/* What transformers takes where the key is not there at all. */
+static int32_t unsaid(int32_t family, uint32_t vocab)
+{
+    return (uint32_t)family < vocab ? family : -1;
+}
+
+static void read_begin(llm_json_reader_t *reader, llm_shape_t *shape)
+{
+    const json_t *value = json_object_get(reader->object, "bos_token_id");
+    if (json_is_array(value))
+        value = json_array_get(value, 0);
+    shape->bos = value ? read_token(reader, "bos_token_id", value, shape->vocab)
+                       : unsaid(shape->arch->bos, shape->vocab);
+}
+
+/* Llama-3.1 lists several ends; the first is the text's. */
+static void read_ends(llm_json_reader_t *reader, llm_shape_t *shape)
+{
+    const json_t *value = json_object_get(reader->object, "eos_token_id");
+    size_t count = json_is_array(value) ? json_array_size(value) : value ? 1 : 0;
+    shape->eos = value ? -1 : unsaid(shape->arch->eos, shape->vocab);
+    for (size_t i = 0; i < count; i++) {
+        int32_t id =
+            read_token(reader, "eos_token_id",
+                       json_is_array(value) ? json_array_get(value, i) : value, shape->vocab);
+        if (id >= 0 && shape->eos < 0)
+            shape->eos = id;
+        else if (id >= 0 && shape->ends_size < LLM_ENDS_MAX)
+            shape->ends[shape->ends_size++] = id;
+    }
 }
 
 static void read_llama3(llm_json_reader_t *scaling, llm_shape_t *shape)
@@ -194,8 +224,34 @@ static void read_rope(llm_json_reader_t *reader, llm_shape_t *shape)
         llm_json_fail(reader, FMQ_ERR_UNSUPPORTED, "'partial_rotary_factor' is not supported");
 }
 
+/* Weights that bitsandbytes, GPTQ, AWQ and others have made. */
+static void refuse_quantized(llm_json_reader_t *reader)
+{
+    const json_t *object = llm_json_get(reader, "quantization_config");
+    const char *method = json_string_value(json_object_get(object, "quant_method"));
+    if (object)
+        llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
+                      "'quantization_config': weights quantized by '%.40s' are not supported; use "
+                      "the unquantized model, or write one (from_pretrained(...), "
+                      "model.dequantize(), save_pretrained(...))",
+                      method ? method : "an unnamed method");
+}
+
+/* Newer configurations say for each layer what it attends to. */
+static void refuse_layer_types(llm_json_reader_t *reader)
+{
+    const json_t *types = llm_json_get(reader, "layer_types");
+    for (size_t i = 0; i < json_array_size(types); i++) {
+        const char *type = json_string_value(json_array_get(types, i));
+        if (!type || strcmp(type, "full_attention") != 0)
+            llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
+                          "'layer_types': layer %zu is '%.40s'; only 'full_attention' is supported",
+                          i, type ? type : "no text");
+    }
+}
+
 /* Refuses what would change the result. */
-static void refuse_features(llm_json_reader_t *reader, const llm_shape_t *shape)
+static void refuse_features(llm_json_reader_t *reader)
 {
     static const struct {
         const char *key;
@@ -210,17 +266,24 @@ static void refuse_features(llm_json_reader_t *reader, const llm_shape_t *shape)
         if (llm_json_bool(reader, flags[i].key, flags[i].supported) != flags[i].supported)
             llm_json_fail(reader, FMQ_ERR_UNSUPPORTED, "'%s': %s is not supported", flags[i].key,
                           flags[i].supported ? "false" : "true");
-    if (llm_json_get(reader, "quantization_config"))
-        llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
-                      "'quantization_config': quantized weights are not supported; use the "
-                      "unquantized model");
+    refuse_quantized(reader);
+    refuse_layer_types(reader);
+}
+
+/* Only families that have a window read the key.  Theirs is the default where
+ * it is not there at all; null says that there is none. */
+static void read_window(llm_json_reader_t *reader, llm_shape_t *shape)
+{
     int64_t window = llm_json_integer_if(reader, "sliding_window", 1, LLM_JSON_INTEGER_MAX);
-    bool used = strcmp(shape->arch->model_type, "llama") != 0 && window > 0;
-    if (used && window < shape->context)
-        llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
-                      "'sliding_window' %lld is not supported; set it to null and "
-                      "'max_position_embeddings' to at most %lld",
-                      (long long)window, (long long)window);
+    if (!json_object_get(reader->object, "sliding_window"))
+        window = shape->arch->window;
+    if (shape->arch->window > 0 && window > 0 && window < shape->context)
+        shape->window = (uint32_t)window;
+}
+
+uint32_t llm_shape_reach(const llm_shape_t *shape)
+{
+    return shape->window ? shape->window : shape->context;
 }
 
 static void read_shape(llm_json_reader_t *reader, llm_shape_t *shape)
@@ -240,12 +303,13 @@ static void read_shape(llm_json_reader_t *reader, llm_shape_t *shape)
         rope ? llm_json_bool(reader, "attention_bias", arch->attention_bias) : true;
     shape->mlp_bias = rope ? llm_json_bool(reader, "mlp_bias", arch->mlp_bias) : true;
     shape->tied = llm_json_bool(reader, "tie_word_embeddings", arch->tie_by_default);
-    shape->bos = read_token(reader, "bos_token_id", shape->vocab);
-    shape->eos = read_token(reader, "eos_token_id", shape->vocab);
+    read_begin(reader, shape);
+    read_ends(reader, shape);
     shape->rope_factor = 1;
     if (rope)
         read_rope(reader, shape);
-    refuse_features(reader, shape);
+    read_window(reader, shape);
+    refuse_features(reader);
 }
 
 /* Takes root. */
@@ -323,6 +387,17 @@ static int set_token(json_t *root, const char *key, int32_t id)
     return json_object_set_new(root, key, id < 0 ? json_null() : json_integer(id));
 }
 
+static int set_ends(json_t *root, const llm_shape_t *shape)
+{
+    if (shape->ends_size == 0)
+        return set_token(root, "eos_token_id", shape->eos);
+    json_t *ends = json_array();
+    int status = json_array_append_new(ends, json_integer(shape->eos));
+    for (uint32_t i = 0; i < shape->ends_size; i++)
+        status |= json_array_append_new(ends, json_integer(shape->ends[i]));
+    return status | json_object_set_new(root, "eos_token_id", ends);
+}
+
 static json_t *shape_json(const llm_shape_t *shape)
 {
     const llm_arch_t *arch = shape->arch;
@@ -339,12 +414,13 @@ static json_t *shape_json(const llm_shape_t *shape)
     if (!root)
         return NULL;
     int status = set_token(root, "bos_token_id", shape->bos);
-    status |= set_token(root, "eos_token_id", shape->eos);
+    status |= set_ends(root, shape);
     status |= json_object_set_new(root, "torch_dtype", json_string("float32"));
     if (rope)
         status |= add_llama_keys(root, shape);
-    if (strcmp(arch->model_type, "mistral") == 0) /* HF's default is a window of 4096 */
-        status |= json_object_set_new(root, "sliding_window", json_null());
+    if (arch->window > 0) /* without the key it would have the family's */
+        status |= json_object_set_new(root, "sliding_window",
+                                      shape->window ? json_integer(shape->window) : json_null());
     if (status != 0) {
         json_decref(root);
         return NULL;

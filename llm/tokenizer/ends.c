@@ -1,10 +1,14 @@
 /*
  * ends.c - which tokens begin and end a text, from the files beside the
  * tokenizer.  Looks where transformers looks, in the same order.
+ *
+ * One end stands behind the answers that are learnt; every end that any file
+ * names stops an answer, as a model may have learnt others elsewhere.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "fedmq/llm/shape.h"
 #include "llm/hub/file.h"
 #include "llm/hub/json.h"
 #include "llm/tokenizer/loader.h"
@@ -89,6 +93,90 @@ static int read_source(llm_tokenizer_t *self, const source_t *source, const char
     return status;
 }
 
+/* The family's end where config.json does not mention the key at all; null
+ * says that there is none. */
+static json_t *unsaid_end(const json_t *config)
+{
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    const llm_arch_t *arch = type ? llm_arch_find(type) : NULL;
+    return arch ? json_integer(arch->eos) : json_null();
+}
+
+static int add_once(llm_ids_t *ids, int32_t id, fmq_error_t *err)
+{
+    for (size_t i = 0; i < ids->size; i++)
+        if (ids->ids[i] == id)
+            return 0;
+    return llm_ids_append(ids, id, err);
+}
+
+/* An id, or a list of them, of which this program need not know every token. */
+static int add_ids(llm_ids_t *ids, const json_t *value, fmq_error_t *err)
+{
+    size_t count = json_is_array(value) ? json_array_size(value) : 1;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t id;
+        const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
+        if (llm_json_whole(item, &id) && id <= INT32_MAX && add_once(ids, (int32_t)id, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Looks into one of the two; without a generation_config.json transformers
+ * makes one of config.json, with the family's values where that is silent. */
+static int add_ends_of(const char *directory, const char *file, llm_ids_t *ends, fmq_error_t *err)
+{
+    char *path = llm_file_path(directory, file);
+    if (!path)
+        return llm_text_nomem(err);
+    int status = 0;
+    if (llm_file_exists(path)) {
+        json_t *root = llm_json_load(path, LLM_TOKENIZER_FILE_MAX, err);
+        json_t *value = json_incref(json_object_get(root, "eos_token_id"));
+        if (root && !value && ends->size == 0)
+            value = unsaid_end(root);
+        status = root ? add_ids(ends, value, err) : -1;
+        json_decref(value);
+        json_decref(root);
+    }
+    free(path);
+    return status;
+}
+
+int llm_ends_load(const char *directory, llm_ids_t *ends, fmq_error_t *err)
+{
+    return add_ends_of(directory, "generation_config.json", ends, err) < 0
+               ? -1
+               : add_ends_of(directory, "config.json", ends, err);
+}
+
+/* transformers puts the ends around every text as these two keys say, where
+ * one of them is there; what the post-processor says then does not count. */
+static int read_marks(llm_tokenizer_t *self, const char *directory, fmq_error_t *err)
+{
+    char *path = llm_file_path(directory, "tokenizer_config.json");
+    if (!path)
+        return llm_text_nomem(err);
+    int status = 0;
+    if (llm_file_exists(path)) {
+        json_t *root = llm_json_load(path, LLM_TOKENIZER_FILE_MAX, err);
+        llm_json_reader_t reader = {.object = root, .path = path, .err = err, .failed = !root};
+        if (root &&
+            (json_object_get(root, "add_bos_token") || json_object_get(root, "add_eos_token"))) {
+            self->before.size = self->behind.size = 0;
+            if (llm_json_bool(&reader, "add_bos_token", false) && self->bos >= 0)
+                status = llm_ids_append(&self->before, self->bos, err);
+            if (llm_json_bool(&reader, "add_eos_token", false) && self->eos >= 0 && status == 0)
+                status = llm_ids_append(&self->behind, self->eos, err);
+        }
+        status = reader.failed ? -1 : status;
+        json_decref(root);
+    }
+    free(path);
+    return status;
+}
+
 int llm_tokenizer_read_ends(llm_tokenizer_t *self, const char *directory, fmq_error_t *err)
 {
     int32_t ends[2] = {-1, -1};
@@ -98,5 +186,7 @@ int llm_tokenizer_read_ends(llm_tokenizer_t *self, const char *directory, fmq_er
     /* What nothing names stays as the tokenizer's own files left it. */
     self->bos = ends[0] >= 0 ? ends[0] : self->bos;
     self->eos = ends[1] >= 0 ? ends[1] : self->eos;
-    return 0;
+    if (self->eos >= 0 && add_once(&self->ends, self->eos, err) < 0)
+        return -1;
+    return llm_ends_load(directory, &self->ends, err) < 0 ? -1 : read_marks(self, directory, err);
 }

@@ -28,6 +28,7 @@ struct llm_tokenizer {
     llm_ids_t before;    /* what the post-processor puts before a text */
     llm_ids_t behind;
     int32_t bos, eos; /* -1: none */
+    llm_ids_t ends;   /* all that end an answer, eos among them */
     char *eos_text;   /* owned */
 };
 
@@ -46,7 +47,8 @@ int llm_tokenizer_read_json(llm_tokenizer_t *self, const json_t *root, fmq_error
 int llm_tokenizer_read_pair(llm_tokenizer_t *self, const char *directory, fmq_error_t *err);
 
 /* Finds bos and eos in the files of a directory, and makes them added tokens
- * where they are not yet. */
+ * where they are not yet; then every end of an answer, and whether texts get
+ * bos and eos around them (add_bos_token, add_eos_token). */
 int llm_tokenizer_read_ends(llm_tokenizer_t *self, const char *directory, fmq_error_t *err);
 
 /* Orders and completes what was read. */

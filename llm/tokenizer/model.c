@@ -212,8 +212,22 @@ static int add_end_of_text(llm_tokenizer_t *self, fmq_error_t *err)
     return llm_added_add(&self->added, &flags, text, sizeof text - 1, err);
 }
 
-/* tokenizer_config.json may ask for a space before the text. */
-static int read_prefix_space(const char *directory, bool *out, fmq_error_t *err)
+/* Other classes read the same two files in their own way: with another
+ * pattern, a normalizer, marks around the text. */
+static void refuse_class(llm_json_reader_t *reader)
+{
+    const char *name = llm_json_string(reader, "tokenizer_class", "GPT2Tokenizer");
+    if (strcmp(name, "GPT2Tokenizer") != 0 && strcmp(name, "GPT2TokenizerFast") != 0)
+        llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
+                      "'tokenizer_class' is '%s'; vocab.json and merges.txt are read as GPT-2's "
+                      "alone: save the tokenizer as tokenizer.json "
+                      "(AutoTokenizer.from_pretrained(...).save_pretrained(...))",
+                      name);
+}
+
+/* tokenizer_config.json may ask for a space before the text, or for another
+ * tokenizer. */
+static int read_pair_config(const char *directory, bool *out, fmq_error_t *err)
 {
     char *path = llm_file_path(directory, "tokenizer_config.json");
     if (!path)
@@ -223,8 +237,10 @@ static int read_prefix_space(const char *directory, bool *out, fmq_error_t *err)
     if (llm_file_exists(path)) {
         json_t *root = llm_json_load(path, LLM_TOKENIZER_FILE_MAX, err);
         llm_json_reader_t reader = {.object = root, .path = path, .err = err, .failed = !root};
-        if (root)
+        if (root) {
+            refuse_class(&reader);
             *out = llm_json_bool(&reader, "add_prefix_space", false);
+        }
         status = reader.failed ? -1 : 0;
         json_decref(root);
     }
@@ -246,7 +262,7 @@ int llm_tokenizer_read_pair(llm_tokenizer_t *self, const char *directory, fmq_er
         (void)fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
                             "'%s' is not supported; save the tokenizer as tokenizer.json", added);
     else if (read_pair_files(self, vocab, merges, err) == 0 && add_end_of_text(self, err) == 0 &&
-             read_prefix_space(directory, &prefix_space, err) == 0 &&
+             read_pair_config(directory, &prefix_space, err) == 0 &&
              llm_tokenizer_add_byte_level(self, prefix_space, true, err) == 0 &&
              llm_decoders_add(&self->decoders, LLM_DECODER_BYTE_LEVEL, err))
         status = 0;

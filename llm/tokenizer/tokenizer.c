@@ -93,6 +93,7 @@ void llm_tokenizer_destroy(llm_tokenizer_t **self_p)
     llm_decoders_release(&self->decoders);
     llm_ids_release(&self->before);
     llm_ids_release(&self->behind);
+    llm_ids_release(&self->ends);
     free(self->eos_text);
     free(self);
     *self_p = NULL;
@@ -270,6 +271,12 @@ int32_t llm_tokenizer_bos(const llm_tokenizer_t *self)
 int32_t llm_tokenizer_eos(const llm_tokenizer_t *self)
 {
     return self->eos;
+}
+
+const int32_t *llm_tokenizer_ends(const llm_tokenizer_t *self, size_t *size)
+{
+    *size = self->ends.size;
+    return self->ends.ids;
 }
 
 int32_t llm_tokenizer_id(const llm_tokenizer_t *self, const char *token)

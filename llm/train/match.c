@@ -67,10 +67,10 @@ int llm_evaluate_match(struct llm_generator *generator, const llm_tokenizer_t *t
                        llm_answer_fn *each, void *argument, uint64_t *exact, uint64_t *total,
                        fmq_error_t *err)
 {
-    asker_t asker = {
-        .generator = generator,
-        .tokenizer = tokenizer,
-        .how = {.new_tokens_max = new_tokens_max, .top_p = 1, .eos = llm_tokenizer_eos(tokenizer)}};
+    asker_t asker = {.generator = generator,
+                     .tokenizer = tokenizer,
+                     .how = {.new_tokens_max = new_tokens_max, .top_p = 1}};
+    asker.how.ends = llm_tokenizer_ends(tokenizer, &asker.how.ends_size);
     size_t known = llm_records_size(records), count = part ? part->size : known;
     uint64_t matched = 0;
     int result = 0;

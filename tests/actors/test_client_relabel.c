@@ -120,8 +120,8 @@ static char *answer_of(const llm_record_t *record)
     llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_NONE};
     llm_adapter_t *none = llm_adapter_new(llm_model_shape(f.model), &spec, &err);
     llm_generator_t *generator = llm_generator_new(f.model, none, 200, f.loader, &err);
-    llm_sampling_t greedy = {
-        .new_tokens_max = 12, .top_p = 1, .eos = llm_tokenizer_eos(f.tokenizer)};
+    llm_sampling_t greedy = {.new_tokens_max = 12, .top_p = 1};
+    greedy.ends = llm_tokenizer_ends(f.tokenizer, &greedy.ends_size);
     llm_ids_t prompt = {0}, answer = {0};
     char *text = llm_prompt_format(record, &err);
     assert_int_equal(llm_tokenizer_encode(f.tokenizer, text, strlen(text), true, &prompt, &err), 0);

@@ -27,7 +27,7 @@ refused same-port 4 'Address already in use' "$FEDMQ" server "${WITH[@]}"
 
 "$FEDMQ" init --config configs/quickstart/model/config.json --tokenizer configs/quickstart/model \
     --seed 5 --out "$WORK/model" >"$WORK/init.log" 2>&1 || fail "fedmq init"
-refused other-rank 7 'trained tensors differs' "$FEDMQ" client --id 1 "${WITH[@]}" \
+refused other-rank 7 "'r' is 4 at the server, 8 here" "$FEDMQ" client --id 1 "${WITH[@]}" \
     llm.adapter.args "[{adapter_package: peft, adapter_method: lora, r: 8, lora_alpha: 8}]"
 refused other-model 7 'differ' "$FEDMQ" client --id 1 "${WITH[@]}" model.type "$WORK/model"
 refused too-many 2 'client_num is 3' "$FEDMQ" client --id 9 "${WITH[@]}"

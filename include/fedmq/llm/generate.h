@@ -18,7 +18,8 @@ typedef struct {
     uint32_t top_k;     /* 0: off */
     double top_p;       /* 1: off */
     uint64_t seed;
-    int32_t eos; /* stop after this id (it is not appended); -1: never */
+    const int32_t *ends; /* borrowed: stop after any of these ids (it is not appended) */
+    size_t ends_size;    /* 0: never */
 } llm_sampling_t;
 
 typedef struct llm_generator llm_generator_t;
@@ -34,7 +35,7 @@ int llm_generator_set_fixed(llm_generator_t *self, const float *host, fmq_error_
 void llm_generator_destroy(llm_generator_t **self_p);
 int llm_generator_set_params(llm_generator_t *self, const float *host, fmq_error_t *err);
 
-/* Appends the new ids to out.  Stops at eos, new_tokens_max or the context's
+/* Appends the new ids to out.  Stops at an end, new_tokens_max or the context's
  * end.  FMQ_ERR_LIMIT when the prompt alone does not fit or is empty. */
 int llm_generator_run(llm_generator_t *self, const int32_t *prompt, size_t count,
                       const llm_sampling_t *how, llm_ids_t *out, fmq_error_t *err);

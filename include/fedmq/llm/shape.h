@@ -37,6 +37,7 @@ typedef enum {
 #define LLM_WIDTH_MAX   65536
 #define LLM_VOCAB_MAX   (1 << 21)
 #define LLM_CONTEXT_MAX (1 << 20)
+#define LLM_ENDS_MAX    15 /* beside the first; those beyond it are not kept */
 
 /* A family.  Tensor names are HF's; a layer's names follow
  * "<layer_prefix><index>." and have ".weight" / ".bias" behind them. */
@@ -50,6 +51,10 @@ typedef struct {
     bool attention_bias; /* default where config.json is silent */
     bool mlp_bias;
     bool tie_by_default;
+    /* Where config.json does not mention a key; null is none. */
+    int32_t bos, eos;
+    uint32_t kv_heads;                     /* 0: as many as heads */
+    uint32_t window;                       /* 0: the family has none, whatever config.json says */
     const char *layer_prefix;              /* "transformer.h." */
     const char *token_embedding;           /* "transformer.wte" */
     const char *position_embedding;        /* or NULL */
@@ -73,12 +78,19 @@ typedef struct {
     bool gelu_exact;     /* "gelu" rather than "gelu_new"/"gelu_pytorch_tanh" */
     bool attention_bias; /* on q, k, v and o, as in HF */
     bool mlp_bias;
-    bool tied;        /* head is the token embedding */
-    int32_t bos, eos; /* -1 when absent or not below vocab */
+    bool tied;                  /* head is the token embedding */
+    int32_t bos, eos;           /* -1 when null or not below vocab; the family's where unsaid */
+    int32_t ends[LLM_ENDS_MAX]; /* further ends of a text, which stop an answer too */
+    uint32_t ends_size;
     /* rope_scaling of type "llama3" or "linear"; factor 1 = none */
     float rope_factor, rope_low, rope_high;
     uint32_t rope_original_context; /* 0: linear scaling by rope_factor */
+    uint32_t window;                /* sliding_window below context; 0: none */
 } llm_shape_t;
+
+/* The longest sequence that the model computes as HF does: the context, or the
+ * sliding window, up to which attention over a window is attention over all. */
+uint32_t llm_shape_reach(const llm_shape_t *shape);
 
 /* Outputs and inputs of a module: [out][in] of its weight. */
 void llm_shape_module(const llm_shape_t *shape, llm_module_t module, size_t *out, size_t *in);
@@ -89,7 +101,7 @@ uint64_t llm_shape_parameters(const llm_shape_t *shape);
 /* Reads config.json.  Every number is checked: present, positive, within the
  * limits, divisible where it must be; an unknown model_type names those that
  * are known; features that would change the result and are not implemented
- * (sliding windows, other activations, other rope scalings) are refused. */
+ * (other activations, other rope scalings) are refused. */
 int llm_shape_load(llm_shape_t *shape, const char *path, fmq_error_t *err);
 
 /* Writes a config.json that llm_shape_load() and HF transformers both read. */

@@ -56,7 +56,14 @@ char *llm_tokenizer_decode(const llm_tokenizer_t *self, const int32_t *ids, size
 
 size_t llm_tokenizer_size(const llm_tokenizer_t *self); /* highest id + 1 */
 int32_t llm_tokenizer_bos(const llm_tokenizer_t *self); /* -1 when there is none */
+/* The end that examples get behind their answer; -1 when there is none. */
 int32_t llm_tokenizer_eos(const llm_tokenizer_t *self);
+/* Every id that ends an answer: the above, and all that generation_config.json
+ * and config.json name (borrowed; *size of them, maybe 0). */
+const int32_t *llm_tokenizer_ends(const llm_tokenizer_t *self, size_t *size);
+/* The same of a model directory without its tokenizer: appends to ends those
+ * that its two configurations name by id. */
+int llm_ends_load(const char *directory, llm_ids_t *ends, fmq_error_t *err);
 /* Equal where two tokenizers have the same tokens under the same ids and cut
  * some sample texts alike, whatever files they come from. */
 fmq_digest_t llm_tokenizer_digest(const llm_tokenizer_t *self);

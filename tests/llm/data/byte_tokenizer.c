@@ -70,3 +70,11 @@ int32_t llm_tokenizer_eos(const llm_tokenizer_t *self)
     (void)self;
     return BYTE_EOS;
 }
+
+const int32_t *llm_tokenizer_ends(const llm_tokenizer_t *self, size_t *size)
+{
+    static const int32_t ends[] = {BYTE_EOS, BYTE_EOS + 7};
+    (void)self;
+    *size = 2;
+    return ends;
+}

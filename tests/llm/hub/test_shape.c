@@ -234,19 +234,71 @@ static void biases_head_width_and_ties_can_be_given(void **state)
     assert_int_equal(in, 32 * 96);
 }
 
-static void mistral_loads_only_without_a_window(void **state)
+/* Up to its window Mistral is LLaMA; beyond it nothing is computed. */
+static void mistral_reaches_as_far_as_its_window(void **state)
 {
-    char text[2048], windowed[2048];
-    replace(text, sizeof text, LLAMA_TEXT, "\"llama\"", "\"mistral\"");
-    llm_shape_t shape;
+    static const struct {
+        const char *keys;
+        uint32_t window, reach, kv_heads;
+    } cases[] = {
+        {"\"max_position_embeddings\":4096", 0, 4096, 8},
+        {"\"max_position_embeddings\":5000", 4096, 4096, 8},
+        {"\"max_position_embeddings\":5000,\"sliding_window\":null", 0, 5000, 8},
+        {"\"max_position_embeddings\":5000,\"sliding_window\":1024", 1024, 1024, 8},
+        {"\"max_position_embeddings\":5000,\"sliding_window\":8192", 0, 5000, 8},
+        {"\"max_position_embeddings\":64,\"num_key_value_heads\":null", 0, 64, 32},
+        {"\"max_position_embeddings\":64,\"num_key_value_heads\":4", 0, 64, 4},
+    };
+    char mistral[2048], text[2048], kept[64];
+    replace(mistral, sizeof mistral, LLAMA_TEXT, "\"llama\"", "\"mistral\"");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        llm_shape_t shape, again;
+        fmq_error_t err = {0};
+        replace(text, sizeof text, mistral, "\"max_position_embeddings\":4096", cases[i].keys);
+        load_well(state, text, &shape);
+        assert_string_equal(shape.arch->hf_class, "MistralForCausalLM");
+        assert_int_equal(shape.window, cases[i].window);
+        assert_int_equal(llm_shape_reach(&shape), cases[i].reach);
+        assert_int_equal(shape.kv_heads, cases[i].kv_heads);
+        char *written = llm_shape_text(&shape, &err);
+        (void)snprintf(kept, sizeof kept, "\"max_position_embeddings\":%u", shape.context);
+        assert_non_null(strstr(written, kept));
+        assert_int_equal(llm_shape_parse(&again, "text", written, strlen(written), &err), 0);
+        assert_int_equal(again.window, cases[i].window);
+        free(written);
+    }
+    llm_shape_t shape; /* LLaMA has no window, whatever is written there */
+    replace(text, sizeof text, LLAMA_TEXT, "\"max_position_embeddings\":4096",
+            "\"max_position_embeddings\":5000,\"sliding_window\":64");
     load_well(state, text, &shape);
-    assert_string_equal(shape.arch->hf_class, "MistralForCausalLM");
-    replace(windowed, sizeof windowed, text, "\"bos_token_id\"",
-            "\"sliding_window\":1024,\"bos_token_id\"");
+    assert_int_equal(llm_shape_reach(&shape), 5000);
+    assert_int_equal(shape.kv_heads, 32);
+}
+
+/* As transformers has it: the class's own values where a key is not there. */
+static void ends_that_nobody_mentions_are_the_familys(void **state)
+{
+    char text[2048];
+    llm_shape_t shape;
+    replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\":1,\"eos_token_id\":2",
+            "\"a\":1,\"b\":2");
+    load_well(state, text, &shape);
+    assert_int_equal(shape.bos, 1);
+    assert_int_equal(shape.eos, 2);
+    replace(text, sizeof text, LLAMA_TEXT, "\"eos_token_id\":2", "\"eos_token_id\":null");
+    load_well(state, text, &shape);
+    assert_int_equal(shape.eos, -1);
+    replace(text, sizeof text, LLAMA_TEXT, "\"eos_token_id\":2",
+            "\"eos_token_id\":[9,7,99999999,8]");
+    load_well(state, text, &shape);
+    assert_int_equal(shape.eos, 9);
+    assert_int_equal(shape.ends_size, 2);
+    assert_int_equal(shape.ends[0], 7);
+    assert_int_equal(shape.ends[1], 8);
     fmq_error_t err = {0};
-    assert_int_equal(load_text(state, windowed, &shape, &err), -1);
-    assert_int_equal(err.code, FMQ_ERR_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "sliding_window"));
+    char *written = llm_shape_text(&shape, &err);
+    assert_non_null(strstr(written, "\"eos_token_id\":[9,7,8]"));
+    free(written);
 }
 
 static void a_token_beyond_the_vocabulary_is_absent(void **state)
@@ -376,7 +428,8 @@ int main(void)
         cmocka_unit_test(a_saved_shape_loads_as_itself),
         cmocka_unit_test(a_saved_config_writes_short_decimals_and_the_class),
         cmocka_unit_test(biases_head_width_and_ties_can_be_given),
-        cmocka_unit_test(mistral_loads_only_without_a_window),
+        cmocka_unit_test(mistral_reaches_as_far_as_its_window),
+        cmocka_unit_test(ends_that_nobody_mentions_are_the_familys),
         cmocka_unit_test(a_token_beyond_the_vocabulary_is_absent),
         cmocka_unit_test(every_bad_value_is_refused_by_name),
         cmocka_unit_test(files_that_are_no_config_are_refused),

@@ -137,7 +137,8 @@ static void tinystories_generates_the_reference_tokens(void **state)
     llm_generator_t *generator =
         llm_generator_new(frozen.model, frozen.adapter, TOKENS, frozen.be, &err);
     assert_non_null(generator);
-    llm_sampling_t greedy = {.new_tokens_max = TOKENS, .top_p = 1.0, .eos = 2};
+    const int32_t end = 2;
+    llm_sampling_t greedy = {.new_tokens_max = TOKENS, .top_p = 1.0, .ends = &end, .ends_size = 1};
     /* From one token, from some, and from all but one. */
     const size_t prompts[] = {1, 7, count - 1};
     for (size_t i = 0; i < sizeof prompts / sizeof *prompts; i++) {

@@ -155,7 +155,7 @@ static void a_composition_trains_and_generates(void **state)
     llm_workspace_destroy(&ws);
 
     llm_generator_t *generator = llm_generator_new(model, adapter, 8, lender.be, &err);
-    llm_sampling_t how = {.new_tokens_max = 4, .top_p = 1.0, .eos = -1};
+    llm_sampling_t how = {.new_tokens_max = 4, .top_p = 1.0};
     llm_ids_t ids = {0};
     assert_int_equal(llm_generator_set_params(generator, vector, &err), 0);
     assert_int_equal(llm_generator_run(generator, batch.ids, 3, &how, &ids, &err), 0);

@@ -61,7 +61,7 @@ static int32_t next_by_pass(tiny_t *tiny, const int32_t *ids, size_t count)
     return best;
 }
 
-static const llm_sampling_t greedy = {.new_tokens_max = 100, .top_p = 1.0, .eos = -1};
+static const llm_sampling_t greedy = {.new_tokens_max = 100, .top_p = 1.0};
 
 static void check_greedy(const llm_shape_t *shape, const llm_adapter_spec_t *spec,
                          llm_backend_t *be)
@@ -120,7 +120,9 @@ static void generation_stops_at_its_three_ends(void **state)
     assert_int_equal(writer.out.ids[2], third);
 
     how = greedy;
-    how.eos = third;
+    const int32_t ends[] = {TINY_VOCAB + 7, third};
+    how.ends = ends;
+    how.ends_size = 2;
     write_text(&writer, prompt, 2, &how);
     assert_true(writer.out.size <= 2); /* the end itself is not appended */
     for (size_t i = 0; i < writer.out.size; i++)
@@ -157,8 +159,7 @@ static void sampled_text_depends_on_the_seed_alone(void **state)
     llama_writer(&writer);
     const int32_t prompt[] = {4, 19};
     int32_t first[TINY_CONTEXT];
-    llm_sampling_t how = {
-        .new_tokens_max = 6, .temperature = 2.0, .top_p = 1.0, .seed = 1, .eos = -1};
+    llm_sampling_t how = {.new_tokens_max = 6, .temperature = 2.0, .top_p = 1.0, .seed = 1};
     write_text(&writer, prompt, 2, &how);
     memcpy(first, writer.out.ids, 6 * sizeof *first);
     write_text(&writer, prompt, 2, &how);

@@ -192,7 +192,7 @@ static void fixed_layers_have_to_be_set_before_anything_is_computed(void **state
     llm_workspace_destroy(&ws);
 
     llm_generator_t *generator = llm_generator_new_stack(&stack, TINY_CONTEXT, tiny.be, &err);
-    llm_sampling_t greedy = {.new_tokens_max = 2, .top_p = 1.0, .eos = -1};
+    llm_sampling_t greedy = {.new_tokens_max = 2, .top_p = 1.0};
     llm_ids_t out = {0};
     const int32_t prompt[] = {1, 2};
     assert_int_equal(llm_generator_run(generator, prompt, 2, &greedy, &out, &err), -1);
@@ -348,7 +348,7 @@ static void greedy_text_of_a_stack_is_that_of_one_adapter(void **state)
     assert_int_equal(llm_generator_set_params(generators[0], apart.vector, &err), 0);
     assert_int_equal(llm_generator_set_fixed(generators[0], apart.fixed_vector, &err), 0);
     assert_int_equal(llm_generator_set_params(generators[1], whole.vector, &err), 0);
-    llm_sampling_t greedy = {.new_tokens_max = TINY_CONTEXT, .top_p = 1.0, .eos = -1};
+    llm_sampling_t greedy = {.new_tokens_max = TINY_CONTEXT, .top_p = 1.0};
     for (int32_t first = 0; first < TINY_VOCAB; first++) {
         llm_ids_t out[2] = {{0}};
         for (int i = 0; i < 2; i++)

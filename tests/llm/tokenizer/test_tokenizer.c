@@ -328,6 +328,87 @@ static void ends_come_from_the_files_beside_in_order(void **state)
     (void)remove(scratch_path(scratch, "config.json"));
 }
 
+static void expect_ends(const llm_tokenizer_t *tokenizer, const int32_t *wanted, size_t count)
+{
+    size_t size;
+    const int32_t *ends = llm_tokenizer_ends(tokenizer, &size);
+    assert_int_equal(size, count);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(ends[i], wanted[i]);
+}
+
+static void every_end_that_a_file_names_stops_an_answer(void **state)
+{
+    const scratch_t *scratch = *state;
+    static const struct {
+        const char *generation, *config, *tokenizer;
+        int32_t ends[5];
+        size_t size;
+    } cases[] = {
+        {"{\"eos_token_id\":[4,1000]}",
+         "{\"eos_token_id\":3}",
+         "{\"eos_token\":\"</s>\"}",
+         {2, 4, 1000, 3},
+         4},
+        {"{\"eos_token_id\":4}", "{\"eos_token_id\":[4,3,null]}", "{}", {4, 3}, 2},
+        {"{}", "{\"eos_token_id\":null,\"model_type\":\"llama\"}", "{}", {0}, 0},
+        {"{}", "{\"model_type\":\"llama\"}", "{}", {2}, 1},
+        {"{\"eos_token_id\":4}", "{\"model_type\":\"llama\"}", "{}", {4}, 1},
+        {"{}", "{\"model_type\":\"gpt2\"}", "{}", {50256}, 1},
+        {"{}", "{\"model_type\":\"unknown\",\"eos_token_id\":-1}", "{}", {0}, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        llm_ids_t ids = {0};
+        (void)scratch_text(scratch, "generation_config.json", cases[i].generation);
+        (void)scratch_text(scratch, "config.json", cases[i].config);
+        (void)scratch_text(scratch, "tokenizer_config.json", cases[i].tokenizer);
+        llm_tokenizer_t *tokenizer = open_small(state);
+        expect_ends(tokenizer, cases[i].ends, cases[i].size);
+        assert_int_equal(llm_ends_load(scratch->directory, &ids, NULL), 0);
+        assert_int_equal(ids.size, i == 0 ? 3 : cases[i].size); /* not the tokenizer's own */
+        llm_ids_release(&ids);
+        llm_tokenizer_destroy(&tokenizer);
+    }
+    (void)remove(scratch_path(scratch, "generation_config.json"));
+    (void)remove(scratch_path(scratch, "config.json"));
+    (void)remove(scratch_path(scratch, "tokenizer_config.json"));
+}
+
+/* As transformers 5 has it: one of the keys, and the file's post-processor is
+ * replaced. */
+static void ends_are_put_around_a_text_as_the_configuration_says(void **state)
+{
+    const scratch_t *scratch = *state;
+    static const struct {
+        const char *config, *ids;
+    } cases[] = {
+        {"\"add_bos_token\":true", "1 3"},
+        {"\"add_bos_token\":true,\"add_eos_token\":true", "1 3 2"},
+        {"\"add_bos_token\":false,\"add_eos_token\":false", "3"},
+        {"\"add_eos_token\":true", "3 2"},
+        {"\"add_bos_token\":null", "3"},
+        {"\"other\":1", "1 3 2"}, /* the post-processor of the file */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[256];
+        fmq_error_t err;
+        (void)snprintf(text, sizeof text, "{\"bos_token\":\"<s>\",\"eos_token\":\"</s>\",%s}",
+                       cases[i].config);
+        (void)scratch_text(scratch, "tokenizer_config.json", text);
+        llm_tokenizer_t *tokenizer = open_with(
+            state, "\"post_processor\":{",
+            "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":"
+            "{\"id\":\"s\"}},{\"Sequence\":{\"id\":\"A\"}},{\"SpecialToken\":{\"id\":\"e\"}}],"
+            "\"special_tokens\":{\"s\":{\"ids\":[1]},\"e\":{\"ids\":[2]}}},\"old\":{",
+            &err);
+        assert_non_null(tokenizer);
+        encodes_to(tokenizer, "a", true, cases[i].ids);
+        encodes_to(tokenizer, "a", false, "3");
+        llm_tokenizer_destroy(&tokenizer);
+    }
+    (void)remove(scratch_path(scratch, "tokenizer_config.json"));
+}
+
 /* The folder of a vocab.json and a merges.txt. */
 static const char *pair(void **state, const char *name, const char *vocab, const char *merges)
 {
@@ -366,6 +447,61 @@ static void a_space_is_put_before_when_the_config_says_so(void **state)
     assert_non_null(tokenizer);
     encodes_to(tokenizer, "ab ab", false, "4 4");
     llm_tokenizer_destroy(&tokenizer);
+}
+
+static void a_pair_of_another_class_is_refused_and_its_marks_are_honoured(void **state)
+{
+    static const struct {
+        const char *config, *ids, *named;
+    } cases[] = {
+        {"{\"tokenizer_class\":\"GPT2Tokenizer\"}", "3", NULL},
+        {"{\"tokenizer_class\":\"GPT2TokenizerFast\",\"add_bos_token\":true}", "5 3", NULL},
+        {"{\"add_bos_token\":true,\"bos_token\":\"b\",\"add_eos_token\":true}", "1 0 1 5", NULL},
+        {"{\"tokenizer_class\":\"Qwen2Tokenizer\"}", NULL, "Qwen2Tokenizer"},
+        {"{\"tokenizer_class\":\"RobertaTokenizerFast\"}", NULL, "RobertaTokenizerFast"},
+    };
+    (void)pair(state, "classes", PAIR_VOCAB, "a b\n\xc4\xa0 ab\n");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fmq_error_t err = {0};
+        (void)scratch_text(*state, "classes/tokenizer_config.json", cases[i].config);
+        llm_tokenizer_t *tokenizer = llm_tokenizer_open(scratch_path(*state, "classes"), &err);
+        if (cases[i].ids) {
+            assert_non_null(tokenizer);
+            encodes_to(tokenizer, "ab", true, cases[i].ids);
+        } else if (tokenizer || err.code != FMQ_ERR_UNSUPPORTED ||
+                   !strstr(err.text, cases[i].named) || !strstr(err.text, "tokenizer.json")) {
+            fail_msg("case %zu: %s", i, err.text);
+        }
+        llm_tokenizer_destroy(&tokenizer);
+    }
+}
+
+/* The same tokens from other files, and other tokens or cuts. */
+static void the_digest_tells_tokenizers_apart_whatever_their_files_look_like(void **state)
+{
+    fmq_error_t err = {0};
+    const char *folder = pair(state, "one", PAIR_VOCAB, "a b\n\xc4\xa0 ab\n");
+    llm_tokenizer_t *one = llm_tokenizer_open(folder, &err);
+    llm_tokenizer_t *same = llm_tokenizer_open(
+        pair(state, "two", PAIR_VOCAB, "#version: 0.2\r\na b\r\n\xc4\xa0 ab\r\n"), &err);
+    llm_tokenizer_t *other = llm_tokenizer_open(
+        pair(state, "three",
+             "{\"a\":1,\"b\":0,\"\\u0120\":2,\"ab\":3,\"\\u0120ab\":4,\"<|endoftext|>\":5}",
+             "a b\n\xc4\xa0 ab\n"),
+        &err);
+    (void)scratch_text(*state, "one/tokenizer_config.json", "{\"add_bos_token\":true}");
+    llm_tokenizer_t *marked = llm_tokenizer_open(scratch_path(*state, "one"), &err);
+    assert_true(one && same && other && marked);
+    fmq_digest_t digest = llm_tokenizer_digest(one), same_digest = llm_tokenizer_digest(same);
+    fmq_digest_t other_digest = llm_tokenizer_digest(other);
+    fmq_digest_t marked_digest = llm_tokenizer_digest(marked);
+    assert_true(fmq_digest_equal(&digest, &same_digest));
+    assert_false(fmq_digest_equal(&digest, &other_digest));
+    assert_false(fmq_digest_equal(&digest, &marked_digest));
+    llm_tokenizer_destroy(&one);
+    llm_tokenizer_destroy(&same);
+    llm_tokenizer_destroy(&other);
+    llm_tokenizer_destroy(&marked);
 }
 
 static void a_broken_pair_is_refused(void **state)
@@ -454,6 +590,10 @@ int main(void)
         cmocka_unit_test(a_vocabulary_and_merges_are_gpt2s),
         cmocka_unit_test(a_space_is_put_before_when_the_config_says_so),
         cmocka_unit_test(a_broken_pair_is_refused),
+        cmocka_unit_test(a_pair_of_another_class_is_refused_and_its_marks_are_honoured),
+        cmocka_unit_test(the_digest_tells_tokenizers_apart_whatever_their_files_look_like),
+        cmocka_unit_test(every_end_that_a_file_names_stops_an_answer),
+        cmocka_unit_test(ends_are_put_around_a_text_as_the_configuration_says),
         cmocka_unit_test(many_threads_may_use_one_tokenizer),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -87,7 +87,9 @@ static void answers_match_to_the_letter_but_for_space_around_them(void **state)
     assert_int_equal(listener.exact, 2);
     assert_string_equal(listener.answer, "  yes \n");
     assert_int_equal(generator.how.new_tokens_max, 17);
-    assert_int_equal(generator.how.eos, BYTE_EOS);
+    assert_int_equal(generator.how.ends_size, 2);
+    assert_int_equal(generator.how.ends[0], BYTE_EOS);
+    assert_int_equal(generator.how.ends[1], BYTE_EOS + 7);
     assert_true(generator.how.temperature == 0);
     llm_records_destroy(&records);
 }
