@@ -86,7 +86,8 @@ static fmq_error_t reason(const fmq_client_t *self)
                       self->course.rounds == 1 ? "" : "s");
         return why;
     }
-    fmq_error_set(&why, self->course.failed ? FMQ_ERR_MISMATCH : FMQ_OK, "%s", self->course.reason);
+    fmq_error_set(&why, self->course.failed ? self->course.code : FMQ_OK, "%s",
+                  self->course.reason);
     return why;
 }
 
@@ -119,6 +120,7 @@ void fmq_client_actor(zsock_t *pipe, void *options)
     }
     self->shared = *how->shared;
     self->number = how->client;
+    self->hosted = how->hosted;
     self->pipe = pipe;
     for (int part = 0; part < FMQ_PARTS; part++)
         self->own[part] = how->own[part];

@@ -20,6 +20,9 @@ static void answer(fmq_course_t *self, fmq_report_phase_t phase)
 {
     uint64_t samples = self->report.shard_samples;
     self->report = (fmq_note_report_t){.phase = phase, .shard_samples = samples};
+    if (phase == FMQ_REPORT_IDLE || phase == FMQ_REPORT_WORKING)
+        self->report.metrics = self->data;
+    memcpy(self->report.reason, self->untrained, sizeof self->report.reason);
     memcpy(self->report.run, self->run.run, sizeof self->report.run);
     if (self->has_task) {
         self->report.serial = self->task.serial;
@@ -32,6 +35,7 @@ static void end(fmq_course_t *self, bool failed, const char *reason)
 {
     self->phase = FMQ_COURSE_ENDED;
     self->failed = failed;
+    self->code = failed ? FMQ_ERR_MISMATCH : FMQ_OK;
     self->fetch_due = self->work_due = self->load_due = false;
     snprintf(self->reason, sizeof self->reason, "%s", reason);
 }
@@ -116,6 +120,22 @@ void fmq_course_done(fmq_course_t *self, const fmq_note_done_t *done)
     end(self, false, done->reason);
 }
 
+void fmq_course_describe(fmq_course_t *self, const fmq_metrics_t *data, const char *untrained)
+{
+    self->data = *data;
+    snprintf(self->untrained, sizeof self->untrained, "%s", untrained ? untrained : "");
+}
+
+void fmq_course_useless(fmq_course_t *self, const fmq_error_t *why)
+{
+    if (self->phase == FMQ_COURSE_ENDED)
+        return;
+    self->report.shard_samples = 0;
+    answer(self, FMQ_REPORT_IDLE);
+    end(self, true, why->text);
+    self->code = why->code;
+}
+
 void fmq_course_loaded(fmq_course_t *self, uint64_t samples)
 {
     self->has_data = true;
@@ -148,7 +168,8 @@ void fmq_course_finish(fmq_course_t *self, const fmq_note_report_t *outcome)
     self->report.samples = outcome->samples;
     self->report.seconds = outcome->seconds;
     self->report.metrics = outcome->metrics;
-    snprintf(self->report.reason, sizeof self->report.reason, "%s", outcome->reason);
+    if (*outcome->reason)
+        snprintf(self->report.reason, sizeof self->report.reason, "%s", outcome->reason);
 }
 
 /* A task that failed leaves the client ready for the next one; without data it
@@ -193,6 +214,12 @@ static void begin_next(fmq_course_t *self)
         end(self, false, "finished");
         return;
     case FMQ_TASK_TRAIN:
+        if (*self->untrained) {
+            self->phase = FMQ_COURSE_IDLE;
+            answer(self, FMQ_REPORT_FAILED);
+            return;
+        }
+        /* fall through */
     case FMQ_TASK_EVALUATE:
         self->phase = FMQ_COURSE_FETCHING;
         self->fetch_due = true;

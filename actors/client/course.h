@@ -43,9 +43,12 @@ typedef struct {
     fmq_note_task_t task; /* the one being done or answered */
     fmq_note_task_t next; /* the newest that came since */
     fmq_note_report_t report;
+    fmq_metrics_t data;             /* what reports say of the data while they answer nothing */
+    char untrained[FMQ_REASON_MAX]; /* why this client takes part in no training; "": it does */
     bool failed;
-    bool run_failed; /* ... the run, not this client */
-    uint32_t rounds; /* that the run had completed when it ended */
+    fmq_error_code_t code; /* ... how */
+    bool run_failed;       /* ... the run, not this client */
+    uint32_t rounds;       /* that the run had completed when it ended */
     char reason[FMQ_REASON_MAX];
 } fmq_course_t;
 
@@ -63,6 +66,13 @@ void fmq_course_done(fmq_course_t *self, const fmq_note_done_t *done);
  * metrics and reason are taken; the rest is filled in here.  An outcome of work
  * that a newer task has overtaken is dropped. */
 void fmq_course_loaded(fmq_course_t *self, uint64_t samples);
+/* Before fmq_course_loaded(): what all reports from now on say of the data, and
+ * why this client trains nothing (NULL: it trains).  Given a reason, a task to
+ * train is answered as failed with it. */
+void fmq_course_describe(fmq_course_t *self, const fmq_metrics_t *data, const char *untrained);
+/* Instead of fmq_course_loaded(): there is nothing to train and nothing to
+ * measure.  The server hears the reason and the course ends, failed. */
+void fmq_course_useless(fmq_course_t *self, const fmq_error_t *why);
 void fmq_course_fetched(fmq_course_t *self);
 void fmq_course_finish(fmq_course_t *self, const fmq_note_report_t *outcome);
 void fmq_course_fail(fmq_course_t *self, const char *reason);

@@ -73,11 +73,17 @@ size_t fmq_examples_size(const fmq_examples_t *self, fmq_examples_part_t part)
     return self->parts[part] ? llm_dataset_size(self->parts[part]) : 0;
 }
 
-size_t fmq_examples_dropped(const fmq_examples_t *self)
+llm_fit_t fmq_examples_fit(const fmq_examples_t *self, fmq_examples_part_t part)
 {
-    size_t dropped = 0;
-    for (int part = 0; part < FMQ_PARTS; part++)
-        if (self->parts[part])
-            dropped += llm_dataset_dropped(self->parts[part]);
-    return dropped;
+    return self->parts[part] ? llm_dataset_fit(self->parts[part]) : (llm_fit_t){0};
+}
+
+llm_fit_t fmq_examples_fit_all(const fmq_examples_t *self)
+{
+    llm_fit_t all = {0};
+    for (int part = 0; part < FMQ_PARTS; part++) {
+        llm_fit_t one = fmq_examples_fit(self, (fmq_examples_part_t)part);
+        llm_fit_add(&all, &one);
+    }
+    return all;
 }

@@ -35,7 +35,8 @@ int fmq_examples_decode(fmq_examples_t *self, const void *shard, size_t size,
 void fmq_examples_release(fmq_examples_t *self);
 
 size_t fmq_examples_size(const fmq_examples_t *self, fmq_examples_part_t part);
-/* Records that gave no example, over all parts. */
-size_t fmq_examples_dropped(const fmq_examples_t *self);
+/* What became of the records of a part, and of all parts. */
+llm_fit_t fmq_examples_fit(const fmq_examples_t *self, fmq_examples_part_t part);
+llm_fit_t fmq_examples_fit_all(const fmq_examples_t *self);
 
 #endif

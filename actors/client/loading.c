@@ -7,6 +7,7 @@
  */
 #include "actors/client/client_private.h"
 #include "actors/client/relabel.h"
+#include "actors/shared/fit.h"
 
 static int should_stop(void *argument)
 {
@@ -67,6 +68,24 @@ static int make_prefixes(fmq_client_t *self, fmq_error_t *err)
     return 0;
 }
 
+/* What could not be used.  Beside its server a client leaves it to that one to
+ * warn, once for all of them. */
+static void log_records(const fmq_client_t *self, const llm_fit_t *all)
+{
+    char misfits[LLM_FIT_TEXT_BYTES];
+    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "data",
+                  "train=%zu val=%zu test=%zu dropped=%llu cut=%llu",
+                  fmq_examples_size(&self->examples, FMQ_PART_TRAIN),
+                  fmq_examples_size(&self->examples, FMQ_PART_VAL),
+                  fmq_examples_size(&self->examples, FMQ_PART_TEST),
+                  (unsigned long long)(all->unanswered + all->too_long),
+                  (unsigned long long)all->cut);
+    llm_fit_text(all, "llm.tok_len", (size_t)fmq_config_int(self->config, "llm.tok_len"), misfits);
+    if (*misfits)
+        fmq_log_write(self->shared.log, self->hosted ? FMQ_LOG_INFO : FMQ_LOG_WARNING, self->name,
+                      "records", "text=\"%s\"", misfits);
+}
+
 /* Tells the course that the examples are there, or (result -1) will not be. */
 static void loaded(fmq_client_t *self, int result, fmq_error_t *err)
 {
@@ -77,13 +96,25 @@ static void loaded(fmq_client_t *self, int result, fmq_error_t *err)
             fmq_client_fail(self, err);
         return;
     }
-    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "data",
-                  "train=%zu val=%zu test=%zu dropped=%zu",
-                  fmq_examples_size(&self->examples, FMQ_PART_TRAIN),
-                  fmq_examples_size(&self->examples, FMQ_PART_VAL),
-                  fmq_examples_size(&self->examples, FMQ_PART_TEST),
-                  fmq_examples_dropped(&self->examples));
-    fmq_course_loaded(&self->course, fmq_examples_size(&self->examples, FMQ_PART_TRAIN));
+    size_t tok_len = (size_t)fmq_config_int(self->config, "llm.tok_len");
+    size_t samples = fmq_examples_size(&self->examples, FMQ_PART_TRAIN);
+    llm_fit_t all = fmq_examples_fit_all(&self->examples);
+    llm_fit_t train = fmq_examples_fit(&self->examples, FMQ_PART_TRAIN);
+    fmq_metrics_t data = {0};
+    fmq_error_t why = {0};
+    fmq_fit_to_metrics(&all, &data);
+    log_records(self, &all);
+    if (samples == 0)
+        (void)llm_fit_refuse(&train, "training records", "llm.tok_len", tok_len, &why);
+    fmq_course_describe(&self->course, &data, samples == 0 ? why.text : NULL);
+    if (llm_fit_used(&all) == 0 && !self->hosted) {
+        fmq_course_useless(&self->course, &why);
+        return;
+    }
+    if (samples == 0)
+        fmq_log_write(self->shared.log, self->hosted ? FMQ_LOG_INFO : FMQ_LOG_WARNING, self->name,
+                      "takes-part-in-no-training", "reason=\"%s\"", why.text);
+    fmq_course_loaded(&self->course, samples);
 }
 
 void fmq_client_load(fmq_client_t *self)

@@ -36,11 +36,10 @@ static void use_records(evaluator_t *self, const llm_records_t *records)
     self->dataset = llm_dataset_new(records, NULL, self->shared.tokenizer, tok_len, &self->fatal);
     if (!self->dataset)
         return;
+    const llm_fit_t fit = llm_dataset_fit(self->dataset);
     if (llm_dataset_size(self->dataset) == 0) {
-        (void)fmq_error_set(&self->fatal, FMQ_ERR_CONFIG,
-                            "there is nothing to evaluate: none of %zu test records has an answer "
-                            "within llm.tok_len %zu",
-                            llm_records_size(records), tok_len);
+        (void)llm_fit_refuse(&fit, "test records", "llm.tok_len", tok_len, &self->fatal);
+        fmq_error_prefix(&self->fatal, "there is nothing to evaluate");
         return;
     }
     if (self->shared.prefixes) {
@@ -50,8 +49,13 @@ static void use_records(evaluator_t *self, const llm_records_t *records)
             return;
     }
     self->records = records;
+    char misfits[LLM_FIT_TEXT_BYTES];
+    llm_fit_text(&fit, "llm.tok_len", tok_len, misfits);
     fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "data", "test=%zu dropped=%zu",
                   llm_dataset_size(self->dataset), llm_dataset_dropped(self->dataset));
+    if (*misfits)
+        fmq_log_write(self->shared.log, FMQ_LOG_WARNING, self->name, "records", "text=\"%s\"",
+                      misfits);
 }
 
 static void on_run(evaluator_t *self, const fmq_event_t *event)

@@ -31,7 +31,8 @@ static const fmq_option_t options[] = {
     FMQ_ROWS_END};
 
 typedef struct {
-    size_t records, examples, dropped;
+    size_t records, examples, tok_len;
+    llm_fit_t fit;
     llm_eval_stats_t loss;
     bool matched;
     uint64_t exact, total;
@@ -69,10 +70,14 @@ static int measure_match(const fmq_arguments_t *arguments, const fmq_workbench_t
     int result = generator ? 0 : -1;
     if (result == 0 && bench->vector)
         result = llm_generator_set_params(generator, bench->vector, err);
+    llm_part_t part = {0};
+    if (result == 0)
+        result = llm_records_answered(records, &part, err);
     if (result == 0)
         result =
-            llm_evaluate_match(generator, bench->engine.tokenizer, records, NULL,
+            llm_evaluate_match(generator, bench->engine.tokenizer, records, &part,
                                (size_t)arguments->match, NULL, NULL, &out->exact, &out->total, err);
+    llm_part_release(&part);
     out->matched = true;
     llm_generator_destroy(&generator);
     return result;
@@ -81,18 +86,19 @@ static int measure_match(const fmq_arguments_t *arguments, const fmq_workbench_t
 static int measure(const fmq_arguments_t *arguments, const fmq_workbench_t *bench,
                    const llm_records_t *records, findings_t *out, fmq_error_t *err)
 {
+    out->tok_len = tok_len(arguments, bench);
     llm_dataset_t *dataset =
-        llm_dataset_new(records, NULL, bench->engine.tokenizer, tok_len(arguments, bench), err);
+        llm_dataset_new(records, NULL, bench->engine.tokenizer, out->tok_len, err);
     if (!dataset)
         return -1;
     out->records = llm_records_size(records);
     out->examples = llm_dataset_size(dataset);
-    out->dropped = llm_dataset_dropped(dataset);
+    out->fit = llm_dataset_fit(dataset);
     int result = -1;
-    if (out->examples == 0)
-        fmq_error_set(err, FMQ_ERR_FORMAT, "no record of '%s' leaves anything to predict",
-                      arguments->data);
-    else
+    if (out->examples == 0) {
+        (void)llm_fit_refuse(&out->fit, "records", "--tok-len", out->tok_len, err);
+        fmq_error_prefix(err, "'%s'", arguments->data);
+    } else
         result = measure_loss(arguments, bench, dataset, &out->loss, err);
     llm_dataset_destroy(&dataset);
     if (result == 0 && arguments->match > 0)
@@ -110,7 +116,12 @@ static void print_json(const findings_t *found)
     json_t *object = json_object();
     json_object_set_new(object, "records", json_integer((json_int_t)found->records));
     json_object_set_new(object, "examples", json_integer((json_int_t)found->examples));
-    json_object_set_new(object, "dropped", json_integer((json_int_t)found->dropped));
+    const llm_fit_t *fit = &found->fit;
+    json_object_set_new(object, "dropped",
+                        json_integer((json_int_t)(fit->unanswered + fit->too_long)));
+    json_object_set_new(object, "unanswered", json_integer((json_int_t)fit->unanswered));
+    json_object_set_new(object, "too_long", json_integer((json_int_t)fit->too_long));
+    json_object_set_new(object, "cut", json_integer((json_int_t)fit->cut));
     json_object_set_new(object, "tokens", json_integer((json_int_t)found->loss.supervised));
     json_object_set_new(object, "loss", number(found->loss.token_loss));
     json_object_set_new(object, "perplexity", number(exp(found->loss.token_loss)));
@@ -129,9 +140,11 @@ static void print_json(const findings_t *found)
 
 static void print_text(const findings_t *found)
 {
+    char misfits[LLM_FIT_TEXT_BYTES];
+    llm_fit_text(&found->fit, "--tok-len", found->tok_len, misfits);
     printf("examples     %zu", found->examples);
-    if (found->dropped > 0)
-        printf(" (%zu without an answer within the length were left out)", found->dropped);
+    if (*misfits)
+        printf(" (%s)", misfits);
     printf("\ntokens       %llu\nloss         %.6f\nperplexity   %.4f\n",
            (unsigned long long)found->loss.supervised, found->loss.token_loss,
            exp(found->loss.token_loss));

@@ -307,7 +307,8 @@ static int start_clients(federation_t *self, fmq_error_t *err)
     for (uint32_t i = 0; i < plan->clients; i++) {
         fmq_client_options_t options = {.shared = &self->shared,
                                         .client = plan->first_client + i,
-                                        .directory = plan->keepsakes};
+                                        .directory = plan->keepsakes,
+                                        .hosted = plan->server};
         if (!plan->server)
             memcpy(options.own, plan->own, sizeof options.own);
         self->clients[i] = fmq_pipe_start(fmq_client_actor, &options);

@@ -24,6 +24,7 @@ static void read_clients(fmq_agenda_t *agenda, const fmq_config_t *config)
         unseen = (uint32_t)(rate * agenda->clients);
         unseen = unseen > 0 ? unseen : 1;
     }
+    agenda->tok_len = (size_t)fmq_config_int(config, "llm.tok_len");
     agenda->training = agenda->clients > unseen ? agenda->clients - unseen : 1;
     agenda->sample_number = fmq_config_int(config, "federate.sample_client_num");
     agenda->sample_rate = fmq_config_real(config, "federate.sample_client_rate");

@@ -41,6 +41,8 @@ typedef struct {
                                          * "plugin.val_loss", whatever is meant */
     fmq_early_stop_rule_t early_stop;
 
+    size_t tok_len; /* llm.tok_len, for what is said of records */
+
     uint32_t save_freq;  /* rounds; 0: never */
     const char *save_to; /* "" : nowhere */
     bool save_journal;

@@ -398,8 +398,9 @@ static int open_memory(coordinator_t *self, fmq_error_t *err)
     self->state = calloc(elements ? (size_t)elements : 1, sizeof *self->state);
     self->answers = calloc(clients, sizeof *self->answers);
     self->progress = calloc(clients, sizeof *self->progress);
+    self->fits = calloc(clients, sizeof *self->fits);
     self->fetched = calloc(clients, sizeof *self->fetched);
-    if (!self->state || !self->answers || !self->progress || !self->fetched)
+    if (!self->state || !self->answers || !self->progress || !self->fetched || !self->fits)
         return no_memory(elements, err);
     self->vectors = (fmq_vectors_t){.schema = self->options.schema, .state = self->state};
     return open_emulator(self, err);
@@ -455,6 +456,7 @@ static void release(coordinator_t *self)
     fmq_round_release(&self->round);
     free(self->answers);
     free(self->progress);
+    free(self->fits);
     free(self->fetched);
     free(self->state);
     free(self->emulator);

@@ -1,8 +1,8 @@
 /*
  * coordinator_private.h - the coordinator's inside, shared by its files:
- * coordinator.c (life and events), reports.c (what clients say), phases.c (what follows what),
- * posts.c (notes that it leaves), outcome.c (metrics, best state), copies.c (what is saved),
- * emulator.c (its alignment).
+ * coordinator.c (life and events), records.c (what clients' data come to), reports.c (what clients
+ * say), phases.c (what follows what), posts.c (notes that it leaves), outcome.c (metrics, best
+ * state), copies.c (what is saved), emulator.c (its alignment).
  */
 #ifndef FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
 #define FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
@@ -11,6 +11,7 @@
 #include "actors/server/coordinator.h"
 #include "actors/server/history.h"
 #include "actors/server/intake.h"
+#include "fedmq/llm/dataset.h"
 
 #define WATCHERS_MAX 64 /* evaluators whose last measurement is waited for */
 
@@ -62,6 +63,9 @@ typedef struct {
     watcher_t watchers[WATCHERS_MAX];
     size_t watchers_size;
 
+    llm_fit_t *fits; /* owned, client k at k - 1: how its records fit; records 0: unknown */
+    bool fits_told;  /* those that were known then; others are told as they come */
+
     char left_out_because[256]; /* "client 3: reason", the newest of this round; "": nobody */
 
     int64_t shown_ms;     /* progress was shown then */
@@ -90,6 +94,14 @@ typedef struct {
 int fmq_coordinator_take_report(coordinator_t *self, uint32_t client, const fmq_event_t *event,
                                 fmq_error_t *err);
 void fmq_coordinator_leave_out(coordinator_t *self, uint32_t client, const char *reason);
+
+/* records.c: takes what a report says of its client's data. */
+int fmq_coordinator_take_fit(coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
+                             fmq_error_t *err);
+/* Says once, for all clients together, what of their records cannot be used. */
+int fmq_coordinator_tell_fits(coordinator_t *self, fmq_error_t *err);
+/* FMQ_ERR_CONFIG when every client that could train has said that it cannot. */
+int fmq_coordinator_check_trainable(coordinator_t *self, fmq_error_t *err);
 
 /* posts.c */
 uint64_t fmq_coordinator_serial(const coordinator_t *self, fmq_task_kind_t kind);

@@ -28,7 +28,7 @@ static size_t candidates(const coordinator_t *self, uint32_t *list)
     size_t size = 0;
     for (uint32_t k = 1; k <= self->agenda->training; k++) {
         const fmq_seat_t *seat = &self->round.seats[k - 1];
-        if (seat->alive && seat->ready && !seat->asked)
+        if (seat->alive && seat->ready && !seat->asked && !seat->untrained)
             list[size++] = k;
     }
     return size;
@@ -415,7 +415,8 @@ static int close_evaluation(coordinator_t *self, fmq_error_t *err)
 static bool anybody_can_train(const coordinator_t *self)
 {
     for (uint32_t k = 1; k <= self->agenda->training; k++)
-        if (self->round.seats[k - 1].alive && self->round.seats[k - 1].ready)
+        if (self->round.seats[k - 1].alive && self->round.seats[k - 1].ready &&
+            !self->round.seats[k - 1].untrained)
             return true;
     return false;
 }
@@ -427,6 +428,8 @@ static int begin(coordinator_t *self, fmq_error_t *err)
     bool first = !self->begun;
     self->begun = true;
     self->round.limits.min_ready = 1;
+    if (fmq_coordinator_tell_fits(self, err) < 0)
+        return -1;
     return first || anybody_can_train(self) ? go_on(self, err) : 0;
 }
 
@@ -451,6 +454,8 @@ int fmq_coordinator_advance(coordinator_t *self, fmq_error_t *err)
 {
     for (;;) {
         fmq_phase_t phase = self->round.phase;
+        if (phase == FMQ_PHASE_WAITING && fmq_coordinator_check_trainable(self, err) < 0)
+            return -1;
         fmq_decision_t decision = fmq_round_decide(&self->round, self->now_ms);
         if (decision == FMQ_DECIDE_STAY)
             return 0;

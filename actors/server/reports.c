@@ -118,5 +118,7 @@ int fmq_coordinator_take_report(coordinator_t *self, uint32_t client, const fmq_
         return 0;
     }
     fmq_round_is_ready(&self->round, client);
+    if (fmq_coordinator_take_fit(self, client, &report, err) < 0)
+        return -1;
     return current ? take_answer(self, client, &report, err) : 0;
 }

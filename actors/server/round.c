@@ -61,6 +61,13 @@ void fmq_round_is_ready(fmq_round_t *self, uint32_t client)
         seat->ready = true;
 }
 
+void fmq_round_is_untrained(fmq_round_t *self, uint32_t client, bool untrained)
+{
+    fmq_seat_t *seat = fmq_round_seat(self, client);
+    if (seat)
+        seat->untrained = untrained;
+}
+
 void fmq_round_answered(fmq_round_t *self, uint32_t client)
 {
     fmq_seat_t *seat = fmq_round_seat(self, client);
@@ -106,8 +113,9 @@ fmq_round_count_t fmq_round_count(const fmq_round_t *self, int64_t now_ms)
         const fmq_seat_t *seat = &self->seats[i];
         bool here = seat->alive && seat->ready;
         count.ready += here;
+        count.useless += !here && seat->untrained;
         if (!seat->asked) {
-            count.spare += here;
+            count.spare += here && !seat->untrained;
             continue;
         }
         count.asked++;
@@ -138,7 +146,9 @@ fmq_decision_t fmq_round_decide(const fmq_round_t *self, int64_t now_ms)
         return FMQ_DECIDE_STAY;
     fmq_round_count_t count = fmq_round_count(self, now_ms);
     if (self->phase == FMQ_PHASE_WAITING)
-        return count.ready >= self->limits.min_ready ? FMQ_DECIDE_BEGIN : FMQ_DECIDE_STAY;
+        return count.ready > 0 && count.ready + count.useless >= self->limits.min_ready
+                   ? FMQ_DECIDE_BEGIN
+                   : FMQ_DECIDE_STAY;
     if (count.missing == 0)
         return FMQ_DECIDE_FULL;
     bool late =

@@ -42,11 +42,12 @@ typedef struct {
 } fmq_round_limits_t;
 
 typedef struct {
-    bool alive;    /* a member of the fabric */
-    bool ready;    /* has reported for this run */
-    bool asked;    /* in this phase */
-    bool answered; /* its update is durable, or its metrics are here */
-    bool left_out; /* asked, but nothing usable came */
+    bool alive;     /* a member of the fabric */
+    bool ready;     /* has reported for this run */
+    bool asked;     /* in this phase */
+    bool answered;  /* its update is durable, or its metrics are here */
+    bool left_out;  /* asked, but nothing usable came */
+    bool untrained; /* has said why it takes part in no training */
     int64_t gone_ms;
 } fmq_seat_t;
 
@@ -69,6 +70,9 @@ fmq_seat_t *fmq_round_seat(fmq_round_t *self, uint32_t client);
 void fmq_round_arrived(fmq_round_t *self, uint32_t client);
 void fmq_round_left(fmq_round_t *self, uint32_t client, int64_t now_ms);
 void fmq_round_is_ready(fmq_round_t *self, uint32_t client);
+/* Whether a client has anything to train on; one that has not is waited for
+ * neither here nor gone. */
+void fmq_round_is_untrained(fmq_round_t *self, uint32_t client, bool untrained);
 void fmq_round_answered(fmq_round_t *self, uint32_t client);
 void fmq_round_leave_out(fmq_round_t *self, uint32_t client);
 
@@ -81,7 +85,8 @@ typedef struct {
     uint32_t asked, answered, left_out;
     uint32_t missing; /* asked and neither answered nor left out */
     uint32_t gone;    /* of them, gone for longer than the grace */
-    uint32_t spare;   /* ready, not asked */
+    uint32_t spare;   /* ready, not asked, and with something to train on */
+    uint32_t useless; /* gone, with nothing to train on */
 } fmq_round_count_t;
 
 fmq_round_count_t fmq_round_count(const fmq_round_t *self, int64_t now_ms);

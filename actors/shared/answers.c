@@ -18,25 +18,27 @@ static size_t context_for(const fmq_answers_t *self, size_t answer_max)
 static int ask_all(const fmq_answers_t *self, llm_generator_t *generator, size_t answer_max,
                    uint64_t counts[2], fmq_error_t *err)
 {
-    size_t size = llm_records_size(self->records);
+    llm_part_t answered = {0};
+    int rc = llm_records_answered(self->records, &answered, err);
     size_t limit = (size_t)fmq_config_int(self->shared->config, "fedmq.match_examples");
-    size = limit > 0 && limit < size ? limit : size;
-    for (size_t at = 0; at < size; at += ANSWERS_AT_ONCE) {
-        uint32_t items[ANSWERS_AT_ONCE];
+    if (limit > 0 && limit < answered.size)
+        answered.size = limit;
+    for (size_t at = 0; rc == 0 && at < answered.size; at += ANSWERS_AT_ONCE) {
         uint64_t right = 0, asked = 0;
-        llm_part_t part = {.items = items};
-        for (; part.size < ANSWERS_AT_ONCE && at + part.size < size; part.size++)
-            items[part.size] = (uint32_t)(at + part.size);
-        if (llm_evaluate_match(generator, self->shared->tokenizer, self->records, &part, answer_max,
-                               NULL, NULL, &right, &asked, err) < 0)
-            return -1;
+        size_t left = answered.size - at;
+        llm_part_t part = {.items = answered.items + at,
+                           .size = left < ANSWERS_AT_ONCE ? left : ANSWERS_AT_ONCE};
+        rc = llm_evaluate_match(generator, self->shared->tokenizer, self->records, &part,
+                                answer_max, NULL, NULL, &right, &asked, err);
         counts[0] += right;
         counts[1] += asked;
-        if (self->progress && self->progress(self->argument, counts[1], size, 0) != 0)
-            return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped after %llu answers",
-                                 (unsigned long long)counts[1]);
+        if (rc == 0 && self->progress &&
+            self->progress(self->argument, counts[1], answered.size, 0) != 0)
+            rc = fmq_error_set(err, FMQ_ERR_STOPPED, "stopped after %llu answers",
+                               (unsigned long long)counts[1]);
     }
-    return 0;
+    llm_part_release(&answered);
+    return rc;
 }
 
 int fmq_answers_measure(const fmq_answers_t *self, llm_backend_t *be, double *share,

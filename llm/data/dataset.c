@@ -23,7 +23,8 @@ struct llm_dataset {
     llm_ids_t ids;  /* owned: all examples, one behind the other */
     span_t *spans;  /* owned */
     size_t *totals; /* owned: totals[n] = tokens of the n longest together */
-    size_t size, capacity, dropped;
+    size_t size, capacity;
+    llm_fit_t fit;
 };
 
 /* What making a dataset needs beside it. */
@@ -126,7 +127,7 @@ static int add_text(maker_t *self, const char *text, size_t size, fmq_error_t *e
     }
     if (add_blocks(self, begin, err) < 0)
         return -1;
-    dataset->dropped += dataset->size == before;
+    dataset->fit.unanswered += dataset->size == before;
     return 0;
 }
 
@@ -156,15 +157,19 @@ static int add_answer(maker_t *self, const char *prompt, const char *output, fmq
             0 ||
         encode_whole(self, prompt, output, err) < 0)
         return -1;
-    size_t size = dataset->ids.size - begin;
-    size = size < self->tok_len ? size : self->tok_len;
+    size_t whole = dataset->ids.size - begin;
+    size_t size = whole < self->tok_len ? whole : self->tok_len;
     size_t masked = self->prompt.size < self->tok_len ? self->prompt.size : self->tok_len;
     /* Nothing predicts the first token, so one id alone teaches nothing. */
     if (size < 2 || masked >= size) {
         dataset->ids.size = begin;
-        dataset->dropped++;
+        if (whole > self->tok_len || self->prompt.size >= self->tok_len)
+            dataset->fit.too_long++;
+        else
+            dataset->fit.unanswered++;
         return 0;
     }
+    dataset->fit.cut += size < whole;
     dataset->ids.size = begin + size;
     return add_span(dataset,
                     &(span_t){.begin = begin, .size = (uint32_t)size, .prompt = (uint32_t)masked},
@@ -173,6 +178,11 @@ static int add_answer(maker_t *self, const char *prompt, const char *output, fmq
 
 static int add_record(maker_t *self, const llm_record_t *record, fmq_error_t *err)
 {
+    self->dataset->fit.records++;
+    if (!*record->output) { /* never learnt as "say nothing" */
+        self->dataset->fit.unanswered++;
+        return 0;
+    }
     if (!*record->instruction && !*record->input)
         return add_text(self, record->output, strlen(record->output), err);
     char *prompt = llm_prompt_format(record, err);
@@ -250,8 +260,10 @@ llm_dataset_t *llm_dataset_new_text(const char *text, size_t size, const llm_tok
 {
     maker_t maker;
     int result = maker_init(&maker, tokenizer, tok_len, err);
-    if (result == 0)
+    if (result == 0) {
+        maker.dataset->fit.records = 1;
         result = add_text(&maker, text, size, err);
+    }
     return maker_finish(&maker, result, err);
 }
 
@@ -262,7 +274,12 @@ size_t llm_dataset_size(const llm_dataset_t *self)
 
 size_t llm_dataset_dropped(const llm_dataset_t *self)
 {
-    return self->dropped;
+    return (size_t)(self->fit.unanswered + self->fit.too_long);
+}
+
+llm_fit_t llm_dataset_fit(const llm_dataset_t *self)
+{
+    return self->fit;
 }
 
 size_t llm_dataset_longest(const llm_dataset_t *self)

@@ -41,6 +41,18 @@ static int part_new(llm_part_t *part, size_t size, fmq_error_t *err)
     return 0;
 }
 
+int llm_records_answered(const llm_records_t *records, llm_part_t *out, fmq_error_t *err)
+{
+    size_t size = llm_records_size(records), kept = 0;
+    if (part_new(out, size, err) < 0)
+        return -1;
+    for (size_t i = 0; i < size; i++)
+        if (*llm_records_at(records, i)->output)
+            out->items[kept++] = (uint32_t)i;
+    out->size = kept;
+    return 0;
+}
+
 static void release_parts(llm_part_t *parts, size_t count)
 {
     for (size_t i = 0; i < count; i++)

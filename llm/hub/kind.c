@@ -97,12 +97,15 @@ static bool begins(const char *text, size_t size, const char *word)
     return size >= length && strncasecmp(text, word, length) == 0;
 }
 
-/* How often a byte stands in the first line. */
+/* How often a byte stands in the first line; 0 in a line that is no text. */
 static size_t count_in_line(const char *text, size_t size, char byte)
 {
     size_t count = 0;
-    for (size_t i = 0; i < size && text[i] != '\n' && text[i] != '\r'; i++)
+    for (size_t i = 0; i < size && text[i] != '\n' && text[i] != '\r'; i++) {
+        if (((unsigned char)text[i] < ' ' && text[i] != '\t') || text[i] == 0x7F)
+            return 0;
         count += text[i] == byte;
+    }
     return count;
 }
 

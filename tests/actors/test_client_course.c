@@ -99,6 +99,49 @@ static void once_its_data_are_there_it_reports_idle_with_their_number(void **sta
     assert_string_equal(course.report.run, "r1");
 }
 
+/* It says so whenever it answers nothing else, and never trains. */
+static void a_client_with_nothing_to_train_on_says_why_and_measures_all_the_same(void **state)
+{
+    (void)state;
+    fmq_course_t course = ready();
+    fmq_metrics_t data = {0};
+    assert_int_equal(fmq_metrics_set(&data, "data_records", 9, NULL), 0);
+    fmq_course_describe(&course, &data, "no record fits");
+    begin_work(&course, 4, FMQ_TASK_EVALUATE);
+    assert_string_equal(course.report.reason, "no record fits");
+    assert_non_null(fmq_metrics_get(&course.report.metrics, "data_records"));
+    fmq_note_report_t outcome = {.phase = FMQ_REPORT_MEASURED};
+    fmq_course_finish(&course, &outcome);
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_REPORT);
+    assert_int_equal(course.report.phase, FMQ_REPORT_MEASURED);
+    assert_null(fmq_metrics_get(&course.report.metrics, "data_records"));
+    assert_string_equal(course.report.reason, "no record fits");
+    give_task(&course, 5, FMQ_TASK_TRAIN);
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_DROP);
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_REPORT);
+    assert_int_equal(course.report.phase, FMQ_REPORT_FAILED);
+    assert_int_equal(course.report.serial, 5);
+    assert_string_equal(course.report.reason, "no record fits");
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_NOTHING);
+}
+
+static void a_client_whose_data_are_of_no_use_says_so_and_ends_with_that_error(void **state)
+{
+    (void)state;
+    fmq_course_t course = ready();
+    fmq_error_t why = {.code = FMQ_ERR_CONFIG, .text = "nothing fits"};
+    fmq_metrics_t data = {0};
+    fmq_course_describe(&course, &data, why.text);
+    fmq_course_useless(&course, &why);
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_REPORT);
+    assert_int_equal(course.report.phase, FMQ_REPORT_IDLE);
+    assert_int_equal(course.report.shard_samples, 0);
+    assert_string_equal(course.report.reason, "nothing fits");
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_END);
+    assert_true(course.failed);
+    assert_int_equal(course.code, FMQ_ERR_CONFIG);
+}
+
 static void a_training_task_is_fetched_trained_and_offered(void **state)
 {
     (void)state;
@@ -370,6 +413,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fresh_client_waits_for_a_run),
         cmocka_unit_test(once_its_data_are_there_it_reports_idle_with_their_number),
+        cmocka_unit_test(a_client_with_nothing_to_train_on_says_why_and_measures_all_the_same),
+        cmocka_unit_test(a_client_whose_data_are_of_no_use_says_so_and_ends_with_that_error),
         cmocka_unit_test(a_training_task_is_fetched_trained_and_offered),
         cmocka_unit_test(a_repeated_task_is_answered_with_the_same_report_and_not_trained_again),
         cmocka_unit_test(a_task_that_failed_is_done_when_it_is_asked_again),

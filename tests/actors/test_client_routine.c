@@ -269,7 +269,7 @@ static void a_shards_bytes_become_examples(void **state)
     assert_int_equal(fmq_examples_size(&stage.examples, FMQ_PART_TRAIN), 5);
     assert_int_equal(fmq_examples_size(&stage.examples, FMQ_PART_VAL), 2);
     assert_int_equal(fmq_examples_size(&stage.examples, FMQ_PART_TEST), 0);
-    assert_int_equal(fmq_examples_dropped(&stage.examples), 0);
+    assert_int_equal(fmq_examples_fit_all(&stage.examples).too_long, 0);
 
     fmq_examples_t broken;
     assert_int_equal(fmq_examples_decode(&broken, bytes, size / 2, &how, &stage.err), -1);

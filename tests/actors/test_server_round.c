@@ -38,6 +38,32 @@ static void waiting_ends_when_enough_clients_are_here_and_ready(void **state)
     fmq_round_release(&round);
 }
 
+/* Neither here nor gone is it waited for; but somebody must be here. */
+static void a_client_with_nothing_to_train_on_is_not_waited_for(void **state)
+{
+    (void)state;
+    fmq_round_t round;
+    assert_int_equal(fmq_round_init(&round, 3, &limits, NULL), 0);
+    for (uint32_t k = 1; k <= 3; k++) {
+        fmq_round_arrived(&round, k);
+        fmq_round_is_ready(&round, k);
+    }
+    fmq_round_left(&round, 2, 5);
+    assert_int_equal(fmq_round_decide(&round, 6), FMQ_DECIDE_STAY);
+    fmq_round_is_untrained(&round, 2, true);
+    assert_int_equal(fmq_round_decide(&round, 6), FMQ_DECIDE_BEGIN);
+    fmq_round_is_untrained(&round, 2, false);
+    assert_int_equal(fmq_round_decide(&round, 6), FMQ_DECIDE_STAY);
+    for (uint32_t k = 1; k <= 3; k++) {
+        fmq_round_left(&round, k, 7);
+        fmq_round_is_untrained(&round, k, true);
+    }
+    assert_int_equal(fmq_round_decide(&round, 8), FMQ_DECIDE_STAY);
+    fmq_round_arrived(&round, 1);
+    assert_int_equal(fmq_round_count(&round, 8).spare, 0);
+    fmq_round_release(&round);
+}
+
 static void a_round_is_full_when_everybody_is_settled(void **state)
 {
     (void)state;
@@ -194,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(waiting_ends_when_enough_clients_are_here_and_ready),
+        cmocka_unit_test(a_client_with_nothing_to_train_on_is_not_waited_for),
         cmocka_unit_test(a_round_is_full_when_everybody_is_settled),
         cmocka_unit_test(a_round_of_failures_and_gone_ones_closes_empty),
         cmocka_unit_test(the_deadline_closes_a_round_that_has_its_quorum),

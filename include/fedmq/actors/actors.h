@@ -94,6 +94,8 @@ typedef struct {
     const llm_records_t *own[3]; /* own train, val, test; NULL: ask the splitter */
     const char *directory;       /* federate.save_client_model saves clients/client-<k> below
                                     it; must exist; NULL: nothing is saved */
+    bool hosted;                 /* beside its server, which speaks for its clients: it stays to the
+                                    end of the run, also when its data are of no use */
 } fmq_client_options_t;
 
 typedef struct {

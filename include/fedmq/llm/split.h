@@ -38,6 +38,9 @@ int llm_split_clients(const llm_records_t *records, const llm_part_t *part, llm_
 
 void llm_part_release(llm_part_t *part);
 
+/* The records that have an answer: only they can be answered rightly. */
+int llm_records_answered(const llm_records_t *records, llm_part_t *out, fmq_error_t *err);
+
 FMQ_API_END
 
 #endif

@@ -65,15 +65,63 @@ static void an_example_is_prompt_answer_and_end(void **state)
     llm_records_destroy(&records);
 }
 
-static void an_empty_answer_still_teaches_where_to_stop(void **state)
+static void a_record_without_an_answer_is_dropped_and_counted(void **state)
 {
     (void)state;
     llm_records_t *records = one_record("Add.", "");
+    assert_int_equal(llm_records_add(records, &(llm_record_t){.output = ""}, NULL), 0);
+    assert_int_equal(
+        llm_records_add(records, &(llm_record_t){.instruction = "Add.", .output = " "}, NULL), 0);
     llm_dataset_t *dataset = make(records, NULL, 1000);
-    assert_int_equal(llm_dataset_size(dataset), 1);
-    llm_example_t example = llm_dataset_at(dataset, 0);
-    assert_int_equal(example.size, example.prompt + 1);
-    assert_int_equal(example.ids[example.prompt], BYTE_EOS);
+    llm_fit_t fit = llm_dataset_fit(dataset);
+    assert_int_equal(llm_dataset_size(dataset), 1); /* white space is an answer */
+    assert_int_equal(llm_dataset_dropped(dataset), 2);
+    assert_int_equal(fit.records, 3);
+    assert_int_equal(fit.unanswered, 2);
+    assert_int_equal(fit.too_long + fit.cut, 0);
+    llm_dataset_destroy(&dataset);
+    llm_part_t part = {0};
+    assert_int_equal(llm_records_answered(records, &part, NULL), 0);
+    assert_int_equal(part.size, 1);
+    assert_int_equal(part.items[0], 2);
+    llm_part_release(&part);
+    llm_records_destroy(&records);
+}
+
+static void what_does_not_fit_is_counted_and_said(void **state)
+{
+    (void)state;
+    fmq_error_t err = {0};
+    char text[LLM_FIT_TEXT_BYTES];
+    llm_records_t *records = one_record("Add.", "two");
+    const llm_record_t more[] = {
+        {.instruction = "Add.", .output = "far too long to fit"},
+        {.instruction = "Add these many numbers to others.", .output = "x"},
+        {.instruction = "Add.", .output = ""}};
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(llm_records_add(records, &more[i], NULL), 0);
+    size_t tok_len = 1 + prompt_bytes("Add.") + 4; /* with "two" and the end, to the token */
+    llm_dataset_t *dataset = make(records, NULL, tok_len);
+    llm_fit_t fit = llm_dataset_fit(dataset);
+    assert_int_equal(fit.records, 4);
+    assert_int_equal(fit.cut, 1);
+    assert_int_equal(fit.too_long, 1);
+    assert_int_equal(fit.unanswered, 1);
+    assert_int_equal(llm_fit_used(&fit), llm_dataset_size(dataset));
+    llm_fit_text(&fit, "llm.tok_len", 128, text);
+    assert_string_equal(text, "2 of 4 records do not fit llm.tok_len 128: 1 dropped, 1 cut; 1 with "
+                              "no answer dropped");
+    llm_fit_add(&fit, &(llm_fit_t){.records = 995, .too_long = 200, .cut = 85});
+    llm_fit_text(&fit, "llm.tok_len", 128, text);
+    assert_non_null(strstr(text, "287 of 999 records do not fit llm.tok_len 128: 201 dropped, 86"));
+    llm_fit_text(&(llm_fit_t){.records = 9}, "llm.tok_len", 128, text);
+    assert_string_equal(text, "");
+    assert_int_equal(llm_fit_refuse(&(llm_fit_t){.records = 9, .too_long = 7, .unanswered = 2},
+                                    "training records", "llm.tok_len", 64, &err),
+                     -1);
+    assert_int_equal(err.code, FMQ_ERR_CONFIG);
+    assert_non_null(strstr(err.text, "none of the 9 training records"));
+    assert_non_null(strstr(err.text, "prompts of 7 fill llm.tok_len 64, 2 have no answer"));
     llm_dataset_destroy(&dataset);
     llm_records_destroy(&records);
 }
@@ -246,7 +294,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_example_is_prompt_answer_and_end),
-        cmocka_unit_test(an_empty_answer_still_teaches_where_to_stop),
+        cmocka_unit_test(a_record_without_an_answer_is_dropped_and_counted),
+        cmocka_unit_test(what_does_not_fit_is_counted_and_said),
         cmocka_unit_test(answers_are_cut_at_tok_len_and_those_cut_off_whole_are_counted),
         cmocka_unit_test(a_part_chooses_records_and_their_order),
         cmocka_unit_test(a_part_that_names_unknown_records_is_an_error),
