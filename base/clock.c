@@ -26,6 +26,12 @@ double fmq_clock_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+int64_t fmq_clock_wall_ms(void)
+{
+    struct timespec now = read_clock(CLOCK_REALTIME);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 void fmq_clock_utc(char out[FMQ_CLOCK_UTC_SIZE])
 {
     struct timespec now = read_clock(CLOCK_REALTIME);

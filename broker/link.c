@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "broker/audience.h"
 #include "broker/link_thread.h"
@@ -31,13 +30,6 @@ struct fmq_link {
     uint32_t id;
     bool ended; /* the thread has nothing more to say */
 };
-
-static uint64_t wall_clock_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static uint64_t random_number(void)
 {
@@ -76,7 +68,8 @@ static void fill_shared(fmq_link_t *self, const fmq_link_options_t *options)
     shared->connect_ms = options->connect_ms;
     shared->window = options->window ? options->window : WINDOW;
     shared->incarnation = random_number();
-    shared->first_version = wall_clock_ms() << 20;
+    shared->first_version =
+        options->first_version ? options->first_version : (uint64_t)fmq_clock_wall_ms() << 20;
     shared->store = options->store ? options->store : self->own_store;
 }
 

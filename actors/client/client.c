@@ -39,6 +39,7 @@ static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
                                   .name = self->name,
                                   .role = FMQ_ROLE_CLIENT,
                                   .store = self->shared.store,
+                                  .first_version = self->shared.first_version,
                                   .log = self->shared.log};
     char meaning[FMQ_REASON_MAX];
     fmq_shared_meaning(&self->shared, meaning);

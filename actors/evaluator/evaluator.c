@@ -381,6 +381,7 @@ static int start(evaluator_t *self, const fmq_evaluator_options_t *how, fmq_erro
                                   .name = self->name,
                                   .role = FMQ_ROLE_EVALUATOR,
                                   .store = self->shared.store,
+                                  .first_version = self->shared.first_version,
                                   .log = self->shared.log};
     if (read_settings(self, err) < 0)
         return -1;

@@ -17,6 +17,7 @@
 #include "actors/launcher/rundir.h"
 #include "actors/launcher/signals.h"
 #include "actors/pipe/pipe.h"
+#include "actors/server/versions.h"
 #include "actors/settings/settings.h"
 #include "fedmq/actors/layers.h"
 #include "fedmq/base/clock.h"
@@ -36,6 +37,7 @@ typedef struct {
     fmq_display_t *display;
     fmq_log_t *log;
     fmq_run_log_t *run_log;
+    uint64_t first_version; /* of notes; 0: the clock says */
     fmq_router_t *router;
     int signals;
     bool interrupted;
@@ -100,6 +102,9 @@ static int settle(federation_t *self, fmq_error_t *err)
     char *text = fmq_config_dump(plan->config, false, err);
     int result = text ? fmq_rundir_write(plan->directory, "config.yaml", text, err) : -1;
     free(text);
+    if (result == 0)
+        result =
+            fmq_versions_begin(plan->directory, fmq_clock_wall_ms(), &self->first_version, err);
     if (result < 0 || (plan->lock && fmq_lock_sign(plan->lock, plan->command, err) < 0))
         return -1;
     return fmq_run_log_open(self->run_log, plan->directory, err);
@@ -360,6 +365,7 @@ static int open_all(federation_t *self, fmq_error_t *err)
                                   .store = self->store,
                                   .log = self->log,
                                   .endpoint = self->plan->connect ? self->plan->connect : INPROC,
+                                  .first_version = self->first_version,
                                   .lending = self->lending};
     return start_actors(self, err);
 }

@@ -15,6 +15,7 @@
 #include "actors/pipe/pipe.h"
 #include "actors/server/coordinator_private.h"
 #include "actors/server/durable.h"
+#include "actors/server/versions.h"
 #include "fedmq/base/clock.h"
 
 #define EVENTS_MAX  512  /* taken in one go before deciding */
@@ -408,7 +409,12 @@ static int open_memory(coordinator_t *self, fmq_error_t *err)
 
 static int open_fabric(coordinator_t *self, fmq_error_t *err)
 {
+    uint64_t first = self->options.first_version;
+    if (first == 0 &&
+        fmq_versions_begin(self->options.directory, fmq_clock_wall_ms(), &first, err) < 0)
+        return -1;
     fmq_link_options_t link = {.endpoint = self->options.endpoint,
+                               .first_version = first,
                                .name = "server",
                                .role = FMQ_ROLE_SERVER,
                                .store = self->options.store,

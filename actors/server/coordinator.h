@@ -60,8 +60,9 @@ typedef struct {
 typedef struct {
     const fmq_agenda_t *agenda;
     const char *endpoint;
-    fmq_store_t *store; /* may be NULL */
-    fmq_log_t *log;     /* may be NULL */
+    uint64_t first_version; /* of notes; 0: the directory says */
+    fmq_store_t *store;     /* may be NULL */
+    fmq_log_t *log;         /* may be NULL */
     const fmq_schema_t *schema;
     const float *initial;    /* state of round 0 */
     fmq_digest_t model;      /* of the base model */

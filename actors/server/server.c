@@ -114,6 +114,7 @@ static fmq_coordinator_options_t options_of(server_t *self)
     const fmq_shared_t *shared = self->options.shared;
     fmq_coordinator_options_t options = {.agenda = &self->agenda,
                                          .endpoint = shared->endpoint,
+                                         .first_version = shared->first_version,
                                          .store = shared->store,
                                          .log = shared->log,
                                          .schema = llm_adapter_schema(shared->adapter),

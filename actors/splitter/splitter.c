@@ -67,6 +67,7 @@ static int start(splitter_t *self, fmq_error_t *err)
                                   .name = NAME,
                                   .role = FMQ_ROLE_SPLITTER,
                                   .store = self->shared.store,
+                                  .first_version = self->shared.first_version,
                                   .log = self->shared.log};
     self->pieces = fmq_pieces_new(self->shared.config, self->shared.log, err);
     if (!self->pieces)

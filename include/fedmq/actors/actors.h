@@ -50,6 +50,9 @@ typedef struct {
     fmq_store_t *store; /* may be NULL */
     fmq_log_t *log;
     const char *endpoint; /* of the router */
+    /* Where the versions of notes begin, of every actor here (see link.h); 0:
+     * a server asks its directory, the others the clock. */
+    uint64_t first_version;
     /* With offsite tuning: the client's model is published, and this counts
      * who reads it.  NULL: nobody of another process can join the run. */
     struct fmq_lending *lending;

@@ -20,6 +20,10 @@ int64_t fmq_clock_ms(void);
 /* Seconds of CLOCK_MONOTONIC with nanosecond resolution, for measuring. */
 double fmq_clock_seconds(void);
 
+/* Milliseconds of the wall clock since 1970, which may be set back: for
+ * numbers that should usually be new, never for order or time. */
+int64_t fmq_clock_wall_ms(void);
+
 #define FMQ_CLOCK_UTC_SIZE 32
 
 /* Writes the wall-clock time as 2026-01-31T23:59:59.123Z into out. */

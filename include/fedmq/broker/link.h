@@ -53,13 +53,15 @@ typedef struct {
     const char *endpoint; /* "inproc://..." or "tcp://host:port" */
     const char *name;     /* "server", "client-3"; unique; a second one is refused */
     fmq_role_t role;
-    fmq_store_t *store;    /* of this process, borrowed; NULL: the link makes its own */
-    uint32_t heartbeat_ms; /* 0: 1000 */
-    uint32_t timeout_ms;   /* without a sign of life the router counts as lost; 0: 10000 */
-    uint32_t connect_ms;   /* REFUSED with FMQ_ERR_TIMEOUT when no router has answered for the
-                              first time by then; 0: tries for ever */
-    uint32_t window;       /* chunks in flight of a fetch; 0: 8 */
-    fmq_log_t *log;        /* borrowed, may be NULL */
+    fmq_store_t *store;     /* of this process, borrowed; NULL: the link makes its own */
+    uint32_t heartbeat_ms;  /* 0: 1000 */
+    uint32_t timeout_ms;    /* without a sign of life the router counts as lost; 0: 10000 */
+    uint32_t connect_ms;    /* REFUSED with FMQ_ERR_TIMEOUT when no router has answered for the
+                               first time by then; 0: tries for ever */
+    uint64_t first_version; /* of its notes: above those of all former lives under that name; 0:
+                             * from the clock, and from what the router knows */
+    uint32_t window;        /* chunks in flight of a fetch; 0: 8 */
+    fmq_log_t *log;         /* borrowed, may be NULL */
 } fmq_link_options_t;
 
 typedef struct fmq_link fmq_link_t;
