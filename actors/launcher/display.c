@@ -434,6 +434,25 @@ void fmq_display_event(fmq_display_t *self, const fmq_run_event_t *event, int64_
     pthread_mutex_unlock(&self->lock);
 }
 
+void fmq_display_line(fmq_display_t *self, const char *text)
+{
+    pthread_mutex_lock(&self->lock);
+    if (self->mode == FMQ_DISPLAY_JSON) {
+        json_t *object =
+            json_pack("{s:s, s:s%}", "event", "line", "text", text, strnlen(text, SHOWN_MAX * 4));
+        if (object)
+            json_dumpf(object, self->out, JSON_COMPACT);
+        if (object)
+            fputc('\n', self->out);
+        json_decref(object);
+    } else if (self->mode != FMQ_DISPLAY_QUIET) {
+        clear_bar(self);
+        fprintf(self->out, "%s\n", text);
+    }
+    fflush(self->out);
+    pthread_mutex_unlock(&self->lock);
+}
+
 void fmq_display_log(void *argument, fmq_log_level_t level, const char *line)
 {
     fmq_display_t *self = argument;

@@ -31,6 +31,9 @@ void fmq_display_destroy(fmq_display_t **self_p);
 
 void fmq_display_event(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms);
 
+/* A line of text beside the events: {"event":"line","text":...} in JSON. */
+void fmq_display_line(fmq_display_t *self, const char *text);
+
 /* A log sink: argument is the display.  Lines are kept clear of the bar. */
 fmq_log_sink_fn fmq_display_log;
 

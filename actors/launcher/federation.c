@@ -345,6 +345,11 @@ static int start_actors(federation_t *self, fmq_error_t *err)
     return start_clients(self, err);
 }
 
+static void say(void *argument, const char *line)
+{
+    fmq_display_line(argument, line);
+}
+
 static int open_all(federation_t *self, fmq_error_t *err)
 {
     self->signals = fmq_signals_open(err);
@@ -366,7 +371,9 @@ static int open_all(federation_t *self, fmq_error_t *err)
                                   .log = self->log,
                                   .endpoint = self->plan->connect ? self->plan->connect : INPROC,
                                   .first_version = self->first_version,
-                                  .lending = self->lending};
+                                  .lending = self->lending,
+                                  .say = self->plan->server ? say : NULL,
+                                  .say_argument = self->display};
     return start_actors(self, err);
 }
 

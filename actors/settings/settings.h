@@ -51,6 +51,7 @@ typedef struct {
     double train, val; /* shares of all records; the rest is for testing */
     llm_splitter_t how;
     double alpha;     /* of lda */
+    bool apart;       /* meta: fedmq.meta_parts_apart */
     uint32_t parts;   /* how many the records are split over */
     uint32_t only;    /* client_idx_for_local_train: this part alone, as client 1; 0: all */
     uint32_t clients; /* of the run: 1 when only, or when federate.method is global */

@@ -59,6 +59,7 @@ int fmq_settings_split(const fmq_config_t *config, fmq_split_settings_t *out, fm
             "%s: 'federate.client_idx_for_local_train' is %lld, there are %lld clients",
             fmq_config_origin(config, "federate.client_idx_for_local_train"), (long long)only,
             (long long)clients);
+    split.apart = fmq_config_bool(config, "fedmq.meta_parts_apart");
     split.parts = (uint32_t)clients;
     split.only = (uint32_t)only;
     split.clients = only > 0 ? 1 : split.parts;

@@ -4,15 +4,18 @@
 #include "actors/splitter/pieces.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "actors/settings/settings.h"
+#include "actors/splitter/dealing.h"
 
 struct fmq_pieces {
     fmq_split_settings_t split;
     llm_records_t *records; /* owned */
     llm_part_t three[3];    /* train, val, test of all records */
     llm_part_t *parts[3];   /* owned arrays: [split.parts] of each */
+    char told[FMQ_DEALING_BYTES];
 };
 
 llm_records_t *fmq_pieces_load(const fmq_config_t *config, fmq_error_t *err)
@@ -38,20 +41,43 @@ llm_records_t *fmq_pieces_load(const fmq_config_t *config, fmq_error_t *err)
     return records;
 }
 
-static int split_part(fmq_pieces_t *self, size_t part, fmq_log_t *log, fmq_error_t *err)
+/* What the splitter really did, for the log. */
+static void tell(fmq_pieces_t *self, const char *const warnings[3], fmq_log_t *log)
 {
     static const char *const names[3] = {"train", "val", "test"};
-    const char *warning = NULL;
-    self->parts[part] = calloc(self->split.parts, sizeof *self->parts[part]);
-    if (!self->parts[part])
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u shards", self->split.parts);
-    if (llm_split_clients(self->records, &self->three[part], self->split.how, self->split.alpha,
-                          self->split.parts, FMQ_SETTINGS_SPLIT_SEED, (uint32_t)part,
-                          self->parts[part], &warning, err) < 0)
+    static const char *const ways[] = {
+        [LLM_SPLIT_IID] = "iid", [LLM_SPLIT_LDA] = "lda", [LLM_SPLIT_META] = "meta"};
+    bool fell_back = warnings[0] && strstr(warnings[0], "falls back");
+    llm_splitter_t how = fell_back ? LLM_SPLIT_IID : self->split.how;
+    const fmq_dealing_t dealing = {.records = self->records,
+                                   .how = ways[how],
+                                   .parts = {self->parts[0], self->parts[1], self->parts[2]},
+                                   .clients = self->split.parts,
+                                   .counts = how == LLM_SPLIT_LDA,
+                                   .categories = how != LLM_SPLIT_IID};
+    for (size_t part = 0; part < 3; part++)
+        if (warnings[part] && self->three[part].size > 0)
+            fmq_log_write(log, FMQ_LOG_WARNING, "splitter", "split", "part=%s warning=\"%s\"",
+                          names[part], warnings[part]);
+    fmq_dealing_describe(&dealing, self->told);
+    fmq_log_write(log, FMQ_LOG_INFO, "splitter", "split", "text=\"%s\"", self->told);
+}
+
+static int split_parts(fmq_pieces_t *self, fmq_log_t *log, fmq_error_t *err)
+{
+    const char *warnings[3] = {NULL, NULL, NULL};
+    const llm_split_how_t how = {.how = self->split.how,
+                                 .alpha = self->split.alpha,
+                                 .clients = self->split.parts,
+                                 .seed = FMQ_SETTINGS_SPLIT_SEED,
+                                 .apart = self->split.apart};
+    for (size_t part = 0; part < 3; part++)
+        if (!(self->parts[part] = calloc(self->split.parts, sizeof *self->parts[part])))
+            return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u shards",
+                                 self->split.parts);
+    if (llm_split_clients_three(self->records, self->three, &how, self->parts, warnings, err) < 0)
         return -1;
-    if (warning && self->three[part].size > 0)
-        fmq_log_write(log, FMQ_LOG_WARNING, "splitter", "split", "part=%s warning=\"%s\"",
-                      names[part], warning);
+    tell(self, warnings, log);
     return 0;
 }
 
@@ -67,9 +93,8 @@ fmq_pieces_t *fmq_pieces_new(const fmq_config_t *config, fmq_log_t *log, fmq_err
         llm_split_three(llm_records_size(self->records), self->split.train, self->split.val,
                         FMQ_SETTINGS_SPLIT_SEED, self->three, err) < 0)
         goto fail;
-    for (size_t part = 0; part < 3; part++)
-        if (split_part(self, part, log, err) < 0)
-            goto fail;
+    if (split_parts(self, log, err) < 0)
+        goto fail;
     return self;
 fail:
     fmq_pieces_destroy(&self);
@@ -90,6 +115,11 @@ void fmq_pieces_destroy(fmq_pieces_t **self_p)
     llm_records_destroy(&self->records);
     free(self);
     *self_p = NULL;
+}
+
+const char *fmq_pieces_told(const fmq_pieces_t *self)
+{
+    return self->told;
 }
 
 uint32_t fmq_pieces_clients(const fmq_pieces_t *self)

@@ -24,6 +24,9 @@ typedef struct fmq_pieces fmq_pieces_t;
 fmq_pieces_t *fmq_pieces_new(const fmq_config_t *config, fmq_log_t *log, fmq_error_t *err);
 void fmq_pieces_destroy(fmq_pieces_t **self_p);
 
+/* What was done, in a line for people; borrowed. */
+const char *fmq_pieces_told(const fmq_pieces_t *self);
+
 /* Clients of the run: 1 .. this many have a shard. */
 uint32_t fmq_pieces_clients(const fmq_pieces_t *self);
 

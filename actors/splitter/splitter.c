@@ -11,6 +11,7 @@
 
 #include "actors/pipe/pipe.h"
 #include "actors/settings/settings.h"
+#include "actors/splitter/dealing.h"
 #include "actors/splitter/pieces.h"
 
 #define NAME      "splitter"
@@ -72,6 +73,11 @@ static int start(splitter_t *self, fmq_error_t *err)
     self->pieces = fmq_pieces_new(self->shared.config, self->shared.log, err);
     if (!self->pieces)
         return -1;
+    if (self->shared.say) {
+        char line[FMQ_DEALING_BYTES + 16];
+        snprintf(line, sizeof line, "data: %s", fmq_pieces_told(self->pieces));
+        self->shared.say(self->shared.say_argument, line);
+    }
     fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
     options.connect_ms = fmq_settings_connect(self->shared.config);
     self->link = fmq_link_open(&options, err);

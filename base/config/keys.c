@@ -246,6 +246,8 @@ static const fmq_key_t keys[] = {
     WHOLE("fedmq.match_examples", "0", 0, MANY, FREE, "Examples that are answered for it; 0: all."),
     WHOLE("fedmq.match_tokens", "0", 0, 1048576, FREE,
           "The evaluator also answers with up to so many tokens and counts exact matches; 0: no."),
+    BOOLEAN("fedmq.meta_parts_apart", "False", ACTED,
+            "The meta splitter deals categories anew for train, val and test, as FS-LLM does."),
     WHOLE("fedmq.min_clients", "0", 0, 65535, FREE,
           "Clients wanted before round 0 (0: all) and updates at a deadline (0: one)."),
     BOOLEAN("fedmq.own_data", "False", ACTED,

@@ -277,6 +277,95 @@ static int share_meta(share_t *self, fmq_error_t *err)
     return 0;
 }
 
+/* Which client has which category. */
+typedef struct {
+    const char *category; /* borrowed from the records */
+    uint32_t client;
+} dealt_t;
+
+typedef struct {
+    dealt_t *rows; /* owned; by category */
+    size_t size, capacity;
+} deal_t;
+
+static int compare_dealt(const void *a, const void *b)
+{
+    return strcmp(((const dealt_t *)a)->category, ((const dealt_t *)b)->category);
+}
+
+static const char *category_of(const share_t *share, size_t class_)
+{
+    return llm_records_at(share->records, share->items[share->begins[class_]])->category;
+}
+
+static dealt_t *find_dealt(const deal_t *self, const char *category)
+{
+    const dealt_t wanted = {.category = category};
+    return self->size ? bsearch(&wanted, self->rows, self->size, sizeof wanted, compare_dealt)
+                      : NULL;
+}
+
+static int reserve_deal(deal_t *self, size_t size, fmq_error_t *err)
+{
+    dealt_t *rows = size > self->capacity ? realloc(self->rows, size * sizeof *rows) : self->rows;
+    if (!rows && size > 0)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "cannot split %zu categories: out of memory",
+                             size);
+    self->rows = rows;
+    self->capacity = size > self->capacity ? size : self->capacity;
+    return 0;
+}
+
+/* Takes down what meta has dealt in the training records. */
+static int keep_deal(deal_t *self, const share_t *share, fmq_error_t *err)
+{
+    if (reserve_deal(self, share->classes, err) < 0)
+        return -1;
+    for (size_t k = 0; k < share->classes; k++)
+        self->rows[self->size++] = (dealt_t){category_of(share, k), share->owner[share->begins[k]]};
+    return 0; /* classes are in the order of their categories */
+}
+
+/* Deals the categories that training did not have, in turn. */
+static int extend_deal(deal_t *self, const share_t *share, fmq_error_t *err)
+{
+    size_t known = self->size;
+    if (reserve_deal(self, known + share->classes, err) < 0)
+        return -1;
+    deal_t old = {.rows = self->rows, .size = known};
+    for (size_t k = 0; k < share->classes; k++)
+        if (!find_dealt(&old, category_of(share, k))) {
+            self->rows[self->size] =
+                (dealt_t){category_of(share, k), (uint32_t)(self->size % share->clients)};
+            self->size++;
+        }
+    qsort(self->rows, self->size, sizeof *self->rows, compare_dealt);
+    return 0;
+}
+
+/* Gives every client the records of its categories. */
+static int share_as_dealt(share_t *self, deal_t *deal, const char **warning, fmq_error_t *err)
+{
+    if (extend_deal(deal, self, err) < 0)
+        return -1;
+    unsigned char *served = calloc(self->clients, 1);
+    if (!served)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "cannot split for %u clients: out of memory",
+                             self->clients);
+    size_t without = self->clients;
+    for (size_t k = 0; k < self->classes; k++) {
+        uint32_t client = find_dealt(deal, category_of(self, k))->client;
+        without -= !served[client];
+        served[client] = 1;
+        for (size_t i = self->begins[k]; i < self->begins[k + 1]; i++)
+            self->owner[i] = client;
+    }
+    free(served);
+    if (without > 0 && self->size > 0)
+        *warning = "some clients get none: this part has no record of their categories";
+    return 0;
+}
+
 /* Turns owners into one list a client, each in random order. */
 static int hand_out(share_t *self, llm_part_t *out, fmq_error_t *err)
 {
@@ -328,38 +417,100 @@ static llm_splitter_t possible_splitter(const share_t *self, llm_splitter_t how,
     return how;
 }
 
-int llm_split_clients(const llm_records_t *records, const llm_part_t *part, llm_splitter_t how,
-                      double alpha, uint32_t clients, uint64_t seed, uint32_t stream,
-                      llm_part_t *out, const char **warning, fmq_error_t *err)
+/* How one of the parts is split. */
+typedef struct {
+    llm_split_how_t how;
+    uint32_t stream;
+    deal_t *deal;  /* borrowed; NULL: this part stands alone */
+    bool *is_meta; /* with a deal: stream 0 says whether there is one, the others read it */
+} cut_t;
+
+static int check_cut(const cut_t *cut, const llm_part_t *part, fmq_error_t *err)
 {
-    if (clients == 0)
+    double alpha = cut->how.alpha;
+    if (cut->how.clients == 0)
         return fmq_error_set(err, FMQ_ERR_CONFIG, "federate.client_num must be at least 1");
-    if (stream == 0 && clients > part->size)
+    if (cut->stream == 0 && cut->how.clients > part->size)
         return fmq_error_set(err, FMQ_ERR_CONFIG,
                              "cannot split %zu training records over %u clients; lower "
                              "federate.client_num or raise data.splits' first share",
-                             part->size, clients);
-    if (how == LLM_SPLIT_LDA && !(isfinite(alpha) && alpha > 0))
+                             part->size, cut->how.clients);
+    if (cut->how.how == LLM_SPLIT_LDA && !(isfinite(alpha) && alpha > 0))
         return fmq_error_set(err, FMQ_ERR_CONFIG, "lda needs an alpha above 0, not %g", alpha);
+    return 0;
+}
 
+/* Decides who owns each record of the share. */
+static int share_out(share_t *share, const cut_t *cut, const char **said, fmq_error_t *err)
+{
+    llm_splitter_t how = cut->how.how;
+    bool together = cut->deal && how == LLM_SPLIT_META;
+    if (together && cut->stream > 0 && *cut->is_meta)
+        return share_as_dealt(share, cut->deal, said, err);
+    if (together && cut->stream > 0)
+        how = LLM_SPLIT_IID;
+    how = possible_splitter(share, how, cut->stream, said);
+    if (how == LLM_SPLIT_IID) {
+        share_iid(share);
+        return 0;
+    }
+    if (how == LLM_SPLIT_LDA)
+        return share_lda(share, cut->how.alpha, said, err);
+    if (share_meta(share, err) < 0)
+        return -1;
+    if (!together)
+        return 0;
+    *cut->is_meta = true;
+    return keep_deal(cut->deal, share, err);
+}
+
+static int split_part(const llm_records_t *records, const llm_part_t *part, const cut_t *cut,
+                      llm_part_t *out, const char **warning, fmq_error_t *err)
+{
     const char *said = NULL;
-    share_t share = {.records = records, .clients = clients};
+    share_t share = {.records = records, .clients = cut->how.clients};
+    if (check_cut(cut, part, err) < 0)
+        return -1;
     int result = share_init(&share, part, err);
     if (result == 0) {
-        fmq_rng_init(&share.rng,
-                     &(fmq_rng_name_t){.seed = seed, .purpose = FMQ_RNG_SPLIT, .step = stream + 1});
-        how = possible_splitter(&share, how, stream, &said);
-        if (how == LLM_SPLIT_IID)
-            share_iid(&share);
-        else if (how == LLM_SPLIT_LDA)
-            result = share_lda(&share, alpha, &said, err);
-        else
-            result = share_meta(&share, err);
+        fmq_rng_init(&share.rng, &(fmq_rng_name_t){.seed = cut->how.seed,
+                                                   .purpose = FMQ_RNG_SPLIT,
+                                                   .step = cut->stream + 1});
+        result = share_out(&share, cut, &said, err);
     }
     if (result == 0)
         result = hand_out(&share, out, err);
     share_release(&share);
     if (result == 0 && warning)
         *warning = said;
+    return result;
+}
+
+int llm_split_clients(const llm_records_t *records, const llm_part_t *part, llm_splitter_t how,
+                      double alpha, uint32_t clients, uint64_t seed, uint32_t stream,
+                      llm_part_t *out, const char **warning, fmq_error_t *err)
+{
+    const cut_t cut = {.how = {.how = how, .alpha = alpha, .clients = clients, .seed = seed},
+                       .stream = stream};
+    return split_part(records, part, &cut, out, warning, err);
+}
+
+int llm_split_clients_three(const llm_records_t *records, const llm_part_t parts[3],
+                            const llm_split_how_t *how, llm_part_t *const out[3],
+                            const char *warnings[3], fmq_error_t *err)
+{
+    deal_t deal = {0};
+    bool is_meta = false;
+    uint32_t part = 0;
+    int result = 0;
+    for (; part < 3 && result == 0; part++) {
+        const cut_t cut = {
+            .how = *how, .stream = part, .deal = how->apart ? NULL : &deal, .is_meta = &is_meta};
+        warnings[part] = NULL;
+        result = split_part(records, &parts[part], &cut, out[part], &warnings[part], err);
+    }
+    for (uint32_t made = 0; result < 0 && made + 1 < part; made++)
+        release_parts(out[made], how->clients);
+    free(deal.rows);
     return result;
 }

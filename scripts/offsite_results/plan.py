@@ -58,8 +58,8 @@ def pairs_of(name, given=None):
     place, split, method, dropout, seed = name.split("/")
     at = PLACES[place]
     pairs = {"seed": seed, "data.root": at["root"], "data.type": at["type"],
-             "data.splitter": split, OFFSITE + "emu_l": str(at["range"][0]),
-             OFFSITE + "emu_r": str(at["range"][1]), "fedmq.match_tokens": "0"}
+             "data.splitter": split, "fedmq.meta_parts_apart": "True",  # as when they were made
+             OFFSITE + "emu_l": str(at["range"][0]), OFFSITE + "emu_r": str(at["range"][1]), "fedmq.match_tokens": "0"}
     if method in WITH_EMULATOR:
         pairs[OFFSITE + "kwargs"] = f"[{{drop_ratio: {dropout}}}]"
     if method == "lora-same":

@@ -113,6 +113,37 @@ static void every_record_has_exactly_one_owner(void **state)
     fmq_pieces_destroy(&pieces);
 }
 
+static void what_was_dealt_is_told_in_one_line(void **state)
+{
+    (void)state;
+    fmq_pieces_t *pieces = cut();
+    assert_string_equal(fmq_pieces_told(pieces),
+                        "iid over 4 clients: train 80 records, 20 to 20 each (median 20); val 10 "
+                        "records, 2 to 3 each (median 3); test 10 records, 2 to 3 each (median 3)");
+    fmq_pieces_destroy(&pieces);
+    set("data.splitter", "meta");
+    pieces = cut();
+    const char *told = fmq_pieces_told(pieces);
+    assert_non_null(strstr(told, "meta over 4 clients: train 80 records, "));
+    for (int i = 0; i < 5; i++) { /* each category once, without its count */
+        char name[8];
+        snprintf(name, sizeof name, " c%d", i);
+        const char *at = strstr(told, name);
+        assert_non_null(at);
+        assert_null(strstr(at + 1, name));
+        assert_true(at[3] == '\0' || at[3] == ';' || at[3] == ',');
+    }
+    fmq_pieces_destroy(&pieces);
+    set("data.splitter", "lda");
+    pieces = cut();
+    told = strstr(fmq_pieces_told(pieces), "; client-1: ");
+    int label, count;
+    assert_non_null(told);
+    assert_int_equal(sscanf(told, "; client-1: c%d %d", &label, &count), 2);
+    fmq_pieces_destroy(&pieces);
+    set("data.splitter", "iid");
+}
+
 static void the_server_holds_validation_and_test_data_but_no_training_data(void **state)
 {
     (void)state;
@@ -215,6 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(every_record_has_exactly_one_owner),
+        CASE(what_was_dealt_is_told_in_one_line),
         CASE(the_server_holds_validation_and_test_data_but_no_training_data),
         CASE(the_split_does_not_depend_on_the_seed_of_the_run),
         CASE(one_client_kept_for_local_training_is_client_one_with_its_own_data),

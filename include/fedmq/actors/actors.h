@@ -53,6 +53,9 @@ typedef struct {
     /* Where the versions of notes begin, of every actor here (see link.h); 0:
      * a server asks its directory, the others the clock. */
     uint64_t first_version;
+    /* Shows a line to whoever looks at the run; NULL: nobody does. */
+    void (*say)(void *argument, const char *line);
+    void *say_argument;
     /* With offsite tuning: the client's model is published, and this counts
      * who reads it.  NULL: nobody of another process can join the run. */
     struct fmq_lending *lending;

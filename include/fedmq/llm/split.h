@@ -36,6 +36,24 @@ int llm_split_clients(const llm_records_t *records, const llm_part_t *part, llm_
                       double alpha, uint32_t clients, uint64_t seed, uint32_t stream,
                       llm_part_t *out, const char **warning, fmq_error_t *err);
 
+/* How train, val and test are dealt together. */
+typedef struct {
+    llm_splitter_t how;
+    double alpha; /* lda */
+    uint32_t clients;
+    uint64_t seed;
+    bool apart; /* meta deals the categories of each part anew, as FS-LLM does */
+} llm_split_how_t;
+
+/* llm_split_clients() for the three parts; out[i] has clients entries.  Under
+ * meta a client gets the same categories in every part: those of the training
+ * records are dealt, and then those that only val or test have.  Where meta falls
+ * back to iid in training, it does in all parts.  warnings[i] as *warning above.
+ * On failure out holds nothing. */
+int llm_split_clients_three(const llm_records_t *records, const llm_part_t parts[3],
+                            const llm_split_how_t *how, llm_part_t *const out[3],
+                            const char *warnings[3], fmq_error_t *err);
+
 void llm_part_release(llm_part_t *part);
 
 /* The records that have an answer: only they can be answered rightly. */

@@ -320,6 +320,121 @@ static void the_same_seed_and_stream_give_the_same_shares(void **state)
     llm_records_destroy(&records);
 }
 
+typedef struct {
+    llm_records_t *records;
+    llm_part_t three[3];
+    llm_part_t train[4], val[4], test[4];
+    llm_part_t *out[3];
+    const char *warnings[3];
+} dealt_t;
+
+static void deal(dealt_t *self, size_t size, unsigned classes, const llm_split_how_t *how)
+{
+    fmq_error_t err = {0};
+    *self = (dealt_t){.records = make_records(size, classes)};
+    self->out[0] = self->train;
+    self->out[1] = self->val;
+    self->out[2] = self->test;
+    assert_int_equal(llm_split_three(size, 0.6, 0.2, 7, self->three, &err), 0);
+    if (llm_split_clients_three(self->records, self->three, how, self->out, self->warnings, &err) <
+        0)
+        fail_msg("%s", err.text);
+}
+
+static void undeal(dealt_t *self)
+{
+    for (int part = 0; part < 3; part++)
+        release(self->out[part], 4);
+    release(self->three, 3);
+    llm_records_destroy(&self->records);
+}
+
+/* Which client has a category in a part; -1: none, 99: several. */
+static int holder(const dealt_t *self, int part, const char *category)
+{
+    int found = -1;
+    for (int client = 0; client < 4; client++)
+        for (size_t i = 0; i < self->out[part][client].size; i++) {
+            uint32_t item = self->out[part][client].items[i];
+            if (strcmp(llm_records_at(self->records, item)->category, category) == 0)
+                found = found < 0 || found == client ? client : 99;
+        }
+    return found;
+}
+
+/* In how many of val and test a category lies with another client than in train. */
+static int strays(const dealt_t *self, unsigned classes)
+{
+    int count = 0;
+    for (unsigned k = 0; k < classes; k++) {
+        char category[16];
+        (void)snprintf(category, sizeof category, "c%u", k);
+        for (int part = 1; part < 3; part++)
+            count += holder(self, part, category) != holder(self, 0, category);
+    }
+    return count;
+}
+
+static void meta_deals_a_category_to_one_client_in_all_parts(void **state)
+{
+    (void)state;
+    dealt_t dealt;
+    llm_split_how_t how = {.how = LLM_SPLIT_META, .clients = 4, .seed = 7};
+    deal(&dealt, 400, 10, &how);
+    assert_int_equal(strays(&dealt, 10), 0);
+    for (int part = 0; part < 3; part++) {
+        assert_null(dealt.warnings[part]);
+        size_t total = 0;
+        for (int client = 0; client < 4; client++)
+            total += dealt.out[part][client].size;
+        assert_int_equal(total, dealt.three[part].size);
+    }
+    dealt_t again;
+    deal(&again, 400, 10, &how);
+    for (int part = 0; part < 3; part++)
+        for (int client = 0; client < 4; client++) {
+            assert_int_equal(dealt.out[part][client].size, again.out[part][client].size);
+            assert_memory_equal(dealt.out[part][client].items, again.out[part][client].items,
+                                dealt.out[part][client].size * sizeof(uint32_t));
+        }
+    undeal(&again);
+    undeal(&dealt);
+
+    how.apart = true; /* FS-LLM's way */
+    deal(&dealt, 400, 10, &how);
+    assert_true(strays(&dealt, 10) > 0);
+    undeal(&dealt);
+}
+
+/* 7 records: each category has one, so that the parts have none in common. */
+static void categories_that_training_has_not_are_dealt_too(void **state)
+{
+    (void)state;
+    dealt_t dealt;
+    deal(&dealt, 7, 7, &(llm_split_how_t){.how = LLM_SPLIT_META, .clients = 4, .seed = 7});
+    for (int part = 0; part < 3; part++) {
+        size_t total = 0;
+        for (int client = 0; client < 4; client++)
+            total += dealt.out[part][client].size;
+        assert_int_equal(total, dealt.three[part].size);
+    }
+    assert_null(dealt.warnings[0]);
+    assert_non_null(strstr(dealt.warnings[2], "some clients get none"));
+    undeal(&dealt);
+}
+
+static void where_meta_falls_back_in_training_it_does_so_in_all_parts(void **state)
+{
+    (void)state;
+    dealt_t dealt;
+    deal(&dealt, 400, 3, &(llm_split_how_t){.how = LLM_SPLIT_META, .clients = 4, .seed = 7});
+    assert_non_null(strstr(dealt.warnings[0], "falls back to iid"));
+    for (int part = 0; part < 3; part++)
+        for (int client = 0; client < 4; client++)
+            assert_int_equal(dealt.out[part][client].size, dealt.three[part].size / 4);
+    undeal(&dealt);
+}
+
 static void more_clients_than_training_records_is_a_mistake_of_the_configuration(void **state)
 {
     (void)state;
@@ -385,6 +500,9 @@ int main(void)
         cmocka_unit_test(meta_with_too_few_categories_falls_back_to_iid_and_says_so),
         cmocka_unit_test(the_order_of_the_part_does_not_change_who_is_together_under_meta),
         cmocka_unit_test(the_same_seed_and_stream_give_the_same_shares),
+        cmocka_unit_test(meta_deals_a_category_to_one_client_in_all_parts),
+        cmocka_unit_test(categories_that_training_has_not_are_dealt_too),
+        cmocka_unit_test(where_meta_falls_back_in_training_it_does_so_in_all_parts),
         cmocka_unit_test(more_clients_than_training_records_is_a_mistake_of_the_configuration),
         cmocka_unit_test(
             a_small_validation_part_leaves_clients_without_and_says_so_an_empty_one_does_not),
