@@ -101,12 +101,10 @@ static int offer(fmq_client_t *self, fmq_note_report_t *outcome, fmq_error_t *er
 }
 
 /* A vector is kept only where the next task goes on from it. */
-static void put_vector_away(fmq_client_t *self, bool trained)
+static void put_vector_away(fmq_client_t *self)
 {
-    if (self->local && (trained || self->has_own)) {
-        self->has_own = true;
+    if (self->has_own)
         return;
-    }
     free(self->vector);
     self->vector = NULL;
 }
@@ -121,13 +119,28 @@ static void log_trained(const fmq_client_t *self, uint32_t round, const fmq_note
                   (unsigned long long)outcome->samples, outcome->seconds, emulator);
 }
 
+/* Trains, and keeps what must be kept, unless this round's training is there
+ * already.  When keeping fails the vector is nobody's: neither what the disk has
+ * nor what may be reported. */
+static int train(fmq_client_t *self, fmq_note_report_t *outcome, fmq_error_t *err)
+{
+    fmq_routine_t work = routine(self);
+    if (fmq_client_own_trained(self, outcome))
+        return 0;
+    if (fmq_routine_train(&work, self->course.task.round, self->vector, outcome, err) < 0)
+        return -1;
+    if (self->terminated || fmq_client_own_keep(self, outcome, err) == 0)
+        return 0;
+    self->has_own = false;
+    return -1;
+}
+
 static void do_train(fmq_client_t *self)
 {
     fmq_note_report_t outcome = {.phase = FMQ_REPORT_FAILED};
     fmq_error_t err = {0};
-    fmq_routine_t work = routine(self);
     uint32_t round = self->course.task.round;
-    int result = fmq_routine_train(&work, round, self->vector, &outcome, &err);
+    int result = train(self, &outcome, &err);
     bool wanted = !self->terminated && !fmq_course_overtaken(&self->course);
     if (result == 0 && wanted)
         result = fmq_client_keepsake_save(self, &err);
@@ -142,7 +155,7 @@ static void do_train(fmq_client_t *self)
     } else {
         fmq_client_fail(self, &err);
     }
-    put_vector_away(self, result == 0);
+    put_vector_away(self);
     put_prefixes_away(self);
 }
 
@@ -157,7 +170,7 @@ static void do_evaluate(fmq_client_t *self)
         fmq_course_finish(&self->course, &outcome);
     else
         fmq_client_fail(self, &err);
-    put_vector_away(self, false);
+    put_vector_away(self);
     put_prefixes_away(self);
 }
 

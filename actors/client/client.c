@@ -54,6 +54,8 @@ static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
     self->train.proximal_merged = self->offsite.proximal;
     self->train.proximal_inert = self->offsite.released;
     self->local = strcmp(fmq_config_text(self->config, "federate.method"), "local") == 0;
+    if (fmq_client_own_open(self, directory, err) < 0)
+        return -1;
     fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
     options.connect_ms = fmq_settings_connect(self->shared.config);
     self->link = fmq_link_open(&options, err);
@@ -103,6 +105,7 @@ static void release(fmq_client_t *self)
     if (self->link)
         fmq_link_close(&self->link, LINGER_MS);
     free(self->keepsake);
+    fmq_client_own_close(self);
     free(self->vector);
     free(self->emulator);
 }

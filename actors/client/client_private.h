@@ -2,14 +2,16 @@
  * client_private.h - the client actor's state, shared by its files.
  *
  * events.c takes in what the link brings, actions.c does what the course asks
- * for, loading.c makes the examples, fetch.c gets a task's vectors, keepsake.c
- * saves what was trained, client.c is the actor's life.  Nobody else includes
+ * for, loading.c makes the examples, fetch.c gets a task's vectors, own.c keeps
+ * those of federate.method local, keepsake.c exports what was trained, client.c
+ * is the actor's life.  Nobody else includes
  * this.
  */
 #ifndef FEDMQ_ACTORS_CLIENT_PRIVATE_H
 #define FEDMQ_ACTORS_CLIENT_PRIVATE_H
 
 #include "actors/client/course.h"
+#include "actors/client/personal_state.h"
 #include "actors/client/routine.h"
 #include "actors/protocol/download.h"
 #include "actors/settings/settings.h"
@@ -32,9 +34,11 @@ struct fmq_client {
     llm_prefix_cache_t *prefixes[FMQ_PARTS]; /* owned: of the examples; NULL: none */
     llm_train_options_t train;
     fmq_offsite_settings_t offsite; /* use is false without offsite tuning */
-    bool local;    /* federate.method local: the vector stays here between rounds */
-    bool has_own;  /* local: vector holds what this client trained last */
-    float *vector; /* owned: the state of the task at hand */
+    bool local;   /* federate.method local: the vector stays here between rounds */
+    bool has_own; /* local: vector holds what this client trained last: */
+    fmq_personal_mark_t trained;
+    fmq_personal_place_t place; /* local: its directory is owned, or NULL */
+    float *vector;              /* owned: the state of the task at hand */
     fmq_download_t state;
     float *emulator; /* owned: E's vector, kept from task to task */
     fmq_digest_t emulator_digest;
@@ -63,6 +67,17 @@ fmq_download_from_t fmq_client_from(const fmq_client_t *self, const char *what, 
 void fmq_client_load(fmq_client_t *self);
 /* Makes them of the shard that has come. */
 void fmq_client_use_shard(fmq_client_t *self);
+
+/* own.c, federate.method local: where this client's states are kept; brings back
+ * the one that the task at hand goes on from (none: it begins with the
+ * server's), and keeps the one that was trained in it, before it is reported. */
+int fmq_client_own_open(fmq_client_t *self, const char *directory, fmq_error_t *err);
+void fmq_client_own_close(fmq_client_t *self);
+int fmq_client_own_recall(fmq_client_t *self, fmq_error_t *err);
+int fmq_client_own_keep(fmq_client_t *self, const fmq_note_report_t *outcome, fmq_error_t *err);
+/* Has the task at hand been trained already, before this process perhaps?  Fills
+ * what was reported then. */
+bool fmq_client_own_trained(const fmq_client_t *self, fmq_note_report_t *outcome);
 
 /* Fetches what the task at hand needs and is not here, and tells the course. */
 void fmq_client_fetch_task(fmq_client_t *self);

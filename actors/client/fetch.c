@@ -87,8 +87,13 @@ static void tell_when_complete(fmq_client_t *self)
 
 void fmq_client_fetch_task(fmq_client_t *self)
 {
+    fmq_error_t err = {0};
     if (!emulator_fits(self) || begin_emulator(self) < 0)
         return;
+    if (fmq_client_own_recall(self, &err) < 0) {
+        fail(self, &err);
+        return;
+    }
     bool kept = self->local && self->has_own;
     fmq_download_from_t from =
         fmq_client_from(self, "state", self->server, &self->course.task.state);

@@ -8,6 +8,7 @@
 #include "actors/launcher/rundir.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const fmq_option_t options[] = {
     FMQ_ROW_CFG,
@@ -45,6 +46,19 @@ static int choose_number(const fmq_arguments_t *arguments, const fmq_config_t *c
     return 0;
 }
 
+/* Below the run's directory, which only an export needs before there is anything
+ * to save: one that is there first would make the server choose another name. */
+static bool place_own_states(const fmq_config_t *config, char **place, fmq_error_t *err)
+{
+    if (fmq_config_bool(config, "federate.save_client_model"))
+        *place = fmq_rundir_of_client(config, err);
+    else if (strcmp(fmq_config_text(config, "federate.method"), "local") == 0)
+        *place = fmq_rundir_path(config, err);
+    else
+        return true;
+    return *place != NULL;
+}
+
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
     int result = -1;
@@ -76,8 +90,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
         choose_number(arguments, config, &plan.first_client, err) < 0 ||
         fmq_opening_records(arguments, config, own, err) < 0)
         goto done;
-    if (fmq_config_bool(config, "federate.save_client_model") &&
-        !(keepsakes = fmq_rundir_of_client(config, err)))
+    if (!place_own_states(config, &keepsakes, err))
         goto done;
     plan.keepsakes = keepsakes;
     for (int i = 0; i < 3; i++)

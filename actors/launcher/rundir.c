@@ -167,7 +167,7 @@ static char *make_child(const char *parent, time_t now, fmq_error_t *err)
     return NULL;
 }
 
-static char *default_path(const fmq_config_t *config, fmq_error_t *err)
+char *fmq_rundir_path(const fmq_config_t *config, fmq_error_t *err)
 {
     char *name = fmq_rundir_name(config, err);
     char *path = name ? format_path(err, "%s/%s", fmq_config_text(config, "outdir"), name) : NULL;
@@ -177,7 +177,7 @@ static char *default_path(const fmq_config_t *config, fmq_error_t *err)
 
 char *fmq_rundir_of_client(const fmq_config_t *config, fmq_error_t *err)
 {
-    char *path = default_path(config, err);
+    char *path = fmq_rundir_path(config, err);
     if (path && make_directories(path, err) < 0) {
         free(path);
         return NULL;
@@ -188,7 +188,7 @@ char *fmq_rundir_of_client(const fmq_config_t *config, fmq_error_t *err)
 char *fmq_rundir_open(const fmq_config_t *config, const char *explicitly, bool resume, time_t now,
                       fmq_error_t *err)
 {
-    char *path = explicitly ? format_path(err, "%s", explicitly) : default_path(config, err);
+    char *path = explicitly ? format_path(err, "%s", explicitly) : fmq_rundir_path(config, err);
     if (!path)
         return NULL;
     if (resume) {

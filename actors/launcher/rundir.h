@@ -25,6 +25,9 @@ char *fmq_rundir_open(const fmq_config_t *config, const char *explicitly, bool r
 /* 0 when a directory is empty but for its LOCK; else -1 with FMQ_ERR_CONFIG. */
 int fmq_rundir_check_free(const char *path, fmq_error_t *err);
 
+/* outdir/expname (the caller's); creates nothing. */
+char *fmq_rundir_path(const fmq_config_t *config, fmq_error_t *err);
+
 /* Creates outdir/expname unless it is there (the caller's): where a client that
  * runs by itself saves its own model, beside a run that may be the server's. */
 char *fmq_rundir_of_client(const fmq_config_t *config, fmq_error_t *err);

@@ -17,7 +17,18 @@ typedef struct {
     stage_t stage;
     llm_records_t *own[3];
     zactor_t *client;
+    char folder[64]; /* its own, or empty */
 } play_t;
+
+static void start(play_t *play)
+{
+    fmq_client_options_t options = {.shared = &play->stage.shared,
+                                    .client = 1,
+                                    .directory = *play->folder ? play->folder : NULL};
+    memcpy(options.own, play->own, sizeof options.own);
+    play->client = zactor_new(fmq_client_actor, &options);
+    assert_non_null(play->client);
+}
 
 static void begin_impatient(play_t *play, const char *yaml, uint32_t timeout_ms)
 {
@@ -25,10 +36,7 @@ static void begin_impatient(play_t *play, const char *yaml, uint32_t timeout_ms)
     play->own[0] = stage_records(0, 20);
     play->own[1] = stage_records(100, 4);
     play->own[2] = stage_records(200, 6);
-    fmq_client_options_t options = {.shared = &play->stage.shared, .client = 1};
-    memcpy(options.own, play->own, sizeof options.own);
-    play->client = zactor_new(fmq_client_actor, &options);
-    assert_non_null(play->client);
+    start(play);
 }
 
 static void begin_with(play_t *play, const char *yaml)
@@ -52,7 +60,7 @@ static bool same(const play_t *play, const float *a, const float *b)
 static void a_client_with_data_of_its_own_is_idle_and_says_how_much_it_has(void **state)
 {
     (void)state;
-    play_t play;
+    play_t play = {.client = NULL};
     begin_with(&play, "");
     stage_say_run(&play.stage, STAGE_RUN);
     fmq_note_report_t report = stage_hear(&play.stage, FMQ_REPORT_IDLE, 0);
@@ -64,7 +72,7 @@ static void a_client_with_data_of_its_own_is_idle_and_says_how_much_it_has(void 
 static void a_training_task_is_answered_with_an_update_that_the_server_can_fetch(void **state)
 {
     (void)state;
-    play_t play;
+    play_t play = {.client = NULL};
     begin_with(&play, "train: {local_update_steps: 3}\n");
     stage_say_run(&play.stage, STAGE_RUN);
     stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
@@ -94,7 +102,7 @@ static void a_training_task_is_answered_with_an_update_that_the_server_can_fetch
 static void an_evaluation_is_answered_with_metrics_of_the_given_state(void **state)
 {
     (void)state;
-    play_t play;
+    play_t play = {.client = NULL};
     begin_with(&play, "eval: {split: [val, test]}\n");
     stage_say_run(&play.stage, STAGE_RUN);
     stage_say_task(&play.stage, 1, FMQ_TASK_EVALUATE);
@@ -109,7 +117,7 @@ static void an_evaluation_is_answered_with_metrics_of_the_given_state(void **sta
 static void a_newer_task_stops_the_training_of_the_older_one(void **state)
 {
     (void)state;
-    play_t play;
+    play_t play = {.client = NULL};
     begin_with(&play, "train: {local_update_steps: 1000000}\n");
     stage_say_run(&play.stage, STAGE_RUN);
     stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
@@ -123,7 +131,7 @@ static void a_newer_task_stops_the_training_of_the_older_one(void **state)
 static void progress_is_heard_while_a_client_trains(void **state)
 {
     (void)state;
-    play_t play;
+    play_t play = {.client = NULL};
     uint64_t seen = 0;
     begin_with(&play, "train: {local_update_steps: 1000000}\n");
     stage_say_run(&play.stage, STAGE_RUN);
@@ -141,7 +149,7 @@ static void progress_is_heard_while_a_client_trains(void **state)
 static void a_local_method_goes_on_from_its_own_state(void **state)
 {
     (void)state;
-    play_t play;
+    play_t play = {.client = NULL};
     begin_with(&play, "federate: {method: local}\ntrain: {local_update_steps: 2}\n");
     stage_say_run(&play.stage, STAGE_RUN);
     stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
@@ -159,10 +167,52 @@ static void a_local_method_goes_on_from_its_own_state(void **state)
 
 /* The router gives up long before the state comes; that is no failure, and the
  * client neither says so nor forgets the task. */
+/* Trains in rounds 1 to 3, dying after round `after` (0: never); `again`: the
+ * round that is asked for again behind that. */
+static void train_three(uint64_t after, uint64_t again, fmq_digest_t updates[4])
+{
+    play_t play = {.folder = "/tmp/fedmq-client-XXXXXX"};
+    assert_non_null(mkdtemp(play.folder));
+    begin_with(&play, "federate: {method: local}\ntrain: {local_update_steps: 2}\n");
+    stage_say_run(&play.stage, STAGE_RUN);
+    for (uint64_t round = 1; round <= 3; round++) {
+        stage_say_task(&play.stage, round, FMQ_TASK_TRAIN);
+        updates[round] = stage_hear(&play.stage, FMQ_REPORT_OFFER, round).update;
+        if (round != after)
+            continue;
+        zactor_destroy(&play.client);
+        start(&play);
+        stage_say_task(&play.stage, again, FMQ_TASK_TRAIN);
+        fmq_note_report_t report = stage_hear(&play.stage, FMQ_REPORT_OFFER, again);
+        assert_int_equal(report.samples, 8);
+        assert_true(*fmq_metrics_get(&report.metrics, "train_steps") == 2);
+        assert_true(fmq_digest_equal(&report.update, &updates[again]));
+        round = again;
+        after = 0; /* it dies once */
+    }
+    end(&play);
+    zdir_t *left = zdir_new(play.folder, NULL);
+    zdir_remove(left, true);
+    zdir_destroy(&left);
+}
+
+static void with_method_local_a_client_that_comes_back_goes_on_to_the_same_bytes(void **state)
+{
+    (void)state;
+    static const uint64_t deaths[][2] = {{1, 1}, {2, 2}, {3, 2}};
+    fmq_digest_t whole[4], broken[4];
+    train_three(0, 0, whole);
+    for (size_t i = 0; i < sizeof deaths / sizeof *deaths; i++) {
+        train_three(deaths[i][0], deaths[i][1], broken);
+        for (int round = 1; round <= 3; round++)
+            assert_true(fmq_digest_equal(&whole[round], &broken[round]));
+    }
+}
+
 static void a_state_that_is_late_is_waited_for_while_the_task_stands(void **state)
 {
     (void)state;
-    play_t play;
+    play_t play = {.client = NULL};
     begin_impatient(&play, "", 400);
     stage_say_run(&play.stage, STAGE_RUN);
     fmq_object_t *object = fmq_state_encode(llm_adapter_schema(play.stage.adapter),
@@ -179,7 +229,7 @@ static void a_state_that_is_late_is_waited_for_while_the_task_stands(void **stat
 static void a_state_that_is_no_state_fails_the_task_until_it_is_asked_again(void **state)
 {
     (void)state;
-    play_t play;
+    play_t play = {.client = NULL};
     begin_with(&play, "");
     stage_say_run(&play.stage, STAGE_RUN);
     fmq_object_t *rubbish = fmq_object_from_bytes("rubbish", 7, NULL);
@@ -197,7 +247,7 @@ static void a_state_that_is_no_state_fails_the_task_until_it_is_asked_again(void
 static void a_run_with_another_model_is_refused_with_status_mismatch(void **state)
 {
     (void)state;
-    play_t play;
+    play_t play = {.client = NULL};
     uint8_t body[512];
     begin_with(&play, "");
     fmq_note_run_t note = {.run = STAGE_RUN, .model = {{7}}};
@@ -214,7 +264,7 @@ static void a_run_with_another_model_is_refused_with_status_mismatch(void **stat
 static void the_end_of_the_run_ends_the_client(void **state)
 {
     (void)state;
-    play_t play;
+    play_t play = {.client = NULL};
     begin_with(&play, "");
     stage_say_run(&play.stage, STAGE_RUN);
     stage_hear(&play.stage, FMQ_REPORT_IDLE, 0);
@@ -228,7 +278,7 @@ static void the_end_of_the_run_ends_the_client(void **state)
 static void a_second_client_of_that_number_is_turned_away(void **state)
 {
     (void)state;
-    play_t play;
+    play_t play = {.client = NULL};
     begin_with(&play, "");
     stage_say_run(&play.stage, STAGE_RUN);
     stage_hear(&play.stage, FMQ_REPORT_IDLE, 0);
@@ -243,7 +293,7 @@ static void a_second_client_of_that_number_is_turned_away(void **state)
 static void a_clients_own_overrides_are_used(void **state)
 {
     (void)state;
-    play_t play;
+    play_t play = {.client = NULL};
     begin_with(&play, "train: {local_update_steps: 3}\n"
                       "client_1: {dataloader: {batch_size: 2}}\n");
     stage_say_run(&play.stage, STAGE_RUN);
@@ -261,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_newer_task_stops_the_training_of_the_older_one),
         cmocka_unit_test(progress_is_heard_while_a_client_trains),
         cmocka_unit_test(a_local_method_goes_on_from_its_own_state),
+        cmocka_unit_test(with_method_local_a_client_that_comes_back_goes_on_to_the_same_bytes),
         cmocka_unit_test(a_state_that_is_late_is_waited_for_while_the_task_stands),
         cmocka_unit_test(a_state_that_is_no_state_fails_the_task_until_it_is_asked_again),
         cmocka_unit_test(a_run_with_another_model_is_refused_with_status_mismatch),

@@ -1,0 +1,97 @@
+/*
+ * own.c - federate.method local: a client goes on from its own state, in this
+ * process and in the next one.
+ *
+ * Which state a task goes on from follows from the task alone: training in round
+ * r, from what was trained before r; measuring at r, too.  So a server that
+ * asks again, or that fell back by a checkpoint, gets what it got before.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/client/client_private.h"
+#include "actors/server/durable.h"
+
+int fmq_client_own_open(fmq_client_t *self, const char *directory, fmq_error_t *err)
+{
+    self->place = (fmq_personal_place_t){.schema = llm_adapter_schema(self->shared.adapter),
+                                         .client = self->number,
+                                         .log = self->shared.log,
+                                         .actor = self->name};
+    if (!self->local || !directory)
+        return 0;
+    self->place.directory = fmq_durable_path(err, "%s/personal/%s", directory, self->name);
+    return self->place.directory ? 0 : -1;
+}
+
+void fmq_client_own_close(fmq_client_t *self)
+{
+    free((char *)(uintptr_t)self->place.directory);
+    self->place.directory = NULL;
+}
+
+/* The last round whose training the task may build upon; false: none.  A task
+ * of the very round in which the state was trained is answered from it. */
+static bool last_round(const fmq_note_task_t *task, uint32_t *round)
+{
+    *round = task->kind == FMQ_TASK_TRAIN ? task->round : task->round - 1;
+    return task->kind == FMQ_TASK_TRAIN || task->round > 0;
+}
+
+static int make_room(fmq_client_t *self, fmq_error_t *err)
+{
+    uint64_t elements = fmq_schema_elements(self->place.schema);
+    if (!self->vector)
+        self->vector = malloc((elements ? (size_t)elements : 1) * sizeof *self->vector);
+    return self->vector ? 0 : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a state");
+}
+
+/* Of two rounds that it was trained in, only the newer one is in memory. */
+int fmq_client_own_recall(fmq_client_t *self, fmq_error_t *err)
+{
+    const fmq_note_task_t *task = &self->course.task;
+    uint32_t most;
+    if (!self->local)
+        return 0;
+    bool same_run = self->has_own && strcmp(self->trained.run, task->run) == 0;
+    bool any = last_round(task, &most);
+    if (same_run && any && self->trained.round <= most)
+        return 0;
+    self->has_own = false;
+    if (!any)
+        return 0;
+    if (make_room(self, err) < 0)
+        return -1;
+    int found = fmq_personal_load(&self->place, task->run, most, &self->trained, self->vector, err);
+    self->has_own = found > 0;
+    if (found > 0)
+        fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "own-state",
+                      "trained-in-round=%u task-round=%u", self->trained.round, task->round);
+    return found < 0 ? -1 : 0;
+}
+
+bool fmq_client_own_trained(const fmq_client_t *self, fmq_note_report_t *outcome)
+{
+    if (!self->has_own || self->course.task.round != self->trained.round)
+        return false;
+    *outcome = self->trained.outcome;
+    return true;
+}
+
+int fmq_client_own_keep(fmq_client_t *self, const fmq_note_report_t *outcome, fmq_error_t *err)
+{
+    const fmq_note_task_t *task = &self->course.task;
+    fmq_personal_mark_t mark = {.round = task->round, .outcome = *outcome};
+    if (!self->local)
+        return 0;
+    memcpy(mark.run, task->run, sizeof mark.run);
+    memcpy(mark.outcome.run, task->run, sizeof mark.outcome.run);
+    mark.outcome.round = task->round;
+    if (fmq_personal_save(&self->place, &mark, self->vector,
+                          self->has_own ? &self->trained.round : NULL, err) < 0)
+        return -1;
+    self->trained = mark;
+    self->has_own = true;
+    return 0;
+}
