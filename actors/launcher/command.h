@@ -16,7 +16,7 @@ typedef struct {
     const char *cfg, *client_cfg, *directory;
     const char *broker, *listen, *attach;
     const char *model, *adapter, *data, *train, *val, *test;
-    const char *prompt, *prompt_ids, *config, *tokenizer, *out, *name, *fields;
+    const char *prompt, *prompt_ids, *dtype, *config, *tokenizer, *out, *name, *fields;
     uint64_t id, permits, threads, seed, new_tokens, top_k, match, tok_len, batch_size, port;
     double temperature, top_p;
     bool quiet, json, insecure, resume, no_splitter, evaluator, no_evaluator, once;
@@ -73,6 +73,7 @@ extern const fmq_command_t fmq_command_emulator;
 extern const fmq_command_t fmq_command_tokenize;
 extern const fmq_command_t fmq_command_generate;
 extern const fmq_command_t fmq_command_eval;
+extern const fmq_command_t fmq_command_merge;
 extern const fmq_command_t fmq_command_init;
 extern const fmq_command_t fmq_command_config;
 extern const fmq_command_t fmq_command_version;

@@ -101,18 +101,6 @@ static int publish(void *argument, fmq_link_t *link, fmq_digest_t *manifest, uin
     return 0;
 }
 
-/* The whole model with the adapter merged in, in full precision: what it
- * computes is what was measured as `plugin.`. */
-static int export_merged(void *argument, const float *state, const char *directory,
-                         fmq_error_t *err)
-{
-    const fmq_shared_t *shared = ((fmq_offsite_t *)argument)->shared;
-    const char *model = llm_model_directory(shared->model);
-    llm_merge_t merge = {shared->adapter, state};
-    return llm_model_export(shared->model, &merge, 1, *model ? model : NULL, FMQ_F32, directory,
-                            err);
-}
-
 void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options)
 {
     const fmq_offsite_settings_t *settings = &self->settings;
@@ -132,10 +120,6 @@ void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options)
         .save = save,
         .publish = self->shared->lending ? publish : NULL,
         .argument = self};
-    if (settings->save_full_model) {
-        options->save_copy = export_merged;
-        options->save_copy_argument = self;
-    }
     if (self->held) {
         options->measure = fmq_held_measure;
         options->measure_argument = self->held;

@@ -273,7 +273,6 @@ static int read_all(const fmq_config_t *config, fmq_offsite_settings_t *out, fmq
     out->align = fmq_config_bool(config, ALIGN "use");
     out->released = fmq_config_bool(config, "fedmq.released_fedbiot");
     out->full = strcmp(fmq_config_text(config, OFFSITE "eval_type"), "full") == 0;
-    out->save_full_model = fmq_config_bool(config, OFFSITE "save_full_model");
     if (fmq_config_bool(config, OFFSITE "llm_generated.use")) {
         out->generated = fmq_config_real(config, OFFSITE "llm_generated.ratio");
         out->generated_tokens_max = (size_t)fmq_config_int(config, "llm.max_new_token");

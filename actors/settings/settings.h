@@ -78,7 +78,6 @@ typedef struct {
     bool released;    /* fedmq.released_fedbiot: inert proximal term, emulator as first sent */
     double generated; /* llm_generated: share of labels; 0: off */
     size_t generated_tokens_max;
-    bool save_full_model;
 } fmq_offsite_settings_t;
 
 int fmq_settings_offsite(const fmq_config_t *config, fmq_offsite_settings_t *out, fmq_error_t *err);

@@ -400,7 +400,8 @@ static const fmq_key_t keys[] = {
     BOOLEAN("llm.offsite_tuning.llm_generated.use", "False", ACTED,
             "Let the client's model write some of the labels; see llm.max_new_token."),
     BOOLEAN("llm.offsite_tuning.save_full_model", "False", FREE,
-            "federate.save_to holds the whole model with the adapter merged in."),
+            "federate.save_to holds the whole model with the adapter merged in, with or without "
+            "offsite tuning."),
     TEXT_OR("llm.offsite_tuning.strategy", "drop_layer",
             "drop_layer|pruning|quantization|distillation", "noname", ACTED,
             "How the emulator is made."),

@@ -164,7 +164,6 @@ static void fedbiot_weighs_anew_before_and_after_the_first_round(void **state)
     assert_true(out.later.train.by_epoch);
     assert_true(out.proximal == 1.5);
     assert_true(out.full);
-    assert_true(out.save_full_model);
     assert_true(out.exit_after_align);
     assert_true(out.released);
     assert_true(out.first.released);

@@ -90,4 +90,16 @@ refused onnx 10 "model.onnx' is an ONNX graph" "$FEDMQ" generate --model "$MODEL
 refused file 10 "given by its directory: .*is a safetensors file by itself" "$FEDMQ" generate --model $GOOD/model.safetensors --prompt a
 one adapter federate.total_round_num 1
 refused adapter-as-model 10 "is an adapter's, not a model's" "$FEDMQ" generate --model "$WORK/adapter/adapter" --prompt a
+# Merged by the run and by the command: the same file, and the same answers as with the adapter.
+one whole federate.total_round_num 2 federate.save_to "$WORK/m/x" llm.offsite_tuning.save_full_model True
+[ -s "$WORK/m/final_x/model.safetensors" ] || fail "save_full_model without offsite tuning leaves no model"
+"$FEDMQ" merge --model $GOOD --adapter "$WORK/whole/adapter" --out "$WORK/merged" >"$WORK/merge.log" 2>&1 || fail "merge fails"
+cmp "$WORK/m/final_x/model.safetensors" "$WORK/merged/model.safetensors" || fail "run and command merge differently"
+! cmp -s $GOOD/model.safetensors "$WORK/merged/model.safetensors" || fail "nothing is merged"
+say() { "$FEDMQ" generate --prompt "Write the words in reverse order. one two" --max-new-tokens 24 "$@" 2>&1; }
+[ "$(say --model "$WORK/merged")" = "$(say --model $GOOD --adapter "$WORK/whole/adapter")" ] || fail "what is merged says something else"
+"$FEDMQ" merge --model $GOOD --adapter "$WORK/whole/adapter" --out "$WORK/half" --dtype bf16 >"$WORK/half.log" 2>&1 || fail "merge fails"
+[ "$(stat -c %s "$WORK/half/model.safetensors")" -lt "$(stat -c %s "$WORK/merged/model.safetensors")" ] || fail "bf16 is no smaller"
+refused merge-there 4 "holds a model already" "$FEDMQ" merge --model $GOOD --adapter "$WORK/whole/adapter" --out "$WORK/half"
+refused merge-dtype 2 "f32, f16 and bf16" "$FEDMQ" merge --model $GOOD --adapter "$WORK/whole/adapter" --out "$WORK/x" --dtype int8
 echo "models are read, or refused as what they are"
