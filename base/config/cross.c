@@ -173,14 +173,28 @@ static void check_rate(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 }
 
 /* A word in the first map of llm.adapter.args must be the one that is known. */
-static void check_adapter_word(const fmq_config_t *self, const char *path, const char *known,
+static bool check_adapter_word(const fmq_config_t *self, const char *path, const char *known,
                                fmq_mistakes_t *mistakes)
 {
     const char *word = NULL;
     if (!fmq_node_find(self->root, path))
-        return;
-    if (fmq_config_get_text(self, path, &word, NULL) < 0 || (*word && strcasecmp(word, known) != 0))
-        wrong(self, mistakes, path, "fedmq acts on '%s' only", known);
+        return true;
+    if (fmq_config_get_text(self, path, &word, NULL) == 0 &&
+        (!*word || strcasecmp(word, known) == 0))
+        return true;
+    wrong(self, mistakes, path, "'%.80s' is not built yet; '%s' is", word ? word : "no text",
+          known);
+    return false;
+}
+
+/* Another package or method has other arguments, of which nothing is said. */
+static void check_adapter_words(const fmq_config_t *self, fmq_mistakes_t *mistakes)
+{
+    if (check_adapter_word(self, "llm.adapter.args.0.adapter_package", "peft", mistakes) &&
+        check_adapter_word(self, "llm.adapter.args.0.adapter_method", "lora", mistakes)) {
+        (void)check_adapter_word(self, "llm.adapter.args.0.bias", "none", mistakes);
+        (void)check_adapter_word(self, "llm.adapter.args.0.task_type", "CAUSAL_LM", mistakes);
+    }
 }
 
 static void check_adapter(const fmq_config_t *self, fmq_mistakes_t *mistakes)
@@ -190,10 +204,7 @@ static void check_adapter(const fmq_config_t *self, fmq_mistakes_t *mistakes)
     const fmq_node_t *args = fmq_node_find(self->root, "llm.adapter.args");
     if (args->size != 1 || args->items[0]->kind != FMQ_NODE_MAP)
         wrong(self, mistakes, "llm.adapter.args", "it must be a list with one map");
-    check_adapter_word(self, "llm.adapter.args.0.adapter_package", "peft", mistakes);
-    check_adapter_word(self, "llm.adapter.args.0.adapter_method", "lora", mistakes);
-    check_adapter_word(self, "llm.adapter.args.0.bias", "none", mistakes);
-    check_adapter_word(self, "llm.adapter.args.0.task_type", "CAUSAL_LM", mistakes);
+    check_adapter_words(self, mistakes);
 }
 
 static void check_training(const fmq_config_t *self, fmq_mistakes_t *mistakes)

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/config/keys.h"
 #include "base/config/reader.h"
@@ -51,6 +52,23 @@ static void judge_text(const fmq_key_t *key, const fmq_node_t *node, char *out, 
         judge_word(key, node->quoted || kind == FMQ_SCALAR_TEXT ? node->text : "", out, size);
 }
 
+/* Does a map describe something whose arguments are others than those that are
+ * declared?  What is said of that is said of the word, not of its arguments. */
+static bool is_of_another_kind(const fmq_key_t *key, const fmq_node_t *map)
+{
+    static const struct {
+        const char *path, *name, *known;
+    } deciding[] = {{"llm.adapter.args", "adapter_package", "peft"},
+                    {"llm.adapter.args", "adapter_method", "lora"}};
+    for (size_t i = 0; i < sizeof deciding / sizeof *deciding; i++) {
+        const fmq_node_t *word = fmq_node_find(map, deciding[i].name);
+        if (strcmp(deciding[i].path, key->path) == 0 && word && word->kind == FMQ_NODE_SCALAR &&
+            *word->text && strcasecmp(word->text, deciding[i].known) != 0)
+            return true;
+    }
+    return false;
+}
+
 /* The names in the maps of a list, or its words, against the choices. */
 static void judge_list(const fmq_key_t *key, const fmq_node_t *node, char *out, size_t size)
 {
@@ -58,6 +76,8 @@ static void judge_list(const fmq_key_t *key, const fmq_node_t *node, char *out, 
         const fmq_node_t *item = node->items[i];
         if (item->kind == FMQ_NODE_SCALAR)
             judge_word(key, item->text, out, size);
+        if (item->kind == FMQ_NODE_MAP && is_of_another_kind(key, item))
+            continue;
         for (size_t k = 0; item->kind == FMQ_NODE_MAP && k < item->size && !*out; k++)
             judge_word(key, item->items[k]->name, out, size);
     }
