@@ -6,20 +6,28 @@
 #include <unistd.h>
 
 #include "actors/launcher/opening.h"
+#include "actors/launcher/preflight.h"
 #include "base/nearest.h"
 
 static const fmq_option_t options[] = {
-    FMQ_ROW_CFG, FMQ_ROW_CLIENT_CFG,
+    FMQ_ROW_CFG,
+    FMQ_ROW_CLIENT_CFG,
     FMQ_ROW("given", FLAG, given, NULL, "show: leave out what has its default"),
-    FMQ_ROW("all", FLAG, all, NULL, "keys: those without effect too"), FMQ_ROWS_END};
+    FMQ_ROW("all", FLAG, all, NULL, "keys: those without effect too"),
+    FMQ_ROW("file-only", FLAG, file_only, NULL, "check: do not look at data, model and folders"),
+    FMQ_ROWS_END};
 
 static int check(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
     fmq_log_t *log = fmq_log_new(fmq_log_sink_file, stderr, FMQ_LOG_WARNING);
     fmq_config_t *config = fmq_opening_merge(arguments, words, err);
     int result = config && log ? fmq_opening_check(config, log, err) : -1;
-    if (result == 0)
+    if (result == 0) {
         printf("%s: no mistakes\n", arguments->cfg);
+        (void)fflush(stdout);
+    }
+    if (result == 0 && !arguments->file_only)
+        result = fmq_preflight(config, stderr, err);
     fmq_config_destroy(&config);
     fmq_log_destroy(&log);
     return result;

@@ -151,9 +151,19 @@ static int check_rounds(const fmq_config_t *config, fmq_error_t *err)
     return 0;
 }
 
-int fmq_obstacles_check(const char *directory, const fmq_config_t *config, fmq_error_t *err)
+static int check_elsewhere(const fmq_config_t *config, fmq_error_t *err)
 {
     static const char *const state[2] = {"", "final_"}, *const emulator[2] = {"", "0_"};
+    if (check_copies(config, "federate.save_to", state, err) < 0 || check_rounds(config, err) < 0)
+        return -1;
+    if (!fmq_config_bool(config, "llm.offsite_tuning.use") ||
+        !fmq_config_bool(config, "llm.offsite_tuning.emu_align.use"))
+        return 0;
+    return check_copies(config, "llm.offsite_tuning.emu_align.save_to", emulator, err);
+}
+
+int fmq_obstacles_check(const char *directory, const fmq_config_t *config, fmq_error_t *err)
+{
     char path[PATH_MAX];
     if (check_path(directory, FOLDER, err) < 0)
         return -1;
@@ -164,10 +174,12 @@ int fmq_obstacles_check(const char *directory, const fmq_config_t *config, fmq_e
     for (size_t i = 0; i < sizeof numbered / sizeof *numbered; i++)
         if (check_entries(directory, i, err) < 0)
             return -1;
-    if (check_copies(config, "federate.save_to", state, err) < 0 || check_rounds(config, err) < 0)
+    return check_elsewhere(config, err);
+}
+
+int fmq_obstacles_check_new(const char *directory, const fmq_config_t *config, fmq_error_t *err)
+{
+    if (check_above(directory, err) < 0 || check_path(directory, FOLDER, err) < 0)
         return -1;
-    if (!fmq_config_bool(config, "llm.offsite_tuning.use") ||
-        !fmq_config_bool(config, "llm.offsite_tuning.emu_align.use"))
-        return 0;
-    return check_copies(config, "llm.offsite_tuning.emu_align.save_to", emulator, err);
+    return check_elsewhere(config, err);
 }

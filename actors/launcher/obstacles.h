@@ -14,4 +14,7 @@
  * emu_align.save_to lead.  0, or -1 with FMQ_ERR_IO naming the path. */
 int fmq_obstacles_check(const char *directory, const fmq_config_t *config, fmq_error_t *err);
 
+/* The same for a directory that is still to be made, or to get a child. */
+int fmq_obstacles_check_new(const char *directory, const fmq_config_t *config, fmq_error_t *err);
+
 #endif

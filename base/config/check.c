@@ -169,12 +169,28 @@ static void tell_idle(void *argument, const fmq_node_t *node, const char *path, 
     tell(argument, node, path, why);
 }
 
+/* Of a value that is not the default the cross check says more. */
+static void tell_unmeasured(const fmq_config_t *self, const listener_t *listener)
+{
+    static const char path[] = "eval.best_res_update_round_wise_key";
+    const fmq_node_t *node = fmq_node_find(self->root, path);
+    const char *name = fmq_config_unmeasured(self);
+    char why[256];
+    if (!node->given || !name)
+        return;
+    (void)snprintf(why, sizeof why,
+                   "eval.split has no '%.*s': no best state is kept, and nothing stops early.",
+                   (int)strcspn(name, "_"), name);
+    tell(listener, node, path, why);
+}
+
 void fmq_config_visit_inert(const fmq_config_t *self, fmq_config_inert_fn *visit, void *argument)
 {
     listener_t listener = {visit, argument};
     visit_inert(self, tell_harmless, &listener);
     visit_dead(self, tell_dead, &listener);
     fmq_config_visit_idle(self, tell_idle, &listener);
+    tell_unmeasured(self, &listener);
 }
 
 static void warn(void *argument, const fmq_config_inert_t *inert)

@@ -59,6 +59,10 @@ typedef void(fmq_config_idle_fn)(void *argument, const fmq_node_t *node, const c
                                  const char *need);
 void fmq_config_visit_idle(const fmq_config_t *self, fmq_config_idle_fn *visit, void *argument);
 
+/* The metric that decides, "val_loss", when its part of the data is not among
+ * those that are evaluated; else NULL. */
+const char *fmq_config_unmeasured(const fmq_config_t *self);
+
 /* Adds a mistake for everything that does not fit together. */
 void fmq_config_cross_check(const fmq_config_t *self, fmq_mistakes_t *mistakes);
 

@@ -8,6 +8,7 @@
 #include "base/config/config_private.h"
 #include "base/config/keys.h"
 #include "base/config/scalar.h"
+#include "base/nearest.h"
 
 /* A key whose value was refused holds another one, of which nothing can be said. */
 static bool is_wrong(const fmq_config_t *self, const char *key)
@@ -207,6 +208,59 @@ static void check_adapter(const fmq_config_t *self, fmq_mistakes_t *mistakes)
     check_adapter_words(self, mistakes);
 }
 
+/* True when eval.split holds that part. */
+static bool is_measured(const fmq_config_t *self, const char *part, size_t length)
+{
+    const fmq_node_t *split = fmq_node_find(self->root, "eval.split");
+    for (size_t i = 0; split && i < split->size; i++)
+        if (split->items[i]->kind == FMQ_NODE_SCALAR && strlen(split->items[i]->text) == length &&
+            strncmp(split->items[i]->text, part, length) == 0)
+            return true;
+    return false;
+}
+
+const char *fmq_config_unmeasured(const fmq_config_t *self)
+{
+    const char *key = fmq_config_text(self, "eval.best_res_update_round_wise_key");
+    const char *dot = strrchr(key, '.');
+    const char *name = dot ? dot + 1 : key;
+    return is_measured(self, name, strcspn(name, "_")) ? NULL : name;
+}
+
+/* The metric that decides must be one that is measured: <part>_<what>, with
+ * offsite tuning "emulator." or "plugin." before it. */
+static void check_best(const fmq_config_t *self, fmq_mistakes_t *mistakes)
+{
+    static const char path[] = "eval.best_res_update_round_wise_key";
+    static const char names[] = "loss|avg_loss|token_loss|total";
+    char nearest[FMQ_NEAREST_MAX] = "";
+    if (!fmq_config_differs(self, fmq_key_find(path)) || is_wrong(self, "eval.split"))
+        return;
+    const char *key = fmq_config_text(self, path), *dot = strrchr(key, '.');
+    const char *name = dot ? dot + 1 : key;
+    size_t part = strcspn(name, "_");
+    const char *what = name[part] ? name + part + 1 : "";
+    bool offsite = fmq_config_bool(self, "llm.offsite_tuning.use");
+    bool exact = offsite &&
+                 (strcmp(what, "exact_match") == 0 || strcmp(what, "exact_total") == 0) &&
+                 fmq_config_int(self, "fedmq.match_tokens") > 0;
+    if (!fmq_key_has_choice(names, what) && !exact) {
+        fmq_nearest_choice(names, what, nearest);
+        wrong(self, mistakes, path,
+              "'%.80s' is never measured: after train_, val_ or test_ comes "
+              "one of %s%s%s%s",
+              key, names, *nearest ? "; did you mean '" : "", nearest, *nearest ? "'?" : "");
+    } else if (!is_measured(self, name, part)) {
+        wrong(self, mistakes, path, "'%.80s' is never measured: eval.split has no '%.*s'", key,
+              (int)part, name);
+    } else if (dot && (!offsite ||
+                       (strncmp(key, "emulator.", 9) != 0 && strncmp(key, "plugin.", 7) != 0))) {
+        wrong(self, mistakes, path, "'%.80s' is never measured: %s", key,
+              offsite ? "only emulator. and plugin. may stand before it"
+                      : "nothing stands before it without llm.offsite_tuning.use");
+    }
+}
+
 static void check_training(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 {
     if (fmq_node_find(self->root, "train.optimizer.betas") &&
@@ -270,6 +324,7 @@ void fmq_config_cross_check(const fmq_config_t *self, fmq_mistakes_t *mistakes)
     check_data(self, mistakes);
     check_rate(self, mistakes);
     check_adapter(self, mistakes);
+    check_best(self, mistakes);
     check_training(self, mistakes);
     check_offsite(self, mistakes);
 }

@@ -58,7 +58,11 @@ federate: {client_num: 2, total_round_nmu: 1}
 data: {type: any.jsonl@llm, splitter: fair}
 train: {optimizer: {type: SGD, lr: fast}}
 EOF
-is 0 "no mistakes" "$FEDMQ" config check --cfg "$WORK/good.yaml"
+is 0 "no mistakes" "$FEDMQ" config check --file-only --cfg "$WORK/good.yaml"
+is 3 "cannot start here: data.type 'any.jsonl@llm': no file" "$FEDMQ" config check --cfg "$WORK/good.yaml"
+for said in "no mistakes" "cannot start here: no model '$WORK/nomodel'" "for 2 reasons"; do
+    grep -qF "$said" "$WORK/out" || { echo "FAILED: config check does not say '$said'"; bad=1; }
+done
 is 2 "bad.yaml:1:" "$FEDMQ" config check --cfg "$WORK/bad.yaml"
 for said in "total_round_num" "bad.yaml:2:" "bad.yaml:3:"; do
     grep -qF "$said" "$WORK/out" || { echo "FAILED: config check does not say '$said'"; bad=1; }
@@ -66,7 +70,7 @@ done
 is 2 "train.optimizer.nesterov" "$FEDMQ" config check --cfg "$WORK/good.yaml" \
     train.optimizer.nesterov True
 is 0 "total_round_num: 7" "$FEDMQ" config show --cfg "$WORK/good.yaml" federate.total_round_num 7
-is 0 "good.yaml: no mistakes" "$FEDMQ" config check "$WORK/good.yaml"
+is 0 "good.yaml: no mistakes" "$FEDMQ" config check "$WORK/good.yaml" --file-only
 is 0 "total_round_num: 8" "$FEDMQ" config show "$WORK/good.yaml" cfg.federate.total_round_num=8
 is 2 "'lr' has no value" "$FEDMQ" config check "$WORK/good.yaml" lr
 is 3 "nowhere.yaml" "$FEDMQ" config check "$WORK/nowhere.yaml"
@@ -80,6 +84,31 @@ is 2 "check, show or keys" "$FEDMQ" config dance
 "$FEDMQ" config show --cfg "$WORK/good.yaml" >"$WORK/shown.yaml"
 "$FEDMQ" config show --cfg "$WORK/shown.yaml" >"$WORK/again.yaml"
 cmp -s "$WORK/shown.yaml" "$WORK/again.yaml" || { echo "FAILED: a shown config changes"; bad=1; }
+
+# Whether a run could start: everything that it opens is there, or each reason is a line.
+RUNS=$SOURCE/tests/integration/federation.yaml
+cd "$SOURCE" || exit 1
+is 0 "federation.yaml: no mistakes" "$FEDMQ" config check "$RUNS" outdir "$WORK/exp"
+[ ! -e "$WORK/exp" ] || { echo "FAILED: config check has made a folder"; bad=1; }
+# starts STATUS WORD KEY VALUE...
+starts() { local status=$1 word=$2; shift 2; is "$status" "$word" "$FEDMQ" config check "$RUNS" outdir "$WORK/exp" "$@"; }
+starts 2 "unknown data.type 'nothing@llm'" data.type nothing@llm
+starts 3 "cannot start here: data.type" data.root /nowhere
+starts 2 "split 0 training records" data.splits "[0, 0, 0]"
+starts 2 "cannot split 3920 training records over 5000 clients" federate.client_num 5000
+starts 2 "takes at most 256 tokens" llm.tok_len 100000
+starts 2 "llm.tok_len" llm.tok_len 4
+starts 2 "names no linear module" llm.adapter.args.0.target_modules "[nope]"
+starts 2 "'prefix' is not built yet" llm.adapter.args.0.adapter_method prefix
+starts 3 "federate.restore_from" federate.restore_from "$WORK/nowhere"
+starts 4 "is in the way" outdir "$WORK/good.yaml"
+starts 4 "federate.save_to" federate.save_to "$WORK/good.yaml/state"
+starts 2 "'val_los' is never measured" eval.best_res_update_round_wise_key val_los
+starts 8 "--insecure" fedmq.endpoint tcp://0.0.0.0:5000
+starts 2 "emu" llm.offsite_tuning.use True llm.offsite_tuning.emu_l 7 llm.offsite_tuning.emu_r 9
+starts 3 "emu_align" llm.offsite_tuning.use True llm.offsite_tuning.emu_l 1 llm.offsite_tuning.emu_r 3 \
+    llm.offsite_tuning.emu_align.use True llm.offsite_tuning.emu_align.data.root /nowhere
+starts 0 "no mistakes" data.root /nowhere federate.mode distributed distribute.role client
 
 # A run that cannot start says why, and FS-LLM's form reaches the same commands.
 is 3 "nomodel" "$FEDMQ" run --cfg "$WORK/good.yaml" --directory "$WORK/r1"

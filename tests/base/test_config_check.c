@@ -318,6 +318,34 @@ static void other_words_are_still_refused_with_the_nearest(void **state)
     fmq_config_destroy(&config);
 }
 
+static void the_metric_that_decides_is_one_that_is_measured(void **state)
+{
+    (void)state;
+    char *report = NULL;
+    lines_t lines = {""};
+    accept("eval: {best_res_update_round_wise_key: test_avg_loss}");
+    accept("eval: {split: [train, val], best_res_update_round_wise_key: train_token_loss}");
+    accept("eval: {split: [test]}"); /* FS-LLM's default is val_loss all the same */
+    accept("llm: {offsite_tuning: {use: True}}\n"
+           "eval: {best_res_update_round_wise_key: plugin.test_loss}");
+    accept("llm: {offsite_tuning: {use: True}}\nfedmq: {match_tokens: 3}\n"
+           "eval: {best_res_update_round_wise_key: plugin.test_exact_match}");
+    refuse("eval: {best_res_update_round_wise_key: val_los}", "did you mean 'loss'?");
+    refuse("eval: {best_res_update_round_wise_key: val_acc}", "'val_acc' is never measured");
+    refuse("eval: {split: [val], best_res_update_round_wise_key: test_loss}",
+           "t:1:22: eval.best_res_update_round_wise_key: 'test_loss' is never measured: eval.split "
+           "has no 'test'");
+    refuse("eval: {best_res_update_round_wise_key: emulator.val_loss}", "nothing stands before it");
+    refuse("llm: {offsite_tuning: {use: True}}\n"
+           "eval: {best_res_update_round_wise_key: student.val_loss}",
+           "only emulator. and plugin.");
+    assert_int_equal(
+        check("eval: {split: [test], best_res_update_round_wise_key: val_loss}", &report, &lines),
+        0);
+    free(report);
+    assert_non_null(strstr(lines.text, "eval.split has no 'val': no best state is kept"));
+}
+
 static void a_check_can_be_repeated(void **state)
 {
     (void)state;
@@ -366,6 +394,7 @@ int main(void)
         cmocka_unit_test(keys_that_another_key_makes_idle_give_a_warning),
         cmocka_unit_test(words_that_nobody_reads_are_taken_with_a_warning),
         cmocka_unit_test(other_words_are_still_refused_with_the_nearest),
+        cmocka_unit_test(the_metric_that_decides_is_one_that_is_measured),
         cmocka_unit_test(a_check_can_be_repeated),
         cmocka_unit_test(what_is_not_acted_on_can_be_listed),
     };
