@@ -1,11 +1,14 @@
 /*
  * log.c - formats one event a line and hands it to the sinks.  A line never
  * holds a control character, so that text from a peer cannot forge a second
- * event or move a terminal's cursor.
+ * event or move a terminal's cursor, and is valid UTF-8, so that it can become
+ * JSON.
  */
 #include "fedmq/base/log.h"
 
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +51,25 @@ void fmq_log_sink_file(void *argument, fmq_log_level_t level, const char *line)
     (void)fflush(file);
 }
 
+void fmq_log_sink_writer(void *argument, fmq_log_level_t level, const char *line)
+{
+    char text[FMQ_LOG_LINE_MAX + 1];
+    int size = snprintf(text, sizeof text, "%s\n", line);
+    if (size > 0 && (size_t)size < sizeof text)
+        fmq_writer_put(argument, level >= FMQ_LOG_WARNING ? FMQ_WRITER_IMPORTANT : FMQ_WRITER_LINE,
+                       text, (size_t)size);
+}
+
+size_t fmq_log_notice(void *argument, uint64_t lines, char *out, size_t capacity)
+{
+    char utc[FMQ_CLOCK_UTC_SIZE];
+    (void)argument;
+    fmq_clock_utc(utc);
+    int size =
+        snprintf(out, capacity, "%s warning log lines-dropped count=%" PRIu64 "\n", utc, lines);
+    return size < 0 || (size_t)size >= capacity ? 0 : (size_t)size;
+}
+
 void fmq_log_destroy(fmq_log_t **self_p)
 {
     if (!self_p || !*self_p)
@@ -80,11 +102,38 @@ static const char *level_name(fmq_log_level_t level)
     return level < sizeof names / sizeof *names ? names[level] : "unknown";
 }
 
-static void blank_control_characters(char *text)
+/* Bytes of the character that text begins with, 0 when it is none: the forms of
+ * table 3-7 of the Unicode standard. */
+static size_t character_size(const unsigned char *text)
 {
-    for (unsigned char *c = (unsigned char *)text; *c; c++)
-        if (*c < 0x20 || *c == 0x7f)
+    unsigned char first = text[0];
+    size_t size = first < 0x80                    ? 1
+                  : first >= 0xc2 && first < 0xe0 ? 2
+                  : first >= 0xe0 && first < 0xf0 ? 3
+                  : first >= 0xf0 && first < 0xf5 ? 4
+                                                  : 0;
+    for (size_t i = 1; i < size; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (first == 0xe0 && text[1] < 0xa0) || (first == 0xf0 && text[1] < 0x90);
+    bool beyond = (first == 0xed && text[1] > 0x9f) || (first == 0xf4 && text[1] > 0x8f);
+    return overlong || beyond ? 0 : size;
+}
+
+/* U+0080 to U+009f are controls too: some terminals take U+009b for ESC [. */
+void fmq_log_tame(char *line)
+{
+    unsigned char *c = (unsigned char *)line;
+    while (*c) {
+        size_t size = character_size(c);
+        if (size == 0)
+            *c = '?';
+        else if (*c < 0x20 || *c == 0x7f)
             *c = ' ';
+        else if (*c == 0xc2 && c[1] < 0xa0)
+            c[0] = c[1] = ' ';
+        c += size ? size : 1;
+    }
 }
 
 static void hand_to_sinks(fmq_log_t *self, fmq_log_level_t level, const char *line)
@@ -114,6 +163,6 @@ void fmq_log_write(fmq_log_t *self, fmq_log_level_t level, const char *actor, co
     size_t length = strlen(line);
     if (length && line[length - 1] == ' ') /* an event without pairs */
         line[length - 1] = '\0';
-    blank_control_characters(line);
+    fmq_log_tame(line);
     hand_to_sinks(self, level, line);
 }

@@ -21,8 +21,9 @@
 #include "fedmq/actors/shard.h"
 #include "fedmq/base/clock.h"
 
-#define TICK_MS   500
-#define LINGER_MS 2000
+#define TICK_MS     500
+#define LINGER_MS   2000
+#define PRINTED_MAX 8192 /* bytes of a line: FMQ_METRICS_MAX names and numbers */
 
 static bool is_over(const evaluator_t *self)
 {
@@ -267,12 +268,13 @@ static void print_metrics(const evaluator_t *self, const fmq_note_metrics_t *not
     }
     json_t *line = json_pack("{s:I, s:s, s:o, s:s}", "round", (json_int_t)note->round, "source",
                              self->name, "metrics", metrics, "time", now);
-    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
-    if (text) {
-        (void)fprintf(self->out, "%s\n", text);
-        (void)fflush(self->out);
+    char text[PRINTED_MAX];
+    size_t size =
+        line ? json_dumpb(line, text, PRINTED_MAX - 1, JSON_COMPACT | JSON_PRESERVE_ORDER) : 0;
+    if (size > 0 && size < PRINTED_MAX) {
+        text[size] = '\n';
+        fmq_writer_put(self->out, FMQ_WRITER_LINE, text, size + 1);
     }
-    free(text);
     json_decref(line);
 }
 

@@ -15,7 +15,7 @@
 typedef struct {
     fmq_shared_t shared; /* what it points to is borrowed */
     bool once;
-    FILE *out; /* borrowed, or NULL */
+    fmq_writer_t *out; /* borrowed, or NULL */
     char name[FMQ_MEMBER_NAME_MAX];
     char server[FMQ_MEMBER_NAME_MAX];
     char splitter[FMQ_MEMBER_NAME_MAX];

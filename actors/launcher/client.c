@@ -23,6 +23,7 @@ static const fmq_option_t options[] = {
     FMQ_ROW("test", TEXT, test, "FILE", "own test records"),
     FMQ_ROW_THREADS,
     FMQ_ROW_QUIET,
+    FMQ_ROW_JSON,
     FMQ_ROWS_END};
 
 static int choose_number(const fmq_arguments_t *arguments, const fmq_config_t *config,
@@ -80,6 +81,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
                        .clients = 1,
                        .asked = !arguments->cfg,
                        .quiet = arguments->quiet,
+                       .json = arguments->json,
                        .permits = 1,
                        .threads = arguments->threads};
     if (!plan.connect && fmq_address_of_server(config, true, endpoint, err) < 0)

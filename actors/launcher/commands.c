@@ -6,11 +6,13 @@
  */
 #include "actors/launcher/command.h"
 
-#include <jansson.h>
+#include <poll.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "actors/launcher/opening.h"
+#include "actors/launcher/output.h"
 #include "base/nearest.h"
 
 static const fmq_command_t *const commands[] = {
@@ -57,20 +59,19 @@ void fmq_command_print_usage(const fmq_command_t *command, FILE *out)
     fmq_options_print(command->options, out);
 }
 
-/* An error as a line for people, or as an object for programs. */
 static int report(const char *command, bool json, const fmq_error_t *err)
 {
     int status = fmq_error_exit_status(err->code);
-    if (json) {
-        json_t *object = json_pack("{s:s, s:s, s:i, s:s}", "event", "error", "code",
-                                   fmq_error_name(err->code), "status", status, "text", err->text);
-        json_dumpf(object, stderr, JSON_COMPACT | JSON_PRESERVE_ORDER);
-        fputc('\n', stderr);
-        json_decref(object);
-    } else {
-        fprintf(stderr, "fedmq%s%s: %s\n", *command ? " " : "", command, err->text);
-    }
-    return status != 0 ? status : 1;
+    status = status != 0 ? status : 1;
+    fmq_output_error(command, json, err, status);
+    return status;
+}
+
+/* A pipe whose reader has had enough (`fedmq config keys | head`) is no mistake. */
+static bool reader_has_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) > 0 && (out.revents & POLLERR);
 }
 
 static int run_command(const fmq_command_t *command, int argc, char **argv)
@@ -87,7 +88,8 @@ static int run_command(const fmq_command_t *command, int argc, char **argv)
     else
         fmq_error_prefix(&err, "see fedmq %s --help", command->name);
     fmq_words_release(&words);
-    if (fflush(stdout) != 0 && result == 0)
+    bool written = fflush(stdout) == 0 && !ferror(stdout);
+    if (!written && result == 0 && !reader_has_gone())
         result = fmq_error_set(&err, FMQ_ERR_IO, "cannot write to standard output");
     if (result == 0)
         return 0;

@@ -3,24 +3,25 @@
  */
 #include "actors/launcher/display.h"
 
-#include <jansson.h>
+#include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "actors/launcher/display_json.h"
+
 #define BAR_WIDTH   24
 #define SHOWN_MAX   512
+#define WRITTEN_MAX 4096 /* bytes of a line with its newline */
+#define CLEAR       "\r\033[K"
 #define WAITING_MS  1000  /* nor said more often than this who is missing */
 #define PROGRESS_MS 15000 /* without a bar, a long round is not silent for longer */
 #define REDRAW_MS   100   /* a bar is not redrawn more often than this */
 
 struct fmq_display {
-    fmq_display_mode_t mode;
-    bool color;
-    FILE *out;     /* borrowed */
-    FILE *log_out; /* borrowed */
+    fmq_display_options_t options;
     pthread_mutex_t lock;
     bool bar_shown;
     int64_t began_ms, round_began_ms, drawn_ms;
@@ -30,17 +31,14 @@ struct fmq_display {
     int64_t said_ms; /* of the last line without a bar, or of the round's begin */
 };
 
-fmq_display_t *fmq_display_new(fmq_display_mode_t mode, bool color, FILE *out, FILE *log_out)
+fmq_display_t *fmq_display_new(const fmq_display_options_t *options)
 {
     fmq_display_t *self = calloc(1, sizeof *self);
     if (!self || pthread_mutex_init(&self->lock, NULL) != 0) {
         free(self);
         return NULL;
     }
-    self->mode = mode;
-    self->color = color;
-    self->out = out;
-    self->log_out = log_out;
+    self->options = *options;
     self->began_ms = -1;
     self->clients_waited = UINT32_MAX;
     self->waited_ms = -1;
@@ -48,11 +46,31 @@ fmq_display_t *fmq_display_new(fmq_display_mode_t mode, bool color, FILE *out, F
     return self;
 }
 
-static void clear_bar(fmq_display_t *self)
+/* On the screen of the bar a line takes its place. */
+static void put_line(fmq_display_t *self, fmq_writer_t *out, fmq_writer_kind_t kind,
+                     const char *line)
 {
-    if (self->bar_shown)
-        fputs("\r\033[K", self->out);
-    self->bar_shown = false;
+    char text[WRITTEN_MAX];
+    bool clears = self->bar_shown && out == self->options.out;
+    int size = snprintf(text, sizeof text, "%s%s\n", clears ? CLEAR : "", line);
+    if (size > 0 && (size_t)size < sizeof text)
+        fmq_writer_put(out, kind, text, (size_t)size);
+    if (clears)
+        self->bar_shown = false;
+}
+
+static void say(fmq_display_t *self, const char *line)
+{
+    put_line(self, self->options.out, FMQ_WRITER_LINE, line);
+}
+
+static void draw(fmq_display_t *self, const char *line, int64_t now_ms)
+{
+    char text[SHOWN_MAX + sizeof CLEAR];
+    int size = snprintf(text, sizeof text, CLEAR "%s", line);
+    fmq_writer_put(self->options.out, FMQ_WRITER_PASSING, text, (size_t)size);
+    self->bar_shown = true;
+    self->drawn_ms = now_ms;
 }
 
 void fmq_display_destroy(fmq_display_t **self_p)
@@ -60,8 +78,6 @@ void fmq_display_destroy(fmq_display_t **self_p)
     fmq_display_t *self = *self_p;
     if (!self)
         return;
-    clear_bar(self);
-    fflush(self->out);
     pthread_mutex_destroy(&self->lock);
     free(self);
     *self_p = NULL;
@@ -186,8 +202,8 @@ static void draw_bar(fmq_display_t *self, const fmq_run_event_t *event, int64_t 
     int64_t left = remaining_ms(self, event, share, now_ms);
     fmq_display_bar(share, BAR_WIDTH, bar, sizeof bar);
     append(line, "round %u/%u %s%s%s %u/%u clients", round_going_on(event), event->rounds,
-           self->color ? "\033[36m" : "", bar, self->color ? "\033[0m" : "", event->clients_done,
-           event->clients);
+           self->options.color ? "\033[36m" : "", bar, self->options.color ? "\033[0m" : "",
+           event->clients_done, event->clients);
     append_steps(line, event);
     append_traffic(line, event);
     append_loss(line, event);
@@ -195,9 +211,7 @@ static void draw_bar(fmq_display_t *self, const fmq_run_event_t *event, int64_t 
         fmq_display_duration(left, eta, sizeof eta);
         append(line, "  eta %s", eta);
     }
-    fprintf(self->out, "\r\033[K%s", line);
-    self->bar_shown = true;
-    self->drawn_ms = now_ms;
+    draw(self, line, now_ms);
 }
 
 static void show_aggregated(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
@@ -214,7 +228,7 @@ static void show_aggregated(fmq_display_t *self, const fmq_run_event_t *event, i
         fmq_display_duration(left, duration, sizeof duration);
         append(line, "  eta %s", duration);
     }
-    fprintf(self->out, "%s\n", line);
+    say(self, line);
 }
 
 static bool ends_with(const char *text, const char *ending)
@@ -240,20 +254,21 @@ static void show_metrics(fmq_display_t *self, const fmq_run_event_t *event)
         if (is_for_people(event->metrics->items[i].name))
             append(line, "  %s %.5g", event->metrics->items[i].name,
                    event->metrics->items[i].value);
-    fprintf(self->out, "%s\n", line);
+    say(self, line);
 }
 
 /* Clients may come by the hundred: a line a second, and one when all are here. */
 static void show_waiting(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
 {
+    char line[SHOWN_MAX] = "";
     bool all = event->clients_done >= event->clients;
     if (event->clients_done == self->clients_waited ||
         (!all && self->waited_ms >= 0 && now_ms - self->waited_ms < WAITING_MS))
         return;
     self->clients_waited = event->clients_done;
     self->waited_ms = now_ms;
-    fprintf(self->out, "waiting for clients: %u of %u are here\n", event->clients_done,
-            event->clients);
+    append(line, "waiting for clients: %u of %u are here", event->clients_done, event->clients);
+    say(self, line);
 }
 
 /* How far a round is, for those who see no bar. */
@@ -266,7 +281,7 @@ static void show_progress(fmq_display_t *self, const fmq_run_event_t *event, int
            event->clients_done, event->clients);
     append_steps(line, event);
     append_loss(line, event);
-    fprintf(self->out, "%s\n", line);
+    say(self, line);
     self->said_ms = now_ms;
 }
 
@@ -289,7 +304,7 @@ static void show_alignment(fmq_display_t *self, const fmq_run_event_t *event, in
     if (!begins && now_ms - self->said_ms < PROGRESS_MS)
         return;
     put_alignment(line, event);
-    fprintf(self->out, "%s\n", line);
+    say(self, line);
     self->said_ms = now_ms;
 }
 
@@ -299,9 +314,15 @@ static void draw_alignment(fmq_display_t *self, const fmq_run_event_t *event, in
     if (now_ms - self->drawn_ms < REDRAW_MS)
         return;
     put_alignment(line, event);
-    fprintf(self->out, "\r\033[K%s", line);
-    self->bar_shown = true;
-    self->drawn_ms = now_ms;
+    draw(self, line, now_ms);
+}
+
+static void show_end(fmq_display_t *self, const fmq_run_event_t *event)
+{
+    char line[WRITTEN_MAX] = "";
+    (void)snprintf(line, sizeof line, "ended after round %u/%u: %s", event->round, event->rounds,
+                   event->reason ? event->reason : "");
+    put_line(self, self->options.out, FMQ_WRITER_IMPORTANT, line);
 }
 
 static void show_lines(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
@@ -327,8 +348,7 @@ static void show_lines(fmq_display_t *self, const fmq_run_event_t *event, int64_
         show_metrics(self, event);
         return;
     case FMQ_RUN_ENDED:
-        fprintf(self->out, "ended after round %u/%u: %s\n", event->round, event->rounds,
-                event->reason ? event->reason : "");
+        show_end(self, event);
         return;
     }
 }
@@ -344,69 +364,22 @@ static void show_on_terminal(fmq_display_t *self, const fmq_run_event_t *event, 
         draw_alignment(self, event, now_ms);
         return;
     }
-    clear_bar(self);
     show_lines(self, event, now_ms);
 }
 
-static const char *event_name(fmq_run_event_type_t type)
+/* JSON of one line; NULL when out of memory. */
+static void put_json(fmq_writer_t *out, fmq_writer_kind_t kind, char *json)
 {
-    switch (type) {
-    case FMQ_RUN_WAITING:
-        return "waiting";
-    case FMQ_RUN_ALIGNING:
-        return "aligning";
-    case FMQ_RUN_ROUND:
-        return "round";
-    case FMQ_RUN_PROGRESS:
-        return "progress";
-    case FMQ_RUN_AGGREGATED:
-        return "aggregated";
-    case FMQ_RUN_METRICS:
-        return "metrics";
-    case FMQ_RUN_ENDED:
-        return "ended";
-    }
-    return "unknown";
-}
-
-/* JSON has no NaN: such a number is null. */
-static void set_number(json_t *object, const char *name, double value)
-{
-    json_object_set_new(object, name, isfinite(value) ? json_real(value) : json_null());
+    if (json)
+        fmq_writer_put(out, kind, json, strlen(json));
+    free(json);
 }
 
 static void show_json(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
 {
-    json_t *object = json_object();
-    json_object_set_new(object, "event", json_string(event_name(event->type)));
-    json_object_set_new(object, "milliseconds",
-                        json_integer(self->began_ms < 0 ? 0 : now_ms - self->began_ms));
-    json_object_set_new(object, "round", json_integer(event->round));
-    json_object_set_new(object, "rounds", json_integer(event->rounds));
-    json_object_set_new(object, "clients", json_integer(event->clients));
-    json_object_set_new(object, "clients_done", json_integer(event->clients_done));
-    json_object_set_new(object, "step", json_integer((json_int_t)event->step));
-    json_object_set_new(object, "steps", json_integer((json_int_t)event->steps));
-    if (event->type == FMQ_RUN_ALIGNING) {
-        json_object_set_new(object, "block", json_integer(event->block));
-        json_object_set_new(object, "blocks", json_integer(event->blocks));
-    }
-    json_object_set_new(object, "bytes_up", json_integer((json_int_t)event->bytes_up));
-    json_object_set_new(object, "bytes_down", json_integer((json_int_t)event->bytes_down));
-    set_number(object, "train_loss", event->train_loss);
-    if (event->source)
-        json_object_set_new(object, "source", json_string(event->source));
-    if (event->reason)
-        json_object_set_new(object, "reason", json_string(event->reason));
-    if (event->metrics) {
-        json_t *metrics = json_object();
-        for (size_t i = 0; i < event->metrics->size; i++)
-            set_number(metrics, event->metrics->items[i].name, event->metrics->items[i].value);
-        json_object_set_new(object, "metrics", metrics);
-    }
-    json_dumpf(object, self->out, JSON_COMPACT);
-    fputc('\n', self->out);
-    json_decref(object);
+    put_json(self->options.out,
+             event->type == FMQ_RUN_ENDED ? FMQ_WRITER_IMPORTANT : FMQ_WRITER_LINE,
+             fmq_display_json_event(event, self->began_ms < 0 ? 0 : now_ms - self->began_ms));
 }
 
 static void note_times(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
@@ -424,42 +397,54 @@ void fmq_display_event(fmq_display_t *self, const fmq_run_event_t *event, int64_
 {
     pthread_mutex_lock(&self->lock);
     note_times(self, event, now_ms);
-    if (self->mode == FMQ_DISPLAY_JSON)
+    if (self->options.mode == FMQ_DISPLAY_JSON)
         show_json(self, event, now_ms);
-    else if (self->mode == FMQ_DISPLAY_TERMINAL)
+    else if (self->options.mode == FMQ_DISPLAY_TERMINAL)
         show_on_terminal(self, event, now_ms);
-    else if (self->mode == FMQ_DISPLAY_PLAIN)
+    else if (self->options.mode == FMQ_DISPLAY_PLAIN)
         show_lines(self, event, now_ms);
-    fflush(self->out);
     pthread_mutex_unlock(&self->lock);
 }
 
 void fmq_display_line(fmq_display_t *self, const char *text)
 {
     pthread_mutex_lock(&self->lock);
-    if (self->mode == FMQ_DISPLAY_JSON) {
-        json_t *object =
-            json_pack("{s:s, s:s%}", "event", "line", "text", text, strnlen(text, SHOWN_MAX * 4));
-        if (object)
-            json_dumpf(object, self->out, JSON_COMPACT);
-        if (object)
-            fputc('\n', self->out);
-        json_decref(object);
-    } else if (self->mode != FMQ_DISPLAY_QUIET) {
-        clear_bar(self);
-        fprintf(self->out, "%s\n", text);
-    }
-    fflush(self->out);
+    if (self->options.mode == FMQ_DISPLAY_JSON)
+        put_json(self->options.out, FMQ_WRITER_IMPORTANT, fmq_display_json_text(text));
+    else if (self->options.mode != FMQ_DISPLAY_QUIET)
+        put_line(self, self->options.out, FMQ_WRITER_IMPORTANT, text);
     pthread_mutex_unlock(&self->lock);
 }
 
 void fmq_display_log(void *argument, fmq_log_level_t level, const char *line)
 {
     fmq_display_t *self = argument;
-    (void)level;
+    fmq_writer_kind_t kind = level >= FMQ_LOG_WARNING ? FMQ_WRITER_IMPORTANT : FMQ_WRITER_LINE;
     pthread_mutex_lock(&self->lock);
-    clear_bar(self);
-    fflush(self->out);
-    fprintf(self->log_out, "%s\n", line);
+    if (self->options.mode == FMQ_DISPLAY_JSON)
+        put_json(self->options.log_out, kind, fmq_display_json_log(line));
+    else
+        put_line(self, self->options.log_out, kind, line);
     pthread_mutex_unlock(&self->lock);
+}
+
+void fmq_display_clear(fmq_display_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    if (self->bar_shown)
+        fmq_writer_put(self->options.out, FMQ_WRITER_IMPORTANT, CLEAR, strlen(CLEAR));
+    self->bar_shown = false;
+    pthread_mutex_unlock(&self->lock);
+}
+
+size_t fmq_display_notice(void *argument, uint64_t lines, char *out, size_t capacity)
+{
+    const fmq_display_mode_t *mode = argument;
+    int size;
+    if (*mode == FMQ_DISPLAY_JSON)
+        size = snprintf(out, capacity, "{\"event\":\"dropped\",\"lines\":%" PRIu64 "}\n", lines);
+    else
+        size = snprintf(out, capacity, "%sdropped %" PRIu64 " line%s that could not be shown\n",
+                        *mode == FMQ_DISPLAY_TERMINAL ? CLEAR : "", lines, lines == 1 ? "" : "s");
+    return size < 0 || (size_t)size >= capacity ? 0 : (size_t)size;
 }

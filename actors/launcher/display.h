@@ -4,16 +4,19 @@
  * On a terminal the current round is one line that is redrawn; finished
  * rounds stay.  Elsewhere every event that matters is a plain line, with one of
  * progress at most every 15 seconds, or with
- * FMQ_DISPLAY_JSON every event is one JSON object a line.  Thread-safe: the
- * server's thread reports events while any thread logs.  It only writes to the
- * FILE it was given, and never reads a clock.
+ * FMQ_DISPLAY_JSON every event is one JSON object a line, and so is every line
+ * of the log.  Thread-safe: the server's thread reports events while any thread
+ * logs.  It only puts lines into the writers it was given, so that it never
+ * waits for who looks, and never reads a clock.
+ *
+ * What of the log is shown is the log's sink's level (see log.h): errors always,
+ * warnings in every mode but QUIET.
  */
 #ifndef FEDMQ_ACTORS_LAUNCHER_DISPLAY_H
 #define FEDMQ_ACTORS_LAUNCHER_DISPLAY_H
 
-#include <stdio.h>
-
 #include "fedmq/actors/actors.h"
+#include "fedmq/base/writer.h"
 
 typedef enum {
     FMQ_DISPLAY_QUIET, /* nothing but errors */
@@ -24,9 +27,16 @@ typedef enum {
 
 typedef struct fmq_display fmq_display_t;
 
-/* out and log_out are borrowed.  color: ANSI colours on a terminal (see
- * NO_COLOR).  NULL: out of memory. */
-fmq_display_t *fmq_display_new(fmq_display_mode_t mode, bool color, FILE *out, FILE *log_out);
+typedef struct {
+    fmq_display_mode_t mode;
+    bool color;            /* ANSI colours on a terminal (see NO_COLOR) */
+    fmq_writer_t *out;     /* borrowed: of events */
+    fmq_writer_t *log_out; /* borrowed: of the log; the same one where both go to one place */
+} fmq_display_options_t;
+
+/* NULL: out of memory. */
+fmq_display_t *fmq_display_new(const fmq_display_options_t *options);
+/* What was put is the writers' to write. */
 void fmq_display_destroy(fmq_display_t **self_p);
 
 void fmq_display_event(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms);
@@ -36,6 +46,12 @@ void fmq_display_line(fmq_display_t *self, const char *text);
 
 /* A log sink: argument is the display.  Lines are kept clear of the bar. */
 fmq_log_sink_fn fmq_display_log;
+
+/* Takes the bar away. */
+void fmq_display_clear(fmq_display_t *self);
+
+/* A writer's notice; argument is the mode (fmq_display_mode_t *). */
+fmq_writer_notice_fn fmq_display_notice;
 
 /* The mode for a stream: what the flags say, else a terminal's when it is one. */
 fmq_display_mode_t fmq_display_mode(bool quiet, bool json, int descriptor);

@@ -43,8 +43,9 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
                        .evaluator = true,
                        .asked = !arguments->cfg,
                        .once = arguments->once,
-                       .measurements = arguments->quiet ? NULL : stdout,
-                       .quiet = arguments->quiet || arguments->json,
+                       .measurements = !arguments->quiet,
+                       .quiet = arguments->quiet,
+                       .json = arguments->json,
                        .permits = 1,
                        .threads = arguments->threads};
     if (arguments->data &&

@@ -8,12 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "actors/launcher/display.h"
 #include "actors/launcher/joining.h"
 #include "actors/launcher/opening.h"
+#include "actors/launcher/output.h"
 #include "actors/launcher/remarks.h"
 #include "actors/launcher/resuming.h"
-#include "actors/launcher/run_log.h"
 #include "actors/launcher/rundir.h"
 #include "actors/launcher/signals.h"
 #include "actors/pipe/pipe.h"
@@ -34,9 +33,8 @@ typedef struct {
     fmq_engine_t engine;
     fmq_permits_t *permits;
     fmq_store_t *store;
-    fmq_display_t *display;
-    fmq_log_t *log;
-    fmq_run_log_t *run_log;
+    fmq_output_t *output;
+    fmq_log_t *log;         /* borrowed from output */
     uint64_t first_version; /* of notes; 0: the clock says */
     fmq_router_t *router;
     int signals;
@@ -75,24 +73,20 @@ static fmq_log_level_t log_level(const federation_t *self)
     return verbose == 0 || self->plan->server ? FMQ_LOG_WARNING : FMQ_LOG_INFO;
 }
 
-static int open_log(federation_t *self, fmq_error_t *err)
+static int open_output(federation_t *self, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
-    bool color = getenv("NO_COLOR") == NULL;
-    self->display = fmq_display_new(fmq_display_mode(plan->quiet, plan->json, STDOUT_FILENO), color,
-                                    stdout, stderr);
-    if (self->display)
-        self->log = fmq_log_new(fmq_display_log, self->display, log_level(self));
-    if (!self->log)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a log");
-    if (!plan->directory)
-        return 0;
-    self->run_log = fmq_run_log_new();
-    if (!self->run_log)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a log");
-    fmq_log_level_t least =
-        fmq_config_int(self->plan->config, "verbose") > 1 ? FMQ_LOG_DEBUG : FMQ_LOG_INFO;
-    return fmq_log_add_sink(self->log, fmq_run_log_write, self->run_log, least);
+    bool debug = plan->config && fmq_config_int(plan->config, "verbose") > 1;
+    const fmq_output_options_t options = {.quiet = plan->quiet,
+                                          .json = plan->json,
+                                          .shown = log_level(self),
+                                          .kept = debug ? FMQ_LOG_DEBUG : FMQ_LOG_INFO,
+                                          .run_log = plan->directory != NULL};
+    self->output = fmq_output_open(&options, err);
+    if (!self->output)
+        return -1;
+    self->log = fmq_output_log(self->output);
+    return 0;
 }
 
 /* The run will begin or go on here: its directory is written from now on. */
@@ -107,7 +101,7 @@ static int settle(federation_t *self, fmq_error_t *err)
             fmq_versions_begin(plan->directory, fmq_clock_wall_ms(), &self->first_version, err);
     if (result < 0 || (plan->lock && fmq_lock_sign(plan->lock, plan->command, err) < 0))
         return -1;
-    return fmq_run_log_open(self->run_log, plan->directory, err);
+    return fmq_output_keep(self->output, plan->directory, err);
 }
 
 /* The model is open: a run that goes on must have been made with it. */
@@ -125,7 +119,7 @@ static int accept_model(void *argument, const fmq_digest_t *model, fmq_error_t *
 static int begin(federation_t *self, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
-    FILE *json = plan->json ? stdout : NULL;
+    fmq_writer_t *json = plan->json ? fmq_output_results(self->output) : NULL;
     if (plan->directory && !plan->resume && settle(self, err) < 0)
         return -1;
     if (plan->config)
@@ -295,7 +289,7 @@ static int open_engine(federation_t *self, fmq_error_t *err)
 static void on_event(void *argument, const fmq_run_event_t *event)
 {
     federation_t *self = argument;
-    fmq_display_event(self->display, event, fmq_clock_ms());
+    fmq_output_event(self->output, event, fmq_clock_ms());
 }
 
 static int out_of_threads(const char *what, fmq_error_t *err)
@@ -331,11 +325,12 @@ static int start_actors(federation_t *self, fmq_error_t *err)
                                    .directory = plan->directory,
                                    .on_event = on_event,
                                    .argument = self};
-    fmq_evaluator_options_t evaluator = {.shared = &self->shared,
-                                         .name = plan->evaluator_name,
-                                         .own = plan->clients == 0 ? plan->own[2] : NULL,
-                                         .once = plan->once,
-                                         .out = plan->measurements};
+    fmq_evaluator_options_t evaluator = {
+        .shared = &self->shared,
+        .name = plan->evaluator_name,
+        .own = plan->clients == 0 ? plan->own[2] : NULL,
+        .once = plan->once,
+        .out = plan->measurements ? fmq_output_results(self->output) : NULL};
     if (plan->splitter && !(self->splitter = fmq_pipe_start(fmq_splitter_actor, &splitter)))
         return out_of_threads("the splitter", err);
     if (plan->server && !(self->server = fmq_pipe_start(fmq_server_actor, &server)))
@@ -347,13 +342,13 @@ static int start_actors(federation_t *self, fmq_error_t *err)
 
 static void say(void *argument, const char *line)
 {
-    fmq_display_line(argument, line);
+    fmq_output_line(argument, line);
 }
 
 static int open_all(federation_t *self, fmq_error_t *err)
 {
     self->signals = fmq_signals_open(err);
-    if (self->signals < 0 || open_log(self, err) < 0 || begin(self, err) < 0)
+    if (self->signals < 0 || open_output(self, err) < 0 || begin(self, err) < 0)
         return -1;
     self->store = fmq_store_new(STORE_BYTES_MAX);
     if (!self->store)
@@ -373,7 +368,7 @@ static int open_all(federation_t *self, fmq_error_t *err)
                                   .first_version = self->first_version,
                                   .lending = self->lending,
                                   .say = self->plan->server ? say : NULL,
-                                  .say_argument = self->display};
+                                  .say_argument = self->output};
     return start_actors(self, err);
 }
 
@@ -457,6 +452,16 @@ static void let_members_leave(const federation_t *self)
         zclock_sleep(10);
 }
 
+/* A client elsewhere sees no round end: it says how the run did. */
+static void say_goodbye(const federation_t *self, const fmq_error_t *why)
+{
+    char line[sizeof why->text + 32];
+    if (!self->output || why->code != FMQ_OK || self->plan->clients == 0 || self->plan->server)
+        return;
+    (void)snprintf(line, sizeof line, "the run has ended: %s", why->text);
+    fmq_output_line(self->output, line);
+}
+
 static void close_all(federation_t *self, const fmq_error_t *why)
 {
     bool led = self->server != NULL;
@@ -479,17 +484,9 @@ static void close_all(federation_t *self, const fmq_error_t *why)
     fmq_store_destroy(&self->store);
     llm_prefix_budget_destroy(&self->prefixes);
     close_models(self);
-    fmq_log_destroy(&self->log);
-    fmq_run_log_destroy(&self->run_log);
-    fmq_display_destroy(&self->display);
+    say_goodbye(self, why);
+    fmq_output_close(&self->output);
     fmq_signals_close(&self->signals);
-}
-
-/* A client elsewhere sees no round end: it says how the run did. */
-static void say_goodbye(const fmq_plan_t *plan, const fmq_error_t *why)
-{
-    if (why->code == FMQ_OK && plan->clients > 0 && !plan->server && !plan->quiet)
-        printf("the run has ended: %s\n", why->text);
 }
 
 int fmq_federation_run(const fmq_plan_t *plan, fmq_error_t *err)
@@ -498,9 +495,10 @@ int fmq_federation_run(const fmq_plan_t *plan, fmq_error_t *err)
     fmq_error_t why = {0};
     int result = open_all(&self, &why);
     if (result == 0)
-        while (!over(&self, &why))
+        while (!over(&self, &why)) {
             wait_a_little(&self);
-    say_goodbye(plan, &why);
+            fmq_output_look(self.output);
+        }
     close_all(&self, &why);
     if (why.code == FMQ_OK)
         return 0;

@@ -9,8 +9,6 @@
 #ifndef FEDMQ_ACTORS_LAUNCHER_FEDERATION_H
 #define FEDMQ_ACTORS_LAUNCHER_FEDERATION_H
 
-#include <stdio.h>
-
 #include "actors/launcher/command.h"
 #include "actors/launcher/lock.h"
 #include "fedmq/actors/actors.h"
@@ -25,7 +23,7 @@ typedef struct {
     const llm_records_t *own[3];    /* of the one client or evaluator here */
     const char *evaluator_name;     /* or NULL */
     bool once;
-    FILE *measurements;    /* of the evaluator: JSON lines, or NULL */
+    bool measurements;     /* of the evaluator: JSON lines on standard output */
     bool asked;            /* config is what the run says, not what was given here */
     const char *directory; /* of the run, with a server; or NULL */
     fmq_lock_t *lock;      /* of the directory; it and the directory's files are written when the

@@ -3,9 +3,10 @@
  */
 #include "actors/launcher/remarks.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "actors/launcher/display_json.h"
 
 #define LISTED_MAX 1500 /* bytes of a list; a line of the log is not much longer */
 
@@ -33,15 +34,15 @@ static void take(void *argument, const fmq_config_inert_t *inert)
                                                     inert->value, "why", inert->why));
 }
 
-static void print(json_t *object, FILE *out)
+static void print(json_t *object, fmq_writer_t *out)
 {
-    json_dumpf(object, out, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    fputc('\n', out);
-    fflush(out);
-    json_decref(object);
+    char *line = fmq_display_json_line(object);
+    if (line)
+        fmq_writer_put(out, FMQ_WRITER_IMPORTANT, line, strlen(line));
+    free(line);
 }
 
-void fmq_remarks_inert(const fmq_config_t *config, bool asked, fmq_log_t *log, FILE *json)
+void fmq_remarks_inert(const fmq_config_t *config, bool asked, fmq_log_t *log, fmq_writer_t *json)
 {
     char more[48] = "";
     inert_t found = {.asked = asked, .keys = json ? json_array() : NULL};
@@ -56,7 +57,8 @@ void fmq_remarks_inert(const fmq_config_t *config, bool asked, fmq_log_t *log, F
     json_decref(found.keys);
 }
 
-void fmq_remarks_resumed(const char *directory, const char *changes, fmq_log_t *log, FILE *json)
+void fmq_remarks_resumed(const char *directory, const char *changes, fmq_log_t *log,
+                         fmq_writer_t *json)
 {
     if (!*changes)
         return;

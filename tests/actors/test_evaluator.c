@@ -28,6 +28,7 @@ typedef struct {
     fmq_shared_t shared;
     fmq_evaluator_options_t options;
     FILE *out;
+    fmq_writer_t *writer; /* to out */
 } fixture_t;
 
 /* GPT-2's two files for the printable characters of ASCII, without merges. */
@@ -110,6 +111,9 @@ static int setup(void **state)
     set(f, "fedmq.heartbeat", "0.1");
     set(f, "fedmq.peer_timeout", "3");
     f->out = tmpfile();
+    const fmq_writer_options_t writing = {.descriptor = fileno(f->out)};
+    f->writer = fmq_writer_new(&writing, NULL);
+    assert_non_null(f->writer);
     f->shared = (fmq_shared_t){.config = f->config,
                                .model = f->model,
                                .adapter = f->adapter,
@@ -125,6 +129,7 @@ static int teardown(void **state)
 {
     fixture_t *f = *state;
     fake_close(&f->run);
+    fmq_writer_destroy(&f->writer);
     fclose(f->out);
     fmq_config_destroy(&f->config);
     fmq_permits_destroy(&f->permits);
@@ -166,7 +171,7 @@ static zactor_t *start_evaluator(fixture_t *f, const char *name, bool own, bool 
                                            .name = name,
                                            .own = own ? f->records : NULL,
                                            .once = once,
-                                           .out = f->out};
+                                           .out = f->writer};
     test_fence();
     zactor_t *actor = zactor_new(fenced_evaluator, &f->options);
     assert_non_null(actor);
@@ -198,6 +203,7 @@ static char *history(const fixture_t *f)
 static char *printed(const fixture_t *f)
 {
     char *text = calloc(1, 65536);
+    assert_int_equal(fmq_writer_flush(f->writer, LIMIT_MS), 0);
     rewind(f->out);
     (void)!fread(text, 1, 65535, f->out);
     return text;

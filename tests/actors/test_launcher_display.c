@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <jansson.h>
@@ -15,33 +16,63 @@
 
 #include "actors/launcher/display.h"
 
+#define TEXT_MAX 8192
+
 typedef struct {
-    char *text, *log;
-    size_t text_size, log_size;
-    FILE *out, *log_out;
+    FILE *file;
+    fmq_writer_t *writer;
+    char text[TEXT_MAX]; /* what was written so far, as of the last look() */
+} page_t;
+
+typedef struct {
+    page_t out, log;
+    char *text; /* of out */
     fmq_display_t *display;
 } screen_t;
 
 static screen_t screen;
 
+static void open_page(page_t *page)
+{
+    page->file = tmpfile();
+    assert_non_null(page->file);
+    const fmq_writer_options_t options = {.descriptor = fileno(page->file)};
+    page->writer = fmq_writer_new(&options, NULL);
+    assert_non_null(page->writer);
+}
+
+static void look(page_t *page)
+{
+    assert_int_equal(fmq_writer_flush(page->writer, 60000), 0);
+    ssize_t size = pread(fileno(page->file), page->text, TEXT_MAX - 1, 0);
+    assert_true(size >= 0 && size < TEXT_MAX - 1);
+    page->text[size] = '\0';
+}
+
 static void show_as(fmq_display_mode_t mode)
 {
-    screen.out = open_memstream(&screen.text, &screen.text_size);
-    screen.log_out = open_memstream(&screen.log, &screen.log_size);
-    screen.display = fmq_display_new(mode, false, screen.out, screen.log_out);
+    open_page(&screen.out);
+    open_page(&screen.log);
+    screen.text = screen.out.text;
+    const fmq_display_options_t options = {
+        .mode = mode, .out = screen.out.writer, .log_out = screen.log.writer};
+    screen.display = fmq_display_new(&options);
     assert_non_null(screen.display);
+}
+
+static void close_page(page_t *page)
+{
+    fmq_writer_destroy(&page->writer);
+    if (page->file)
+        fclose(page->file);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
     fmq_display_destroy(&screen.display);
-    if (screen.out)
-        fclose(screen.out);
-    if (screen.log_out)
-        fclose(screen.log_out);
-    free(screen.text);
-    free(screen.log);
+    close_page(&screen.out);
+    close_page(&screen.log);
     screen = (screen_t){0};
     return 0;
 }
@@ -49,7 +80,7 @@ static int tear_down(void **state)
 static void say(fmq_run_event_t event, int64_t now_ms)
 {
     fmq_display_event(screen.display, &event, now_ms);
-    fflush(screen.out);
+    look(&screen.out);
 }
 
 static fmq_run_event_t round_event(fmq_run_event_type_t type, uint32_t round)
@@ -123,7 +154,7 @@ static void a_long_round_says_how_far_it_is_every_fifteen_seconds(void **state)
     event.step = 5;
     event.steps = 10;
     say(event, 15999);
-    assert_null(screen.text ? strchr(screen.text, '\n') : NULL);
+    assert_null(strchr(screen.text, '\n'));
     say(event, 16000);
     event.step = 9;
     event.train_loss = 2.5;
@@ -231,17 +262,23 @@ static void a_terminal_shows_one_bar_that_is_redrawn(void **state)
     assert_null(strchr(screen.text, '\n'));
 }
 
-static void a_log_line_clears_the_bar_first(void **state)
+static void a_log_line_takes_the_place_of_a_bar_on_its_screen_only(void **state)
 {
     (void)state;
     show_as(FMQ_DISPLAY_TERMINAL);
     say(round_event(FMQ_RUN_ROUND, 1), 1000);
     fmq_display_log(screen.display, FMQ_LOG_WARNING, "a line");
-    fflush(screen.log_out);
-    fflush(screen.out);
-    assert_string_equal(screen.log, "a line\n");
-    size_t size = strlen(screen.text);
-    assert_string_equal(screen.text + size - 4, "\r\033[K");
+    look(&screen.log);
+    assert_string_equal(screen.log.text, "a line\n");
+    const fmq_display_options_t both = {
+        .mode = FMQ_DISPLAY_TERMINAL, .out = screen.out.writer, .log_out = screen.out.writer};
+    fmq_display_destroy(&screen.display);
+    screen.display = fmq_display_new(&both);
+    say(round_event(FMQ_RUN_ROUND, 1), 1000);
+    fmq_display_log(screen.display, FMQ_LOG_WARNING, "a line");
+    look(&screen.out);
+    size_t size = strlen(screen.text), end = strlen("\r\033[Ka line\n");
+    assert_string_equal(screen.text + size - end, "\r\033[Ka line\n");
 }
 
 static void quiet_says_nothing_but_what_is_logged(void **state)
@@ -299,7 +336,8 @@ int main(void)
         cmocka_unit_test_teardown(averages_are_shown_with_their_source, tear_down),
         cmocka_unit_test_teardown(waiting_is_said_once_a_second_and_when_all_are_here, tear_down),
         cmocka_unit_test_teardown(a_terminal_shows_one_bar_that_is_redrawn, tear_down),
-        cmocka_unit_test_teardown(a_log_line_clears_the_bar_first, tear_down),
+        cmocka_unit_test_teardown(a_log_line_takes_the_place_of_a_bar_on_its_screen_only,
+                                  tear_down),
         cmocka_unit_test_teardown(quiet_says_nothing_but_what_is_logged, tear_down),
         cmocka_unit_test_teardown(every_event_is_one_json_object_a_line, tear_down),
         cmocka_unit_test(flags_choose_the_mode_before_the_terminal_does),

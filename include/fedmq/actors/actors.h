@@ -109,7 +109,7 @@ typedef struct {
     const char *name;         /* "evaluator-1"; NULL: one is made up */
     const llm_records_t *own; /* own test records; NULL: the splitter's server-held */
     bool once;                /* measure the newest state and end */
-    FILE *out;                /* a line of JSON a measurement, may be NULL */
+    fmq_writer_t *out;        /* a line of JSON a measurement, may be NULL */
 } fmq_evaluator_options_t;
 
 typedef struct {

@@ -1,0 +1,31 @@
+/*
+ * display_json.h - what is shown as JSON objects, one a line.
+ *
+ * Every function returns a line with its newline, the caller's to free, or NULL
+ * when out of memory.  Numbers that JSON does not know are null.
+ */
+#ifndef FEDMQ_ACTORS_LAUNCHER_DISPLAY_JSON_H
+#define FEDMQ_ACTORS_LAUNCHER_DISPLAY_JSON_H
+
+#include <jansson.h>
+
+#include "fedmq/actors/actors.h"
+
+/* Any object, which is taken over; NULL: out of memory before. */
+char *fmq_display_json_line(json_t *object);
+
+/* {"event":"aggregated","milliseconds":..,"round":..,..}: milliseconds since the
+ * first round began. */
+char *fmq_display_json_event(const fmq_run_event_t *event, int64_t milliseconds);
+
+/* {"event":"log","time":..,"level":"warning","actor":..,"what":..,"text":"key=value .."}
+ * from a line of the log. */
+char *fmq_display_json_log(const char *line);
+
+/* {"event":"line","text":..} */
+char *fmq_display_json_text(const char *text);
+
+/* {"event":"error","code":"config","status":2,"text":..} */
+char *fmq_display_json_error(const fmq_error_t *err, int status);
+
+#endif
