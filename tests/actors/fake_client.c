@@ -26,7 +26,9 @@ struct fake_client {
     /* of the thread */
     char name[32];
     fmq_link_t *link;
-    bool has_run, has_task, gone;
+    bool has_run, has_task, late;
+    uint32_t late_round;
+    atomic_bool gone;
     fmq_note_run_t run;
     fmq_note_task_t task;
     fmq_note_report_t report;
@@ -242,7 +244,7 @@ static void on_task(fake_client_t *self, const fmq_event_t *event)
     if (note.kind != FMQ_TASK_TRAIN && note.kind != FMQ_TASK_EVALUATE)
         return;
     if (misbehaves(self, FAKE_DYING)) {
-        self->gone = true;
+        atomic_store(&self->gone, true);
         return;
     }
     fetch_all(self);
@@ -266,6 +268,16 @@ static void on_note(fake_client_t *self, const fmq_event_t *event)
     }
 }
 
+static uint32_t delay_of(fake_client_t *self)
+{
+    bool again = self->late && self->late_round == self->task.round;
+    if (self->options.behaviour != FAKE_LATE)
+        return self->options.delay_ms;
+    self->late = true;
+    self->late_round = self->task.round;
+    return again ? 0 : self->options.delay_ms;
+}
+
 /* True when this event was the last of what the reader waited for. */
 static bool take(fake_client_t *self, fmq_state_reader_t *reader, const fmq_event_t *event)
 {
@@ -278,7 +290,7 @@ static bool take(fake_client_t *self, fmq_state_reader_t *reader, const fmq_even
         self->has_task = false;
     }
     if (got == FMQ_RECEIVE_DONE && !self->reader.active && !self->emulator_reader.active)
-        self->ready_ms = fmq_clock_ms() + self->options.delay_ms;
+        self->ready_ms = fmq_clock_ms() + delay_of(self);
     return got == FMQ_RECEIVE_DONE;
 }
 
@@ -297,7 +309,7 @@ static void *work(void *argument)
 {
     fake_client_t *self = argument;
     fmq_event_t event;
-    while (!atomic_load(&self->stop) && !self->gone) {
+    while (!atomic_load(&self->stop) && !atomic_load(&self->gone)) {
         if (fmq_link_receive(self->link, 5, &event, NULL) > 0)
             handle(self, &event);
         if (self->ready_ms == 0 || fmq_clock_ms() < self->ready_ms)
@@ -308,7 +320,7 @@ static void *work(void *argument)
         else
             measure(self);
     }
-    fmq_link_close(&self->link, self->gone ? 0 : 200);
+    fmq_link_close(&self->link, atomic_load(&self->gone) ? 0 : 200);
     return NULL;
 }
 
@@ -367,6 +379,11 @@ uint32_t fake_client_measured(fake_client_t *self)
 uint32_t fake_client_fetched(fake_client_t *self)
 {
     return atomic_load(&self->fetched);
+}
+
+bool fake_client_gone(fake_client_t *self)
+{
+    return atomic_load(&self->gone);
 }
 
 const char *fake_client_done(fake_client_t *self, char out[512])

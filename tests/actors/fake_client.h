@@ -29,6 +29,7 @@ typedef enum {
     FAKE_BOASTING,   /* says it has used 2^39 examples from round `from` on */
     FAKE_ENDLESS,    /* ... and has as many ... */
     FAKE_ABSURD,     /* measures NaN and says that it is of 1e300 examples */
+    FAKE_LATE,       /* takes its delay once a round: asked for it again, it is done at once */
     FAKE_DYING       /* leaves without a word in round `from` */
 } fake_behaviour_t;
 
@@ -53,6 +54,8 @@ void fake_client_stop(fake_client_t **self_p);
 uint32_t fake_client_trained(fake_client_t *self);  /* updates offered */
 uint32_t fake_client_measured(fake_client_t *self); /* evaluations reported */
 uint32_t fake_client_fetched(fake_client_t *self);  /* emulators fetched */
+/* Has it left, being FAKE_DYING? */
+bool fake_client_gone(fake_client_t *self);
 /* The reason of the done note, or "" while there was none. */
 const char *fake_client_done(fake_client_t *self, char out[512]);
 
