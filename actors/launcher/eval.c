@@ -38,11 +38,20 @@ typedef struct {
     uint64_t exact, total;
 } findings_t;
 
-static size_t tok_len(const fmq_arguments_t *arguments, const fmq_workbench_t *bench)
+/* 0 with err when more is asked for than the model takes at once. */
+static size_t tok_len(const fmq_arguments_t *arguments, const fmq_workbench_t *bench,
+                      fmq_error_t *err)
 {
-    size_t own = llm_shape_reach(llm_model_shape(bench->engine.model));
-    size_t wanted = arguments->tok_len ? (size_t)arguments->tok_len : TOK_LEN_DEFAULT;
-    return wanted < own ? wanted : own;
+    const llm_shape_t *shape = llm_model_shape(bench->engine.model);
+    size_t own = llm_shape_reach(shape);
+    if (arguments->tok_len <= own)
+        return arguments->tok_len      ? (size_t)arguments->tok_len
+               : own < TOK_LEN_DEFAULT ? own
+                                       : TOK_LEN_DEFAULT;
+    fmq_error_set(
+        err, FMQ_ERR_CONFIG, "--tok-len is %llu, but the model takes at most %zu (its %s)",
+        (unsigned long long)arguments->tok_len, own, shape->window ? "sliding_window" : "context");
+    return 0;
 }
 
 static int measure_loss(const fmq_arguments_t *arguments, const fmq_workbench_t *bench,
@@ -86,9 +95,11 @@ static int measure_match(const fmq_arguments_t *arguments, const fmq_workbench_t
 static int measure(const fmq_arguments_t *arguments, const fmq_workbench_t *bench,
                    const llm_records_t *records, findings_t *out, fmq_error_t *err)
 {
-    out->tok_len = tok_len(arguments, bench);
+    out->tok_len = tok_len(arguments, bench, err);
     llm_dataset_t *dataset =
-        llm_dataset_new(records, NULL, bench->engine.tokenizer, out->tok_len, err);
+        out->tok_len > 0
+            ? llm_dataset_new(records, NULL, bench->engine.tokenizer, out->tok_len, err)
+            : NULL;
     if (!dataset)
         return -1;
     out->records = llm_records_size(records);

@@ -219,9 +219,11 @@ static int check_prompt(const llm_generator_t *self, const int32_t *prompt, size
                         fmq_error_t *err)
 {
     if (count < 1 || count > self->context)
-        return fmq_error_set(err, FMQ_ERR_LIMIT,
-                             "the prompt has %zu tokens; this generator takes 1 to %zu", count,
-                             self->context);
+        return fmq_error_set(
+            err, FMQ_ERR_LIMIT, "the prompt has %zu tokens; this generator takes 1 to %zu%s", count,
+            self->context,
+            self->context == self->pass.decoder.shape->window ? " (the model's sliding window)"
+                                                              : "");
     const uint32_t starts[] = {0, (uint32_t)count};
     llm_batch_t batch = {.sequences = 1, .starts = starts, .ids = prompt};
     return llm_batch_check_tokens(&batch, self->pass.decoder.shape, self->context, err);

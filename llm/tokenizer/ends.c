@@ -151,32 +151,6 @@ int llm_ends_load(const char *directory, llm_ids_t *ends, fmq_error_t *err)
                : add_ends_of(directory, "config.json", ends, err);
 }
 
-/* transformers puts the ends around every text as these two keys say, where
- * one of them is there; what the post-processor says then does not count. */
-static int read_marks(llm_tokenizer_t *self, const char *directory, fmq_error_t *err)
-{
-    char *path = llm_file_path(directory, "tokenizer_config.json");
-    if (!path)
-        return llm_text_nomem(err);
-    int status = 0;
-    if (llm_file_exists(path)) {
-        json_t *root = llm_json_load(path, LLM_TOKENIZER_FILE_MAX, err);
-        llm_json_reader_t reader = {.object = root, .path = path, .err = err, .failed = !root};
-        if (root &&
-            (json_object_get(root, "add_bos_token") || json_object_get(root, "add_eos_token"))) {
-            self->before.size = self->behind.size = 0;
-            if (llm_json_bool(&reader, "add_bos_token", false) && self->bos >= 0)
-                status = llm_ids_append(&self->before, self->bos, err);
-            if (llm_json_bool(&reader, "add_eos_token", false) && self->eos >= 0 && status == 0)
-                status = llm_ids_append(&self->behind, self->eos, err);
-        }
-        status = reader.failed ? -1 : status;
-        json_decref(root);
-    }
-    free(path);
-    return status;
-}
-
 int llm_tokenizer_read_ends(llm_tokenizer_t *self, const char *directory, fmq_error_t *err)
 {
     int32_t ends[2] = {-1, -1};
@@ -188,5 +162,5 @@ int llm_tokenizer_read_ends(llm_tokenizer_t *self, const char *directory, fmq_er
     self->eos = ends[1] >= 0 ? ends[1] : self->eos;
     if (self->eos >= 0 && add_once(&self->ends, self->eos, err) < 0)
         return -1;
-    return llm_ends_load(directory, &self->ends, err) < 0 ? -1 : read_marks(self, directory, err);
+    return llm_ends_load(directory, &self->ends, err);
 }

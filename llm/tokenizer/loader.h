@@ -47,9 +47,13 @@ int llm_tokenizer_read_json(llm_tokenizer_t *self, const json_t *root, fmq_error
 int llm_tokenizer_read_pair(llm_tokenizer_t *self, const char *directory, fmq_error_t *err);
 
 /* Finds bos and eos in the files of a directory, and makes them added tokens
- * where they are not yet; then every end of an answer, and whether texts get
- * bos and eos around them (add_bos_token, add_eos_token). */
+ * where they are not yet; then every end of an answer. */
 int llm_tokenizer_read_ends(llm_tokenizer_t *self, const char *directory, fmq_error_t *err);
+
+/* Puts bos and eos around every text as tokenizer_config.json says with
+ * add_bos_token and add_eos_token.  For the pair of files alone: transformers 5
+ * drops both keys where there is a tokenizer.json, whose post-processor counts. */
+int llm_tokenizer_read_marks(llm_tokenizer_t *self, const char *directory, fmq_error_t *err);
 
 /* Orders and completes what was read. */
 int llm_tokenizer_finish(llm_tokenizer_t *self, fmq_error_t *err);

@@ -248,6 +248,28 @@ static int read_pair_config(const char *directory, bool *out, fmq_error_t *err)
     return status;
 }
 
+int llm_tokenizer_read_marks(llm_tokenizer_t *self, const char *directory, fmq_error_t *err)
+{
+    char *path = llm_file_path(directory, "tokenizer_config.json");
+    if (!path)
+        return llm_text_nomem(err);
+    int status = 0;
+    if (llm_file_exists(path)) {
+        json_t *root = llm_json_load(path, LLM_TOKENIZER_FILE_MAX, err);
+        llm_json_reader_t reader = {.object = root, .path = path, .err = err, .failed = !root};
+        bool begin = root && llm_json_bool(&reader, "add_bos_token", false);
+        bool end = root && llm_json_bool(&reader, "add_eos_token", false);
+        json_decref(root);
+        status = reader.failed ? -1 : 0;
+        if (status == 0 && begin && self->bos >= 0)
+            status = llm_ids_append(&self->before, self->bos, err);
+        if (status == 0 && end && self->eos >= 0)
+            status = llm_ids_append(&self->behind, self->eos, err);
+    }
+    free(path);
+    return status;
+}
+
 int llm_tokenizer_read_pair(llm_tokenizer_t *self, const char *directory, fmq_error_t *err)
 {
     char *vocab = llm_file_path(directory, "vocab.json");

@@ -30,7 +30,9 @@ static int read_json_file(llm_tokenizer_t *self, const char *path, fmq_error_t *
     return status < 0 ? fmq_error_prefix(err, "'%s'", path) : 0;
 }
 
-static int read_directory(llm_tokenizer_t *self, const char *directory, fmq_error_t *err)
+/* *pair: it is GPT-2's pair of files. */
+static int read_directory(llm_tokenizer_t *self, const char *directory, bool *pair,
+                          fmq_error_t *err)
 {
     char *json = llm_file_path(directory, "tokenizer.json");
     char *vocab = llm_file_path(directory, "vocab.json");
@@ -39,7 +41,7 @@ static int read_directory(llm_tokenizer_t *self, const char *directory, fmq_erro
         (void)llm_text_nomem(err);
     else if (llm_file_exists(json))
         status = read_json_file(self, json, err);
-    else if (llm_file_exists(vocab))
+    else if ((*pair = llm_file_exists(vocab)))
         status = llm_tokenizer_read_pair(self, directory, err);
     else
         (void)fmq_error_set(err, FMQ_ERR_NOTFOUND,
@@ -75,8 +77,11 @@ llm_tokenizer_t *llm_tokenizer_open(const char *directory, fmq_error_t *err)
         return NULL;
     }
     self->bos = self->eos = -1;
-    if (read_directory(self, directory, err) < 0 ||
-        llm_tokenizer_read_ends(self, directory, err) < 0 || llm_tokenizer_finish(self, err) < 0)
+    bool pair = false;
+    if (read_directory(self, directory, &pair, err) < 0 ||
+        llm_tokenizer_read_ends(self, directory, err) < 0 ||
+        (pair && llm_tokenizer_read_marks(self, directory, err) < 0) ||
+        llm_tokenizer_finish(self, err) < 0)
         llm_tokenizer_destroy(&self);
     return self;
 }

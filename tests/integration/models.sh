@@ -65,6 +65,9 @@ refused window-run 2 "llm.tok_len is 4097, but the model '.*' takes at most 4096
 refused window-prompt 6 "4096" "$FEDMQ" generate --model "$MODEL" --ids --prompt-ids "$(seq -s, 4097 | sed 's/[0-9]\+/5/g')"
 refused long-run 2 "tok_len is 257.*at most 256.*context" "$FEDMQ" run --quiet --cfg $CFG outdir "$WORK" expname long-run llm.tok_len 257
 
+refused eval-len 2 "tok-len is 4097, but the model takes at most 4096 \(its sliding_window\)" "$FEDMQ" eval --model "$MODEL" \
+    --data configs/quickstart/data/heldout.jsonl --tok-len 4097
+
 fresh
 sed -i '0,/"F32"/s//"U32"/' "$MODEL/model.safetensors"
 refused other-numbers 10 'is stored as U32; F32, F16 and BF16 can be read: convert' "$FEDMQ" generate --model "$MODEL" --prompt a
