@@ -75,6 +75,14 @@ fresh
 sed -i 's/"quantization_config"/"x"/; s/^{/{"quantization_config": {"quant_method": "gptq", "bits": 4},/' "$MODEL/config.json"
 refused gptq 10 "quantized by 'gptq' are not supported" "$FEDMQ" generate --model "$MODEL" --prompt a
 
+# Two matrices where one is announced; a config that says so is right.
+sed 's/"tie_word_embeddings": *true/"tie_word_embeddings": false/' $GOOD/config.json >"$WORK/untied.json"
+"$FEDMQ" init --config "$WORK/untied.json" --tokenizer $GOOD --out "$WORK/untied" >"$WORK/init.log"
+refused untied 0 "" "$FEDMQ" generate --model "$WORK/untied" --prompt a --max-new-tokens 2
+sed -i 's/"tie_word_embeddings": *false/"tie_word_embeddings": true/' "$WORK/untied/config.json"
+refused tied 7 "tie_word_embeddings.*'model.embed_tokens.weight' and 'lm_head.weight', which differ" \
+    "$FEDMQ" generate --model "$WORK/untied" --prompt a
+
 mkdir "$WORK/gguf"
 printf 'GGUF\003\0\0\0' >"$WORK/gguf/model-Q4_K_M.gguf"
 cp "$WORK/gguf/model-Q4_K_M.gguf" "$WORK/blob"
