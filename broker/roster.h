@@ -19,11 +19,11 @@ typedef struct fmq_member {
     int64_t seen_ms;  /* last sign of life */
     int64_t given_ms; /* last message sent to it */
     uint64_t step, steps;
-    uint32_t offences;                /* malformed or denied messages */
-    int64_t barred_ms;                /* nothing is taken from it before this time */
-    uint64_t changed;                 /* serial of its last change, unique */
-    uint64_t shown;                   /* of a server: serial up to which it knows of changes */
-    uint64_t rival;                   /* incarnation that wants this name, 0: none */
+    uint32_t offences; /* malformed or denied messages */
+    int64_t barred_ms; /* nothing is taken from it before this time */
+    uint64_t changed;  /* serial of its last change, unique */
+    uint64_t shown; /* serial up to which it knows of changes: a server of all, others of servers */
+    uint64_t rival; /* incarnation that wants this name, 0: none */
     int64_t rival_ms;                 /* since when */
     struct fmq_member *older, *newer; /* in the order of their last changes */
     uint32_t place;                   /* the roster's own */

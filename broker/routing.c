@@ -19,6 +19,7 @@
 #define OFFENCES_MAX        64
 #define BARRED_MS           60000
 #define COMPLAINTS_A_SECOND 5
+#define SERVERS_MAX         8 /* whose coming and going everybody hears of */
 
 typedef int(handler_fn)(fmq_router_state_t *self, fmq_member_t *from, fmq_received_t *in,
                         fmq_error_t *err);
@@ -411,17 +412,58 @@ static void show_changes(fmq_router_state_t *self, fmq_member_t *server)
     }
 }
 
-/* Servers learn of changes; members that were sent nothing for a heartbeat get
+/* The servers that there are and were, and the newest change of one. */
+typedef struct {
+    size_t size;
+    const fmq_member_t *items[SERVERS_MAX];
+    uint64_t newest;
+} servers_t;
+
+static servers_t find_servers(const fmq_router_state_t *self)
+{
+    servers_t servers = {0};
+    for (const fmq_member_t *member = fmq_roster_next(self->roster, NULL); member;
+         member = fmq_roster_next(self->roster, member)) {
+        if (member->role != FMQ_ROLE_SERVER || servers.size == SERVERS_MAX)
+            continue;
+        servers.items[servers.size++] = member;
+        if (member->changed > servers.newest)
+            servers.newest = member->changed;
+    }
+    return servers;
+}
+
+/* Tells who is no server which ones came and went since it was last told: it
+ * may be waiting for one. */
+static void show_servers(fmq_router_state_t *self, fmq_member_t *reader, const servers_t *servers)
+{
+    if (reader->shown >= servers->newest)
+        return;
+    for (size_t i = 0; i < servers->size; i++) {
+        const fmq_member_t *server = servers->items[i];
+        fmq_message_t message = {
+            .type = FMQ_MESSAGE_MEMBER, .role = server->role, .alive = server->alive};
+        memcpy(message.name, server->name, sizeof message.name);
+        if (server->changed > reader->shown && send_member(self, reader, &message, NULL) < 0)
+            return;
+    }
+    reader->shown = servers->newest;
+}
+
+/* Servers learn of changes, others of servers; members that were sent nothing for a heartbeat get
  * a PONG, which is all they need to know that we are here. */
 static void speak(fmq_router_state_t *self)
 {
     fmq_message_t pong = {.type = FMQ_MESSAGE_PONG, .session = self->session};
+    servers_t servers = find_servers(self);
     for (fmq_member_t *member = fmq_roster_next(self->roster, NULL); member;
          member = fmq_roster_next(self->roster, member)) {
         if (!member->alive || !member->connected)
             continue;
         if (member->role == FMQ_ROLE_SERVER)
             show_changes(self, member);
+        else
+            show_servers(self, member, &servers);
         if (self->now_ms - member->given_ms >= (int64_t)self->heartbeat_ms)
             (void)send_member(self, member, &pong, NULL);
     }

@@ -12,6 +12,7 @@
 
 #include "actors/client/client_private.h"
 #include "actors/pipe/pipe.h"
+#include "fedmq/base/clock.h"
 
 #define LINGER_MS 1000
 
@@ -58,8 +59,19 @@ static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
         return -1;
     fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
     options.connect_ms = fmq_settings_connect(self->shared.config);
+    fmq_presence_init(&self->presence, &self->shared, fmq_clock_ms());
     self->link = fmq_link_open(&options, err);
     return self->link ? 0 : -1;
+}
+
+/* Milliseconds until something is to be done without an event; -1: nothing. */
+static int patience(fmq_client_t *self)
+{
+    int fetch = fmq_client_fetch_work(self);
+    int presence = fmq_presence_wait(&self->presence, fmq_clock_ms());
+    if (fetch < 0 || presence < 0)
+        return fetch < 0 ? presence : fetch;
+    return fetch < presence ? fetch : presence;
 }
 
 static int serve(fmq_client_t *self, fmq_error_t *err)
@@ -70,7 +82,7 @@ static int serve(fmq_client_t *self, fmq_error_t *err)
     zpoller_set_nonstop(poller, true);
     bool ended = false;
     while (!ended && !self->terminated) {
-        zpoller_wait(poller, fmq_client_fetch_work(self));
+        zpoller_wait(poller, patience(self));
         fmq_client_pump(self);
         ended = advance(self);
     }

@@ -14,6 +14,7 @@
 #include "actors/client/personal_state.h"
 #include "actors/client/routine.h"
 #include "actors/protocol/download.h"
+#include "actors/runtime/presence.h"
 #include "actors/settings/settings.h"
 
 typedef struct fmq_client fmq_client_t;
@@ -50,7 +51,8 @@ struct fmq_client {
     bool wants_shard, has_shard_note, shard_is_here;
     fmq_digest_t offered; /* what is published */
     bool has_offered, terminated;
-    fmq_error_t refused;
+    fmq_presence_t presence; /* of the server */
+    fmq_error_t refused;     /* by the router, or waited for in vain */
 };
 
 /* Reports the task at hand, or the loading of data, as failed. */

@@ -133,6 +133,11 @@ void fmq_client_pump(fmq_client_t *self)
     fmq_event_t event;
     if (!self->terminated)
         self->terminated = fmq_pipe_terminated(self->pipe);
-    while (fmq_link_receive(self->link, 0, &event, NULL) > 0)
+    while (fmq_link_receive(self->link, 0, &event, NULL) > 0) {
+        fmq_presence_event(&self->presence, &event, fmq_clock_ms());
         handle(self, &event);
+    }
+    if (self->refused.code == FMQ_OK && self->course.phase != FMQ_COURSE_ENDED)
+        (void)fmq_presence_tend(&self->presence, self->shared.log, self->name, fmq_clock_ms(),
+                                &self->refused);
 }

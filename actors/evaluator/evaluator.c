@@ -217,8 +217,13 @@ static void pump(evaluator_t *self)
     fmq_event_t event;
     if (!self->terminated)
         self->terminated = fmq_pipe_terminated(self->pipe);
-    while (fmq_link_receive(self->link, 0, &event, NULL) > 0)
+    while (fmq_link_receive(self->link, 0, &event, NULL) > 0) {
+        fmq_presence_event(&self->presence, &event, fmq_clock_ms());
         handlers[event.type](self, &event);
+    }
+    if (!is_over(self))
+        (void)fmq_presence_tend(&self->presence, self->shared.log, self->name, fmq_clock_ms(),
+                                &self->fatal);
     fmq_download_work(&self->shard_download, fmq_clock_ms());
     fmq_follow_item_t *item;
     while (self->fatal.code == FMQ_OK && self->has_run &&
@@ -394,6 +399,7 @@ static int start(evaluator_t *self, const fmq_evaluator_options_t *how, fmq_erro
     }
     fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
     options.connect_ms = fmq_settings_connect(self->shared.config);
+    fmq_presence_init(&self->presence, &self->shared, fmq_clock_ms());
     self->link = fmq_link_open(&options, err);
     return self->link ? 0 : -1;
 }

@@ -9,6 +9,7 @@
 
 #include "actors/evaluator/follow.h"
 #include "actors/protocol/download.h"
+#include "actors/runtime/presence.h"
 #include "actors/settings/settings.h"
 #include "fedmq/actors/actors.h"
 
@@ -32,6 +33,7 @@ typedef struct {
     fmq_offsite_settings_t offsite;
     llm_prefix_cache_t *prefix, *plugin_prefix; /* owned: of the dataset, or NULL */
     uint64_t steps;                             /* of work, for the heartbeat */
+    fmq_presence_t presence;                    /* of the server */
     bool terminated, done;
     char reason[FMQ_REASON_MAX];
     fmq_error_t fatal;

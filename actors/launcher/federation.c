@@ -25,6 +25,7 @@
 #define INPROC          "inproc://fedmq"
 #define STORE_BYTES_MAX (UINT64_C(1) << 40)
 #define FAREWELL_MS     3000 /* at most, for others to hear that the run is over */
+#define AWAY_MS         300  /* for others to hear that the server has gone */
 #define LENDING_MS      5000 /* at most, for sockets to end reading the model's parts */
 #define WATCH_MS        500  /* between looks at actors that are not polled */
 
@@ -366,6 +367,7 @@ static int open_all(federation_t *self, fmq_error_t *err)
                                   .log = self->log,
                                   .endpoint = self->plan->connect ? self->plan->connect : INPROC,
                                   .first_version = self->first_version,
+                                  .leads = self->plan->server,
                                   .lending = self->lending,
                                   .say = self->plan->server ? say : NULL,
                                   .say_argument = self->output};
@@ -443,11 +445,12 @@ static void wait_a_little(const federation_t *self)
     zmq_poll(items, size, WATCH_MS);
 }
 
-/* The server has said that the run is over; the router stays until the others
- * have heard it and said goodbye, or for a while. */
-static void let_members_leave(const federation_t *self)
+/* The server has said that the run is over: the router stays until the others
+ * have heard it and said goodbye, or for a while.  One that was stopped is
+ * waited for, and nobody leaves: it stays until they can have heard that. */
+static void let_members_leave(const federation_t *self, bool over)
 {
-    int64_t until = fmq_clock_ms() + FAREWELL_MS;
+    int64_t until = fmq_clock_ms() + (over ? FAREWELL_MS : AWAY_MS);
     while (fmq_router_counters(self->router).members > 0 && fmq_clock_ms() < until)
         zclock_sleep(10);
 }
@@ -470,7 +473,7 @@ static void close_all(federation_t *self, const fmq_error_t *why)
     else
         fmq_pipe_stop_because(&self->server, why);
     if (led && self->router)
-        let_members_leave(self);
+        let_members_leave(self, why->code != FMQ_ERR_STOPPED);
     for (uint32_t i = 0; self->clients && i < self->plan->clients; i++)
         if (self->clients[i])
             zstr_send(self->clients[i], "$TERM");

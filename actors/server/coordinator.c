@@ -485,7 +485,9 @@ static fmq_error_t conclude(coordinator_t *self)
     bool failed = why.code != FMQ_OK;
     fmq_log_write(self->options.log, failed ? FMQ_LOG_ERROR : FMQ_LOG_INFO, "server", "ended",
                   "round=%u reason=\"%s\"", self->mark.round, why.text);
-    if (self->link)
+    if (self->link && why.code == FMQ_ERR_STOPPED) /* --resume goes on with who is still there */
+        (void)fmq_coordinator_post_away(self, NULL);
+    else if (self->link)
         (void)fmq_coordinator_post_done(self, failed, why.text, NULL);
     fmq_run_event_t event = {.type = FMQ_RUN_ENDED,
                              .round = self->mark.round,

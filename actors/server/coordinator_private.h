@@ -110,6 +110,8 @@ int fmq_coordinator_post_run(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_post_state(coordinator_t *self, bool last, fmq_error_t *err);
 int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kind_t kind,
                               fmq_error_t *err);
+/* This process leaves a run that is not over: who takes part waits. */
+int fmq_coordinator_post_away(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_post_done(coordinator_t *self, bool failed, const char *reason,
                               fmq_error_t *err);
 void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type);

@@ -22,6 +22,13 @@ static void name_run(const coordinator_t *self, char run[FMQ_RUN_ID_SIZE])
     memcpy(run, self->mark.run, FMQ_RUN_ID_SIZE);
 }
 
+/* Takes back what a note of ours said: nil tells nobody anything. */
+static int take_back(coordinator_t *self, const char *topic, fmq_error_t *err)
+{
+    static const unsigned char nil = 0xc0;
+    return fmq_link_note(self->link, "*", topic, &nil, sizeof nil, err);
+}
+
 int fmq_coordinator_post_run(coordinator_t *self, fmq_error_t *err)
 {
     const char *text = self->options.config_text ? self->options.config_text : "";
@@ -43,7 +50,10 @@ int fmq_coordinator_post_run(coordinator_t *self, fmq_error_t *err)
     memcpy(note.meaning, self->mark.meaning, sizeof note.meaning);
     unsigned char body[1024];
     size_t size = fmq_note_run_encode(&note, body, sizeof body, err);
-    return size ? fmq_link_note(self->link, "*", "run", body, size, err) : -1;
+    /* A router that has outlived an earlier process may still know its end. */
+    return size && take_back(self, "done", err) == 0
+               ? fmq_link_note(self->link, "*", "run", body, size, err)
+               : -1;
 }
 
 /* The two newest stay published: whoever is fetching the one before is not cut
@@ -132,6 +142,14 @@ int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kin
     return size ? fmq_link_note(self->link, to, "task", body, size, err) : -1;
 }
 
+/* A router that outlives this process must not greet newcomers with its run:
+ * who knows the run waits for it or hears that it is done, who does not waits
+ * for the next. */
+int fmq_coordinator_post_away(coordinator_t *self, fmq_error_t *err)
+{
+    return take_back(self, "run", err);
+}
+
 int fmq_coordinator_post_done(coordinator_t *self, bool failed, const char *reason,
                               fmq_error_t *err)
 {
@@ -142,10 +160,7 @@ int fmq_coordinator_post_done(coordinator_t *self, bool failed, const char *reas
     size_t size = fmq_note_done_encode(&note, body, sizeof body, err);
     if (size == 0 || fmq_link_note(self->link, "*", "done", body, size, err) < 0)
         return -1;
-    /* A router that outlives this run must not greet newcomers with it: who
-     * knows the run hears that it is done, who does not waits for the next. */
-    static const unsigned char nil = 0xc0;
-    return fmq_link_note(self->link, "*", "run", &nil, sizeof nil, err);
+    return fmq_coordinator_post_away(self, err);
 }
 
 /* Step of steps of the client that has the farthest way to go. */

@@ -10,9 +10,11 @@
 #include <stdlib.h>
 
 #include "actors/pipe/pipe.h"
+#include "actors/runtime/presence.h"
 #include "actors/settings/settings.h"
 #include "actors/splitter/dealing.h"
 #include "actors/splitter/pieces.h"
+#include "fedmq/base/clock.h"
 
 #define NAME      "splitter"
 #define LINGER_MS 500
@@ -22,6 +24,7 @@ typedef struct {
     fmq_pieces_t *pieces;
     fmq_link_t *link;
     char run[FMQ_RUN_ID_SIZE]; /* the run that is going on, or "" */
+    fmq_presence_t presence;   /* of its server */
 } splitter_t;
 
 static int leave_note(splitter_t *self, const char *reader, const fmq_note_shard_t *note,
@@ -80,6 +83,7 @@ static int start(splitter_t *self, fmq_error_t *err)
     }
     fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
     options.connect_ms = fmq_settings_connect(self->shared.config);
+    fmq_presence_init(&self->presence, &self->shared, fmq_clock_ms());
     self->link = fmq_link_open(&options, err);
     if (!self->link)
         return -1;
@@ -130,10 +134,15 @@ static bool serve(splitter_t *self, zsock_t *pipe, fmq_error_t *why)
     zpoller_set_nonstop(poller, true);
     while (!terminated && !ended) {
         fmq_event_t event;
-        zpoller_wait(poller, -1);
+        zpoller_wait(poller, fmq_presence_wait(&self->presence, fmq_clock_ms()));
         terminated = fmq_pipe_terminated(pipe);
-        while (!ended && fmq_link_receive(self->link, 0, &event, NULL) > 0)
+        while (!ended && fmq_link_receive(self->link, 0, &event, NULL) > 0) {
+            fmq_presence_event(&self->presence, &event, fmq_clock_ms());
             ended = handle(self, &event, why);
+        }
+        if (!ended && !terminated)
+            ended =
+                fmq_presence_tend(&self->presence, self->shared.log, NAME, fmq_clock_ms(), why) < 0;
     }
     zpoller_destroy(&poller);
     return terminated;

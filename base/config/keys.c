@@ -264,6 +264,9 @@ static const fmq_key_t keys[] = {
     REAL("fedmq.round_deadline", "0", 0, MANY, FREE,
          "Seconds after which a round closes with a quorum; 0: wait for all."),
     BOOLEAN("fedmq.save_journal", "False", FREE, "Keep the updates of past rounds on disk."),
+    REAL("fedmq.server_patience", "600", 0, 2000000, ACTED,
+         "Seconds that clients and evaluators wait for a server that has stopped to come back; 0: "
+         "for ever."),
     WHOLE("fedmq.threads", "0", 0, 4096, FREE, "Threads for computing; 0: one for each core."),
     BOOLEAN("fedopt.annealing", "False", HARMLESS, "FedOpt: let the learning rate fall."),
     REAL("fedopt.annealing_gamma", "0.5", 0, 1, HARMLESS, "FedOpt: factor of a fall."),

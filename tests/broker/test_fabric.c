@@ -75,6 +75,30 @@ static void a_link_comes_up_and_servers_see_members_come_and_go(void **state)
     fmq_link_close(&server, 0);
 }
 
+static void everybody_hears_of_servers_and_of_nobody_else(void **state)
+{
+    place_t *place = *state;
+    fmq_event_t event;
+    fmq_link_t *client = fabric_link(place->endpoint, "client-1", FMQ_ROLE_CLIENT);
+    fmq_link_t *other = fabric_link(place->endpoint, "client-2", FMQ_ROLE_CLIENT);
+    assert_true(fabric_await(other, FMQ_EVENT_UP, &event));
+    fmq_link_t *server = fabric_link(place->endpoint, "server", FMQ_ROLE_SERVER);
+    assert_true(fabric_await_for(client, FMQ_EVENT_MEMBER, &event, FABRIC_PATIENCE_MS));
+    assert_string_equal(event.member, "server");
+    assert_int_equal(event.role, FMQ_ROLE_SERVER);
+    assert_true(event.alive);
+    fmq_link_close(&other, 0);
+    fmq_link_close(&server, 0);
+    assert_true(fabric_await_for(client, FMQ_EVENT_MEMBER, &event, FABRIC_PATIENCE_MS));
+    assert_string_equal(event.member, "server");
+    assert_false(event.alive);
+    fmq_link_t *late = fabric_link(place->endpoint, "client-3", FMQ_ROLE_CLIENT);
+    assert_true(fabric_await_member(late, "server", false, &event));
+    assert_false(fabric_await_for(client, FMQ_EVENT_MEMBER, &event, 150));
+    fmq_link_close(&late, 0);
+    fmq_link_close(&client, 0);
+}
+
 static void a_note_reaches_a_name_a_role_and_everybody(void **state)
 {
     place_t *place = *state;
@@ -342,6 +366,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         OVER_BOTH(a_link_comes_up_and_servers_see_members_come_and_go),
+        OVER_BOTH(everybody_hears_of_servers_and_of_nobody_else),
         OVER_BOTH(a_note_reaches_a_name_a_role_and_everybody),
         OVER_BOTH(a_late_joiner_gets_the_newest_note_only),
         OVER_BOTH(a_busy_actor_finds_one_event_per_note),

@@ -30,7 +30,9 @@ FOURTH=$PID
 until_line "$WORK/fourth.log" '"source":"evaluator-[0-9a-f]+"' 60 "$FOURTH"
 kill -INT "$RUN"
 gone "$RUN" 20 run
-gone "$FOURTH" 30 "the evaluator of a run that has ended"
+until_line "$WORK/fourth.log" 'server-away' 20 "$FOURTH"
+kill -INT "$FOURTH"
+gone "$FOURTH" 20 "an evaluator that waits for its server"
 
 for name in "evaluator-[0-9a-f]*" evaluator-third; do
     grep -q "\"source\":\"$name\"" "$WORK/attended/metrics.jsonl" || fail "no measurements of $name in metrics.jsonl"

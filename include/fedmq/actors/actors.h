@@ -50,6 +50,7 @@ typedef struct {
     fmq_store_t *store; /* may be NULL */
     fmq_log_t *log;
     const char *endpoint; /* of the router */
+    bool leads;           /* the run's server is in this process: nobody waits for it */
     /* Where the versions of notes begin, of every actor here (see link.h); 0:
      * a server asks its directory, the others the clock. */
     uint64_t first_version;

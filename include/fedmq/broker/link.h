@@ -69,7 +69,8 @@ typedef struct fmq_link fmq_link_t;
 typedef enum {
     FMQ_EVENT_UP,      /* connected and welcomed; notes are being re-announced */
     FMQ_EVENT_DOWN,    /* the router has not been heard for timeout_ms */
-    FMQ_EVENT_MEMBER,  /* for servers: a member came, went, or made progress */
+    FMQ_EVENT_MEMBER,  /* for servers: a member came, went, or made progress; for others: a
+                        server came or went */
     FMQ_EVENT_NOTE,    /* the newest version of a note for us */
     FMQ_EVENT_CHUNK,   /* one chunk of a fetch, in order, verified in sequence only */
     FMQ_EVENT_FETCHED, /* all chunks came; the digest is right, if they began with chunk 0 */
