@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/actor.h"
 #include "broker/audience.h"
 #include "broker/link_thread.h"
 #include "broker/permission.h"
@@ -88,14 +89,15 @@ fmq_link_t *fmq_link_open(const fmq_link_options_t *options, fmq_error_t *err)
     self->published = zhashx_new();
     if (!self->fetches || !self->published)
         goto fail;
-    self->actor = zactor_new(fmq_link_thread, &self->shared);
+    self->actor = fmq_actor_start(fmq_link_thread, &self->shared, "a link", err);
     if (!self->actor)
-        goto fail;
+        goto unstarted;
     self->pipe = zsock_resolve(zactor_sock(self->actor));
     return self;
 fail:
-    fmq_error_set(err, FMQ_ERR_NOMEM, "cannot start the link of '%s': %s", options->name,
-                  strerror(errno ? errno : ENOMEM));
+    fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a link");
+unstarted:
+    fmq_error_prefix(err, "cannot start the link of '%s'", options->name);
     fmq_link_close(&self, 0);
     return NULL;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/actor.h"
 #include "broker/router_state.h"
 #include "fedmq/base/clock.h"
 
@@ -78,6 +79,8 @@ static int prepare(fmq_router_t *self, const fmq_router_options_t *options, fmq_
         state->store = self->own_store = fmq_store_new(STORE_BYTES_MAX);
     if (!state->store)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a store");
+    if (fmq_actor_ask("the router", err) < 0)
+        return -1;
     state->socket = fmq_socket_router(state->timeout_ms, err);
     if (!state->socket || fmq_router_state_init(state, err) < 0)
         return -1;
@@ -93,11 +96,9 @@ fmq_router_t *fmq_router_new(const fmq_router_options_t *options, fmq_error_t *e
     }
     if (prepare(self, options, err) < 0)
         goto fail;
-    self->actor = zactor_new(run, self);
-    if (!self->actor) {
-        fmq_error_set(err, FMQ_ERR_IO, "cannot start the router's thread");
+    self->actor = fmq_actor_start(run, self, "the router", err);
+    if (!self->actor)
         goto fail;
-    }
     return self;
 fail:
     fmq_router_destroy(&self);

@@ -26,22 +26,26 @@
 #define BIND_TRIES       50
 #define BIND_PAUSE_MS    20
 #define CHOOSE_MS        250 /* for each address of a name that has several */
-#define OPEN_FILES       65536
-#define SOCKETS_MAX      65000
+#define OPEN_FILES       131072
+
+void fmq_files_raise(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= OPEN_FILES)
+        return;
+    files.rlim_cur = files.rlim_max < OPEN_FILES ? files.rlim_max : OPEN_FILES;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+}
 
 static void init_once(void)
 {
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < OPEN_FILES) {
-        files.rlim_cur = files.rlim_max < OPEN_FILES ? files.rlim_max : OPEN_FILES;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
+    fmq_files_raise();
     zsys_handler_set(NULL);
     /* zsys_set_max_sockets() aborts when an actor already has a socket; then
      * the context itself keeps the limit that it began with. */
     void *context = zsys_init();
     if (context)
-        (void)zmq_ctx_set(context, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
+        (void)zmq_ctx_set(context, ZMQ_MAX_SOCKETS, FMQ_SOCKETS_MAX);
 }
 
 void fmq_fabric_init(void)

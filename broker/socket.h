@@ -13,7 +13,8 @@
 #include "broker/frame.h"
 #include "broker/wire.h"
 
-#define FMQ_ROUTE_MAX 255 /* bytes of a routing id */
+#define FMQ_ROUTE_MAX   255   /* bytes of a routing id */
+#define FMQ_SOCKETS_MAX 65000 /* of a process; libzmq knows no more than 65535 */
 
 /* The routing id of a connection to a ROUTER socket. */
 typedef struct {
@@ -25,6 +26,8 @@ typedef struct {
  * as many open files as the system allows, and no signal handlers of CZMQ's.
  * Once a process, however often it is called, from any thread. */
 void fmq_fabric_init(void);
+/* Raises the limit of open files as far as the system lets us. */
+void fmq_files_raise(void);
 
 /* Opens a ROUTER; endpoints are bound by fmq_socket_bind().  NULL with err. */
 zsock_t *fmq_socket_router(uint32_t timeout_ms, fmq_error_t *err);

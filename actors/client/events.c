@@ -11,8 +11,12 @@
 #include "fedmq/actors/shard.h"
 #include "fedmq/base/clock.h"
 
+/* Memory that is not here now will not be here in the next round either: that
+ * ends the client, so that who runs it is told what to raise. */
 void fmq_client_fail(fmq_client_t *self, const fmq_error_t *err)
 {
+    if (err->code == FMQ_ERR_NOMEM)
+        self->refused = *err;
     fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "task-failed",
                   "round=%u reason=\"%s\"", self->course.task.round, err->text);
     fmq_course_fail(&self->course, err->text);

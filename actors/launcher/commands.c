@@ -13,6 +13,7 @@
 
 #include "actors/launcher/opening.h"
 #include "actors/launcher/output.h"
+#include "actors/launcher/process.h"
 #include "base/nearest.h"
 
 static const fmq_command_t *const commands[] = {
@@ -59,9 +60,11 @@ void fmq_command_print_usage(const fmq_command_t *command, FILE *out)
     fmq_options_print(command->options, out);
 }
 
-static int report(const char *command, bool json, const fmq_error_t *err)
+static int report(const char *command, bool json, fmq_error_t *err)
 {
     int status = fmq_error_exit_status(err->code);
+    if (err->code == FMQ_ERR_NOMEM)
+        fmq_process_explain(err);
     status = status != 0 ? status : 1;
     fmq_output_error(command, json, err, status);
     return status;
@@ -145,6 +148,8 @@ static const fmq_command_t *choose_by_config(int argc, char **argv, fmq_error_t 
 int fmq_commands_main(int argc, char **argv)
 {
     fmq_error_t err = {0};
+    if (fmq_process_prepare(&err) < 0)
+        return report("", false, &err);
     if (argc < 2) {
         fmq_command_help.run(NULL, NULL, NULL);
         return fmq_error_exit_status(FMQ_ERR_CONFIG);

@@ -11,7 +11,9 @@
 #include "actors/launcher/joining.h"
 #include "actors/launcher/opening.h"
 #include "actors/launcher/output.h"
+#include "actors/launcher/process.h"
 #include "actors/launcher/remarks.h"
+#include "actors/launcher/reserve.h"
 #include "actors/launcher/resuming.h"
 #include "actors/launcher/rundir.h"
 #include "actors/launcher/signals.h"
@@ -293,17 +295,12 @@ static void on_event(void *argument, const fmq_run_event_t *event)
     fmq_output_event(self->output, event, fmq_clock_ms());
 }
 
-static int out_of_threads(const char *what, fmq_error_t *err)
-{
-    return fmq_error_set(err, FMQ_ERR_NOMEM, "cannot start %s: %s", what, strerror(errno));
-}
-
 static int start_clients(federation_t *self, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
     self->clients = calloc(plan->clients ? plan->clients : 1, sizeof(zactor_t *));
     if (!self->clients)
-        return out_of_threads("clients", err);
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u clients", plan->clients);
     for (uint32_t i = 0; i < plan->clients; i++) {
         fmq_client_options_t options = {.shared = &self->shared,
                                         .client = plan->first_client + i,
@@ -311,9 +308,9 @@ static int start_clients(federation_t *self, fmq_error_t *err)
                                         .hosted = plan->server};
         if (!plan->server)
             memcpy(options.own, plan->own, sizeof options.own);
-        self->clients[i] = fmq_pipe_start(fmq_client_actor, &options);
+        self->clients[i] = fmq_pipe_start(fmq_client_actor, &options, "a client", err);
         if (!self->clients[i])
-            return out_of_threads("a client", err);
+            return fmq_error_prefix(err, "client %u of %u", i + 1, plan->clients);
     }
     return 0;
 }
@@ -332,12 +329,15 @@ static int start_actors(federation_t *self, fmq_error_t *err)
         .own = plan->clients == 0 ? plan->own[2] : NULL,
         .once = plan->once,
         .out = plan->measurements ? fmq_output_results(self->output) : NULL};
-    if (plan->splitter && !(self->splitter = fmq_pipe_start(fmq_splitter_actor, &splitter)))
-        return out_of_threads("the splitter", err);
-    if (plan->server && !(self->server = fmq_pipe_start(fmq_server_actor, &server)))
-        return out_of_threads("the server", err);
-    if (plan->evaluator && !(self->evaluator = fmq_pipe_start(fmq_evaluator_actor, &evaluator)))
-        return out_of_threads("the evaluator", err);
+    if (plan->splitter &&
+        !(self->splitter = fmq_pipe_start(fmq_splitter_actor, &splitter, "the splitter", err)))
+        return -1;
+    if (plan->server &&
+        !(self->server = fmq_pipe_start(fmq_server_actor, &server, "the server", err)))
+        return -1;
+    if (plan->evaluator &&
+        !(self->evaluator = fmq_pipe_start(fmq_evaluator_actor, &evaluator, "the evaluator", err)))
+        return -1;
     return start_clients(self, err);
 }
 
@@ -346,10 +346,23 @@ static void say(void *argument, const char *line)
     fmq_output_line(argument, line);
 }
 
+/* Threads and files for the actors here and for those of others that will come. */
+static int ask_the_system(const fmq_plan_t *plan, fmq_error_t *err)
+{
+    fmq_needs_t needs = {.actors = plan->clients + plan->server + plan->splitter + plan->evaluator,
+                         .threads = fmq_opening_cores()};
+    if (plan->permits > 0 && plan->threads > 0)
+        needs.threads = (uint32_t)(plan->permits * plan->threads);
+    if (plan->server && plan->listen)
+        needs.peers = (uint32_t)fmq_config_int(plan->config, "federate.client_num");
+    return fmq_process_ask(&needs, err);
+}
+
 static int open_all(federation_t *self, fmq_error_t *err)
 {
     self->signals = fmq_signals_open(err);
-    if (self->signals < 0 || open_output(self, err) < 0 || begin(self, err) < 0)
+    if (self->signals < 0 || ask_the_system(self->plan, err) < 0 || open_output(self, err) < 0 ||
+        begin(self, err) < 0)
         return -1;
     self->store = fmq_store_new(STORE_BYTES_MAX);
     if (!self->store)
@@ -384,7 +397,8 @@ static bool has_ended(zactor_t *actor, const char *name, fmq_error_t *err)
     return true;
 }
 
-/* A client may fail while others go on; when all have, so has the run. */
+/* A client may fail while others go on; when all have, so has the run, and when
+ * one has run out of memory, which is that of all. */
 static bool clients_have_ended(federation_t *self, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
@@ -394,7 +408,7 @@ static bool clients_have_ended(federation_t *self, fmq_error_t *err)
         snprintf(name, sizeof name, "client-%u", plan->first_client + i);
         if (!self->clients[i] || !has_ended(self->clients[i], name, &why))
             continue;
-        if (!plan->server) {
+        if (!plan->server || why.code == FMQ_ERR_NOMEM) {
             *err = why;
             return true;
         }
@@ -412,6 +426,10 @@ static bool over(federation_t *self, fmq_error_t *err)
     fmq_error_t clients = {0};
     if (was_interrupted(self)) {
         fmq_error_set(err, FMQ_ERR_STOPPED, "interrupted");
+        return true;
+    }
+    if (fmq_reserve_is_spent()) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory while the run was going on");
         return true;
     }
     if (has_ended(self->server, "server", err))

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/actor.h"
+
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
 
@@ -36,11 +38,11 @@ static void begin(zsock_t *pipe, void *argument)
     tell_order();
 }
 
-zactor_t *fmq_pipe_start(zactor_fn *actor, void *options)
+zactor_t *fmq_pipe_start(zactor_fn *actor, void *options, const char *what, fmq_error_t *err)
 {
     start_t start = {.actor = actor, .options = options};
     tell_order();
-    zactor_t *started = zactor_new(begin, &start);
+    zactor_t *started = fmq_actor_start(begin, &start, what, err);
     tell_order();
     return started;
 }

@@ -14,10 +14,10 @@
 
 #include "fedmq/base/error.h"
 
-/* Owner: zactor_new() and zactor_destroy().  What either thread wrote before
+/* Owner: fmq_actor_start() and zactor_destroy().  What either thread wrote before
  * fmq_pipe_ready() or the actor's end the other sees after start or stop;
  * ZeroMQ orders them, and ThreadSanitizer, which cannot see that, is told. */
-zactor_t *fmq_pipe_start(zactor_fn *actor, void *options);
+zactor_t *fmq_pipe_start(zactor_fn *actor, void *options, const char *what, fmq_error_t *err);
 void fmq_pipe_stop(zactor_t **actor_p);
 /* The same, telling the actor which failure ends it. */
 void fmq_pipe_stop_because(zactor_t **actor_p, const fmq_error_t *why);

@@ -43,7 +43,7 @@ static void an_actor_that_ends_says_why(void **state)
 {
     (void)state;
     fmq_error_t why = {0};
-    zactor_t *actor = fmq_pipe_start(fails_at_once, NULL);
+    zactor_t *actor = fmq_pipe_start(fails_at_once, NULL, "an actor", NULL);
     assert_true(ended_within_a_second(actor, &why));
     assert_int_equal(why.code, FMQ_ERR_MISMATCH);
     assert_string_equal(why.text, "another model");
@@ -55,7 +55,7 @@ static void an_actor_that_runs_has_not_ended_and_can_be_told_to(void **state)
 {
     (void)state;
     fmq_error_t why = {0};
-    zactor_t *actor = fmq_pipe_start(runs_until_told, NULL);
+    zactor_t *actor = fmq_pipe_start(runs_until_told, NULL, "an actor", NULL);
     zclock_sleep(10);
     assert_false(fmq_pipe_ended(actor, &why));
     fmq_pipe_stop(&actor);
@@ -67,7 +67,7 @@ static void an_actor_may_be_told_twice(void **state)
     (void)state;
     zactor_t *actors[8];
     for (int i = 0; i < 8; i++)
-        actors[i] = fmq_pipe_start(runs_until_told, NULL);
+        actors[i] = fmq_pipe_start(runs_until_told, NULL, "an actor", NULL);
     for (int i = 0; i < 8; i++)
         zstr_send(actors[i], "$TERM");
     for (int i = 0; i < 8; i++)
@@ -97,17 +97,17 @@ static void an_actor_hears_which_failure_ends_it(void **state)
     (void)state;
     fmq_error_t why = {0}, heard = {0};
     fmq_error_set(&why, FMQ_ERR_FORMAT, "splitter: line 5 is no record");
-    zactor_t *actor = fmq_pipe_start(repeats_why_it_ends, &heard);
+    zactor_t *actor = fmq_pipe_start(repeats_why_it_ends, &heard, "an actor", NULL);
     zstr_send(actor, "a word of no meaning");
     fmq_pipe_stop_because(&actor, &why);
     assert_null(actor);
     assert_int_equal(heard.code, FMQ_ERR_FORMAT);
     assert_string_equal(heard.text, "splitter: line 5 is no record");
     heard = (fmq_error_t){0};
-    actor = fmq_pipe_start(repeats_why_it_ends, &heard);
+    actor = fmq_pipe_start(repeats_why_it_ends, &heard, "an actor", NULL);
     fmq_pipe_stop(&actor);
     assert_int_equal(heard.code, FMQ_OK);
-    actor = fmq_pipe_start(runs_until_told, NULL);
+    actor = fmq_pipe_start(runs_until_told, NULL, "an actor", NULL);
     fmq_pipe_stop_because(&actor, &why);
     assert_null(actor);
     fmq_pipe_stop_because(&actor, &why); /* nobody is told nothing */
@@ -117,7 +117,7 @@ static void an_owner_sees_what_the_actor_wrote_before_ready_and_before_its_end(v
 {
     (void)state;
     int count = 1;
-    zactor_t *actor = fmq_pipe_start(counts, &count);
+    zactor_t *actor = fmq_pipe_start(counts, &count, "an actor", NULL);
     assert_int_equal(count, 2);
     fmq_pipe_stop(&actor);
     assert_int_equal(count, 11);
