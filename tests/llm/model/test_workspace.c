@@ -172,6 +172,27 @@ static void batches_that_do_not_fit_are_refused(void **state)
     tiny_release(&tiny);
 }
 
+/* Attention over a window is attention over all up to the window's width. */
+static void a_sequence_beyond_the_sliding_window_is_refused(void **state)
+{
+    (void)state;
+    tiny_t tiny;
+    tiny_batch_t tokens = {0};
+    llm_shape_t shape = tiny_llama();
+    llm_adapter_spec_t spec = tiny_lora("", 0.0f);
+    shape.window = 6; /* the batch's first sequence has seven tokens, the context is eight */
+    tiny_batch_init(&tokens);
+    tiny_init(&tiny, &shape, &spec, reference());
+    refuse(&tiny, &tokens.batch, FMQ_ERR_LIMIT);
+    const uint32_t shorter[] = {0, 6, 8, 12};
+    llm_batch_t batch = tokens.batch;
+    fmq_error_t err;
+    double loss;
+    batch.starts = shorter;
+    assert_int_equal(llm_workspace_loss(tiny.ws, &batch, &loss, &err), 0);
+    tiny_release(&tiny);
+}
+
 static void ids_rows_and_targets_outside_their_range_are_refused(void **state)
 {
     (void)state;
@@ -487,6 +508,7 @@ int main(void)
         cmocka_unit_test(a_packed_batch_is_the_sum_of_its_sequences),
         cmocka_unit_test(passes_allocate_nothing),
         cmocka_unit_test(batches_that_do_not_fit_are_refused),
+        cmocka_unit_test(a_sequence_beyond_the_sliding_window_is_refused),
         cmocka_unit_test(ids_rows_and_targets_outside_their_range_are_refused),
         cmocka_unit_test(a_batch_without_targets_has_no_loss_and_no_gradient),
         cmocka_unit_test(a_nan_is_a_loss_and_leaves_the_gradient_alone),
