@@ -9,6 +9,7 @@
 
 #include "actors/pipe/pipe.h"
 #include "actors/server/checkpoint.h"
+#include "actors/server/durable.h"
 #include "actors/server/offsite.h"
 #include "actors/settings/settings.h"
 
@@ -89,6 +90,19 @@ static int restore(server_t *self, const char *path, fmq_error_t *err)
     return rc < 0 ? fmq_error_prefix(err, "federate.restore_from") : 0;
 }
 
+/* A run that goes on from a checkpoint begins from nothing else, which need not
+ * be there any more. */
+static bool goes_on(const server_t *self)
+{
+    fmq_checkpoint_t newest;
+    char *path = self->options.directory
+                     ? fmq_durable_path(NULL, "%s/checkpoints", self->options.directory)
+                     : NULL;
+    bool found = path && fmq_checkpoint_look(path, &newest, NULL) > 0;
+    free(path);
+    return found;
+}
+
 static int prepare(server_t *self, fmq_error_t *err)
 {
     const fmq_shared_t *shared = self->options.shared;
@@ -115,7 +129,7 @@ static int prepare(server_t *self, fmq_error_t *err)
         fmq_offsite_open(&self->offsite, shared, err) < 0)
         return -1;
     const char *from = fmq_config_text(shared->config, "federate.restore_from");
-    if (*from && restore(self, from, err) < 0)
+    if (*from && !goes_on(self) && restore(self, from, err) < 0)
         return -1;
     return fmq_offsite_restore(&self->offsite, err); /* the nearer key counts */
 }

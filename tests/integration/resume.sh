@@ -58,6 +58,22 @@ grep -q 'resumed-with-changes .*fedmq.round_deadline: 0 -> 600' "$RUN/run.log" |
 grep -q 'total_round_num: 3' "$RUN/config.yaml" || fail "config.yaml is not that of the run as it goes on"
 [ -s "$RUN/checkpoints/round-000003.state" ] || fail "the run did not go on"
 
+# Others that take part say it too, each once; nobody answers here, and they give up.
+TOLD=(--cfg $CFG "${OVER_TCP[@]}" fedmq.connect_timeout 0.5 use_gpu True)
+for who in "client --id 1" splitter "evaluator --attach tcp://127.0.0.1:${OVER_TCP[5]}" "evaluator --json --attach tcp://127.0.0.1:${OVER_TCP[5]}"; do
+    # shellcheck disable=SC2086
+    status_of told "$FEDMQ" $who "${TOLD[@]}"
+    [ "$(grep -cE 'keys-without-effect.*use_gpu' "$WORK/told.log")" -eq 1 ] || fail "'$who' does not tell keys without effect once"
+done
+grep -q '^{"event":"keys-without-effect"' "$WORK/told.log" || fail "the evaluator tells no object"
+
+# What a run began from may be gone when it goes on.
+one begun federate.restore_from "$RUN/adapter" federate.total_round_num 1
+mv "$RUN/adapter" "$WORK/gone"
+"$FEDMQ" run --quiet --resume --directory "$WORK/begun" federate.total_round_num 2 >"$WORK/begun.log" 2>&1 ||
+    fail "a run cannot go on without what it began from"
+mv "$WORK/gone" "$RUN/adapter"
+
 start leader "$FEDMQ" run --resume --directory "$RUN" federate.total_round_num 100000 eval.freq 1000
 LEADER=$PID
 until_line "$RUN/run.log" 'round-began round=4' 60 "$LEADER"
