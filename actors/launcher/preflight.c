@@ -29,10 +29,12 @@ static bool is_for_client(const fmq_config_t *config)
            strcasecmp(fmq_config_text(config, "distribute.role"), "client") == 0;
 }
 
-/* A client gets its shard from elsewhere, unless it brings its own. */
+/* A client gets its shard from elsewhere, unless it brings its own; a file of
+ * its own may be named by --data only. */
 static int try_data(const fmq_config_t *config, fmq_error_t *err)
 {
-    if (is_for_client(config) && !fmq_config_bool(config, "fedmq.own_data"))
+    bool own = fmq_config_bool(config, "fedmq.own_data");
+    if (own ? !fmq_config_given(config, "data.type") : is_for_client(config))
         return 0;
     fmq_pieces_t *pieces = fmq_pieces_new(config, NULL, err);
     int rc = pieces ? 0 : -1;

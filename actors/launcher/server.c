@@ -52,7 +52,8 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
         return -1;
     fmq_plan_t plan = {.config = config,
                        .server = true,
-                       .splitter = !arguments->no_splitter,
+                       .splitter =
+                           !arguments->no_splitter && !fmq_config_bool(config, "fedmq.own_data"),
                        .resume = arguments->resume,
                        .command = "server",
                        .quiet = arguments->quiet,

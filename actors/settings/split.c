@@ -26,7 +26,7 @@ static int read_splitter(const fmq_config_t *config, fmq_split_settings_t *split
         llm_splitter_t how;
     } names[] = {{"iid", LLM_SPLIT_IID}, {"lda", LLM_SPLIT_LDA}, {"meta", LLM_SPLIT_META}};
     const char *name = fmq_config_text(config, "data.splitter");
-    if (!*name && split->parts == 1)
+    if (!*name && (split->parts == 1 || fmq_config_bool(config, "fedmq.own_data")))
         name = "iid";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcasecmp(names[i].name, name) != 0)

@@ -251,7 +251,7 @@ static const fmq_key_t keys[] = {
     WHOLE("fedmq.min_clients", "0", 0, 65535, FREE,
           "Clients wanted before round 0 (0: all) and updates at a deadline (0: one)."),
     BOOLEAN("fedmq.own_data", "False", ACTED,
-            "This client brings its own data and never asks the splitter."),
+            "Clients bring their own data (see fedmq client --data); a server starts no splitter."),
     REAL("fedmq.peer_timeout", "10", 0.05, 86400, FREE,
          "Seconds of silence after which a peer counts as lost."),
     WHOLE("fedmq.permits", "0", 0, 4096, FREE,
