@@ -23,6 +23,16 @@ static int on_step(void *argument, uint64_t step, uint64_t steps, uint64_t token
     fmq_client_t *self = argument;
     (void)tokens;
     fmq_link_set_progress(self->link, step, steps);
+    fmq_permits_move(self->shared.permits);
+    return should_stop(self);
+}
+
+/* While it waits for a permit its progress is that of those who have one: a
+ * count without an end, which no display takes for steps. */
+static int while_waiting(void *argument)
+{
+    fmq_client_t *self = argument;
+    fmq_link_set_progress(self->link, fmq_permits_moves(self->shared.permits), 0);
     return should_stop(self);
 }
 
@@ -65,7 +75,7 @@ static fmq_routine_t routine(fmq_client_t *self)
                            .emulator = self->has_emulator ? self->emulator : NULL,
                            .train = self->train,
                            .progress = on_step,
-                           .stop = should_stop,
+                           .stop = while_waiting,
                            .argument = self};
 }
 

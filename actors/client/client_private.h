@@ -46,6 +46,7 @@ struct fmq_client {
     bool has_emulator; /* emulator is complete */
     fmq_download_t emulator_download;
     fmq_download_t shard;
+    uint64_t chunks; /* that have come, of whatever */
     fmq_note_shard_t shard_note;
     char splitter[FMQ_MEMBER_NAME_MAX]; /* who left the shard's note */
     bool wants_shard, has_shard_note, shard_is_here;

@@ -115,6 +115,8 @@ static bool take(fmq_client_t *self, fmq_download_t *download, const fmq_event_t
 
 void fmq_client_fetch_event(fmq_client_t *self, const fmq_event_t *event)
 {
+    if (event->type == FMQ_EVENT_CHUNK) /* a sign of progress, but no step */
+        fmq_link_set_progress(self->link, ++self->chunks, 0);
     bool emulator = take(self, &self->emulator_download, event);
     self->has_emulator = self->has_emulator || emulator;
     if (emulator || take(self, &self->state, event))

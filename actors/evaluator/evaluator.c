@@ -245,6 +245,7 @@ static int on_step(void *argument, uint64_t step, uint64_t steps, uint64_t token
     (void)steps;
     (void)tokens;
     self->steps++;
+    fmq_permits_move(self->shared.permits);
     fmq_link_set_progress(self->link, self->steps, self->steps);
     return should_stop(self);
 }

@@ -17,6 +17,7 @@
 #include "actors/launcher/resuming.h"
 #include "actors/launcher/rundir.h"
 #include "actors/launcher/signals.h"
+#include "actors/launcher/watchdog.h"
 #include "actors/pipe/pipe.h"
 #include "actors/server/versions.h"
 #include "actors/settings/settings.h"
@@ -48,7 +49,10 @@ typedef struct {
     zactor_t *server, *splitter, *evaluator;
     zactor_t **clients; /* owned array of plan->clients */
     uint32_t clients_failed;
+    fmq_watchdog_t watchdog;
 } federation_t;
+
+#define NO_PROGRESS_MS 300000 /* where fedmq.progress_timeout says nothing */
 
 void fmq_federation_share(uint32_t actors, unsigned cores, uint64_t *permits, uint64_t *threads)
 {
@@ -286,6 +290,8 @@ static int open_engine(federation_t *self, fmq_error_t *err)
     self->permits = fmq_permits_new((unsigned)permits, (unsigned)threads, err);
     if (self->permits)
         log_engine(self, permits, threads);
+    double limit = fmq_config_real(self->plan->config, "fedmq.progress_timeout");
+    self->watchdog.limit_ms = limit > 0 ? (int64_t)(limit * 1000) : NO_PROGRESS_MS;
     return self->permits ? 0 : -1;
 }
 
@@ -463,6 +469,19 @@ static void wait_a_little(const federation_t *self)
     zmq_poll(items, size, WATCH_MS);
 }
 
+static void watch_progress(federation_t *self)
+{
+    if (!self->permits)
+        return;
+    int64_t still_ms = fmq_watchdog_look(&self->watchdog, fmq_permits_taken(self->permits) > 0,
+                                         fmq_permits_moves(self->permits), fmq_clock_ms());
+    if (still_ms > 0)
+        fmq_log_write(self->log, FMQ_LOG_WARNING, "launcher", "no-progress",
+                      "seconds=%lld reason=\"what computes here has made no step; a server leaves "
+                      "such clients out of its round (fedmq.progress_timeout)\"",
+                      (long long)(still_ms / 1000));
+}
+
 /* The server has said that the run is over: the router stays until the others
  * have heard it and said goodbye, or for a while.  One that was stopped is
  * waited for, and nobody leaves: it stays until they can have heard that. */
@@ -519,6 +538,7 @@ int fmq_federation_run(const fmq_plan_t *plan, fmq_error_t *err)
         while (!over(&self, &why)) {
             wait_a_little(&self);
             fmq_output_look(self.output);
+            watch_progress(&self);
         }
     close_all(&self, &why);
     if (why.code == FMQ_OK)

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -20,6 +21,7 @@ struct fmq_permits {
     pthread_mutex_t lock;
     pthread_cond_t freed;
     size_t size, idle;
+    atomic_uint_fast64_t moves;
     llm_backend_t **free;  /* owned array; the first `idle` are not taken */
     llm_backend_t **every; /* owned array of owned backends */
 };
@@ -89,6 +91,24 @@ void fmq_permits_destroy(fmq_permits_t **self_p)
     *self_p = NULL;
 }
 
+void fmq_permits_move(fmq_permits_t *self)
+{
+    atomic_fetch_add_explicit(&self->moves, 1, memory_order_relaxed);
+}
+
+uint64_t fmq_permits_moves(const fmq_permits_t *self)
+{
+    return atomic_load_explicit(&self->moves, memory_order_relaxed);
+}
+
+size_t fmq_permits_taken(fmq_permits_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    size_t taken = self->size - self->idle;
+    pthread_mutex_unlock(&self->lock);
+    return taken;
+}
+
 static struct timespec next_check(void)
 {
     struct timespec at;
@@ -121,6 +141,7 @@ llm_backend_t *fmq_permits_take(fmq_permits_t *self, int (*stop)(void *), void *
         pthread_mutex_lock(&self->lock);
     }
     backend = self->free[--self->idle];
+    fmq_permits_move(self);
     pthread_mutex_unlock(&self->lock);
     return backend;
 }
@@ -131,6 +152,7 @@ void fmq_permits_give(fmq_permits_t *self, llm_backend_t **backend_p)
         return;
     pthread_mutex_lock(&self->lock);
     self->free[self->idle++] = *backend_p;
+    fmq_permits_move(self);
     pthread_cond_signal(&self->freed);
     pthread_mutex_unlock(&self->lock);
     *backend_p = NULL;

@@ -41,6 +41,7 @@ static void read_limits(fmq_agenda_t *agenda, const fmq_config_t *config)
         .quorum = least > 0 ? least : 1,
         .deadline_ms = (int64_t)(fmq_config_real(config, "fedmq.round_deadline") * 1000),
         .grace_ms = agenda->timeout_ms,
+        .progress_ms = (int64_t)(fmq_config_real(config, "fedmq.progress_timeout") * 1000),
     };
 }
 

@@ -25,17 +25,21 @@
 #define CLIENT_NAME "client-"
 
 /* k of "client-k", or 0. */
-static uint32_t client_number(const coordinator_t *self, const fmq_event_t *event)
+static uint32_t number_of(const coordinator_t *self, const char *member)
 {
-    if (event->role != FMQ_ROLE_CLIENT ||
-        strncmp(event->member, CLIENT_NAME, strlen(CLIENT_NAME)) != 0)
+    if (strncmp(member, CLIENT_NAME, strlen(CLIENT_NAME)) != 0)
         return 0;
-    const char *digits = event->member + strlen(CLIENT_NAME);
+    const char *digits = member + strlen(CLIENT_NAME);
     if (*digits < '1' || *digits > '9' || strspn(digits, "0123456789") != strlen(digits) ||
         strlen(digits) > 9)
         return 0;
     uint32_t client = (uint32_t)strtoul(digits, NULL, 10);
     return client <= self->agenda->clients ? client : 0;
+}
+
+static uint32_t client_number(const coordinator_t *self, const fmq_event_t *event)
+{
+    return event->role == FMQ_ROLE_CLIENT ? number_of(self, event->member) : 0;
 }
 
 /* Of an evaluator; NULL when there are too many to keep an eye on. */
@@ -85,8 +89,16 @@ static int on_member(coordinator_t *self, const fmq_event_t *event, fmq_error_t 
         member_left(self, client);
         return 0;
     }
+    if (!self->round.seats[client - 1].alive)
+        fmq_round_excuse(&self->round, client, self->now_ms);
     fmq_round_arrived(&self->round, client);
-    self->progress[client - 1] = (progress_t){event->step, event->steps};
+    progress_t *progress = &self->progress[client - 1];
+    bool moved = progress->step != event->step || progress->steps != event->steps;
+    if (moved && event->steps > 0)
+        fmq_round_moved(&self->round, client, self->now_ms);
+    else if (moved) /* it fetches, or waits for a permit: no measure of a step */
+        fmq_round_excuse(&self->round, client, self->now_ms);
+    *progress = (progress_t){event->step, event->steps};
     bool busy =
         self->round.phase == FMQ_PHASE_TRAINING || self->round.phase == FMQ_PHASE_EVALUATING;
     if (busy && event->steps > 0 && self->now_ms - self->shown_ms >= SHOW_MS)
@@ -132,6 +144,8 @@ static int on_note(coordinator_t *self, const fmq_event_t *event, fmq_error_t *e
 
 static int on_fetch(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
 {
+    if (event->type == FMQ_EVENT_CHUNK) /* of its update: it is the fabric that is slow */
+        fmq_round_excuse(&self->round, number_of(self, event->member), self->now_ms);
     return fmq_intake_event(self->intake, event, self->now_ms, err);
 }
 
@@ -162,6 +176,7 @@ static int take_events(coordinator_t *self, fmq_error_t *err)
     fmq_event_t event;
     for (int i = 0; i < EVENTS_MAX; i++) {
         int got = fmq_link_receive(self->link, 0, &event, NULL);
+        self->drained = got <= 0;
         if (got <= 0)
             return 0;
         if (handlers[event.type](self, &event, err) < 0)
@@ -230,8 +245,10 @@ static void show_waiting(coordinator_t *self)
 static int turn(coordinator_t *self, fmq_error_t *err)
 {
     self->now_ms = fmq_clock_ms();
+    fmq_coordinator_excuse_if_deaf(self);
     if (take_events(self, err) < 0 || commit(self, err) < 0)
         return -1;
+    fmq_coordinator_drop_stalled(self);
     show_waiting(self);
     if (fmq_coordinator_advance(self, err) < 0 ||
         fmq_intake_work(self->intake, is_alive, self->now_ms, err) < 0)
@@ -264,6 +281,8 @@ int fmq_coordinator_progress(void *argument, uint64_t step, uint64_t steps, uint
     self->now_ms = fmq_clock_ms();
     self->own_step = (progress_t){step, steps};
     self->busy = true;
+    if (self->options.moved)
+        self->options.moved(self->options.moved_argument);
     if (!self->terminated)
         self->terminated = fmq_pipe_terminated_because(self->pipe, &self->told);
     if (self->block > 0 && self->now_ms - self->shown_ms >= SHOW_MS)

@@ -85,6 +85,9 @@ typedef struct {
      * round; NULL: nothing is known. */
     uint64_t (*samples_max)(void *argument, uint32_t client, uint64_t shard);
     void *samples_argument;
+    /* Hears of every step that the server itself computes; may be NULL. */
+    void (*moved)(void *argument);
+    void *moved_argument;
     fmq_run_event_fn *on_event; /* may be NULL */
     void *event_argument;
 } fmq_coordinator_options_t;

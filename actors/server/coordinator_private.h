@@ -1,8 +1,8 @@
 /*
  * coordinator_private.h - the coordinator's inside, shared by its files:
  * coordinator.c (life and events), records.c (what clients' data come to), reports.c (what clients
- * say), phases.c (what follows what), posts.c (notes that it leaves), outcome.c (metrics, best
- * state), copies.c (what is saved), emulator.c (its alignment).
+ * say), stalls.c (who does not get on), phases.c (what follows what), posts.c (notes that it
+ * leaves), outcome.c (metrics, best state), copies.c (what is saved), emulator.c (its alignment).
  */
 #ifndef FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
 #define FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
@@ -68,6 +68,8 @@ typedef struct {
 
     char left_out_because[256]; /* "client 3: reason", the newest of this round; "": nobody */
 
+    int64_t listened_ms;  /* events were taken then */
+    bool drained;         /* ... and none were left */
     int64_t shown_ms;     /* progress was shown then */
     uint32_t shown_ready; /* clients that were shown as present */
     double train_loss;    /* of the last round; NaN: unknown */
@@ -102,6 +104,11 @@ int fmq_coordinator_take_fit(coordinator_t *self, uint32_t client, const fmq_not
 int fmq_coordinator_tell_fits(coordinator_t *self, fmq_error_t *err);
 /* FMQ_ERR_CONFIG when every client that could train has said that it cannot. */
 int fmq_coordinator_check_trainable(coordinator_t *self, fmq_error_t *err);
+
+/* stalls.c: nobody is to blame for the time in which we did not listen; and who
+ * is here without getting on is left out. */
+void fmq_coordinator_excuse_if_deaf(coordinator_t *self);
+void fmq_coordinator_drop_stalled(coordinator_t *self);
 
 /* posts.c */
 uint64_t fmq_coordinator_serial(const coordinator_t *self, fmq_task_kind_t kind);

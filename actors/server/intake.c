@@ -121,6 +121,20 @@ void fmq_intake_lost(fmq_intake_t *self, uint32_t client, int64_t now_ms)
     }
 }
 
+bool fmq_intake_is_queued(const fmq_intake_t *self, uint32_t client)
+{
+    const slot_t *slot = &self->slots[client - 1];
+    return (slot->state == SLOT_OFFERED && slot->failures == 0) || slot->state == SLOT_FETCHED;
+}
+
+void fmq_intake_give_up(fmq_intake_t *self, uint32_t client)
+{
+    slot_t *slot = &self->slots[client - 1];
+    stop_fetch(self, slot);
+    if (slot->state == SLOT_OFFERED || slot->state == SLOT_FETCHING)
+        slot->state = SLOT_REJECTED;
+}
+
 void fmq_intake_offer(fmq_intake_t *self, uint32_t client, const fmq_note_report_t *report)
 {
     if (!self->journal || client < 1 || client > self->options.clients)

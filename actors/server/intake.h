@@ -45,6 +45,11 @@ void fmq_intake_offer(fmq_intake_t *self, uint32_t client, const fmq_note_report
 /* Client is gone: its fetch is stopped and tried again when it is back. */
 void fmq_intake_lost(fmq_intake_t *self, uint32_t client, int64_t now_ms);
 
+/* Does its offer wait for us alone: for room, or for the commit? */
+bool fmq_intake_is_queued(const fmq_intake_t *self, uint32_t client);
+/* Nothing more is fetched of what client has offered. */
+void fmq_intake_give_up(fmq_intake_t *self, uint32_t client);
+
 /* CHUNK, FETCHED and FAILED events of the link.  -1: the disk failed, the run
  * cannot go on. */
 int fmq_intake_event(fmq_intake_t *self, const fmq_event_t *event, int64_t now_ms,

@@ -18,6 +18,7 @@ static bool evaluation_is_due(const coordinator_t *self)
 static int ask(coordinator_t *self, uint32_t client, fmq_task_kind_t kind, fmq_error_t *err)
 {
     fmq_round_ask(&self->round, client);
+    fmq_round_excuse(&self->round, client, self->now_ms);
     self->progress[client - 1] = (progress_t){0, 0};
     return fmq_coordinator_post_task(self, client, kind, err);
 }

@@ -120,5 +120,9 @@ int fmq_coordinator_take_report(coordinator_t *self, uint32_t client, const fmq_
     fmq_round_is_ready(&self->round, client);
     if (fmq_coordinator_take_fit(self, client, &report, err) < 0)
         return -1;
+    if (current && report.phase == FMQ_REPORT_WORKING)
+        fmq_round_excuse(&self->round, client, self->now_ms);
+    else if (current)
+        fmq_round_moved(&self->round, client, self->now_ms);
     return current ? take_answer(self, client, &report, err) : 0;
 }

@@ -88,8 +88,10 @@ void fmq_round_open(fmq_round_t *self, fmq_phase_t phase, int64_t now_ms)
 {
     self->phase = phase;
     self->opened_ms = now_ms;
-    for (uint32_t i = 0; i < self->clients; i++)
+    for (uint32_t i = 0; i < self->clients; i++) {
         self->seats[i].asked = self->seats[i].answered = self->seats[i].left_out = false;
+        self->seats[i].moved_ms = 0;
+    }
 }
 
 void fmq_round_ask(fmq_round_t *self, uint32_t client)
@@ -97,6 +99,56 @@ void fmq_round_ask(fmq_round_t *self, uint32_t client)
     fmq_seat_t *seat = fmq_round_seat(self, client);
     if (seat)
         seat->asked = true;
+}
+
+static bool is_awaited(const fmq_seat_t *seat)
+{
+    return seat->asked && !seat->answered && !seat->left_out;
+}
+
+/* From when on a client is waited for. */
+static int64_t moved_ms(const fmq_round_t *self, const fmq_seat_t *seat)
+{
+    return seat->moved_ms > self->opened_ms ? seat->moved_ms : self->opened_ms;
+}
+
+void fmq_round_moved(fmq_round_t *self, uint32_t client, int64_t now_ms)
+{
+    fmq_seat_t *seat = fmq_round_seat(self, client);
+    if (!seat || !is_awaited(seat))
+        return;
+    int64_t needed = now_ms - moved_ms(self, seat);
+    self->slowest_ms = needed > self->slowest_ms ? needed : self->slowest_ms;
+    seat->moved_ms = now_ms;
+}
+
+void fmq_round_excuse(fmq_round_t *self, uint32_t client, int64_t now_ms)
+{
+    fmq_seat_t *seat = fmq_round_seat(self, client);
+    if (seat && seat->asked)
+        seat->moved_ms = now_ms;
+}
+
+int64_t fmq_round_stall_limit(const fmq_round_t *self)
+{
+    int64_t by_steps = FMQ_ROUND_STALL_FACTOR * self->slowest_ms;
+    if (self->limits.progress_ms > 0)
+        return self->limits.progress_ms;
+    if (self->slowest_ms == 0)
+        return FMQ_ROUND_STALL_FIRST_MS;
+    return by_steps > FMQ_ROUND_STALL_MIN_MS ? by_steps : FMQ_ROUND_STALL_MIN_MS;
+}
+
+uint32_t fmq_round_stalled(const fmq_round_t *self, int64_t now_ms, int64_t *since_ms)
+{
+    int64_t limit = fmq_round_stall_limit(self);
+    for (uint32_t i = 0; i < self->clients; i++) {
+        const fmq_seat_t *seat = &self->seats[i];
+        *since_ms = now_ms - moved_ms(self, seat);
+        if (seat->alive && is_awaited(seat) && *since_ms >= limit)
+            return i + 1;
+    }
+    return 0;
 }
 
 /* A seat that was never taken counts from the opening of the phase. */

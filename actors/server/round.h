@@ -17,7 +17,10 @@
 
 #include "fedmq/base/error.h"
 
-#define FMQ_ROUND_CLIENTS_MAX 65536
+#define FMQ_ROUND_CLIENTS_MAX    65536
+#define FMQ_ROUND_STALL_FACTOR   10
+#define FMQ_ROUND_STALL_MIN_MS   300000
+#define FMQ_ROUND_STALL_FIRST_MS 3600000
 
 typedef enum {
     FMQ_PHASE_WAITING,    /* for enough clients */
@@ -39,6 +42,9 @@ typedef struct {
     uint32_t quorum;     /* answers that a round needs to close without the rest, at least 1 */
     int64_t deadline_ms; /* after opening; 0: none */
     int64_t grace_ms;    /* how long a missing client may be gone */
+    int64_t progress_ms; /* how long one may be here without progress; 0: as long as
+                          * FMQ_ROUND_STALL_FACTOR times what anybody needed for a step so far,
+                          * at least FMQ_ROUND_STALL_MIN_MS; FMQ_ROUND_STALL_FIRST_MS before that */
 } fmq_round_limits_t;
 
 typedef struct {
@@ -49,12 +55,14 @@ typedef struct {
     bool left_out;  /* asked, but nothing usable came */
     bool untrained; /* has said why it takes part in no training */
     int64_t gone_ms;
+    int64_t moved_ms; /* its last sign of progress in this phase; 0: none yet */
 } fmq_seat_t;
 
 typedef struct {
     fmq_round_limits_t limits;
     fmq_phase_t phase;
     int64_t opened_ms;
+    int64_t slowest_ms; /* the longest that anybody needed from one sign of progress to the next */
     uint32_t clients;
     fmq_seat_t *seats; /* owned; client k has seat k - 1 */
 } fmq_round_t;
@@ -75,6 +83,19 @@ void fmq_round_is_ready(fmq_round_t *self, uint32_t client);
 void fmq_round_is_untrained(fmq_round_t *self, uint32_t client, bool untrained);
 void fmq_round_answered(fmq_round_t *self, uint32_t client);
 void fmq_round_leave_out(fmq_round_t *self, uint32_t client);
+
+/* A client that was asked has done a step, or all of them.  Or it has got on
+ * otherwise, or could not for a reason that is not its own (it waits for us, or
+ * we did not listen): then it begins anew to be waited for, and nothing is
+ * learnt of how long a step takes. */
+void fmq_round_moved(fmq_round_t *self, uint32_t client, int64_t now_ms);
+void fmq_round_excuse(fmq_round_t *self, uint32_t client, int64_t now_ms);
+
+/* The first client that is here and was asked, but has made no progress for too
+ * long; 0: there is none.  *since_ms: for how long. */
+uint32_t fmq_round_stalled(const fmq_round_t *self, int64_t now_ms, int64_t *since_ms);
+/* How long is too long now. */
+int64_t fmq_round_stall_limit(const fmq_round_t *self);
 
 /* Begins a phase in which nobody is asked yet, and asks. */
 void fmq_round_open(fmq_round_t *self, fmq_phase_t phase, int64_t now_ms);

@@ -24,6 +24,12 @@ typedef struct {
     bool *known;                   /* owned: ... once it was asked for */
 } server_t;
 
+static void moved(void *permits)
+{
+    if (permits)
+        fmq_permits_move(permits);
+}
+
 /* Clients may have settings of their own. */
 static uint64_t samples_max(void *argument, uint32_t client, uint64_t shard)
 {
@@ -152,6 +158,8 @@ static fmq_coordinator_options_t options_of(server_t *self)
                                          .save_argument = self,
                                          .samples_max = samples_max,
                                          .samples_argument = self,
+                                         .moved = moved,
+                                         .moved_argument = shared->permits,
                                          .on_event = self->options.on_event,
                                          .event_argument = self->options.argument};
     if (fmq_config_bool(shared->config, "llm.offsite_tuning.save_full_model")) {

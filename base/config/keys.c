@@ -258,6 +258,9 @@ static const fmq_key_t keys[] = {
           "Clients that compute at once; 0: chosen from cores and memory."),
     WHOLE("fedmq.prefix_cache", "1024", 0, 1073741824, FREE,
           "MiB that a process keeps of what frozen layers gave for its examples; 0: none."),
+    REAL("fedmq.progress_timeout", "0", 0, MANY, FREE,
+         "Seconds without a step after which a client is left out of a round; 0: by what steps "
+         "take."),
     BOOLEAN("fedmq.released_fedbiot", "False", ACTED,
             "Do as FedBiOT's released code: no proximal gradient, emulator sent once, other sign "
             "of logps."),

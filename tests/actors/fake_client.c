@@ -39,6 +39,7 @@ struct fake_client {
     float *emulator; /* NULL: no offsite tuning */
     fmq_digest_t has_emulator;
     fmq_state_reader_t emulator_reader;
+    uint64_t steps;
     int64_t ready_ms; /* training ends then; 0: not training */
 };
 
@@ -312,6 +313,8 @@ static void *work(void *argument)
     while (!atomic_load(&self->stop) && !atomic_load(&self->gone)) {
         if (fmq_link_receive(self->link, 5, &event, NULL) > 0)
             handle(self, &event);
+        if (self->ready_ms > 0 && misbehaves(self, FAKE_STEPPING))
+            fmq_link_set_progress(self->link, ++self->steps / 20, UINT32_MAX);
         if (self->ready_ms == 0 || fmq_clock_ms() < self->ready_ms)
             continue;
         self->ready_ms = 0;

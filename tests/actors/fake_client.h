@@ -28,6 +28,7 @@ typedef enum {
     FAKE_BLIND,      /* cannot measure from round `from` on */
     FAKE_BOASTING,   /* says it has used 2^39 examples from round `from` on */
     FAKE_ENDLESS,    /* ... and has as many ... */
+    FAKE_STEPPING,   /* makes a step now and then while it trains */
     FAKE_ABSURD,     /* measures NaN and says that it is of 1e300 examples */
     FAKE_LATE,       /* takes its delay once a round: asked for it again, it is done at once */
     FAKE_DYING       /* leaves without a word in round `from` */

@@ -158,9 +158,27 @@ static void a_backend_that_cannot_be_made_leaves_nothing_behind(void **state)
     assert_int_equal(factory.alive, 0);
 }
 
+/* Whoever waits learns from it that others get on. */
+static void steps_takings_and_givings_are_counted(void **state)
+{
+    (void)state;
+    fmq_permits_t *permits = fmq_permits_new(2, 1, NULL);
+    uint64_t before = fmq_permits_moves(permits);
+    assert_int_equal(fmq_permits_taken(permits), 0);
+    llm_backend_t *backend = fmq_permits_take(permits, NULL, NULL);
+    assert_int_equal(fmq_permits_taken(permits), 1);
+    assert_int_equal(fmq_permits_moves(permits), before + 1);
+    fmq_permits_move(permits);
+    fmq_permits_give(permits, &backend);
+    assert_int_equal(fmq_permits_moves(permits), before + 3);
+    assert_int_equal(fmq_permits_taken(permits), 0);
+    fmq_permits_destroy(&permits);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(steps_takings_and_givings_are_counted, reset),
         cmocka_unit_test_setup(every_permit_is_a_backend_of_its_own, reset),
         cmocka_unit_test_setup(who_waits_may_give_up, reset),
         cmocka_unit_test_setup(a_crowd_never_holds_more_than_there_are, reset),

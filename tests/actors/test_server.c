@@ -206,6 +206,12 @@ static void rounds_without_any_update_end_the_run_with_an_error(void **state)
     fake_close(&f);
 }
 
+static void count_stalled(void *argument, fmq_log_level_t level, const char *line)
+{
+    (void)level;
+    *(int *)argument += strstr(line, "client-stalled client=2") != NULL;
+}
+
 static uint64_t at_most_200(void *argument, uint32_t client, uint64_t shard)
 {
     (void)argument, (void)client;
@@ -247,6 +253,45 @@ static void measurements_that_cannot_be_decide_nothing(void **state)
         !strstr(text, "\"source\":\"clients\",\"form\":\"weighted_avg\",\"metrics\":{\"val_loss"))
         fail_msg("%s", text);
     free(text);
+    fake_close(&f);
+}
+
+/* Silent: it never gets on.  Lying: what it offers can never be fetched.  Both are
+ * there all the time, and nothing but their progress tells. */
+static void a_client_that_does_not_get_on_is_left_out_and_not_asked_before_it_speaks(void **state)
+{
+    (void)state;
+    static const fake_behaviour_t bad[] = {FAKE_SILENT, FAKE_LYING};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        federation_t f;
+        int stalled = 0;
+        fmq_log_t *log = fmq_log_new(count_stalled, &stalled, FMQ_LOG_WARNING);
+        fake_open(&f, 3, 4);
+        f.agenda.limits.progress_ms = 2500;
+        for (uint32_t k = 1; k <= 3; k++)
+            fake_add(&f, k, k == 2 ? bad[i] : FAKE_HONEST, 1, 0);
+        fake_prepare(&f);
+        f.options.log = log;
+        fake_start_prepared(&f);
+        assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+        fake_check(&f, fake_expected(&f, (uint32_t[]){ALL3, 0xa, 0xa, 0xa}, 4));
+        assert_int_equal(stalled, 1); /* and not in every round anew */
+        fake_close(&f);
+        fmq_log_destroy(&log);
+    }
+}
+
+static void one_that_is_slow_but_gets_on_is_waited_for(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 2, 1);
+    f.agenda.limits.progress_ms = 2000;
+    fake_add(&f, 1, FAKE_HONEST, 0, 0);
+    fake_add(&f, 2, FAKE_STEPPING, 0, 4500);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    fake_check(&f, fake_expected(&f, (uint32_t[]){0x6}, 1));
     fake_close(&f);
 }
 
@@ -550,6 +595,8 @@ int main(void)
         cmocka_unit_test(rounds_without_any_update_end_the_run_with_an_error),
         cmocka_unit_test(a_count_of_examples_that_cannot_be_leaves_its_client_out),
         cmocka_unit_test(measurements_that_cannot_be_decide_nothing),
+        cmocka_unit_test(a_client_that_does_not_get_on_is_left_out_and_not_asked_before_it_speaks),
+        cmocka_unit_test(one_that_is_slow_but_gets_on_is_waited_for),
         cmocka_unit_test(a_short_run_without_any_update_has_not_finished),
         cmocka_unit_test(one_usable_update_is_enough_for_a_run_to_finish),
         cmocka_unit_test(a_last_state_that_nobody_can_measure_is_no_good_end),

@@ -97,6 +97,47 @@ static void a_round_of_failures_and_gone_ones_closes_empty(void **state)
     fmq_round_release(&round);
 }
 
+static void a_client_that_is_here_but_does_not_get_on_is_found(void **state)
+{
+    (void)state;
+    fmq_round_t round;
+    int64_t since_ms;
+    fmq_round_limits_t impatient = limits;
+    impatient.progress_ms = 100;
+    begin(&round, &impatient);
+    assert_int_equal(fmq_round_stalled(&round, 99, &since_ms), 0);
+    fmq_round_answered(&round, 1); /* is not waited for */
+    fmq_round_moved(&round, 2, 50);
+    assert_int_equal(fmq_round_stalled(&round, 120, &since_ms), 3);
+    assert_int_equal(since_ms, 120);
+    fmq_round_excuse(&round, 3, 120);
+    assert_int_equal(fmq_round_stalled(&round, 149, &since_ms), 0);
+    assert_int_equal(fmq_round_stalled(&round, 150, &since_ms), 2);
+    fmq_round_leave_out(&round, 2);
+    fmq_round_left(&round, 3, 151); /* who is gone is waited for in another way */
+    assert_int_equal(fmq_round_stalled(&round, 999, &since_ms), 0);
+    fmq_round_release(&round);
+}
+
+/* Nothing is known before the first step; then it is the slowest that counts. */
+static void how_long_is_too_long_follows_from_what_steps_take(void **state)
+{
+    (void)state;
+    fmq_round_t round;
+    begin(&round, &limits);
+    assert_int_equal(fmq_round_stall_limit(&round), FMQ_ROUND_STALL_FIRST_MS);
+    fmq_round_excuse(&round, 1, 500); /* no step */
+    assert_int_equal(fmq_round_stall_limit(&round), FMQ_ROUND_STALL_FIRST_MS);
+    fmq_round_moved(&round, 1, 1500);
+    assert_int_equal(round.slowest_ms, 1000);
+    assert_int_equal(fmq_round_stall_limit(&round), FMQ_ROUND_STALL_MIN_MS);
+    fmq_round_moved(&round, 2, 60000);
+    assert_int_equal(fmq_round_stall_limit(&round), 600000);
+    fmq_round_open(&round, FMQ_PHASE_TRAINING, 100000); /* of the run, not of the round */
+    assert_int_equal(fmq_round_stall_limit(&round), 600000);
+    fmq_round_release(&round);
+}
+
 static void the_deadline_closes_a_round_that_has_its_quorum(void **state)
 {
     (void)state;
@@ -223,6 +264,8 @@ int main(void)
         cmocka_unit_test(a_client_with_nothing_to_train_on_is_not_waited_for),
         cmocka_unit_test(a_round_is_full_when_everybody_is_settled),
         cmocka_unit_test(a_round_of_failures_and_gone_ones_closes_empty),
+        cmocka_unit_test(a_client_that_is_here_but_does_not_get_on_is_found),
+        cmocka_unit_test(how_long_is_too_long_follows_from_what_steps_take),
         cmocka_unit_test(the_deadline_closes_a_round_that_has_its_quorum),
         cmocka_unit_test(without_a_deadline_a_silent_client_that_is_alive_is_waited_for),
         cmocka_unit_test(when_all_who_are_missing_are_gone_others_take_their_place),

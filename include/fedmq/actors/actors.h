@@ -35,6 +35,14 @@ void fmq_permits_destroy(fmq_permits_t **self_p);
 llm_backend_t *fmq_permits_take(fmq_permits_t *self, int (*stop)(void *), void *argument);
 void fmq_permits_give(fmq_permits_t *self, llm_backend_t **backend_p);
 
+/* Who computes with a permit says so at every step: to those who wait for one it
+ * is a sign that their turn will come.  The number of such signs, of takings and
+ * of givings; it stands still when everybody who has a permit hangs. */
+void fmq_permits_move(fmq_permits_t *self);
+uint64_t fmq_permits_moves(const fmq_permits_t *self);
+/* How many are taken. */
+size_t fmq_permits_taken(fmq_permits_t *self);
+
 /* What the actors of one process share, read-only once built. */
 typedef struct {
     const fmq_config_t *config;
