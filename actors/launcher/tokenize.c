@@ -44,6 +44,12 @@ static int decode_line(const llm_tokenizer_t *tokenizer, const char *line, bool 
     return 0;
 }
 
+/* Editors and shells of Windows begin a text with a byte order mark. */
+static size_t mark_of(const char *line, size_t size)
+{
+    return size >= 3 && memcmp(line, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
 static int each_line(const fmq_arguments_t *arguments, const llm_tokenizer_t *tokenizer,
                      fmq_error_t *err)
 {
@@ -55,9 +61,10 @@ static int each_line(const fmq_arguments_t *arguments, const llm_tokenizer_t *to
         number++;
         if (size > 0 && line[size - 1] == '\n')
             line[--size] = '\0';
-        result = arguments->decode
-                     ? decode_line(tokenizer, line, arguments->no_special, err)
-                     : encode_line(tokenizer, line, (size_t)size, !arguments->no_special, err);
+        size_t mark = number == 1 ? mark_of(line, (size_t)size) : 0;
+        result = arguments->decode ? decode_line(tokenizer, line + mark, arguments->no_special, err)
+                                   : encode_line(tokenizer, line + mark, (size_t)size - mark,
+                                                 !arguments->no_special, err);
     }
     if (result < 0)
         fmq_error_prefix(err, "line %zu", number);

@@ -62,20 +62,31 @@ static char *without_nul(const char *text, size_t size)
     return copy;
 }
 
+/* A file of columns holds one object whose fields are lists. */
+static bool is_columns(const llm_fields_t *self)
+{
+    const json_t *instruction = llm_field_find(self->object, self->keys.instruction);
+    const json_t *output = llm_field_find(self->object, self->keys.output);
+    return (json_is_array(instruction) && json_is_array(output)) ||
+           (json_is_object(instruction) && json_is_object(output));
+}
+
 static int refuse_nested(const llm_fields_t *self, const json_t *value, const char *key,
                          fmq_error_t *err)
 {
     bool object = json_is_object(value);
+    const char *name = key == self->keys.instruction ? "instruction"
+                       : key == self->keys.input     ? "input"
+                       : key == self->keys.output    ? "output"
+                                                     : "category";
     return llm_reader_complain(
         self->reader, err,
         "'%s' is %s, expected a text; a dotted key reaches inside: %s=%s.%s in fedmq.data_fields, "
-        "or in --fields of eval",
-        key, object ? "an object" : "a list",
-        key == self->keys.instruction ? "instruction"
-        : key == self->keys.input     ? "input"
-        : key == self->keys.output    ? "output"
-                                      : "category",
-        key, object ? "name" : "0");
+        "or in --fields of eval%s",
+        key, object ? "an object" : "a list", name, key, object ? "name" : "0",
+        is_columns(self) ? "; if the file holds columns, write one object a record: "
+                           "pandas.read_json(FILE).to_json(OUT, orient='records', lines=True)"
+                         : "");
 }
 
 /* The text at key; made[slot] holds it where it had to be written. */
@@ -144,6 +155,17 @@ static const char *key_of_list(const json_t *object)
     return NULL;
 }
 
+/* Chats: {"role": ..., "content": ...} or {"from": ..., "value": ...}. */
+static const char *key_of_turn(const json_t *list)
+{
+    static const char *const pairs[][2] = {{"role", "content"}, {"from", "value"}};
+    const json_t *first = json_array_get(list, 0);
+    for (size_t i = 0; i < 2; i++)
+        if (json_object_get(first, pairs[i][0]) && json_object_get(first, pairs[i][1]))
+            return pairs[i][1];
+    return NULL;
+}
+
 static int refuse_strange(const llm_fields_t *self, fmq_error_t *err)
 {
     char found[LLM_KEYS_TEXT_BYTES];
@@ -154,10 +176,18 @@ static int refuse_strange(const llm_fields_t *self, fmq_error_t *err)
     if (!list || !err)
         return -1;
     size_t used = strlen(err->text);
-    (void)snprintf(err->text + used, sizeof err->text - used,
-                   "; it has a list of objects in '%.64s': if these are the records, a file must "
-                   "hold that list alone, or one object a line (jq '.[\"%.64s\"]' FILE)",
-                   list, list);
+    const char *turn = key_of_turn(json_object_get(self->object, list));
+    if (turn)
+        (void)snprintf(err->text + used, sizeof err->text - used,
+                       "; it has a conversation in '%.64s': name two of its texts in "
+                       "fedmq.data_fields, or in --fields of eval, such as "
+                       "instruction=%.64s.0.%s, output=%.64s.1.%s",
+                       list, list, turn, list, turn);
+    else
+        (void)snprintf(err->text + used, sizeof err->text - used,
+                       "; it has a list of objects in '%.64s': if these are the records, a file "
+                       "must hold that list alone, or one object a line (jq '.[\"%.64s\"]' FILE)",
+                       list, list);
     return -1;
 }
 

@@ -29,6 +29,7 @@ typedef struct {
     fmq_evaluator_options_t options;
     FILE *out;
     fmq_writer_t *writer; /* to out */
+    char meaning[FMQ_REASON_MAX];
 } fixture_t;
 
 /* GPT-2's two files for the printable characters of ASCII, without merges. */
@@ -143,13 +144,21 @@ static int teardown(void **state)
     return 0;
 }
 
+/* The run's numbers mean what the evaluator's do. */
+static void start_prepared(fixture_t *f)
+{
+    fmq_shared_meaning(&f->shared, f->meaning);
+    f->run.options.meaning = f->meaning;
+    fake_start_prepared(&f->run);
+}
+
 static void start_run(fixture_t *f, uint32_t delay_ms)
 {
     for (uint32_t k = 1; k <= 2; k++)
         fake_add(&f->run, k, FAKE_HONEST, 0, delay_ms);
     fake_prepare(&f->run);
     f->run.options.model = llm_model_digest(f->model);
-    fake_start_prepared(&f->run);
+    start_prepared(f);
 }
 
 static void fenced_evaluator(zsock_t *pipe, void *options)
@@ -410,7 +419,7 @@ static void an_emulator_and_the_plugged_state_are_measured(void **state)
     fixture_t *f = *state;
     offsite_t offsite;
     go_offsite(f, &offsite);
-    fake_start_prepared(&f->run);
+    start_prepared(f);
     zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
     assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
     assert_int_equal(wait_evaluator(evaluator).code, FMQ_OK);
@@ -445,7 +454,7 @@ static void without_the_full_model_it_says_once_that_the_emulator_is_all(void **
     offsite_t offsite;
     go_offsite(f, &offsite);
     f->shared.model = NULL;
-    fake_start_prepared(&f->run);
+    start_prepared(f);
     zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
     assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
     assert_int_equal(wait_evaluator(evaluator).code, FMQ_OK);
@@ -464,7 +473,7 @@ static void a_run_without_an_emulator_is_refused_by_one_that_expects_it(void **s
     offsite_t offsite;
     go_offsite(f, &offsite);
     f->run.options.emulator.schema = NULL;
-    fake_start_prepared(&f->run);
+    start_prepared(f);
     zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
     fmq_error_t why = wait_evaluator(evaluator);
     assert_int_equal(why.code, FMQ_ERR_MISMATCH);

@@ -203,6 +203,22 @@ static void an_alignment_says_which_block_and_how_good_the_last_one_was(void **s
     assert_null(strstr(screen.text, "step 2/10"));
 }
 
+static void a_line_of_text_stands_beside_the_events(void **state)
+{
+    (void)state;
+    show_as(FMQ_DISPLAY_PLAIN);
+    fmq_display_line(screen.display, "data: iid");
+    assert_string_equal(screen.text, "data: iid\n");
+    tear_down(NULL);
+    show_as(FMQ_DISPLAY_JSON);
+    fmq_display_line(screen.display, "data: \"iid\"");
+    assert_string_equal(screen.text, "{\"event\":\"line\",\"text\":\"data: \\\"iid\\\"\"}\n");
+    tear_down(NULL);
+    show_as(FMQ_DISPLAY_QUIET);
+    fmq_display_line(screen.display, "data: iid");
+    assert_string_equal(screen.text, "");
+}
+
 static void an_unknown_loss_is_not_shown(void **state)
 {
     (void)state;
@@ -332,6 +348,7 @@ int main(void)
         cmocka_unit_test_teardown(a_long_round_says_how_far_it_is_every_fifteen_seconds, tear_down),
         cmocka_unit_test_teardown(an_alignment_says_which_block_and_how_good_the_last_one_was,
                                   tear_down),
+        cmocka_unit_test_teardown(a_line_of_text_stands_beside_the_events, tear_down),
         cmocka_unit_test_teardown(an_unknown_loss_is_not_shown, tear_down),
         cmocka_unit_test_teardown(averages_are_shown_with_their_source, tear_down),
         cmocka_unit_test_teardown(waiting_is_said_once_a_second_and_when_all_are_here, tear_down),

@@ -291,6 +291,24 @@ static void a_list_inside_an_object_is_named_with_its_key(void **state)
     }
 }
 
+static void columns_and_conversations_are_told_what_to_do(void **state)
+{
+    room_t *room = *state;
+    static const char *const cases[][2] = {
+        {"{\"instruction\":[\"a\",\"b\"],\"output\":[\"c\",\"d\"]}", "columns"},
+        {"{\"instruction\":{\"0\":\"a\"},\"output\":{\"0\":\"b\"}}", "columns"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},"
+         "{\"role\":\"assistant\",\"content\":\"b\"}]}",
+         "instruction=messages.0.content, output=messages.1.content"},
+        {"{\"conversations\":[{\"from\":\"human\",\"value\":\"a\"}]}",
+         "instruction=conversations.0.value"}};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(parse(room, cases[i][0]), -1);
+        if (!strstr(room->err.text, cases[i][1]))
+            fail_msg("case %zu says: %s", i, room->err.text);
+    }
+}
+
 static void a_file_of_another_kind_is_told_what_it_is(void **state)
 {
     room_t *room = *state;
@@ -500,6 +518,7 @@ int main(void)
         CASE(what_is_no_text_has_one_rule_each),
         CASE(objects_over_several_lines_are_read_one_behind_the_other),
         CASE(a_list_inside_an_object_is_named_with_its_key),
+        CASE(columns_and_conversations_are_told_what_to_do),
         CASE(a_file_of_another_kind_is_told_what_it_is),
         CASE(plain_text_loses_its_mark_and_the_returns_of_its_line_ends),
         CASE(names_of_fields_are_read_as_people_write_them),
