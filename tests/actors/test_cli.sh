@@ -120,6 +120,8 @@ is 3 "--resume" "$FEDMQ" run --cfg "$WORK/good.yaml" --resume --directory "$WORK
 is 3 '"code":"notfound"' "$FEDMQ" run --json --cfg /nonexistent/a.yaml
 
 ids=$(echo "Once upon a time" | "$FEDMQ" tokenize --model "$MODEL" --no-special)
+[ "$(printf '\xEF\xBB\xBFOnce upon a time' | "$FEDMQ" tokenize --model "$MODEL" --no-special)" = "$ids" ] ||
+    { echo "FAILED: a byte order mark is taken for text"; bad=1; }
 text=$(echo "$ids" | "$FEDMQ" tokenize --model "$MODEL" --decode)
 [ "$text" = "Once upon a time" ] || { echo "FAILED: ids '$ids' are '$text'"; bad=1; }
 is 5 "no token id" bash -c "echo 1 two | '$FEDMQ' tokenize --model '$MODEL' --decode"

@@ -62,3 +62,17 @@ gone "$MEASURING" 20 "the measuring client"
 grep -q 'warning client-2 takes-part-in-no-training reason="none of the 60' "$WORK/measuring.log" ||
     fail "the measuring client does not say that it trains nothing"
 grep -q 'test_avg_loss' "$WORK/server.log" || fail "what the measuring client measured is missing"
+
+# Who comes later is told of on its own, once, whatever number of rounds it stays.
+start late-server "$FEDMQ" server --cfg $CFG --no-splitter outdir "$WORK" expname late "${OVER_TCP[@]}" \
+    fedmq.min_clients 1 federate.total_round_num 1000
+SERVER=$PID
+start first "${CLIENT[@]}" --id 1 --train "$WORK/data/short.jsonl"
+until_line "$WORK/late/run.log" 'round-began round=1 ' 20 "$SERVER"
+start late-client "${CLIENT[@]}" --id 3 --train "$WORK/data/some.jsonl"
+LATE='warning server client-records client=3 text="30 of 100 records'
+until_line "$WORK/late/run.log" "$LATE" 20 "$SERVER"
+ROUND=$(grep -c round-began "$WORK/late/run.log")
+until_line "$WORK/late/run.log" "round-began round=$((ROUND + 3)) " 20 "$SERVER"
+[ "$(grep -c "$LATE" "$WORK/late/run.log")" -eq 1 ] || fail "a late client is told of more than once"
+grep -q '"source":"client-3","form":"data"' "$WORK/late/metrics.jsonl" || fail "metrics.jsonl lacks the late client"

@@ -208,6 +208,8 @@ static void every_lie_in_a_header_is_refused(void **state)
         {"", 0, FMQ_ERR_FORMAT, "JSON"},
         {"[]", 0, FMQ_ERR_FORMAT, "object"},
         {"{\"a\":1}", 0, FMQ_ERR_FORMAT, "dtype"},
+        {"{\"a\\u0000b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
+         FMQ_ERR_FORMAT, "a NUL"},
         {"{\"a\":{\"dtype\":3}}", 0, FMQ_ERR_FORMAT, "dtype"},
         {"{\"a\":{\"dtype\":\"F32\"}}", 0, FMQ_ERR_FORMAT, "data_offsets"},
         {"{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, FMQ_ERR_FORMAT, "shape"},
