@@ -208,14 +208,17 @@ static void a_line_of_text_stands_beside_the_events(void **state)
     (void)state;
     show_as(FMQ_DISPLAY_PLAIN);
     fmq_display_line(screen.display, "data: iid");
+    look(&screen.out);
     assert_string_equal(screen.text, "data: iid\n");
     tear_down(NULL);
     show_as(FMQ_DISPLAY_JSON);
     fmq_display_line(screen.display, "data: \"iid\"");
+    look(&screen.out);
     assert_string_equal(screen.text, "{\"event\":\"line\",\"text\":\"data: \\\"iid\\\"\"}\n");
     tear_down(NULL);
     show_as(FMQ_DISPLAY_QUIET);
     fmq_display_line(screen.display, "data: iid");
+    look(&screen.out);
     assert_string_equal(screen.text, "");
 }
 
