@@ -11,6 +11,7 @@
 #include "llm/adapter/layout.h"
 #include "llm/adapter/meaning.h"
 #include "llm/hub/file.h"
+#include "llm/hub/foreign.h"
 
 /* A tensor of the file that the schema does not know, or NULL. */
 static const char *stranger(const llm_adapter_t *self, const llm_weights_t *weights)
@@ -62,11 +63,30 @@ static int read_full(const llm_adapter_t *self, const llm_weights_t *weights, fl
     return rc;
 }
 
+/* What PEFT wrote before it wrote safetensors. */
+static int refuse_pickled(const char *directory, fmq_error_t *err)
+{
+    char what[LLM_FOREIGN_MAX];
+    char *old = llm_file_path(directory, "adapter_model.bin");
+    char *now = llm_file_path(directory, "adapter_model.safetensors");
+    int rc = 0;
+    if (!old || !now)
+        rc = fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
+    else if (!llm_file_exists(now) && llm_foreign_describe(old, what))
+        rc = fmq_error_set(
+            err, FMQ_ERR_UNSUPPORTED,
+            "%s; for an adapter: PeftModel.from_pretrained(...).save_pretrained(...)", what);
+    free(old);
+    free(now);
+    return rc;
+}
+
 int llm_adapter_load(const llm_adapter_t *self, const char *directory, float *vector,
                      fmq_error_t *err)
 {
     bool full = self->spec.kind == LLM_ADAPTER_FULL;
-    if (llm_adapter_check_directory(self, directory, err) < 0)
+    if (llm_adapter_check_directory(self, directory, err) < 0 ||
+        (!full && refuse_pickled(directory, err) < 0))
         return fmq_error_prefix(err, "cannot load '%s'", directory);
     char *path = llm_file_path(directory, full ? LLM_LAYERS_FILE : "adapter_model.safetensors");
     if (!path)

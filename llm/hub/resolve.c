@@ -132,20 +132,28 @@ static bool read_id(search_t *search, const char *id)
     return is_hub_id(search->id);
 }
 
+/* A model in one file is another program's. */
+static int refuse_file(const char *path, fmq_error_t *err)
+{
+    char what[LLM_FOREIGN_MAX];
+    if (llm_foreign_describe(path, what))
+        return fmq_error_set(err, FMQ_ERR_UNSUPPORTED, "a model is given by its directory: %s",
+                             what);
+    return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
+                         "'%.160s' is a file; a model is given by its directory", path);
+}
+
 char *llm_hub_resolve(const char *id, const char *cache, fmq_error_t *err)
 {
     search_t search = {0};
-    char what[LLM_FOREIGN_MAX];
     if (take(&search, id))
         goto done;
-    if (llm_file_exists(id)) {
-        bool known = llm_foreign_describe(id, what);
-        fmq_error_set(err, FMQ_ERR_UNSUPPORTED, "%s%.160s%s",
-                      known ? "a model is given by its directory: " : "'", known ? what : id,
-                      known ? "" : "' is a file; a model is given by its directory");
+    bool hub_id = read_id(&search, id);
+    const char *file = llm_file_exists(id) ? id : llm_file_exists(search.id) ? search.id : NULL;
+    if (file) {
+        (void)refuse_file(file, err);
         return NULL;
     }
-    bool hub_id = read_id(&search, id);
     if (strcmp(search.id, id) != 0 && *search.id && take(&search, search.id))
         goto done;
     if (hub_id) {

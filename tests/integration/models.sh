@@ -88,6 +88,7 @@ printf 'GGUF\003\0\0\0' >"$WORK/gguf/model-Q4_K_M.gguf"
 cp "$WORK/gguf/model-Q4_K_M.gguf" "$WORK/blob"
 for path in "$WORK/gguf" "$WORK/gguf/model-Q4_K_M.gguf" "$WORK/blob"; do
     refused gguf 10 "is a GGUF file" "$FEDMQ" generate --model "$path" --prompt a
+    refused gguf-suffix 10 "is a GGUF file" "$FEDMQ" generate --model "$path@huggingface_llm" --prompt a
     refused gguf-run 10 "is a GGUF file" "$FEDMQ" run --quiet --cfg $CFG outdir "$WORK" expname gguf model.type "$path"
 done
 for name in pytorch_model.bin consolidated.00.pth last.ckpt; do
@@ -101,6 +102,10 @@ refused onnx 10 "model.onnx' is an ONNX graph" "$FEDMQ" generate --model "$MODEL
 refused file 10 "given by its directory: .*is a safetensors file by itself" "$FEDMQ" generate --model $GOOD/model.safetensors --prompt a
 one adapter federate.total_round_num 1
 refused adapter-as-model 10 "is an adapter's, not a model's" "$FEDMQ" generate --model "$WORK/adapter/adapter" --prompt a
+mv "$WORK/adapter/adapter/adapter_model.safetensors" "$WORK/adapter/adapter/adapter_model.bin"
+refused pickled-adapter 10 "adapter_model.bin' is a pickled .*checkpoint" "$FEDMQ" generate --model $GOOD --prompt a \
+    --adapter "$WORK/adapter/adapter"
+
 # Merged by the run and by the command: the same file, and the same answers as with the adapter.
 one whole federate.total_round_num 2 federate.save_to "$WORK/m/x" llm.offsite_tuning.save_full_model True
 [ -s "$WORK/m/final_x/model.safetensors" ] || fail "save_full_model without offsite tuning leaves no model"
