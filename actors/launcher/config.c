@@ -146,7 +146,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
 const fmq_command_t fmq_command_config = {
     .name = "config",
     .words = "check [FILE] [KEY VALUE ...] | show [FILE] [KEY VALUE ...] | keys [WORD]",
-    .summary = "Checks a configuration, shows what it amounts to, or lists the keys",
+    .summary = "Says whether a run could start, shows a configuration, or lists the keys",
     .options = options,
     .rule = FMQ_WORDS_ANY,
     .run = run};
