@@ -206,24 +206,29 @@ static int compare(const llm_adapter_t *self, const llm_adapter_t *other, const 
                          difference.key, difference.there, directory, difference.here);
 }
 
-/* Whole weights have no adapter_config.json; a directory that has nothing but
- * an adapter is no model. */
+static bool holds(const char *directory, const char *name)
+{
+    char *path = llm_file_path(directory, name);
+    bool there = path && llm_file_exists(path);
+    free(path);
+    return there;
+}
+
+/* A directory that has nothing but an adapter is no model; one of whole
+ * weights may have the files of others in it. */
 static int check_whole(const char *directory, fmq_error_t *err)
 {
-    char *config = llm_file_path(directory, "adapter_config.json");
-    char *tensors = llm_file_path(directory, "adapter_model.safetensors");
-    int rc = 0;
-    if (!config || !tensors)
-        rc = fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
-    else if (llm_file_exists(config) && llm_file_exists(tensors))
-        rc = fmq_error_set(err, FMQ_ERR_MISMATCH,
-                           "'%s' holds an adapter (adapter_config.json), but the weights "
-                           "themselves are trained here; set llm.adapter.use True, or give a "
-                           "model's directory",
-                           directory);
-    free(config);
-    free(tensors);
-    return rc;
+    static const char *const weights[] = {"model.safetensors", "model.safetensors.index.json",
+                                          LLM_LAYERS_FILE};
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
+        if (holds(directory, weights[i]))
+            return 0;
+    if (!holds(directory, "adapter_config.json"))
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                         "'%s' holds an adapter (adapter_config.json), but the weights themselves "
+                         "are trained here; set llm.adapter.use True, or give a model's directory",
+                         directory);
 }
 
 int llm_adapter_check_directory(const llm_adapter_t *self, const char *directory, fmq_error_t *err)
