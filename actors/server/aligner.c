@@ -22,7 +22,7 @@ static int load(fmq_aligner_t *self, fmq_error_t *err)
     llm_records_t *parts[3] = {NULL};
     if (fmq_public_load(self->settings, parts, err) < 0)
         return -1;
-    self->data = fmq_held_tokenize(self->shared, parts[0], err);
+    self->data = fmq_held_tokenize(self->shared, parts[0], "alignment", err);
     for (size_t i = 0; i < 3; i++)
         llm_records_destroy(&parts[i]);
     return self->data ? 0 : fmq_error_prefix(err, "llm.offsite_tuning.emu_align.data");

@@ -29,10 +29,33 @@ int fmq_held_stop(void *argument)
 }
 
 llm_dataset_t *fmq_held_tokenize(const fmq_shared_t *shared, const llm_records_t *records,
-                                 fmq_error_t *err)
+                                 const char *what, fmq_error_t *err)
 {
-    return llm_dataset_new(records, NULL, shared->tokenizer,
-                           (size_t)fmq_config_int(shared->config, "llm.tok_len"), err);
+    char misfits[LLM_FIT_TEXT_BYTES];
+    size_t tok_len = (size_t)fmq_config_int(shared->config, "llm.tok_len");
+    llm_dataset_t *made = llm_dataset_new(records, NULL, shared->tokenizer, tok_len, err);
+    if (!made)
+        return NULL;
+    llm_fit_t fit = llm_dataset_fit(made);
+    llm_fit_text(&fit, "llm.tok_len", tok_len, misfits);
+    if (*misfits)
+        fmq_log_write(shared->log, FMQ_LOG_WARNING, "server", "own-records",
+                      "what=\"%s\" text=\"%s\"", what, misfits);
+    return made;
+}
+
+/* Something must be left of what is to be measured. */
+static int check_data(const fmq_held_t *self, fmq_error_t *err)
+{
+    llm_fit_t all = {0};
+    for (size_t i = VAL; i < PARTS; i++) {
+        llm_fit_t fit = self->data[i] ? llm_dataset_fit(self->data[i]) : (llm_fit_t){0};
+        llm_fit_add(&all, &fit);
+    }
+    if (all.records == 0 || llm_fit_used(&all) > 0)
+        return 0;
+    return llm_fit_refuse(&all, "records that the server measures", "llm.tok_len",
+                          (size_t)fmq_config_int(self->shared->config, "llm.tok_len"), err);
 }
 
 /* The run's own, or the public ones: a server whose clients bring their own
@@ -79,8 +102,10 @@ fmq_held_t *fmq_held_new(const fmq_shared_t *shared, const fmq_offsite_settings_
         goto fail;
     for (size_t i = VAL; i < PARTS; i++)
         if (is_evaluated(shared->config, i) &&
-            !(self->data[i] = fmq_held_tokenize(shared, self->records[i], err)))
+            !(self->data[i] = fmq_held_tokenize(shared, self->records[i], names[i], err)))
             goto fail;
+    if (check_data(self, err) < 0)
+        goto fail;
     return self;
 fail:
     fmq_held_destroy(&self);

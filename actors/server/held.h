@@ -26,9 +26,10 @@ void fmq_held_destroy(fmq_held_t **self_p);
 int fmq_held_measure(void *self, const fmq_measuring_t *measuring, fmq_metrics_t *metrics,
                      fmq_error_t *err);
 
-/* Tokenizes as llm.tok_len says; NULL with err. */
+/* Tokenizes as llm.tok_len says; NULL with err.  What does not fit is a warning,
+ * which calls the records `what`. */
 llm_dataset_t *fmq_held_tokenize(const fmq_shared_t *shared, const llm_records_t *records,
-                                 fmq_error_t *err);
+                                 const char *what, fmq_error_t *err);
 
 /* A progress function as one that fmq_permits_take() asks. */
 typedef struct {

@@ -76,3 +76,17 @@ ROUND=$(grep -c round-began "$WORK/late/run.log")
 until_line "$WORK/late/run.log" "round-began round=$((ROUND + 3)) " 20 "$SERVER"
 [ "$(grep -c "$LATE" "$WORK/late/run.log")" -eq 1 ] || fail "a late client is told of more than once"
 grep -q '"source":"client-3","form":"data"' "$WORK/late/metrics.jsonl" || fail "metrics.jsonl lacks the late client"
+
+# So it is with records of the server's own: those that align an emulator, and those it measures.
+"$FEDMQ" run --cfg tests/integration/offsite.yaml outdir "$WORK" expname public federate.total_round_num 1 \
+    llm.offsite_tuning.emu_align.data "{root: $WORK/data, type: some.jsonl@llm, splits: [1.0, 0.0, 0.0]}" \
+    >"$WORK/public.log" 2>&1 || fail "a run with public records that do not fit ended with status $?"
+[ "$(grep -c 'warning server own-records what="alignment" text="30 of 100 records do not fit' "$WORK/public.log")" -eq 1 ] ||
+    fail "public records that do not fit are not told once"
+status_of held "$FEDMQ" server --cfg tests/integration/offsite.yaml --no-splitter outdir "$WORK" expname held \
+    "${OVER_TCP[@]}" distribute.server_port "$(free_port)" fedmq.own_data True llm.offsite_tuning.eval_type full \
+    llm.offsite_tuning.emu_align.use False \
+    llm.offsite_tuning.emu_align.data "{root: $WORK/data, type: long.jsonl@llm, splits: [0.0, 0.5, 0.5]}"
+[ $STATUS -eq 2 ] || fail "a server with nothing to measure ended with status $STATUS"
+grep -q 'none of the 60 records that the server measures can be used.*llm.tok_len' "$WORK/held.log" ||
+    fail "a server with nothing to measure does not say why"
