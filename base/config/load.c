@@ -102,7 +102,7 @@ int fmq_config_merge(fmq_config_t *self, fmq_node_t **root_p, bool clients_only)
 
 int fmq_config_outcome(const fmq_config_t *self, int rc, size_t before, fmq_error_t *err)
 {
-    if (rc < 0)
+    if (rc < 0 || self->mistakes.no_memory)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the configuration");
     if (self->mistakes.count == before)
         return 0;

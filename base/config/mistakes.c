@@ -43,8 +43,10 @@ void fmq_mistakes_add(fmq_mistakes_t *self, const char *origin, const char *form
         if (*c < 0x20 || *c == 0x7f)
             *c = ' ';
     char *copy = strdup(text);
-    if (!copy)
+    if (!copy) {
+        self->no_memory = true;
         return;
+    }
     self->places[self->kept] = place_of(origin);
     self->places[self->kept].said = (size_t)used;
     self->texts[self->kept++] = copy;

@@ -4,6 +4,7 @@
 #ifndef FEDMQ_BASE_CONFIG_MISTAKES_H
 #define FEDMQ_BASE_CONFIG_MISTAKES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -19,7 +20,8 @@ typedef struct {
     char *texts[FMQ_CONFIG_MISTAKES_MAX]; /* owned */
     fmq_mistake_place_t places[FMQ_CONFIG_MISTAKES_MAX];
     size_t kept;
-    size_t count; /* of all, also those that were not kept */
+    size_t count;   /* of all, also those that were not kept */
+    bool no_memory; /* for one of them, or for what was read: no mistake of the file's */
 } fmq_mistakes_t;
 
 /* Adds "origin: <formatted>", control characters blanked. */

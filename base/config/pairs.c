@@ -22,6 +22,7 @@ static fmq_node_t *flow_value(fmq_config_t *self, const char *origin, const char
         fmq_mistakes_add(&self->mistakes, origin, "%s", first ? first : "out of memory");
         fmq_node_destroy(&node);
     }
+    self->mistakes.no_memory |= mistakes.no_memory;
     fmq_mistakes_release(&mistakes);
     return node;
 }

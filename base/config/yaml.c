@@ -54,6 +54,7 @@ static void report_syntax(reader_t *reader)
         mark = mark_of_offset((const char *)parser->input.string.start,
                               (size_t)(parser->input.string.end - parser->input.string.start),
                               parser->problem_offset);
+    reader->mistakes->no_memory |= parser->error == YAML_MEMORY_ERROR;
     if (parser->error == YAML_MEMORY_ERROR)
         MISTAKE(reader, mark, "out of memory");
     else
@@ -78,6 +79,7 @@ static void out_of_memory(reader_t *reader)
 {
     if (!reader->failed)
         fmq_mistakes_add(reader->mistakes, reader->name, "out of memory");
+    reader->mistakes->no_memory = true;
     reader->failed = true;
 }
 
