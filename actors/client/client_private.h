@@ -38,6 +38,7 @@ struct fmq_client {
     bool local;   /* federate.method local: the vector stays here between rounds */
     bool has_own; /* local: vector holds what this client trained last: */
     fmq_personal_mark_t trained;
+    bool behind;                /* ... or an older one, for a server that fell back */
     fmq_personal_place_t place; /* local: its directory is owned, or NULL */
     float *vector;              /* owned: the state of the task at hand */
     fmq_download_t state;

@@ -47,7 +47,8 @@ static int make_room(fmq_client_t *self, fmq_error_t *err)
     return self->vector ? 0 : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a state");
 }
 
-/* Of two rounds that it was trained in, only the newer one is in memory. */
+/* Of two rounds that it was trained in, only the newer one is in memory, until a
+ * server that fell back asks for something of the older one. */
 int fmq_client_own_recall(fmq_client_t *self, fmq_error_t *err)
 {
     const fmq_note_task_t *task = &self->course.task;
@@ -56,8 +57,9 @@ int fmq_client_own_recall(fmq_client_t *self, fmq_error_t *err)
         return 0;
     bool same_run = self->has_own && strcmp(self->trained.run, task->run) == 0;
     bool any = last_round(task, &most);
-    if (same_run && any && self->trained.round <= most)
+    if (same_run && any && self->trained.round <= most && !self->behind)
         return 0;
+    self->behind = same_run;
     self->has_own = false;
     if (!any)
         return 0;
@@ -93,5 +95,6 @@ int fmq_client_own_keep(fmq_client_t *self, const fmq_note_report_t *outcome, fm
         return -1;
     self->trained = mark;
     self->has_own = true;
+    self->behind = false;
     return 0;
 }

@@ -209,6 +209,38 @@ static void with_method_local_a_client_that_comes_back_goes_on_to_the_same_bytes
     }
 }
 
+static double loss_at(play_t *play, uint64_t round)
+{
+    stage_say_task(&play->stage, round, FMQ_TASK_EVALUATE);
+    fmq_note_report_t report = stage_hear(&play->stage, FMQ_REPORT_MEASURED, round);
+    return *fmq_metrics_get(&report.metrics, "test_avg_loss");
+}
+
+/* A server that fell back measures again what it has measured, and goes on. */
+static void with_method_local_a_measurement_is_of_the_state_of_its_round(void **state)
+{
+    (void)state;
+    play_t play = {.folder = "/tmp/fedmq-client-XXXXXX"};
+    assert_non_null(mkdtemp(play.folder));
+    begin_with(&play, "federate: {method: local}\ntrain: {local_update_steps: 2}\n");
+    stage_say_run(&play.stage, STAGE_RUN);
+    for (uint64_t round = 1; round <= 2; round++) {
+        stage_say_task(&play.stage, round, FMQ_TASK_TRAIN);
+        stage_hear(&play.stage, FMQ_REPORT_OFFER, round);
+    }
+    double after_two = loss_at(&play, 3);
+    stage_say_task(&play.stage, 3, FMQ_TASK_TRAIN);
+    stage_hear(&play.stage, FMQ_REPORT_OFFER, 3);
+    double after_three = loss_at(&play, 4);
+    assert_true(after_three != after_two);
+    assert_true(loss_at(&play, 3) == after_two);
+    assert_true(loss_at(&play, 4) == after_three);
+    end(&play);
+    zdir_t *left = zdir_new(play.folder, NULL);
+    zdir_remove(left, true);
+    zdir_destroy(&left);
+}
+
 static void a_state_that_is_late_is_waited_for_while_the_task_stands(void **state)
 {
     (void)state;
@@ -312,6 +344,7 @@ int main(void)
         cmocka_unit_test(progress_is_heard_while_a_client_trains),
         cmocka_unit_test(a_local_method_goes_on_from_its_own_state),
         cmocka_unit_test(with_method_local_a_client_that_comes_back_goes_on_to_the_same_bytes),
+        cmocka_unit_test(with_method_local_a_measurement_is_of_the_state_of_its_round),
         cmocka_unit_test(a_state_that_is_late_is_waited_for_while_the_task_stands),
         cmocka_unit_test(a_state_that_is_no_state_fails_the_task_until_it_is_asked_again),
         cmocka_unit_test(a_run_with_another_model_is_refused_with_status_mismatch),
