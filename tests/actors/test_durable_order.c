@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "actors/client/personal_state.h"
 #include "actors/server/checkpoint.h"
 #include "actors/server/durable.h"
 #include "actors/server/history.h"
@@ -103,6 +104,19 @@ static void a_checkpoint_is_durable_when_it_is_saved(void **state)
     fmq_vectors_t vectors = {.schema = schema, .state = vector};
     fmq_checkpoint_t mark = {.run = "00112233445566778899aabbccddeeff", .round = 7};
     assert_int_equal(fmq_checkpoint_put(*state, &mark, &vectors, NULL), 0);
+    expect("sync ./round-000007.state.tmp\nname ./round-000007.state\nsync .\n");
+    free(vector);
+    fmq_schema_destroy(&schema);
+}
+
+static void what_a_client_trains_by_itself_is_durable_when_it_is_saved(void **state)
+{
+    fmq_schema_t *schema = test_schema();
+    float *vector = test_vector(schema, 1);
+    fmq_personal_place_t place = {.directory = *state, .schema = schema, .client = 1};
+    fmq_personal_mark_t mark = {.run = "00112233445566778899aabbccddeeff", .round = 7};
+    memcpy(mark.outcome.run, mark.run, sizeof mark.run);
+    assert_int_equal(fmq_personal_save(&place, &mark, vector, NULL, NULL), 0);
     expect("sync ./round-000007.state.tmp\nname ./round-000007.state\nsync .\n");
     free(vector);
     fmq_schema_destroy(&schema);
@@ -245,6 +259,7 @@ int main(void)
         TEST(a_file_is_synced_renamed_and_its_folder_synced),
         TEST(a_new_folder_is_durable_in_the_one_that_holds_it),
         TEST(a_checkpoint_is_durable_when_it_is_saved),
+        TEST(what_a_client_trains_by_itself_is_durable_when_it_is_saved),
         TEST(updates_are_told_to_be_there_when_all_of_them_are_durable),
         TEST(an_update_whose_sync_fails_is_told_to_nobody),
         TEST(the_lists_of_a_round_are_durable_when_they_are_saved),
