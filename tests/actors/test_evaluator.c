@@ -12,6 +12,7 @@
 #include "fedmq/actors/shard.h"
 #include "fedmq/base/clock.h"
 #include "fedmq/llm/train.h"
+#include "tests/broker/fabric.h"
 
 #define LIMIT_MS 30000
 
@@ -224,6 +225,44 @@ static double number_after(const char *text, const char *key)
     if (!at)
         fail_msg("no %s in %s", key, text);
     return strtod(at + strlen(key), NULL);
+}
+
+/* A splitter says what the server alone may say; a second server speaks of
+ * another run. */
+static void who_is_not_the_server_of_its_run_is_not_believed(void **state)
+{
+    fixture_t *f = *state;
+    fmq_event_t event;
+    fmq_note_run_t run;
+    uint8_t body[1024];
+    start_run(f, 150);
+    fmq_link_t *splitter = fabric_link(f->run.endpoint, "splitter", FMQ_ROLE_SPLITTER);
+    fmq_link_t *server = fabric_link(f->run.endpoint, "server-2", FMQ_ROLE_SERVER);
+    assert_true(fabric_await_note(splitter, "run", &event));
+    assert_int_equal(fmq_note_run_decode(&run, event.data, event.size, NULL), 0);
+    zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
+    assert_true(fabric_await_member(server, "evaluator-1", true, &event));
+    fmq_note_state_t newest = {.round = 999, .emulator_bytes = 1};
+    fmq_note_done_t done = {.reason = "evil"};
+    memcpy(newest.run, run.run, sizeof newest.run);
+    memcpy(done.run, run.run, sizeof done.run);
+    memset(&run.model, 0, sizeof run.model);
+    size_t size = fmq_note_run_encode(&run, body, sizeof body, NULL);
+    assert_int_equal(fmq_link_note(splitter, "@evaluator", "run", body, size, NULL), 0);
+    size = fmq_note_state_encode(&newest, body, sizeof body, NULL);
+    assert_int_equal(fmq_link_note(splitter, "@evaluator", "state", body, size, NULL), 0);
+    size = fmq_note_done_encode(&done, body, sizeof body, NULL);
+    assert_int_equal(fmq_link_note(splitter, "@evaluator", "done", body, size, NULL), 0);
+    memset(done.run, 'f', sizeof done.run - 1);
+    size = fmq_note_done_encode(&done, body, sizeof body, NULL);
+    assert_int_equal(fmq_link_note(server, "@evaluator", "done", body, size, NULL), 0);
+    assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
+    fmq_error_t why = wait_evaluator(evaluator);
+    assert_int_equal(why.code, FMQ_OK);
+    assert_string_equal(why.text, "finished");
+    stop_evaluator(&evaluator);
+    fmq_link_close(&splitter, 0);
+    fmq_link_close(&server, 0);
 }
 
 static void first_and_last_state_are_measured_and_the_run_ends_it(void **state)
@@ -488,6 +527,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(first_and_last_state_are_measured_and_the_run_ends_it),
+        TEST(who_is_not_the_server_of_its_run_is_not_believed),
         TEST(what_it_measures_is_what_the_engine_says_of_that_state),
         TEST(with_match_tokens_it_also_counts_exact_answers),
         TEST(coming_and_going_does_not_disturb_the_run),

@@ -167,6 +167,26 @@ static void the_end_of_an_older_run_does_not(void **state)
     end(&play);
 }
 
+/* A client, which may speak to splitters too, says that the run is over. */
+static void the_end_is_the_servers_to_tell(void **state)
+{
+    (void)state;
+    play_t play;
+    fmq_error_t why;
+    uint8_t body[1024];
+    fmq_note_done_t done = {.run = STAGE_RUN, .reason = "evil"};
+    begin(&play);
+    stage_say_run(&play.stage, STAGE_RUN);
+    fmq_link_t *client = stage_join(&play.stage, "client-2", FMQ_ROLE_CLIENT);
+    hear_shard(client); /* the splitter is there */
+    size_t size = fmq_note_done_encode(&done, body, sizeof body, NULL);
+    assert_int_equal(fmq_link_note(client, "splitter", "done", body, size, NULL), 0);
+    zclock_sleep(300);
+    assert_false(fmq_pipe_ended(play.splitter, &why));
+    fmq_link_close(&client, 0);
+    end(&play);
+}
+
 static void data_that_cannot_be_read_ends_the_splitter_with_the_reason(void **state)
 {
     (void)state;
@@ -189,6 +209,7 @@ int main(void)
         cmocka_unit_test(a_client_without_data_trains_on_its_shard),
         cmocka_unit_test(the_end_of_the_run_ends_the_splitter),
         cmocka_unit_test(the_end_of_an_older_run_does_not),
+        cmocka_unit_test(the_end_is_the_servers_to_tell),
         cmocka_unit_test(data_that_cannot_be_read_ends_the_splitter_with_the_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
