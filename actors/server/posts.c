@@ -94,8 +94,10 @@ static int publish_emulator(coordinator_t *self, fmq_error_t *err)
     return publish(self, &self->published_emulator, self->options.emulator.schema, vector, err);
 }
 
+/* Evaluators measure it; who observes may read it too, and write nothing. */
 int fmq_coordinator_post_state(coordinator_t *self, bool last, fmq_error_t *err)
 {
+    static const char *const readers[] = {"@evaluator", "@observer"};
     if (publish(self, &self->published, self->options.schema, self->state, err) < 0 ||
         publish_emulator(self, err) < 0)
         return -1;
@@ -108,7 +110,12 @@ int fmq_coordinator_post_state(coordinator_t *self, bool last, fmq_error_t *err)
     name_run(self, note.run);
     unsigned char body[512];
     size_t size = fmq_note_state_encode(&note, body, sizeof body, err);
-    return size ? fmq_link_note(self->link, "@evaluator", "state", body, size, err) : -1;
+    if (size == 0)
+        return -1;
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
+        if (fmq_link_note(self->link, readers[i], "state", body, size, err) < 0)
+            return -1;
+    return 0;
 }
 
 /* What a task makes its client fetch: an emulator that it has is not. */

@@ -158,6 +158,47 @@ static void a_damaged_checkpoint_falls_back_and_reaches_the_same_bytes(void **st
     fake_close(&f);
 }
 
+/* Waits for the state's note and, when it has come, for the object it names. */
+static void read_along(fmq_link_t *observer, const char *owner)
+{
+    fmq_note_state_t note = {0};
+    bool fetched = false;
+    for (int i = 0; i < LIMIT_MS / 100 && !fetched; i++) {
+        fmq_event_t event;
+        if (fmq_link_receive(observer, 100, &event, NULL) <= 0)
+            continue;
+        if (event.type == FMQ_EVENT_NOTE && strcmp(event.topic, "state") == 0 &&
+            note.state_bytes == 0) {
+            assert_int_equal(fmq_note_state_decode(&note, event.data, event.size, NULL), 0);
+            assert_int_equal(
+                fmq_link_fetch(observer, owner, &note.state, 0, note.state_bytes, NULL), 0);
+        }
+        assert_int_not_equal(event.type, FMQ_EVENT_FAILED);
+        fetched = event.type == FMQ_EVENT_FETCHED;
+    }
+    assert_true(fetched);
+}
+
+static void an_observer_reads_the_states_and_writes_nothing(void **state)
+{
+    (void)state;
+    federation_t f;
+    fmq_error_t err;
+    fake_open(&f, 1, 2);
+    fmq_link_options_t options = {
+        .endpoint = f.endpoint, .name = "watcher", .role = FMQ_ROLE_OBSERVER};
+    fmq_link_t *observer = fmq_link_open(&options, NULL);
+    assert_non_null(observer);
+    fake_start_server(&f);
+    read_along(observer, "server");
+    assert_int_equal(fmq_link_note(observer, "server", "metrics", "", 0, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_DENIED);
+    fmq_link_close(&observer, 0);
+    fake_add(&f, 1, FAKE_HONEST, 0, 0);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    fake_close(&f);
+}
+
 static void a_client_that_never_offers_is_left_behind_at_the_deadline(void **state)
 {
     (void)state;
@@ -590,6 +631,7 @@ int main(void)
         cmocka_unit_test(an_interrupted_run_goes_on_to_the_same_bytes),
         cmocka_unit_test(a_failure_elsewhere_is_the_reason_that_everybody_hears),
         cmocka_unit_test(a_damaged_checkpoint_falls_back_and_reaches_the_same_bytes),
+        cmocka_unit_test(an_observer_reads_the_states_and_writes_nothing),
         cmocka_unit_test(a_client_that_never_offers_is_left_behind_at_the_deadline),
         cmocka_unit_test(updates_that_are_no_good_are_left_out),
         cmocka_unit_test(rounds_without_any_update_end_the_run_with_an_error),

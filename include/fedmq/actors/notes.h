@@ -10,6 +10,7 @@
  *   task     server -> client-k       what client k shall do now
  *   report   client-k -> server       what client k has done of its task
  *   state    server -> @evaluator     the newest global state
+ *            server -> @observer      the same, to read along
  *   metrics  evaluator -> server      measurements of a state
  *   shard    splitter -> client-k     the data of client k (0: server-held data,
  *            splitter -> @evaluator   for evaluators)
