@@ -45,6 +45,7 @@ static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
     char meaning[FMQ_REASON_MAX];
     fmq_shared_meaning(&self->shared, meaning);
     fmq_course_init(&self->course, &model, &schema, meaning);
+    self->course.number = self->number;
     self->config = fmq_config_for_client(self->shared.config, self->number, err);
     if (!self->config || fmq_settings_train(self->config, &self->train, err) < 0 ||
         fmq_client_keepsake_open(self, directory, err) < 0)

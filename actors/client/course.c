@@ -3,6 +3,7 @@
  */
 #include "actors/client/course.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,7 +74,14 @@ void fmq_course_run(fmq_course_t *self, const fmq_note_run_t *run)
     self->has_run = true;
     self->has_task = false;
     self->fetch_due = self->work_due = false;
-    if (!fmq_digest_equal(&run->model, &self->model)) {
+    if (self->number > run->clients) {
+        snprintf(reason, sizeof reason,
+                 "client %" PRIu32 " is none of this run's %" PRIu32
+                 " (federate.client_num of its server): give --id from 1 to that, or start the "
+                 "server with more",
+                 self->number, run->clients);
+        refuse_because(self, reason);
+    } else if (!fmq_digest_equal(&run->model, &self->model)) {
         refuse(self, "the base model", &run->model, &self->model);
     } else if (fmq_meaning_refused(run->meaning, self->meaning, reason)) {
         refuse_because(self, reason);

@@ -36,6 +36,7 @@ typedef enum {
 typedef struct {
     fmq_course_phase_t phase;
     fmq_digest_t model, schema; /* ours */
+    uint32_t number;            /* which client of the run this is; 0: not compared */
     char meaning[FMQ_REASON_MAX];
     bool has_run, has_data, has_task, has_next;
     bool load_due, drop_due, fetch_due, work_due, report_due;

@@ -12,13 +12,14 @@
 
 #include "actors/launcher/display_json.h"
 
-#define BAR_WIDTH   24
-#define SHOWN_MAX   512
-#define WRITTEN_MAX 4096 /* bytes of a line with its newline */
-#define CLEAR       "\r\033[K"
-#define WAITING_MS  1000  /* nor said more often than this who is missing */
-#define PROGRESS_MS 15000 /* without a bar, a long round is not silent for longer */
-#define REDRAW_MS   100   /* a bar is not redrawn more often than this */
+#define BAR_WIDTH        24
+#define SHOWN_MAX        512
+#define WRITTEN_MAX      4096 /* bytes of a line with its newline */
+#define CLEAR            "\r\033[K"
+#define WAITING_AGAIN_MS 5000  /* the same is not said more often than this ... */
+#define WAITING_MS       1000  /* nor said more often than this who is missing */
+#define PROGRESS_MS      15000 /* without a bar, a long round is not silent for longer */
+#define REDRAW_MS        100   /* a bar is not redrawn more often than this */
 
 struct fmq_display {
     fmq_display_options_t options;
@@ -262,12 +263,15 @@ static void show_waiting(fmq_display_t *self, const fmq_run_event_t *event, int6
 {
     char line[SHOWN_MAX] = "";
     bool all = event->clients_done >= event->clients;
-    if (event->clients_done == self->clients_waited ||
-        (!all && self->waited_ms >= 0 && now_ms - self->waited_ms < WAITING_MS))
+    int64_t since_ms = self->waited_ms < 0 ? INT64_MAX : now_ms - self->waited_ms;
+    bool same = event->clients_done == self->clients_waited;
+    if ((same && since_ms < WAITING_AGAIN_MS) || (!all && since_ms < WAITING_MS))
         return;
     self->clients_waited = event->clients_done;
     self->waited_ms = now_ms;
     append(line, "waiting for clients: %u of %u are here", event->clients_done, event->clients);
+    if (event->reason)
+        append(line, "; %s", event->reason);
     say(self, line);
 }
 

@@ -136,6 +136,21 @@ static int begin(federation_t *self, fmq_error_t *err)
     return 0;
 }
 
+static void say(void *argument, const char *line)
+{
+    fmq_output_line(argument, line);
+}
+
+static void say_where_it_listens(const federation_t *self)
+{
+    char line[FMQ_ENDPOINT_MAX + 16];
+    const char *endpoint = fmq_router_endpoint(self->router, 1);
+    (void)snprintf(line, sizeof line, "listening at %s", endpoint);
+    fmq_log_write(self->log, FMQ_LOG_INFO, "router", "listening", "endpoint=%s", endpoint);
+    if (self->plan->server)
+        say(self->output, line);
+}
+
 /* A router that cannot listen: which settings say where. */
 static int say_where_to_listen(const fmq_plan_t *plan, fmq_error_t *err)
 {
@@ -163,8 +178,7 @@ static int open_router(federation_t *self, fmq_error_t *err)
     if (!self->router)
         return say_where_to_listen(plan, err);
     if (plan->listen)
-        fmq_log_write(self->log, FMQ_LOG_INFO, "router", "listening", "endpoint=%s",
-                      fmq_router_endpoint(self->router, 1));
+        say_where_it_listens(self);
     return 0;
 }
 
@@ -345,11 +359,6 @@ static int start_actors(federation_t *self, fmq_error_t *err)
         !(self->evaluator = fmq_pipe_start(fmq_evaluator_actor, &evaluator, "the evaluator", err)))
         return -1;
     return start_clients(self, err);
-}
-
-static void say(void *argument, const char *line)
-{
-    fmq_output_line(argument, line);
 }
 
 /* Threads and files for the actors here and for those of others that will come. */

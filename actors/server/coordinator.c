@@ -18,11 +18,14 @@
 #include "actors/server/versions.h"
 #include "fedmq/base/clock.h"
 
-#define EVENTS_MAX  512  /* taken in one go before deciding */
-#define TICK_MS     200  /* longest wait for an event */
-#define SHOW_MS     150  /* shortest time between two showings of progress */
-#define LINGER_MS   3000 /* for the last notes */
-#define CLIENT_NAME "client-"
+#define EVENTS_MAX     512    /* taken in one go before deciding */
+#define TICK_MS        200    /* longest wait for an event */
+#define SHOW_MS        150    /* shortest time between two showings of progress */
+#define TURNED_MS      1000   /* between two words about clients that are none */
+#define MISSING_MS     10000  /* until it is said again who is missing, doubled up to ... */
+#define MISSING_MAX_MS 300000 /* ... this */
+#define LINGER_MS      3000   /* for the last notes */
+#define CLIENT_NAME    "client-"
 
 /* k of "client-k", or 0. */
 static uint32_t number_of(const coordinator_t *self, const char *member)
@@ -123,9 +126,24 @@ static int on_metrics(coordinator_t *self, const fmq_event_t *event, fmq_error_t
     return repeated ? 0 : fmq_coordinator_note_metrics(self, event->member, &note, err);
 }
 
+/* Somebody takes itself for a client that this run does not have; nobody hears
+ * that more than once a second. */
+static void turn_away(coordinator_t *self, const fmq_event_t *event)
+{
+    if (self->now_ms - self->turned_ms < TURNED_MS)
+        return;
+    self->turned_ms = self->now_ms;
+    fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "client-refused",
+                  "name=%s reason=\"this run has the clients 1 to %" PRIu32
+                  " (federate.client_num): give that one another --id\"",
+                  event->member, self->agenda->clients);
+}
+
 static int take_report(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
 {
     uint32_t client = client_number(self, event);
+    if (client == 0)
+        turn_away(self, event);
     return client ? fmq_coordinator_take_report(self, client, event, err) : 0;
 }
 
@@ -235,8 +253,15 @@ static int commit(coordinator_t *self, fmq_error_t *err)
 static void show_waiting(coordinator_t *self)
 {
     uint32_t ready = fmq_round_count(&self->round, self->now_ms).ready;
-    if (self->round.phase != FMQ_PHASE_WAITING || ready == self->shown_ready)
+    if (self->round.phase != FMQ_PHASE_WAITING)
         return;
+    if (ready == self->shown_ready && self->now_ms < self->missing_ms)
+        return;
+    bool again = ready == self->shown_ready;
+    self->missing_pause_ms = again ? 2 * self->missing_pause_ms : MISSING_MS;
+    if (self->missing_pause_ms > MISSING_MAX_MS)
+        self->missing_pause_ms = MISSING_MAX_MS;
+    self->missing_ms = self->now_ms + self->missing_pause_ms;
     self->shown_ready = ready;
     fmq_coordinator_show(self, FMQ_RUN_WAITING);
 }

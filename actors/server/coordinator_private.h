@@ -68,27 +68,30 @@ typedef struct {
 
     char left_out_because[256]; /* "client 3: reason", the newest of this round; "": nobody */
 
-    int64_t listened_ms;  /* events were taken then */
-    bool drained;         /* ... and none were left */
-    int64_t shown_ms;     /* progress was shown then */
-    uint32_t shown_ready; /* clients that were shown as present */
-    double train_loss;    /* of the last round; NaN: unknown */
-    int64_t evaluated;    /* the round that clients measured last; -1: none */
-    bool unmeasured;      /* ... or rather all of them failed to */
-    bool warned;          /* that the metric which decides is not measured */
-    uint32_t block;       /* of alignment that runs, from 1, of ... */
-    uint32_t blocks;      /* ... so many before round 0; 0: the one after a round */
-    progress_t own_step;  /* of what this thread computes */
-    double align_loss;    /* of the last block; NaN: unknown */
-    fmq_metrics_t own;    /* what the server measured in this evaluation */
-    bool busy;            /* this thread computed: events wait that decide too */
-    bool begun;           /* enough clients were there once */
-    bool stopped;         /* early */
-    bool terminated;      /* $TERM */
-    bool over;            /* nothing is left to do */
-    const char *outcome;  /* how it ended when it ended well */
-    fmq_error_t told;     /* the failure elsewhere that $TERM came for */
-    fmq_error_t fatal;    /* code other than FMQ_OK: the run has failed */
+    int64_t listened_ms;      /* events were taken then */
+    bool drained;             /* ... and none were left */
+    int64_t shown_ms;         /* progress was shown then */
+    uint32_t shown_ready;     /* clients that were shown as present */
+    int64_t turned_ms;        /* a client that is none was spoken of then */
+    int64_t missing_ms;       /* who is missing is said again then, if nobody came ... */
+    int64_t missing_pause_ms; /* ... and after that so much later */
+    double train_loss;        /* of the last round; NaN: unknown */
+    int64_t evaluated;        /* the round that clients measured last; -1: none */
+    bool unmeasured;          /* ... or rather all of them failed to */
+    bool warned;              /* that the metric which decides is not measured */
+    uint32_t block;           /* of alignment that runs, from 1, of ... */
+    uint32_t blocks;          /* ... so many before round 0; 0: the one after a round */
+    progress_t own_step;      /* of what this thread computes */
+    double align_loss;        /* of the last block; NaN: unknown */
+    fmq_metrics_t own;        /* what the server measured in this evaluation */
+    bool busy;                /* this thread computed: events wait that decide too */
+    bool begun;               /* enough clients were there once */
+    bool stopped;             /* early */
+    bool terminated;          /* $TERM */
+    bool over;                /* nothing is left to do */
+    const char *outcome;      /* how it ended when it ended well */
+    fmq_error_t told;         /* the failure elsewhere that $TERM came for */
+    fmq_error_t fatal;        /* code other than FMQ_OK: the run has failed */
 } coordinator_t;
 
 /* reports.c: takes a note of a client, and leaves out one from which nothing

@@ -2,6 +2,7 @@
  * posts.c - the notes a server leaves, and what it shows of the run.
  */
 #include "actors/server/coordinator_private.h"
+#include "actors/server/missing.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -210,6 +211,11 @@ void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type)
         event.steps = self->own_step.steps;
     } else {
         slowest(self, &event);
+    }
+    char missing[FMQ_MISSING_TEXT_MAX];
+    if (type == FMQ_RUN_WAITING) {
+        fmq_missing_say(&self->round, missing);
+        event.reason = *missing ? missing : NULL;
     }
     self->shown_ms = self->now_ms;
     self->options.on_event(self->options.event_argument, &event);

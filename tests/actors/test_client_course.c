@@ -174,6 +174,23 @@ static void a_repeated_task_is_answered_with_the_same_report_and_not_trained_aga
 
 /* A server that came back asks for what it has no answer to; that it failed last
  * time does not answer it. */
+static void a_number_that_the_run_does_not_have_is_refused(void **state)
+{
+    (void)state;
+    fmq_course_t course;
+    fmq_note_run_t run = run_note("r1");
+    for (uint32_t number = 3; number <= 4; number++) {
+        fmq_course_init(&course, &model, &schema, meaning);
+        course.number = number;
+        fmq_course_run(&course, &run);
+        assert_int_equal(course.failed, number == 4);
+    }
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_REPORT);
+    assert_int_equal(course.report.phase, FMQ_REPORT_FAILED);
+    assert_non_null(strstr(course.reason, "federate.client_num"));
+    assert_int_equal(fmq_course_next(&course), FMQ_DO_END);
+}
+
 static void a_task_that_failed_is_done_when_it_is_asked_again(void **state)
 {
     (void)state;
@@ -417,6 +434,7 @@ int main(void)
         cmocka_unit_test(a_client_whose_data_are_of_no_use_says_so_and_ends_with_that_error),
         cmocka_unit_test(a_training_task_is_fetched_trained_and_offered),
         cmocka_unit_test(a_repeated_task_is_answered_with_the_same_report_and_not_trained_again),
+        cmocka_unit_test(a_number_that_the_run_does_not_have_is_refused),
         cmocka_unit_test(a_task_that_failed_is_done_when_it_is_asked_again),
         cmocka_unit_test(an_equal_serial_for_another_state_is_a_new_task),
         cmocka_unit_test(a_newer_task_overtakes_the_work_at_hand),

@@ -222,6 +222,22 @@ static void a_line_of_text_stands_beside_the_events(void **state)
     assert_string_equal(screen.text, "");
 }
 
+static void who_is_missing_is_said_again_but_not_every_second(void **state)
+{
+    (void)state;
+    show_as(FMQ_DISPLAY_PLAIN);
+    fmq_run_event_t event = {.type = FMQ_RUN_WAITING, .clients = 2, .clients_done = 1};
+    event.reason = "client-2 has not joined";
+    say(event, 0);
+    say(event, 1500);
+    assert_string_equal(screen.text,
+                        "waiting for clients: 1 of 2 are here; client-2 has not joined\n");
+    say(event, 10000);
+    assert_string_equal(screen.text,
+                        "waiting for clients: 1 of 2 are here; client-2 has not joined\n"
+                        "waiting for clients: 1 of 2 are here; client-2 has not joined\n");
+}
+
 static void an_unknown_loss_is_not_shown(void **state)
 {
     (void)state;
@@ -352,6 +368,7 @@ int main(void)
         cmocka_unit_test_teardown(an_alignment_says_which_block_and_how_good_the_last_one_was,
                                   tear_down),
         cmocka_unit_test_teardown(a_line_of_text_stands_beside_the_events, tear_down),
+        cmocka_unit_test_teardown(who_is_missing_is_said_again_but_not_every_second, tear_down),
         cmocka_unit_test_teardown(an_unknown_loss_is_not_shown, tear_down),
         cmocka_unit_test_teardown(averages_are_shown_with_their_source, tear_down),
         cmocka_unit_test_teardown(waiting_is_said_once_a_second_and_when_all_are_here, tear_down),

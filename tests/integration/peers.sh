@@ -30,6 +30,10 @@ refused same-port 4 'Address already in use' "$FEDMQ" server "${WITH[@]}"
 refused other-rank 7 "'r' is 4 at the server, 8 here" "$FEDMQ" client --id 1 "${WITH[@]}" \
     llm.adapter.args "[{adapter_package: peft, adapter_method: lora, r: 8, lora_alpha: 8}]"
 refused other-model 7 'differ' "$FEDMQ" client --id 1 "${WITH[@]}" model.type "$WORK/model"
+refused not-of-this-run 7 'none of this run' "$FEDMQ" client --id 4 "${WITH[@]}" federate.client_num 5
+until_line "$WORK/server.log" 'client-refused name=client-4' 10
+until_line "$WORK/server.log" "listening at tcp://127.0.0.1:$PORT" 10
+until_line "$WORK/server.log" 'client-1, client-2, client-3 have not joined' 10
 refused too-many 2 'client_num is 3' "$FEDMQ" client --id 9 "${WITH[@]}"
 
 start client-1 "$FEDMQ" client --id 1 "${WITH[@]}"

@@ -91,7 +91,7 @@ typedef struct {
     double train_loss;             /* NaN when unknown; ALIGNING: of the block before */
     const fmq_metrics_t *metrics;  /* METRICS */
     const char *source;            /* METRICS: "clients", "evaluator-..." */
-    const char *reason;            /* ENDED */
+    const char *reason;            /* ENDED; WAITING: who is missing, or NULL */
 } fmq_run_event_t;
 
 typedef void(fmq_run_event_fn)(void *argument, const fmq_run_event_t *event);
