@@ -101,9 +101,24 @@ static int publish(void *argument, fmq_link_t *link, fmq_digest_t *manifest, uin
     return 0;
 }
 
+/* The whole model with what was trained merged in, in full precision: with
+ * offsite tuning what it computes is what was measured as `plugin.`. */
+static int save_whole(void *argument, const float *state, const char *directory, fmq_error_t *err)
+{
+    const fmq_shared_t *shared = ((const fmq_offsite_t *)argument)->shared;
+    const char *model = llm_model_directory(shared->model);
+    llm_merge_t merge = {shared->adapter, state};
+    return llm_model_export(shared->model, &merge, 1, *model ? model : NULL, FMQ_F32, directory,
+                            err);
+}
+
 void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options)
 {
     const fmq_offsite_settings_t *settings = &self->settings;
+    if (fmq_config_bool(self->shared->config, "llm.offsite_tuning.save_full_model")) {
+        options->save_copy = save_whole;
+        options->save_copy_argument = self;
+    }
     if (!settings->use)
         return;
     options->model = llm_model_digest(self->shared->offsite->student);

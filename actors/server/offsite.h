@@ -27,7 +27,8 @@ void fmq_offsite_release(fmq_offsite_t *self);
  * where the run's own will be saved, and changes nothing. */
 int fmq_offsite_restore(fmq_offsite_t *self, fmq_error_t *err);
 
-/* Puts it into the coordinator's options. */
+/* Puts it into the coordinator's options; and, with or without offsite tuning, the
+ * saving of whole models where save_full_model asks for it. */
 void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options);
 
 #endif

@@ -53,17 +53,6 @@ static int save(void *argument, const float *state, const char *directory, fmq_e
                             directory, err);
 }
 
-/* The whole model with what was trained merged in, in full precision: with
- * offsite tuning what it computes is what was measured as `plugin.`. */
-static int save_whole(void *argument, const float *state, const char *directory, fmq_error_t *err)
-{
-    const fmq_shared_t *shared = ((const server_t *)argument)->options.shared;
-    const char *model = llm_model_directory(shared->model);
-    llm_merge_t merge = {shared->adapter, state};
-    return llm_model_export(shared->model, &merge, 1, *model ? model : NULL, FMQ_F32, directory,
-                            err);
-}
-
 /* A checkpoint of a run with an emulator brings that too, where there is one. */
 static int restore_checkpoint(server_t *self, const char *path, fmq_error_t *err)
 {
@@ -162,10 +151,6 @@ static fmq_coordinator_options_t options_of(server_t *self)
                                          .moved_argument = shared->permits,
                                          .on_event = self->options.on_event,
                                          .event_argument = self->options.argument};
-    if (fmq_config_bool(shared->config, "llm.offsite_tuning.save_full_model")) {
-        options.save_copy = save_whole;
-        options.save_copy_argument = self;
-    }
     fmq_offsite_fill(&self->offsite, &options);
     return options;
 }
