@@ -14,7 +14,7 @@
 
 /* Measured: docs/performance.md, "Many clients in one process". */
 #define FMQ_ACTOR_THREADS 2            /* the actor's and its link's */
-#define FMQ_ACTOR_FILES   5            /* two pipes of two sockets, one socket to the router */
+#define FMQ_ACTOR_FILES   5            /* two pipes of two sockets each, one socket to the router */
 #define FMQ_ACTOR_BYTES   (320u << 10) /* without its stacks and what it trains with */
 
 /* At the program's start, before there is a second thread: smaller stacks, few
