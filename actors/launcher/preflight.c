@@ -20,21 +20,33 @@
 #include "fedmq/llm/dataset.h"
 
 /* Who the configuration is for.  FS-LLM's default role is client, so only a
- * role that was given says that it is for a client alone. */
-static bool is_for_client(const fmq_config_t *config)
+ * role that was given says that it is for one process alone. */
+static bool is_for(const fmq_config_t *config, const char *role)
 {
     bool distributed = fmq_config_bool(config, "distribute.use") ||
                        strcasecmp(fmq_config_text(config, "federate.mode"), "distributed") == 0;
     return distributed && fmq_config_given(config, "distribute.role") &&
-           strcasecmp(fmq_config_text(config, "distribute.role"), "client") == 0;
+           strcasecmp(fmq_config_text(config, "distribute.role"), role) == 0;
 }
 
-/* A client gets its shard from elsewhere, unless it brings its own; a file of
- * its own may be named by --data only. */
-static int try_data(const fmq_config_t *config, fmq_error_t *err)
+static bool is_for_client(const fmq_config_t *config)
+{
+    return is_for(config, "client");
+}
+
+/* Whether data.root and data.type are read here: a client gets its shard from
+ * elsewhere, unless it brings its own, which --data may name instead; and then
+ * a server reads nothing. */
+static bool reads_data(const fmq_config_t *config)
 {
     bool own = fmq_config_bool(config, "fedmq.own_data");
-    if (own ? !fmq_config_given(config, "data.type") : is_for_client(config))
+    return own ? fmq_config_given(config, "data.type") && !is_for(config, "server")
+               : !is_for_client(config);
+}
+
+static int try_data(const fmq_config_t *config, fmq_error_t *err)
+{
+    if (!reads_data(config))
         return 0;
     fmq_pieces_t *pieces = fmq_pieces_new(config, NULL, err);
     int rc = pieces ? 0 : -1;
@@ -97,7 +109,7 @@ static int try_examples(const fmq_engine_t *engine, const fmq_config_t *config, 
 {
     size_t length = (size_t)fmq_config_int(config, "llm.tok_len");
     char text[LLM_FIT_TEXT_BYTES];
-    llm_records_t *records = is_for_client(config) ? NULL : fmq_pieces_load(config, NULL);
+    llm_records_t *records = reads_data(config) ? fmq_pieces_load(config, NULL) : NULL;
     if (!records) /* which is said elsewhere */
         return 0;
     llm_dataset_t *data = llm_dataset_new(records, NULL, engine->tokenizer, length, err);

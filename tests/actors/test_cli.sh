@@ -109,6 +109,8 @@ starts 2 "emu" llm.offsite_tuning.use True llm.offsite_tuning.emu_l 7 llm.offsit
 starts 3 "emu_align" llm.offsite_tuning.use True llm.offsite_tuning.emu_l 1 llm.offsite_tuning.emu_r 3 \
     llm.offsite_tuning.emu_align.use True llm.offsite_tuning.emu_align.data.root /nowhere
 starts 0 "no mistakes" data.root /nowhere federate.mode distributed distribute.role client
+starts 0 "no mistakes" data.root /nowhere federate.mode distributed distribute.role server fedmq.own_data True
+starts 3 "cannot start here: data.type" data.root /nowhere federate.mode distributed distribute.role client fedmq.own_data True
 
 # A run that cannot start says why, and FS-LLM's form reaches the same commands.
 is 3 "nomodel" "$FEDMQ" run --cfg "$WORK/good.yaml" --directory "$WORK/r1"
