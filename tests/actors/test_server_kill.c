@@ -2,6 +2,7 @@
  * test_server_kill.c - the server as a process that is killed with SIGKILL at
  * many moments, over tcp; router and clients live on in this one.  However
  * often it dies, the adapter's bytes are those of a run that never did.
+ * tests/integration/kill_*.sh do the like to whole programs.
  *
  * Who takes part in a round that has a deadline is no question of arithmetic.
  * There the journal says it: what a round's plan and closed list have once
