@@ -149,7 +149,9 @@ def make_model():
 def main():
     HERE.mkdir(parents=True, exist_ok=True)
     make_model()
-    examples = [e for e in map(example, RECORDS) if any(label != IGNORED for label in e[1])]
+    # fedmq leaves out records without an answer, which FS-LLM trains as "say nothing".
+    examples = [example(record) for record in RECORDS if record["output"]]
+    examples = [e for e in examples if any(label != IGNORED for label in e[1])]
     golden = {"tok_len": TOK_LEN, "examples": len(examples), "cases": {}}
     for name, case in CASES.items():
         base = LlamaForCausalLM.from_pretrained(HERE / "model").double()

@@ -194,7 +194,7 @@ static void the_examples_are_those_with_something_to_learn(void **state)
     room_t *room = *state;
     assert_int_equal(llm_dataset_size(room->dataset),
                      (size_t)golden_number(room->golden, "examples", 0));
-    assert_int_equal(llm_dataset_dropped(room->dataset), 1);
+    assert_int_equal(llm_dataset_dropped(room->dataset), 2);
     assert_int_equal(llm_dataset_longest(room->dataset), 200);
 }
 
