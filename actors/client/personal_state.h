@@ -6,8 +6,8 @@
  * 7, and what it reported then, so that a server that asks for that round again
  * gets the same answer.  A file belongs to one run and one client.  It is
  * written beside, synced and renamed before anything is reported; it and the
- * one before it are kept, as a server keeps two checkpoints.  One thread, no
- * network.
+ * one before it are kept, as a server keeps two checkpoints, for a server that
+ * falls back by one asks for the older.  One thread, no network.
  */
 #ifndef FEDMQ_ACTORS_CLIENT_PERSONAL_STATE_H
 #define FEDMQ_ACTORS_CLIENT_PERSONAL_STATE_H

@@ -11,13 +11,13 @@ LOCAL=(federate.method local federate.client_num 2 federate.total_round_num 5 ev
 # own NAME K: the digest of client K's adapter of a run.
 own() { sha256sum <"$WORK/$1/clients/client-$2/adapter_model.safetensors"; }
 
-# as_whole NAME: its clients ended where those of the undisturbed run did.
+# as_whole NAME [RUN]: its clients ended where those of the undisturbed run did; RUN: the server's folder.
 as_whole() {
-    local k
+    local k run=${2:-$1}
     for k in 1 2; do
         [ "$(own "$1" $k)" = "$(own whole $k)" ] || fail "client $k of '$1' ended with another adapter"
     done
-    cmp <(grep '"round":5.*"form":"raw"' "$WORK/$1/metrics.jsonl" | sed 's/,"time.*//' | sort) \
+    cmp <(grep '"round":5.*"form":"raw"' "$WORK/$run/metrics.jsonl" | sed 's/,"time.*//' | sort) \
         <(grep '"round":5.*"form":"raw"' "$WORK/whole/metrics.jsonl" | sed 's/,"time.*//' | sort) ||
         fail "clients of '$1' measured something else"
 }
@@ -30,7 +30,7 @@ one whole "${LOCAL[@]}"
 distributed "$(free_port)"
 APART=(--cfg $CFG outdir "$WORK" expname apart "${LOCAL[@]}" "${OVER_TCP[@]}" fedmq.heartbeat 0.3
        fedmq.peer_timeout $((5 * PATIENCE)))
-start server "$FEDMQ" server "${APART[@]}"
+start server "$FEDMQ" server --directory "$WORK/served" "${APART[@]}"
 SERVER=$PID
 start client-1 "$FEDMQ" client --id 1 "${APART[@]}"
 VICTIM=$PID
@@ -39,8 +39,8 @@ until_line "$WORK/client-1.log" 'trained round=2' 60 $VICTIM
 killed $VICTIM
 start client-1 "$FEDMQ" client --id 1 "${APART[@]}"
 gone $SERVER 60 server
-grep -q 'ended round=5 reason="finished"' "$WORK/apart/run.log" || fail "the run has not finished"
-as_whole apart
+grep -q 'ended round=5 reason="finished"' "$WORK/served/run.log" || fail "the run has not finished"
+as_whole apart served
 
 # The whole run is killed, twice, and resumed.
 start killed "$FEDMQ" run --cfg $CFG outdir "$WORK" expname killed "${LOCAL[@]}"
