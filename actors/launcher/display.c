@@ -8,11 +8,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "actors/launcher/display_json.h"
+#include "actors/launcher/progress.h"
 
-#define BAR_WIDTH        24
 #define SHOWN_MAX        512
 #define WRITTEN_MAX      4096 /* bytes of a line with its newline */
 #define CLEAR            "\r\033[K"
@@ -29,7 +30,10 @@ struct fmq_display {
     uint32_t first_round;    /* the first round seen: a resumed run begins later than 1 */
     uint32_t clients_waited; /* of the last WAITING line */
     int64_t waited_ms;
-    int64_t said_ms; /* of the last line without a bar, or of the round's begin */
+    int64_t said_ms;       /* of the last line without a bar, or of the round's begin */
+    fmq_run_event_t shown; /* by the bar; never less than was shown before */
+    double share;
+    uint64_t up, down; /* bytes told with the rounds so far */
 };
 
 fmq_display_t *fmq_display_new(const fmq_display_options_t *options)
@@ -135,17 +139,6 @@ void fmq_display_bar(double share, size_t width, char *out, size_t capacity)
     out[width + 2] = '\0';
 }
 
-/* Share of the round that is done: finished clients, and the step of the
- * slowest one for those that are not. */
-static double round_share(const fmq_run_event_t *event)
-{
-    if (event->clients == 0)
-        return 0;
-    double rest = event->steps > 0 ? (double)event->step / (double)event->steps : 0;
-    double done = (double)event->clients_done;
-    return (done + ((double)event->clients - done) * fmin(rest, 1) * 0.95) / (double)event->clients;
-}
-
 /* Time that the rounds to come will take if they take as long as those done.
  * event->round counts complete rounds; share is what is done of the next. */
 static int64_t remaining_ms(const fmq_display_t *self, const fmq_run_event_t *event, double share,
@@ -169,18 +162,29 @@ static void append(char *line, const char *format, ...)
     va_end(args);
 }
 
-static void append_traffic(char *line, const fmq_run_event_t *event)
+/* What travelled of a count so far since the last round was closed: nothing does
+ * between actors of one process. */
+static uint64_t travelled(const fmq_display_t *self, uint64_t so_far, uint64_t told)
+{
+    return self->options.in_memory || so_far < told ? 0 : so_far - told;
+}
+
+static void append_traffic(const fmq_display_t *self, char *line, const fmq_run_event_t *event)
 {
     char up[32], down[32];
-    fmq_display_bytes(event->bytes_up, up, sizeof up);
-    fmq_display_bytes(event->bytes_down, down, sizeof down);
+    if (self->options.in_memory)
+        return;
+    fmq_display_bytes(travelled(self, event->bytes_up, self->up), up, sizeof up);
+    fmq_display_bytes(travelled(self, event->bytes_down, self->down), down, sizeof down);
     append(line, "  up %s  down %s", up, down);
 }
 
-/* The round that is going on: event->round counts complete ones. */
-static uint32_t round_going_on(const fmq_run_event_t *event)
+static unsigned columns_now(const fmq_display_t *self)
 {
-    return event->round < event->rounds ? event->round + 1 : event->rounds;
+    struct winsize size;
+    if (self->options.terminal < 0 || ioctl(self->options.terminal, TIOCGWINSZ, &size) < 0)
+        return 0;
+    return size.ws_col;
 }
 
 static void append_steps(char *line, const fmq_run_event_t *event)
@@ -196,23 +200,70 @@ static void append_loss(char *line, const fmq_run_event_t *event)
         append(line, "  loss %.4f", event->train_loss);
 }
 
-static void draw_bar(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
+/* "aligning block 3/50  step 4/10  loss 0.1234" */
+static void put_alignment(char *line, const fmq_run_event_t *event)
 {
-    char line[SHOWN_MAX] = "", bar[BAR_WIDTH + 3], eta[32];
-    double share = round_share(event);
-    int64_t left = remaining_ms(self, event, share, now_ms);
-    fmq_display_bar(share, BAR_WIDTH, bar, sizeof bar);
-    append(line, "round %u/%u %s%s%s %u/%u clients", round_going_on(event), event->rounds,
-           self->options.color ? "\033[36m" : "", bar, self->options.color ? "\033[0m" : "",
-           event->clients_done, event->clients);
+    if (event->blocks > 0)
+        append(line, "aligning block %u/%u", event->block, event->blocks);
+    else
+        append(line, "aligning after round %u/%u", fmq_progress_round(event), event->rounds);
     append_steps(line, event);
-    append_traffic(line, event);
     append_loss(line, event);
-    if (left >= 0) {
-        fmq_display_duration(left, eta, sizeof eta);
-        append(line, "  eta %s", eta);
+}
+
+/* A client that begins anew, or one that is slower than was known, takes nothing
+ * back of what was shown. */
+static void keep_going(fmq_display_t *self, fmq_run_event_t *event)
+{
+    const fmq_run_event_t *before = &self->shown;
+    if (before->type != FMQ_RUN_PROGRESS || before->round != event->round ||
+        before->evaluating != event->evaluating || before->clients != event->clients)
+        return;
+    if (event->clients_done < before->clients_done)
+        event->clients_done = before->clients_done;
+    if (event->steps > 0 && before->steps > 0 && event->clients_done == before->clients_done &&
+        (double)event->step / (double)event->steps < (double)before->step / (double)before->steps) {
+        event->step = before->step;
+        event->steps = before->steps;
+    }
+}
+
+/* What is shown of the event on one line, drawn as wide as the terminal is now. */
+static void redraw(fmq_display_t *self, int64_t now_ms)
+{
+    char line[FMQ_PROGRESS_MAX] = "";
+    const fmq_run_event_t *event = &self->shown;
+    unsigned columns = columns_now(self);
+    if (event->type == FMQ_RUN_ALIGNING) {
+        put_alignment(line, event);
+        fmq_progress_cut(line, columns);
+    } else {
+        double done = event->evaluating ? 0 : self->share;
+        const fmq_progress_look_t look = {.columns = columns,
+                                          .color = self->options.color,
+                                          .share = self->share,
+                                          .left_ms = remaining_ms(self, event, done, now_ms),
+                                          .bytes_up = travelled(self, event->bytes_up, self->up),
+                                          .bytes_down =
+                                              travelled(self, event->bytes_down, self->down)};
+        fmq_progress_line(event, &look, line);
     }
     draw(self, line, now_ms);
+}
+
+static void draw_bar(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
+{
+    fmq_run_event_t next = *event;
+    bool same = self->shown.round == event->round && self->shown.evaluating == event->evaluating &&
+                event->type == FMQ_RUN_PROGRESS;
+    keep_going(self, &next);
+    double share = fmq_progress_share(&next);
+    self->share = same && self->share > share ? self->share : share;
+    next.type = FMQ_RUN_PROGRESS;
+    next.metrics = NULL;
+    next.source = next.reason = NULL;
+    self->shown = next;
+    redraw(self, now_ms);
 }
 
 static void show_aggregated(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
@@ -222,7 +273,7 @@ static void show_aggregated(fmq_display_t *self, const fmq_run_event_t *event, i
     append(line, "round %u/%u  %u/%u clients", event->round, event->rounds, event->clients_done,
            event->clients);
     append_loss(line, event);
-    append_traffic(line, event);
+    append_traffic(self, line, event);
     append(line, "  took %s", duration);
     int64_t left = remaining_ms(self, event, 0, now_ms);
     if (left > 0) {
@@ -281,23 +332,12 @@ static void show_progress(fmq_display_t *self, const fmq_run_event_t *event, int
     char line[SHOWN_MAX] = "";
     if (now_ms - self->said_ms < PROGRESS_MS)
         return;
-    append(line, "round %u/%u  %u/%u clients so far", round_going_on(event), event->rounds,
-           event->clients_done, event->clients);
+    append(line, "round %u/%u  %s%u/%u clients so far", fmq_progress_round(event), event->rounds,
+           event->evaluating ? "evaluating: " : "", event->clients_done, event->clients);
     append_steps(line, event);
     append_loss(line, event);
     say(self, line);
     self->said_ms = now_ms;
-}
-
-/* "aligning block 3/50  step 4/10  loss 0.1234" */
-static void put_alignment(char *line, const fmq_run_event_t *event)
-{
-    if (event->blocks > 0)
-        append(line, "aligning block %u/%u", event->block, event->blocks);
-    else
-        append(line, "aligning after round %u/%u", round_going_on(event), event->rounds);
-    append_steps(line, event);
-    append_loss(line, event);
 }
 
 /* Without a bar the blocks before round 0 are said now and then. */
@@ -314,11 +354,10 @@ static void show_alignment(fmq_display_t *self, const fmq_run_event_t *event, in
 
 static void draw_alignment(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
 {
-    char line[SHOWN_MAX] = "";
     if (now_ms - self->drawn_ms < REDRAW_MS)
         return;
-    put_alignment(line, event);
-    draw(self, line, now_ms);
+    self->shown = *event;
+    redraw(self, now_ms);
 }
 
 static void show_end(fmq_display_t *self, const fmq_run_event_t *event)
@@ -381,9 +420,13 @@ static void put_json(fmq_writer_t *out, fmq_writer_kind_t kind, char *json)
 
 static void show_json(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
 {
+    fmq_run_event_t told = *event;
+    told.bytes_up = event->bytes_up < self->up ? 0 : event->bytes_up - self->up;
+    told.bytes_down = event->bytes_down < self->down ? 0 : event->bytes_down - self->down;
     put_json(self->options.out,
              event->type == FMQ_RUN_ENDED ? FMQ_WRITER_IMPORTANT : FMQ_WRITER_LINE,
-             fmq_display_json_event(event, self->began_ms < 0 ? 0 : now_ms - self->began_ms));
+             fmq_display_json_event(&told, self->began_ms < 0 ? 0 : now_ms - self->began_ms,
+                                    self->options.in_memory));
 }
 
 static void note_times(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
@@ -407,6 +450,10 @@ void fmq_display_event(fmq_display_t *self, const fmq_run_event_t *event, int64_
         show_on_terminal(self, event, now_ms);
     else if (self->options.mode == FMQ_DISPLAY_PLAIN)
         show_lines(self, event, now_ms);
+    if (event->type == FMQ_RUN_AGGREGATED) {
+        self->up = event->bytes_up;
+        self->down = event->bytes_down;
+    }
     pthread_mutex_unlock(&self->lock);
 }
 
@@ -427,8 +474,12 @@ void fmq_display_log(void *argument, fmq_log_level_t level, const char *line)
     pthread_mutex_lock(&self->lock);
     if (self->options.mode == FMQ_DISPLAY_JSON)
         put_json(self->options.log_out, kind, fmq_display_json_log(line));
-    else
+    else {
+        bool shown = self->bar_shown;
         put_line(self, self->options.log_out, kind, line);
+        if (shown && !self->bar_shown)
+            redraw(self, self->drawn_ms);
+    }
     pthread_mutex_unlock(&self->lock);
 }
 

@@ -1,13 +1,13 @@
 /*
  * display.h - shows a run to whoever looks: a terminal, a file, a program.
  *
- * On a terminal the current round is one line that is redrawn; finished
- * rounds stay.  Elsewhere every event that matters is a plain line, with one of
- * progress at most every 15 seconds, or with
- * FMQ_DISPLAY_JSON every event is one JSON object a line, and so is every line
- * of the log.  Thread-safe: the server's thread reports events while any thread
- * logs.  It only puts lines into the writers it was given, so that it never
- * waits for who looks, and never reads a clock.
+ * On a terminal the current round is one line that is redrawn and fits its width
+ * (progress.h); finished rounds stay.  Traffic is told per round: what travelled
+ * since the round before was closed.  Elsewhere every event that matters is a plain line, with one
+ * of progress at most every 15 seconds, or with FMQ_DISPLAY_JSON every event is one JSON object a
+ * line, and so is every line of the log.  Thread-safe: the server's thread reports events while any
+ * thread logs.  It only puts lines into the writers it was given, so that it never waits for who
+ * looks, and never reads a clock.
  *
  * What of the log is shown is the log's sink's level (see log.h): errors always,
  * warnings in every mode but QUIET.
@@ -30,6 +30,8 @@ typedef struct fmq_display fmq_display_t;
 typedef struct {
     fmq_display_mode_t mode;
     bool color;            /* ANSI colours on a terminal (see NO_COLOR) */
+    bool in_memory;        /* updates and states travel between threads of one process */
+    int terminal;          /* whose width is asked at every redraw; -1: 80 columns */
     fmq_writer_t *out;     /* borrowed: of events */
     fmq_writer_t *log_out; /* borrowed: of the log; the same one where both go to one place */
 } fmq_display_options_t;

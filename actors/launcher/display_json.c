@@ -58,7 +58,16 @@ char *fmq_display_json_line(json_t *object)
     return line;
 }
 
-char *fmq_display_json_event(const fmq_run_event_t *event, int64_t milliseconds)
+static void set_traffic(json_t *object, const fmq_run_event_t *event, bool in_memory)
+{
+    json_int_t up = (json_int_t)event->bytes_up, down = (json_int_t)event->bytes_down;
+    json_object_set_new(object, "payload_up", json_integer(up));
+    json_object_set_new(object, "payload_down", json_integer(down));
+    json_object_set_new(object, "bytes_up", json_integer(in_memory ? 0 : up));
+    json_object_set_new(object, "bytes_down", json_integer(in_memory ? 0 : down));
+}
+
+char *fmq_display_json_event(const fmq_run_event_t *event, int64_t milliseconds, bool in_memory)
 {
     json_t *object = json_object();
     json_object_set_new(object, "event", json_string(event_name(event->type)));
@@ -73,8 +82,8 @@ char *fmq_display_json_event(const fmq_run_event_t *event, int64_t milliseconds)
         json_object_set_new(object, "block", json_integer(event->block));
         json_object_set_new(object, "blocks", json_integer(event->blocks));
     }
-    json_object_set_new(object, "bytes_up", json_integer((json_int_t)event->bytes_up));
-    json_object_set_new(object, "bytes_down", json_integer((json_int_t)event->bytes_down));
+    json_object_set_new(object, "evaluating", json_boolean(event->evaluating));
+    set_traffic(object, event, in_memory);
     set_number(object, "train_loss", event->train_loss);
     if (event->source)
         json_object_set_new(object, "source", tame_string(event->source));

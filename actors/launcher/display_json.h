@@ -15,8 +15,10 @@
 char *fmq_display_json_line(json_t *object);
 
 /* {"event":"aggregated","milliseconds":..,"round":..,..}: milliseconds since the
- * first round began. */
-char *fmq_display_json_event(const fmq_run_event_t *event, int64_t milliseconds);
+ * first round began.  "payload_up" and "payload_down" are bytes of the round's
+ * updates and states, "bytes_up" and "bytes_down" those of them that travelled:
+ * none with in_memory. */
+char *fmq_display_json_event(const fmq_run_event_t *event, int64_t milliseconds, bool in_memory);
 
 /* {"event":"log","time":..,"level":"warning","actor":..,"what":..,"text":"key=value .."}
  * from a line of the log. */

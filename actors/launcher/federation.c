@@ -86,6 +86,7 @@ static int open_output(federation_t *self, fmq_error_t *err)
     bool debug = plan->config && fmq_config_int(plan->config, "verbose") > 1;
     const fmq_output_options_t options = {.quiet = plan->quiet,
                                           .json = plan->json,
+                                          .in_memory = plan->server && plan->clients > 0,
                                           .shown = log_level(self),
                                           .kept = debug ? FMQ_LOG_DEBUG : FMQ_LOG_INFO,
                                           .run_log = plan->directory != NULL};

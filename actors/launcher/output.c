@@ -56,6 +56,8 @@ static int open_display(fmq_output_t *self, const fmq_output_options_t *options,
         return -1;
     const fmq_display_options_t display = {.mode = self->mode,
                                            .color = getenv("NO_COLOR") == NULL,
+                                           .in_memory = options->in_memory,
+                                           .terminal = STDOUT_FILENO,
                                            .out = self->out.writer,
                                            .log_out = self->err.writer ? self->err.writer
                                                                        : self->out.writer};

@@ -22,6 +22,7 @@ typedef struct {
     bool quiet, json;
     fmq_log_level_t shown; /* events of the log below it are not shown */
     fmq_log_level_t kept;  /* nor kept in run.log */
+    bool in_memory;        /* server and clients are in this process */
     bool run_log;          /* there is one */
 } fmq_output_options_t;
 

@@ -200,6 +200,7 @@ void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type)
                              .rounds = self->agenda->rounds,
                              .clients = waiting ? self->agenda->clients : count.asked,
                              .clients_done = waiting ? count.ready : count.answered,
+                             .evaluating = self->round.phase == FMQ_PHASE_EVALUATING,
                              .block = self->block,
                              .blocks = self->blocks,
                              .bytes_up = self->bytes_up,

@@ -2,12 +2,15 @@
  * test_launcher_display.c - what a run looks like on a terminal, in a file and
  * to a program.
  */
+#define _XOPEN_SOURCE 700 /* posix_openpt */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -27,10 +30,11 @@ typedef struct {
 typedef struct {
     page_t out, log;
     char *text; /* of out */
+    int terminal;
     fmq_display_t *display;
 } screen_t;
 
-static screen_t screen;
+static screen_t screen = {.terminal = -1};
 
 static void open_page(page_t *page)
 {
@@ -54,8 +58,10 @@ static void show_as(fmq_display_mode_t mode)
     open_page(&screen.out);
     open_page(&screen.log);
     screen.text = screen.out.text;
-    const fmq_display_options_t options = {
-        .mode = mode, .out = screen.out.writer, .log_out = screen.log.writer};
+    const fmq_display_options_t options = {.mode = mode,
+                                           .terminal = screen.terminal,
+                                           .out = screen.out.writer,
+                                           .log_out = screen.log.writer};
     screen.display = fmq_display_new(&options);
     assert_non_null(screen.display);
 }
@@ -73,7 +79,7 @@ static int tear_down(void **state)
     fmq_display_destroy(&screen.display);
     close_page(&screen.out);
     close_page(&screen.log);
-    screen = (screen_t){0};
+    screen = (screen_t){.terminal = -1};
     return 0;
 }
 
@@ -305,15 +311,183 @@ static void a_log_line_takes_the_place_of_a_bar_on_its_screen_only(void **state)
     fmq_display_log(screen.display, FMQ_LOG_WARNING, "a line");
     look(&screen.log);
     assert_string_equal(screen.log.text, "a line\n");
-    const fmq_display_options_t both = {
-        .mode = FMQ_DISPLAY_TERMINAL, .out = screen.out.writer, .log_out = screen.out.writer};
+    const fmq_display_options_t both = {.mode = FMQ_DISPLAY_TERMINAL,
+                                        .terminal = -1,
+                                        .out = screen.out.writer,
+                                        .log_out = screen.out.writer};
     fmq_display_destroy(&screen.display);
     screen.display = fmq_display_new(&both);
     say(round_event(FMQ_RUN_ROUND, 1), 1000);
     fmq_display_log(screen.display, FMQ_LOG_WARNING, "a line");
     look(&screen.out);
-    size_t size = strlen(screen.text), end = strlen("\r\033[Ka line\n");
-    assert_string_equal(screen.text + size - end, "\r\033[Ka line\n");
+    const char *line = strstr(screen.text, "\r\033[Ka line\n");
+    assert_non_null(line);
+    assert_memory_equal(line + strlen("\r\033[Ka line\n"), "\r\033[Kround 2/4 [", 15);
+}
+
+/* A terminal that is as wide as it is told to be. */
+static int open_terminal(void)
+{
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    assert_true(terminal >= 0);
+    return terminal;
+}
+
+static void make_wide(int terminal, unsigned columns)
+{
+    struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)columns};
+    assert_int_equal(ioctl(terminal, TIOCSWINSZ, &size), 0);
+}
+
+/* Cells of the longest of the lines drawn in text: what is between one return of
+ * the carriage and the next, without colours. */
+static size_t longest(const char *text)
+{
+    size_t cells = 0, most = 0;
+    for (; *text; text++) {
+        if (*text == '\r' || *text == '\n')
+            cells = 0;
+        else if (*text == '\033')
+            while (text[1] && *text != 'm' && *text != 'K')
+                text++;
+        else
+            cells++;
+        most = cells > most ? cells : most;
+    }
+    return most;
+}
+
+static fmq_run_event_t long_event(uint32_t done, uint64_t step)
+{
+    fmq_run_event_t event = round_event(FMQ_RUN_PROGRESS, 998);
+    event.rounds = 1000;
+    event.clients = 1000;
+    event.clients_done = done;
+    event.step = step;
+    event.steps = 10000;
+    event.train_loss = 1.5;
+    event.bytes_up = event.bytes_down = UINT64_C(999900000000);
+    return event;
+}
+
+static void a_bar_fits_the_terminal_also_after_its_size_has_changed(void **state)
+{
+    (void)state;
+    static const unsigned widths[] = {200, 80, 40, 20, 79, 10, 2, 120};
+    screen.terminal = open_terminal();
+    show_as(FMQ_DISPLAY_TERMINAL);
+    int64_t now_ms = 0;
+    fmq_run_event_t begin = long_event(0, 0);
+    begin.type = FMQ_RUN_ROUND;
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        make_wide(screen.terminal, widths[i]);
+        size_t before = strlen(screen.text);
+        say(begin, now_ms += 1000);
+        say(long_event((uint32_t)i * 100, 5000), now_ms += 1000);
+        say(block_event(3, 5, 0.5), now_ms += 1000);
+        assert_true(longest(screen.text + before) < widths[i]);
+        assert_true(longest(screen.text + before) + 9 > (widths[i] > 80 ? 80 : widths[i]) / 2);
+        assert_null(strchr(screen.text, '\n'));
+    }
+    make_wide(screen.terminal, 0); /* unknown */
+    size_t before = strlen(screen.text);
+    say(long_event(900, 5000), now_ms + 1000);
+    assert_in_range(longest(screen.text + before), 60, 79);
+    close(screen.terminal);
+}
+
+/* The text of the last line that was drawn. */
+static const char *drawn(void)
+{
+    const char *last = screen.text, *next = last;
+    while ((next = strstr(next, "\r\033[K")) != NULL)
+        last = next = next + strlen("\r\033[K");
+    return last;
+}
+
+static void a_bar_never_runs_backwards_within_a_round(void **state)
+{
+    (void)state;
+    show_as(FMQ_DISPLAY_TERMINAL);
+    fmq_run_event_t event = round_event(FMQ_RUN_PROGRESS, 1);
+    say(round_event(FMQ_RUN_ROUND, 1), 0);
+    event.clients_done = 2;
+    event.step = 8;
+    event.steps = 10;
+    say(event, 1000);
+    char before[64];
+    snprintf(before, sizeof before, "%.40s", drawn());
+    event.clients_done = 1; /* one was lost, and comes back with nothing */
+    event.step = 1;
+    say(event, 2000);
+    assert_memory_equal(drawn(), before, 40);
+    assert_non_null(strstr(drawn(), "2/3 clients  step 8/10"));
+}
+
+static void a_bar_says_when_a_complete_round_is_evaluated(void **state)
+{
+    (void)state;
+    show_as(FMQ_DISPLAY_TERMINAL);
+    say(round_event(FMQ_RUN_ROUND, 0), 0);
+    say(round_event(FMQ_RUN_AGGREGATED, 1), 1000);
+    fmq_run_event_t event = round_event(FMQ_RUN_PROGRESS, 1);
+    event.evaluating = true;
+    event.clients_done = 1;
+    say(event, 2000);
+    assert_memory_equal(drawn(), "round 1/4 evaluating [", 22);
+    say(round_event(FMQ_RUN_ROUND, 1), 3000);
+    assert_memory_equal(drawn(), "round 2/4 [", 11);
+    assert_null(strstr(drawn(), "evaluating"));
+}
+
+static void traffic_is_told_for_each_round(void **state)
+{
+    (void)state;
+    show_as(FMQ_DISPLAY_PLAIN);
+    fmq_run_event_t event = round_event(FMQ_RUN_AGGREGATED, 1);
+    event.bytes_up = 1000;
+    event.bytes_down = 2000;
+    say(event, 0);
+    event.round = 2;
+    event.bytes_up = 4000;
+    event.bytes_down = 2000;
+    say(event, 1000);
+    assert_non_null(strstr(screen.text, "up 1.0 kB  down 2.0 kB"));
+    assert_non_null(strstr(screen.text, "up 3.0 kB  down 0 B"));
+}
+
+static void what_stays_in_memory_is_no_traffic(void **state)
+{
+    (void)state;
+    show_as(FMQ_DISPLAY_PLAIN);
+    const fmq_display_options_t inside = {.mode = FMQ_DISPLAY_PLAIN,
+                                          .in_memory = true,
+                                          .out = screen.out.writer,
+                                          .log_out = screen.log.writer};
+    fmq_display_destroy(&screen.display);
+    screen.display = fmq_display_new(&inside);
+    say(round_event(FMQ_RUN_AGGREGATED, 1), 0);
+    assert_non_null(strstr(screen.text, "round 1/4"));
+    assert_null(strstr(screen.text, "up "));
+    assert_null(strstr(screen.text, "down "));
+}
+
+static void a_line_of_the_log_is_an_object_too_whatever_a_peer_said(void **state)
+{
+    (void)state;
+    show_as(FMQ_DISPLAY_JSON);
+    fmq_log_t *log = fmq_log_new(fmq_display_log, screen.display, FMQ_LOG_INFO);
+    fmq_log_write(log, FMQ_LOG_WARNING, "server", "refused", "name=\"%s\"", "\xff\"\n\xc2\x9b\xe2");
+    fmq_log_destroy(&log);
+    look(&screen.log);
+    json_t *object = json_loads(screen.log.text, 0, NULL);
+    assert_non_null(object);
+    assert_string_equal(json_string_value(json_object_get(object, "event")), "log");
+    assert_string_equal(json_string_value(json_object_get(object, "level")), "warning");
+    assert_string_equal(json_string_value(json_object_get(object, "actor")), "server");
+    assert_string_equal(json_string_value(json_object_get(object, "what")), "refused");
+    assert_string_equal(json_string_value(json_object_get(object, "text")), "name=\"?\"   ?\"");
+    json_decref(object);
 }
 
 static void quiet_says_nothing_but_what_is_logged(void **state)
@@ -374,6 +548,14 @@ int main(void)
         cmocka_unit_test_teardown(waiting_is_said_once_a_second_and_when_all_are_here, tear_down),
         cmocka_unit_test_teardown(a_terminal_shows_one_bar_that_is_redrawn, tear_down),
         cmocka_unit_test_teardown(a_log_line_takes_the_place_of_a_bar_on_its_screen_only,
+                                  tear_down),
+        cmocka_unit_test_teardown(a_bar_fits_the_terminal_also_after_its_size_has_changed,
+                                  tear_down),
+        cmocka_unit_test_teardown(a_bar_never_runs_backwards_within_a_round, tear_down),
+        cmocka_unit_test_teardown(a_bar_says_when_a_complete_round_is_evaluated, tear_down),
+        cmocka_unit_test_teardown(traffic_is_told_for_each_round, tear_down),
+        cmocka_unit_test_teardown(what_stays_in_memory_is_no_traffic, tear_down),
+        cmocka_unit_test_teardown(a_line_of_the_log_is_an_object_too_whatever_a_peer_said,
                                   tear_down),
         cmocka_unit_test_teardown(quiet_says_nothing_but_what_is_logged, tear_down),
         cmocka_unit_test_teardown(every_event_is_one_json_object_a_line, tear_down),

@@ -86,6 +86,7 @@ typedef struct {
     uint32_t round, rounds;
     uint32_t clients, clients_done;
     uint64_t step, steps;
+    bool evaluating;               /* PROGRESS: clients measure the state of a complete round */
     uint32_t block, blocks;        /* ALIGNING: from 1; blocks 0: the one after a round */
     uint64_t bytes_up, bytes_down; /* payload of updates and states so far, on whatever way */
     double train_loss;             /* NaN when unknown; ALIGNING: of the block before */
