@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "actors/launcher/aside.h"
 #include "actors/launcher/opening.h"
 #include "actors/settings/settings.h"
 #include "fedmq/actors/notes.h"
@@ -181,8 +182,7 @@ static fmq_config_t *ask_the_run(const fmq_arguments_t *arguments, const fmq_wor
                         .limit_ms = FMQ_ATTACH_TIMEOUT_MS + FMQ_ATTACH_PREPARING_MS};
     if (read_limit(words, &how, err) < 0)
         return NULL;
-    how.log =
-        fmq_log_new(fmq_log_sink_file, stderr, arguments->quiet ? FMQ_LOG_ERROR : FMQ_LOG_WARNING);
+    how.log = fmq_aside_log(arguments->json, arguments->quiet ? FMQ_LOG_ERROR : FMQ_LOG_WARNING);
     if (!how.log) {
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a log");
         return NULL;
@@ -203,7 +203,7 @@ fmq_config_t *fmq_attach_open(const fmq_arguments_t *arguments, const fmq_words_
         fmq_config_set(config, words->items[i], words->items[i + 1], NULL);
     if (arguments->model)
         fmq_config_set(config, "model.type", arguments->model, NULL);
-    if (fmq_opening_check(config, NULL, err) < 0)
+    if (fmq_opening_check(config, arguments->json, NULL, err) < 0)
         fmq_config_destroy(&config);
     return config;
 }

@@ -5,13 +5,15 @@
 #include "actors/launcher/federation.h"
 
 static const fmq_option_t options[] = {FMQ_ROW_LISTEN, FMQ_ROW_INSECURE, FMQ_ROW_QUIET,
-                                       FMQ_ROWS_END};
+                                       FMQ_ROW_JSON, FMQ_ROWS_END};
 
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
     (void)words;
-    fmq_plan_t plan = {
-        .listen = arguments->listen, .insecure = arguments->insecure, .quiet = arguments->quiet};
+    fmq_plan_t plan = {.listen = arguments->listen,
+                       .insecure = arguments->insecure,
+                       .quiet = arguments->quiet,
+                       .json = arguments->json};
     if (!plan.listen)
         return fmq_error_set(err, FMQ_ERR_CONFIG, "give --listen tcp://HOST:PORT");
     if (fmq_address_check(plan.listen, FMQ_ENDPOINT_BIND, plan.insecure, err) < 0)

@@ -77,6 +77,17 @@ static bool reader_has_gone(void)
     return poll(&out, 1, 0) > 0 && (out.revents & POLLERR);
 }
 
+/* --json, also shortened: asked before the command line is understood, or when
+ * it cannot be. */
+static bool wants_json(int argc, char **argv)
+{
+    static const char option[] = "--json";
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strlen(argv[i]) > 2 && strncmp(argv[i], option, strlen(argv[i])) == 0)
+            return true;
+    return false;
+}
+
 static int run_command(const fmq_command_t *command, int argc, char **argv)
 {
     fmq_error_t err = {0};
@@ -96,7 +107,7 @@ static int run_command(const fmq_command_t *command, int argc, char **argv)
         result = fmq_error_set(&err, FMQ_ERR_IO, "cannot write to standard output");
     if (result == 0)
         return 0;
-    return report(command->name, arguments.json, &err);
+    return report(command->name, arguments.json || wants_json(argc, argv), &err);
 }
 
 /* Every option of the three actors that the configuration may ask for, so that
@@ -149,7 +160,7 @@ int fmq_commands_main(int argc, char **argv)
 {
     fmq_error_t err = {0};
     if (fmq_process_prepare(&err) < 0)
-        return report("", false, &err);
+        return report("", wants_json(argc, argv), &err);
     if (argc < 2) {
         fmq_command_help.run(NULL, NULL, NULL);
         return fmq_error_exit_status(FMQ_ERR_CONFIG);
@@ -164,10 +175,10 @@ int fmq_commands_main(int argc, char **argv)
         return run_command(command, argc - 1, argv + 1);
     if (strncmp(name, "--", 2) != 0) {
         fmq_command_unknown(name, &err);
-        return report("", false, &err);
+        return report("", wants_json(argc, argv), &err);
     }
     command = choose_by_config(argc, argv, &err);
     if (command)
         return run_command(command, argc, argv);
-    return report("", false, &err);
+    return report("", wants_json(argc, argv), &err);
 }

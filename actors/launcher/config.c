@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "actors/launcher/aside.h"
+#include "actors/launcher/display_json.h"
 #include "actors/launcher/opening.h"
 #include "actors/launcher/preflight.h"
 #include "base/nearest.h"
@@ -14,20 +16,30 @@ static const fmq_option_t options[] = {
     FMQ_ROW_CLIENT_CFG,
     FMQ_ROW("given", FLAG, given, NULL, "show: leave out what has its default"),
     FMQ_ROW("all", FLAG, all, NULL, "keys: those without effect too"),
+    FMQ_ROW("json", FLAG, json, NULL, "check: print JSON, one object a line"),
     FMQ_ROW("file-only", FLAG, file_only, NULL, "check: do not look at data, model and folders"),
     FMQ_ROWS_END};
 
+static void say_no_mistakes(const fmq_arguments_t *arguments)
+{
+    char *object = arguments->json ? fmq_display_json_said("no-mistakes", arguments->cfg) : NULL;
+    if (object)
+        (void)fputs(object, stdout);
+    else
+        printf("%s: no mistakes\n", arguments->cfg);
+    (void)fflush(stdout);
+    free(object);
+}
+
 static int check(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
-    fmq_log_t *log = fmq_log_new(fmq_log_sink_file, stderr, FMQ_LOG_WARNING);
+    fmq_log_t *log = fmq_aside_log(arguments->json, FMQ_LOG_WARNING);
     fmq_config_t *config = fmq_opening_merge(arguments, words, err);
-    int result = config && log ? fmq_opening_check(config, log, err) : -1;
-    if (result == 0) {
-        printf("%s: no mistakes\n", arguments->cfg);
-        (void)fflush(stdout);
-    }
+    int result = config && log ? fmq_opening_check(config, arguments->json, log, err) : -1;
+    if (result == 0)
+        say_no_mistakes(arguments);
     if (result == 0 && !arguments->file_only)
-        result = fmq_preflight(config, stderr, err);
+        result = fmq_preflight(config, arguments->json, err);
     fmq_config_destroy(&config);
     fmq_log_destroy(&log);
     return result;
@@ -134,6 +146,11 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         if (strcmp(verbs[i].word, word) != 0)
             continue;
+        if (arguments->json && verbs[i].run != check)
+            return fmq_error_set(err, FMQ_ERR_CONFIG,
+                                 "--json is for config check; '%s' has no "
+                                 "other form",
+                                 word);
         fmq_words_t rest = {.items = words->items + 1, .size = words->size - 1};
         return verbs[i].run == keys ? keys(arguments, &rest, err)
                                     : run_on_file(verbs[i].run, arguments, &rest, err);

@@ -121,10 +121,15 @@ char *fmq_display_json_log(const char *line)
     return fmq_display_json_line(object);
 }
 
-char *fmq_display_json_text(const char *text)
+char *fmq_display_json_said(const char *event, const char *text)
 {
     return fmq_display_json_line(
-        json_pack("{s:s, s:o}", "event", "line", "text", tame_string(text)));
+        json_pack("{s:s, s:o}", "event", event, "text", tame_string(text)));
+}
+
+char *fmq_display_json_text(const char *text)
+{
+    return fmq_display_json_said("line", text);
 }
 
 char *fmq_display_json_error(const fmq_error_t *err, int status)

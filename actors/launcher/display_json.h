@@ -24,6 +24,9 @@ char *fmq_display_json_event(const fmq_run_event_t *event, int64_t milliseconds,
  * from a line of the log. */
 char *fmq_display_json_log(const char *line);
 
+/* {"event":EVENT,"text":..}, of any bytes; EVENT is a word of ours. */
+char *fmq_display_json_said(const char *event, const char *text);
+
 /* {"event":"line","text":..} */
 char *fmq_display_json_text(const char *text);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "actors/launcher/aside.h"
 #include "actors/launcher/display.h"
 #include "actors/launcher/opening.h"
 #include "actors/settings/settings.h"
@@ -235,7 +236,7 @@ static int answer(const fmq_arguments_t *arguments, const fmq_config_t *config, 
                              "this configuration has no emulator: set llm.offsite_tuning.use True");
     if (choose_folder(arguments, folder, err) < 0)
         return -1;
-    fmq_log_t *log = fmq_log_new(fmq_log_sink_file, stderr, FMQ_LOG_INFO);
+    fmq_log_t *log = fmq_aside_log(arguments->json, FMQ_LOG_INFO);
     const fmq_engine_building_t how = {.directory = folder, .log = log};
     int result = log ? fmq_engine_open(&found.engine, config, &how, err)
                      : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a log");

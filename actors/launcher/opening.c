@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "actors/launcher/aside.h"
 #include "actors/launcher/obstacles.h"
 #include "actors/launcher/resuming.h"
 #include "actors/launcher/rundir.h"
@@ -54,7 +55,7 @@ fmq_config_t *fmq_opening_merge(const fmq_arguments_t *arguments, const fmq_word
     return config;
 }
 
-static size_t check_settings(const fmq_config_t *config, fmq_error_code_t *first)
+static size_t check_settings(const fmq_config_t *config, bool json, fmq_error_code_t *first)
 {
     llm_train_options_t train;
     llm_adapter_spec_t adapter;
@@ -80,17 +81,30 @@ static size_t check_settings(const fmq_config_t *config, fmq_error_code_t *first
             continue;
         if (mistakes++ == 0)
             *first = errors[i].code;
-        fprintf(stderr, "%s\n", errors[i].text);
+        fmq_aside(json, "mistake", errors[i].text);
     }
     return mistakes;
 }
 
-int fmq_opening_check(fmq_config_t *config, fmq_log_t *log, fmq_error_t *err)
+/* Every mistake of the configuration is a line. */
+static int check_config(fmq_config_t *config, bool json, fmq_log_t *log, fmq_error_t *err)
+{
+    char *mistakes = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&mistakes, &size);
+    int result = fmq_config_check(config, out, log, err);
+    if (out && fclose(out) == 0)
+        fmq_aside(json, "mistake", mistakes);
+    free(mistakes);
+    return result;
+}
+
+int fmq_opening_check(fmq_config_t *config, bool json, fmq_log_t *log, fmq_error_t *err)
 {
     fmq_error_code_t first = FMQ_OK;
-    if (fmq_config_check(config, stderr, log, err) < 0)
+    if (check_config(config, json, log, err) < 0)
         return -1;
-    size_t mistakes = check_settings(config, &first);
+    size_t mistakes = check_settings(config, json, &first);
     if (mistakes == 0)
         return 0;
     return fmq_error_set(err, first, "%zu mistake%s in the configuration", mistakes,
@@ -101,7 +115,7 @@ fmq_config_t *fmq_opening_config(const fmq_arguments_t *arguments, const fmq_wor
                                  fmq_error_t *err)
 {
     fmq_config_t *config = fmq_opening_merge(arguments, words, err);
-    if (config && fmq_opening_check(config, NULL, err) < 0)
+    if (config && fmq_opening_check(config, arguments->json, NULL, err) < 0)
         fmq_config_destroy(&config);
     return config;
 }
@@ -111,7 +125,7 @@ fmq_config_t *fmq_opening_config(const fmq_arguments_t *arguments, const fmq_wor
 static int check_resumed(fmq_place_t *place, const fmq_arguments_t *arguments,
                          const fmq_config_t *config, fmq_error_t *err)
 {
-    if (fmq_resuming_check(place->path, config, &place->changes, err) < 0)
+    if (fmq_resuming_check(place->path, config, arguments->json, &place->changes, err) < 0)
         return -1;
     if (arguments->no_splitter || fmq_config_bool(config, "fedmq.own_data"))
         return 0;

@@ -20,8 +20,9 @@ fmq_config_t *fmq_opening_merge(const fmq_arguments_t *arguments, const fmq_word
  * settings' translations find. */
 fmq_config_t *fmq_opening_config(const fmq_arguments_t *arguments, const fmq_words_t *words,
                                  fmq_error_t *err);
-/* Checks and reports; log may be NULL.  0, or -1 with err saying how many. */
-int fmq_opening_check(fmq_config_t *config, fmq_log_t *log, fmq_error_t *err);
+/* Checks and reports, with json as objects {"event":"mistake","text":..}; log may
+ * be NULL.  0, or -1 with err saying how many. */
+int fmq_opening_check(fmq_config_t *config, bool json, fmq_log_t *log, fmq_error_t *err);
 
 /* The run's directory (see rundir.h), locked; nothing is in the way there, and
  * a run that is resumed can go on with config.  The place is the caller's.  On

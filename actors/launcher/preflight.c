@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 
 #include "actors/launcher/address.h"
+#include "actors/launcher/aside.h"
+#include "actors/launcher/display_json.h"
 #include "actors/launcher/engine.h"
 #include "actors/launcher/obstacles.h"
 #include "actors/launcher/opening.h"
@@ -44,8 +46,9 @@ static bool reads_data(const fmq_config_t *config)
                : !is_for_client(config);
 }
 
-static int try_data(const fmq_config_t *config, fmq_error_t *err)
+static int try_data(const fmq_config_t *config, char *note, fmq_error_t *err)
 {
+    (void)note;
     if (!reads_data(config))
         return 0;
     fmq_pieces_t *pieces = fmq_pieces_new(config, NULL, err);
@@ -54,8 +57,9 @@ static int try_data(const fmq_config_t *config, fmq_error_t *err)
     return rc;
 }
 
-static int try_public_data(const fmq_config_t *config, fmq_error_t *err)
+static int try_public_data(const fmq_config_t *config, char *note, fmq_error_t *err)
 {
+    (void)note;
     llm_records_t *parts[3];
     fmq_offsite_settings_t settings;
     if (fmq_settings_offsite(config, &settings, err) < 0)
@@ -105,10 +109,10 @@ static int try_start(const fmq_engine_t *engine, const fmq_config_t *config, fmq
 }
 
 /* Whether anything of the data can be learnt from: all records as one shard. */
-static int try_examples(const fmq_engine_t *engine, const fmq_config_t *config, fmq_error_t *err)
+static int try_examples(const fmq_engine_t *engine, const fmq_config_t *config, char *note,
+                        fmq_error_t *err)
 {
     size_t length = (size_t)fmq_config_int(config, "llm.tok_len");
-    char text[LLM_FIT_TEXT_BYTES];
     llm_records_t *records = reads_data(config) ? fmq_pieces_load(config, NULL) : NULL;
     if (!records) /* which is said elsewhere */
         return 0;
@@ -117,14 +121,14 @@ static int try_examples(const fmq_engine_t *engine, const fmq_config_t *config, 
     const llm_fit_t fit = data ? llm_dataset_fit(data) : (llm_fit_t){0};
     if (data && llm_dataset_size(data) == 0)
         rc = llm_fit_refuse(&fit, "records", "llm.tok_len", length, err);
-    else if (data && (llm_fit_text(&fit, "llm.tok_len", length, text), *text))
-        printf("note: %s\n", text);
+    else if (data)
+        llm_fit_text(&fit, "llm.tok_len", length, note);
     llm_dataset_destroy(&data);
     llm_records_destroy(&records);
     return rc;
 }
 
-static int try_model(const fmq_config_t *config, fmq_error_t *err)
+static int try_model(const fmq_config_t *config, char *note, fmq_error_t *err)
 {
     llm_adapter_spec_t spec;
     fmq_offsite_settings_t offsite;
@@ -141,7 +145,7 @@ static int try_model(const fmq_config_t *config, fmq_error_t *err)
     if (rc == 0)
         rc = fmq_engine_check_length(&engine, config, err);
     if (rc == 0)
-        rc = try_examples(&engine, config, err);
+        rc = try_examples(&engine, config, note, err);
     if (rc == 0)
         rc = offsite.use ? try_emulator(&engine, &offsite, err) : try_start(&engine, config, err);
     fmq_engine_close(&engine);
@@ -149,8 +153,9 @@ static int try_model(const fmq_config_t *config, fmq_error_t *err)
 }
 
 /* Where the run would write. */
-static int try_directory(const fmq_config_t *config, fmq_error_t *err)
+static int try_directory(const fmq_config_t *config, char *note, fmq_error_t *err)
 {
+    (void)note;
     char *path = is_for_client(config) ? NULL : fmq_rundir_path(config, err);
     if (!path)
         return is_for_client(config) ? 0 : -1;
@@ -159,26 +164,49 @@ static int try_directory(const fmq_config_t *config, fmq_error_t *err)
     return rc;
 }
 
-static int try_endpoint(const fmq_config_t *config, fmq_error_t *err)
+static int try_endpoint(const fmq_config_t *config, char *note, fmq_error_t *err)
 {
+    (void)note;
     const char *endpoint = fmq_config_text(config, "fedmq.endpoint");
     bool insecure = fmq_config_bool(config, "fedmq.insecure");
     return *endpoint ? fmq_address_check(endpoint, FMQ_ENDPOINT_BIND, insecure, err) : 0;
 }
 
-int fmq_preflight(const fmq_config_t *config, FILE *out, fmq_error_t *err)
+/* What is to be known, though a run could start. */
+static void say_note(bool json, const char *note)
 {
-    static int (*const tries[])(const fmq_config_t *config, fmq_error_t *err) = {
+    char *object = json && *note ? fmq_display_json_said("note", note) : NULL;
+    if (object)
+        (void)fputs(object, stdout);
+    else if (*note)
+        printf("note: %s\n", note);
+    free(object);
+}
+
+static void say_why(bool json, const char *why)
+{
+    char line[FMQ_ERROR_TEXT_MAX + 32];
+    (void)snprintf(line, sizeof line, "%s%s", json ? "" : "cannot start here: ", why);
+    fmq_aside(json, "cannot-start", line);
+}
+
+int fmq_preflight(const fmq_config_t *config, bool json, fmq_error_t *err)
+{
+    /* note: what is to be known beside; LLM_FIT_TEXT_BYTES */
+    static int (*const tries[])(const fmq_config_t *config, char *note, fmq_error_t *err) = {
         try_data, try_public_data, try_model, try_directory, try_endpoint};
     fmq_error_code_t first = FMQ_OK;
     size_t reasons = 0;
     for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
         fmq_error_t why = {0};
-        if (tries[i](config, &why) == 0)
+        char note[LLM_FIT_TEXT_BYTES] = "";
+        int tried = tries[i](config, note, &why);
+        say_note(json, note);
+        if (tried == 0)
             continue;
         if (reasons++ == 0)
             first = why.code;
-        fprintf(out, "cannot start here: %s\n", why.text);
+        say_why(json, why.text);
     }
     return reasons == 0 ? 0
                         : fmq_error_set(err, first, "a run could not start here, for %zu reason%s",

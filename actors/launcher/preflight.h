@@ -8,12 +8,13 @@
 #ifndef FEDMQ_ACTORS_LAUNCHER_PREFLIGHT_H
 #define FEDMQ_ACTORS_LAUNCHER_PREFLIGHT_H
 
-#include <stdio.h>
+#include <stdbool.h>
 
 #include "fedmq/base/config.h"
 
-/* Prints every reason against it to out, one a line.  0, or -1 with err saying
- * how many there are, with the code of the first. */
-int fmq_preflight(const fmq_config_t *config, FILE *out, fmq_error_t *err);
+/* Prints every reason against it to standard error, one a line, and what is to
+ * be known beside to standard output; objects with json.  0, or -1 with err
+ * saying how many reasons there are, with the code of the first. */
+int fmq_preflight(const fmq_config_t *config, bool json, fmq_error_t *err);
 
 #endif

@@ -11,11 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "actors/launcher/aside.h"
 #include "actors/server/checkpoint.h"
 
 #define SHOWN_MAX 100 /* bytes of a value in a message */
 
 typedef struct {
+    const char *directory;              /* borrowed */
+    bool json;                          /* how those refused are told */
     FILE *changes;                      /* what may be */
     size_t allowed;                     /* so many */
     size_t refused;                     /* what may not */
@@ -43,10 +46,10 @@ static void take(void *argument, const fmq_config_change_t *change)
                    change->resume == FMQ_RESUME_MORE ? " (it may only grow)" : "");
     if (self->refused++ == 0)
         (void)snprintf(self->first, sizeof self->first, "%s", text);
-    fprintf(stderr, "%s\n", text);
+    fmq_aside(self->json, "change", text);
 }
 
-static int refuse(const findings_t *self, const char *directory, fmq_error_t *err)
+static int refuse(const findings_t *self, fmq_error_t *err)
 {
     char more[32] = "";
     if (self->refused > 1)
@@ -54,22 +57,23 @@ static int refuse(const findings_t *self, const char *directory, fmq_error_t *er
     return fmq_error_set(err, FMQ_ERR_MISMATCH,
                          "'%s' cannot be resumed with another configuration: %s%s; leave that as "
                          "it was, or begin a run of its own (federate.restore_from %s/adapter)",
-                         directory, self->first, more, directory);
+                         self->directory, self->first, more, self->directory);
 }
 
-static int compare(const char *directory, const fmq_config_t *own, const fmq_config_t *config,
+/* found begins empty; what may change is put into *changes_p. */
+static int compare(const fmq_config_t *own, const fmq_config_t *config, findings_t *found,
                    char **changes_p, fmq_error_t *err)
 {
     char *text = NULL;
     size_t size = 0;
-    findings_t found = {.changes = open_memstream(&text, &size)};
-    if (!found.changes)
+    found->changes = open_memstream(&text, &size);
+    if (!found->changes)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for what has changed");
-    int rc = fmq_config_visit_changes(own, config, take, &found, err);
-    if (fclose(found.changes) != 0 && rc == 0)
+    int rc = fmq_config_visit_changes(own, config, take, found, err);
+    if (fclose(found->changes) != 0 && rc == 0)
         rc = fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for what has changed");
-    if (rc == 0 && found.refused > 0)
-        rc = refuse(&found, directory, err);
+    if (rc == 0 && found->refused > 0)
+        rc = refuse(found, err);
     if (rc < 0)
         free(text);
     else
@@ -78,12 +82,12 @@ static int compare(const char *directory, const fmq_config_t *own, const fmq_con
 }
 
 /* The run's own configuration; a run without one is not compared. */
-static int compare_with_own(const char *directory, const fmq_config_t *config, char **changes_p,
+static int compare_with_own(findings_t *found, const fmq_config_t *config, char **changes_p,
                             fmq_error_t *err)
 {
     char path[PATH_MAX];
     fmq_error_t why;
-    (void)snprintf(path, sizeof path, "%s/config.yaml", directory);
+    (void)snprintf(path, sizeof path, "%s/config.yaml", found->directory);
     if (access(path, F_OK) < 0) {
         *changes_p = strdup("");
         return *changes_p ? 0 : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory");
@@ -98,7 +102,7 @@ static int compare_with_own(const char *directory, const fmq_config_t *config, c
                       "it away to go on without comparing",
                       why.text);
     else
-        rc = compare(directory, own, config, changes_p, err);
+        rc = compare(own, config, found, changes_p, err);
     fmq_config_destroy(&own);
     return rc;
 }
@@ -134,14 +138,15 @@ static int check_rounds(const char *directory, const fmq_config_t *config, fmq_e
     return 0;
 }
 
-int fmq_resuming_check(const char *directory, const fmq_config_t *config, char **changes_p,
-                       fmq_error_t *err)
+int fmq_resuming_check(const char *directory, const fmq_config_t *config, bool json,
+                       char **changes_p, fmq_error_t *err)
 {
+    findings_t found = {.directory = directory, .json = json};
     if (strlen(directory) + 32 > PATH_MAX)
         return fmq_error_set(err, FMQ_ERR_LIMIT, "the path of the run's directory is too long");
     if (check_rounds(directory, config, err) < 0)
         return -1;
-    return compare_with_own(directory, config, changes_p, err);
+    return compare_with_own(&found, config, changes_p, err);
 }
 
 int fmq_resuming_check_model(const char *directory, const fmq_digest_t *model, fmq_error_t *err)

@@ -5,8 +5,8 @@
 #include "actors/launcher/federation.h"
 #include "actors/launcher/opening.h"
 
-static const fmq_option_t options[] = {FMQ_ROW_CFG, FMQ_ROW_BROKER, FMQ_ROW_INSECURE, FMQ_ROW_QUIET,
-                                       FMQ_ROWS_END};
+static const fmq_option_t options[] = {FMQ_ROW_CFG,   FMQ_ROW_BROKER, FMQ_ROW_INSECURE,
+                                       FMQ_ROW_QUIET, FMQ_ROW_JSON,   FMQ_ROWS_END};
 
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
@@ -19,7 +19,8 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
                        .connect = arguments->broker,
                        .insecure = arguments->insecure || fmq_config_bool(config, "fedmq.insecure"),
                        .splitter = true,
-                       .quiet = arguments->quiet};
+                       .quiet = arguments->quiet,
+                       .json = arguments->json};
     if (!plan.connect && fmq_address_of_server(config, true, endpoint, err) < 0)
         goto done;
     if (!plan.connect)

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/launcher/aside.h"
+
 static int load_adapter(fmq_workbench_t *self, const char *directory, fmq_error_t *err)
 {
     uint64_t elements = fmq_schema_elements(llm_adapter_schema(self->engine.adapter));
@@ -16,13 +18,16 @@ static int load_adapter(fmq_workbench_t *self, const char *directory, fmq_error_
     return llm_adapter_load(self->engine.adapter, directory, self->vector, err);
 }
 
-static int open_tokenizer(fmq_workbench_t *self, fmq_error_t *err)
+static int open_tokenizer(fmq_workbench_t *self, bool json, fmq_error_t *err)
 {
     char why[FMQ_ENDLESS_MAX];
     if (fmq_engine_open_tokenizer(&self->engine, err) < 0)
         return -1;
-    if (fmq_engine_is_endless(&self->engine, why))
-        fprintf(stderr, "warning: %s\n", why);
+    if (fmq_engine_is_endless(&self->engine, why)) {
+        char line[FMQ_ENDLESS_MAX + 16];
+        (void)snprintf(line, sizeof line, "%s%s", json ? "" : "warning: ", why);
+        fmq_aside(json, "warning", line);
+    }
     return 0;
 }
 
@@ -38,7 +43,7 @@ int fmq_workbench_open(fmq_workbench_t *self, const fmq_arguments_t *arguments, 
         return -1;
     if (fmq_engine_open_model(&self->engine, arguments->model, NULL, &spec, threads, err) < 0)
         return -1;
-    if ((!tokenizer || open_tokenizer(self, err) == 0) &&
+    if ((!tokenizer || open_tokenizer(self, arguments->json, err) == 0) &&
         (!arguments->adapter || load_adapter(self, arguments->adapter, err) == 0))
         return 0;
     fmq_workbench_close(self);
