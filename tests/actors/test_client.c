@@ -282,7 +282,7 @@ static void a_run_with_another_model_is_refused_with_status_mismatch(void **stat
     play_t play = {.client = NULL};
     uint8_t body[512];
     begin_with(&play, "");
-    fmq_note_run_t note = {.run = STAGE_RUN, .model = {{7}}};
+    fmq_note_run_t note = {.run = STAGE_RUN, .clients = 2, .model = {{7}}};
     note.schema = fmq_schema_digest(llm_adapter_schema(play.stage.adapter));
     size_t size = fmq_note_run_encode(&note, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(play.stage.server, "*", "run", body, size, NULL), 0);
