@@ -8,42 +8,18 @@
 
 #include "fedmq/base/clock.h"
 
-/* What a routine computes with; released together. */
+/* What is computed with a permit, in the permit's own thread. */
 typedef struct {
-    llm_backend_t *backend; /* a permit */
-    llm_workspace_t *workspace;
-} bench_t;
-
-/* vector: the state to begin with. */
-static int bench_fill(const bench_t *bench, const fmq_routine_t *self, const float *vector,
-                      fmq_error_t *err)
-{
-    if (llm_workspace_set_params(bench->workspace, vector, err) < 0)
-        return -1;
-    return self->emulator ? llm_workspace_set_fixed(bench->workspace, self->emulator, err) : 0;
-}
-
-static int bench_open(bench_t *bench, const fmq_routine_t *self, bool training, size_t tokens_max,
-                      fmq_error_t *err)
-{
-    llm_limits_t limits = {.tokens_max = tokens_max, .training = training};
-    llm_stack_t stack = fmq_shared_client_stack(self->shared);
-    bench->workspace = NULL;
-    bench->backend = fmq_permits_take(self->shared->permits, self->stop, self->argument);
-    if (!bench->backend)
-        return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped while waiting for a permit");
-    bench->workspace = llm_workspace_new_stack(&stack, &limits, bench->backend, err);
-    if (bench->workspace)
-        return 0;
-    fmq_permits_give(self->shared->permits, &bench->backend);
-    return -1;
-}
-
-static void bench_close(bench_t *bench, const fmq_routine_t *self)
-{
-    llm_workspace_destroy(&bench->workspace);
-    fmq_permits_give(self->shared->permits, &bench->backend);
-}
+    const fmq_routine_t *routine;
+    llm_backend_t *permit;
+    llm_limits_t limits;
+    uint32_t round;
+    const float *begin; /* the state to begin with */
+    float *trained;     /* where the new one goes; NULL: it is measured */
+    fmq_note_report_t *outcome;
+    fmq_error_t *err;
+    int result;
+} turn_t;
 
 /* Whether eval.split names this part. */
 static bool evaluated(const fmq_config_t *config, fmq_examples_part_t part)
@@ -148,29 +124,6 @@ static int train_on(const fmq_routine_t *self, llm_workspace_t *workspace, uint3
     return set_train_metrics(&outcome->metrics, &stats, options.proximal_merged != 0, err);
 }
 
-int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
-                      fmq_note_report_t *outcome, fmq_error_t *err)
-{
-    bench_t bench;
-    size_t most = tokens_max(self, FMQ_PART_TRAIN);
-    outcome->samples = 0;
-    if (fmq_examples_size(self->examples, FMQ_PART_TRAIN) == 0)
-        return 0;
-    if (fmq_config_bool(self->config, "federate.use_diff") && tokens_max(self, FMQ_PART_VAL) > most)
-        most = tokens_max(self, FMQ_PART_VAL);
-    if (bench_open(&bench, self, true, most, err) < 0)
-        return -1;
-    double began = fmq_clock_seconds(); /* waiting for the permit does not count */
-    int result = bench_fill(&bench, self, vector, err);
-    if (result == 0)
-        result = train_on(self, bench.workspace, round, outcome, err);
-    if (result == 0)
-        llm_workspace_get_params(bench.workspace, vector);
-    bench_close(&bench, self);
-    outcome->seconds = fmq_clock_seconds() - began;
-    return result;
-}
-
 static int evaluate_part(const fmq_routine_t *self, llm_workspace_t *workspace,
                          fmq_examples_part_t part, fmq_metrics_t *metrics, fmq_error_t *err)
 {
@@ -182,29 +135,88 @@ static int evaluate_part(const fmq_routine_t *self, llm_workspace_t *workspace,
     return set_eval_metrics(metrics, name, &stats, err);
 }
 
+static bool wanted(const fmq_routine_t *self, fmq_examples_part_t part)
+{
+    return evaluated(self->config, part) && fmq_examples_size(self->examples, part) > 0;
+}
+
+static int evaluate_all(const fmq_routine_t *self, llm_workspace_t *workspace,
+                        fmq_note_report_t *outcome, fmq_error_t *err)
+{
+    for (int part = 0; part < FMQ_PARTS; part++)
+        if (wanted(self, (fmq_examples_part_t)part) &&
+            evaluate_part(self, workspace, (fmq_examples_part_t)part, &outcome->metrics, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int compute(const turn_t *turn, llm_workspace_t *workspace)
+{
+    const fmq_routine_t *self = turn->routine;
+    if (llm_workspace_set_params(workspace, turn->begin, turn->err) < 0 ||
+        (self->emulator && llm_workspace_set_fixed(workspace, self->emulator, turn->err) < 0))
+        return -1;
+    if (!turn->trained)
+        return evaluate_all(self, workspace, turn->outcome, turn->err);
+    if (train_on(self, workspace, turn->round, turn->outcome, turn->err) < 0)
+        return -1;
+    llm_workspace_get_params(workspace, turn->trained);
+    return 0;
+}
+
+static void take_turn(void *argument)
+{
+    turn_t *turn = argument;
+    llm_stack_t stack = fmq_shared_client_stack(turn->routine->shared);
+    llm_workspace_t *workspace =
+        llm_workspace_new_stack(&stack, &turn->limits, turn->permit, turn->err);
+    turn->result = -1;
+    if (!workspace)
+        return;
+    double began = fmq_clock_seconds(); /* waiting for the permit does not count */
+    turn->result = compute(turn, workspace);
+    turn->outcome->seconds = fmq_clock_seconds() - began;
+    llm_workspace_destroy(&workspace);
+}
+
+static int with_a_permit(turn_t *turn, fmq_error_t *err)
+{
+    const fmq_routine_t *self = turn->routine;
+    fmq_permits_t *permits = self->shared->permits;
+    turn->err = err;
+    turn->permit = fmq_permits_take(permits, self->stop, self->argument);
+    if (!turn->permit)
+        return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped while waiting for a permit");
+    fmq_permits_do(permits, turn->permit, take_turn, turn);
+    fmq_permits_give(permits, &turn->permit);
+    return turn->result;
+}
+
+int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
+                      fmq_note_report_t *outcome, fmq_error_t *err)
+{
+    size_t most = tokens_max(self, FMQ_PART_TRAIN);
+    outcome->samples = 0;
+    if (fmq_examples_size(self->examples, FMQ_PART_TRAIN) == 0)
+        return 0;
+    if (fmq_config_bool(self->config, "federate.use_diff") && tokens_max(self, FMQ_PART_VAL) > most)
+        most = tokens_max(self, FMQ_PART_VAL);
+    turn_t turn = {.routine = self,
+                   .limits = {.tokens_max = most, .training = true},
+                   .round = round,
+                   .begin = vector,
+                   .trained = vector,
+                   .outcome = outcome};
+    return with_a_permit(&turn, err);
+}
+
 int fmq_routine_evaluate(const fmq_routine_t *self, const float *vector, fmq_note_report_t *outcome,
                          fmq_error_t *err)
 {
-    bench_t bench;
-    bool wanted[FMQ_PARTS] = {false};
-    size_t most = 0;
-    for (int part = 0; part < FMQ_PARTS; part++) {
-        wanted[part] = evaluated(self->config, (fmq_examples_part_t)part) &&
-                       fmq_examples_size(self->examples, (fmq_examples_part_t)part) > 0;
-        if (wanted[part] && tokens_max(self, (fmq_examples_part_t)part) > most)
-            most = tokens_max(self, (fmq_examples_part_t)part);
-    }
-    if (most == 0)
-        return 0;
-    if (bench_open(&bench, self, false, most, err) < 0)
-        return -1;
-    double began = fmq_clock_seconds(); /* waiting for the permit does not count */
-    int result = bench_fill(&bench, self, vector, err);
-    for (int part = 0; result == 0 && part < FMQ_PARTS; part++)
-        if (wanted[part])
-            result = evaluate_part(self, bench.workspace, (fmq_examples_part_t)part,
-                                   &outcome->metrics, err);
-    bench_close(&bench, self);
-    outcome->seconds = fmq_clock_seconds() - began;
-    return result;
+    turn_t turn = {.routine = self, .begin = vector, .outcome = outcome};
+    for (int part = 0; part < FMQ_PARTS; part++)
+        if (wanted(self, (fmq_examples_part_t)part) &&
+            tokens_max(self, (fmq_examples_part_t)part) > turn.limits.tokens_max)
+            turn.limits.tokens_max = tokens_max(self, (fmq_examples_part_t)part);
+    return turn.limits.tokens_max == 0 ? 0 : with_a_permit(&turn, err);
 }

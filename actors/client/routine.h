@@ -2,9 +2,10 @@
  * routine.h - one task of a client, from a state to its outcome: train or
  * evaluate with a permit.
  *
- * It waits for a permit, makes a workspace on the permit's backend, computes,
- * and gives the permit back.  It knows nothing of links; its owner hears of
- * every step through progress() and may stop it there.
+ * It waits for a permit, makes a workspace on the permit's backend, computes in
+ * the permit's thread, and gives the permit back.  It knows nothing of links;
+ * its owner hears of every step through progress(), called in that thread while
+ * the owner's waits, and may stop it there.
  */
 #ifndef FEDMQ_ACTORS_CLIENT_ROUTINE_H
 #define FEDMQ_ACTORS_CLIENT_ROUTINE_H

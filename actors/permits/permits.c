@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "actors/permits/hand.h"
+
 #define PERMITS_MAX        1024
 #define PERMIT_THREADS_MAX 1024
 #define STOP_CHECK_MS      100
@@ -24,6 +26,7 @@ struct fmq_permits {
     atomic_uint_fast64_t moves;
     llm_backend_t **free;  /* owned array; the first `idle` are not taken */
     llm_backend_t **every; /* owned array of owned backends */
+    fmq_hand_t **hands;    /* owned array of owned hands, one for each of them */
 };
 
 static int init_waiting(fmq_permits_t *self)
@@ -59,7 +62,8 @@ fmq_permits_t *fmq_permits_new(unsigned permits, unsigned threads, fmq_error_t *
     }
     self->free = calloc(permits, sizeof *self->free);
     self->every = calloc(permits, sizeof *self->every);
-    if (!self->free || !self->every) {
+    self->hands = calloc(permits, sizeof *self->hands);
+    if (!self->free || !self->every || !self->hands) {
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u permits", permits);
         goto fail;
     }
@@ -68,6 +72,11 @@ fmq_permits_t *fmq_permits_new(unsigned permits, unsigned threads, fmq_error_t *
         if (!backend)
             goto fail;
         self->every[self->size] = backend;
+        self->hands[self->size] = fmq_hand_new(err);
+        if (!self->hands[self->size]) {
+            llm_backend_destroy(&self->every[self->size]);
+            goto fail;
+        }
         self->free[self->idle++] = backend;
     }
     return self;
@@ -81,8 +90,11 @@ void fmq_permits_destroy(fmq_permits_t **self_p)
     fmq_permits_t *self = *self_p;
     if (!self)
         return;
-    for (size_t i = 0; i < self->size; i++)
+    for (size_t i = 0; i < self->size; i++) {
+        fmq_hand_destroy(&self->hands[i]);
         llm_backend_destroy(&self->every[i]);
+    }
+    free(self->hands);
     free(self->every);
     free(self->free);
     pthread_cond_destroy(&self->freed);
@@ -156,4 +168,13 @@ void fmq_permits_give(fmq_permits_t *self, llm_backend_t **backend_p)
     pthread_cond_signal(&self->freed);
     pthread_mutex_unlock(&self->lock);
     *backend_p = NULL;
+}
+
+void fmq_permits_do(fmq_permits_t *self, const llm_backend_t *permit, void (*work)(void *),
+                    void *argument)
+{
+    size_t i = 0;
+    while (i + 1 < self->size && self->every[i] != permit)
+        i++;
+    fmq_hand_do(self->hands[i], work, argument);
 }

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "actors/pipe/pipe.h"
 #include "client_stage.h"
 
 typedef struct {
@@ -26,7 +27,7 @@ static void start(play_t *play)
                                     .client = 1,
                                     .directory = *play->folder ? play->folder : NULL};
     memcpy(options.own, play->own, sizeof options.own);
-    play->client = zactor_new(fmq_client_actor, &options);
+    play->client = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
     assert_non_null(play->client);
 }
 
@@ -46,7 +47,7 @@ static void begin_with(play_t *play, const char *yaml)
 
 static void end(play_t *play)
 {
-    zactor_destroy(&play->client);
+    fmq_pipe_stop(&play->client);
     for (int i = 0; i < 3; i++)
         llm_records_destroy(&play->own[i]);
     stage_close(&play->stage);
@@ -180,7 +181,7 @@ static void train_three(uint64_t after, uint64_t again, fmq_digest_t updates[4])
         updates[round] = stage_hear(&play.stage, FMQ_REPORT_OFFER, round).update;
         if (round != after)
             continue;
-        zactor_destroy(&play.client);
+        fmq_pipe_stop(&play.client);
         start(&play);
         stage_say_task(&play.stage, again, FMQ_TASK_TRAIN);
         fmq_note_report_t report = stage_hear(&play.stage, FMQ_REPORT_OFFER, again);
@@ -315,10 +316,10 @@ static void a_second_client_of_that_number_is_turned_away(void **state)
     stage_say_run(&play.stage, STAGE_RUN);
     stage_hear(&play.stage, FMQ_REPORT_IDLE, 0);
     fmq_client_options_t options = {.shared = &play.stage.shared, .client = 1};
-    zactor_t *second = zactor_new(fmq_client_actor, &options);
+    zactor_t *second = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
     fmq_error_t why = stage_end_of(second);
     assert_int_equal(why.code, FMQ_ERR_DENIED);
-    zactor_destroy(&second);
+    fmq_pipe_stop(&second);
     end(&play);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "actors/client/routine.h"
 #include "actors/settings/settings.h"
@@ -254,6 +255,33 @@ static void evaluation_measures_the_parts_that_are_asked_for(void **state)
     release(&stage);
 }
 
+static int note_thread(void *argument, uint64_t step, uint64_t steps, uint64_t tokens)
+{
+    pthread_t *thread = argument;
+    (void)step, (void)steps, (void)tokens;
+    *thread = pthread_self();
+    return 0;
+}
+
+/* So that a client that has trained holds no more than one that has not. */
+static void all_who_compute_do_it_in_the_permits_thread(void **state)
+{
+    (void)state;
+    stage_t stage;
+    fmq_note_report_t report = {0};
+    pthread_t trained = pthread_self(), measured = pthread_self();
+    build(&stage, 1, "eval: {split: [val]}\n");
+    make_examples(&stage, 8, 4, 0);
+    stage.routine.progress = note_thread;
+    stage.routine.argument = &trained;
+    assert_int_equal(fmq_routine_train(&stage.routine, 1, stage.vector, &report, &stage.err), 0);
+    stage.routine.argument = &measured;
+    assert_int_equal(fmq_routine_evaluate(&stage.routine, stage.vector, &report, &stage.err), 0);
+    assert_false(pthread_equal(trained, pthread_self()));
+    assert_true(pthread_equal(trained, measured));
+    release(&stage);
+}
+
 static void a_shards_bytes_become_examples(void **state)
 {
     (void)state;
@@ -289,6 +317,7 @@ int main(void)
         cmocka_unit_test(a_stopped_routine_leaves_the_state_as_it_was),
         cmocka_unit_test(without_training_examples_nothing_is_trained),
         cmocka_unit_test(evaluation_measures_the_parts_that_are_asked_for),
+        cmocka_unit_test(all_who_compute_do_it_in_the_permits_thread),
         cmocka_unit_test(a_shards_bytes_become_examples),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);

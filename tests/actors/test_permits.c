@@ -175,11 +175,38 @@ static void steps_takings_and_givings_are_counted(void **state)
     fmq_permits_destroy(&permits);
 }
 
+static void note_thread(void *argument)
+{
+    pthread_t *thread = argument;
+    *thread = pthread_self();
+}
+
+/* As often as it is asked, and always the same: another permit, another thread. */
+static void a_permit_has_a_thread_of_its_own(void **state)
+{
+    (void)state;
+    fmq_permits_t *permits = fmq_permits_new(2, 1, NULL);
+    assert_non_null(permits);
+    llm_backend_t *first = fmq_permits_take(permits, NULL, NULL);
+    llm_backend_t *second = fmq_permits_take(permits, NULL, NULL);
+    pthread_t one = pthread_self(), again = pthread_self(), other = pthread_self();
+    fmq_permits_do(permits, first, note_thread, &one);
+    fmq_permits_do(permits, second, note_thread, &other);
+    fmq_permits_do(permits, first, note_thread, &again);
+    assert_false(pthread_equal(one, pthread_self()));
+    assert_true(pthread_equal(one, again));
+    assert_false(pthread_equal(one, other));
+    fmq_permits_give(permits, &first);
+    fmq_permits_give(permits, &second);
+    fmq_permits_destroy(&permits);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(steps_takings_and_givings_are_counted, reset),
         cmocka_unit_test_setup(every_permit_is_a_backend_of_its_own, reset),
+        cmocka_unit_test_setup(a_permit_has_a_thread_of_its_own, reset),
         cmocka_unit_test_setup(who_waits_may_give_up, reset),
         cmocka_unit_test_setup(a_crowd_never_holds_more_than_there_are, reset),
         cmocka_unit_test_setup(no_permits_or_no_threads_is_a_mistake_that_says_so, reset),

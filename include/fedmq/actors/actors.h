@@ -27,13 +27,19 @@ FMQ_API_BEGIN
  * permit gives a backend instance whose threads are the holder's alone. */
 typedef struct fmq_permits fmq_permits_t;
 
-/* permits x threads CPU backends; model may later be opened with any. */
+/* permits x threads CPU backends; model may later be opened with any.  A permit
+ * has as many threads: its backend's, and the one of fmq_permits_do(). */
 fmq_permits_t *fmq_permits_new(unsigned permits, unsigned threads, fmq_error_t *err);
 void fmq_permits_destroy(fmq_permits_t **self_p);
 /* Waits for a permit, calling stop(argument) every 100 ms (NULL: never): a
  * value other than 0 gives up and returns NULL. */
 llm_backend_t *fmq_permits_take(fmq_permits_t *self, int (*stop)(void *), void *argument);
 void fmq_permits_give(fmq_permits_t *self, llm_backend_t **backend_p);
+/* Does work(argument) in a thread that belongs to this permit, whose holder the
+ * caller is, and waits for its end.  What the C library keeps of a computation
+ * for its thread is then kept once a permit, and not by all who ever computed. */
+void fmq_permits_do(fmq_permits_t *self, const llm_backend_t *permit, void (*work)(void *),
+                    void *argument);
 
 /* Who computes with a permit says so at every step: to those who wait for one it
  * is a sign that their turn will come.  The number of such signs, of takings and
