@@ -17,7 +17,7 @@ void fmq_place_release(fmq_place_t *place)
     *place = (fmq_place_t){0};
 }
 
-static void write_word(FILE *out, const char *word)
+void fmq_aftermath_word(FILE *out, const char *word)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "_@%+=:,./-";
@@ -52,7 +52,7 @@ static void write_option(FILE *out, const fmq_option_t *row, const fmq_arguments
         fprintf(out, " --%s", row->name);
     } else if (row->kind == FMQ_OPTION_TEXT && *(const char *const *)field) {
         fprintf(out, " --%s", row->name);
-        write_word(out, *(const char *const *)field);
+        fmq_aftermath_word(out, *(const char *const *)field);
     } else if (row->kind == FMQ_OPTION_COUNT && *(const uint64_t *)field > 0) {
         fprintf(out, " --%s %llu", row->name, (unsigned long long)*(const uint64_t *)field);
     }
@@ -67,7 +67,7 @@ char *fmq_aftermath_resume(const fmq_command_t *command, const fmq_arguments_t *
     if (!out)
         return NULL;
     fprintf(out, "fedmq %s --resume --directory", command->name);
-    write_word(out, directory);
+    fmq_aftermath_word(out, directory);
     for (const fmq_option_t *row = command->options; row->name; row++)
         if (!is_left_out(row->name))
             write_option(out, row, arguments);

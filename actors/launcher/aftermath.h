@@ -8,6 +8,8 @@
 #ifndef FEDMQ_ACTORS_LAUNCHER_AFTERMATH_H
 #define FEDMQ_ACTORS_LAUNCHER_AFTERMATH_H
 
+#include <stdio.h>
+
 #include "actors/launcher/command.h"
 #include "actors/launcher/lock.h"
 
@@ -30,5 +32,8 @@ void fmq_aftermath(const fmq_command_t *command, const fmq_arguments_t *argument
  * NULL when out of memory. */
 char *fmq_aftermath_resume(const fmq_command_t *command, const fmq_arguments_t *arguments,
                            const char *directory);
+
+/* Writes a space and word, quoted for a shell where that needs it. */
+void fmq_aftermath_word(FILE *out, const char *word);
 
 #endif

@@ -20,7 +20,7 @@ typedef struct {
     uint64_t id, permits, threads, seed, new_tokens, top_k, match, tok_len, batch_size, port;
     double temperature, top_p;
     bool quiet, json, insecure, resume, no_splitter, evaluator, no_evaluator, once;
-    bool decode, no_special, ids, given, all, file_only;
+    bool decode, no_special, ids, instruct, given, all, file_only;
 } fmq_arguments_t;
 
 #define FMQ_ROW(word, type, field, argument, help)                                                 \

@@ -35,7 +35,7 @@ static void set_number(json_t *object, const char *name, double value)
 }
 
 /* What a peer or a path says may be no UTF-8, which JSON has to be. */
-static json_t *tame_string(const char *text)
+json_t *fmq_display_json_string(const char *text)
 {
     char *copy = strdup(text);
     if (copy)
@@ -86,9 +86,9 @@ char *fmq_display_json_event(const fmq_run_event_t *event, int64_t milliseconds,
     set_traffic(object, event, in_memory);
     set_number(object, "train_loss", event->train_loss);
     if (event->source)
-        json_object_set_new(object, "source", tame_string(event->source));
+        json_object_set_new(object, "source", fmq_display_json_string(event->source));
     if (event->reason)
-        json_object_set_new(object, "reason", tame_string(event->reason));
+        json_object_set_new(object, "reason", fmq_display_json_string(event->reason));
     if (event->metrics) {
         json_t *metrics = json_object();
         for (size_t i = 0; i < event->metrics->size; i++)
@@ -124,7 +124,7 @@ char *fmq_display_json_log(const char *line)
 char *fmq_display_json_said(const char *event, const char *text)
 {
     return fmq_display_json_line(
-        json_pack("{s:s, s:o}", "event", event, "text", tame_string(text)));
+        json_pack("{s:s, s:o}", "event", event, "text", fmq_display_json_string(text)));
 }
 
 char *fmq_display_json_text(const char *text)
@@ -136,5 +136,5 @@ char *fmq_display_json_error(const fmq_error_t *err, int status)
 {
     return fmq_display_json_line(json_pack("{s:s, s:s, s:i, s:o}", "event", "error", "code",
                                            fmq_error_name(err->code), "status", status, "text",
-                                           tame_string(err->text)));
+                                           fmq_display_json_string(err->text)));
 }

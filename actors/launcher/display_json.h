@@ -24,6 +24,9 @@ char *fmq_display_json_event(const fmq_run_event_t *event, int64_t milliseconds,
  * from a line of the log. */
 char *fmq_display_json_log(const char *line);
 
+/* A string of any bytes: controls and what is no UTF-8 are replaced. */
+json_t *fmq_display_json_string(const char *text);
+
 /* {"event":EVENT,"text":..}, of any bytes; EVENT is a word of ours. */
 char *fmq_display_json_said(const char *event, const char *text);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "actors/launcher/exit_hint.h"
 #include "actors/launcher/joining.h"
 #include "actors/launcher/opening.h"
 #include "actors/launcher/output.h"
@@ -503,18 +504,36 @@ static void let_members_leave(const federation_t *self, bool over)
 }
 
 /* A client elsewhere sees no round end: it says how the run did. */
-static void say_goodbye(const federation_t *self, const fmq_error_t *why)
+static void say_how_it_ended(const federation_t *self, const fmq_error_t *why)
 {
     char line[sizeof why->text + 32];
-    if (!self->output || why->code != FMQ_OK || self->plan->clients == 0 || self->plan->server)
-        return;
     (void)snprintf(line, sizeof line, "the run has ended: %s", why->text);
     fmq_output_line(self->output, line);
+}
+
+/* The last words of a process whose run has ended well; the model is that which
+ * was open. */
+static void say_goodbye(const federation_t *self, const fmq_error_t *why, const char *model)
+{
+    const fmq_plan_t *plan = self->plan;
+    if (!self->output || why->code != FMQ_OK)
+        return;
+    const fmq_exit_hint_t hint = {.config = plan->config,
+                                  .directory = plan->directory,
+                                  .model = model,
+                                  .clients = plan->keepsakes != NULL,
+                                  .json = plan->json};
+    if (plan->server && plan->directory && model)
+        fmq_exit_hint(&hint, self->output);
+    else if (!plan->server && plan->clients > 0)
+        say_how_it_ended(self, why);
 }
 
 static void close_all(federation_t *self, const fmq_error_t *why)
 {
     bool led = self->server != NULL;
+    const llm_model_t *full = self->engine.model;
+    char *model = full ? strdup(llm_model_directory(full)) : NULL;
     if (why->code == FMQ_OK || why->code == FMQ_ERR_STOPPED)
         fmq_pipe_stop(&self->server);
     else
@@ -534,7 +553,8 @@ static void close_all(federation_t *self, const fmq_error_t *why)
     fmq_store_destroy(&self->store);
     llm_prefix_budget_destroy(&self->prefixes);
     close_models(self);
-    say_goodbye(self, why);
+    say_goodbye(self, why, model);
+    free(model);
     fmq_output_close(&self->output);
     fmq_signals_close(&self->signals);
 }

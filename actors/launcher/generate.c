@@ -1,18 +1,21 @@
 /*
  * generate.c - fedmq generate: continues a prompt.
  *
- * The text is taken as it is: no template is put around it.
+ * The text is taken as it is, unless --instruct puts the prompt of training
+ * around it.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "actors/launcher/workbench.h"
 #include "fedmq/llm/generate.h"
+#include "fedmq/llm/records.h"
 
 static const fmq_option_t options[] = {
     FMQ_ROW_MODEL,
     FMQ_ROW_ADAPTER,
     FMQ_ROW("prompt", TEXT, prompt, "TEXT", "what is continued"),
+    FMQ_ROW("instruct", FLAG, instruct, NULL, "--prompt is an instruction, asked as in training"),
     FMQ_ROW("prompt-ids", TEXT, prompt_ids, "1,2,3", "the same as token ids"),
     FMQ_ROW("max-new-tokens", COUNT, new_tokens, "N", "at most so many new tokens (32)"),
     FMQ_ROW("temperature", REAL, temperature, "T", "0 (default): the likeliest token each time"),
@@ -29,10 +32,19 @@ static int read_prompt(const fmq_arguments_t *arguments, const llm_tokenizer_t *
 {
     if ((arguments->prompt != NULL) == (arguments->prompt_ids != NULL))
         return fmq_error_set(err, FMQ_ERR_CONFIG, "give --prompt TEXT or --prompt-ids 1,2,3");
+    if (arguments->prompt_ids && arguments->instruct)
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "--instruct goes with --prompt TEXT");
     if (arguments->prompt_ids)
         return fmq_workbench_ids(arguments->prompt_ids, prompt, err);
-    return llm_tokenizer_encode(tokenizer, arguments->prompt, strlen(arguments->prompt),
-                                !arguments->no_special, prompt, err);
+    const llm_record_t asked = {.instruction = arguments->prompt, .input = ""};
+    char *text = arguments->instruct ? llm_prompt_format(&asked, err) : NULL;
+    if (arguments->instruct && !text)
+        return -1;
+    const char *whole = text ? text : arguments->prompt;
+    int result =
+        llm_tokenizer_encode(tokenizer, whole, strlen(whole), !arguments->no_special, prompt, err);
+    free(text);
+    return result;
 }
 
 /* What ends an answer: the tokenizer knows it all, the model's directory what

@@ -185,6 +185,14 @@ static llm_record_keys_t keys_of(const llm_records_source_t *source, const llm_r
     return keys;
 }
 
+static bool find_type(char path[PATH_BYTES], places_t *places, const char *root,
+                      const data_type_t *type)
+{
+    return find_file(path, places, root, "", type->file) ||
+           find_file(path, places, root, type->name, type->file) ||
+           (type->also && find_file(path, places, root, type->name, type->also));
+}
+
 static int load_row(llm_records_t *self, const llm_records_source_t *source,
                     const data_type_t *type, fmq_error_t *err)
 {
@@ -198,9 +206,7 @@ static int load_row(llm_records_t *self, const llm_records_source_t *source,
         return find_given(path, source, err) < 0
                    ? -1
                    : llm_records_load_corrected(self, path, &keys, correct, err);
-    if (find_file(path, &places, source->root, "", type->file) ||
-        find_file(path, &places, source->root, type->name, type->file) ||
-        (type->also && find_file(path, &places, source->root, type->name, type->also)))
+    if (find_type(path, &places, source->root, type))
         return llm_records_load_corrected(self, path, &keys, correct, err);
     return fmq_error_set(err, FMQ_ERR_NOTFOUND,
                          "data.type '%s': no file; looked for %s; it comes from %s", source->type,
@@ -341,6 +347,30 @@ int llm_records_load_source(llm_records_t *self, const llm_records_source_t *sou
         return -1;
     }
     return 0;
+}
+
+char *llm_records_locate(const llm_records_source_t *source)
+{
+    char name[PATH_BYTES], path[PATH_BYTES];
+    places_t places = {0};
+    const data_type_t *type = NULL;
+    int size = snprintf(name, sizeof name, "%s", source->type);
+    if (size < 0 || size >= PATH_BYTES || !ends_with(name, "@llm"))
+        return NULL;
+    name[strlen(name) - strlen("@llm")] = '\0';
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcasecmp(name, types[i].name) == 0)
+            type = &types[i];
+    bool known =
+        type || ends_with(name, ".json") || ends_with(name, ".jsonl") || ends_with(name, ".txt");
+    bool found = false;
+    if (source->file && *source->file)
+        found = known && find_given(path, source, NULL) == 0;
+    else if (type)
+        found = find_type(path, &places, source->root, type);
+    else
+        found = known && find_file(path, &places, source->root, "", name);
+    return found ? strdup(path) : NULL;
 }
 
 int llm_records_load_type(llm_records_t *self, const char *root, const char *type, fmq_error_t *err)

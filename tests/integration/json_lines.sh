@@ -49,7 +49,7 @@ begun() {
 # A good run, with a key that has no effect.
 RUN=(run --json --cfg $CFG)
 said 0 good "${RUN[@]}" --directory "$WORK/good" fedmq.match_tokens 2 use_gpu True
-objects good round aggregated metrics ended line log keys-without-effect
+objects good goodbye round aggregated metrics ended line log keys-without-effect
 
 # Mistakes of a configuration, of whoever reads it: those of the file and those of its meaning.
 printf 'federate: {client_num: many}\nnobody: 1\n"\x1b[2J\xff": 2\n' >"$WORK/wrong.yaml"
@@ -121,7 +121,7 @@ until_line "$WORK/evaluator.err" '.' 60 $EVALUATOR
 begun splitter splitter "${WITH[@]}"
 gone "$SERVER" 120 server
 wait
-objects server line ended
+objects server line ended goodbye
 objects client log line
 objects splitter log
 echo "every line is an object"

@@ -101,6 +101,10 @@ typedef struct {
 int llm_records_load_source(llm_records_t *self, const llm_records_source_t *source,
                             fmq_error_t *err);
 
+/* The one file that llm_records_load_source() would read now, the caller's; NULL
+ * when there is none, when it would read several, or out of memory. */
+char *llm_records_locate(const llm_records_source_t *source);
+
 /* Records as JSON Lines and back: how a shard travels. */
 char *llm_records_encode(const llm_records_t *self, size_t *size, fmq_error_t *err);
 int llm_records_decode(llm_records_t *self, const char *name, const void *data, size_t size,
