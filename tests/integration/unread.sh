@@ -6,10 +6,9 @@ set -euo pipefail
 
 # blocked NAME: a fifo $WORK/NAME.fifo that is held open and full, so that every write to it waits.
 blocked() {
+    local held
     mkfifo "$WORK/$1.fifo"
-    sleep 1000 <>"$WORK/$1.fifo" &
-    STARTED+=($!)
-    disown $!
+    exec {held}<>"$WORK/$1.fifo"
     dd if=/dev/zero of="$WORK/$1.fifo" bs=4096 oflag=nonblock 2>/dev/null || true
 }
 
