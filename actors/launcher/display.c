@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "actors/launcher/display_json.h"
+#include "actors/launcher/figures.h"
 #include "actors/launcher/progress.h"
 
 #define SHOWN_MAX        512
@@ -100,45 +101,6 @@ fmq_display_mode_t fmq_display_mode(bool quiet, bool json, int descriptor)
     return FMQ_DISPLAY_PLAIN;
 }
 
-void fmq_display_bytes(uint64_t bytes, char *out, size_t capacity)
-{
-    static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
-    double value = (double)bytes / 1000;
-    size_t unit = 0;
-    if (bytes < 1000) {
-        snprintf(out, capacity, "%u B", (unsigned)bytes);
-        return;
-    }
-    while (value >= 999.95 && unit + 1 < sizeof units / sizeof *units) {
-        value /= 1000;
-        unit++;
-    }
-    snprintf(out, capacity, "%.1f %s", value, units[unit]);
-}
-
-void fmq_display_duration(int64_t milliseconds, char *out, size_t capacity)
-{
-    int64_t seconds = milliseconds < 0 ? 0 : (milliseconds + 500) / 1000;
-    if (seconds < 3600)
-        snprintf(out, capacity, "%d:%02d", (int)(seconds / 60), (int)(seconds % 60));
-    else
-        snprintf(out, capacity, "%lld:%02d:%02d", (long long)(seconds / 3600),
-                 (int)(seconds / 60 % 60), (int)(seconds % 60));
-}
-
-void fmq_display_bar(double share, size_t width, char *out, size_t capacity)
-{
-    if (capacity < width + 3)
-        return;
-    double part = isfinite(share) ? fmin(fmax(share, 0), 1) : 0;
-    size_t full = (size_t)(part * (double)width + 0.5);
-    out[0] = '[';
-    memset(out + 1, '#', full);
-    memset(out + 1 + full, '.', width - full);
-    out[width + 1] = ']';
-    out[width + 2] = '\0';
-}
-
 /* Time that the rounds to come will take if they take as long as those done.
  * event->round counts complete rounds; share is what is done of the next. */
 static int64_t remaining_ms(const fmq_display_t *self, const fmq_run_event_t *event, double share,
@@ -174,8 +136,8 @@ static void append_traffic(const fmq_display_t *self, char *line, const fmq_run_
     char up[32], down[32];
     if (self->options.in_memory)
         return;
-    fmq_display_bytes(travelled(self, event->bytes_up, self->up), up, sizeof up);
-    fmq_display_bytes(travelled(self, event->bytes_down, self->down), down, sizeof down);
+    fmq_figure_bytes(travelled(self, event->bytes_up, self->up), up, sizeof up);
+    fmq_figure_bytes(travelled(self, event->bytes_down, self->down), down, sizeof down);
     append(line, "  up %s  down %s", up, down);
 }
 
@@ -269,7 +231,7 @@ static void draw_bar(fmq_display_t *self, const fmq_run_event_t *event, int64_t 
 static void show_aggregated(fmq_display_t *self, const fmq_run_event_t *event, int64_t now_ms)
 {
     char line[SHOWN_MAX] = "", duration[32];
-    fmq_display_duration(now_ms - self->round_began_ms, duration, sizeof duration);
+    fmq_figure_duration(now_ms - self->round_began_ms, duration, sizeof duration);
     append(line, "round %u/%u  %u/%u clients", event->round, event->rounds, event->clients_done,
            event->clients);
     append_loss(line, event);
@@ -277,7 +239,7 @@ static void show_aggregated(fmq_display_t *self, const fmq_run_event_t *event, i
     append(line, "  took %s", duration);
     int64_t left = remaining_ms(self, event, 0, now_ms);
     if (left > 0) {
-        fmq_display_duration(left, duration, sizeof duration);
+        fmq_figure_duration(left, duration, sizeof duration);
         append(line, "  eta %s", duration);
     }
     say(self, line);

@@ -58,9 +58,4 @@ fmq_writer_notice_fn fmq_display_notice;
 /* The mode for a stream: what the flags say, else a terminal's when it is one. */
 fmq_display_mode_t fmq_display_mode(bool quiet, bool json, int descriptor);
 
-/* The pieces, for tests: "12.3 MB", "1:05", "[####....]". */
-void fmq_display_bytes(uint64_t bytes, char *out, size_t capacity);
-void fmq_display_duration(int64_t milliseconds, char *out, size_t capacity);
-void fmq_display_bar(double share, size_t width, char *out, size_t capacity);
-
 #endif

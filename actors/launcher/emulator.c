@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "actors/launcher/aside.h"
-#include "actors/launcher/display.h"
+#include "actors/launcher/figures.h"
 #include "actors/launcher/opening.h"
 #include "actors/settings/settings.h"
 #include "fedmq/broker/state.h"
@@ -155,7 +155,7 @@ static void as_count(double value, char out[32])
 
 static void as_bytes(double value, char out[32])
 {
-    fmq_display_bytes((uint64_t)value, out, 32);
+    fmq_figure_bytes((uint64_t)value, out, 32);
 }
 
 static void as_flops(double value, char out[32])

@@ -10,7 +10,7 @@
 
 #include <sodium.h>
 
-#include "actors/launcher/display.h"
+#include "actors/launcher/figures.h"
 #include "actors/settings/settings.h"
 #include "fedmq/actors/layers.h"
 #include "fedmq/base/clock.h"
@@ -36,8 +36,8 @@ static void show(void *argument, const fmq_layers_progress_t *progress)
     self->part = progress->part;
     self->bytes = progress->bytes;
     self->shown_ms = now_ms;
-    fmq_display_bytes(progress->bytes, bytes, sizeof bytes);
-    fmq_display_bytes(progress->bytes_total, total, sizeof total);
+    fmq_figure_bytes(progress->bytes, bytes, sizeof bytes);
+    fmq_figure_bytes(progress->bytes_total, total, sizeof total);
     fmq_log_write(self->how->log, FMQ_LOG_INFO, "launcher",
                   progress->waiting ? "waiting-for-layers" : "fetching-layers",
                   "part=%u of=%u fetched=\"%s of %s\"", progress->part, progress->parts, bytes,

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "actors/launcher/display.h"
+#include "actors/launcher/figures.h"
 
 #define BAR_LEAST 8 /* cells between the brackets */
 #define BAR_MOST  24
@@ -43,19 +43,19 @@ static void fill(pieces_t *self, const fmq_run_event_t *event, const fmq_progres
     snprintf(self->text[HEAD], PIECE_MAX, "round %u/%u%s", fmq_progress_round(event), event->rounds,
              event->evaluating ? " evaluating" : "");
     snprintf(self->text[CLIENTS], PIECE_MAX, "%u/%u clients", event->clients_done, event->clients);
-    fmq_display_bar(look->share, BAR_LEAST, self->text[BAR], PIECE_MAX);
+    fmq_figure_bar(look->share, BAR_LEAST, self->text[BAR], PIECE_MAX);
     if (event->steps > 0)
         snprintf(self->text[STEP], PIECE_MAX, "step %llu/%llu", (unsigned long long)event->step,
                  (unsigned long long)event->steps);
     if (look->bytes_up > 0 || look->bytes_down > 0) {
-        fmq_display_bytes(look->bytes_up, up, sizeof up);
-        fmq_display_bytes(look->bytes_down, down, sizeof down);
+        fmq_figure_bytes(look->bytes_up, up, sizeof up);
+        fmq_figure_bytes(look->bytes_down, down, sizeof down);
         snprintf(self->text[TRAFFIC], PIECE_MAX, "up %s  down %s", up, down);
     }
     if (isfinite(event->train_loss))
         snprintf(self->text[LOSS], PIECE_MAX, "loss %.4f", event->train_loss);
     if (look->left_ms >= 0) {
-        fmq_display_duration(look->left_ms, up, sizeof up);
+        fmq_figure_duration(look->left_ms, up, sizeof up);
         snprintf(self->text[ETA], PIECE_MAX, "eta %s", up);
     }
 }
@@ -102,7 +102,7 @@ void fmq_progress_line(const fmq_run_event_t *event, const fmq_progress_look_t *
     fmq_progress_cut(pieces.text[HEAD], look->columns);
     size_t left = choose(&pieces, room_of(look->columns));
     size_t width = BAR_LEAST + left < BAR_MOST ? BAR_LEAST + left : BAR_MOST;
-    fmq_display_bar(look->share, width, pieces.text[BAR], PIECE_MAX);
+    fmq_figure_bar(look->share, width, pieces.text[BAR], PIECE_MAX);
     out[0] = '\0';
     for (piece_t i = HEAD; i < PIECES; i++) {
         bool colored = i == BAR && look->color;

@@ -18,6 +18,7 @@
 #include <math.h>
 
 #include "actors/launcher/display.h"
+#include "actors/launcher/figures.h"
 
 #define TEXT_MAX 8192
 
@@ -104,19 +105,19 @@ static void numbers_are_written_for_people(void **state)
 {
     (void)state;
     char text[64];
-    fmq_display_bytes(999, text, sizeof text);
+    fmq_figure_bytes(999, text, sizeof text);
     assert_string_equal(text, "999 B");
-    fmq_display_bytes(1000, text, sizeof text);
+    fmq_figure_bytes(1000, text, sizeof text);
     assert_string_equal(text, "1.0 kB");
-    fmq_display_bytes(999960, text, sizeof text);
+    fmq_figure_bytes(999960, text, sizeof text);
     assert_string_equal(text, "1.0 MB");
-    fmq_display_bytes(UINT64_MAX, text, sizeof text);
+    fmq_figure_bytes(UINT64_MAX, text, sizeof text);
     assert_string_equal(text, "18.4 EB");
-    fmq_display_duration(65499, text, sizeof text);
+    fmq_figure_duration(65499, text, sizeof text);
     assert_string_equal(text, "1:05");
-    fmq_display_duration(3723000, text, sizeof text);
+    fmq_figure_duration(3723000, text, sizeof text);
     assert_string_equal(text, "1:02:03");
-    fmq_display_duration(-5, text, sizeof text);
+    fmq_figure_duration(-5, text, sizeof text);
     assert_string_equal(text, "0:00");
 }
 
@@ -124,13 +125,13 @@ static void a_bar_fills_from_the_left_and_stays_within_its_width(void **state)
 {
     (void)state;
     char bar[16];
-    fmq_display_bar(0, 4, bar, sizeof bar);
+    fmq_figure_bar(0, 4, bar, sizeof bar);
     assert_string_equal(bar, "[....]");
-    fmq_display_bar(0.5, 4, bar, sizeof bar);
+    fmq_figure_bar(0.5, 4, bar, sizeof bar);
     assert_string_equal(bar, "[##..]");
-    fmq_display_bar(7, 4, bar, sizeof bar);
+    fmq_figure_bar(7, 4, bar, sizeof bar);
     assert_string_equal(bar, "[####]");
-    fmq_display_bar(NAN, 4, bar, sizeof bar);
+    fmq_figure_bar(NAN, 4, bar, sizeof bar);
     assert_string_equal(bar, "[....]");
 }
 
