@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "actors/launcher/lock.h"
+#include "actors/server/dealt.h"
 #include "actors/server/versions.h"
 
 #define INITIAL_CHECKPOINT  "round-000000.state"
@@ -244,11 +245,15 @@ typedef struct {
     const char *only; /* the one file that a folder may hold */
 } trace_t;
 
-static const trace_t traces[] = {
-    {"config.yaml", false, false, NULL},  {"run.log", false, false, NULL},
-    {FMQ_LOCK_NAME, false, false, NULL},  {FMQ_VERSIONS_NAME, false, false, NULL},
-    {"metrics.jsonl", false, true, NULL}, {"journal", true, true, NULL},
-    {"clients", true, true, NULL},        {"checkpoints", true, false, INITIAL_CHECKPOINT}};
+static const trace_t traces[] = {{"config.yaml", false, false, NULL},
+                                 {"run.log", false, false, NULL},
+                                 {FMQ_LOCK_NAME, false, false, NULL},
+                                 {FMQ_VERSIONS_NAME, false, false, NULL},
+                                 {FMQ_DEALT_NAME, false, false, NULL},
+                                 {"metrics.jsonl", false, true, NULL},
+                                 {"journal", true, true, NULL},
+                                 {"clients", true, true, NULL},
+                                 {"checkpoints", true, false, INITIAL_CHECKPOINT}};
 
 static bool is_initial_checkpoint(const char *path, const char *name)
 {

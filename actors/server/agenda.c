@@ -124,6 +124,7 @@ static int read_rules(fmq_agenda_t *agenda, const fmq_config_t *config, fmq_erro
         return -1;
     agenda->ignore_weight = fmq_config_bool(config, "federate.ignore_weight");
     agenda->local = strcmp(fmq_config_text(config, "federate.method"), "local") == 0;
+    agenda->own_data = fmq_config_bool(config, "fedmq.own_data");
     int codec = fmq_codec_find(fmq_config_text(config, "fedmq.codec"));
     if (codec < 0)
         return fmq_error_set(err, FMQ_ERR_CONFIG, "there is no codec '%s' (fedmq.codec)",

@@ -28,6 +28,8 @@ typedef struct {
     int64_t sample_number;
     double sample_rate;
 
+    bool own_data; /* clients bring their data: nobody knows how many they have */
+
     bool local; /* nothing is exchanged: clients keep what they train */
     const fmq_aggregation_t *rule;
     bool ignore_weight;

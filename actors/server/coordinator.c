@@ -26,6 +26,7 @@
 #define MISSING_MAX_MS 300000 /* ... this */
 #define LINGER_MS      3000   /* for the last notes */
 #define CLIENT_NAME    "client-"
+#define SHARD_TOPIC    "shard-" /* and a client's number */
 
 /* k of "client-k", or 0. */
 static uint32_t number_of(const coordinator_t *self, const char *member)
@@ -154,6 +155,8 @@ static const struct {
 
 static int on_note(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
 {
+    if (strncmp(event->topic, SHARD_TOPIC, strlen(SHARD_TOPIC)) == 0)
+        fmq_coordinator_take_shard(self, event);
     for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
         if (strcmp(topics[i].topic, event->topic) == 0)
             return topics[i].handle(self, event, err);
@@ -271,7 +274,8 @@ static int turn(coordinator_t *self, fmq_error_t *err)
 {
     self->now_ms = fmq_clock_ms();
     fmq_coordinator_excuse_if_deaf(self);
-    if (take_events(self, err) < 0 || commit(self, err) < 0)
+    if (take_events(self, err) < 0 || (self->dealt && fmq_dealt_save(self->dealt, err) < 0) ||
+        commit(self, err) < 0)
         return -1;
     fmq_coordinator_drop_stalled(self);
     show_waiting(self);
@@ -405,6 +409,9 @@ static int open_files(coordinator_t *self, fmq_error_t *err)
         (fmq_coordinator_has_emulator(self) &&
          make_place_for_copies(self->options.emulator.save_to, err) < 0))
         goto fail;
+    if (!self->agenda->own_data &&
+        !(self->dealt = fmq_dealt_open(directory, self->agenda->clients, err)))
+        goto fail;
     self->history = fmq_history_open(metrics, err);
     rc = self->history ? stand(self, err) : -1;
 fail:
@@ -506,6 +513,7 @@ static void release(coordinator_t *self)
     fmq_round_release(&self->round);
     free(self->answers);
     free(self->progress);
+    fmq_dealt_close(&self->dealt);
     free(self->fits);
     free(self->fetched);
     free(self->state);

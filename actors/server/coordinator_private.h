@@ -9,6 +9,7 @@
 
 #include "actors/server/checkpoint.h"
 #include "actors/server/coordinator.h"
+#include "actors/server/dealt.h"
 #include "actors/server/history.h"
 #include "actors/server/intake.h"
 #include "fedmq/llm/dataset.h"
@@ -63,8 +64,9 @@ typedef struct {
     watcher_t watchers[WATCHERS_MAX];
     size_t watchers_size;
 
-    llm_fit_t *fits; /* owned, client k at k - 1: how its records fit; records 0: unknown */
-    bool fits_told;  /* those that were known then; others are told as they come */
+    fmq_dealt_t *dealt; /* what the splitter says; NULL where clients bring their own data */
+    llm_fit_t *fits;    /* owned, client k at k - 1: how its records fit; records 0: unknown */
+    bool fits_told;     /* those that were known then; others are told as they come */
 
     char left_out_because[256]; /* "client 3: reason", the newest of this round; "": nobody */
 
@@ -99,10 +101,15 @@ typedef struct {
 int fmq_coordinator_take_report(coordinator_t *self, uint32_t client, const fmq_event_t *event,
                                 fmq_error_t *err);
 void fmq_coordinator_leave_out(coordinator_t *self, uint32_t client, const char *reason);
+/* What a client can have used in a round at most, of a shard of so many training
+ * examples; what it was dealt counts where that is known. */
+uint64_t fmq_coordinator_used_max(const coordinator_t *self, uint32_t client, uint64_t shard);
 
 /* records.c: takes what a report says of its client's data. */
 int fmq_coordinator_take_fit(coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
                              fmq_error_t *err);
+/* ... and what a splitter says that it was dealt. */
+void fmq_coordinator_take_shard(coordinator_t *self, const fmq_event_t *event);
 /* Says once, for all clients together, what of their records cannot be used. */
 int fmq_coordinator_tell_fits(coordinator_t *self, fmq_error_t *err);
 /* FMQ_ERR_CONFIG when every client that could train has said that it cannot. */

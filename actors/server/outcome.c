@@ -11,13 +11,34 @@
 
 #define VALUE_MAX 1e30 /* of a measurement: sums of so many stay finite */
 
+/* The records that "val_total" or "emulator.val_total" can be of, where they were
+ * dealt; in training, the examples that can have been used. */
+static double dealt_most(const coordinator_t *self, uint32_t client, const char *name)
+{
+    static const char *const parts[FMQ_DEALT_PARTS] = {"train", "val", "test"};
+    const uint64_t *dealt = fmq_dealt_to(self->dealt, client);
+    size_t end = strcspn(name, "_"), begin = end;
+    while (begin > 0 && name[begin - 1] != '.')
+        begin--;
+    for (size_t part = 0; dealt && part < FMQ_DEALT_PARTS; part++) {
+        if (strlen(parts[part]) != end - begin ||
+            strncmp(parts[part], name + begin, end - begin) != 0)
+            continue;
+        bool used = part == FMQ_DEALT_TRAIN && self->round.phase == FMQ_PHASE_TRAINING;
+        return used ? (double)fmq_coordinator_used_max(self, client, 0) : (double)dealt[part];
+    }
+    return (double)FMQ_INTAKE_SAMPLES_MAX;
+}
+
 /* A measurement that is no number, or no possible one, is in no average and
  * decides nothing; totals are the weights of averages. */
-static bool is_plausible(const fmq_metric_t *metric)
+static bool is_plausible(const coordinator_t *self, uint32_t client, const fmq_metric_t *metric)
 {
     const char *tail = strrchr(metric->name, '_');
     bool total = tail && strcmp(tail, "_total") == 0;
-    double most = total ? (double)FMQ_INTAKE_SAMPLES_MAX : VALUE_MAX;
+    double most = total
+                      ? fmin(dealt_most(self, client, metric->name), (double)FMQ_INTAKE_SAMPLES_MAX)
+                      : VALUE_MAX;
     return isfinite(metric->value) && metric->value <= most &&
            metric->value >= (total ? 0 : -VALUE_MAX);
 }
@@ -31,7 +52,7 @@ int fmq_coordinator_keep_answer(coordinator_t *self, uint32_t client, const fmq_
     (*slot)->size = 0;
     for (size_t i = 0; i < metrics->size; i++) {
         const fmq_metric_t *metric = &metrics->items[i];
-        if (is_plausible(metric))
+        if (is_plausible(self, client, metric))
             (*slot)->items[(*slot)->size++] = *metric;
         else
             fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "metric-dropped",

@@ -116,6 +116,15 @@ int fmq_coordinator_take_fit(coordinator_t *self, uint32_t client, const fmq_not
     return self->fits_told ? tell_one(self, client, FMQ_LOG_WARNING, err) : 0;
 }
 
+/* The splitter's to say, and nobody else's. */
+void fmq_coordinator_take_shard(coordinator_t *self, const fmq_event_t *event)
+{
+    fmq_note_shard_t note;
+    if (self->dealt && event->role == FMQ_ROLE_SPLITTER &&
+        fmq_note_shard_decode(&note, event->data, event->size, NULL) == 0)
+        (void)fmq_dealt_take(self->dealt, &note);
+}
+
 int fmq_coordinator_check_trainable(coordinator_t *self, fmq_error_t *err)
 {
     for (uint32_t k = 1; k <= self->agenda->training; k++)

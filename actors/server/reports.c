@@ -41,24 +41,43 @@ static void refuse_report(coordinator_t *self, uint32_t client, const char *reas
     fmq_coordinator_leave_out(self, client, reason);
 }
 
+uint64_t fmq_coordinator_used_max(const coordinator_t *self, uint32_t client, uint64_t shard)
+{
+    const fmq_coordinator_options_t *options = &self->options;
+    const uint64_t *dealt = fmq_dealt_to(self->dealt, client);
+    if (dealt && (shard == 0 || shard > dealt[FMQ_DEALT_TRAIN]))
+        shard = dealt[FMQ_DEALT_TRAIN];
+    if (dealt && shard == 0)
+        return 0;
+    return options->samples_max ? options->samples_max(options->samples_argument, client, shard)
+                                : UINT64_MAX;
+}
+
 /* A count of examples is the weight of an update, so it is held against what the
- * client can have used of the examples that it has.  Fills why when it is more. */
+ * client was dealt, or what any client can have, and against what it can have
+ * used of them.  Fills why when it is more. */
 static int check_counts(const coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
                         fmq_error_t *why)
 {
-    const fmq_coordinator_options_t *options = &self->options;
+    const uint64_t *dealt = fmq_dealt_to(self->dealt, client);
     if (report->shard_samples > FMQ_SHARD_RECORDS_MAX)
         return fmq_error_set(why, FMQ_ERR_LIMIT,
                              "it says it has %" PRIu64 " examples; %" PRIu64 " are possible",
                              report->shard_samples, FMQ_SHARD_RECORDS_MAX);
-    if (!options->samples_max)
-        return 0;
-    uint64_t most = options->samples_max(options->samples_argument, client, report->shard_samples);
-    if (report->samples > most)
+    if (dealt && report->shard_samples > dealt[FMQ_DEALT_TRAIN])
         return fmq_error_set(why, FMQ_ERR_LIMIT,
-                             "it says it has used %" PRIu64 " examples; of the %" PRIu64
-                             " that it has a round uses %" PRIu64 " at most",
-                             report->samples, report->shard_samples, most);
+                             "it says it has %" PRIu64
+                             " examples; the splitter has dealt it %" PRIu64
+                             " (where clients bring their own data, set fedmq.own_data)",
+                             report->shard_samples, dealt[FMQ_DEALT_TRAIN]);
+    uint64_t most = fmq_coordinator_used_max(self, client, report->shard_samples);
+    if (report->samples > most)
+        return fmq_error_set(
+            why, FMQ_ERR_LIMIT,
+            "it says it has used %" PRIu64 " examples; of the %" PRIu64
+            " that it has a round uses %" PRIu64 " at most",
+            report->samples,
+            report->shard_samples || !dealt ? report->shard_samples : dealt[FMQ_DEALT_TRAIN], most);
     return 0;
 }
 

@@ -27,41 +27,75 @@ typedef struct {
     fmq_presence_t presence;   /* of its server */
 } splitter_t;
 
-static int leave_note(splitter_t *self, const char *reader, const fmq_note_shard_t *note,
-                      fmq_error_t *err)
+static int leave_note(splitter_t *self, const char *reader, const char *topic,
+                      const fmq_note_shard_t *note, fmq_error_t *err)
 {
     uint8_t body[256];
     size_t size = fmq_note_shard_encode(note, body, sizeof body, err);
     if (size == 0)
         return -1;
-    return fmq_link_note(self->link, reader, "shard", body, size, err);
+    return fmq_link_note(self->link, reader, topic, body, size, err);
+}
+
+static void name_reader(uint32_t client, char reader[FMQ_MEMBER_NAME_MAX])
+{
+    snprintf(reader, FMQ_MEMBER_NAME_MAX, "@evaluator");
+    if (client > 0)
+        snprintf(reader, FMQ_MEMBER_NAME_MAX, "client-%u", client);
 }
 
 /* Publishes client k's shard, or the server-held one (0) for evaluators. */
-static int hand_out(splitter_t *self, uint32_t client, fmq_error_t *err)
+static int publish(splitter_t *self, uint32_t client, fmq_note_shard_t *note, fmq_error_t *err)
 {
-    char reader[FMQ_MEMBER_NAME_MAX] = "@evaluator";
+    char reader[FMQ_MEMBER_NAME_MAX];
     uint64_t counts[3] = {0};
-    if (client > 0)
-        snprintf(reader, sizeof reader, "client-%u", client);
+    name_reader(client, reader);
     fmq_object_t *shard = fmq_pieces_shard(self->pieces, client, counts, err);
     if (!shard)
         return -1;
-    fmq_note_shard_t note = {.client = client,
-                             .shard = *fmq_object_digest(shard),
-                             .shard_bytes = fmq_object_bytes(shard),
-                             .train = counts[0],
-                             .val = counts[1],
-                             .test = counts[2]};
+    *note = (fmq_note_shard_t){.client = client,
+                               .shard = *fmq_object_digest(shard),
+                               .shard_bytes = fmq_object_bytes(shard),
+                               .train = counts[0],
+                               .val = counts[1],
+                               .test = counts[2]};
     int result = fmq_link_publish(self->link, shard, reader, err);
-    if (result == 0)
-        result = leave_note(self, reader, &note, err);
     fmq_object_drop(&shard);
     if (result == 0)
         fmq_log_write(self->shared.log, FMQ_LOG_INFO, NAME, "shard",
                       "reader=%s train=%llu val=%llu test=%llu bytes=%llu", reader,
-                      (unsigned long long)note.train, (unsigned long long)note.val,
-                      (unsigned long long)note.test, (unsigned long long)note.shard_bytes);
+                      (unsigned long long)note->train, (unsigned long long)note->val,
+                      (unsigned long long)note->test, (unsigned long long)note->shard_bytes);
+    return result;
+}
+
+/* The server holds what clients say of their data against this. */
+static int tell_server(splitter_t *self, const fmq_note_shard_t *note, fmq_error_t *err)
+{
+    char topic[FMQ_TOPIC_MAX];
+    snprintf(topic, sizeof topic, "shard-%u", note->client);
+    return leave_note(self, "@server", topic, note, err);
+}
+
+/* The server hears of all shards before anybody can have got one: no client is
+ * ready before it is known what was dealt to each of them. */
+static int hand_out(splitter_t *self, fmq_error_t *err)
+{
+    uint32_t clients = fmq_pieces_clients(self->pieces);
+    fmq_note_shard_t *notes = calloc((size_t)clients + 1, sizeof *notes);
+    int result =
+        notes ? 0 : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u shards", clients);
+    for (uint32_t client = 0; result == 0 && client <= clients; client++) {
+        result = publish(self, client, &notes[client], err);
+        if (result == 0 && client > 0)
+            result = tell_server(self, &notes[client], err);
+    }
+    for (uint32_t client = 0; result == 0 && client <= clients; client++) {
+        char reader[FMQ_MEMBER_NAME_MAX];
+        name_reader(client, reader);
+        result = leave_note(self, reader, "shard", &notes[client], err);
+    }
+    free(notes);
     return result;
 }
 
@@ -87,9 +121,8 @@ static int start(splitter_t *self, fmq_error_t *err)
     self->link = fmq_link_open(&options, err);
     if (!self->link)
         return -1;
-    for (uint32_t client = 0; client <= fmq_pieces_clients(self->pieces); client++)
-        if (hand_out(self, client, err) < 0)
-            return -1;
+    if (hand_out(self, err) < 0)
+        return -1;
     fmq_pieces_destroy(&self->pieces); /* what is published is held by the link */
     return 0;
 }

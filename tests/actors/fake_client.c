@@ -164,6 +164,8 @@ static void offer(fake_client_t *self)
         self->report.samples = UINT64_C(1) << 39;
     if (misbehaves(self, FAKE_ENDLESS))
         self->report.shard_samples = UINT64_C(1) << 39;
+    if (misbehaves(self, FAKE_RICH))
+        self->report.samples = self->report.shard_samples = FAKE_RICHES;
     if (misbehaves(self, FAKE_LYING))
         self->report.update.bytes[0] ^= 1;
     fmq_metrics_set(&self->report.metrics, "train_avg_loss", 1.0 / (1 + self->task.round), NULL);
@@ -194,6 +196,10 @@ static void measure(fake_client_t *self)
         fmq_metrics_set(&self->report.metrics, "val_loss", -1e300, NULL);
         fmq_metrics_set(&self->report.metrics, "val_acc", (double)NAN, NULL);
         fmq_metrics_set(&self->report.metrics, "val_total", 1e300, NULL);
+    }
+    if (misbehaves(self, FAKE_RICH)) {
+        fmq_metrics_set(&self->report.metrics, "val_loss", -5, NULL);
+        fmq_metrics_set(&self->report.metrics, "val_total", (double)FAKE_RICHES, NULL);
     }
     atomic_fetch_add(&self->measured, 1);
     send_report(self);

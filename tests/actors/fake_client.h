@@ -16,6 +16,8 @@
 #include "fedmq/broker/link.h"
 #include "fedmq/broker/state.h"
 
+#define FAKE_RICHES (UINT64_C(1) << 20)
+
 typedef enum {
     FAKE_HONEST,
     FAKE_SILENT,     /* never offers anything from round `from` on */
@@ -28,6 +30,7 @@ typedef enum {
     FAKE_BLIND,      /* cannot measure from round `from` on */
     FAKE_BOASTING,   /* says it has used 2^39 examples from round `from` on */
     FAKE_ENDLESS,    /* ... and has as many ... */
+    FAKE_RICH,       /* has 2^20 examples, has used all of them, and measures -5 on as many ... */
     FAKE_STEPPING,   /* makes a step now and then while it trains */
     FAKE_ABSURD,     /* measures NaN and says that it is of 1e300 examples */
     FAKE_LATE,       /* takes its delay once a round: asked for it again, it is done at once */

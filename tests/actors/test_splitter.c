@@ -112,6 +112,33 @@ static void a_client_gets_its_own_shard_and_nobody_elses(void **state)
     end(&play);
 }
 
+/* Before any client hears of its shard. */
+static void the_server_hears_what_was_dealt_to_each_client(void **state)
+{
+    (void)state;
+    play_t play;
+    fmq_event_t event;
+    fmq_note_shard_t note;
+    bool heard[3] = {false};
+    begin(&play);
+    int64_t until = fmq_clock_ms() + STAGE_LIMIT_MS;
+    while (!(heard[1] && heard[2]) && fmq_clock_ms() < until) {
+        if (fmq_link_receive(play.stage.server, 100, &event, NULL) <= 0 ||
+            event.type != FMQ_EVENT_NOTE || strncmp(event.topic, "shard-", 6) != 0)
+            continue;
+        assert_int_equal(event.role, FMQ_ROLE_SPLITTER);
+        assert_int_equal(fmq_note_shard_decode(&note, event.data, event.size, NULL), 0);
+        assert_in_range(note.client, 1, 2);
+        assert_int_equal(note.client, strtoul(event.topic + 6, NULL, 10));
+        assert_int_equal(note.train, 16);
+        assert_int_equal(note.val, 2);
+        assert_int_equal(note.test, 2);
+        heard[note.client] = true;
+    }
+    assert_true(heard[1] && heard[2]);
+    end(&play);
+}
+
 static void evaluators_get_the_server_held_records(void **state)
 {
     (void)state;
@@ -205,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_client_gets_its_own_shard_and_nobody_elses),
+        cmocka_unit_test(the_server_hears_what_was_dealt_to_each_client),
         cmocka_unit_test(evaluators_get_the_server_held_records),
         cmocka_unit_test(a_client_without_data_trains_on_its_shard),
         cmocka_unit_test(the_end_of_the_run_ends_the_splitter),
