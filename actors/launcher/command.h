@@ -16,7 +16,7 @@ typedef struct {
     const char *cfg, *client_cfg, *directory;
     const char *broker, *listen, *attach;
     const char *model, *adapter, *data, *train, *val, *test;
-    const char *prompt, *prompt_ids, *dtype, *config, *tokenizer, *out, *name, *fields;
+    const char *prompt, *input, *prompt_ids, *dtype, *config, *tokenizer, *out, *name, *fields;
     uint64_t id, permits, threads, seed, new_tokens, top_k, match, tok_len, batch_size, port;
     double temperature, top_p;
     bool quiet, json, insecure, resume, no_splitter, evaluator, no_evaluator, once;

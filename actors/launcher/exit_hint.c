@@ -1,8 +1,10 @@
 /*
  * exit_hint.c - looks through a run's directory for what can be used.
  */
+#define _GNU_SOURCE /* program_invocation_name */
 #include "actors/launcher/exit_hint.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +36,7 @@ typedef struct {
     const fmq_exit_hint_t *what;
     found_t last, best, copy, copy_last, client;
     bool local;
-    char *generate, *eval; /* owned command lines; NULL: nothing here can be tried */
+    char *generate, *eval; /* owned command lines behind a space; NULL: nothing here can be tried */
     bool needs_file;       /* eval leaves FILE to be put in */
 } findings_t;
 
@@ -102,13 +104,24 @@ static void write_option(FILE *out, const char *name, const char *value)
     fmq_aftermath_word(out, value);
 }
 
+/* As it was called where that was by a path, else found in PATH again. */
+static void write_program(FILE *out)
+{
+    const char *called = program_invocation_name;
+    if (strchr(called, '/'))
+        fmq_aftermath_word(out, called);
+    else
+        fputs(" fedmq", out);
+}
+
 static FILE *begin_command(const findings_t *self, const char *name, char **line_p, size_t *size)
 {
     const found_t *found = usable(self);
     FILE *out = found ? open_memstream(line_p, size) : NULL;
     if (!out)
         return NULL;
-    fprintf(out, "fedmq %s", name);
+    write_program(out);
+    fprintf(out, " %s", name);
     write_option(out, "model", found->kind == MODEL ? found->path : self->what->model);
     if (found->kind == ADAPTER)
         write_option(out, "adapter", found->path);
@@ -128,9 +141,13 @@ static void write_generate(findings_t *self)
     FILE *out = begin_command(self, "generate", &line, &size);
     if (!out)
         return;
-    if (!is_text(fmq_config_text(self->what->config, "data.type")))
+    if (is_text(fmq_config_text(self->what->config, "data.type"))) {
+        write_option(out, "prompt", "Once upon a time");
+    } else {
         fputs(" --instruct", out);
-    write_option(out, "prompt", "What is the opposite of up?");
+        write_option(out, "prompt", "What is the opposite of this word?");
+        write_option(out, "input", "slow");
+    }
     if (fclose(out) == 0)
         self->generate = line;
     else
@@ -240,7 +257,7 @@ static void say_command(fmq_output_t *output, const char *command)
     FILE *out = command ? open_memstream(&line, &size) : NULL;
     if (!out)
         return;
-    fprintf(out, "  %s", command);
+    fprintf(out, " %s", command);
     if (fclose(out) == 0)
         fmq_output_line(output, line);
     free(line);
@@ -281,8 +298,8 @@ static void say_object(const findings_t *self, fmq_output_t *output)
     set_text(object, "copy_of_best", self->copy.path);
     set_text(object, "copy_of_last", self->copy_last.path);
     set_text(object, "client", self->client.path);
-    set_text(object, "generate", self->generate);
-    set_text(object, "eval", self->eval);
+    set_text(object, "generate", self->generate ? self->generate + 1 : NULL);
+    set_text(object, "eval", self->eval ? self->eval + 1 : NULL);
     char *line = fmq_display_json_line(object);
     if (line)
         fmq_writer_put(fmq_output_results(output), FMQ_WRITER_IMPORTANT, line, strlen(line));

@@ -16,6 +16,7 @@ static const fmq_option_t options[] = {
     FMQ_ROW_ADAPTER,
     FMQ_ROW("prompt", TEXT, prompt, "TEXT", "what is continued"),
     FMQ_ROW("instruct", FLAG, instruct, NULL, "--prompt is an instruction, asked as in training"),
+    FMQ_ROW("input", TEXT, input, "TEXT", "what the instruction is about, with --instruct"),
     FMQ_ROW("prompt-ids", TEXT, prompt_ids, "1,2,3", "the same as token ids"),
     FMQ_ROW("max-new-tokens", COUNT, new_tokens, "N", "at most so many new tokens (32)"),
     FMQ_ROW("temperature", REAL, temperature, "T", "0 (default): the likeliest token each time"),
@@ -32,11 +33,14 @@ static int read_prompt(const fmq_arguments_t *arguments, const llm_tokenizer_t *
 {
     if ((arguments->prompt != NULL) == (arguments->prompt_ids != NULL))
         return fmq_error_set(err, FMQ_ERR_CONFIG, "give --prompt TEXT or --prompt-ids 1,2,3");
+    if (arguments->input && !arguments->instruct)
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "--input goes with --instruct");
     if (arguments->prompt_ids && arguments->instruct)
         return fmq_error_set(err, FMQ_ERR_CONFIG, "--instruct goes with --prompt TEXT");
     if (arguments->prompt_ids)
         return fmq_workbench_ids(arguments->prompt_ids, prompt, err);
-    const llm_record_t asked = {.instruction = arguments->prompt, .input = ""};
+    const llm_record_t asked = {.instruction = arguments->prompt,
+                                .input = arguments->input ? arguments->input : ""};
     char *text = arguments->instruct ? llm_prompt_format(&asked, err) : NULL;
     if (arguments->instruct && !text)
         return -1;

@@ -80,7 +80,12 @@ GENERATE=(fedmq generate --model configs/quickstart/model --max-new-tokens 8 --i
 "${GENERATE[@]}" --prompt "$(printf '%s\n\n### Instruction:\nSay it.\n\n### Response:' \
     'Below is an instruction that describes a task. Write a response that appropriately completes the request.')" |
     cmp - "$WORK/instruct" || fail "--instruct is not the prompt of training"
+"${GENERATE[@]}" --instruct --prompt 'Say it.' --input 'Now.' | cmp -s - "$WORK/instruct" && fail "--input changes nothing"
 "${GENERATE[@]}" --prompt 'Say it.' | cmp -s - "$WORK/instruct" && fail "--instruct changes nothing"
+
+# Called by a path, the program is named by it.
+ended path "$FEDMQ" "${RUN[@]:1}" "${SMALL[@]}" --directory "$WORK/path"
+grep -qF "  $FEDMQ generate --model" "$WORK/path.last" || fail "the commands name another program"
 
 # Nothing of it where it does not belong.
 ended quiet "${RUN[@]}" "${SMALL[@]}" --directory "$WORK/quiet" --quiet
