@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "actors/pipe/pipe.h"
 #include "client_stage.h"
 
 /* Layers 0 to 2 of 4 are emulated by 2, the last one is the adapter. */
@@ -33,7 +34,7 @@ static void start(play_t *play)
 {
     fmq_client_options_t options = {.shared = &play->stage.shared, .client = 1};
     memcpy(options.own, play->own, sizeof options.own);
-    play->client = zactor_new(fmq_client_actor, &options);
+    play->client = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
     assert_non_null(play->client);
     stage_say_run(&play->stage, STAGE_RUN);
 }
@@ -55,7 +56,7 @@ static void add_yaml(play_t *play, const char *yaml)
 
 static void end(play_t *play)
 {
-    zactor_destroy(&play->client);
+    fmq_pipe_stop(&play->client);
     for (int i = 0; i < 3; i++)
         llm_records_destroy(&play->own[i]);
     stage_close(&play->stage);
@@ -253,7 +254,7 @@ static void what_it_trained_is_saved_for_the_full_model(void **state)
     stage_open(&play.stage, EMULATED "federate: {save_client_model: True}\n");
     fmq_client_options_t options = {
         .shared = &play.stage.shared, .client = 1, .own = {play.own[0]}, .directory = folder};
-    play.client = zactor_new(fmq_client_actor, &options);
+    play.client = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
     stage_say_run(&play.stage, STAGE_RUN);
     fmq_note_report_t offer = train(&play, 1);
     float *update = stage_fetch(&play.stage, &offer);

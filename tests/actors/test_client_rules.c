@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "actors/pipe/pipe.h"
 #include "client_stage.h"
 #include "fedmq/actors/shard.h"
 
@@ -37,13 +38,13 @@ static void begin(play_t *play, const char *yaml, bool own, const char *director
     fmq_client_options_t options = {
         .shared = &play->stage.shared, .client = 1, .directory = directory};
     options.own[0] = play->own;
-    play->client = zactor_new(fmq_client_actor, &options);
+    play->client = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
     assert_non_null(play->client);
 }
 
 static void end(play_t *play)
 {
-    zactor_destroy(&play->client);
+    fmq_pipe_stop(&play->client);
     llm_records_destroy(&play->own);
     play->stage.server = play->server;
     fmq_link_close(&play->splitter, 0);

@@ -40,12 +40,12 @@ static void begin(play_t *play)
              play->path);
     stage_open(&play->stage, yaml);
     fmq_splitter_options_t options = {.shared = &play->stage.shared};
-    play->splitter = zactor_new(fmq_splitter_actor, &options);
+    play->splitter = fmq_pipe_start(fmq_splitter_actor, &options, "a splitter", NULL);
 }
 
 static void end(play_t *play)
 {
-    zactor_destroy(&play->splitter);
+    fmq_pipe_stop(&play->splitter);
     stage_close(&play->stage);
     unlink(play->path);
 }
@@ -162,13 +162,21 @@ static void a_client_without_data_trains_on_its_shard(void **state)
     play_t play;
     begin(&play);
     fmq_client_options_t options = {.shared = &play.stage.shared, .client = 1};
-    zactor_t *client = zactor_new(fmq_client_actor, &options);
+    zactor_t *client = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
     stage_say_run(&play.stage, STAGE_RUN);
     assert_int_equal(stage_hear(&play.stage, FMQ_REPORT_IDLE, 0).shard_samples, 16);
     stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
     assert_int_equal(stage_hear(&play.stage, FMQ_REPORT_OFFER, 1).samples, 4);
-    zactor_destroy(&client);
+    fmq_pipe_stop(&client);
     end(&play);
+}
+
+/* Somebody has its shard: the splitter is there, and hears what is said from now on. */
+static void await_splitter(play_t *play)
+{
+    fmq_link_t *client = stage_join(&play->stage, "client-2", FMQ_ROLE_CLIENT);
+    hear_shard(client);
+    fmq_link_close(&client, 0);
 }
 
 static void the_end_of_the_run_ends_the_splitter(void **state)
@@ -176,6 +184,7 @@ static void the_end_of_the_run_ends_the_splitter(void **state)
     (void)state;
     play_t play;
     begin(&play);
+    await_splitter(&play);
     stage_say_run(&play.stage, STAGE_RUN);
     stage_say_done(&play.stage, "finished");
     assert_int_equal(stage_end_of(play.splitter).code, FMQ_OK);
@@ -188,6 +197,7 @@ static void the_end_of_an_older_run_does_not(void **state)
     play_t play;
     fmq_error_t why;
     begin(&play);
+    await_splitter(&play);
     stage_say_done(&play.stage, "finished");
     zclock_sleep(200);
     assert_false(fmq_pipe_ended(play.splitter, &why));
@@ -221,7 +231,7 @@ static void data_that_cannot_be_read_ends_the_splitter_with_the_reason(void **st
     stage_open(&play.stage, "data: {type: a.jsonl@llm, file_path: /nonexistent/a.jsonl,"
                             " splitter: iid}\n");
     fmq_splitter_options_t options = {.shared = &play.stage.shared};
-    play.splitter = zactor_new(fmq_splitter_actor, &options);
+    play.splitter = fmq_pipe_start(fmq_splitter_actor, &options, "a splitter", NULL);
     fmq_error_t why = stage_end_of(play.splitter);
     assert_int_not_equal(why.code, FMQ_OK);
     assert_non_null(strstr(why.text, "/nonexistent/a.jsonl"));
