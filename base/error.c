@@ -68,6 +68,7 @@ static const struct {
     [FMQ_ERR_STOPPED] = {"stopped", 130},
     [FMQ_ERR_UNSUPPORTED] = {"unsupported", 10},
     [FMQ_ERR_NUMERIC] = {"numeric", 11},
+    [FMQ_ERR_FAILED] = {"failed", 13},
     [FMQ_ERR_INTERNAL] = {"internal", 70},
 };
 

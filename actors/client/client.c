@@ -97,13 +97,15 @@ static fmq_error_t reason(const fmq_client_t *self)
     fmq_error_t why = {0};
     if (self->refused.code != FMQ_OK)
         return self->refused;
-    if (!self->course.failed && !self->course.run_failed) {
+    const char *plural = self->course.rounds == 1 ? "" : "s";
+    if (self->course.failed)
+        fmq_error_set(&why, self->course.code, "%s", self->course.reason);
+    else if (self->course.run_failed && !self->hosted) /* else its server says so itself */
+        fmq_error_set(&why, FMQ_ERR_FAILED, "the run has failed after %u round%s: %s",
+                      self->course.rounds, plural, self->course.reason);
+    else
         fmq_error_set(&why, FMQ_OK, "%s after %u round%s", self->course.reason, self->course.rounds,
-                      self->course.rounds == 1 ? "" : "s");
-        return why;
-    }
-    fmq_error_set(&why, self->course.failed ? self->course.code : FMQ_OK, "%s",
-                  self->course.reason);
+                      plural);
     return why;
 }
 

@@ -5,7 +5,8 @@
  * (follow.h).  Between two batches it reads its events, so that newer states
  * are fetched while an older one is measured, and $TERM or the run's end stops
  * the work.  It asks the server for nothing, so it may come and go.  fetch.c
- * gets what a state consists of.
+ * gets what a state consists of, records.c what it is measured on, standing.c
+ * tells the server whether to wait.
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -18,7 +19,6 @@
 #include "actors/evaluator/evaluator_private.h"
 #include "actors/evaluator/measure.h"
 #include "actors/pipe/pipe.h"
-#include "fedmq/actors/shard.h"
 #include "fedmq/base/clock.h"
 
 #define TICK_MS     500
@@ -28,35 +28,6 @@
 static bool is_over(const evaluator_t *self)
 {
     return self->terminated || self->done || self->fatal.code != FMQ_OK;
-}
-
-/* Tokenizes the records that are measured. */
-static void use_records(evaluator_t *self, const llm_records_t *records)
-{
-    size_t tok_len = (size_t)fmq_config_int(self->shared.config, "llm.tok_len");
-    self->dataset = llm_dataset_new(records, NULL, self->shared.tokenizer, tok_len, &self->fatal);
-    if (!self->dataset)
-        return;
-    const llm_fit_t fit = llm_dataset_fit(self->dataset);
-    if (llm_dataset_size(self->dataset) == 0) {
-        (void)llm_fit_refuse(&fit, "test records", "llm.tok_len", tok_len, &self->fatal);
-        fmq_error_prefix(&self->fatal, "there is nothing to evaluate");
-        return;
-    }
-    if (self->shared.prefixes) {
-        self->prefix = llm_prefix_cache_new(self->shared.prefixes, &self->fatal);
-        self->plugin_prefix = llm_prefix_cache_new(self->shared.prefixes, &self->fatal);
-        if (!self->prefix || !self->plugin_prefix)
-            return;
-    }
-    self->records = records;
-    char misfits[LLM_FIT_TEXT_BYTES];
-    llm_fit_text(&fit, "llm.tok_len", tok_len, misfits);
-    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "data", "test=%zu dropped=%zu",
-                  llm_dataset_size(self->dataset), llm_dataset_dropped(self->dataset));
-    if (*misfits)
-        fmq_log_write(self->shared.log, FMQ_LOG_WARNING, self->name, "records", "text=\"%s\"",
-                      misfits);
 }
 
 static void on_run(evaluator_t *self, const fmq_event_t *event)
@@ -83,6 +54,8 @@ static void on_run(evaluator_t *self, const fmq_event_t *event)
     self->run = note;
     self->has_run = true;
     memcpy(self->server, event->member, sizeof self->server);
+    if (self->records)
+        fmq_evaluator_say(self, false, "");
 }
 
 static void on_state(evaluator_t *self, const fmq_event_t *event)
@@ -99,24 +72,8 @@ static void on_state(evaluator_t *self, const fmq_event_t *event)
         return;
     }
     memcpy(self->server, event->member, sizeof self->server);
+    self->stated = true;
     fmq_follow_note(&self->follow, &note);
-}
-
-static void on_shard(evaluator_t *self, const fmq_event_t *event)
-{
-    fmq_note_shard_t note;
-    if (event->role != FMQ_ROLE_SPLITTER || self->records ||
-        fmq_note_shard_decode(&note, event->data, event->size, NULL) < 0 || note.client != 0)
-        return;
-    fmq_download_from_t from = {.link = self->link,
-                                .log = self->shared.log,
-                                .actor = self->name,
-                                .what = "shard",
-                                .owner = event->member,
-                                .digest = &note.shard};
-    self->shard = note;
-    memcpy(self->splitter, event->member, sizeof self->splitter);
-    fmq_download_bytes(&self->shard_download, &from, FMQ_SHARD_MAX, fmq_clock_ms());
 }
 
 static void on_done(evaluator_t *self, const fmq_event_t *event)
@@ -127,54 +84,19 @@ static void on_done(evaluator_t *self, const fmq_event_t *event)
         strcmp(note.run, self->run.run) != 0)
         return;
     self->done = true;
+    self->run_failed = note.failed;
     (void)snprintf(self->reason, sizeof self->reason, "%s", note.reason);
 }
 
 static const struct {
     const char *topic;
     void (*handle)(evaluator_t *self, const fmq_event_t *event);
-} topics[] = {{"run", on_run}, {"state", on_state}, {"shard", on_shard}, {"done", on_done}};
-
-/* Test records, or validation records where there are none for testing. */
-static void take_records(evaluator_t *self, llm_records_t *parts[3])
-{
-    static const int order[] = {2, 1, 0};
-    for (size_t i = 0; i < 3 && !self->fetched; i++) {
-        if (llm_records_size(parts[order[i]]) == 0)
-            continue;
-        self->fetched = parts[order[i]];
-        parts[order[i]] = NULL;
-        use_records(self, self->fetched);
-    }
-    if (!self->fetched)
-        (void)fmq_error_set(&self->fatal, FMQ_ERR_CONFIG,
-                            "the splitter holds no records for the "
-                            "evaluator; see data.splits");
-}
-
-static void decode_shard(evaluator_t *self)
-{
-    llm_records_t *parts[3] = {llm_records_new(), llm_records_new(), llm_records_new()};
-    if (!parts[0] || !parts[1] || !parts[2])
-        (void)fmq_error_set(&self->fatal, FMQ_ERR_NOMEM, "no memory for records");
-    else if (fmq_shard_decode(self->shard_download.bytes.data, self->shard_download.bytes.size,
-                              parts, &self->fatal) == 0)
-        take_records(self, parts);
-    for (int i = 0; i < 3; i++)
-        llm_records_destroy(&parts[i]);
-    fmq_download_cancel(&self->shard_download);
-}
-
-static void take_shard(evaluator_t *self, const fmq_event_t *event)
-{
-    if (fmq_download_take(&self->shard_download, event, fmq_clock_ms(), &self->fatal) ==
-        FMQ_RECEIVE_DONE)
-        decode_shard(self);
-}
+} topics[] = {
+    {"run", on_run}, {"state", on_state}, {"shard", fmq_evaluator_on_shard}, {"done", on_done}};
 
 static void on_fetch(evaluator_t *self, const fmq_event_t *event)
 {
-    take_shard(self, event);
+    fmq_evaluator_take_shard(self, event);
     for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++)
         if (self->follow.items[i].stage == FMQ_FOLLOW_FETCHING)
             fmq_evaluator_take_state(self, &self->follow.items[i], event);
@@ -225,6 +147,8 @@ static void pump(evaluator_t *self)
         (void)fmq_presence_tend(&self->presence, self->shared.log, self->name, fmq_clock_ms(),
                                 &self->fatal);
     fmq_download_work(&self->shard_download, fmq_clock_ms());
+    if (!is_over(self))
+        fmq_evaluator_tend_records(self, fmq_clock_ms());
     fmq_follow_item_t *item;
     while (self->fatal.code == FMQ_OK && self->has_run &&
            (item = fmq_follow_to_fetch(&self->follow, fmq_clock_ms())))
@@ -304,15 +228,17 @@ static void tag_prefixes(evaluator_t *self, const fmq_note_state_t *state)
 
 static void report(evaluator_t *self, const fmq_note_metrics_t *note, double seconds)
 {
-    static const char *const names[] = {"plugin.test_avg_loss", "emulator.test_avg_loss",
-                                        "test_avg_loss"};
-    size_t i = 0;
-    while (i < 2 && !fmq_metrics_get(&note->metrics, names[i]))
-        i++;
-    const double *loss = fmq_metrics_get(&note->metrics, names[i]);
+    static const char *const prefixes[] = {"plugin.", "emulator.", ""};
+    char name[FMQ_METRIC_NAME_MAX];
+    const double *loss = NULL;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes && !loss; i++) {
+        (void)snprintf(name, sizeof name, "%s%s_avg_loss", prefixes[i],
+                       self->is_val ? "val" : "test");
+        loss = fmq_metrics_get(&note->metrics, name);
+    }
     fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "measured",
-                  "round=%u %s=%.6g seconds=%.3f", note->round, names[i], loss ? *loss : NAN,
-                  seconds);
+                  "round=%u %s=%.6g seconds=%.3f", note->round, name, loss ? *loss : NAN, seconds);
+    self->reported = true;
     send_metrics(self, note);
     print_metrics(self, note);
 }
@@ -326,6 +252,7 @@ static void measure(evaluator_t *self, fmq_follow_item_t *item)
                           .plugin_prefix = self->plugin_prefix,
                           .records = self->records,
                           .dataset = self->dataset,
+                          .part = self->is_val ? "val" : "test",
                           .progress = on_step,
                           .stop = should_stop,
                           .argument = self};
@@ -334,6 +261,7 @@ static void measure(evaluator_t *self, fmq_follow_item_t *item)
     double began = fmq_clock_seconds();
     float *vector = item->vector; /* pump() may want the item's place meanwhile */
     memcpy(note.run, item->state.run, sizeof note.run);
+    fmq_evaluator_say(self, false, "");
     item->vector = NULL;
     tag_prefixes(self, &item->state);
     fmq_follow_measured(&self->follow, item);
@@ -363,7 +291,8 @@ static int serve(evaluator_t *self, fmq_error_t *err)
         if (item)
             measure(self, item);
         else
-            (void)zpoller_wait(poller, TICK_MS);
+            (void)zpoller_wait(poller,
+                               fmq_evaluator_records_patience(self, fmq_clock_ms(), TICK_MS));
         pump(self);
     }
     zpoller_destroy(&poller);
@@ -393,16 +322,15 @@ static int start(evaluator_t *self, const fmq_evaluator_options_t *how, fmq_erro
                                   .log = self->shared.log};
     if (read_settings(self, err) < 0)
         return -1;
-    if (how->own) {
-        use_records(self, how->own);
-        if (self->fatal.code != FMQ_OK)
-            return fmq_error_set(err, self->fatal.code, "%s", self->fatal.text);
-    }
     fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
     options.connect_ms = fmq_settings_connect(self->shared.config);
     fmq_presence_init(&self->presence, &self->shared, fmq_clock_ms());
     self->link = fmq_link_open(&options, err);
-    return self->link ? 0 : -1;
+    if (!self->link)
+        return -1;
+    if (how->own) /* with the link open: the server hears it when they are of no use */
+        fmq_evaluator_use_records(self, how->own);
+    return 0;
 }
 
 static void choose_name(evaluator_t *self, const char *given)
@@ -444,10 +372,10 @@ void fmq_evaluator_actor(zsock_t *pipe, void *options)
     else if (start(self, &copy, &why) == 0)
         (void)serve(self, &why);
     bool terminated = self && self->terminated;
-    if (self && why.code == FMQ_OK)
-        why = self->fatal;
-    if (self && why.code == FMQ_OK)
-        (void)fmq_error_set(&why, FMQ_OK, "%s", self->reason);
+    if (self && why.code == FMQ_OK && !terminated)
+        why = fmq_evaluator_conclude(self);
+    if (self && self->link && why.code != FMQ_OK && !self->done)
+        fmq_evaluator_say(self, true, why.text);
     if (why.code != FMQ_OK && self)
         fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "failed", "reason=\"%s\"",
                       why.text);

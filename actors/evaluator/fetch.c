@@ -2,6 +2,7 @@
  * fetch.c - the vectors that an evaluator measures: a state, and with offsite
  * tuning the emulator it was made for.  Which ones is for follow.c to say.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "actors/evaluator/evaluator_private.h"
@@ -30,9 +31,13 @@ static void fetch_failed(evaluator_t *self, fmq_follow_item_t *item, const fmq_e
                   item->state.round, err->text);
     cancel(self, &item->reader);
     cancel(self, &item->emulator_reader);
-    if (wrong)
+    if (wrong) {
+        char reason[FMQ_REASON_MAX];
+        (void)snprintf(reason, sizeof reason, "the state of round %u is of no use: %.400s",
+                       item->state.round, err->text);
         fmq_follow_skip(&self->follow, item);
-    else
+        fmq_evaluator_say(self, false, reason);
+    } else
         fmq_follow_failed(&self->follow, item,
                           fmq_clock_ms() + fmq_download_pause_ms(++item->failures));
 }

@@ -18,6 +18,7 @@ static uint32_t batch_size(const fmq_measure_t *self)
 /* What a state is measured in. */
 typedef struct {
     const char *prefix; /* of its metrics */
+    const char *part;   /* ... and what follows it */
     llm_stack_t stack;
     const float *fixed;
     llm_prefix_cache_t *cache;
@@ -27,7 +28,7 @@ static int set(fmq_metrics_t *out, const view_t *view, const char *what, double 
                fmq_error_t *err)
 {
     char name[FMQ_METRIC_NAME_MAX];
-    (void)snprintf(name, sizeof name, "%stest_%s", view->prefix, what);
+    (void)snprintf(name, sizeof name, "%s%s_%s", view->prefix, view->part, what);
     return fmq_metrics_set(out, name, value, err);
 }
 
@@ -94,11 +95,14 @@ int fmq_measure_run(const fmq_measure_t *self, const float *vector, fmq_metrics_
 {
     const fmq_shared_t *shared = self->shared;
     fmq_metrics_t metrics = {0};
+    const char *part = self->part ? self->part : "test";
     view_t client = {.prefix = shared->offsite ? "emulator." : "",
+                     .part = part,
                      .stack = fmq_shared_client_stack(shared),
                      .fixed = self->emulator,
                      .cache = self->prefix};
     view_t full = {.prefix = "plugin.",
+                   .part = part,
                    .stack = {.model = shared->model, .adapter = shared->adapter},
                    .cache = self->plugin_prefix};
     if (measure_in(self, &client, vector, &metrics, err) < 0 ||

@@ -18,6 +18,7 @@ typedef struct {
     bool plugin;                /* with offsite tuning: measure in the full model, too */
     /* Of the dataset in the client's model and in the full one; may be NULL. */
     llm_prefix_cache_t *prefix, *plugin_prefix;
+    const char *part;             /* "val", or NULL: "test" */
     const llm_records_t *records; /* borrowed */
     const llm_dataset_t *dataset; /* borrowed: of the records */
     llm_progress_fn *progress;    /* other than 0: stop */
@@ -27,7 +28,8 @@ typedef struct {
 
 /* test_loss (sum over batches of mean loss x batch size), test_total,
  * test_avg_loss, test_token_loss; with fedmq.match_tokens also
- * test_exact_match (share) and test_exact_total.  With offsite tuning
+ * test_exact_match (share) and test_exact_total; "val_" in place of "test_" as
+ * part says.  With offsite tuning
  * "emulator." stands before these names, and "plugin." before those of the
  * full model.  FMQ_ERR_STOPPED when stopped. */
 int fmq_measure_run(const fmq_measure_t *self, const float *vector, fmq_metrics_t *out,

@@ -11,6 +11,7 @@
 #include <sodium.h>
 
 #include "actors/launcher/figures.h"
+#include "actors/runtime/presence.h"
 #include "actors/settings/settings.h"
 #include "fedmq/actors/layers.h"
 #include "fedmq/base/clock.h"
@@ -19,7 +20,8 @@
 
 typedef struct {
     const fmq_joining_t *how;
-    uint32_t part; /* last shown, with so many bytes here, at that time: */
+    fmq_presence_t presence; /* of the server */
+    uint32_t part;           /* last shown, with so many bytes here, at that time: */
     uint64_t bytes;
     int64_t shown_ms;
 } visit_t;
@@ -50,6 +52,16 @@ static int stop(void *argument)
     return self->how->stop ? self->how->stop(self->how->argument) : 0;
 }
 
+/* Who waits for its model waits for the server, as who has it does. */
+static int watch(void *argument, const fmq_event_t *event, fmq_error_t *err)
+{
+    visit_t *self = argument;
+    int64_t now_ms = fmq_clock_ms();
+    if (event)
+        fmq_presence_event(&self->presence, event, now_ms);
+    return fmq_presence_tend(&self->presence, self->how->log, "launcher", now_ms, err);
+}
+
 /* A member of its own, so that the server does not take it for the client or
  * evaluator that comes after it. */
 static fmq_link_t *open_link(const fmq_joining_t *how, fmq_error_t *err)
@@ -71,8 +83,10 @@ static int fetch(const fmq_joining_t *how, const char *directory, fmq_manifest_t
                  fmq_error_t *err)
 {
     visit_t visit = {.how = how};
+    const fmq_shared_t joining = {.config = how->config, .endpoint = how->endpoint};
     fmq_layers_fetch_t fetch = {
-        .directory = directory, .show = show, .stop = stop, .argument = &visit};
+        .directory = directory, .show = show, .stop = stop, .watch = watch, .argument = &visit};
+    fmq_presence_init(&visit.presence, &joining, fmq_clock_ms());
     fetch.link = open_link(how, err);
     if (!fetch.link)
         return -1;

@@ -65,6 +65,8 @@ static int next(fetcher_t *self, fmq_event_t *event, fmq_error_t *err)
     if (may_go_on(self, err) < 0)
         return -1;
     int got = fmq_link_receive(how->link, WAIT_MS, event, err);
+    if (got >= 0 && how->watch && how->watch(how->argument, got > 0 ? event : NULL, err) < 0)
+        return -1;
     if (got <= 0)
         return got;
     if (event->type == FMQ_EVENT_REFUSED)

@@ -25,6 +25,7 @@ fmq_download_fault_t fmq_download_judge(fmq_error_code_t code)
     case FMQ_ERR_NOTFOUND:
     case FMQ_ERR_TIMEOUT:
     case FMQ_ERR_STOPPED:
+    case FMQ_ERR_FAILED:
     case FMQ_ERR_INTERNAL:
         return FMQ_DOWNLOAD_TRANSIENT;
     }

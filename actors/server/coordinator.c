@@ -46,32 +46,6 @@ static uint32_t client_number(const coordinator_t *self, const fmq_event_t *even
     return event->role == FMQ_ROLE_CLIENT ? number_of(self, event->member) : 0;
 }
 
-/* Of an evaluator; NULL when there are too many to keep an eye on. */
-static watcher_t *find_watcher(coordinator_t *self, const char *name)
-{
-    for (size_t i = 0; i < self->watchers_size; i++)
-        if (strcmp(self->watchers[i].name, name) == 0)
-            return &self->watchers[i];
-    if (self->watchers_size == WATCHERS_MAX)
-        return NULL;
-    watcher_t *watcher = &self->watchers[self->watchers_size++];
-    memset(watcher, 0, sizeof *watcher);
-    (void)snprintf(watcher->name, sizeof watcher->name, "%s", name);
-    watcher->moved_ms = self->now_ms;
-    return watcher;
-}
-
-static void watch(coordinator_t *self, const fmq_event_t *event)
-{
-    watcher_t *watcher = find_watcher(self, event->member);
-    if (!watcher)
-        return;
-    if (watcher->alive != event->alive || watcher->step != event->step)
-        watcher->moved_ms = self->now_ms;
-    watcher->alive = event->alive;
-    watcher->step = event->step;
-}
-
 static void member_left(coordinator_t *self, uint32_t client)
 {
     if (self->round.seats[client - 1].alive)
@@ -85,7 +59,7 @@ static int on_member(coordinator_t *self, const fmq_event_t *event, fmq_error_t 
 {
     (void)err;
     if (event->role == FMQ_ROLE_EVALUATOR)
-        watch(self, event);
+        fmq_coordinator_watch(self, event);
     uint32_t client = client_number(self, event);
     if (client == 0)
         return 0;
@@ -110,23 +84,6 @@ static int on_member(coordinator_t *self, const fmq_event_t *event, fmq_error_t 
     return 0;
 }
 
-static int on_metrics(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
-{
-    fmq_note_metrics_t note;
-    if (event->role != FMQ_ROLE_EVALUATOR ||
-        fmq_note_metrics_decode(&note, event->data, event->size, NULL) < 0 ||
-        strcmp(note.run, self->mark.run) != 0 || note.round > self->mark.round)
-        return 0;
-    watcher_t *watcher = find_watcher(self, event->member);
-    bool repeated = watcher && watcher->measured && watcher->round == note.round;
-    if (watcher) {
-        watcher->measured = true;
-        watcher->round = note.round;
-        watcher->moved_ms = self->now_ms;
-    }
-    return repeated ? 0 : fmq_coordinator_note_metrics(self, event->member, &note, err);
-}
-
 /* Somebody takes itself for a client that this run does not have; nobody hears
  * that more than once a second. */
 static void turn_away(coordinator_t *self, const fmq_event_t *event)
@@ -143,7 +100,9 @@ static void turn_away(coordinator_t *self, const fmq_event_t *event)
 static int take_report(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
 {
     uint32_t client = client_number(self, event);
-    if (client == 0)
+    if (event->role == FMQ_ROLE_EVALUATOR)
+        fmq_coordinator_take_standing(self, event);
+    else if (client == 0)
         turn_away(self, event);
     return client ? fmq_coordinator_take_report(self, client, event, err) : 0;
 }
@@ -151,7 +110,7 @@ static int take_report(coordinator_t *self, const fmq_event_t *event, fmq_error_
 static const struct {
     const char *topic;
     int (*handle)(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err);
-} topics[] = {{"report", take_report}, {"metrics", on_metrics}};
+} topics[] = {{"report", take_report}, {"metrics", fmq_coordinator_take_metrics}};
 
 static int on_note(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
 {

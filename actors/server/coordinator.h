@@ -17,7 +17,8 @@
 #include "actors/server/agenda.h"
 #include "fedmq/actors/actors.h"
 
-#define FMQ_EVALUATOR_WAIT_MS 60000 /* for a sign of work on the last state */
+#define FMQ_EVALUATOR_WAIT_MS 60000 /* for a sign of work on the last state ... */
+#define FMQ_EVALUATOR_NEW_MS  5000  /* ... from one that has said and shown nothing yet */
 #define FMQ_EMPTY_ROUNDS_MAX  3     /* in a row, then the run fails */
 
 /* One block of alignment: trains the emulator with the state. */
@@ -69,6 +70,9 @@ typedef struct {
     const char *meaning;     /* fmq_shared_meaning(); NULL: "" */
     const char *config_text; /* effective configuration, for everybody to read */
     const char *directory;   /* created when absent */
+    /* Tells people a line; may be NULL. */
+    void (*say)(void *argument, const char *line);
+    void *say_argument;
     /* Writes a state as an adapter directory; NULL: none is written. */
     int (*save)(void *argument, const float *state, const char *directory, fmq_error_t *err);
     void *save_argument;

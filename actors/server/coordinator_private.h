@@ -1,8 +1,9 @@
 /*
  * coordinator_private.h - the coordinator's inside, shared by its files:
  * coordinator.c (life and events), records.c (what clients' data come to), reports.c (what clients
- * say), stalls.c (who does not get on), phases.c (what follows what), posts.c (notes that it
- * leaves), outcome.c (metrics, best state), copies.c (what is saved), emulator.c (its alignment).
+ * say), stalls.c (who does not get on), watchers.c (evaluators), phases.c (what follows what),
+ * posts.c (notes that it leaves), outcome.c (metrics, best state), copies.c (what is saved),
+ * emulator.c (its alignment).
  */
 #ifndef FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
 #define FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
@@ -16,9 +17,17 @@
 
 #define WATCHERS_MAX 64 /* evaluators whose last measurement is waited for */
 
+typedef enum {
+    WATCHER_UNKNOWN, /* it has not said or shown anything */
+    WATCHER_READY,   /* it works, or has said that it will measure */
+    WATCHER_EXCUSED  /* it has said why it will not */
+} standing_t;
+
 typedef struct {
     char name[FMQ_MEMBER_NAME_MAX];
     bool alive;
+    standing_t standing;
+    bool given_up; /* at the end, aloud */
     bool measured; /* ... the state of round `round` */
     uint32_t round;
     uint64_t step;    /* its progress ... */
@@ -63,6 +72,7 @@ typedef struct {
     progress_t *progress;          /* owned, client k at k - 1 */
     watcher_t watchers[WATCHERS_MAX];
     size_t watchers_size;
+    int64_t waiting_ms; /* the end says again then that it waits for them */
 
     fmq_dealt_t *dealt; /* what the splitter says; NULL where clients bring their own data */
     llm_fit_t *fits;    /* owned, client k at k - 1: how its records fit; records 0: unknown */
@@ -147,8 +157,17 @@ int fmq_coordinator_align_round(coordinator_t *self, fmq_error_t *err);
 
 /* phases.c: does what the facts call for, until they call for nothing. */
 int fmq_coordinator_advance(coordinator_t *self, fmq_error_t *err);
-/* Is every evaluator done with the last state, or past waiting for? */
-bool fmq_coordinator_may_end(const coordinator_t *self);
+
+/* watchers.c: whom of the evaluators the end waits for.  What the link, a
+ * `metrics` note, and a `report` say of one: */
+void fmq_coordinator_watch(coordinator_t *self, const fmq_event_t *event);
+int fmq_coordinator_take_metrics(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err);
+void fmq_coordinator_take_standing(coordinator_t *self, const fmq_event_t *event);
+/* The last state is out: their time begins. */
+void fmq_coordinator_begin_end(coordinator_t *self);
+/* Is every evaluator done with the last state, or past waiting for?  Says for
+ * whom the end waits, and whom it gives up. */
+bool fmq_coordinator_may_end(coordinator_t *self);
 
 /* outcome.c */
 int fmq_coordinator_keep_answer(coordinator_t *self, uint32_t client, const fmq_metrics_t *metrics,

@@ -323,8 +323,7 @@ static int finish(coordinator_t *self, fmq_error_t *err)
                              "no client could measure the last state (%s); it is saved, but it may "
                              "be of no use: see the log",
                              self->left_out_because);
-    for (size_t i = 0; i < self->watchers_size; i++)
-        self->watchers[i].moved_ms = self->now_ms;
+    fmq_coordinator_begin_end(self);
     return 0;
 }
 
@@ -471,15 +470,4 @@ int fmq_coordinator_advance(coordinator_t *self, fmq_error_t *err)
         if (decision == FMQ_DECIDE_ASK_MORE)
             return 0;
     }
-}
-
-bool fmq_coordinator_may_end(const coordinator_t *self)
-{
-    for (size_t i = 0; i < self->watchers_size; i++) {
-        const watcher_t *watcher = &self->watchers[i];
-        bool done = watcher->measured && watcher->round >= self->mark.round;
-        if (watcher->alive && !done && self->now_ms - watcher->moved_ms < FMQ_EVALUATOR_WAIT_MS)
-            return false;
-    }
-    return true;
 }

@@ -143,6 +143,8 @@ static fmq_coordinator_options_t options_of(server_t *self)
                                          .meaning = self->meaning,
                                          .config_text = self->config_text,
                                          .directory = self->options.directory,
+                                         .say = shared->say,
+                                         .say_argument = shared->say_argument,
                                          .save = save,
                                          .save_argument = self,
                                          .samples_max = samples_max,

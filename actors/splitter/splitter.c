@@ -142,7 +142,10 @@ static bool take_note(splitter_t *self, const fmq_event_t *event, fmq_error_t *w
         fmq_note_done_decode(&done, event->data, event->size, NULL) < 0 ||
         strcmp(done.run, self->run) != 0)
         return false;
-    fmq_error_set(why, FMQ_OK, "%s", done.reason);
+    if (done.failed && !self->shared.leads) /* else its server says so itself */
+        fmq_error_set(why, FMQ_ERR_FAILED, "the run has failed: %s", done.reason);
+    else
+        fmq_error_set(why, FMQ_OK, "%s", done.reason);
     return true;
 }
 

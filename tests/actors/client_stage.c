@@ -198,12 +198,22 @@ void stage_say_state(stage_t *stage, uint64_t serial, const fmq_object_t *state)
           fmq_note_task_encode(&note, body, sizeof body, &stage->err));
 }
 
-void stage_say_done(stage_t *stage, const char *reason)
+static void say_end(stage_t *stage, bool failed, const char *reason)
 {
     uint8_t body[1024];
-    fmq_note_done_t note = {.run = STAGE_RUN, .rounds = 5};
+    fmq_note_done_t note = {.run = STAGE_RUN, .rounds = 5, .failed = failed};
     snprintf(note.reason, sizeof note.reason, "%s", reason);
     leave(stage, "*", "done", body, fmq_note_done_encode(&note, body, sizeof body, &stage->err));
+}
+
+void stage_say_done(stage_t *stage, const char *reason)
+{
+    say_end(stage, false, reason);
+}
+
+void stage_say_failed(stage_t *stage, const char *reason)
+{
+    say_end(stage, true, reason);
 }
 
 fmq_note_report_t stage_hear(stage_t *stage, fmq_report_phase_t phase, uint64_t serial)

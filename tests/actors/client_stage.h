@@ -50,6 +50,7 @@ void stage_say_state(stage_t *stage, uint64_t serial, const fmq_object_t *state)
 /* Publishes the state (and E's vector) and asks client-1 for a task on it. */
 void stage_say_task(stage_t *stage, uint64_t serial, fmq_task_kind_t kind);
 void stage_say_done(stage_t *stage, const char *reason);
+void stage_say_failed(stage_t *stage, const char *reason);
 
 /* Waits at the server for client-1's report of that phase (and serial). */
 fmq_note_report_t stage_hear(stage_t *stage, fmq_report_phase_t phase, uint64_t serial);

@@ -18,6 +18,7 @@ typedef struct {
     stage_t stage;
     llm_records_t *own[3];
     zactor_t *client;
+    bool hosted;     /* beside its server */
     char folder[64]; /* its own, or empty */
 } play_t;
 
@@ -25,6 +26,7 @@ static void start(play_t *play)
 {
     fmq_client_options_t options = {.shared = &play->stage.shared,
                                     .client = 1,
+                                    .hosted = play->hosted,
                                     .directory = *play->folder ? play->folder : NULL};
     memcpy(options.own, play->own, sizeof options.own);
     play->client = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
@@ -308,6 +310,34 @@ static void the_end_of_the_run_ends_the_client(void **state)
     end(&play);
 }
 
+static void a_run_that_failed_is_no_success_of_its_client(void **state)
+{
+    (void)state;
+    play_t play = {.client = NULL};
+    begin_with(&play, "");
+    stage_say_run(&play.stage, STAGE_RUN);
+    stage_hear(&play.stage, FMQ_REPORT_IDLE, 0);
+    stage_say_failed(&play.stage, "three rounds brought nothing");
+    fmq_error_t why = stage_end_of(play.client);
+    assert_int_equal(why.code, FMQ_ERR_FAILED);
+    assert_string_equal(why.text,
+                        "the run has failed after 5 rounds: three rounds brought nothing");
+    end(&play);
+}
+
+/* Beside its server it is that one which says so, with a code of its own. */
+static void beside_its_server_a_client_leaves_the_failure_to_it(void **state)
+{
+    (void)state;
+    play_t play = {.hosted = true};
+    begin_with(&play, "");
+    stage_say_run(&play.stage, STAGE_RUN);
+    stage_hear(&play.stage, FMQ_REPORT_IDLE, 0);
+    stage_say_failed(&play.stage, "three rounds brought nothing");
+    assert_int_equal(stage_end_of(play.client).code, FMQ_OK);
+    end(&play);
+}
+
 static void a_second_client_of_that_number_is_turned_away(void **state)
 {
     (void)state;
@@ -350,6 +380,8 @@ int main(void)
         cmocka_unit_test(a_state_that_is_no_state_fails_the_task_until_it_is_asked_again),
         cmocka_unit_test(a_run_with_another_model_is_refused_with_status_mismatch),
         cmocka_unit_test(the_end_of_the_run_ends_the_client),
+        cmocka_unit_test(a_run_that_failed_is_no_success_of_its_client),
+        cmocka_unit_test(beside_its_server_a_client_leaves_the_failure_to_it),
         cmocka_unit_test(a_second_client_of_that_number_is_turned_away),
         cmocka_unit_test(a_clients_own_overrides_are_used),
     };

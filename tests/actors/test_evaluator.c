@@ -374,6 +374,69 @@ static void without_records_of_its_own_it_asks_the_splitter(void **state)
     fmq_link_close(&splitter, 0);
 }
 
+/* A short run with an evaluator whose splitter, if there is one, holds records
+ * for validation and none for testing; how the evaluator has ended. */
+static fmq_error_t run_with(fixture_t *f, bool splitter)
+{
+    fmq_link_t *link = NULL;
+    unsigned char body[256];
+    const llm_records_t *parts[3] = {NULL, f->records, NULL};
+    fmq_object_t *shard = fmq_shard_encode(parts, NULL);
+    fmq_note_shard_t note = {
+        .shard = *fmq_object_digest(shard), .shard_bytes = fmq_object_bytes(shard), .val = 5};
+    if (splitter) {
+        link = fabric_link_with(f->run.endpoint, "splitter", FMQ_ROLE_SPLITTER, f->run.store);
+        assert_int_equal(fmq_link_publish(link, shard, "@evaluator", NULL), 0);
+        size_t size = fmq_note_shard_encode(&note, body, sizeof body, NULL);
+        assert_int_equal(fmq_link_note(link, "@evaluator", "shard", body, size, NULL), 0);
+    }
+    zactor_t *evaluator = start_evaluator(f, "evaluator-7", false, false);
+    start_run(f, 60);
+    assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
+    fmq_error_t why = wait_evaluator(evaluator);
+    stop_evaluator(&evaluator);
+    fmq_link_close(&link, 0);
+    fmq_object_drop(&shard);
+    return why;
+}
+
+static void without_any_records_it_says_so_and_nobody_waits(void **state)
+{
+    fixture_t *f = *state;
+    fmq_error_t why = run_with(f, false);
+    assert_int_equal(why.code, FMQ_ERR_TIMEOUT);
+    assert_non_null(strstr(why.text, "finished"));
+    assert_non_null(strstr(why.text, "no splitter has dealt out any"));
+}
+
+static void where_clients_bring_their_own_data_it_needs_some_of_its_own(void **state)
+{
+    fixture_t *f = *state;
+    set(f, "fedmq.own_data", "True");
+    fmq_error_t why = run_with(f, false);
+    assert_int_equal(why.code, FMQ_ERR_CONFIG);
+    assert_non_null(strstr(why.text, "--data FILE"));
+}
+
+static void validation_records_are_not_called_test_records(void **state)
+{
+    fixture_t *f = *state;
+    assert_int_equal(run_with(f, true).code, FMQ_OK);
+    char *text = history(f);
+    assert_non_null(strstr(text, "\"val_avg_loss\""));
+    assert_null(strstr(text, "\"test_avg_loss\""));
+    free(text);
+}
+
+static void a_split_that_it_does_not_have_is_an_error(void **state)
+{
+    fixture_t *f = *state;
+    set(f, "eval.split", "['test']");
+    fmq_error_t why = run_with(f, true);
+    assert_int_equal(why.code, FMQ_ERR_CONFIG);
+    assert_non_null(strstr(why.text, "5 for val, 0 for test"));
+}
+
 static void another_base_model_is_refused_with_the_reason(void **state)
 {
     fixture_t *f = *state;
@@ -532,6 +595,10 @@ int main(void)
         TEST(with_match_tokens_it_also_counts_exact_answers),
         TEST(coming_and_going_does_not_disturb_the_run),
         TEST(without_records_of_its_own_it_asks_the_splitter),
+        TEST(without_any_records_it_says_so_and_nobody_waits),
+        TEST(where_clients_bring_their_own_data_it_needs_some_of_its_own),
+        TEST(validation_records_are_not_called_test_records),
+        TEST(a_split_that_it_does_not_have_is_an_error),
         TEST(another_base_model_is_refused_with_the_reason),
         TEST(records_without_an_answer_are_an_error_at_once),
         TEST(an_emulator_and_the_plugged_state_are_measured),

@@ -22,6 +22,8 @@ typedef struct {
     uint32_t shown, parts, last;
     uint64_t first_bytes;
     int stop;
+    uint32_t seen, idle; /* events that watch() was handed, and times without one */
+    uint32_t patience;   /* it ends after so many of these; 0: never */
 } stage_t;
 
 static fmq_link_t *link_of(const stage_t *self, const char *name, fmq_role_t role)
@@ -105,12 +107,23 @@ static int stop(void *argument)
     return self->stop;
 }
 
+static int watch(void *argument, const fmq_event_t *event, fmq_error_t *err)
+{
+    stage_t *self = argument;
+    self->seen += event ? 1 : 0;
+    self->idle += event ? 0 : 1;
+    if (self->patience > 0 && self->idle >= self->patience)
+        return fmq_error_set(err, FMQ_ERR_TIMEOUT, "nobody came back");
+    return 0;
+}
+
 static int fetch(stage_t *self, fmq_manifest_t *manifest, fmq_error_t *err)
 {
     const fmq_layers_fetch_t how = {.link = self->client,
                                     .directory = self->folder,
                                     .show = show,
                                     .stop = stop,
+                                    .watch = watch,
                                     .argument = self};
     self->shown = self->parts = self->last = 0;
     return fmq_layers_fetch(&how, manifest, err);
@@ -237,6 +250,21 @@ static void it_stops_when_it_is_told_to(void **state)
     free(got);
 }
 
+/* One part is never published: the fetch is tried again and again. */
+static void who_watches_sees_every_event_and_may_end_it(void **state)
+{
+    stage_t *self = *state;
+    fmq_manifest_t *got = calloc(1, sizeof *got);
+    fmq_error_t err;
+    announce(self, 2);
+    self->patience = 3;
+    assert_int_equal(fetch(self, got, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_TIMEOUT);
+    assert_string_equal(err.text, "nobody came back");
+    assert_true(self->seen >= 4); /* UP, the run's note, the manifest, a part */
+    free(got);
+}
+
 /* The server comes back with the missing part a while later. */
 static void *restart(void *argument)
 {
@@ -317,6 +345,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_manifest_that_lies_about_a_size_is_refused, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(it_stops_when_it_is_told_to, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_watches_sees_every_event_and_may_end_it, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(it_outlives_a_server_that_restarts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_run_that_ends_meanwhile_ends_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_observer_gets_nothing, set_up, tear_down),

@@ -191,6 +191,19 @@ static void the_end_of_the_run_ends_the_splitter(void **state)
     end(&play);
 }
 
+static void a_run_that_failed_is_no_success_of_its_splitter(void **state)
+{
+    (void)state;
+    play_t play;
+    begin(&play);
+    stage_say_run(&play.stage, STAGE_RUN);
+    stage_say_failed(&play.stage, "nothing came");
+    fmq_error_t why = stage_end_of(play.splitter);
+    assert_int_equal(why.code, FMQ_ERR_FAILED);
+    assert_string_equal(why.text, "the run has failed: nothing came");
+    end(&play);
+}
+
 static void the_end_of_an_older_run_does_not(void **state)
 {
     (void)state;
@@ -246,6 +259,7 @@ int main(void)
         cmocka_unit_test(evaluators_get_the_server_held_records),
         cmocka_unit_test(a_client_without_data_trains_on_its_shard),
         cmocka_unit_test(the_end_of_the_run_ends_the_splitter),
+        cmocka_unit_test(a_run_that_failed_is_no_success_of_its_splitter),
         cmocka_unit_test(the_end_of_an_older_run_does_not),
         cmocka_unit_test(the_end_is_the_servers_to_tell),
         cmocka_unit_test(data_that_cannot_be_read_ends_the_splitter_with_the_reason),

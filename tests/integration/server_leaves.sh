@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A server that is stopped or killed does not send its clients and evaluators home: they wait for
 # fedmq.server_patience, so that the --resume which it suggests goes on with them, also when the clock
-# was set back; when it does not come back they end with status 9.  Behind a router of its own the same.
+# was set back; when it does not come back they end with status 9, also who still fetches its model.
+# Behind a router of its own the same.  A run that failed is told by its clients, with status 13.
 set -euo pipefail
 . "$2/tests/integration/lib.sh"
 WITH=(--cfg $CFG federate.mode distributed federate.client_num 2 federate.total_round_num 6
@@ -77,7 +78,14 @@ ended "${OTHERS[0]}" 9 "the splitter of a lost server"
 ended "${OTHERS[1]}" 9 "the evaluator of a lost server"
 grep -q "127.0.0.1:$PORT.*did not come back" "$WORK/client-1-lost.log" || fail "nothing says who did not come back"
 
-# The router lives on: it tells that the server has gone.
+# The router lives on: it keeps the run of a server that was killed, and tells that it has gone.  Who
+# fetches its model from that one waits for it too.
+KEPT=tcp://127.0.0.1:$(free_port)
+TUNING=(--cfg tests/integration/offsite.yaml --broker "$KEPT")
+start kept "$FEDMQ" broker --listen "$KEPT"
+start tuning "$FEDMQ" server --directory "$WORK/tuning" "${TUNING[@]}"
+until_line "$WORK/tuning.log" 'waiting for clients' 60 "$PID"
+killed "$PID"
 PORT=$(free_port)
 start broker "$FEDMQ" broker --listen "tcp://127.0.0.1:$PORT"
 SERVE=("$FEDMQ" server --directory "$WORK/apart" "${WITH[@]}" --broker "tcp://127.0.0.1:$PORT")
@@ -91,4 +99,25 @@ start apart "${SERVE[@]}" --resume
 gone "$PID" 60 "the resumed server behind a broker"
 for k in 1 2; do ended "${CLIENTS[k]}" 0 "client-$k behind a broker"; done
 same whole apart
+
+until_line "$WORK/kept.log" 'member-lost name=server' 30
+status_of bereft "$FEDMQ" client --id 1 "${TUNING[@]}" fedmq.layer_cache "$WORK/layers" fedmq.server_patience 0.001
+[ $STATUS -eq 9 ] || fail "a client that fetches its model ended with status $STATUS, not 9"
+grep -q 'launcher server-away' "$WORK/bereft.log" || fail "a client that fetches its model does not say that the server is away"
+tail -n 1 "$WORK/bereft.log" | grep -q '^fedmq client: the server at .* did not come back' || fail "nothing says who did not come back"
+
+# A run that fails, for a directory comes in the way of its first checkpoint: its clients say so.
+PORT=$(free_port)
+distributed "$PORT"
+start failing "$FEDMQ" server --directory "$WORK/failing" "${WITH[@]}" "${OVER_TCP[@]}"
+SERVER=$PID
+until_line "$WORK/failing.log" 'waiting for clients' 60 $SERVER
+mkdir -p "$WORK/failing/checkpoints/round-000001.state/in-the-way"
+clients -failing "${OVER_TCP[@]}"
+gone "$SERVER" 60 "the server of a run that fails"
+for k in 1 2; do
+    ended "${CLIENTS[k]}" 13 "client-$k of a run that failed"
+    tail -n 1 "$WORK/client-$k-failing.log" | grep -q 'the run has failed after [01] rounds*: .*round-000001' ||
+        fail "the last line of client-$k does not say why the run failed"
+done
 echo "the server went and came back, and where it did not nobody stayed"

@@ -105,7 +105,10 @@ typedef struct {
     const char *directory; /* the cache */
     void (*show)(void *argument, const fmq_layers_progress_t *progress); /* may be NULL; often */
     int (*stop)(void *argument); /* may be NULL; other than 0: FMQ_ERR_STOPPED */
-    void *argument;
+    /* May be NULL: is handed every event of the link, and NULL when none came for
+     * a while; -1 with err ends it. */
+    int (*watch)(void *argument, const fmq_event_t *event, fmq_error_t *err);
+    void *argument; /* of all */
 } fmq_layers_fetch_t;
 
 /* Waits for a run, reads its manifest and fetches all parts that the cache

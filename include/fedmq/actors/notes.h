@@ -9,6 +9,7 @@
  *   run      server -> *              which run this is, its configuration
  *   task     server -> client-k       what client k shall do now
  *   report   client-k -> server       what client k has done of its task
+ *            evaluator -> server      whether it will measure
  *   state    server -> @evaluator     the newest global state
  *            server -> @observer      the same, to read along
  *   metrics  evaluator -> server      measurements of a state

@@ -31,6 +31,7 @@ typedef enum {
     FMQ_ERR_STOPPED,     /* asked to stop: $TERM, Ctrl-C */
     FMQ_ERR_UNSUPPORTED, /* valid, but this program does not act on it */
     FMQ_ERR_NUMERIC,     /* NaN or infinity where a number was needed */
+    FMQ_ERR_FAILED,      /* what others lead, and we took part in, has failed */
     FMQ_ERR_INTERNAL     /* a mistake of ours */
 } fmq_error_code_t;
 

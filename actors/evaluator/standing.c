@@ -1,0 +1,62 @@
+/*
+ * standing.c - what an evaluator tells its server of itself: that it will
+ * measure, that for now or for good it will not and why; and what it tells who
+ * started it when it ends.  The server waits at its end for those who will.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "actors/evaluator/evaluator_private.h"
+
+static bool is_known(const evaluator_t *self, const fmq_note_report_t *note)
+{
+    return self->has_said && self->said.phase == note->phase &&
+           strcmp(self->said.run, note->run) == 0 && strcmp(self->said.reason, note->reason) == 0;
+}
+
+/* Who was refused knows no run of its own: then the report is for any. */
+void fmq_evaluator_say(evaluator_t *self, bool failed, const char *reason)
+{
+    unsigned char body[FMQ_NOTE_MAX];
+    fmq_error_t err = {0};
+    fmq_note_report_t note = {.phase = failed ? FMQ_REPORT_FAILED : FMQ_REPORT_IDLE};
+    if (!self->has_run && !failed)
+        return;
+    (void)snprintf(note.run, sizeof note.run, "%s", self->has_run ? self->run.run : "");
+    (void)snprintf(note.reason, sizeof note.reason, "%s", reason);
+    if (is_known(self, &note))
+        return;
+    self->said = note;
+    self->has_said = true;
+    if (*reason && !failed)
+        fmq_log_write(self->shared.log, self->shared.leads ? FMQ_LOG_INFO : FMQ_LOG_WARNING,
+                      self->name, "measures-nothing",
+                      "reason=\"%s; its server will not wait for it\"", note.reason);
+    size_t size = fmq_note_report_encode(&note, body, sizeof body, &err);
+    if (size == 0 || fmq_link_note(self->link, self->has_run ? self->server : "@server", "report",
+                                   body, size, &err) < 0)
+        fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "report-failed", "reason=\"%s\"",
+                      err.text);
+}
+
+/* Beside its server an evaluator leaves it to that one to say how the run ended,
+ * and what it was told. */
+fmq_error_t fmq_evaluator_conclude(const evaluator_t *self)
+{
+    fmq_error_t why = self->fatal;
+    char reason[FMQ_REASON_MAX] = "no state could be measured in time";
+    bool told = self->shared.leads && self->has_said && *self->said.reason;
+    if (why.code != FMQ_OK)
+        return why;
+    if (!self->records)
+        fmq_evaluator_why_no_records(self, reason);
+    if (self->run_failed && !self->shared.leads)
+        (void)fmq_error_set(&why, FMQ_ERR_FAILED, "the run has failed: %s", self->reason);
+    else if (self->stated && !self->reported && !self->run_failed && !told)
+        (void)fmq_error_set(&why, FMQ_ERR_TIMEOUT,
+                            "the run has ended (%s) before anything was measured: %s", self->reason,
+                            reason);
+    else
+        (void)fmq_error_set(&why, FMQ_OK, "%s", self->reason);
+    return why;
+}
