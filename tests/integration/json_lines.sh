@@ -53,7 +53,7 @@ objects good goodbye round aggregated metrics ended line log keys-without-effect
 
 # Mistakes of a configuration, of whoever reads it: those of the file and those of its meaning.
 printf 'federate: {client_num: many}\nnobody: 1\n"\x1b[2J\xff": 2\n' >"$WORK/wrong.yaml"
-printf 'llm: {adapter: {use: True, args: [{adapter_package: peft, adapter_method: bitfit}]}}\n' >"$WORK/strange.yaml"
+printf 'federate: {client_num: 3}\nfedmq: {data_fields: "nobody=x"}\n' >"$WORK/strange.yaml"
 for file in wrong strange; do
     for command in "run" "server" "client --id 1" "splitter" "config check" "emulator"; do
         # shellcheck disable=SC2086
