@@ -3,7 +3,7 @@
 # live on: the adapter is that of a run that nothing happened to.
 set -euo pipefail
 . "$2/tests/integration/lib.sh"
-ROUNDS=8
+ROUNDS=32
 
 one whole federate.total_round_num $ROUNDS eval.freq 3
 
@@ -20,7 +20,7 @@ done
 RANDOM=20
 for line in 'round-began round=0' 'round-closed round=2' 'round-began round=5'; do
     until_line "$LOG" "$line" 60 "$SERVER"
-    sleep 0.$((RANDOM % 10))
+    sleep 0.0$((RANDOM % 10)) # a round takes less than that
     killed "$SERVER"
     start server "$FEDMQ" server --resume --directory "$WORK/run" "${WITH[@]}"
     SERVER=$PID
