@@ -47,12 +47,12 @@ static char *path_of(const fmq_personal_place_t *place, uint32_t round, fmq_erro
     return fmq_durable_path(err, "%s/round-%06u.state", place->directory, round);
 }
 
-/* The round of a file's name; false for files of others. */
+/* The round of a file's name; false for files of others, and for one that a
+ * killed process had not finished (durable.h). */
 static bool round_of(const char *name, uint32_t *round)
 {
-    char rest = 0;
-    return sscanf(name, "round-%9u.stat%c", round, &rest) == 2 && rest == 'e' &&
-           strlen(name) >= sizeof "round-000000.state" - 1;
+    int end = 0;
+    return sscanf(name, "round-%9u.state%n", round, &end) == 1 && end > 0 && name[end] == '\0';
 }
 
 /* The highest round below `below` that has a file; false: none, or no folder. */

@@ -129,6 +129,21 @@ static void a_damaged_file_is_passed_over(void **state)
     assert_int_equal(load(f, RUN_A, 9), 0);
 }
 
+/* A process that is killed while it saves leaves a file beside. */
+static void what_was_not_finished_is_passed_over(void **state)
+{
+    fixture_t *f = *state;
+    fmq_error_t err;
+    char path[256];
+    save(f, RUN_A, 2, NULL);
+    FILE *file = fopen(test_path(path, f->place.directory, "round-000003.state.tmp"), "w");
+    assert_non_null(file);
+    fputs("half of it", file);
+    fclose(file);
+    assert_int_equal(fmq_personal_load(&f->place, RUN_A, 9, &f->mark, f->back, &err), 1);
+    assert_is_of_round(f, 2);
+}
+
 static void a_state_of_somebody_else_is_nobodys(void **state)
 {
     fixture_t *f = *state;
@@ -167,6 +182,7 @@ int main(void)
         TEST(what_is_saved_comes_back_with_what_was_reported),
         TEST(the_one_before_is_kept_for_a_server_that_falls_back),
         TEST(a_damaged_file_is_passed_over),
+        TEST(what_was_not_finished_is_passed_over),
         TEST(a_state_of_somebody_else_is_nobodys),
         TEST(a_place_that_cannot_be_written_is_an_error),
     };
