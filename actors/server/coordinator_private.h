@@ -111,7 +111,7 @@ typedef struct {
 int fmq_coordinator_take_report(coordinator_t *self, uint32_t client, const fmq_event_t *event,
                                 fmq_error_t *err);
 void fmq_coordinator_leave_out(coordinator_t *self, uint32_t client, const char *reason);
-/* What a client can have used in a round at most, of a shard of so many training
+/* outcome.c: what a client can have used in a round at most, of a shard of so many training
  * examples; what it was dealt counts where that is known. */
 uint64_t fmq_coordinator_used_max(const coordinator_t *self, uint32_t client, uint64_t shard);
 

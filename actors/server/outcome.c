@@ -11,6 +11,18 @@
 
 #define VALUE_MAX 1e30 /* of a measurement: sums of so many stay finite */
 
+uint64_t fmq_coordinator_used_max(const coordinator_t *self, uint32_t client, uint64_t shard)
+{
+    const fmq_coordinator_options_t *options = &self->options;
+    const uint64_t *dealt = fmq_dealt_to(self->dealt, client);
+    if (dealt && (shard == 0 || shard > dealt[FMQ_DEALT_TRAIN]))
+        shard = dealt[FMQ_DEALT_TRAIN];
+    if (dealt && shard == 0)
+        return 0;
+    return options->samples_max ? options->samples_max(options->samples_argument, client, shard)
+                                : UINT64_MAX;
+}
+
 /* The records that "val_total" or "emulator.val_total" can be of, where they were
  * dealt; in training, the examples that can have been used. */
 static double dealt_most(const coordinator_t *self, uint32_t client, const char *name)

@@ -41,18 +41,6 @@ static void refuse_report(coordinator_t *self, uint32_t client, const char *reas
     fmq_coordinator_leave_out(self, client, reason);
 }
 
-uint64_t fmq_coordinator_used_max(const coordinator_t *self, uint32_t client, uint64_t shard)
-{
-    const fmq_coordinator_options_t *options = &self->options;
-    const uint64_t *dealt = fmq_dealt_to(self->dealt, client);
-    if (dealt && (shard == 0 || shard > dealt[FMQ_DEALT_TRAIN]))
-        shard = dealt[FMQ_DEALT_TRAIN];
-    if (dealt && shard == 0)
-        return 0;
-    return options->samples_max ? options->samples_max(options->samples_argument, client, shard)
-                                : UINT64_MAX;
-}
-
 /* A count of examples is the weight of an update, so it is held against what the
  * client was dealt, or what any client can have, and against what it can have
  * used of them.  Fills why when it is more. */
