@@ -11,15 +11,16 @@ LOCAL=(federate.method local federate.client_num 2 federate.total_round_num 5 ev
 # own NAME K: the digest of client K's adapter of a run.
 own() { sha256sum <"$WORK/$1/clients/client-$2/adapter_model.safetensors"; }
 
+# measured RUN: what clients measured after the last round; a run that is resumed there measures again.
+measured() { grep '"round":5.*"form":"raw"' "$WORK/$1/metrics.jsonl" | sed 's/,"time.*//' | sort -u; }
+
 # as_whole NAME [RUN]: its clients ended where those of the undisturbed run did; RUN: the server's folder.
 as_whole() {
     local k run=${2:-$1}
     for k in 1 2; do
         [ "$(own "$1" $k)" = "$(own whole $k)" ] || fail "client $k of '$1' ended with another adapter"
     done
-    cmp <(grep '"round":5.*"form":"raw"' "$WORK/$run/metrics.jsonl" | sed 's/,"time.*//' | sort) \
-        <(grep '"round":5.*"form":"raw"' "$WORK/whole/metrics.jsonl" | sed 's/,"time.*//' | sort) ||
-        fail "clients of '$1' measured something else"
+    cmp <(measured "$run") <(measured whole) || fail "clients of '$1' measured something else"
 }
 
 one whole "${LOCAL[@]}"
@@ -49,8 +50,10 @@ killed $PID
 start killed "$FEDMQ" run --resume --directory "$WORK/killed"
 until_line "$WORK/killed/run.log" 'round-began round=3' 60 $PID
 killed $PID
-"$FEDMQ" run --resume --directory "$WORK/killed" >>"$WORK/killed.log" 2>&1 || fail "resuming ended with status $?"
-as_whole killed
+for end in first again; do
+    "$FEDMQ" run --resume --directory "$WORK/killed" >>"$WORK/killed.log" 2>&1 || fail "resuming ended with status $?"
+    as_whole killed
+done
 
 # Another run in the place of this one begins from the beginning.
 status_of again "$FEDMQ" run --cfg $CFG --directory "$WORK/again" "${LOCAL[@]}" seed 8
