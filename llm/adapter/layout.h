@@ -3,13 +3,13 @@
  * passes and for this folder.  Offsets only; the vector belongs to others.
  *
  * Full fine-tuning: the schema's tensors are the parameters of the model
- * (llm/model/parameter.h) that llm_adapter_covers(), in their order.
+ * (llm/weights/parameter.h) that llm_adapter_covers(), in their order.
  */
 #ifndef FEDMQ_LLM_ADAPTER_LAYOUT_H
 #define FEDMQ_LLM_ADAPTER_LAYOUT_H
 
 #include "fedmq/llm/adapter.h"
-#include "llm/model/parameter.h"
+#include "llm/weights/parameter.h"
 
 /* What full fine-tuning of some layers writes: their tensors, HF's names. */
 #define LLM_LAYERS_FILE "layers.safetensors"

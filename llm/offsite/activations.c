@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "fedmq/base/rng.h"
-#include "llm/model/batch.h"
-#include "llm/model/pass.h"
+#include "llm/pass/batch.h"
+#include "llm/pass/pass.h"
 
 typedef struct {
     const llm_loudness_t *how;

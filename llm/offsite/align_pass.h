@@ -9,9 +9,9 @@
 #ifndef FEDMQ_LLM_OFFSITE_ALIGN_PASS_H
 #define FEDMQ_LLM_OFFSITE_ALIGN_PASS_H
 
-#include "llm/model/stages.h"
 #include "llm/offsite/similarity.h"
 #include "llm/offsite/teacher.h"
+#include "llm/pass/stages.h"
 
 typedef struct {
     double loss, sim, kl, lm;

@@ -6,7 +6,7 @@
 #define FEDMQ_LLM_OFFSITE_DRAFT_H
 
 #include "fedmq/llm/parts.h"
-#include "llm/model/parameter.h"
+#include "llm/weights/parameter.h"
 
 /* Two norms and every module, each with weight (of two pieces) and bias. */
 #define LLM_DRAFT_TENSORS_MAX (3 * (2 + LLM_MODULES))

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "llm/model/part.h"
 #include "llm/offsite/draft.h"
 #include "llm/offsite/magnitude.h"
 #include "llm/offsite/strategy.h"
+#include "llm/weights/part.h"
 
 /* Magnitudes as integers that sort like them; NaN is above infinity. */
 static uint32_t magnitude(float value)

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "llm/model/part.h"
 #include "llm/offsite/draft.h"
 #include "llm/offsite/quantize.h"
 #include "llm/offsite/strategy.h"
+#include "llm/weights/part.h"
 
 static float scale_of(const float *values, uint64_t count, float most)
 {

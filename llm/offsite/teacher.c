@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "llm/model/stages.h"
+#include "llm/pass/stages.h"
 #include "llm/train/prefix_cache.h"
 
 /* With a cache, logits go on from the kept stream behind r - 1. */

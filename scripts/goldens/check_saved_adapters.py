@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks that PEFT loads what llm_adapter_save() wrote.
 
-    FEDMQ_SAVE_ADAPTERS=/tmp/adapters build/dev/tests/llm/model/test_golden_lora
+    FEDMQ_SAVE_ADAPTERS=/tmp/adapters build/dev/tests/llm/pass/test_golden_lora
     scripts/goldens/check_saved_adapters.py /tmp/adapters
 
 Loads every adapter with PeftModel.from_pretrained on its golden base model and
@@ -35,7 +35,7 @@ def worst_difference(case, adapter):
 
 def main():
     saved = pathlib.Path(sys.argv[1])
-    goldens = pathlib.Path(__file__).resolve().parents[2] / "tests/llm/model/goldens"
+    goldens = pathlib.Path(__file__).resolve().parents[2] / "tests/llm/pass/goldens"
     failed = False
     for case in sorted(p for p in goldens.iterdir() if p.is_dir()):
         worst = worst_difference(case, saved / case.name)

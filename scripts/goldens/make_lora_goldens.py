@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/llm/model/goldens: tiny models with PEFT adapters and what
+"""Writes tests/llm/pass/goldens: tiny models with PEFT adapters and what
 PyTorch, transformers and peft compute with them.
 
 Each case is a random model in HF layout, a LoRA adapter saved by PEFT with
@@ -131,7 +131,7 @@ def strip_paths(directory):
 
 
 def main():
-    here = pathlib.Path(__file__).resolve().parents[2] / "tests/llm/model/goldens"
+    here = pathlib.Path(__file__).resolve().parents[2] / "tests/llm/pass/goldens"
     out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here
     cases = {
         "gpt2": (gpt2, None),

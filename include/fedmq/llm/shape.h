@@ -2,7 +2,7 @@
  * shape.h - what a model looks like: a row of the architecture table, and the
  * numbers of one model of that family, read from its config.json.
  *
- * A new family is a new row in llm/model/arch.c and a golden test.
+ * A new family is a new row in llm/shape/arch.c and a golden test.
  */
 #ifndef FEDMQ_LLM_SHAPE_H
 #define FEDMQ_LLM_SHAPE_H

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "fedmq/llm/hub.h"
-#include "tests/llm/model/tiny.h"
+#include "tests/llm/pass/tiny.h"
 
 static llm_adapter_t *adapter_of(const llm_shape_t *shape, const llm_adapter_spec_t *spec)
 {

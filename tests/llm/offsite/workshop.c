@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "llm/model/parameter.h"
+#include "llm/weights/parameter.h"
 #include "tests/llm/data/byte_tokenizer.h"
 
 static llm_dataset_t *public_examples(void)

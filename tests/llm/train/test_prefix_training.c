@@ -15,7 +15,7 @@
 
 #include "fedmq/llm/train.h"
 #include "tests/llm/data/byte_tokenizer.h"
-#include "tests/llm/model/counted_malloc.h"
+#include "tests/llm/pass/counted_malloc.h"
 
 #define EXAMPLES   7
 #define ROUNDS     2

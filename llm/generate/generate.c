@@ -1,0 +1,262 @@
+/*
+ * generate.c - prefill with the packed passes, then one token at a time against
+ * cached keys and values.
+ */
+#include "fedmq/llm/generate.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "fedmq/base/rng.h"
+#include "llm/generate/sample.h"
+#include "llm/pass/batch.h"
+#include "llm/pass/fixed.h"
+#include "llm/pass/pass.h"
+
+struct llm_generator {
+    llm_pass_t pass;
+    llm_backend_t *be; /* borrowed */
+    size_t context;
+    uint64_t elements;
+    float *params; /* owned, on the backend */
+    llm_fixed_t fixed;
+    float *cache;          /* owned, on the backend: [layers][2][context][kv width] */
+    float *decode_scratch; /* owned, on the backend: [heads * context] */
+    float *logits_host;    /* owned, [vocab] */
+    llm_candidate_t *work; /* owned, [vocab] */
+    int32_t *positions;    /* owned, [context]: 0, 1, 2, ... */
+};
+
+static size_t cache_width(const llm_shape_t *shape)
+{
+    return (size_t)shape->kv_heads * shape->head_width;
+}
+
+static float *cache_of(const llm_generator_t *self, uint32_t layer, bool values)
+{
+    size_t part = self->context * cache_width(self->pass.decoder.shape);
+    return self->cache + (2 * (size_t)layer + values) * part;
+}
+
+static int memory_new(llm_generator_t *self, const llm_shape_t *shape, fmq_error_t *err)
+{
+    size_t cache = 2 * (size_t)shape->layers * self->context * cache_width(shape) * sizeof(float);
+    llm_backend_t *be = self->be;
+    self->cache = be->ops->alloc(be, cache);
+    self->decode_scratch = be->ops->alloc(be, shape->heads * self->context * sizeof(float));
+    self->logits_host = malloc(shape->vocab * sizeof *self->logits_host);
+    self->work = malloc(shape->vocab * sizeof *self->work);
+    self->positions = malloc(self->context * sizeof *self->positions);
+    if (!self->cache || !self->decode_scratch || !self->logits_host || !self->work ||
+        !self->positions)
+        return fmq_error_set(
+            err, FMQ_ERR_NOMEM,
+            "out of memory for a generator of %zu tokens (its cache has %zu bytes)", self->context,
+            cache);
+    for (size_t i = 0; i < self->context; i++)
+        self->positions[i] = (int32_t)i;
+    return 0;
+}
+
+static int params_new(llm_generator_t *self, fmq_error_t *err)
+{
+    size_t bytes = (size_t)self->elements * sizeof(float);
+    if (!bytes)
+        return 0;
+    self->params = self->be->ops->alloc(self->be, bytes);
+    if (!self->params)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a generator's parameters");
+    self->be->ops->zero(self->be, self->params, bytes);
+    return 0;
+}
+
+llm_generator_t *llm_generator_new_stack(const llm_stack_t *stack, size_t context,
+                                         llm_backend_t *be, fmq_error_t *err)
+{
+    const llm_shape_t *shape = llm_model_shape(stack->model);
+    if (context < 1 || context > llm_shape_reach(shape)) {
+        fmq_error_set(err, FMQ_ERR_LIMIT,
+                      "a generator for %zu tokens is asked for; the model's %s is %u", context,
+                      shape->window ? "sliding window" : "context", llm_shape_reach(shape));
+        return NULL;
+    }
+    llm_generator_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a generator");
+        return NULL;
+    }
+    self->be = be;
+    self->context = context;
+    self->elements = fmq_schema_elements(llm_adapter_schema(stack->adapter));
+    llm_limits_t limits = {.tokens_max = context, .supervised_max = 1};
+    if (llm_decoder_init(&self->pass.decoder, stack, be, err) < 0 || params_new(self, err) < 0 ||
+        llm_fixed_init(&self->fixed, stack->fixed, be, err) < 0)
+        goto fail;
+    llm_vectors_t vectors = {.params = self->params, .fixed = self->fixed.vector};
+    llm_decoder_bind(&self->pass.decoder, stack, &vectors);
+    if (llm_plan_init(&self->pass.plan, &self->pass.decoder, &limits, err) < 0 ||
+        llm_pass_prepare(&self->pass, err) < 0 || memory_new(self, shape, err) < 0)
+        goto fail;
+    return self;
+fail:
+    llm_generator_destroy(&self);
+    return NULL;
+}
+
+llm_generator_t *llm_generator_new(const llm_model_t *model, const llm_adapter_t *adapter,
+                                   size_t context, llm_backend_t *be, fmq_error_t *err)
+{
+    llm_stack_t stack = {.model = model, .adapter = adapter};
+    return llm_generator_new_stack(&stack, context, be, err);
+}
+
+void llm_generator_destroy(llm_generator_t **self_p)
+{
+    llm_generator_t *self = *self_p;
+    if (!self)
+        return;
+    llm_pass_release(&self->pass);
+    llm_fixed_release(&self->fixed);
+    float *const owned[] = {self->params, self->cache, self->decode_scratch};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) {
+        if (owned[i])
+            self->be->ops->release(self->be, owned[i]);
+    }
+    free(self->logits_host);
+    free(self->work);
+    free(self->positions);
+    free(self);
+    *self_p = NULL;
+}
+
+int llm_generator_set_params(llm_generator_t *self, const float *host, fmq_error_t *err)
+{
+    if (!self->elements)
+        return 0;
+    if (!host)
+        return fmq_error_set(err, FMQ_ERR_MISMATCH, "no vector is given for %llu elements",
+                             (unsigned long long)self->elements);
+    self->be->ops->upload(self->be, self->params, host, (size_t)self->elements * sizeof *host);
+    return 0;
+}
+
+int llm_generator_set_fixed(llm_generator_t *self, const float *host, fmq_error_t *err)
+{
+    return llm_fixed_set(&self->fixed, host, err);
+}
+
+/* Copies the keys and values of a pass's rows behind those cached before. */
+static void remember(const llm_generator_t *self, uint32_t layer, size_t first, size_t rows)
+{
+    const llm_shape_t *shape = self->pass.decoder.shape;
+    size_t width = cache_width(shape), stride = llm_plan_qkv_width(shape);
+    const float *keys = self->pass.plan.layers[layer].qkv + llm_plan_query_width(shape);
+    float *to_keys = cache_of(self, layer, false), *to_values = cache_of(self, layer, true);
+    for (size_t row = 0; row < rows; row++) {
+        size_t to = (first + row) * width;
+        self->be->ops->copy(self->be, to_keys + to, keys + row * stride, width * sizeof(float));
+        self->be->ops->copy(self->be, to_values + to, keys + row * stride + width,
+                            width * sizeof(float));
+    }
+}
+
+static void attend_to_cache(const llm_generator_t *self, uint32_t layer, size_t length)
+{
+    const llm_shape_t *shape = self->pass.decoder.shape;
+    const llm_activations_t *at = &self->pass.plan.layers[layer];
+    self->be->ops->attention_decode(self->be, at->att, at->qkv, cache_of(self, layer, false),
+                                    cache_of(self, layer, true), length, shape->heads,
+                                    shape->kv_heads, shape->head_width,
+                                    1.0f / sqrtf((float)shape->head_width), self->decode_scratch);
+}
+
+/* Runs count tokens behind the first that are cached, one sequence; leaves the
+ * logits of the last one in the plan. */
+static void advance(llm_generator_t *self, const int32_t *ids, size_t first, size_t count)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    const uint32_t starts[] = {0, (uint32_t)count};
+    llm_packed_t packed = {.tokens = count, .sequences = 1, .starts = starts};
+    const int32_t last = (int32_t)count - 1;
+    llm_backend_t *be = self->be;
+    be->ops->upload(be, plan->ids, ids, count * sizeof *ids);
+    be->ops->upload(be, plan->positions, self->positions + first, count * sizeof *ids);
+    be->ops->upload(be, plan->rows, &last, sizeof last);
+    llm_embed_forward(&self->pass, &packed);
+    for (uint32_t l = 0; l < self->pass.decoder.shape->layers; l++) {
+        llm_layer_project(&self->pass, l, &packed);
+        remember(self, l, first, count);
+        if (first)
+            attend_to_cache(self, l, first + 1);
+        else
+            llm_layer_attend(&self->pass, l, &packed);
+        llm_layer_finish(&self->pass, l, &packed);
+    }
+    llm_head_logits(&self->pass, 0, 1);
+}
+
+/* The next token, from the logits in the plan; number counts the new ones. */
+static int choose(llm_generator_t *self, const llm_sampling_t *how, size_t number, int32_t *id,
+                  fmq_error_t *err)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    size_t vocab = self->pass.decoder.shape->vocab;
+    llm_backend_t *be = self->be;
+    if (how->temperature == 0.0) {
+        be->ops->argmax(be, plan->best, plan->logits, 1, vocab);
+        be->ops->download(be, id, plan->best, sizeof *id);
+        return 0;
+    }
+    fmq_rng_t rng;
+    fmq_rng_name_t name = {
+        .seed = how->seed, .purpose = FMQ_RNG_GENERATE, .step = (uint32_t)number};
+    fmq_rng_init(&rng, &name);
+    be->ops->download(be, self->logits_host, plan->logits, vocab * sizeof(float));
+    return llm_sample(how, self->logits_host, vocab, fmq_rng_uniform(&rng), self->work, id, err);
+}
+
+static int check_prompt(const llm_generator_t *self, const int32_t *prompt, size_t count,
+                        fmq_error_t *err)
+{
+    if (count < 1 || count > self->context)
+        return fmq_error_set(
+            err, FMQ_ERR_LIMIT, "the prompt has %zu tokens; this generator takes 1 to %zu%s", count,
+            self->context,
+            self->context == self->pass.decoder.shape->window ? " (the model's sliding window)"
+                                                              : "");
+    const uint32_t starts[] = {0, (uint32_t)count};
+    llm_batch_t batch = {.sequences = 1, .starts = starts, .ids = prompt};
+    return llm_batch_check_tokens(&batch, self->pass.decoder.shape, self->context, err);
+}
+
+static bool is_end(const llm_sampling_t *how, int32_t id)
+{
+    for (size_t i = 0; i < how->ends_size; i++)
+        if (how->ends[i] == id)
+            return true;
+    return false;
+}
+
+int llm_generator_run(llm_generator_t *self, const int32_t *prompt, size_t count,
+                      const llm_sampling_t *how, llm_ids_t *out, fmq_error_t *err)
+{
+    if (llm_fixed_check(&self->fixed, err) < 0 || check_prompt(self, prompt, count, err) < 0 ||
+        llm_sampling_check(how, err) < 0)
+        return -1;
+    size_t room = self->context - count;
+    size_t most = how->new_tokens_max < room ? how->new_tokens_max : room;
+    int32_t id = 0;
+    for (size_t number = 0; number < most; number++) {
+        if (number == 0)
+            advance(self, prompt, 0, count);
+        else
+            advance(self, &id, count + number - 1, 1);
+        if (choose(self, how, number, &id, err) < 0)
+            return -1;
+        if (is_end(how, id))
+            break;
+        if (llm_ids_append(out, id, err) < 0)
+            return -1;
+    }
+    return 0;
+}

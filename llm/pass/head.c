@@ -1,0 +1,69 @@
+/*
+ * head.c - final norm, language-model head and loss on chosen rows, in blocks:
+ * forward and backward of a block are done before the next, so that neither
+ * the full logits nor the head's activations ever exist.
+ */
+#include "llm/pass/pass.h"
+
+#include <math.h>
+
+static llm_linear_run_t run_of(const llm_pass_t *self, size_t rows)
+{
+    return (llm_linear_run_t){.be = self->decoder.be, .rows = rows, .ones = self->plan.ones};
+}
+
+static const float *last_stream(const llm_pass_t *self)
+{
+    return self->plan.layers[self->decoder.shape->layers - 1].x_out;
+}
+
+void llm_head_logits(const llm_pass_t *self, size_t first, size_t count)
+{
+    const llm_decoder_t *decoder = &self->decoder;
+    const llm_plan_t *plan = &self->plan;
+    decoder->be->ops->gather_rows(decoder->be, plan->head_x, last_stream(self), plan->rows + first,
+                                  count, decoder->shape->width);
+    llm_norm_forward(self, &decoder->norm_final, plan->head_n, plan->head_stats, plan->head_x,
+                     count);
+    llm_linear_run_t run = run_of(self, count);
+    llm_linear_forward(&run, &decoder->head, plan->logits, decoder->shape->vocab, plan->head_n,
+                       NULL);
+}
+
+void llm_head_backward(const llm_pass_t *self, size_t first, size_t count)
+{
+    const llm_decoder_t *decoder = &self->decoder;
+    const llm_plan_t *plan = &self->plan;
+    size_t C = decoder->shape->width;
+    llm_backend_t *be = decoder->be;
+    llm_linear_run_t run = run_of(self, count);
+    llm_linear_backward(&run, &decoder->head, plan->head_dn, false, plan->logits,
+                        decoder->shape->vocab, plan->head_n, NULL);
+    be->ops->zero(be, plan->head_dx, count * C * sizeof(float));
+    llm_norm_backward(self, &decoder->norm_final, plan->head_dx, plan->head_dn, plan->head_x,
+                      plan->head_stats, count);
+    be->ops->scatter_rows(be, plan->dx, plan->head_dx, plan->rows + first, count, C);
+}
+
+double llm_head_loss(const llm_pass_t *self, size_t supervised, float scale, float *host)
+{
+    const llm_plan_t *plan = &self->plan;
+    llm_backend_t *be = self->decoder.be;
+    double sum = 0.0;
+    size_t blocks = (supervised + plan->block_rows - 1) / plan->block_rows;
+    size_t rows = blocks ? (supervised + blocks - 1) / blocks : 0;
+    for (size_t first = 0; first < supervised; first += rows) {
+        size_t count = supervised - first < rows ? supervised - first : rows;
+        llm_head_logits(self, first, count);
+        be->ops->cross_entropy(be, plan->losses, plan->logits, plan->targets + first, count,
+                               self->decoder.shape->vocab, scale);
+        be->ops->download(be, host, plan->losses, count * sizeof *host);
+        for (size_t i = 0; i < count; i++)
+            sum += (double)host[i];
+        if (!isfinite(sum))
+            return sum;
+        if (scale != 0.0f)
+            llm_head_backward(self, first, count);
+    }
+    return sum;
+}

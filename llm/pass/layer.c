@@ -1,0 +1,247 @@
+/*
+ * layer.c - one decoder layer, forward and backward, for every family: the
+ * shape's row says which norm, positions, projections and MLP it has.
+ *
+ *   x_mid = x_in  + O(attention(QKV(norm(x_in))))
+ *   x_out = x_mid + DOWN(activation(UP(norm(x_mid))))
+ */
+#include "llm/pass/pass.h"
+
+#include <math.h>
+
+/* Everything a part of a layer needs, gathered once. */
+typedef struct {
+    const llm_pass_t *pass;
+    const llm_shape_t *shape;
+    const llm_bound_layer_t *bound;
+    const llm_activations_t *at;
+    llm_backend_t *be;
+    llm_linear_run_t run;
+    size_t T, C;
+    size_t F; /* MLP channels of this layer */
+    size_t qkv_width;
+} part_t;
+
+static part_t part_of(const llm_pass_t *pass, uint32_t layer, const llm_packed_t *batch)
+{
+    const llm_shape_t *shape = pass->decoder.shape;
+    return (part_t){.pass = pass,
+                    .shape = shape,
+                    .bound = &pass->decoder.layers[layer],
+                    .at = &pass->plan.layers[layer],
+                    .be = pass->decoder.be,
+                    .run = {.be = pass->decoder.be,
+                            .rows = batch->tokens,
+                            .dropout = batch->dropout,
+                            .dropped = pass->plan.dropped,
+                            .dh = pass->plan.dh,
+                            .ones = pass->plan.ones},
+                    .T = batch->tokens,
+                    .C = shape->width,
+                    .F = pass->decoder.layers[layer].linear[LLM_UP].out,
+                    .qkv_width = llm_plan_qkv_width(shape)};
+}
+
+static void forward(const part_t *part, llm_module_t module, float *y, size_t y_stride,
+                    const float *x)
+{
+    llm_linear_forward(&part->run, &part->bound->linear[module], y, y_stride, x,
+                       part->at->h[module]);
+}
+
+static void backward(const part_t *part, llm_module_t module, float *dx, const float *dy,
+                     const float *x)
+{
+    const llm_bound_linear_t *linear = &part->bound->linear[module];
+    llm_linear_backward(&part->run, linear, dx, false, dy, linear->out, x, part->at->h[module]);
+}
+
+/* Where queries, keys and values of a token begin within its row. */
+static size_t key_offset(const llm_shape_t *shape)
+{
+    return llm_plan_query_width(shape);
+}
+
+static size_t value_offset(const llm_shape_t *shape)
+{
+    return key_offset(shape) + (size_t)shape->kv_heads * shape->head_width;
+}
+
+static void rotate(const part_t *part, float *qkv, bool inverse)
+{
+    const llm_shape_t *shape = part->shape;
+    const llm_plan_t *plan = &part->pass->plan;
+    if (shape->arch->positions != LLM_POSITIONS_ROPE)
+        return;
+    part->be->ops->rope(part->be, qkv, part->qkv_width, plan->positions, plan->rope, part->T,
+                        shape->heads, shape->head_width, inverse);
+    part->be->ops->rope(part->be, qkv + key_offset(shape), part->qkv_width, plan->positions,
+                        plan->rope, part->T, shape->kv_heads, shape->head_width, inverse);
+}
+
+void llm_layer_project(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
+{
+    part_t part = part_of(self, layer, batch);
+    const llm_activations_t *at = part.at;
+    llm_norm_forward(self, &part.bound->norm_attention, at->n_attention, at->stats_attention,
+                     at->x_in, part.T);
+    if (part.shape->arch->modules[LLM_QKV]) {
+        forward(&part, LLM_QKV, at->qkv, part.qkv_width, at->n_attention);
+    } else {
+        forward(&part, LLM_Q, at->qkv, part.qkv_width, at->n_attention);
+        forward(&part, LLM_K, at->qkv + key_offset(part.shape), part.qkv_width, at->n_attention);
+        forward(&part, LLM_V, at->qkv + value_offset(part.shape), part.qkv_width, at->n_attention);
+    }
+    rotate(&part, at->qkv, false);
+}
+
+static llm_attention_t attention_of(const part_t *part, const llm_packed_t *batch)
+{
+    const llm_shape_t *shape = part->shape;
+    return (llm_attention_t){.T = part->T,
+                             .S = batch->sequences,
+                             .starts = batch->starts,
+                             .H = shape->heads,
+                             .KV = shape->kv_heads,
+                             .D = shape->head_width,
+                             .scale = 1.0f / sqrtf((float)shape->head_width),
+                             .q_stride = part->qkv_width,
+                             .k_stride = part->qkv_width,
+                             .v_stride = part->qkv_width,
+                             .out_stride = llm_plan_query_width(shape)};
+}
+
+void llm_layer_attend(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
+{
+    part_t part = part_of(self, layer, batch);
+    llm_attention_t attention = attention_of(&part, batch);
+    float *qkv = part.at->qkv;
+    part.be->ops->attention_forward(part.be, part.at->att, part.at->lse, qkv,
+                                    qkv + key_offset(part.shape), qkv + value_offset(part.shape),
+                                    &attention, self->plan.attention_scratch);
+}
+
+static void activate(const part_t *part)
+{
+    const llm_activations_t *at = part->at;
+    size_t n = part->T * part->F;
+    if (part->shape->arch->mlp == LLM_MLP_SWIGLU)
+        part->be->ops->swiglu_forward(part->be, at->act, at->gate, at->up, n);
+    else
+        part->be->ops->gelu_forward(part->be, at->act, at->up, n, part->shape->gelu_exact);
+}
+
+void llm_layer_finish(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
+{
+    part_t part = part_of(self, layer, batch);
+    const llm_activations_t *at = part.at;
+    size_t ffn = part.F, n = part.T * part.C;
+
+    forward(&part, LLM_O, at->x_mid, part.C, at->att);
+    part.be->ops->add(part.be, at->x_mid, at->x_in, n);
+
+    llm_norm_forward(self, &part.bound->norm_mlp, at->n_mlp, at->stats_mlp, at->x_mid, part.T);
+    if (at->gate)
+        forward(&part, LLM_GATE, at->gate, ffn, at->n_mlp);
+    forward(&part, LLM_UP, at->up, ffn, at->n_mlp);
+    activate(&part);
+    forward(&part, LLM_DOWN, at->x_out, part.C, at->act);
+    part.be->ops->add(part.be, at->x_out, at->x_mid, n);
+}
+
+/* Turns the gradient of act (plan.dact) into those of gate and up, in the
+ * memory of gate and up where there is a gate, else in plan.dpre. */
+static const float *activate_backward(const part_t *part)
+{
+    const llm_activations_t *at = part->at;
+    const llm_plan_t *plan = &part->pass->plan;
+    size_t n = part->T * part->F;
+    if (at->gate) {
+        part->be->ops->swiglu_backward(part->be, at->gate, at->up, plan->dact, at->gate, at->up, n);
+        return at->up;
+    }
+    part->be->ops->zero(part->be, plan->dpre, n * sizeof(float));
+    part->be->ops->gelu_backward(part->be, plan->dpre, plan->dact, at->up, n,
+                                 part->shape->gelu_exact);
+    return plan->dpre;
+}
+
+/* MLP branch: plan.dx is the gradient of x_out, and of x_mid on return. */
+static void mlp_backward(const part_t *part, llm_stage_t stop)
+{
+    const llm_activations_t *at = part->at;
+    const llm_plan_t *plan = &part->pass->plan;
+    backward(part, LLM_DOWN, stop == LLM_STAGE_DOWN ? NULL : plan->dact, plan->dx, at->act);
+    if (stop == LLM_STAGE_DOWN)
+        return;
+    const float *dup = activate_backward(part);
+    float *dn = stop == LLM_STAGE_UP ? NULL : plan->dn;
+    backward(part, LLM_UP, dn, dup, at->n_mlp);
+    if (at->gate) {
+        const llm_bound_linear_t *gate = &part->bound->linear[LLM_GATE];
+        llm_linear_backward(&part->run, gate, dn, true, at->gate, gate->out, at->n_mlp,
+                            at->h[LLM_GATE]);
+    }
+    if (dn)
+        llm_norm_backward(part->pass, &part->bound->norm_mlp, plan->dx, dn, at->x_mid,
+                          at->stats_mlp, part->T);
+}
+
+/* Gradient of the projections, given dqkv; dn NULL when nothing below trains. */
+static void projections_backward(const part_t *part, float *dn, const float *dqkv)
+{
+    const llm_activations_t *at = part->at;
+    static const llm_module_t separate[] = {LLM_Q, LLM_K, LLM_V};
+    if (part->shape->arch->modules[LLM_QKV]) {
+        backward(part, LLM_QKV, dn, dqkv, at->n_attention);
+        return;
+    }
+    const size_t offset[] = {0, key_offset(part->shape), value_offset(part->shape)};
+    for (int i = 0; i < 3; i++)
+        llm_linear_backward(&part->run, &part->bound->linear[separate[i]], dn, i > 0,
+                            dqkv + offset[i], part->qkv_width, at->n_attention, at->h[separate[i]]);
+}
+
+/* Attention branch: plan.dx is the gradient of x_mid, and of x_in on return. */
+static void attention_backward(const part_t *part, const llm_packed_t *batch, bool stop_at_o,
+                               bool stop_at_qkv)
+{
+    const llm_activations_t *at = part->at;
+    const llm_plan_t *plan = &part->pass->plan;
+    const llm_shape_t *shape = part->shape;
+    backward(part, LLM_O, stop_at_o ? NULL : plan->dact, plan->dx, at->att);
+    if (stop_at_o)
+        return;
+    llm_attention_t attention = attention_of(part, batch);
+    size_t k = key_offset(shape), v = value_offset(shape);
+    float *dqkv = plan->dpre;
+    part->be->ops->attention_backward(part->be, dqkv, dqkv + k, dqkv + v, plan->dact, at->att,
+                                      at->lse, at->qkv, at->qkv + k, at->qkv + v, &attention,
+                                      plan->attention_scratch);
+    rotate(part, dqkv, true);
+    float *dn = stop_at_qkv ? NULL : plan->dn;
+    projections_backward(part, dn, dqkv);
+    if (dn)
+        llm_norm_backward(part->pass, &part->bound->norm_attention, plan->dx, dn, at->x_in,
+                          at->stats_attention, part->T);
+}
+
+static void forward_again(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
+{
+    llm_layer_project(self, layer, batch);
+    llm_layer_attend(self, layer, batch);
+    llm_layer_finish(self, layer, batch);
+}
+
+void llm_layer_backward(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
+{
+    if (self->plan.recomputes)
+        forward_again(self, layer, batch);
+    part_t part = part_of(self, layer, batch);
+    bool lowest = layer == self->decoder.first_layer;
+    llm_stage_t stop = lowest ? self->decoder.first_stage : LLM_STAGES;
+    mlp_backward(&part, stop);
+    if (stop == LLM_STAGE_DOWN || stop == LLM_STAGE_UP)
+        return;
+    attention_backward(&part, batch, stop == LLM_STAGE_O, stop == LLM_STAGE_QKV);
+}

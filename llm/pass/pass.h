@@ -1,0 +1,65 @@
+/*
+ * pass.h - one pass of a packed batch through a decoder: its parts.
+ *
+ * A pass is a bound decoder and a plan.  workspace.c strings these parts
+ * together for training and evaluation, generate.c for text.  They check
+ * nothing: batches are checked before.
+ */
+#ifndef FEDMQ_LLM_PASS_PASS_H
+#define FEDMQ_LLM_PASS_PASS_H
+
+#include "llm/pass/linear.h"
+#include "llm/pass/plan.h"
+
+typedef struct {
+    llm_decoder_t decoder;
+    llm_plan_t plan;
+} llm_pass_t;
+
+/* The packed batch of this pass; ids and positions lie in the plan already. */
+typedef struct {
+    size_t tokens, sequences;
+    const uint32_t *starts;        /* host */
+    const fmq_rng_name_t *dropout; /* NULL: none */
+} llm_packed_t;
+
+/* Fills plan.rope and plan.ones; once, after the plan is made. */
+int llm_pass_prepare(llm_pass_t *self, fmq_error_t *err);
+void llm_pass_release(llm_pass_t *self);
+
+/* Norms of either kind.  stats holds two floats a row. */
+void llm_norm_forward(const llm_pass_t *self, const llm_bound_norm_t *norm, float *out,
+                      float *stats, const float *x, size_t rows);
+/* dx += ... */
+void llm_norm_backward(const llm_pass_t *self, const llm_bound_norm_t *norm, float *dx,
+                       const float *dout, const float *x, const float *stats, size_t rows);
+
+/* Writes the embeddings of plan.ids to layer 0's x_in. */
+void llm_embed_forward(const llm_pass_t *self, const llm_packed_t *batch);
+/* Adds plan.dx to the embeddings' gradients, when those train. */
+void llm_embed_backward(const llm_pass_t *self, const llm_packed_t *batch);
+
+/* A layer's forward pass in the three parts that decoding takes apart: queries,
+ * keys and values into qkv; attention into att; the rest into x_out. */
+void llm_layer_project(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch);
+void llm_layer_attend(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch);
+void llm_layer_finish(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch);
+
+/* plan.dx is the gradient of x_out on entry and of x_in on return, except in
+ * the lowest trainable layer, where backward stops when nothing below needs it. */
+void llm_layer_backward(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch);
+
+/* Logits of plan.rows[first ..  first + count), count <= plan.block_rows. */
+void llm_head_logits(const llm_pass_t *self, size_t first, size_t count);
+
+/* The same rows' backward: plan.logits holds the gradient of the logits, which
+ * becomes that of the head, the final norm and (added) plan.dx. */
+void llm_head_backward(const llm_pass_t *self, size_t first, size_t count);
+
+/* Loss over plan.rows / plan.targets in blocks, and when scale is not 0 also
+ * the gradients of the head, the final norm and (added) plan.dx, all times
+ * scale.  host is room for plan.block_rows floats.  Stops early, without more
+ * gradients, when the loss stops being finite. */
+double llm_head_loss(const llm_pass_t *self, size_t supervised, float scale, float *host);
+
+#endif

@@ -1,0 +1,362 @@
+/*
+ * plan.c - sizes, lifetimes and addresses of a pass's buffers.  The layout runs
+ * twice: once to measure, once with the arena's address.
+ */
+#include "llm/pass/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define REGION_ALIGNMENT  16          /* floats: one cache line */
+#define HEAD_BYTES_MAX    (32u << 20) /* logits of one block ... */
+#define HEAD_ROWS_MAX     128         /* ... and its rows */
+#define PLAN_TOKENS_MAX   (1 << 24)
+#define PLAN_ELEMENTS_MAX (SIZE_MAX / 8)
+
+/* A cursor over the arena; base NULL while measuring. */
+typedef struct {
+    float *base;
+    size_t used;
+    bool overflow;
+} cursor_t;
+
+static void *take(cursor_t *cursor, size_t rows, size_t width)
+{
+    size_t count = 0;
+    if (__builtin_mul_overflow(rows, width, &count) || count > PLAN_ELEMENTS_MAX - cursor->used) {
+        cursor->overflow = true;
+        return NULL;
+    }
+    float *at = cursor->base ? cursor->base + cursor->used : NULL;
+    cursor->used += (count + REGION_ALIGNMENT - 1) / REGION_ALIGNMENT * REGION_ALIGNMENT;
+    return at;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+size_t llm_plan_query_width(const llm_shape_t *shape)
+{
+    return (size_t)shape->heads * shape->head_width;
+}
+
+size_t llm_plan_qkv_width(const llm_shape_t *shape)
+{
+    return ((size_t)shape->heads + 2 * (size_t)shape->kv_heads) * shape->head_width;
+}
+
+static bool trains(const llm_bound_linear_t *linear)
+{
+    return linear->da || linear->dweight;
+}
+
+static bool keeps(const llm_plan_t *self, const llm_decoder_t *decoder, uint32_t layer)
+{
+    return self->training && layer >= decoder->first_layer && layer < self->behind;
+}
+
+/* Does any module of this stage train?  Then its input must be kept. */
+static bool stage_trains(const llm_bound_layer_t *layer, llm_stage_t stage)
+{
+    for (int m = 0; m < LLM_MODULES; m++) {
+        if (llm_module_stage((llm_module_t)m) == stage && trains(&layer->linear[m]))
+            return true;
+    }
+    return false;
+}
+
+/* Buffers of a layer other than the residual stream. */
+static void lay_out_layer(cursor_t *cursor, const llm_plan_t *self, const llm_shape_t *shape,
+                          llm_activations_t *layer)
+{
+    size_t T = self->tokens_max;
+    layer->stats_attention = take(cursor, T, 2);
+    layer->stats_mlp = take(cursor, T, 2);
+    layer->qkv = take(cursor, T, llm_plan_qkv_width(shape));
+    layer->att = take(cursor, T, llm_plan_query_width(shape));
+    layer->lse = take(cursor, T, shape->heads);
+    layer->gate = shape->arch->mlp == LLM_MLP_SWIGLU ? take(cursor, T, shape->ffn) : NULL;
+    layer->up = take(cursor, T, shape->ffn);
+}
+
+/* Backward reads h of modules that train; of the others it lives as long as
+ * the module computes, where backward has its dh. */
+static void lay_out_lora(cursor_t *cursor, const llm_plan_t *self, const llm_bound_layer_t *bound,
+                         llm_activations_t *layer)
+{
+    for (int m = 0; m < LLM_MODULES; m++) {
+        const llm_bound_linear_t *linear = &bound->linear[m];
+        layer->h[m] = linear->da ? take(cursor, self->tokens_max, linear->rank) : self->dh;
+    }
+}
+
+/* What backward reads of the layers `like`, but for their output. */
+static void lay_out_read(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder,
+                         const llm_bound_layer_t *like, llm_activations_t *layer)
+{
+    const llm_shape_t *shape = decoder->shape;
+    size_t T = self->tokens_max, C = shape->width;
+    lay_out_layer(cursor, self, shape, layer);
+    layer->x_mid = take(cursor, T, C);
+    if (stage_trains(like, LLM_STAGE_QKV))
+        layer->n_attention = take(cursor, T, C);
+    if (stage_trains(like, LLM_STAGE_UP))
+        layer->n_mlp = take(cursor, T, C);
+    if (stage_trains(like, LLM_STAGE_DOWN))
+        layer->act = take(cursor, T, shape->ffn);
+}
+
+/* A layer that trains whatever one of those does whose activations are kept,
+ * with the largest ranks: room for one of them is room for each. */
+static llm_bound_layer_t all_in_one(const llm_plan_t *self, const llm_decoder_t *decoder)
+{
+    llm_bound_layer_t all = {0};
+    for (uint32_t l = 0; l < decoder->shape->layers; l++) {
+        for (int m = 0; m < LLM_MODULES && keeps(self, decoder, l); m++) {
+            const llm_bound_linear_t *linear = &decoder->layers[l].linear[m];
+            llm_bound_linear_t *one = &all.linear[m];
+            one->da = one->da ? one->da : linear->da;
+            one->dweight = one->dweight ? one->dweight : linear->dweight;
+            one->rank = linear->rank > one->rank ? linear->rank : one->rank;
+        }
+    }
+    return all;
+}
+
+/* Activations that backward reads: they live for the whole pass, or until the
+ * next layer's. */
+static void lay_out_kept(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
+{
+    llm_activations_t again = {0};
+    if (self->recomputes) {
+        llm_bound_layer_t all = all_in_one(self, decoder);
+        lay_out_lora(cursor, self, &all, &again);
+        lay_out_read(cursor, self, decoder, &all, &again);
+    }
+    for (uint32_t l = 0; l < decoder->shape->layers; l++) {
+        llm_activations_t *layer = &self->layers[l];
+        bool kept = keeps(self, decoder, l);
+        if (kept && self->recomputes)
+            *layer = again;
+        else
+            lay_out_lora(cursor, self, &decoder->layers[l], layer);
+        if (kept && !self->recomputes)
+            lay_out_read(cursor, self, decoder, &decoder->layers[l], layer);
+        if (kept)
+            layer->x_out = take(cursor, self->tokens_max, decoder->shape->width);
+    }
+}
+
+/* One set of buffers for the frozen layers, and for what no layer keeps. */
+static void lay_out_forward(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder,
+                            float *stream)
+{
+    const llm_shape_t *shape = decoder->shape;
+    size_t T = self->tokens_max, C = shape->width;
+    float *normed = take(cursor, T, C);
+    float *act = take(cursor, T, shape->ffn);
+    llm_activations_t shared = {0};
+    if (!self->training || decoder->first_layer > 0 || self->behind < shape->layers) {
+        lay_out_layer(cursor, self, shape, &shared);
+        shared.x_mid = take(cursor, T, C);
+    }
+    for (uint32_t l = 0; l < shape->layers; l++) {
+        llm_activations_t *layer = &self->layers[l];
+        if (!keeps(self, decoder, l)) {
+            memcpy(shared.h, layer->h, sizeof shared.h);
+            *layer = shared;
+            layer->x_out = stream;
+        }
+        layer->x_in = l ? self->layers[l - 1].x_out : stream;
+        if (!layer->n_attention)
+            layer->n_attention = normed;
+        if (!layer->n_mlp)
+            layer->n_mlp = normed;
+        if (!layer->act)
+            layer->act = act;
+    }
+}
+
+static void lay_out_head(cursor_t *cursor, llm_plan_t *self, const llm_shape_t *shape)
+{
+    size_t block = self->block_rows, C = shape->width;
+    self->head_x = take(cursor, block, C);
+    self->head_n = take(cursor, block, C);
+    self->head_stats = take(cursor, block, 2);
+    self->logits = take(cursor, block, shape->vocab);
+    self->losses = take(cursor, block, 1);
+    self->best = take(cursor, block, 1);
+    self->head_dn = self->training ? take(cursor, block, C) : NULL;
+    self->head_dx = self->training ? take(cursor, block, C) : NULL;
+}
+
+static void lay_out_backward(cursor_t *cursor, llm_plan_t *self, const llm_shape_t *shape)
+{
+    size_t T = self->tokens_max, C = shape->width;
+    self->dn = take(cursor, T, C);
+    self->dact = take(cursor, T, larger(shape->ffn, llm_plan_query_width(shape)));
+    self->dpre = take(cursor, T, larger(shape->ffn, llm_plan_qkv_width(shape)));
+}
+
+static void lay_out_inputs(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
+{
+    size_t T = self->tokens_max;
+    size_t rows = larger(self->supervised_max, self->block_rows);
+    self->ids = take(cursor, T, 1);
+    self->positions = take(cursor, T, 1);
+    self->rows = take(cursor, rows, 1);
+    self->targets = take(cursor, rows, 1);
+    self->ones = decoder->plain ? take(cursor, T, 1) : NULL;
+    self->rope = self->rope_rows ? take(cursor, self->rope_rows, decoder->shape->head_width) : NULL;
+    self->attention_scratch = take(cursor, self->attention_scratch_size, 1);
+}
+
+static void lay_out_lora_scratch(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
+{
+    size_t rank = 0, dropped = 0;
+    for (uint32_t l = 0; l < decoder->shape->layers; l++) {
+        for (int m = 0; m < LLM_MODULES; m++) {
+            const llm_bound_linear_t *linear = &decoder->layers[l].linear[m];
+            rank = larger(rank, linear->rank);
+            if (linear->rank && linear->dropout > 0.0f)
+                dropped = larger(dropped, linear->in);
+        }
+    }
+    self->dh = rank ? take(cursor, self->tokens_max, rank) : NULL;
+    self->dropped = self->training && dropped ? take(cursor, self->tokens_max, dropped) : NULL;
+}
+
+static void lay_out(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
+{
+    const llm_shape_t *shape = decoder->shape;
+    memset(self->layers, 0, shape->layers * sizeof *self->layers);
+    lay_out_inputs(cursor, self, decoder);
+    lay_out_lora_scratch(cursor, self, decoder);
+    float *stream = take(cursor, self->tokens_max, shape->width);
+    self->dx = self->training ? take(cursor, self->tokens_max, shape->width) : NULL;
+    lay_out_kept(cursor, self, decoder);
+
+    size_t mark = cursor->used;
+    lay_out_forward(cursor, self, decoder, stream);
+    size_t most = cursor->used;
+    cursor->used = mark;
+    lay_out_head(cursor, self, shape);
+    most = larger(most, cursor->used);
+    if (self->training) {
+        cursor->used = mark;
+        lay_out_backward(cursor, self, shape);
+        most = larger(most, cursor->used);
+    }
+    cursor->used = most;
+}
+
+static size_t scratch_for(const llm_decoder_t *decoder, size_t T, size_t length, uint32_t *starts)
+{
+    const llm_shape_t *shape = decoder->shape;
+    size_t sequences = 0;
+    for (size_t row = 0; row < T; row += length)
+        starts[sequences++] = (uint32_t)row;
+    starts[sequences] = (uint32_t)T;
+    llm_attention_t attention = {.T = T,
+                                 .S = sequences,
+                                 .starts = starts,
+                                 .H = shape->heads,
+                                 .KV = shape->kv_heads,
+                                 .D = shape->head_width,
+                                 .scale = 1.0f,
+                                 .q_stride = llm_plan_qkv_width(shape),
+                                 .k_stride = llm_plan_qkv_width(shape),
+                                 .v_stride = llm_plan_qkv_width(shape),
+                                 .out_stride = llm_plan_query_width(shape)};
+    return decoder->be->ops->attention_scratch(decoder->be, &attention);
+}
+
+/* The longest sequences and the shortest ones bound what attention may ask for. */
+static int measure_attention(llm_plan_t *self, const llm_decoder_t *decoder, fmq_error_t *err)
+{
+    size_t T = self->tokens_max;
+    uint32_t *starts = malloc((T + 1) * sizeof *starts);
+    if (!starts)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a plan of %zu tokens", T);
+    size_t longest = T < decoder->shape->context ? T : decoder->shape->context;
+    self->attention_scratch_size =
+        larger(scratch_for(decoder, T, longest, starts), scratch_for(decoder, T, 1, starts));
+    free(starts);
+    return 0;
+}
+
+static size_t block_rows(const llm_plan_t *self, const llm_shape_t *shape)
+{
+    size_t rows = HEAD_BYTES_MAX / (shape->vocab * sizeof(float));
+    rows = rows < HEAD_ROWS_MAX ? rows : HEAD_ROWS_MAX;
+    rows = rows < self->supervised_max ? rows : self->supervised_max;
+    return rows ? rows : 1;
+}
+
+static int choose_limits(llm_plan_t *self, const llm_decoder_t *decoder, const llm_limits_t *limits,
+                         fmq_error_t *err)
+{
+    const llm_shape_t *shape = decoder->shape;
+    if (limits->tokens_max < 1 || limits->tokens_max > PLAN_TOKENS_MAX)
+        return fmq_error_set(err, FMQ_ERR_LIMIT,
+                             "a plan for %zu tokens is asked for; 1 to %d are possible",
+                             limits->tokens_max, PLAN_TOKENS_MAX);
+    self->tokens_max = limits->tokens_max;
+    self->supervised_max = limits->supervised_max && limits->supervised_max < limits->tokens_max
+                               ? limits->supervised_max
+                               : limits->tokens_max;
+    self->training = limits->training && decoder->first_layer < shape->layers;
+    self->behind =
+        limits->behind && limits->behind < shape->layers ? limits->behind : shape->layers;
+    self->block_rows = block_rows(self, shape);
+    self->rope_rows = 0;
+    if (shape->arch->positions == LLM_POSITIONS_ROPE)
+        self->rope_rows = self->tokens_max < shape->context ? self->tokens_max : shape->context;
+    return measure_attention(self, decoder, err);
+}
+
+/* Elements of the arena; 0 when they are beyond the address space. */
+static size_t measure(llm_plan_t *self, const llm_decoder_t *decoder)
+{
+    cursor_t cursor = {0};
+    lay_out(&cursor, self, decoder);
+    return cursor.overflow ? 0 : cursor.used;
+}
+
+int llm_plan_init(llm_plan_t *self, const llm_decoder_t *decoder, const llm_limits_t *limits,
+                  fmq_error_t *err)
+{
+    memset(self, 0, sizeof *self);
+    if (choose_limits(self, decoder, limits, err) < 0)
+        return -1;
+    self->layers = calloc(decoder->shape->layers, sizeof *self->layers);
+    if (!self->layers)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a plan");
+    size_t elements = measure(self, decoder), wanted = limits->bytes_wanted;
+    self->recomputes = self->training && wanted && (!elements || elements > wanted / sizeof(float));
+    if (self->recomputes)
+        elements = measure(self, decoder);
+    if (!elements)
+        return fmq_error_set(err, FMQ_ERR_LIMIT,
+                             "a plan for %zu tokens overflows the address space", self->tokens_max);
+    self->arena_bytes = elements * sizeof(float);
+    self->arena = decoder->be->ops->alloc(decoder->be, self->arena_bytes);
+    if (!self->arena)
+        return fmq_error_set(err, FMQ_ERR_NOMEM,
+                             "out of memory for a workspace of %zu bytes for %zu tokens",
+                             self->arena_bytes, self->tokens_max);
+    cursor_t cursor = {.base = self->arena};
+    lay_out(&cursor, self, decoder);
+    return 0;
+}
+
+void llm_plan_release(llm_plan_t *self, llm_backend_t *be)
+{
+    if (self->arena)
+        be->ops->release(be, self->arena);
+    free(self->layers);
+    self->arena = NULL;
+    self->layers = NULL;
+}

@@ -1,0 +1,97 @@
+/*
+ * stages.c - the parts of a workspace's passes, one by one.
+ */
+#include "llm/pass/stages.h"
+
+#include "llm/pass/workspace_private.h"
+
+int llm_stages_begin(llm_workspace_t *ws, const llm_batch_t *batch, const fmq_rng_name_t *dropout,
+                     llm_packed_t *packed, fmq_error_t *err)
+{
+    if (llm_workspace_take_tokens(ws, batch, packed, err) < 0)
+        return -1;
+    packed->dropout = dropout;
+    return 0;
+}
+
+void llm_stages_embed(llm_workspace_t *ws, const llm_packed_t *packed)
+{
+    llm_embed_forward(&ws->pass, packed);
+}
+
+void llm_stages_forward(llm_workspace_t *ws, const llm_packed_t *packed, uint32_t from, uint32_t to)
+{
+    for (uint32_t l = from; l < to; l++) {
+        llm_layer_project(&ws->pass, l, packed);
+        llm_layer_attend(&ws->pass, l, packed);
+        llm_layer_finish(&ws->pass, l, packed);
+    }
+}
+
+float *llm_stages_stream(llm_workspace_t *ws, uint32_t layer)
+{
+    const llm_activations_t *layers = ws->pass.plan.layers;
+    return layer ? layers[layer - 1].x_out : layers[0].x_in;
+}
+
+size_t llm_stages_block(const llm_workspace_t *ws)
+{
+    return ws->pass.plan.block_rows;
+}
+
+float *llm_stages_logits(llm_workspace_t *ws, const int32_t *rows, size_t count)
+{
+    const llm_plan_t *plan = &ws->pass.plan;
+    ws->be->ops->upload(ws->be, plan->rows, rows, count * sizeof *rows);
+    llm_head_logits(&ws->pass, 0, count);
+    return plan->logits;
+}
+
+static double sum_losses(llm_workspace_t *ws, size_t count)
+{
+    double sum = 0.0;
+    ws->be->ops->download(ws->be, ws->losses_host, ws->pass.plan.losses,
+                          count * sizeof *ws->losses_host);
+    for (size_t i = 0; i < count; i++)
+        sum += (double)ws->losses_host[i];
+    return sum;
+}
+
+double llm_stages_cross_entropy(llm_workspace_t *ws, const int32_t *targets, size_t count,
+                                float scale)
+{
+    const llm_plan_t *plan = &ws->pass.plan;
+    ws->be->ops->upload(ws->be, plan->targets, targets, count * sizeof *targets);
+    ws->be->ops->cross_entropy(ws->be, plan->losses, plan->logits, plan->targets, count,
+                               ws->pass.decoder.shape->vocab, scale);
+    return sum_losses(ws, count);
+}
+
+double llm_stages_divergence(llm_workspace_t *ws, const float *full, size_t count, float scale)
+{
+    const llm_plan_t *plan = &ws->pass.plan;
+    ws->be->ops->kl_divergence(ws->be, plan->losses, plan->logits, full, count,
+                               ws->pass.decoder.shape->vocab, scale);
+    return sum_losses(ws, count);
+}
+
+void llm_stages_logits_backward(llm_workspace_t *ws, size_t count)
+{
+    llm_head_backward(&ws->pass, 0, count);
+}
+
+float *llm_stages_gradient(llm_workspace_t *ws)
+{
+    return ws->pass.plan.dx;
+}
+
+void llm_stages_zero_gradient(llm_workspace_t *ws, const llm_packed_t *packed)
+{
+    ws->be->ops->zero(ws->be, ws->pass.plan.dx,
+                      packed->tokens * ws->pass.decoder.shape->width * sizeof(float));
+}
+
+void llm_stages_backward(llm_workspace_t *ws, const llm_packed_t *packed, uint32_t layer)
+{
+    llm_layer_backward(&ws->pass, layer, packed);
+}

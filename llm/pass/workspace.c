@@ -1,0 +1,316 @@
+/*
+ * workspace.c - the public passes: check the batch, upload it, run the parts of
+ * pass.h over it.  Does no arithmetic of its own.
+ */
+#include "fedmq/llm/workspace.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "llm/pass/batch.h"
+#include "llm/pass/workspace_private.h"
+
+static float *vector_new(llm_backend_t *be, uint64_t elements, fmq_error_t *err)
+{
+    if (elements > SIZE_MAX / sizeof(float)) {
+        fmq_error_set(err, FMQ_ERR_LIMIT, "%llu trainable elements are beyond this machine",
+                      (unsigned long long)elements);
+        return NULL;
+    }
+    float *vector = be->ops->alloc(be, (size_t)elements * sizeof(float));
+    if (!vector) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %llu trainable elements",
+                      (unsigned long long)elements);
+        return NULL;
+    }
+    be->ops->zero(be, vector, (size_t)elements * sizeof(float));
+    return vector;
+}
+
+static int vectors_new(llm_workspace_t *self, bool training, fmq_error_t *err)
+{
+    if (!self->elements)
+        return 0;
+    self->params = vector_new(self->be, self->elements, err);
+    if (!self->params)
+        return -1;
+    if (training)
+        self->grads = vector_new(self->be, self->elements, err);
+    return training && !self->grads ? -1 : 0;
+}
+
+static int host_new(llm_workspace_t *self, fmq_error_t *err)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    self->positions_host = malloc(plan->tokens_max * sizeof *self->positions_host);
+    self->losses_host = malloc(plan->block_rows * sizeof *self->losses_host);
+    if (!self->positions_host || !self->losses_host)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a workspace");
+    return 0;
+}
+
+llm_workspace_t *llm_workspace_new_stack(const llm_stack_t *stack, const llm_limits_t *limits,
+                                         llm_backend_t *be, fmq_error_t *err)
+{
+    llm_workspace_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a workspace");
+        return NULL;
+    }
+    self->be = be;
+    self->adapter = stack->adapter;
+    self->elements = fmq_schema_elements(llm_adapter_schema(stack->adapter));
+    if (llm_decoder_init(&self->pass.decoder, stack, be, err) < 0 ||
+        vectors_new(self, limits->training, err) < 0 ||
+        llm_fixed_init(&self->fixed, stack->fixed, be, err) < 0)
+        goto fail;
+    llm_vectors_t vectors = {
+        .params = self->params, .grads = self->grads, .fixed = self->fixed.vector};
+    llm_decoder_bind(&self->pass.decoder, stack, &vectors);
+    if (llm_plan_init(&self->pass.plan, &self->pass.decoder, limits, err) < 0 ||
+        llm_pass_prepare(&self->pass, err) < 0 || host_new(self, err) < 0)
+        goto fail;
+    return self;
+fail:
+    llm_workspace_destroy(&self);
+    return NULL;
+}
+
+llm_workspace_t *llm_workspace_new(const llm_model_t *model, const llm_adapter_t *adapter,
+                                   const llm_limits_t *limits, llm_backend_t *be, fmq_error_t *err)
+{
+    llm_stack_t stack = {.model = model, .adapter = adapter};
+    return llm_workspace_new_stack(&stack, limits, be, err);
+}
+
+void llm_workspace_destroy(llm_workspace_t **self_p)
+{
+    llm_workspace_t *self = *self_p;
+    if (!self)
+        return;
+    llm_pass_release(&self->pass);
+    llm_fixed_release(&self->fixed);
+    if (self->params)
+        self->be->ops->release(self->be, self->params);
+    if (self->grads)
+        self->be->ops->release(self->be, self->grads);
+    free(self->positions_host);
+    free(self->losses_host);
+    free(self);
+    *self_p = NULL;
+}
+
+size_t llm_workspace_bytes(const llm_workspace_t *self)
+{
+    size_t vectors = (self->params ? 1u : 0u) + (self->grads ? 1u : 0u);
+    return self->pass.plan.arena_bytes + vectors * (size_t)self->elements * sizeof(float) +
+           llm_fixed_bytes(&self->fixed);
+}
+
+llm_backend_t *llm_workspace_backend(const llm_workspace_t *self)
+{
+    return self->be;
+}
+
+const llm_adapter_t *llm_workspace_adapter(const llm_workspace_t *self)
+{
+    return self->adapter;
+}
+
+float *llm_workspace_params(llm_workspace_t *self)
+{
+    return self->params;
+}
+
+float *llm_workspace_grads(llm_workspace_t *self)
+{
+    return self->grads;
+}
+
+uint64_t llm_workspace_elements(const llm_workspace_t *self)
+{
+    return self->elements;
+}
+
+int llm_workspace_set_params(llm_workspace_t *self, const float *host, fmq_error_t *err)
+{
+    if (!self->elements)
+        return 0;
+    if (!host)
+        return fmq_error_set(err, FMQ_ERR_MISMATCH, "no vector is given for %llu elements",
+                             (unsigned long long)self->elements);
+    self->be->ops->upload(self->be, self->params, host, (size_t)self->elements * sizeof *host);
+    return 0;
+}
+
+int llm_workspace_set_fixed(llm_workspace_t *self, const float *host, fmq_error_t *err)
+{
+    return llm_fixed_set(&self->fixed, host, err);
+}
+
+void llm_workspace_get_params(const llm_workspace_t *self, float *host)
+{
+    if (self->elements)
+        self->be->ops->download(self->be, host, self->params,
+                                (size_t)self->elements * sizeof *host);
+}
+
+int llm_workspace_take_tokens(llm_workspace_t *self, const llm_batch_t *batch, llm_packed_t *packed,
+                              fmq_error_t *err)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    if (llm_fixed_check(&self->fixed, err) < 0 ||
+        llm_batch_check_tokens(batch, self->pass.decoder.shape, plan->tokens_max, err) < 0)
+        return -1;
+    *packed = (llm_packed_t){.tokens = batch->starts[batch->sequences],
+                             .sequences = batch->sequences,
+                             .starts = batch->starts};
+    llm_batch_positions(batch, self->positions_host);
+    size_t bytes = packed->tokens * sizeof(int32_t);
+    self->be->ops->upload(self->be, plan->ids, batch->ids, bytes);
+    self->be->ops->upload(self->be, plan->positions, self->positions_host, bytes);
+    return 0;
+}
+
+static int take_batch(llm_workspace_t *self, const llm_batch_t *batch, llm_packed_t *packed,
+                      fmq_error_t *err)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    if (llm_workspace_take_tokens(self, batch, packed, err) < 0 ||
+        llm_batch_check_targets(batch, self->pass.decoder.shape, plan->supervised_max, err) < 0)
+        return -1;
+    size_t bytes = batch->supervised * sizeof(int32_t);
+    if (!bytes)
+        return 0;
+    self->be->ops->upload(self->be, plan->rows, batch->rows, bytes);
+    self->be->ops->upload(self->be, plan->targets, batch->targets, bytes);
+    return 0;
+}
+
+size_t llm_workspace_prefix_width(const llm_workspace_t *self)
+{
+    return self->pass.decoder.first_layer ? self->pass.decoder.shape->width : 0;
+}
+
+static void run_layers(llm_workspace_t *self, const llm_packed_t *packed, uint32_t from,
+                       uint32_t to)
+{
+    for (uint32_t l = from; l < to; l++) {
+        llm_layer_project(&self->pass, l, packed);
+        llm_layer_attend(&self->pass, l, packed);
+        llm_layer_finish(&self->pass, l, packed);
+    }
+}
+
+/* The frozen layers' part of the forward pass, or what was kept of it. */
+static void run_prefix(llm_workspace_t *self, const llm_batch_t *batch, const llm_packed_t *packed)
+{
+    uint32_t first = self->pass.decoder.first_layer;
+    float *stream = first ? self->pass.plan.layers[first - 1].x_out : NULL;
+    size_t bytes = packed->tokens * self->pass.decoder.shape->width * sizeof *stream;
+    if (stream && batch->prefix) {
+        self->be->ops->upload(self->be, stream, batch->prefix, bytes);
+        return;
+    }
+    llm_embed_forward(&self->pass, packed);
+    run_layers(self, packed, 0, first);
+    if (stream && batch->prefix_out)
+        self->be->ops->download(self->be, batch->prefix_out, stream, bytes);
+}
+
+int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, float *out,
+                         fmq_error_t *err)
+{
+    llm_packed_t packed;
+    llm_batch_t computed = *batch;
+    computed.prefix = NULL;
+    computed.prefix_out = out;
+    if (llm_workspace_take_tokens(self, batch, &packed, err) < 0)
+        return -1;
+    if (llm_workspace_prefix_width(self))
+        run_prefix(self, &computed, &packed);
+    return 0;
+}
+
+static void forward(llm_workspace_t *self, const llm_batch_t *batch, const llm_packed_t *packed)
+{
+    run_prefix(self, batch, packed);
+    run_layers(self, packed, self->pass.decoder.first_layer, self->pass.decoder.shape->layers);
+}
+
+int llm_workspace_loss(llm_workspace_t *self, const llm_batch_t *batch, double *loss_sum,
+                       fmq_error_t *err)
+{
+    llm_packed_t packed;
+    if (take_batch(self, batch, &packed, err) < 0)
+        return -1;
+    forward(self, batch, &packed);
+    *loss_sum = llm_head_loss(&self->pass, batch->supervised, 0.0f, self->losses_host);
+    return 0;
+}
+
+static void backward(llm_workspace_t *self, const llm_packed_t *packed)
+{
+    for (uint32_t l = self->pass.decoder.shape->layers; l-- > self->pass.decoder.first_layer;)
+        llm_layer_backward(&self->pass, l, packed);
+    llm_embed_backward(&self->pass, packed);
+}
+
+int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float scale,
+                        const fmq_rng_name_t *dropout, double *loss_sum, fmq_error_t *err)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    llm_packed_t packed;
+    if (self->elements && !self->grads)
+        return fmq_error_set(err, FMQ_ERR_INTERNAL, "the workspace was not planned for training");
+    if (plan->training && plan->behind < self->pass.decoder.shape->layers)
+        return fmq_error_set(err, FMQ_ERR_INTERNAL,
+                             "the workspace was planned for backward passes through layers below "
+                             "%u only",
+                             plan->behind);
+    if (take_batch(self, batch, &packed, err) < 0)
+        return -1;
+    packed.dropout = dropout;
+    forward(self, batch, &packed);
+    bool learns = plan->training && batch->supervised > 0 && scale != 0.0f;
+    if (learns)
+        self->be->ops->zero(self->be, plan->dx,
+                            packed.tokens * self->pass.decoder.shape->width * sizeof(float));
+    *loss_sum =
+        llm_head_loss(&self->pass, batch->supervised, learns ? scale : 0.0f, self->losses_host);
+    if (learns && isfinite(*loss_sum))
+        backward(self, &packed);
+    return 0;
+}
+
+static int check_rows(const int32_t *rows, size_t count, size_t tokens, fmq_error_t *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i] < 0 || (size_t)rows[i] >= tokens)
+            return fmq_error_set(err, FMQ_ERR_FORMAT,
+                                 "logits are asked for row %d of a batch of %zu tokens", rows[i],
+                                 tokens);
+    }
+    return 0;
+}
+
+int llm_workspace_logits(llm_workspace_t *self, const llm_batch_t *batch, const int32_t *rows,
+                         size_t count, float *out, fmq_error_t *err)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    size_t vocab = self->pass.decoder.shape->vocab;
+    llm_packed_t packed;
+    if (llm_workspace_take_tokens(self, batch, &packed, err) < 0 ||
+        check_rows(rows, count, packed.tokens, err) < 0)
+        return -1;
+    forward(self, batch, &packed);
+    for (size_t first = 0; first < count; first += plan->block_rows) {
+        size_t part = count - first < plan->block_rows ? count - first : plan->block_rows;
+        self->be->ops->upload(self->be, plan->rows, rows + first, part * sizeof *rows);
+        llm_head_logits(&self->pass, 0, part);
+        self->be->ops->download(self->be, out + first * vocab, plan->logits,
+                                part * vocab * sizeof *out);
+    }
+    return 0;
+}

@@ -1,0 +1,103 @@
+/*
+ * compose.c - a model put together from layers and a stem that an open model
+ * lends or a part file holds.  Copies no weight.
+ */
+#include "fedmq/llm/parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "llm/weights/build.h"
+#include "llm/weights/part.h"
+
+/* Do the two agree on everything but the number of layers and the ids that
+ * only text knows? */
+static bool same_family(const llm_shape_t *a, const llm_shape_t *b)
+{
+    return a->arch == b->arch && a->width == b->width && a->heads == b->heads &&
+           a->kv_heads == b->kv_heads && a->head_width == b->head_width && a->ffn == b->ffn &&
+           a->vocab == b->vocab && a->context == b->context && a->window == b->window &&
+           a->norm_eps == b->norm_eps && a->rope_theta == b->rope_theta &&
+           a->rope_factor == b->rope_factor && a->rope_low == b->rope_low &&
+           a->rope_high == b->rope_high && a->rope_original_context == b->rope_original_context &&
+           a->gelu_exact == b->gelu_exact && a->attention_bias == b->attention_bias &&
+           a->mlp_bias == b->mlp_bias && a->tied == b->tied;
+}
+
+/* "the stem" or "layer 3", for error texts. */
+#define PART_TEXT_MAX 24
+static void part_text(const llm_model_t *self, uint32_t number, char out[PART_TEXT_MAX])
+{
+    if (number == self->shape.layers)
+        (void)snprintf(out, PART_TEXT_MAX, "the stem");
+    else
+        (void)snprintf(out, PART_TEXT_MAX, "layer %u", number);
+}
+
+static int borrow(llm_model_t *self, uint32_t number, const llm_part_origin_t *origin,
+                  fmq_error_t *err)
+{
+    llm_model_part_t *part = &self->parts[number];
+    const llm_model_t *lender = origin->model;
+    if (!same_family(&lender->shape, &self->shape))
+        return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                             "the model that is to lend it has another shape");
+    if (number < self->shape.layers && origin->layer >= lender->shape.layers)
+        return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                             "layer %u is to be borrowed from a model of %u layers", origin->layer,
+                             lender->shape.layers);
+    if (strcmp(llm_backend_variant(lender->be), llm_backend_variant(self->be)) != 0)
+        return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                             "its weights lie on backend '%s', the composed model is for '%s'",
+                             llm_backend_variant(lender->be), llm_backend_variant(self->be));
+    part->lender = lender;
+    part->layer = origin->layer;
+    if (number < self->shape.layers) {
+        part->ffn = lender->parts[origin->layer].ffn;
+        llm_parameters_narrow(&self->parameters, &self->shape, number, part->ffn);
+    }
+    return 0;
+}
+
+static int take(llm_model_t *self, uint32_t number, const llm_part_origin_t *origin,
+                fmq_error_t *err)
+{
+    int rc = 0;
+    if (origin->model)
+        rc = borrow(self, number, origin, err);
+    else if (origin->path)
+        rc = llm_part_open(self, number, origin->path, err);
+    else
+        rc = fmq_error_set(err, FMQ_ERR_INTERNAL, "neither a model nor a part file is given");
+    if (rc < 0) {
+        char text[PART_TEXT_MAX];
+        part_text(self, number, text);
+        fmq_error_prefix(err, "%s", text);
+    }
+    return rc;
+}
+
+llm_model_t *llm_model_compose(const llm_shape_t *shape, const llm_part_origin_t *stem,
+                               const llm_part_origin_t *layers, llm_backend_t *be, fmq_error_t *err)
+{
+    if (shape->layers < 1 || shape->layers > LLM_LAYERS_MAX) {
+        fmq_error_set(err, FMQ_ERR_MISMATCH,
+                      "a model of %u layers is to be composed, not of 1 to %d", shape->layers,
+                      LLM_LAYERS_MAX);
+        return NULL;
+    }
+    llm_model_t *self = llm_model_shell_new(shape, "", be, err);
+    if (!self)
+        return NULL;
+    for (uint32_t l = 0; l < shape->layers; l++) {
+        if (take(self, l, &layers[l], err) < 0)
+            goto fail;
+    }
+    if (take(self, shape->layers, stem, err) < 0 || llm_model_place(self, err) < 0)
+        goto fail;
+    return self;
+fail:
+    llm_model_destroy(&self);
+    return NULL;
+}

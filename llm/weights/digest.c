@@ -1,0 +1,108 @@
+/*
+ * digest.c - what tells one model from another: its shape and its tensors,
+ * under their names, in the bytes of the files.  Where a part came from, and
+ * whether it is lent, does not enter.
+ */
+#include <string.h>
+
+#include "llm/hub/pages.h"
+#include "llm/weights/source.h"
+
+#define BLOCK ((uint64_t)4 << 20) /* bytes read between giving memory back */
+
+static void digest_number(fmq_digest_state_t *state, uint64_t number)
+{
+    uint8_t bytes[8];
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)(number >> (8 * i));
+    fmq_digest_add(state, bytes, sizeof bytes);
+}
+
+static void digest_text(fmq_digest_state_t *state, const char *text)
+{
+    fmq_digest_add(state, text, strlen(text) + 1);
+}
+
+/* Floats of the configuration enter by their bits. */
+static void digest_real(fmq_digest_state_t *state, float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    digest_number(state, bits);
+}
+
+static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
+{
+    digest_text(state, shape->arch->model_type);
+    const uint64_t numbers[] = {shape->layers,
+                                shape->width,
+                                shape->heads,
+                                shape->kv_heads,
+                                shape->head_width,
+                                shape->ffn,
+                                shape->vocab,
+                                shape->context,
+                                shape->gelu_exact,
+                                shape->attention_bias,
+                                shape->mlp_bias,
+                                shape->tied,
+                                shape->rope_original_context,
+                                shape->window};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        digest_number(state, numbers[i]);
+    const float reals[] = {shape->norm_eps, shape->rope_theta, shape->rope_factor, shape->rope_low,
+                           shape->rope_high};
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        digest_real(state, reals[i]);
+}
+
+/* A block at a time, so that a whole table of tokens is never in memory. */
+static void digest_stored(fmq_digest_state_t *state, const llm_stored_t *stored, bool mapped)
+{
+    digest_text(state, fmq_dtype_name(stored->dtype));
+    digest_number(state, stored->bytes);
+    for (uint64_t done = 0; done < stored->bytes; done += BLOCK) {
+        size_t size = (size_t)(stored->bytes - done < BLOCK ? stored->bytes - done : BLOCK);
+        const char *block = (const char *)stored->data + done;
+        fmq_digest_add(state, block, size);
+        if (mapped)
+            llm_pages_release(block, size);
+    }
+}
+
+/* A tensor that cannot be read any more (out of memory) enters as its name
+ * alone: such a digest equals no other end's, which is the safe answer. */
+static void digest_tensor(const llm_model_t *self, size_t index, fmq_digest_state_t *state)
+{
+    char name[FMQ_SCHEMA_NAME_MAX];
+    llm_parameter_name(&self->shape, &self->parameters.items[index], name);
+    digest_text(state, name);
+    llm_source_t source;
+    if (llm_source_open(&source, self, index, NULL) < 0)
+        return;
+    digest_stored(state, &source.main, source.mapped);
+    if (source.form != LLM_DENSE) {
+        digest_text(state, source.form == LLM_QUANTIZED ? "quantized" : "sparse");
+        digest_number(state, source.bits);
+        digest_stored(state, &source.more, source.mapped);
+    }
+    llm_source_close(&source);
+}
+
+fmq_digest_t llm_model_digest(const llm_model_t *self)
+{
+    llm_model_digest_t *digest = self->digest;
+    (void)pthread_mutex_lock(&digest->lock);
+    if (!digest->known) {
+        fmq_digest_state_t state;
+        fmq_digest_begin(&state);
+        digest_shape(&state, &self->shape);
+        for (size_t i = 0; i < self->parameters.size; i++)
+            digest_tensor(self, i, &state);
+        digest->value = fmq_digest_end(&state);
+        digest->known = true;
+    }
+    fmq_digest_t value = digest->value;
+    (void)pthread_mutex_unlock(&digest->lock);
+    return value;
+}
