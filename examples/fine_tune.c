@@ -32,7 +32,7 @@ typedef struct {
 static int open_bench(bench_t *self, const char *model, const char *data, fmq_error_t *err)
 {
     const llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_LORA, .rank = 8, .alpha = 16};
-    if (!(self->backend = llm_backend_cpu_new(THREADS, err)) ||
+    if (!(self->backend = llm_backend_open("cpu", THREADS, err)) ||
         !(self->model = llm_model_open(model, self->backend, err)) ||
         !(self->tokenizer = llm_tokenizer_open(model, err)) ||
         !(self->adapter = llm_adapter_new(llm_model_shape(self->model), &spec, err)))

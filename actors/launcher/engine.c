@@ -21,7 +21,7 @@ int fmq_engine_open_model(fmq_engine_t *self, const char *model, const char *cac
     char *directory = llm_hub_resolve(model, cache, err);
     if (!directory)
         return -1;
-    engine.loader = llm_backend_cpu_new(threads, err);
+    engine.loader = llm_backend_open("cpu", threads, err);
     if (!engine.loader)
         goto fail;
     engine.model = llm_model_open(directory, engine.loader, err);

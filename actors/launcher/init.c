@@ -45,7 +45,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
         return fmq_error_set(err, FMQ_ERR_CONFIG, "give --config config.json and --out DIR");
     if (llm_shape_load(&shape, arguments->config, err) < 0)
         return -1;
-    llm_backend_t *backend = llm_backend_cpu_new(1, err);
+    llm_backend_t *backend = llm_backend_open("cpu", 1, err);
     int result = backend ? make(arguments, &shape, backend, err) : -1;
     llm_backend_destroy(&backend);
     if (result == 0)

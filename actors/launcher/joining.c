@@ -129,7 +129,7 @@ static int open_from(const fmq_joining_t *how, const char *directory,
     fmq_student_t student;
     if (fmq_settings_offsite(how->config, &settings, err) < 0)
         return -1;
-    engine->loader = llm_backend_cpu_new(1, err);
+    engine->loader = llm_backend_open("cpu", 1, err);
     if (!engine->loader || fmq_student_open(&student, directory, manifest,
                                             &settings.emulator.adapter, engine->loader, err) < 0)
         return -1;

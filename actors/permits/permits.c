@@ -1,16 +1,18 @@
 /*
- * permits.c - how many actors of a process may compute at once.
+ * permits.c - how many actors of a process may compute at once, and where.
  *
- * A fixed set of backends, each with threads of its own; whoever takes one has
- * it alone.  Waiting is not fair: the next to wake takes what is free, and no
- * result depends on the order.  It knows nothing of models or workspaces.
+ * A fixed set of backends, dealt round robin to the devices, each with threads
+ * of its own; whoever takes one has it alone.  Waiting is not fair: the next to
+ * wake takes what is free.  It knows nothing of models or workspaces.
  */
 #include "fedmq/actors/actors.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "actors/permits/hand.h"
@@ -19,14 +21,26 @@
 #define PERMIT_THREADS_MAX 1024
 #define STOP_CHECK_MS      100
 
+typedef struct {
+    llm_backend_t *backend; /* owned */
+    fmq_hand_t *hand;       /* owned */
+    size_t device;
+} permit_t;
+
+typedef struct {
+    size_t taken;  /* permits of it that are held */
+    uint64_t turn; /* when one was last handed out, counted in permits */
+} device_t;
+
 struct fmq_permits {
     pthread_mutex_t lock;
     pthread_cond_t freed;
-    size_t size, idle;
+    size_t size, idle, devices_size;
+    uint64_t turns;
     atomic_uint_fast64_t moves;
-    llm_backend_t **free;  /* owned array; the first `idle` are not taken */
-    llm_backend_t **every; /* owned array of owned backends */
-    fmq_hand_t **hands;    /* owned array of owned hands, one for each of them */
+    permit_t *every;   /* owned array */
+    size_t *free;      /* owned array of places in every; the first `idle` are not taken */
+    device_t *devices; /* owned array */
 };
 
 static int init_waiting(fmq_permits_t *self)
@@ -46,43 +60,63 @@ static int init_waiting(fmq_permits_t *self)
     return 0;
 }
 
-fmq_permits_t *fmq_permits_new(unsigned permits, unsigned threads, fmq_error_t *err)
+static int open_permit(fmq_permits_t *self, const char *device, unsigned threads, fmq_error_t *err)
 {
-    if (permits == 0 || permits > PERMITS_MAX || threads == 0 || threads > PERMIT_THREADS_MAX) {
-        fmq_error_set(err, FMQ_ERR_CONFIG,
-                      "%u permits of %u threads: both must lie between 1 and %d", permits, threads,
-                      PERMITS_MAX);
-        return NULL;
+    permit_t *permit = &self->every[self->size];
+    permit->device = self->size % self->devices_size;
+    permit->backend = llm_backend_open(device, threads, err);
+    if (!permit->backend)
+        return -1;
+    permit->hand = fmq_hand_new(err);
+    if (!permit->hand) {
+        llm_backend_destroy(&permit->backend);
+        return -1;
     }
+    self->free[self->idle++] = self->size++;
+    return 0;
+}
+
+static fmq_permits_t *shell_new(size_t devices, unsigned permits, fmq_error_t *err)
+{
     fmq_permits_t *self = calloc(1, sizeof *self);
     if (!self || init_waiting(self) < 0) {
         free(self);
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u permits", permits);
         return NULL;
     }
+    self->devices_size = devices;
     self->free = calloc(permits, sizeof *self->free);
     self->every = calloc(permits, sizeof *self->every);
-    self->hands = calloc(permits, sizeof *self->hands);
-    if (!self->free || !self->every || !self->hands) {
+    self->devices = calloc(devices, sizeof *self->devices);
+    if (!self->free || !self->every || !self->devices) {
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u permits", permits);
-        goto fail;
-    }
-    for (; self->size < permits; self->size++) {
-        llm_backend_t *backend = llm_backend_cpu_new(threads, err);
-        if (!backend)
-            goto fail;
-        self->every[self->size] = backend;
-        self->hands[self->size] = fmq_hand_new(err);
-        if (!self->hands[self->size]) {
-            llm_backend_destroy(&self->every[self->size]);
-            goto fail;
-        }
-        self->free[self->idle++] = backend;
+        fmq_permits_destroy(&self);
     }
     return self;
-fail:
-    fmq_permits_destroy(&self);
-    return NULL;
+}
+
+fmq_permits_t *fmq_permits_new_on(const char *const *devices, size_t devices_size, unsigned permits,
+                                  unsigned threads, fmq_error_t *err)
+{
+    if (permits == 0 || permits > PERMITS_MAX || threads == 0 || threads > PERMIT_THREADS_MAX ||
+        devices_size == 0 || devices_size > PERMITS_MAX) {
+        fmq_error_set(err, FMQ_ERR_CONFIG,
+                      "%u permits of %u threads on %zu devices: each must lie between 1 and %d",
+                      permits, threads, devices_size, PERMITS_MAX);
+        return NULL;
+    }
+    fmq_permits_t *self = shell_new(devices_size, permits, err);
+    while (self && self->size < permits) {
+        if (open_permit(self, devices[self->size % devices_size], threads, err) < 0)
+            fmq_permits_destroy(&self);
+    }
+    return self;
+}
+
+fmq_permits_t *fmq_permits_new(unsigned permits, unsigned threads, fmq_error_t *err)
+{
+    static const char *const cpu[] = {"cpu"};
+    return fmq_permits_new_on(cpu, 1, permits, threads, err);
 }
 
 void fmq_permits_destroy(fmq_permits_t **self_p)
@@ -91,10 +125,10 @@ void fmq_permits_destroy(fmq_permits_t **self_p)
     if (!self)
         return;
     for (size_t i = 0; i < self->size; i++) {
-        fmq_hand_destroy(&self->hands[i]);
-        llm_backend_destroy(&self->every[i]);
+        fmq_hand_destroy(&self->every[i].hand);
+        llm_backend_destroy(&self->every[i].backend);
     }
-    free(self->hands);
+    free(self->devices);
     free(self->every);
     free(self->free);
     pthread_cond_destroy(&self->freed);
@@ -133,11 +167,38 @@ static struct timespec next_check(void)
     return at;
 }
 
+/* The device with the fewest permits taken comes first; among equals the one
+ * that has waited longest. */
+static bool comes_before(const device_t *a, const device_t *b)
+{
+    return a->taken != b->taken ? a->taken < b->taken : a->turn < b->turn;
+}
+
+/* Takes one of those that are idle: of its device the one given back last,
+ * whose memory may still be in a cache. */
+static llm_backend_t *take_idle(fmq_permits_t *self)
+{
+    size_t chosen = self->idle - 1;
+    for (size_t i = self->idle - 1; i-- > 0;) {
+        if (comes_before(&self->devices[self->every[self->free[i]].device],
+                         &self->devices[self->every[self->free[chosen]].device]))
+            chosen = i;
+    }
+    const permit_t *permit = &self->every[self->free[chosen]];
+    device_t *device = &self->devices[permit->device];
+    device->taken++;
+    device->turn = ++self->turns;
+    self->idle--;
+    memmove(&self->free[chosen], &self->free[chosen + 1],
+            (self->idle - chosen) * sizeof *self->free);
+    fmq_permits_move(self);
+    return permit->backend;
+}
+
 /* stop() is called without the lock, so that it may take its time and may
  * itself give permits back. */
 llm_backend_t *fmq_permits_take(fmq_permits_t *self, int (*stop)(void *), void *argument)
 {
-    llm_backend_t *backend = NULL;
     pthread_mutex_lock(&self->lock);
     while (self->idle == 0) {
         if (!stop) {
@@ -152,18 +213,28 @@ llm_backend_t *fmq_permits_take(fmq_permits_t *self, int (*stop)(void *), void *
             return NULL;
         pthread_mutex_lock(&self->lock);
     }
-    backend = self->free[--self->idle];
-    fmq_permits_move(self);
+    llm_backend_t *backend = take_idle(self);
     pthread_mutex_unlock(&self->lock);
     return backend;
+}
+
+/* The place of a permit that somebody holds; every never changes. */
+static size_t place_of(const fmq_permits_t *self, const llm_backend_t *backend)
+{
+    size_t i = 0;
+    while (i + 1 < self->size && self->every[i].backend != backend)
+        i++;
+    return i;
 }
 
 void fmq_permits_give(fmq_permits_t *self, llm_backend_t **backend_p)
 {
     if (!*backend_p)
         return;
+    size_t place = place_of(self, *backend_p);
     pthread_mutex_lock(&self->lock);
-    self->free[self->idle++] = *backend_p;
+    self->free[self->idle++] = place;
+    self->devices[self->every[place].device].taken--;
     fmq_permits_move(self);
     pthread_cond_signal(&self->freed);
     pthread_mutex_unlock(&self->lock);
@@ -173,8 +244,5 @@ void fmq_permits_give(fmq_permits_t *self, llm_backend_t **backend_p)
 void fmq_permits_do(fmq_permits_t *self, const llm_backend_t *permit, void (*work)(void *),
                     void *argument)
 {
-    size_t i = 0;
-    while (i + 1 < self->size && self->every[i] != permit)
-        i++;
-    fmq_hand_do(self->hands[i], work, argument);
+    fmq_hand_do(self->every[place_of(self, permit)].hand, work, argument);
 }

@@ -9,7 +9,9 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "fedmq/actors/actors.h"
@@ -19,12 +21,21 @@ typedef struct {
     int made;
     int fail_at; /* the backend that cannot be made; 0: none */
     unsigned threads;
+    char devices[64]; /* the names asked for, a blank behind each */
 } factory_t;
+
+/* A backend that knows its device; nothing computes with it. */
+typedef struct {
+    llm_backend_t backend;
+    const char *device;
+} fake_t;
 
 static factory_t factory;
 
-llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err)
+llm_backend_t *llm_backend_open(const char *device, unsigned threads, fmq_error_t *err)
 {
+    size_t used = strlen(factory.devices);
+    (void)snprintf(factory.devices + used, sizeof factory.devices - used, "%s ", device);
     factory.made++;
     factory.threads = threads;
     if (factory.made == factory.fail_at) {
@@ -32,7 +43,10 @@ llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err)
         return NULL;
     }
     factory.alive++;
-    return calloc(1, sizeof(llm_backend_t));
+    fake_t *fake = calloc(1, sizeof *fake);
+    assert_non_null(fake);
+    fake->device = device;
+    return &fake->backend;
 }
 
 void llm_backend_destroy(llm_backend_t **self_p)
@@ -201,12 +215,57 @@ static void a_permit_has_a_thread_of_its_own(void **state)
     fmq_permits_destroy(&permits);
 }
 
+static const char *device_of(const llm_backend_t *permit)
+{
+    return ((const fake_t *)(const void *)permit)->device;
+}
+
+/* Permit i is on device i % 2, whoever takes one alone gets each device in its
+ * turn, and whoever takes several gets them on as many devices as there are. */
+static void devices_take_turns(void **state)
+{
+    (void)state;
+    static const char *const devices[] = {"one", "two"};
+    fmq_error_t err = {0};
+    fmq_permits_t *permits = fmq_permits_new_on(devices, 2, 5, 1, &err);
+    assert_non_null(permits);
+    assert_string_equal(factory.devices, "one two one two one ");
+    const char *last = "";
+    for (int i = 0; i < 4; i++) {
+        llm_backend_t *alone = fmq_permits_take(permits, NULL, NULL);
+        assert_string_not_equal(device_of(alone), last);
+        last = device_of(alone);
+        fmq_permits_give(permits, &alone);
+    }
+    llm_backend_t *held[5] = {NULL};
+    for (int i = 0; i < 4; i += 2) {
+        held[i] = fmq_permits_take(permits, NULL, NULL);
+        held[i + 1] = fmq_permits_take(permits, NULL, NULL);
+        assert_string_not_equal(device_of(held[i]), device_of(held[i + 1]));
+    }
+    held[4] = fmq_permits_take(permits, NULL, NULL);
+    assert_string_equal(device_of(held[4]), "one");
+    const char *freed = device_of(held[1]);
+    fmq_permits_give(permits, &held[0]);
+    fmq_permits_give(permits, &held[1]);
+    held[1] = fmq_permits_take(permits, NULL, NULL);
+    assert_string_equal(device_of(held[1]), strcmp(freed, "two") == 0 ? "two" : "one");
+    for (int i = 1; i < 5; i++)
+        fmq_permits_give(permits, &held[i]);
+    assert_int_equal(fmq_permits_taken(permits), 0);
+    fmq_permits_destroy(&permits);
+    assert_int_equal(factory.alive, 0);
+    assert_null(fmq_permits_new_on(devices, 0, 1, 1, &err));
+    assert_int_equal(err.code, FMQ_ERR_CONFIG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(steps_takings_and_givings_are_counted, reset),
         cmocka_unit_test_setup(every_permit_is_a_backend_of_its_own, reset),
         cmocka_unit_test_setup(a_permit_has_a_thread_of_its_own, reset),
+        cmocka_unit_test_setup(devices_take_turns, reset),
         cmocka_unit_test_setup(who_waits_may_give_up, reset),
         cmocka_unit_test_setup(a_crowd_never_holds_more_than_there_are, reset),
         cmocka_unit_test_setup(no_permits_or_no_threads_is_a_mistake_that_says_so, reset),

@@ -30,6 +30,11 @@ typedef struct fmq_permits fmq_permits_t;
 /* permits x threads CPU backends; model may later be opened with any.  A permit
  * has as many threads: its backend's, and the one of fmq_permits_do(). */
 fmq_permits_t *fmq_permits_new(unsigned permits, unsigned threads, fmq_error_t *err);
+/* The same on these devices (llm_backend_open()), to which the permits are dealt
+ * round robin: number i is on devices[i % devices_size].  Who takes one is given
+ * the device with the fewest permits taken, and among equals each in its turn. */
+fmq_permits_t *fmq_permits_new_on(const char *const *devices, size_t devices_size, unsigned permits,
+                                  unsigned threads, fmq_error_t *err);
 void fmq_permits_destroy(fmq_permits_t **self_p);
 /* Waits for a permit, calling stop(argument) every 100 ms (NULL: never): a
  * value other than 0 gives up and returns NULL. */

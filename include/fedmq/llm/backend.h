@@ -227,6 +227,14 @@ struct llm_backend {
     void *context; /* owned by the backend */
 };
 
+/* An instance on the device of this name, with so many threads (>= 1) of its own:
+ *   "cpu"             the CPU, in fp32
+ *   "cpu:bf16"        the CPU, with activations in bf16
+ *   "cuda", "cuda:N"  the first GPU, or that of number N
+ * NULL with FMQ_ERR_CONFIG when there is no such name, and FMQ_ERR_UNSUPPORTED
+ * when this build or this machine has no such device. */
+llm_backend_t *llm_backend_open(const char *device, unsigned threads, fmq_error_t *err);
+
 /* The CPU backend with its own pool of threads (>= 1, the caller is one of
  * them).  Chooses AVX-512, AVX2+FMA or portable kernels at run time;
  * FEDMQ_CPU=avx512|avx2|portable overrides, for tests.  NULL with err. */

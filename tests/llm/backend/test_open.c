@@ -1,0 +1,65 @@
+/*
+ * test_open.c - devices have names: those that are known open, or say why they
+ * cannot; others are refused with the names that are known.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fedmq/llm/backend.h"
+
+static void the_cpu_opens_by_its_name(void **state)
+{
+    (void)state;
+    fmq_error_t err = {0};
+    llm_backend_t *be = llm_backend_open("cpu", 2, &err);
+    assert_non_null(be);
+    assert_string_equal(be->ops->name, "cpu");
+    llm_backend_destroy(&be);
+    assert_null(llm_backend_open("cpu", 0, &err));
+    assert_int_equal(err.code, FMQ_ERR_LIMIT);
+}
+
+static void a_gpu_that_this_build_cannot_use_is_refused_by_its_name(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"cuda", "cuda:0", "cuda:1", "cuda:12"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        fmq_error_t err = {0};
+        assert_null(llm_backend_open(names[i], 1, &err));
+        assert_int_equal(err.code, FMQ_ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.text, names[i]));
+        assert_non_null(strstr(err.text, "no CUDA module"));
+        assert_non_null(strstr(err.text, "use 'cpu'"));
+    }
+}
+
+static void other_names_are_refused_with_those_that_are_known(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "",        "gpu",   "CPU",    "cpu:0",  "cpu:bf16 ", "cpu:f16",
+        "cuda:",   "cudax", "cuda:x", "cuda: ", "cuda:1x",   "cuda:12345",
+        "cuda:-1", "cuda1", "rocm",   "cpu:",   "cpux",      "cuda:1:2:3"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        fmq_error_t err = {0};
+        assert_null(llm_backend_open(names[i], 1, &err));
+        assert_int_equal(err.code, FMQ_ERR_CONFIG);
+        assert_non_null(strstr(err.text, names[i]));
+        assert_non_null(strstr(err.text, "cpu, cpu:bf16, cuda and cuda:N"));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_cpu_opens_by_its_name),
+        cmocka_unit_test(a_gpu_that_this_build_cannot_use_is_refused_by_its_name),
+        cmocka_unit_test(other_names_are_refused_with_those_that_are_known),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
