@@ -64,6 +64,17 @@ typedef struct {
     bool first; /* momentum buffer is set to the gradient, as torch does */
 } llm_sgd_t;
 
+/* What a frozen weight is kept as.  INT8, INT4 and NF4 hold a code for each
+ * weight and one scale for 64 inputs of an output (llm/backend/forms.h has the
+ * rules); BF16 rounds to nearest, which leaves a BF16 file as it is. */
+typedef enum {
+    LLM_FORM_F32,
+    LLM_FORM_BF16,
+    LLM_FORM_INT8,
+    LLM_FORM_INT4,
+    LLM_FORM_NF4,
+} llm_matrix_form_t;
+
 /* A weight of small integers, in host memory: element (r, c) of the stored
  * [rows][columns] is (code - 2^(bits-1)) * scales[r][c / group]. */
 typedef struct {
@@ -95,6 +106,13 @@ typedef struct llm_ops {
      * none: the caller widens them. */
     llm_matrix_t *(*matrix_new_quantized)(llm_backend_t *be, const llm_quantized_t *data,
                                           size_t out, size_t in, bool input_major);
+    /* As matrix_new, kept in a form of `forms`: a set of bits 1 << form, F32 among
+     * them.  NULL: out of memory, or not one of the forms.  The entry is NULL
+     * where there is no form but F32: the caller takes matrix_new. */
+    llm_matrix_t *(*matrix_new_form)(llm_backend_t *be, const void *data, fmq_dtype_t dtype,
+                                     size_t out, size_t in, bool input_major,
+                                     llm_matrix_form_t form);
+    unsigned forms;
     void (*matrix_destroy)(llm_backend_t *be, llm_matrix_t **matrix_p);
     size_t (*matrix_bytes)(const llm_matrix_t *matrix);
 

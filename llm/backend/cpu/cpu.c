@@ -63,7 +63,7 @@ static void fill_table(llm_ops_t *ops)
     ops->destroy = destroy;
     llm_cpu_memory(ops);
     llm_cpu_matrix(ops);
-    llm_cpu_quantized(ops);
+    llm_cpu_codes(ops);
     llm_cpu_linear(ops);
     llm_cpu_gemm(ops);
     llm_cpu_rows(ops);

@@ -26,7 +26,7 @@
 #define LLM_CPU_PADDING    LLM_CPU_PAGE_ROWS_MAX
 #define LLM_CPU_PACKED                                                                             \
     ((size_t)(LLM_CPU_ROWS + LLM_CPU_PADDING) * (LLM_CPU_LONG_DEPTH + LLM_CPU_PADDING))
-/* What an item of a product dequantizes at a time: LLM_CPU_DEPTH of outputs by
+/* What an item of a product widens at a time: LLM_CPU_DEPTH of outputs by
  * LLM_CPU_ITEM_MAX inputs, or a panel by LLM_CPU_DEPTH. */
 #define LLM_CPU_ITEM_MAX 128
 #define LLM_CPU_ROOM     ((size_t)LLM_CPU_DEPTH * (LLM_CPU_ITEM_MAX + LLM_CPU_PADDING))
@@ -38,21 +38,23 @@ typedef struct {
     llm_pool_t *pool; /* owned */
     float *packed;    /* owned; LLM_CPU_PACKED floats: the longer operand, or activations */
     float *small;     /* owned; LLM_CPU_SMALL floats: gemm's other operand */
-    float *rooms;     /* owned; LLM_CPU_ROOM floats a thread: dequantized weights */
+    float *rooms;     /* owned; LLM_CPU_ROOM floats a thread: widened weights */
 } llm_cpu_t;
 
-/* A frozen weight: W[o][i] at panels[o / width * panel + i * width + o % width];
- * or, where there are no panels, of codes in the same order (quantized.c). */
+/* A frozen weight.  F32: W[o][i] at panels[o / width * panel + i * width + o % width].
+ * Other forms: words of several inputs in the same order, as kernels/widen.h
+ * has them, at words[o / width * panel + i / each * width + o % width]. */
 struct llm_matrix {
+    llm_matrix_form_t form;
     size_t out, in, width;
-    size_t panel; /* floats between panels; a little more than in * width */
+    size_t panel; /* floats or words between panels; at F32 and BF16 a little more than needed */
     size_t bytes;
-    float *panels; /* owned */
-    unsigned bits;
+    float *panels;   /* owned; NULL in other forms than F32 */
+    uint32_t *words; /* owned */
+    /* Forms of codes: */
     bool input_major; /* scales go by groups of outputs, not of inputs */
     size_t group, groups;
-    uint8_t *codes; /* owned */
-    float *scales;  /* owned */
+    float *scales; /* owned; [panel][group of inputs][width], or [in][group of outputs] */
 };
 
 static inline llm_cpu_t *llm_cpu(const llm_backend_t *be)
@@ -87,12 +89,41 @@ typedef void (*llm_cpu_piece_t)(const llm_cpu_kernels_t *kernels, void *job, siz
                                 size_t count);
 void llm_cpu_run_pieces(llm_cpu_t *self, size_t n, size_t piece, llm_cpu_piece_t item, void *job);
 
-/* Rows i .. i + rows of a panel of a quantized matrix: to[rows][width]. */
-void llm_cpu_dequantize(const llm_cpu_kernels_t *kernels, float *to, const llm_matrix_t *w,
-                        size_t panel, size_t i, size_t rows);
+/* A matrix of a form, its words and scales not yet there; NULL when a size is
+ * out of bounds or there is no memory.  matrix_destroy releases it. */
+llm_matrix_t *llm_cpu_matrix_allocate(const llm_cpu_t *cpu, llm_matrix_form_t form, size_t out,
+                                      size_t in);
+/* The inputs of a word. */
+static inline size_t llm_cpu_each(const llm_matrix_t *w)
+{
+    return 32 / llm_form_bits(w->form);
+}
+
+/* Where a matrix is made from. */
+typedef struct {
+    const void *data;
+    fmq_dtype_t dtype;
+    bool input_major;
+} llm_cpu_stored_t;
+
+/* Inputs i .. i + rows, rows <= LLM_FORM_GROUP, of a panel's outputs as floats:
+ * to[output of the panel][LLM_FORM_GROUP].  Returns how many outputs there are. */
+size_t llm_cpu_read(float *to, const llm_matrix_t *w, const llm_cpu_stored_t *from, size_t panel,
+                    size_t i, size_t rows);
+
+/* Packs what is stored into the words of w, on the pool.  Of codes, which need
+ * scales: 0, or -1 when out of memory. */
+void llm_cpu_pack_pairs(llm_cpu_t *cpu, llm_matrix_t *w, const llm_cpu_stored_t *from);
+int llm_cpu_pack_codes(llm_cpu_t *cpu, llm_matrix_t *w, const llm_cpu_stored_t *from);
+
+/* Inputs i .. i + rows of a panel that is not F32: to[rows][width]. */
+void llm_cpu_widen(const llm_cpu_kernels_t *kernels, float *to, const llm_matrix_t *w, size_t panel,
+                   size_t i, size_t rows);
+/* All inputs of one output of it: to[in]. */
+void llm_cpu_widen_output(float *to, const llm_matrix_t *w, size_t o);
 
 void llm_cpu_memory(llm_ops_t *ops);
-void llm_cpu_quantized(llm_ops_t *ops);
+void llm_cpu_codes(llm_ops_t *ops);
 void llm_cpu_matrix(llm_ops_t *ops);
 void llm_cpu_linear(llm_ops_t *ops);
 void llm_cpu_gemm(llm_ops_t *ops);

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "llm/backend/constants.h"
+#include "llm/backend/forms.h"
 
 /* acc[rows][width] (+)= sum over K of a(row, k) b(k, 0 .. columns). */
 typedef struct {
@@ -52,9 +53,10 @@ typedef struct llm_cpu_kernels {
     void (*store_transposed)(float *c, size_t ldc, const float *acc, const llm_cpu_store_t *how);
     void (*pack_copy)(float *to, const float *from, size_t ld, size_t rows, size_t columns);
     void (*pack_transposed)(float *to, const float *from, size_t ld, size_t rows, size_t columns);
-    /* to[rows][width] from codes of a quantized panel. */
-    void (*dequantize)(float *to, const uint8_t *codes, size_t rows, unsigned bits,
-                       const llm_cpu_scales_t *scales);
+    /* to[rows][width] from inputs first .. first + rows of a panel of a form
+     * that is not F32 (kernels/widen.h); scales are of these rows. */
+    void (*widen)(float *to, const uint32_t *panel, size_t first, size_t rows,
+                  llm_matrix_form_t form, const llm_cpu_scales_t *scales);
 
     /* Rows and vectors; each is the backend's op on a range of its work. */
     void (*add)(float *y, const float *x, size_t n);

@@ -30,7 +30,7 @@ typedef struct {
     size_t k;      /* where the stretch begins: an input, or an output from the first panel on */
     bool add;      /* the result has a value already */
     float *packed; /* NULL: x is read in place */
-    float *rooms;  /* LLM_CPU_ROOM floats a thread, for weights that are quantized */
+    float *rooms;  /* LLM_CPU_ROOM floats a thread, for weights that are widened */
     size_t block;  /* floats between packed blocks */
     size_t row_items, panel_items;
 } job_t;
@@ -87,7 +87,7 @@ static void forward_panel(const job_t *job, const float *weights, size_t panel, 
     }
 }
 
-/* Inputs i .. i + depth of a panel, dequantized where they have to be. */
+/* Inputs i .. i + depth of a panel, widened where they have to be. */
 static const float *stretch_of(const job_t *job, size_t panel, size_t i, size_t depth,
                                size_t thread)
 {
@@ -95,7 +95,7 @@ static const float *stretch_of(const job_t *job, size_t panel, size_t i, size_t 
     if (w->panels)
         return w->panels + panel * w->panel + i * w->width;
     float *room = job->rooms + thread * LLM_CPU_ROOM;
-    llm_cpu_dequantize(job->kernels, room, w, panel, i, depth);
+    llm_cpu_widen(job->kernels, room, w, panel, i, depth);
     return room;
 }
 
@@ -229,7 +229,7 @@ static void backward_panel(const job_t *job, const weights_t *weights, size_t pa
     }
 }
 
-/* Points at the weights of outputs k .. k + depth of the stretch, dequantized
+/* Points at the weights of outputs k .. k + depth of the stretch, widened
  * where they have to be. */
 static void aim(const job_t *job, weights_t *weights, size_t k, size_t depth, size_t thread)
 {
@@ -245,8 +245,7 @@ static void aim(const job_t *job, weights_t *weights, size_t k, size_t depth, si
     weights->at = room;
     weights->stride = llm_cpu_padded(rows, w->width) * w->width;
     for (size_t p = 0; p < llm_cpu_pieces(depth, w->width); p++)
-        llm_cpu_dequantize(job->kernels, room + p * weights->stride, w, panel + p, weights->row,
-                           rows);
+        llm_cpu_widen(job->kernels, room + p * weights->stride, w, panel + p, weights->row, rows);
 }
 
 static void backward_item(void *argument, size_t item, size_t thread)

@@ -1,5 +1,6 @@
 /*
- * matrix.c - frozen weights, packed once in panels of output columns.
+ * matrix.c - frozen weights, packed once in panels of output columns: as floats
+ * here, in narrow forms by pairs.c and codes.c.
  *
  * A panel holds `width` outputs side by side for every input.  Panels lie a
  * little further apart than they are long, so that the pieces of successive
@@ -68,36 +69,88 @@ static void matrix_destroy(llm_backend_t *be, llm_matrix_t **matrix_p)
     if (!matrix_p || !*matrix_p)
         return;
     free((*matrix_p)->panels);
-    free((*matrix_p)->codes);
+    free((*matrix_p)->words);
     free((*matrix_p)->scales);
     free(*matrix_p);
     *matrix_p = NULL;
+}
+
+/* Between two panels.  Those of codes lie close: few bytes are the point of them. */
+static size_t panel_size(llm_matrix_form_t form, size_t in, size_t width)
+{
+    size_t rows = llm_cpu_pieces(in, 32 / llm_form_bits(form));
+    return (form <= LLM_FORM_BF16 ? llm_cpu_padded(rows, width) : rows) * width;
+}
+
+llm_matrix_t *llm_cpu_matrix_allocate(const llm_cpu_t *cpu, llm_matrix_form_t form, size_t out,
+                                      size_t in)
+{
+    size_t width = cpu->kernels->width;
+    if (out > SIZE_MAX / 64 || in > SIZE_MAX / 64 / width)
+        return NULL;
+    size_t count = llm_cpu_pieces(out, width);
+    size_t panel = panel_size(form, in, width);
+    if (count && panel > SIZE_MAX / sizeof(float) / count)
+        return NULL;
+    llm_matrix_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    *self = (llm_matrix_t){.form = form, .out = out, .in = in, .width = width, .panel = panel};
+    self->bytes = count * panel * sizeof(float);
+    void *memory = llm_cpu_allocate(self->bytes);
+    if (form == LLM_FORM_F32)
+        self->panels = memory;
+    else
+        self->words = memory;
+    if (!memory) {
+        free(self);
+        return NULL;
+    }
+    return self;
 }
 
 static llm_matrix_t *matrix_new(llm_backend_t *be, const void *data, fmq_dtype_t dtype, size_t out,
                                 size_t in, bool input_major)
 {
     llm_cpu_t *cpu = llm_cpu(be);
-    size_t width = cpu->kernels->width;
-    if (out > SIZE_MAX / 64 || in > SIZE_MAX / 64 / width)
-        return NULL;
-    size_t count = llm_cpu_pieces(out, width);
-    size_t panel = llm_cpu_padded(in, width) * width;
-    if (count && panel > SIZE_MAX / sizeof(float) / count)
-        return NULL;
-    llm_matrix_t *self = calloc(1, sizeof *self);
+    llm_matrix_t *self = llm_cpu_matrix_allocate(cpu, LLM_FORM_F32, out, in);
     if (!self)
         return NULL;
-    *self = (llm_matrix_t){.out = out, .in = in, .width = width, .panel = panel};
-    self->bytes = count * panel * sizeof(float);
-    self->panels = llm_cpu_allocate(self->bytes);
-    if (!self->panels) {
-        matrix_destroy(be, &self);
-        return NULL;
-    }
     packing_t packing = {self, data, dtype, input_major, cpu->kernels};
-    llm_pool_run(cpu->pool, count, pack_panel, &packing);
+    llm_pool_run(cpu->pool, llm_cpu_pieces(out, self->width), pack_panel, &packing);
     return self;
+}
+
+static llm_matrix_t *matrix_new_form(llm_backend_t *be, const void *data, fmq_dtype_t dtype,
+                                     size_t out, size_t in, bool input_major,
+                                     llm_matrix_form_t form)
+{
+    llm_cpu_t *cpu = llm_cpu(be);
+    llm_cpu_stored_t from = {data, dtype, input_major};
+    if (form == LLM_FORM_F32)
+        return matrix_new(be, data, dtype, out, in, input_major);
+    llm_matrix_t *self = llm_cpu_matrix_allocate(cpu, form, out, in);
+    if (self && form == LLM_FORM_BF16)
+        llm_cpu_pack_pairs(cpu, self, &from);
+    else if (self && llm_cpu_pack_codes(cpu, self, &from) < 0)
+        matrix_destroy(be, &self);
+    return self;
+}
+
+size_t llm_cpu_read(float *to, const llm_matrix_t *w, const llm_cpu_stored_t *from, size_t panel,
+                    size_t i, size_t rows)
+{
+    float row[LLM_CPU_WIDTH_MAX];
+    size_t o = panel * w->width;
+    size_t columns = llm_cpu_min(w->width, w->out - o);
+    for (size_t c = 0; !from->input_major && c < columns; c++)
+        llm_floats_at(to + c * LLM_FORM_GROUP, from->data, from->dtype, (o + c) * w->in + i, rows);
+    for (size_t r = 0; from->input_major && r < rows; r++) {
+        llm_floats_at(row, from->data, from->dtype, (i + r) * w->out + o, columns);
+        for (size_t c = 0; c < columns; c++)
+            to[c * LLM_FORM_GROUP + r] = row[c];
+    }
+    return columns;
 }
 
 static size_t matrix_bytes(const llm_matrix_t *matrix)
@@ -111,27 +164,15 @@ typedef struct {
     const int32_t *ids;
 } gather_t;
 
-/* One output's weights: a lane of a panel, CHUNK rows of it at a time. */
-static void gather_quantized(const llm_cpu_kernels_t *kernels, float *out, const llm_matrix_t *w,
-                             size_t o)
-{
-    float wide[LLM_CPU_WIDTH_MAX * CHUNK];
-    for (size_t i = 0; i < w->in; i += CHUNK) {
-        size_t rows = llm_cpu_min(CHUNK, w->in - i);
-        llm_cpu_dequantize(kernels, wide, w, o / w->width, i, rows);
-        for (size_t r = 0; r < rows; r++)
-            out[i + r] = wide[r * w->width + o % w->width];
-    }
-}
-
 static void gather_piece(const llm_cpu_kernels_t *kernels, void *job, size_t first, size_t count)
 {
+    (void)kernels;
     const gather_t *g = job;
     const llm_matrix_t *w = g->w;
     for (size_t t = first; t < first + count; t++) {
         size_t o = (size_t)g->ids[t];
         if (!w->panels) {
-            gather_quantized(kernels, g->out + t * w->in, w, o);
+            llm_cpu_widen_output(g->out + t * w->in, w, o);
             continue;
         }
         const float *column = w->panels + o / w->width * w->panel + o % w->width;
@@ -150,6 +191,8 @@ static void matrix_gather(llm_backend_t *be, float *out, const llm_matrix_t *w, 
 void llm_cpu_matrix(llm_ops_t *ops)
 {
     ops->matrix_new = matrix_new;
+    ops->matrix_new_form = matrix_new_form;
+    ops->forms = LLM_FORMS_ALL;
     ops->matrix_destroy = matrix_destroy;
     ops->matrix_bytes = matrix_bytes;
     ops->matrix_gather = matrix_gather;

@@ -2,13 +2,14 @@
  * linear.c - matrix products: frozen weights and dense general products.
  *
  * The reference keeps a frozen weight as plain fp32 [out][in], a quantized one
- * as it is stored.
+ * as it is stored; the narrow forms are fp32 that was rounded to them.
  */
 #include "llm/backend/reference/reference.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "llm/backend/forms.h"
 #include "llm/backend/half.h"
 
 struct llm_matrix {
@@ -68,6 +69,31 @@ static llm_matrix_t *matrix_new(llm_backend_t *be, const void *data, fmq_dtype_t
         for (size_t i = 0; i < in; i++)
             self->rows[o * in + i] =
                 llm_float_at(data, dtype, input_major ? i * out + o : o * in + i);
+    return self;
+}
+
+/* The numbers that the codes of a row of W stand for. */
+static void round_row(float *row, size_t in, llm_matrix_form_t form)
+{
+    uint8_t codes[LLM_FORM_GROUP];
+    for (size_t i = 0; form == LLM_FORM_BF16 && i < in; i++)
+        row[i] = fmq_float_of_bf16(fmq_bf16_of_float(row[i]));
+    for (size_t i = 0; form > LLM_FORM_BF16 && i < in; i += LLM_FORM_GROUP) {
+        size_t n = in - i < LLM_FORM_GROUP ? in - i : LLM_FORM_GROUP;
+        float scale = llm_form_encode(form, codes, row + i, n);
+        for (size_t j = 0; j < n; j++)
+            row[i + j] = llm_form_value(form, codes[j], scale);
+    }
+}
+
+/* A form is a rounding here: what it saves is of no use to a reference. */
+static llm_matrix_t *matrix_new_form(llm_backend_t *be, const void *data, fmq_dtype_t dtype,
+                                     size_t out, size_t in, bool input_major,
+                                     llm_matrix_form_t form)
+{
+    llm_matrix_t *self = matrix_new(be, data, dtype, out, in, input_major);
+    for (size_t o = 0; self && o < out; o++)
+        round_row(self->rows + o * in, in, form);
     return self;
 }
 
@@ -185,6 +211,8 @@ void llm_reference_linear(llm_ops_t *ops)
 {
     ops->matrix_new = matrix_new;
     ops->matrix_new_quantized = matrix_new_quantized;
+    ops->matrix_new_form = matrix_new_form;
+    ops->forms = LLM_FORMS_ALL;
     ops->matrix_destroy = matrix_destroy;
     ops->matrix_bytes = matrix_bytes;
     ops->linear_forward = forward;

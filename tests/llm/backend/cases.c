@@ -18,6 +18,7 @@ const case_t cases[] = {
     {"rows of linear", run_linear_rows},
     {"stored matrices", run_matrix},
     {"quantized matrices", run_quantized},
+    {"forms of matrices", run_forms},
     {"gemm", run_gemm},
     {"thin gemm", run_thin_gemm},
     {"attention", run_attention},

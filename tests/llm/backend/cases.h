@@ -56,6 +56,7 @@ void run_linear(trace_t *trace);
 void run_linear_rows(trace_t *trace);
 void run_matrix(trace_t *trace);
 void run_quantized(trace_t *trace);
+void run_forms(trace_t *trace);
 void run_gemm(trace_t *trace);
 void run_thin_gemm(trace_t *trace);
 void run_attention(trace_t *trace);

@@ -1,7 +1,7 @@
 /*
- * cases_quantized.c - products with weights of small integers: bits, groups
- * and orders beside every panel and stretch; each against the matrix of the
- * floats that the integers stand for, to the byte.
+ * cases_quantized.c - products with weights of small integers and of narrow
+ * forms: bits, groups and orders beside every panel and stretch; each against
+ * the matrix of the floats that the weights stand for, to the byte.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/half.h"
 #include "cases.h"
 #include "gradcheck.h"
 
@@ -85,6 +86,20 @@ static void products(trace_t *trace, const llm_matrix_t *w, const weight_t *weig
     be->ops->release(be, ids);
 }
 
+/* The products of w, which are to the byte those of wide. */
+static void same_products(trace_t *trace, const llm_matrix_t *w, const llm_matrix_t *wide,
+                          const weight_t *weight, size_t M)
+{
+    size_t before = trace->size;
+    products(trace, w, weight, M);
+    trace_t other = {.be = trace->be};
+    products(&other, wide, weight, M);
+    for (size_t i = 0; i < other.size; i++)
+        assert_memory_equal(trace->entries[before + i].data, other.entries[i].data,
+                            other.entries[i].count * sizeof(float));
+    trace_release(&other);
+}
+
 static void one(trace_t *trace, const weight_t *weight, size_t M)
 {
     llm_backend_t *be = trace->be;
@@ -97,15 +112,9 @@ static void one(trace_t *trace, const weight_t *weight, size_t M)
     if (weight->out % 32 == 0)
         assert_true(be->ops->matrix_bytes(w) <=
                     weight->rows * (weight->columns * weight->data.bits / 8 +
-                                    (weight->columns / weight->data.group + 1) * sizeof(float)));
-    size_t before = trace->size;
-    products(trace, w, weight, M);
-    trace_t other = {.be = be};
-    products(&other, wide, weight, M);
-    for (size_t i = 0; i < other.size; i++)
-        assert_memory_equal(trace->entries[before + i].data, other.entries[i].data,
-                            other.entries[i].count * sizeof(float));
-    trace_release(&other);
+                                    (weight->columns / weight->data.group + 1) * sizeof(float)) +
+                        weight->out * sizeof(uint32_t)); /* of whole words */
+    same_products(trace, w, wide, weight, M);
     be->ops->matrix_destroy(be, &w);
     be->ops->matrix_destroy(be, &wide);
     assert_null(w);
@@ -128,4 +137,57 @@ void run_quantized(trace_t *trace)
             one(trace, &weight, tokens[i]);
             weight_release(&weight);
         }
+}
+
+/* The floats that a matrix stands for. */
+static float *floats_of(llm_backend_t *be, const llm_matrix_t *w, size_t out, size_t in)
+{
+    int32_t *all = malloc(out * sizeof *all);
+    float *host = malloc(out * in * sizeof *host), *rows = zeros_on(be, out * in);
+    assert_true(all && host);
+    for (size_t o = 0; o < out; o++)
+        all[o] = (int32_t)o;
+    int32_t *ids = integers_on(be, all, out);
+    be->ops->matrix_gather(be, rows, w, ids, out);
+    be->ops->download(be, host, rows, out * in * sizeof *host);
+    be->ops->release(be, rows);
+    be->ops->release(be, ids);
+    free(all);
+    return host;
+}
+
+static void one_form(trace_t *trace, const size_t shape[2], llm_matrix_form_t form,
+                     fmq_dtype_t dtype, bool input_major)
+{
+    llm_backend_t *be = trace->be;
+    weight_t weight = {.out = shape[0], .in = shape[1], .rows = shape[0], .columns = shape[1]};
+    size_t count = shape[0] * shape[1];
+    float *host = malloc(count * sizeof *host);
+    uint16_t *half = malloc(count * sizeof *half);
+    assert_true(host && half);
+    random_floats(host, count, 51);
+    for (size_t i = 0; i < count; i++)
+        half[i] = dtype == FMQ_F16 ? fmq_f16_of_float(host[i]) : fmq_bf16_of_float(host[i]);
+    llm_matrix_t *w = be->ops->matrix_new_form(be, dtype == FMQ_F32 ? (const void *)host : half,
+                                               dtype, weight.out, weight.in, input_major, form);
+    assert_non_null(w);
+    float *floats = floats_of(be, w, weight.out, weight.in);
+    llm_matrix_t *wide = be->ops->matrix_new(be, floats, FMQ_F32, weight.out, weight.in, false);
+    assert_non_null(wide);
+    same_products(trace, w, wide, &weight, 1 + (size_t)form * 5 + (dtype == FMQ_F32 ? 0 : 19));
+    be->ops->matrix_destroy(be, &w);
+    be->ops->matrix_destroy(be, &wide);
+    free(floats);
+    free(host);
+    free(half);
+}
+
+void run_forms(trace_t *trace)
+{
+    static const size_t shapes[][2] = {{1, 1}, {7, 65}, {64, 32}, {66, 130}, {35, 391}, {300, 48}};
+    static const fmq_dtype_t dtypes[] = {FMQ_F32, FMQ_BF16, FMQ_F16};
+    for (size_t i = 0; i < COUNT(shapes); i++)
+        for (llm_matrix_form_t form = LLM_FORM_F32; form <= LLM_FORM_NF4; form++)
+            for (int way = 0; way < 6; way++)
+                one_form(trace, shapes[i], form, dtypes[way / 2], way % 2);
 }

@@ -5,8 +5,8 @@
 #include "llm/backend/cpu/kernels.h"
 #include "llm/backend/cpu/kernels/vector.h"
 
-#include "llm/backend/cpu/kernels/dequantize.h"
 #include "llm/backend/cpu/kernels/tile.h"
+#include "llm/backend/cpu/kernels/widen.h"
 
 #include "llm/backend/cpu/kernels/rows.h"
 
@@ -23,7 +23,7 @@ const llm_cpu_kernels_t LLM_CPU_TABLE = {
     .store_transposed = store_transposed,
     .pack_copy = pack_copy,
     .pack_transposed = pack_transposed,
-    .dequantize = dequantize,
+    .widen = widen,
     .add = add,
     .scale = scale,
     .sum = sum,
