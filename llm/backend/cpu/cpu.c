@@ -11,6 +11,8 @@ static bool machine_has(const char *variant)
 {
 #ifdef LLM_CPU_X86
     __builtin_cpu_init();
+    if (strcmp(variant, "avx512bf16") == 0)
+        return machine_has("avx512") && __builtin_cpu_supports("avx512bf16");
     if (strcmp(variant, "avx512") == 0)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
@@ -21,24 +23,32 @@ static bool machine_has(const char *variant)
     return strcmp(variant, "portable") == 0;
 }
 
+/* The kernels of F32 and of BF16 activations that go together. */
+typedef struct {
+    const char *name;
+    const llm_cpu_kernels_t *kernels;
+    const llm_cpu_half_kernels_t *half;
+} variant_t;
+
 /* The best kernels of the machine, or those that FEDMQ_CPU names. */
-static const llm_cpu_kernels_t *choose(fmq_error_t *err)
+static const variant_t *choose(fmq_error_t *err)
 {
-    static const llm_cpu_kernels_t *const known[] = {
+    static const variant_t known[] = {
 #ifdef LLM_CPU_X86
-        &llm_cpu_avx512,
-        &llm_cpu_avx2,
+        {"avx512bf16", &llm_cpu_avx512, &llm_cpu_half_avx512bf16},
+        {"avx512", &llm_cpu_avx512, &llm_cpu_half_avx512},
+        {"avx2", &llm_cpu_avx2, &llm_cpu_half_avx2},
 #endif
-        &llm_cpu_portable,
+        {"portable", &llm_cpu_portable, &llm_cpu_half_portable},
     };
     const char *wanted = getenv("FEDMQ_CPU");
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if ((!wanted || !*wanted || strcmp(wanted, known[i]->name) == 0) &&
-            machine_has(known[i]->name))
-            return known[i];
+        if ((!wanted || !*wanted || strcmp(wanted, known[i].name) == 0) &&
+            machine_has(known[i].name))
+            return &known[i];
     fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
-                  "FEDMQ_CPU='%s' is not a variant that this machine can run: use avx512, avx2 or "
-                  "portable, or leave it unset",
+                  "FEDMQ_CPU='%s' is not a variant that this machine can run: use avx512bf16, "
+                  "avx512, avx2 or portable, or leave it unset",
                   wanted ? wanted : "");
     return NULL;
 }
@@ -73,15 +83,16 @@ static void fill_table(llm_ops_t *ops)
 
 llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err)
 {
-    const llm_cpu_kernels_t *kernels = choose(err);
-    if (!kernels)
+    const variant_t *variant = choose(err);
+    if (!variant)
         return NULL;
     llm_cpu_t *self = calloc(1, sizeof *self);
     if (!self) {
         fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the cpu backend");
         return NULL;
     }
-    self->kernels = kernels;
+    self->kernels = variant->kernels;
+    self->half = variant->half;
     self->packed = llm_cpu_allocate(LLM_CPU_PACKED * sizeof(float));
     self->small = llm_cpu_allocate(LLM_CPU_SMALL * sizeof(float));
     if (!self->packed || !self->small) {
@@ -97,7 +108,7 @@ llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err)
         goto fail;
     }
     fill_table(&self->instance.ops);
-    self->instance.variant = kernels->name;
+    self->instance.variant = variant->kernels->name;
     self->instance.backend.ops = &self->instance.ops;
     self->instance.backend.context = self;
     return &self->instance.backend;

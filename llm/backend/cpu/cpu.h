@@ -8,6 +8,7 @@
 #ifndef LLM_BACKEND_CPU_H
 #define LLM_BACKEND_CPU_H
 
+#include "llm/backend/cpu/half_kernels.h"
 #include "llm/backend/cpu/kernels.h"
 #include "llm/backend/cpu/pool.h"
 #include "llm/backend/instance.h"
@@ -35,10 +36,11 @@
 typedef struct {
     llm_instance_t instance; /* first: see instance.h */
     const llm_cpu_kernels_t *kernels;
-    llm_pool_t *pool; /* owned */
-    float *packed;    /* owned; LLM_CPU_PACKED floats: the longer operand, or activations */
-    float *small;     /* owned; LLM_CPU_SMALL floats: gemm's other operand */
-    float *rooms;     /* owned; LLM_CPU_ROOM floats a thread: widened weights */
+    const llm_cpu_half_kernels_t *half; /* of the same width */
+    llm_pool_t *pool;                   /* owned */
+    float *packed; /* owned; LLM_CPU_PACKED floats: the longer operand, or activations */
+    float *small;  /* owned; LLM_CPU_SMALL floats: gemm's other operand */
+    float *rooms;  /* owned; LLM_CPU_ROOM floats a thread: widened weights */
 } llm_cpu_t;
 
 /* A frozen weight.  F32: W[o][i] at panels[o / width * panel + i * width + o % width].

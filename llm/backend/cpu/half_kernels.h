@@ -1,0 +1,78 @@
+/*
+ * half_kernels.h - what each instruction set provides for activations in BF16:
+ * the two conversions, the tile of pairs, and the rows of attention.
+ *
+ * Memory holds the upper half of a float in 16 bits; sums and everything that
+ * is not a product are floats.  Products take their operands in pairs along the
+ * summed index, [pair][width][2] for the vector operand and plain rows for the
+ * one that is broadcast, because a row in memory is already made of pairs.
+ * Where the machine has no such product, pairs are widened in registers.
+ */
+#ifndef LLM_BACKEND_CPU_HALF_KERNELS_H
+#define LLM_BACKEND_CPU_HALF_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* acc[rows][width] (+)= sum over pairs p of
+ * a(row, 2p) b(p, column, 0) + a(row, 2p + 1) b(p, column, 1). */
+typedef struct {
+    const uint16_t *a;
+    size_t a_stride; /* elements between rows */
+    const uint16_t *b;
+    size_t rows, columns, pairs;
+    bool add; /* start from acc, not from 0 */
+} llm_cpu_pair_tile_t;
+
+/* Two neighbouring queries of attention backward; see attention_backward. */
+typedef struct {
+    const float *s, *dp; /* scores without their scale, and dout V^T: blocked by keys */
+    size_t block;        /* floats between blocks of keys; the second query is width behind */
+    size_t count[2];     /* keys that each sees; 0: there is no such query */
+    size_t limit;        /* keys that the block of queries sees */
+    float scale, lse[2], delta[2];
+    uint16_t *p_pairs, *ds_pairs; /* [key / width][..][width][2], pairs of queries */
+    size_t pair_block;            /* elements between blocks of keys there */
+    uint16_t *ds_rows[2];         /* [limit, even] */
+} llm_cpu_score_pair_t;
+
+typedef struct llm_cpu_half_kernels {
+    const char *name;
+    size_t width, tile_rows;
+
+    void (*widen)(float *to, const uint16_t *from, size_t n);
+    /* To nearest, ties to even; a NaN stays one.  The rule of base/half.h, to the bit. */
+    void (*narrow)(uint16_t *to, const float *from, size_t n);
+
+    void (*tile)(float *acc, const llm_cpu_pair_tile_t *t);
+    /* to[pair][width][2] from rows ld apart; zeros behind the last row and column. */
+    void (*pack_pairs)(uint16_t *to, const uint16_t *from, size_t ld, size_t rows, size_t columns);
+    /* to[column][ldt], pairs of rows in each: rows of a transposed; zero behind an odd row. */
+    void (*turn_pairs)(uint16_t *to, size_t ldt, const uint16_t *from, size_t ld, size_t rows,
+                       size_t columns);
+
+    /* p[0 .. count) = exp(scale s - max), zeros behind up to limit, made even.
+     * s is blocked by keys.  Returns max. */
+    float (*softmax_row)(uint16_t *p, const float *s, size_t block, size_t count, size_t limit,
+                         float scale, float *sum);
+    /* p = exp(scale s - lse), ds = scale p (dp - delta), both zero behind count. */
+    void (*softmax_dx)(const llm_cpu_score_pair_t *pair);
+
+    float (*dot)(const uint16_t *a, const uint16_t *b, size_t n);
+    /* scores[j] = scale q . k_j, rows of k ld elements apart. */
+    void (*scores)(float *scores, const uint16_t *q, const uint16_t *k, size_t ld, size_t length,
+                   size_t D, float scale);
+    /* y[D] = sum_j weights[j] v_j, in the order of j. */
+    void (*weigh)(uint16_t *y, const float *weights, const uint16_t *v, size_t ld, size_t length,
+                  size_t D);
+} llm_cpu_half_kernels_t;
+
+#ifdef LLM_CPU_X86
+extern const llm_cpu_half_kernels_t llm_cpu_half_avx512bf16;
+extern const llm_cpu_half_kernels_t llm_cpu_half_avx512;
+extern const llm_cpu_half_kernels_t llm_cpu_half_avx2;
+#endif
+extern const llm_cpu_half_kernels_t llm_cpu_half_portable;
+
+#endif
