@@ -8,6 +8,8 @@
 
 #include <math.h>
 
+#include "base/real.h"
+
 #define ROUNDS 10
 
 /* Multipliers and key increments of the paper, section 3 and table 2. */
@@ -86,7 +88,7 @@ double fmq_rng_normal(fmq_rng_t *rng)
     const double two_pi = 6.283185307179586476925;
     double radius = 1.0 - fmq_rng_uniform(rng); /* (0, 1]: its logarithm is finite */
     double angle = fmq_rng_uniform(rng);
-    return sqrt(-2.0 * log(radius)) * cos(two_pi * angle);
+    return sqrt(-2.0 * fmq_log(radius)) * fmq_cos(two_pi * angle);
 }
 
 double fmq_rng_gamma(fmq_rng_t *rng, double shape)
@@ -94,7 +96,7 @@ double fmq_rng_gamma(fmq_rng_t *rng, double shape)
     /* Gamma(a) = Gamma(a + 1) U^(1/a) brings a shape below 1 into the method's range. */
     double boost = 1.0;
     if (shape < 1.0) {
-        boost = pow(1.0 - fmq_rng_uniform(rng), 1.0 / shape);
+        boost = fmq_pow(1.0 - fmq_rng_uniform(rng), 1.0 / shape);
         shape += 1.0;
     }
     double d = shape - 1.0 / 3.0;
@@ -106,7 +108,7 @@ double fmq_rng_gamma(fmq_rng_t *rng, double shape)
         if (v <= 0.0)
             continue;
         v = v * v * v;
-        if (log(u) < 0.5 * x * x + d - d * v + d * log(v))
+        if (fmq_log(u) < 0.5 * x * x + d - d * v + d * fmq_log(v))
             return boost * d * v;
     }
 }

@@ -11,10 +11,12 @@
  */
 #include "llm/backend/cpu/cpu.h"
 
-#include <math.h>
 #include <string.h>
 
+#include "base/real.h"
+
 #define QUERIES 64 /* in a block */
+#define GROUP   28 /* of them: whole tiles on every machine, which sum over the same keys */
 
 typedef struct {
     float *data;
@@ -124,7 +126,7 @@ static void pack_across(const llm_cpu_kernels_t *kernels, blocked_t to, const fl
 typedef enum {
     NO_MASK,
     MASKED_RESULT, /* columns are keys: behind the last query of a tile */
-    MASKED_TAIL,   /* k runs over keys: ends with the last query of a tile */
+    MASKED_TAIL,   /* k runs over keys: ends with the last query of a group */
     MASKED_HEAD    /* k runs over queries: begins with the first key of a panel */
 } mask_t;
 
@@ -135,6 +137,23 @@ typedef struct {
     size_t first; /* query of row 0, or of k = 0 */
 } extent_t;
 
+/* Values of k before these columns that are masked for all of them; whole
+ * blocks of a on every machine. */
+static size_t masked_head(const extent_t *extent, size_t column)
+{
+    size_t unit = LLM_CPU_WIDTH_MAX;
+    if (extent->mask != MASKED_HEAD || column < extent->first)
+        return 0;
+    return (column - extent->first) / unit * unit;
+}
+
+/* Row r's tile ends here; where k is masked, with r's group at the latest. */
+static size_t end_of_tile(const llm_cpu_kernels_t *kernels, const extent_t *extent, size_t r)
+{
+    size_t end = llm_cpu_min(r + kernels->tile_rows, extent->rows);
+    return extent->mask == MASKED_TAIL ? llm_cpu_min(end, r / GROUP * GROUP + GROUP) : end;
+}
+
 /* to[rows][columns] (+)= a[rows][K] b[K][columns], all blocked. */
 static void multiply(const llm_cpu_kernels_t *kernels, blocked_t to, blocked_t a, blocked_t b,
                      extent_t extent)
@@ -142,17 +161,16 @@ static void multiply(const llm_cpu_kernels_t *kernels, blocked_t to, blocked_t a
     size_t width = kernels->width;
     llm_cpu_tile_t tile = {.a_stride = a.block, .b_row = width, .add = extent.add};
     for (size_t c = 0; c < extent.columns; c += width) {
-        size_t skip = 0; /* of k; whole blocks of a */
-        if (extent.mask == MASKED_HEAD && c > extent.first)
-            skip = (c - extent.first) / width * width;
+        size_t skip = masked_head(&extent, c);
         tile.columns = llm_cpu_min(width, extent.columns - c);
         tile.b = b.data + c / width * b.block + skip * width;
         for (size_t r = 0; r < extent.rows; r += tile.rows) {
-            tile.rows = llm_cpu_min(kernels->tile_rows, extent.rows - r);
-            size_t seen = extent.first + r + tile.rows; /* keys, by the tile's last query */
-            if (extent.mask == MASKED_RESULT && c >= seen)
-                continue;
-            tile.K = extent.mask == MASKED_TAIL ? llm_cpu_min(seen, extent.K) : extent.K - skip;
+            tile.rows = end_of_tile(kernels, &extent, r) - r;
+            if (extent.mask == MASKED_RESULT && c >= extent.first + r + tile.rows)
+                continue; /* behind the tile's last query */
+            tile.K = extent.K - skip;
+            if (extent.mask == MASKED_TAIL)
+                tile.K = llm_cpu_min(extent.first + r / GROUP * GROUP + GROUP, extent.K);
             tile.a = a.data + skip / width * a.block + r * width;
             kernels->tile(to.data + c / width * to.block + r * width, &tile);
         }
@@ -223,7 +241,8 @@ static void forward_item(void *argument, size_t number, size_t thread)
         for (size_t i = 0; i < count; i++) {
             float largest = kernels->softmax_row(item.scores.data + i * kernels->width,
                                                  item.scores.block, first + i + 1, keys, &sums[i]);
-            job->lse_out[(start + first + i) * shape->H + h] = largest + logf(sums[i]);
+            job->lse_out[(start + first + i) * shape->H + h] =
+                largest + (float)fmq_log((double)sums[i]);
         }
         extent_t extent = {.rows = count, .columns = shape->D, .K = keys, .first = first};
         extent.mask = MASKED_TAIL;

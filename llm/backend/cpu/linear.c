@@ -27,7 +27,7 @@ typedef struct {
     const float *bias;
     size_t M;
     size_t K;      /* of this stretch of the sum */
-    size_t k;      /* where the stretch begins: an input, or an output from the first panel on */
+    size_t k;      /* where the stretch begins: an input, or an output behind those skipped */
     bool add;      /* the result has a value already */
     float *packed; /* NULL: x is read in place */
     float *rooms;  /* LLM_CPU_ROOM floats a thread, for weights that are widened */
@@ -184,7 +184,7 @@ static void pack_tokens(void *argument, size_t item, size_t thread)
     size_t begin = item % pieces * LLM_CPU_DEPTH;
     size_t end = llm_cpu_min(begin + LLM_CPU_DEPTH, job->K);
     float *panel = job->packed + item / pieces * job->block;
-    size_t skip = job->first % width; /* outputs of the first panel before ours */
+    size_t skip = job->first % LLM_CPU_WIDTH_MAX; /* outputs before ours */
     size_t lead = job->k + begin < skip ? llm_cpu_min(skip - job->k - begin, end - begin) : 0;
     for (size_t i = 0; i < lead * width; i++)
         panel[begin * width + i] = 0;
@@ -234,7 +234,8 @@ static void backward_panel(const job_t *job, const weights_t *weights, size_t pa
 static void aim(const job_t *job, weights_t *weights, size_t k, size_t depth, size_t thread)
 {
     const llm_matrix_t *w = job->w;
-    size_t panel = job->first / w->width + (job->k + k) / w->width;
+    size_t begin = job->first / LLM_CPU_WIDTH_MAX * LLM_CPU_WIDTH_MAX;
+    size_t panel = (begin + job->k + k) / w->width;
     if (w->panels) {
         weights->at = w->panels + panel * w->panel + weights->row * w->width;
         weights->stride = w->panel;
@@ -277,7 +278,8 @@ static void backward_rows(llm_backend_t *be, float *dx, size_t dx_stride, const 
     job.from_stride = dy_stride;
     job.packed = cpu->packed;
     job.rooms = cpu->rooms;
-    size_t outputs = count ? first % width + count : 0; /* from the first panel's first */
+    /* From where the widest panel would begin, so that every width cuts alike. */
+    size_t outputs = count ? first % LLM_CPU_WIDTH_MAX + count : 0;
     if (!count && !add)
         zero_rows(dx, dx_stride, M, w->in);
     for (size_t m = 0; m < M; m += LLM_CPU_ROWS) {

@@ -9,22 +9,35 @@
 #include "llm/backend/cpu/kernels.h"
 #include "llm/backend/cpu/kernels/vector.h"
 
+static float sum_of_row(const float *x, size_t C)
+{
+    vf sums[PARTS] = {{0}};
+    for (size_t c = 0; c < C; c += SUM_LANES)
+        for (size_t p = 0; p < PARTS && c + p * LANES < C; p++)
+            sums[p] += v_load_n(x + c + p * LANES, up_to_lanes(C - c - p * LANES));
+    return v_sum(sums);
+}
+
+/* Sum of (x - mean)^2. */
+static float squares_of_row(const float *x, float mean, size_t C)
+{
+    vf sums[PARTS] = {{0}};
+    for (size_t c = 0; c < C; c += SUM_LANES)
+        for (size_t p = 0; p < PARTS && c + p * LANES < C; p++) {
+            size_t n = up_to_lanes(C - c - p * LANES);
+            vf d = v_load_n(x + c + p * LANES, n) - mean;
+            if (n < LANES)
+                d = v_select(v_first(n), d, v_set(0));
+            sums[p] = v_fma(d, d, sums[p]);
+        }
+    return v_sum(sums);
+}
+
 static void layernorm(float *out, float *stats, const float *x, const float *weight,
                       const float *bias, size_t C, float eps)
 {
-    vf sum = v_set(0);
-    for (size_t c = 0; c < C; c += LANES)
-        sum += v_load_n(x + c, up_to_lanes(C - c));
-    float mean = v_sum(sum) / (float)C;
-    vf squares = v_set(0);
-    for (size_t c = 0; c < C; c += LANES) {
-        size_t n = up_to_lanes(C - c);
-        vf d = v_load_n(x + c, n) - mean;
-        if (n < LANES)
-            d = v_select(v_first(n), d, v_set(0));
-        squares = v_fma(d, d, squares);
-    }
-    float rstd = 1.0f / sqrtf(v_sum(squares) / (float)C + eps);
+    float mean = sum_of_row(x, C) / (float)C;
+    float rstd = 1.0f / sqrtf(squares_of_row(x, mean, C) / (float)C + eps);
     for (size_t c = 0; c < C; c += LANES) {
         size_t n = up_to_lanes(C - c);
         vf normal = (v_load_n(x + c, n) - mean) * rstd;
@@ -40,14 +53,19 @@ static void layernorm_dx(float *dx, const float *dout, const float *x, const flo
 {
     float mean = stats[0];
     float rstd = stats[1];
-    vf sum_g = v_set(0);
-    vf sum_gn = v_set(0);
-    for (size_t c = 0; c < C; c += LANES) {
-        size_t n = up_to_lanes(C - c);
-        vf g = v_load_n(dout + c, n) * v_load_n(weight + c, n);
-        sum_g += g;
-        sum_gn = v_fma(g, (v_load_n(x + c, n) - mean) * rstd, sum_gn);
-    }
+    vf sum_g[PARTS] = {{0}};
+    vf sum_gn[PARTS] = {{0}};
+    for (size_t c = 0; c < C; c += SUM_LANES)
+        for (size_t p = 0; p < PARTS && c + p * LANES < C; p++) {
+            size_t at = c + p * LANES;
+            size_t n = up_to_lanes(C - at);
+            vf g = v_load_n(dout + at, n) * v_load_n(weight + at, n);
+            sum_g[p] += g;
+            vf normal = (v_load_n(x + at, n) - mean) * rstd;
+            if (n < LANES) /* a mean far from 0 is infinitely far at the least deviation */
+                normal = v_select(v_first(n), normal, v_set(0));
+            sum_gn[p] = v_fma(g, normal, sum_gn[p]);
+        }
     float mean_g = v_sum(sum_g) / (float)C;
     float mean_gn = v_sum(sum_gn) / (float)C;
     for (size_t c = 0; c < C; c += LANES) {
@@ -62,12 +80,7 @@ static void layernorm_dx(float *dx, const float *dout, const float *x, const flo
 static void rmsnorm(float *out, float *stats, const float *x, const float *weight, size_t C,
                     float eps)
 {
-    vf squares = v_set(0);
-    for (size_t c = 0; c < C; c += LANES) {
-        vf value = v_load_n(x + c, up_to_lanes(C - c));
-        squares = v_fma(value, value, squares);
-    }
-    float r = 1.0f / sqrtf(v_sum(squares) / (float)C + eps);
+    float r = 1.0f / sqrtf(squares_of_row(x, 0, C) / (float)C + eps);
     for (size_t c = 0; c < C; c += LANES) {
         size_t n = up_to_lanes(C - c);
         v_store_n(out + c, v_load_n(x + c, n) * r * v_load_n(weight + c, n), n);
@@ -79,13 +92,15 @@ static void rmsnorm_dx(float *dx, const float *dout, const float *x, const float
                        const float *weight, size_t C)
 {
     float r = stats[0];
-    vf sum = v_set(0);
-    for (size_t c = 0; c < C; c += LANES) {
-        size_t n = up_to_lanes(C - c);
-        vf g = v_load_n(dout + c, n) * v_load_n(weight + c, n);
-        sum = v_fma(g, v_load_n(x + c, n) * r, sum);
-    }
-    float mean_gn = v_sum(sum) / (float)C;
+    vf sums[PARTS] = {{0}};
+    for (size_t c = 0; c < C; c += SUM_LANES)
+        for (size_t p = 0; p < PARTS && c + p * LANES < C; p++) {
+            size_t at = c + p * LANES;
+            size_t n = up_to_lanes(C - at);
+            vf g = v_load_n(dout + at, n) * v_load_n(weight + at, n);
+            sums[p] = v_fma(g, v_load_n(x + at, n) * r, sums[p]);
+        }
+    float mean_gn = v_sum(sums) / (float)C;
     for (size_t c = 0; c < C; c += LANES) {
         size_t n = up_to_lanes(C - c);
         vf g = v_load_n(dout + c, n) * v_load_n(weight + c, n);

@@ -7,38 +7,51 @@
 #ifndef LLM_BACKEND_CPU_SOFTMAX_H
 #define LLM_BACKEND_CPU_SOFTMAX_H
 
+#include "base/real.h"
 #include "llm/backend/cpu/kernels.h"
 #include "llm/backend/cpu/kernels/elements.h"
 #include "llm/backend/cpu/kernels/functions.h"
 
+#define STRETCH 4096 /* elements of a long sum in single precision: keeps its rounding small */
+
 static float largest_of(const float *x, size_t n)
 {
-    vf best = v_set(-INFINITY);
+    vf best[PARTS];
+    for (size_t p = 0; p < PARTS; p++)
+        best[p] = v_set(-INFINITY);
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        best = v_max(v_load(x + i), best);
+    for (; i + SUM_LANES <= n; i += SUM_LANES)
+        for (size_t p = 0; p < PARTS; p++)
+            best[p] = v_max(v_load(x + i + p * LANES), best[p]);
     float largest = v_largest(best);
     for (; i < n; i++)
         largest = x[i] > largest ? x[i] : largest;
     return largest;
 }
 
-/* Sum of exp(x - largest); its terms are written to `terms` unless that is
- * NULL. */
+/* Sum of exp(x - largest), all of it in single precision; its terms are
+ * written to `terms` unless that is NULL. */
+INLINE float sum_exp_stretch(float *terms, const float *x, size_t n, float largest)
+{
+    vf sums[PARTS] = {{0}};
+    for (size_t i = 0; i < n; i += SUM_LANES)
+        for (size_t p = 0; p < PARTS && i + p * LANES < n; p++) {
+            size_t at = i + p * LANES;
+            size_t count = up_to_lanes(n - at);
+            vf e = v_exp(v_load_n(x + at, count) - largest);
+            sums[p] += count < LANES ? v_select(v_first(count), e, v_set(0)) : e;
+            if (terms)
+                v_store_n(terms + at, e, count);
+        }
+    return v_sum(sums);
+}
+
 INLINE double sum_exp(float *terms, const float *x, size_t n, float largest)
 {
     double whole = 0;
-    for (size_t start = 0; start < n; start += 256 * LANES) {
-        size_t end = n - start < 256 * LANES ? n : start + 256 * LANES;
-        vf sums = v_set(0); /* of a stretch: keeps the rounding of long rows small */
-        for (size_t i = start; i < end; i += LANES) {
-            size_t count = up_to_lanes(end - i);
-            vf e = v_exp(v_load_n(x + i, count) - largest);
-            sums += count < LANES ? v_select(v_first(count), e, v_set(0)) : e;
-            if (terms)
-                v_store_n(terms + i, e, count);
-        }
-        whole += (double)v_sum(sums);
+    for (size_t start = 0; start < n; start += STRETCH) {
+        size_t count = n - start < STRETCH ? n - start : STRETCH;
+        whole += (double)sum_exp_stretch(terms ? terms + start : NULL, x + start, count, largest);
     }
     return whole;
 }
@@ -53,7 +66,7 @@ static float cross_entropy(float *logits, size_t target, size_t V, float factor)
         scale(logits, (float)((double)factor / whole), V);
         logits[target] -= factor;
     }
-    return (float)(log(whole) + ((double)largest - (double)at_target));
+    return (float)(fmq_log(whole) + ((double)largest - (double)at_target));
 }
 
 /* What the softmax of a row of logits is made of: p = exp(x - largest) inverse. */
@@ -66,7 +79,7 @@ static row_softmax_t softmax_of(const float *x, size_t n)
 {
     float largest = largest_of(x, n);
     double whole = sum_exp(NULL, x, n, largest);
-    return (row_softmax_t){largest, (float)(1 / whole), (double)largest + log(whole)};
+    return (row_softmax_t){largest, (float)(1 / whole), (double)largest + fmq_log(whole)};
 }
 
 /* log(p_full / p_client) = (full - client) - (lse_full - lse_client), so that
@@ -76,17 +89,20 @@ INLINE double kl_stretch(float *client, const float *full, size_t n, const row_s
                          float factor, bool keep)
 {
     float shift = (float)(of[1].lse - of[0].lse);
-    vf sums = v_set(0);
-    for (size_t i = 0; i < n; i += LANES) {
-        size_t count = up_to_lanes(n - i);
-        vf c = v_load_n(client + i, count);
-        vf f = v_load_n(full + i, count);
-        vf p = v_exp(f - of[1].largest) * of[1].inverse;
-        vf term = p * ((f - c) - shift);
-        sums += count < LANES ? v_select(v_first(count), term, v_set(0)) : term;
-        if (keep)
-            v_store_n(client + i, (v_exp(c - of[0].largest) * of[0].inverse - p) * factor, count);
-    }
+    vf sums[PARTS] = {{0}};
+    for (size_t i = 0; i < n; i += SUM_LANES)
+        for (size_t part = 0; part < PARTS && i + part * LANES < n; part++) {
+            size_t at = i + part * LANES;
+            size_t count = up_to_lanes(n - at);
+            vf c = v_load_n(client + at, count);
+            vf f = v_load_n(full + at, count);
+            vf p = v_exp(f - of[1].largest) * of[1].inverse;
+            vf term = p * ((f - c) - shift);
+            sums[part] += count < LANES ? v_select(v_first(count), term, v_set(0)) : term;
+            if (keep)
+                v_store_n(client + at, (v_exp(c - of[0].largest) * of[0].inverse - p) * factor,
+                          count);
+        }
     return (double)v_sum(sums);
 }
 
@@ -94,8 +110,8 @@ static float kl_divergence(float *client, const float *full, size_t V, float fac
 {
     const row_softmax_t of[2] = {softmax_of(client, V), softmax_of(full, V)};
     double whole = 0;
-    for (size_t start = 0; start < V; start += 256 * LANES) {
-        size_t n = V - start < 256 * LANES ? V - start : 256 * LANES;
+    for (size_t start = 0; start < V; start += STRETCH) {
+        size_t n = V - start < STRETCH ? V - start : STRETCH;
         whole += factor != 0.0f ? kl_stretch(client + start, full + start, n, of, factor, true)
                                 : kl_stretch(client + start, full + start, n, of, factor, false);
     }
@@ -116,14 +132,7 @@ static size_t argmax(const float *logits, size_t V)
 static void softmax(float *x, size_t n)
 {
     float largest = largest_of(x, n);
-    vf sums = v_set(0);
-    for (size_t i = 0; i < n; i += LANES) {
-        size_t count = up_to_lanes(n - i);
-        vf e = v_exp(v_load_n(x + i, count) - largest);
-        v_store_n(x + i, e, count);
-        sums += count < LANES ? v_select(v_first(count), e, v_set(0)) : e;
-    }
-    scale(x, 1.0f / v_sum(sums), n);
+    scale(x, 1.0f / sum_exp_stretch(x, x, n, largest), n);
 }
 
 /* Keys j of a row lie at (j / WIDTH) block + j % WIDTH. */
@@ -145,21 +154,27 @@ INLINE size_t round_up(size_t n, size_t unit)
 
 static float softmax_row(float *row, size_t block, size_t count, size_t limit, float *sum_of)
 {
-    vf best = v_set(-INFINITY);
-    for (size_t j = 0; j < count; j += LANES) {
-        vf s = v_load(key(row, block, j));
-        size_t n = up_to_lanes(count - j);
-        best = v_max(n < LANES ? v_select(v_first(n), s, v_set(-INFINITY)) : s, best);
-    }
+    vf best[PARTS];
+    vf sums[PARTS] = {{0}};
+    for (size_t p = 0; p < PARTS; p++)
+        best[p] = v_set(-INFINITY);
+    for (size_t j = 0; j < count; j += SUM_LANES)
+        for (size_t p = 0; p < PARTS && j + p * LANES < count; p++) {
+            vf s = v_load(key(row, block, j + p * LANES));
+            size_t n = up_to_lanes(count - j - p * LANES);
+            best[p] = v_max(n < LANES ? v_select(v_first(n), s, v_set(-INFINITY)) : s, best[p]);
+        }
     float largest = v_largest(best);
-    vf sums = v_set(0);
-    for (size_t j = 0; j < count; j += LANES) {
-        vf e = v_exp(v_load(key(row, block, j)) - largest);
-        if (j + LANES > count)
-            e = v_select(v_first(count - j), e, v_set(0));
-        sums += e;
-        v_store(key(row, block, j), e);
-    }
+    for (size_t j = 0; j < count; j += SUM_LANES)
+        for (size_t p = 0; p < PARTS && j + p * LANES < count; p++) {
+            float *at = key(row, block, j + p * LANES);
+            size_t n = up_to_lanes(count - j - p * LANES);
+            vf e = v_exp(v_load(at) - largest);
+            if (n < LANES)
+                e = v_select(v_first(n), e, v_set(0));
+            sums[p] += e;
+            v_store(at, e);
+        }
     zero_keys(row, block, round_up(count, LANES), round_up(limit, WIDTH));
     *sum_of = v_sum(sums);
     return largest;
@@ -188,11 +203,13 @@ static void softmax_dx(float *p, float *ds, size_t block, size_t count, size_t l
 
 static float dot(const float *a, const float *b, size_t n)
 {
-    vf sums = v_set(0);
-    for (size_t i = 0; i < n; i += LANES) {
-        size_t count = up_to_lanes(n - i);
-        sums = v_fma(v_load_n(a + i, count), v_load_n(b + i, count), sums);
-    }
+    vf sums[PARTS] = {{0}};
+    for (size_t i = 0; i < n; i += SUM_LANES)
+        for (size_t p = 0; p < PARTS && i + p * LANES < n; p++) {
+            size_t at = i + p * LANES;
+            size_t count = up_to_lanes(n - at);
+            sums[p] = v_fma(v_load_n(a + at, count), v_load_n(b + at, count), sums[p]);
+        }
     return v_sum(sums);
 }
 

@@ -5,6 +5,10 @@
  * a vi, by the instruction set that the including file is compiled for.  The
  * kernels are written once, in these words.  Nothing here allocates, branches
  * on the machine or depends on alignment.
+ *
+ * What is computed does not depend on LANES: elements are rounded as IEEE 754
+ * says, v_fma() once, and sums run in SUM_LANES lanes on every machine, in as
+ * many registers as that takes.  So every instruction set gives the same bytes.
  */
 #ifndef LLM_BACKEND_CPU_VECTOR_H
 #define LLM_BACKEND_CPU_VECTOR_H
@@ -28,7 +32,9 @@
 #define LANES     4
 #define TILE_ROWS 4
 #endif
-#define WIDTH (2 * LANES) /* of a panel */
+#define WIDTH     (2 * LANES) /* of a panel */
+#define SUM_LANES 16          /* element i of a sum is added to lane i % SUM_LANES */
+#define PARTS     (SUM_LANES / LANES)
 
 typedef float vf __attribute__((vector_size(LANES * 4)));
 typedef int32_t vi __attribute__((vector_size(LANES * 4)));
@@ -93,17 +99,7 @@ INLINE void v_store_n(float *p, vf v, size_t n)
 #endif
 }
 
-/* a b + c, rounded once where the machine can. */
-INLINE vf v_fma(vf a, vf b, vf c)
-{
-#if defined(__AVX512F__)
-    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__AVX2__)
-    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#else
-    return a * b + c;
-#endif
-}
+#include "llm/backend/cpu/kernels/fused.h"
 
 /* mask is all ones or all zeros per lane, as a comparison gives it. */
 INLINE vf v_select(vi mask, vf yes, vf no)
@@ -148,31 +144,37 @@ INLINE vf v_sqrt(vf a)
 #endif
 }
 
-/* Sum of the lanes, in a fixed tree: halves onto halves. */
-INLINE float v_sum(vf v)
+/* The sum of the SUM_LANES lanes, in a fixed tree: halves onto halves.  It is
+ * never -0, so lanes that hold nothing but zeros do not show. */
+INLINE float v_sum(const vf parts[PARTS])
 {
+    vf v = parts[0];
 #if LANES == 16
     v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
     v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
     v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
     v += __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
 #elif LANES == 8
+    v += parts[1];
     v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
     v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5);
     v += __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6);
 #else
+    v = (v + parts[2]) + (parts[1] + parts[3]);
     v += __builtin_shufflevector(v, v, 2, 3, 0, 1);
     v += __builtin_shufflevector(v, v, 1, 0, 3, 2);
 #endif
-    return v[0];
+    return v[0] + 0.0f;
 }
 
-INLINE float v_largest(vf v)
+/* The largest of the SUM_LANES lanes; NaN only where lane 0 is. */
+INLINE float v_largest(const vf parts[PARTS])
 {
-    float lanes[LANES];
-    v_store(lanes, v);
+    float lanes[SUM_LANES];
+    for (size_t p = 0; p < PARTS; p++)
+        v_store(lanes + p * LANES, parts[p]);
     float largest = lanes[0];
-    for (size_t i = 1; i < LANES; i++)
+    for (size_t i = 1; i < SUM_LANES; i++)
         largest = lanes[i] > largest ? lanes[i] : largest;
     return largest;
 }
