@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/real.h"
+
 typedef struct {
     double *values;  /* owned: of the clients that have the metric */
     double *weights; /* owned: their totals */
@@ -142,7 +144,7 @@ static double entropy(const double *values, size_t size)
         sum += values[i] + 1e-9;
     for (size_t i = 0; i < size; i++) {
         double share = (values[i] + 1e-9) / sum;
-        result -= share > 0 ? share * log(share) : 0;
+        result -= share > 0 ? share * fmq_log(share) : 0;
     }
     return result;
 }

@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "base/real.h"
 #include "fedmq/llm/backend.h"
 
 /* The decimal that a float setting stands for: 0.999f is 0.99900001287..., but
@@ -38,8 +39,8 @@ static inline llm_adam_scalars_t llm_adam_scalars(const llm_adam_t *how)
         .one_minus_beta1 = (float)(1.0 - beta1),
         .beta2 = (float)beta2,
         .one_minus_beta2 = (float)(1.0 - beta2),
-        .step_size = (float)(lr / (1.0 - pow(beta1, (double)how->step))),
-        .sqrt_bias2 = (float)sqrt(1.0 - pow(beta2, (double)how->step)),
+        .step_size = (float)(lr / (1.0 - fmq_pow(beta1, (double)how->step))),
+        .sqrt_bias2 = (float)sqrt(1.0 - fmq_pow(beta2, (double)how->step)),
         .eps = how->eps,
         .l2 = how->decoupled ? 0.0f : how->weight_decay,
         .keep = how->decoupled ? (float)(1.0 - lr * decay) : 1.0f,

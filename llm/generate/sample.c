@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+#include "base/real.h"
+
 int llm_sampling_check(const llm_sampling_t *how, fmq_error_t *err)
 {
     if (!(how->temperature >= 0.0 && isfinite(how->temperature)))
@@ -73,7 +75,7 @@ static int load(const llm_sampling_t *how, const float *logits, size_t vocab, ll
 
 static double weight(const llm_candidate_t *candidate, double largest)
 {
-    return exp(candidate->logit - largest);
+    return fmq_exp(candidate->logit - largest);
 }
 
 /* Pops the top_k largest and those equal to the last of them; returns how many. */

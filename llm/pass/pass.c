@@ -3,8 +3,9 @@
  */
 #include "llm/pass/pass.h"
 
-#include <math.h>
 #include <stdlib.h>
+
+#include "base/real.h"
 
 /* cos and sin of position * inverse frequency, in float as HF computes them. */
 static void fill_rope(float *table, size_t rows, size_t width, const float *frequencies)
@@ -13,8 +14,8 @@ static void fill_rope(float *table, size_t rows, size_t width, const float *freq
     for (size_t row = 0; row < rows; row++) {
         for (size_t i = 0; i < half; i++) {
             float angle = (float)row * frequencies[i];
-            table[row * width + i] = (float)cos((double)angle);
-            table[row * width + half + i] = (float)sin((double)angle);
+            table[row * width + i] = (float)fmq_cos((double)angle);
+            table[row * width + half + i] = (float)fmq_sin((double)angle);
         }
     }
 }

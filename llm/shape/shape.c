@@ -7,11 +7,11 @@
  */
 #include "fedmq/llm/shape.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/real.h"
 #include "llm/hub/json.h"
 
 #define CONFIG_SIZE_MAX (1u << 20)
@@ -510,7 +510,7 @@ void llm_shape_rope_frequencies(const llm_shape_t *shape, float *out)
     /* HF takes the exponent, the power and the reciprocal in fp32 one by one. */
     for (uint32_t i = 0; i < shape->head_width / 2; i++) {
         float exponent = (float)(2 * i) / (float)shape->head_width;
-        float frequency = 1.0f / (float)pow((double)shape->rope_theta, (double)exponent);
+        float frequency = 1.0f / (float)fmq_pow((double)shape->rope_theta, (double)exponent);
         if (shape->rope_original_context)
             frequency = scale_llama3(shape, frequency);
         else

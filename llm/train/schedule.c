@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "base/real.h"
 #include "llm/train/options.h"
 
 /* HF's get_linear_schedule_with_warmup, FS-LLM's warmup_step. */
@@ -24,7 +25,7 @@ static double warmup_step(const llm_schedule_t *self, uint64_t step)
 static double warmup_noam(const llm_schedule_t *self, uint64_t step)
 {
     double s = step > 0 ? (double)step : 1;
-    return fmin(pow(s, -0.5), s * pow((double)self->warmup, -1.5));
+    return fmin(fmq_pow(s, -0.5), s * fmq_pow((double)self->warmup, -1.5));
 }
 
 static double multistep(const llm_schedule_t *self, uint64_t step)
@@ -32,7 +33,7 @@ static double multistep(const llm_schedule_t *self, uint64_t step)
     double passed = 0;
     for (size_t i = 0; i < self->milestones_size && i < LLM_MILESTONES_MAX; i++)
         passed += self->milestones[i] <= step;
-    return pow(self->gamma, passed);
+    return fmq_pow(self->gamma, passed);
 }
 
 /* eta_min + (lr - eta_min) (1 + cos(pi s / t_max)) / 2: Loshchilov and Hutter
@@ -40,7 +41,7 @@ static double multistep(const llm_schedule_t *self, uint64_t step)
 static double cosine(const llm_schedule_t *self, double lr, uint64_t step)
 {
     double phase = acos(-1.0) * (double)step / (double)self->t_max;
-    return self->eta_min + (lr - self->eta_min) * (1 + cos(phase)) / 2;
+    return self->eta_min + (lr - self->eta_min) * (1 + fmq_cos(phase)) / 2;
 }
 
 static double linear(const llm_schedule_t *self, uint64_t step)
@@ -59,11 +60,11 @@ double llm_schedule_lr(const llm_schedule_t *self, double lr, uint64_t step)
     case LLM_SCHEDULE_WARMUP_NOAM:
         return lr * warmup_noam(self, step);
     case LLM_SCHEDULE_STEP:
-        return lr * pow(self->gamma, (double)(step / (self->step_size ? self->step_size : 1)));
+        return lr * fmq_pow(self->gamma, (double)(step / (self->step_size ? self->step_size : 1)));
     case LLM_SCHEDULE_MULTISTEP:
         return lr * multistep(self, step);
     case LLM_SCHEDULE_EXPONENTIAL:
-        return lr * pow(self->gamma, (double)step);
+        return lr * fmq_pow(self->gamma, (double)step);
     case LLM_SCHEDULE_COSINE:
         return self->t_max ? cosine(self, lr, step) : lr;
     case LLM_SCHEDULE_LINEAR:
