@@ -11,7 +11,8 @@
  * Results do not depend on the number of threads: no sum is split by threads.
  * A backend instance is used by one thread at a time; matrices (frozen
  * weights) are read-only after creation and shared by all instances of the
- * same kind.
+ * same device: they outlive the instance that made them, and any other may
+ * destroy them.
  *
  * Letters: B batch, T tokens (of a packed batch), C channels, H heads, KV
  * key/value heads, D head width, V vocabulary, R adapter rank, S sequences.
@@ -87,6 +88,9 @@ typedef struct {
 typedef struct llm_ops {
     const char *name; /* "cpu", "cuda", "reference" */
     void (*destroy)(llm_backend_t *be);
+    /* A further instance on the same device, with so many threads of its own;
+     * be may go before it. */
+    llm_backend_t *(*another)(const llm_backend_t *be, unsigned threads, fmq_error_t *err);
 
     /* Memory.  alloc returns NULL when out of memory; 64-byte aligned. */
     void *(*alloc)(llm_backend_t *be, size_t bytes);

@@ -12,6 +12,13 @@ static void destroy(llm_backend_t *be)
     free(llm_instance(be));
 }
 
+static llm_backend_t *another(const llm_backend_t *be, unsigned threads, fmq_error_t *err)
+{
+    (void)be;
+    (void)threads;
+    return llm_backend_reference_new(err);
+}
+
 llm_backend_t *llm_backend_reference_new(fmq_error_t *err)
 {
     llm_instance_t *self = calloc(1, sizeof *self);
@@ -21,6 +28,7 @@ llm_backend_t *llm_backend_reference_new(fmq_error_t *err)
     }
     self->ops.name = "reference";
     self->ops.destroy = destroy;
+    self->ops.another = another;
     llm_reference_memory(&self->ops);
     llm_reference_linear(&self->ops);
     llm_reference_embedding(&self->ops);
