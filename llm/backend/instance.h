@@ -9,7 +9,6 @@
 #ifndef LLM_BACKEND_INSTANCE_H
 #define LLM_BACKEND_INSTANCE_H
 
-#include <string.h>
 #include <time.h>
 
 #include "fedmq/llm/backend.h"
@@ -21,8 +20,8 @@ typedef struct {
     llm_backend_t backend; /* backend.ops points to ops below */
     llm_ops_t ops;
     const char *variant; /* a string literal */
-    unsigned device;     /* its number among the devices of its kind */
     double gemm_seconds;
+    fmq_error_t failure; /* the first; code FMQ_OK while there is none */
 } llm_instance_t;
 
 /* The instance behind a backend's public face. */
@@ -31,13 +30,11 @@ static inline llm_instance_t *llm_instance(const llm_backend_t *be)
     return be->context;
 }
 
-/* Can one compute with what the other placed? */
-static inline bool llm_instance_same_device(const llm_backend_t *a, const llm_backend_t *b)
-{
-    const llm_instance_t *one = llm_instance(a), *other = llm_instance(b);
-    return strcmp(a->ops->name, b->ops->name) == 0 && strcmp(one->variant, other->variant) == 0 &&
-           one->device == other->device;
-}
+/* Keeps the first failure of an op, for synchronize(). */
+void llm_instance_fail(llm_instance_t *self, fmq_error_code_t code, const char *text);
+
+/* synchronize() of a backend whose ops are done when they return. */
+int llm_instance_synchronize(llm_backend_t *be, fmq_error_t *err);
 
 /* Seconds on the monotonic clock, for gemm_seconds. */
 static inline double llm_instance_now(void)

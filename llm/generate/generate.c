@@ -20,7 +20,7 @@ struct llm_generator {
     uint64_t elements;
     float *params; /* owned, on the backend */
     llm_fixed_t fixed;
-    float *cache;          /* owned, on the backend: [layers][2][context][kv width] */
+    llm_act_t *cache;      /* owned, on the backend: [layers][2][context][kv width] */
     float *decode_scratch; /* owned, on the backend: [heads * context] */
     float *logits_host;    /* owned, [vocab] */
     llm_candidate_t *work; /* owned, [vocab] */
@@ -32,16 +32,17 @@ static size_t cache_width(const llm_shape_t *shape)
     return (size_t)shape->kv_heads * shape->head_width;
 }
 
-static float *cache_of(const llm_generator_t *self, uint32_t layer, bool values)
+static llm_act_t *cache_of(const llm_generator_t *self, uint32_t layer, bool values)
 {
     size_t part = self->context * cache_width(self->pass.decoder.shape);
-    return self->cache + (2 * (size_t)layer + values) * part;
+    return llm_act_at(self->be, self->cache, (2 * (size_t)layer + values) * part);
 }
 
 static int memory_new(llm_generator_t *self, const llm_shape_t *shape, fmq_error_t *err)
 {
-    size_t cache = 2 * (size_t)shape->layers * self->context * cache_width(shape) * sizeof(float);
     llm_backend_t *be = self->be;
+    size_t cache =
+        llm_act_bytes(be, 2 * (size_t)shape->layers * self->context * cache_width(shape));
     self->cache = be->ops->alloc(be, cache);
     self->decode_scratch = be->ops->alloc(be, shape->heads * self->context * sizeof(float));
     self->logits_host = malloc(shape->vocab * sizeof *self->logits_host);
@@ -117,7 +118,7 @@ void llm_generator_destroy(llm_generator_t **self_p)
         return;
     llm_pass_release(&self->pass);
     llm_fixed_release(&self->fixed);
-    float *const owned[] = {self->params, self->cache, self->decode_scratch};
+    void *const owned[] = {self->params, self->cache, self->decode_scratch};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) {
         if (owned[i])
             self->be->ops->release(self->be, owned[i]);
@@ -150,14 +151,13 @@ static void remember(const llm_generator_t *self, uint32_t layer, size_t first, 
 {
     const llm_shape_t *shape = self->pass.decoder.shape;
     size_t width = cache_width(shape), stride = llm_plan_qkv_width(shape);
-    const float *keys = self->pass.plan.layers[layer].qkv + llm_plan_query_width(shape);
-    float *to_keys = cache_of(self, layer, false), *to_values = cache_of(self, layer, true);
-    for (size_t row = 0; row < rows; row++) {
-        size_t to = (first + row) * width;
-        self->be->ops->copy(self->be, to_keys + to, keys + row * stride, width * sizeof(float));
-        self->be->ops->copy(self->be, to_values + to, keys + row * stride + width,
-                            width * sizeof(float));
-    }
+    llm_backend_t *be = self->be;
+    const llm_act_t *keys =
+        llm_act_at(be, self->pass.plan.layers[layer].qkv, llm_plan_query_width(shape));
+    be->ops->copy_rows(be, llm_act_at(be, cache_of(self, layer, false), first * width), width, keys,
+                       stride, rows, width);
+    be->ops->copy_rows(be, llm_act_at(be, cache_of(self, layer, true), first * width), width,
+                       llm_act_const_at(be, keys, width), stride, rows, width);
 }
 
 static void attend_to_cache(const llm_generator_t *self, uint32_t layer, size_t length)
@@ -176,7 +176,7 @@ static void advance(llm_generator_t *self, const int32_t *ids, size_t first, siz
 {
     const llm_plan_t *plan = &self->pass.plan;
     const uint32_t starts[] = {0, (uint32_t)count};
-    llm_packed_t packed = {.tokens = count, .sequences = 1, .starts = starts};
+    llm_packed_t packed = llm_pass_pack(&self->pass, 1, starts);
     const int32_t last = (int32_t)count - 1;
     llm_backend_t *be = self->be;
     be->ops->upload(be, plan->ids, ids, count * sizeof *ids);
@@ -211,7 +211,7 @@ static int choose(llm_generator_t *self, const llm_sampling_t *how, size_t numbe
     fmq_rng_name_t name = {
         .seed = how->seed, .purpose = FMQ_RNG_GENERATE, .step = (uint32_t)number};
     fmq_rng_init(&rng, &name);
-    be->ops->download(be, self->logits_host, plan->logits, vocab * sizeof(float));
+    llm_act_download(be, self->logits_host, plan->logits, vocab);
     return llm_sample(how, self->logits_host, vocab, fmq_rng_uniform(&rng), self->work, id, err);
 }
 

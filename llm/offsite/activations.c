@@ -1,6 +1,6 @@
 /*
  * activations.c - runs public examples through the frozen layers, one at a
- * time, and adds up the squares of what each MLP channel gives.
+ * time, and has the squares of what each MLP channel gives added up.
  */
 #include "llm/offsite/activations.h"
 
@@ -18,7 +18,6 @@ typedef struct {
     llm_adapter_t *none; /* owned: nothing trains */
     llm_pass_t pass;
     int32_t *positions; /* owned, [tokens_max] */
-    float *host;        /* owned, [tokens_max][ffn] */
     double *squares;    /* owned, [r - l][ffn] */
     uint64_t tokens;    /* added up so far */
 } listener_t;
@@ -28,7 +27,6 @@ static void listener_release(listener_t *self)
     llm_pass_release(&self->pass);
     llm_adapter_destroy(&self->none);
     free(self->positions);
-    free(self->host);
     free(self->squares);
 }
 
@@ -52,9 +50,8 @@ static int listener_init(listener_t *self, const llm_loudness_t *how, fmq_error_
         llm_pass_prepare(&self->pass, err) < 0)
         return -1;
     self->positions = malloc(tokens * sizeof *self->positions);
-    self->host = malloc(tokens * channels * sizeof *self->host);
     self->squares = calloc((size_t)(how->r - how->l) * channels, sizeof *self->squares);
-    if (!self->positions || !self->host || !self->squares)
+    if (!self->positions || !self->squares)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the activations of channels");
     return 0;
 }
@@ -65,25 +62,18 @@ static void add_layer(listener_t *self, uint32_t layer, size_t tokens)
     llm_backend_t *be = self->how->be;
     size_t channels = self->shape->ffn;
     double *squares = self->squares + (size_t)(layer - self->how->l) * channels;
-    be->ops->download(be, self->host, self->pass.plan.layers[layer].act,
-                      tokens * channels * sizeof(float));
-    for (size_t t = 0; t < tokens; t++) {
-        for (size_t c = 0; c < channels; c++) {
-            double one = (double)self->host[t * channels + c];
-            squares[c] += one * one;
-        }
-    }
+    be->ops->column_sum_squares(be, squares, self->pass.plan.layers[layer].act, tokens, channels);
 }
 
 static int listen(listener_t *self, llm_example_t example, fmq_error_t *err)
 {
     const uint32_t starts[] = {0, example.size};
     llm_batch_t batch = {.sequences = 1, .starts = starts, .ids = example.ids};
-    llm_packed_t packed = {.tokens = example.size, .sequences = 1, .starts = starts};
     const llm_plan_t *plan = &self->pass.plan;
     llm_backend_t *be = self->how->be;
     if (llm_batch_check_tokens(&batch, self->shape, plan->tokens_max, err) < 0)
         return -1;
+    llm_packed_t packed = llm_pass_pack(&self->pass, 1, starts);
     llm_batch_positions(&batch, self->positions);
     be->ops->upload(be, plan->ids, batch.ids, packed.tokens * sizeof(int32_t));
     be->ops->upload(be, plan->positions, self->positions, packed.tokens * sizeof(int32_t));

@@ -24,7 +24,7 @@ static double divergence(llm_align_pass_t *self, const llm_align_step_t *step)
     double sum = 0.0;
     for (size_t first = 0; first < tokens && isfinite(sum); first += block) {
         size_t count = tokens - first < block ? tokens - first : block;
-        const float *full = llm_stages_logits(self->teacher.ws, self->rows + first, count);
+        const llm_act_t *full = llm_stages_logits(self->teacher.ws, self->rows + first, count);
         (void)llm_stages_logits(self->student, self->rows + first, count);
         sum += llm_stages_divergence(self->student, full, count, scale);
         if (scale != 0.0f)

@@ -34,10 +34,10 @@ static double subtract(llm_similarity_t *self, const llm_streams_t *streams)
 {
     const llm_ops_t *ops = self->be->ops;
     size_t n = streams->rows * self->how.width;
-    ops->copy(self->be, self->apart, streams->teacher, n * sizeof *self->apart);
+    ops->widen(self->be, self->apart, streams->teacher, n, false);
     double sum = ops->sum_squares(self->be, self->apart, n);
     ops->scale(self->be, self->apart, -1.0f, n);
-    ops->add(self->be, self->apart, streams->student, n);
+    ops->widen(self->be, self->apart, streams->student, n, true);
     return sum == 0.0 ? (double)n : sum;
 }
 
@@ -54,15 +54,15 @@ double llm_similarity(llm_similarity_t *self, const llm_streams_t *streams)
     return ops->sum(self->be, self->losses, rows) / (double)rows;
 }
 
-void llm_similarity_backward(llm_similarity_t *self, float *dstudent, const llm_streams_t *streams,
-                             double scale)
+void llm_similarity_backward(llm_similarity_t *self, llm_act_t *dstudent,
+                             const llm_streams_t *streams, double scale)
 {
     const llm_ops_t *ops = self->be->ops;
     size_t rows = streams->rows, width = self->how.width;
     if (self->how.kind == LLM_SIM_L2) {
         double whole = subtract(self, streams);
         ops->scale(self->be, self->apart, (float)(2.0 * scale / whole), rows * width);
-        ops->add(self->be, dstudent, self->apart, rows * width);
+        ops->narrow(self->be, dstudent, self->apart, rows * width, true);
         return;
     }
     ops->cosine(self->be, self->losses, dstudent, streams->teacher, streams->student, rows, width,

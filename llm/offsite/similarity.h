@@ -30,14 +30,14 @@ void llm_similarity_release(llm_similarity_t *self);
 
 /* [rows][width] each, on the backend. */
 typedef struct {
-    const float *teacher, *student;
+    const llm_act_t *teacher, *student;
     size_t rows;
 } llm_streams_t;
 
 /* NaN where either stream has one. */
 double llm_similarity(llm_similarity_t *self, const llm_streams_t *streams);
 /* dstudent += scale times the gradient of that. */
-void llm_similarity_backward(llm_similarity_t *self, float *dstudent, const llm_streams_t *streams,
-                             double scale);
+void llm_similarity_backward(llm_similarity_t *self, llm_act_t *dstudent,
+                             const llm_streams_t *streams, double scale);
 
 #endif

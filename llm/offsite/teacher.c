@@ -35,17 +35,17 @@ static int choose_taps(llm_teacher_t *self, const llm_teacher_wish_t *wish, fmq_
 
 static int reserve(llm_teacher_t *self, fmq_error_t *err)
 {
-    size_t floats = 0;
-    bool fits = !__builtin_mul_overflow(self->tokens_max, self->width, &floats) &&
-                !__builtin_mul_overflow(floats, self->taps, &floats) &&
-                floats <= SIZE_MAX / sizeof(float) - 1;
+    size_t elements = 0;
+    bool fits = !__builtin_mul_overflow(self->tokens_max, self->width, &elements) &&
+                !__builtin_mul_overflow(elements, self->taps, &elements) &&
+                elements <= SIZE_MAX / sizeof(float) - 1;
     self->kept = calloc(self->sequences_max + 1, sizeof *self->kept);
     self->starts = calloc(self->sequences_max + 1, sizeof *self->starts);
     self->ids = calloc(self->tokens_max + 1, sizeof *self->ids);
     if (fits && self->taps)
-        self->streams = self->be->ops->alloc(self->be, floats * sizeof *self->streams);
+        self->streams = self->be->ops->alloc(self->be, llm_act_bytes(self->be, elements));
     if (fits && self->cache)
-        self->host = malloc(floats * sizeof *self->host + 1);
+        self->host = malloc(llm_act_bytes(self->be, elements) + 1);
     if (!self->kept || !self->starts || !self->ids || (self->taps && !self->streams) ||
         (self->cache && !self->host))
         return fmq_error_set(err, FMQ_ERR_NOMEM,
@@ -99,7 +99,7 @@ int llm_teacher_init(llm_teacher_t *self, const llm_align_t *align, const llm_te
     fmq_digest_t tag = tag_of(self, adapter);
     llm_prefix_cache_tag(self->cache, &tag);
     return llm_prefix_cache_bind(self->cache, llm_dataset_size(align->data),
-                                 self->taps * self->width, err);
+                                 llm_act_bytes(self->be, self->taps * self->width), err);
 }
 
 void llm_teacher_release(llm_teacher_t *self)
@@ -119,12 +119,12 @@ static size_t tokens_of(const llm_batch_t *batch, size_t s)
     return batch->starts[s + 1] - batch->starts[s];
 }
 
-static float *stream_at(const llm_teacher_t *self, size_t i, size_t row)
+static llm_act_t *stream_at(const llm_teacher_t *self, size_t i, size_t row)
 {
-    return self->streams + (i * self->tokens_max + row) * self->width;
+    return llm_act_at(self->be, self->streams, (i * self->tokens_max + row) * self->width);
 }
 
-const float *llm_teacher_stream(const llm_teacher_t *self, size_t i)
+const llm_act_t *llm_teacher_stream(const llm_teacher_t *self, size_t i)
 {
     return stream_at(self, i, 0);
 }
@@ -136,13 +136,14 @@ static llm_batch_t find_missing(llm_teacher_t *self, const llm_batch_t *batch,
 {
     llm_batch_t missing = {.starts = self->starts, .ids = self->ids};
     for (size_t s = 0; s < batch->sequences; s++) {
-        size_t tokens = tokens_of(batch, s), floats = tokens * self->width;
+        size_t tokens = tokens_of(batch, s);
+        size_t bytes = llm_act_bytes(self->be, tokens * self->width);
         self->kept[s] =
             self->cache ? llm_prefix_cache_find(self->cache, examples[s], (uint32_t)tokens) : NULL;
         if (self->kept[s]) {
             for (size_t i = 0; i < self->taps; i++)
                 self->be->ops->upload(self->be, stream_at(self, i, batch->starts[s]),
-                                      self->kept[s] + i * floats, floats * sizeof(float));
+                                      (const char *)self->kept[s] + i * bytes, bytes);
             continue;
         }
         uint32_t begin = self->starts[missing.sequences];
@@ -154,8 +155,8 @@ static llm_batch_t find_missing(llm_teacher_t *self, const llm_batch_t *batch,
 
 /* Copies the rows of the missing sequences from where they lie in the batch to
  * the packed ones, or back. */
-static void move_rows(llm_teacher_t *self, float *to, const float *from, const llm_batch_t *batch,
-                      bool packing)
+static void move_rows(llm_teacher_t *self, llm_act_t *to, const llm_act_t *from,
+                      const llm_batch_t *batch, bool packing)
 {
     size_t number = 0;
     for (size_t s = 0; s < batch->sequences; s++) {
@@ -163,15 +164,15 @@ static void move_rows(llm_teacher_t *self, float *to, const float *from, const l
             continue;
         size_t there = batch->starts[s] * self->width;
         size_t here = self->starts[number++] * self->width;
-        self->be->ops->copy(self->be, to + (packing ? here : there),
-                            from + (packing ? there : here),
-                            tokens_of(batch, s) * self->width * sizeof *to);
+        self->be->ops->copy(self->be, llm_act_at(self->be, to, packing ? here : there),
+                            llm_act_const_at(self->be, from, packing ? there : here),
+                            llm_act_bytes(self->be, tokens_of(batch, s) * self->width));
     }
 }
 
 /* Runs the emulated layers over the missing sequences, as far as needed. */
 static int run_missing(llm_teacher_t *self, const llm_batch_t *batch, const llm_batch_t *missing,
-                       const float *h, fmq_error_t *err)
+                       const llm_act_t *h, fmq_error_t *err)
 {
     const llm_offsite_t *offsite = self->offsite;
     llm_packed_t packed;
@@ -195,12 +196,13 @@ static int run_missing(llm_teacher_t *self, const llm_batch_t *batch, const llm_
 static void keep_missing(llm_teacher_t *self, const llm_batch_t *batch, const uint32_t *examples)
 {
     for (size_t s = 0; s < batch->sequences; s++) {
-        size_t tokens = tokens_of(batch, s), floats = tokens * self->width;
+        size_t tokens = tokens_of(batch, s);
+        size_t bytes = llm_act_bytes(self->be, tokens * self->width);
         if (self->kept[s])
             continue;
         for (size_t i = 0; i < self->taps; i++)
-            self->be->ops->download(self->be, self->host + i * floats,
-                                    stream_at(self, i, batch->starts[s]), floats * sizeof(float));
+            self->be->ops->download(self->be, self->host + i * bytes,
+                                    stream_at(self, i, batch->starts[s]), bytes);
         llm_prefix_cache_keep(self->cache, examples[s], (uint32_t)tokens, self->host);
     }
 }
@@ -215,13 +217,13 @@ static int run_rest(llm_teacher_t *self, const llm_batch_t *batch, fmq_error_t *
     if (self->cache)
         self->be->ops->copy(self->be, llm_stages_stream(self->ws, r),
                             llm_teacher_stream(self, self->taps - 1),
-                            packed.tokens * self->width * sizeof(float));
+                            llm_act_bytes(self->be, packed.tokens * self->width));
     llm_stages_forward(self->ws, &packed, r, self->offsite->full->layers);
     return 0;
 }
 
 int llm_teacher_run(llm_teacher_t *self, const llm_batch_t *batch, const uint32_t *examples,
-                    const float *h, fmq_error_t *err)
+                    const llm_act_t *h, fmq_error_t *err)
 {
     self->starts[0] = 0;
     llm_batch_t missing = find_missing(self, batch, examples);

@@ -23,9 +23,9 @@ typedef struct {
     bool whole;                   /* is asked for logits too */
     size_t taps;                  /* streams asked for, and at most one for ourselves */
     uint32_t tap[LLM_LAYERS_MAX]; /* ... is the one behind this layer */
-    float *streams;               /* owned by be, [taps][tokens_max][width] */
-    float *host;                  /* owned, [taps][tokens_max][width], with a cache */
-    const float **kept;           /* owned, [sequences_max]: NULL where it is missing */
+    llm_act_t *streams;           /* owned by be, [taps][tokens_max][width] */
+    char *host;                   /* owned, the same in host memory, with a cache */
+    const void **kept;            /* owned, [sequences_max]: NULL where it is missing */
     uint32_t *starts;             /* owned: the missing ones, packed ... */
     int32_t *ids;                 /* owned */
 } llm_teacher_t;
@@ -46,8 +46,8 @@ void llm_teacher_release(llm_teacher_t *self);
 /* Sequence s of the batch is example examples[s]; h is [tokens][width] on the
  * backend. */
 int llm_teacher_run(llm_teacher_t *self, const llm_batch_t *batch, const uint32_t *examples,
-                    const float *h, fmq_error_t *err);
+                    const llm_act_t *h, fmq_error_t *err);
 /* The stream behind layer tap[i] of the wish, [tokens][width] on the backend. */
-const float *llm_teacher_stream(const llm_teacher_t *self, size_t i);
+const llm_act_t *llm_teacher_stream(const llm_teacher_t *self, size_t i);
 
 #endif

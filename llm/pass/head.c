@@ -9,10 +9,10 @@
 
 static llm_linear_run_t run_of(const llm_pass_t *self, size_t rows)
 {
-    return (llm_linear_run_t){.be = self->decoder.be, .rows = rows, .ones = self->plan.ones};
+    return (llm_linear_run_t){.be = self->decoder.be, .rows = rows};
 }
 
-static const float *last_stream(const llm_pass_t *self)
+static const llm_act_t *last_stream(const llm_pass_t *self)
 {
     return self->plan.layers[self->decoder.shape->layers - 1].x_out;
 }
@@ -39,8 +39,7 @@ void llm_head_backward(const llm_pass_t *self, size_t first, size_t count)
     llm_linear_run_t run = run_of(self, count);
     llm_linear_backward(&run, &decoder->head, plan->head_dn, false, plan->logits,
                         decoder->shape->vocab, plan->head_n, NULL);
-    be->ops->zero(be, plan->head_dx, count * C * sizeof(float));
-    llm_norm_backward(self, &decoder->norm_final, plan->head_dx, plan->head_dn, plan->head_x,
+    llm_norm_backward(self, &decoder->norm_final, plan->head_dx, false, plan->head_dn, plan->head_x,
                       plan->head_stats, count);
     be->ops->scatter_rows(be, plan->dx, plan->head_dx, plan->rows + first, count, C);
 }

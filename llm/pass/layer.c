@@ -33,27 +33,25 @@ static part_t part_of(const llm_pass_t *pass, uint32_t layer, const llm_packed_t
                     .run = {.be = pass->decoder.be,
                             .rows = batch->tokens,
                             .dropout = batch->dropout,
-                            .dropped = pass->plan.dropped,
-                            .dh = pass->plan.dh,
-                            .ones = pass->plan.ones},
+                            .dh = pass->plan.dh},
                     .T = batch->tokens,
                     .C = shape->width,
                     .F = pass->decoder.layers[layer].linear[LLM_UP].out,
                     .qkv_width = llm_plan_qkv_width(shape)};
 }
 
-static void forward(const part_t *part, llm_module_t module, float *y, size_t y_stride,
-                    const float *x)
+static void forward(const part_t *part, llm_module_t module, llm_act_t *y, size_t y_stride,
+                    const llm_act_t *x)
 {
     llm_linear_forward(&part->run, &part->bound->linear[module], y, y_stride, x,
-                       part->at->h[module]);
+                       &part->at->lora[module]);
 }
 
-static void backward(const part_t *part, llm_module_t module, float *dx, const float *dy,
-                     const float *x)
+static void backward(const part_t *part, llm_module_t module, llm_act_t *dx, const llm_act_t *dy,
+                     const llm_act_t *x)
 {
     const llm_bound_linear_t *linear = &part->bound->linear[module];
-    llm_linear_backward(&part->run, linear, dx, false, dy, linear->out, x, part->at->h[module]);
+    llm_linear_backward(&part->run, linear, dx, false, dy, linear->out, x, &part->at->lora[module]);
 }
 
 /* Where queries, keys and values of a token begin within its row. */
@@ -67,16 +65,21 @@ static size_t value_offset(const llm_shape_t *shape)
     return key_offset(shape) + (size_t)shape->kv_heads * shape->head_width;
 }
 
-static void rotate(const part_t *part, float *qkv, bool inverse)
+/* The part of a token's row that begins there. */
+static llm_act_t *within(const part_t *part, llm_act_t *qkv, size_t offset)
+{
+    return llm_act_at(part->be, qkv, offset);
+}
+
+/* Queries and keys lie side by side: one call turns both. */
+static void rotate(const part_t *part, llm_act_t *qkv, bool inverse)
 {
     const llm_shape_t *shape = part->shape;
     const llm_plan_t *plan = &part->pass->plan;
     if (shape->arch->positions != LLM_POSITIONS_ROPE)
         return;
     part->be->ops->rope(part->be, qkv, part->qkv_width, plan->positions, plan->rope, part->T,
-                        shape->heads, shape->head_width, inverse);
-    part->be->ops->rope(part->be, qkv + key_offset(shape), part->qkv_width, plan->positions,
-                        plan->rope, part->T, shape->kv_heads, shape->head_width, inverse);
+                        (size_t)shape->heads + shape->kv_heads, shape->head_width, inverse);
 }
 
 void llm_layer_project(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
@@ -89,8 +92,10 @@ void llm_layer_project(const llm_pass_t *self, uint32_t layer, const llm_packed_
         forward(&part, LLM_QKV, at->qkv, part.qkv_width, at->n_attention);
     } else {
         forward(&part, LLM_Q, at->qkv, part.qkv_width, at->n_attention);
-        forward(&part, LLM_K, at->qkv + key_offset(part.shape), part.qkv_width, at->n_attention);
-        forward(&part, LLM_V, at->qkv + value_offset(part.shape), part.qkv_width, at->n_attention);
+        forward(&part, LLM_K, within(&part, at->qkv, key_offset(part.shape)), part.qkv_width,
+                at->n_attention);
+        forward(&part, LLM_V, within(&part, at->qkv, value_offset(part.shape)), part.qkv_width,
+                at->n_attention);
     }
     rotate(&part, at->qkv, false);
 }
@@ -101,6 +106,8 @@ static llm_attention_t attention_of(const part_t *part, const llm_packed_t *batc
     return (llm_attention_t){.T = part->T,
                              .S = batch->sequences,
                              .starts = batch->starts,
+                             .device_starts = part->pass->plan.starts,
+                             .longest = batch->longest,
                              .H = shape->heads,
                              .KV = shape->kv_heads,
                              .D = shape->head_width,
@@ -115,10 +122,10 @@ void llm_layer_attend(const llm_pass_t *self, uint32_t layer, const llm_packed_t
 {
     part_t part = part_of(self, layer, batch);
     llm_attention_t attention = attention_of(&part, batch);
-    float *qkv = part.at->qkv;
-    part.be->ops->attention_forward(part.be, part.at->att, part.at->lse, qkv,
-                                    qkv + key_offset(part.shape), qkv + value_offset(part.shape),
-                                    &attention, self->plan.attention_scratch);
+    llm_act_t *qkv = part.at->qkv;
+    part.be->ops->attention_forward(
+        part.be, part.at->att, part.at->lse, qkv, within(&part, qkv, key_offset(part.shape)),
+        within(&part, qkv, value_offset(part.shape)), &attention, self->plan.attention_scratch);
 }
 
 static void activate(const part_t *part)
@@ -138,7 +145,7 @@ void llm_layer_finish(const llm_pass_t *self, uint32_t layer, const llm_packed_t
     size_t ffn = part.F, n = part.T * part.C;
 
     forward(&part, LLM_O, at->x_mid, part.C, at->att);
-    part.be->ops->add(part.be, at->x_mid, at->x_in, n);
+    part.be->ops->add_act(part.be, at->x_mid, at->x_in, n);
 
     llm_norm_forward(self, &part.bound->norm_mlp, at->n_mlp, at->stats_mlp, at->x_mid, part.T);
     if (at->gate)
@@ -146,12 +153,12 @@ void llm_layer_finish(const llm_pass_t *self, uint32_t layer, const llm_packed_t
     forward(&part, LLM_UP, at->up, ffn, at->n_mlp);
     activate(&part);
     forward(&part, LLM_DOWN, at->x_out, part.C, at->act);
-    part.be->ops->add(part.be, at->x_out, at->x_mid, n);
+    part.be->ops->add_act(part.be, at->x_out, at->x_mid, n);
 }
 
 /* Turns the gradient of act (plan.dact) into those of gate and up, in the
  * memory of gate and up where there is a gate, else in plan.dpre. */
-static const float *activate_backward(const part_t *part)
+static const llm_act_t *activate_backward(const part_t *part)
 {
     const llm_activations_t *at = part->at;
     const llm_plan_t *plan = &part->pass->plan;
@@ -160,7 +167,6 @@ static const float *activate_backward(const part_t *part)
         part->be->ops->swiglu_backward(part->be, at->gate, at->up, plan->dact, at->gate, at->up, n);
         return at->up;
     }
-    part->be->ops->zero(part->be, plan->dpre, n * sizeof(float));
     part->be->ops->gelu_backward(part->be, plan->dpre, plan->dact, at->up, n,
                                  part->shape->gelu_exact);
     return plan->dpre;
@@ -174,21 +180,21 @@ static void mlp_backward(const part_t *part, llm_stage_t stop)
     backward(part, LLM_DOWN, stop == LLM_STAGE_DOWN ? NULL : plan->dact, plan->dx, at->act);
     if (stop == LLM_STAGE_DOWN)
         return;
-    const float *dup = activate_backward(part);
-    float *dn = stop == LLM_STAGE_UP ? NULL : plan->dn;
+    const llm_act_t *dup = activate_backward(part);
+    llm_act_t *dn = stop == LLM_STAGE_UP ? NULL : plan->dn;
     backward(part, LLM_UP, dn, dup, at->n_mlp);
     if (at->gate) {
         const llm_bound_linear_t *gate = &part->bound->linear[LLM_GATE];
         llm_linear_backward(&part->run, gate, dn, true, at->gate, gate->out, at->n_mlp,
-                            at->h[LLM_GATE]);
+                            &at->lora[LLM_GATE]);
     }
     if (dn)
-        llm_norm_backward(part->pass, &part->bound->norm_mlp, plan->dx, dn, at->x_mid,
+        llm_norm_backward(part->pass, &part->bound->norm_mlp, plan->dx, true, dn, at->x_mid,
                           at->stats_mlp, part->T);
 }
 
 /* Gradient of the projections, given dqkv; dn NULL when nothing below trains. */
-static void projections_backward(const part_t *part, float *dn, const float *dqkv)
+static void projections_backward(const part_t *part, llm_act_t *dn, const llm_act_t *dqkv)
 {
     const llm_activations_t *at = part->at;
     static const llm_module_t separate[] = {LLM_Q, LLM_K, LLM_V};
@@ -199,7 +205,8 @@ static void projections_backward(const part_t *part, float *dn, const float *dqk
     const size_t offset[] = {0, key_offset(part->shape), value_offset(part->shape)};
     for (int i = 0; i < 3; i++)
         llm_linear_backward(&part->run, &part->bound->linear[separate[i]], dn, i > 0,
-                            dqkv + offset[i], part->qkv_width, at->n_attention, at->h[separate[i]]);
+                            llm_act_const_at(part->be, dqkv, offset[i]), part->qkv_width,
+                            at->n_attention, &at->lora[separate[i]]);
 }
 
 /* Attention branch: plan.dx is the gradient of x_mid, and of x_in on return. */
@@ -214,15 +221,16 @@ static void attention_backward(const part_t *part, const llm_packed_t *batch, bo
         return;
     llm_attention_t attention = attention_of(part, batch);
     size_t k = key_offset(shape), v = value_offset(shape);
-    float *dqkv = plan->dpre;
-    part->be->ops->attention_backward(part->be, dqkv, dqkv + k, dqkv + v, plan->dact, at->att,
-                                      at->lse, at->qkv, at->qkv + k, at->qkv + v, &attention,
-                                      plan->attention_scratch);
+    llm_act_t *dqkv = plan->dpre;
+    part->be->ops->attention_backward(part->be, dqkv, within(part, dqkv, k), within(part, dqkv, v),
+                                      plan->dact, at->att, at->lse, at->qkv,
+                                      within(part, at->qkv, k), within(part, at->qkv, v),
+                                      &attention, plan->attention_scratch);
     rotate(part, dqkv, true);
-    float *dn = stop_at_qkv ? NULL : plan->dn;
+    llm_act_t *dn = stop_at_qkv ? NULL : plan->dn;
     projections_backward(part, dn, dqkv);
     if (dn)
-        llm_norm_backward(part->pass, &part->bound->norm_attention, plan->dx, dn, at->x_in,
+        llm_norm_backward(part->pass, &part->bound->norm_attention, plan->dx, true, dn, at->x_in,
                           at->stats_attention, part->T);
 }
 

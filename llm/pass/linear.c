@@ -11,219 +11,94 @@
 
 #define GOLDEN_RATIO_64 UINT64_C(0x9E3779B97F4A7C15)
 
-static void product(const llm_linear_run_t *run, float *c, const float *a, const float *b,
-                    llm_gemm_t shape)
+static llm_dense_t dense_of(const llm_bound_linear_t *self)
 {
-    run->be->ops->gemm(run->be, c, a, b, &shape);
+    return (llm_dense_t){.at = self->weight,
+                         .out = self->out,
+                         .in = self->in,
+                         .stride = self->weight_stride,
+                         .input_major = self->input_major};
 }
 
 /* Every module draws from a stream of its own: the key moves, the counter stays. */
 static fmq_rng_name_t module_stream(const llm_linear_run_t *run, const llm_bound_linear_t *self)
 {
-    fmq_rng_name_t name = *run->dropout;
+    fmq_rng_name_t name = {0};
+    if (run->dropout)
+        name = *run->dropout;
     name.seed += GOLDEN_RATIO_64 * ((uint64_t)self->stream + 1);
     return name;
 }
 
-static bool drops(const llm_linear_run_t *run, const llm_bound_linear_t *self)
+/* stream is borrowed, and of use where run has dropout. */
+static llm_lora_t lora_of(const llm_linear_run_t *run, const llm_bound_linear_t *self,
+                          const fmq_rng_name_t *stream)
 {
-    return run->dropout && self->dropout > 0.0f;
+    return (llm_lora_t){.M = run->rows,
+                        .in = self->in,
+                        .out = self->out,
+                        .rank = self->rank,
+                        .a = self->a,
+                        .a_stride = self->a_stride,
+                        .b = self->b,
+                        .scaling = self->scaling,
+                        .p = run->dropout ? self->dropout : 0.0f,
+                        .stream = stream};
 }
 
-/* drop(x), the same in forward and backward. */
-static const float *lora_input(const llm_linear_run_t *run, const llm_bound_linear_t *self,
-                               const float *x)
+void llm_linear_forward(const llm_linear_run_t *run, const llm_bound_linear_t *self, llm_act_t *y,
+                        size_t y_stride, const llm_act_t *x, const llm_hidden_t *hidden)
 {
-    if (!drops(run, self))
-        return x;
-    fmq_rng_name_t stream = module_stream(run, self);
-    run->be->ops->dropout(run->be, run->dropped, x, run->rows * self->in, self->dropout, &stream,
-                          false);
-    return run->dropped;
-}
-
-static void plain_forward(const llm_linear_run_t *run, const llm_bound_linear_t *self, float *y,
-                          size_t y_stride, const float *x)
-{
-    product(run, y, x, self->weight,
-            (llm_gemm_t){.transpose_b = !self->input_major,
-                         .M = run->rows,
-                         .N = self->out,
-                         .K = self->in,
-                         .alpha = 1.0f,
-                         .lda = self->in,
-                         .ldb = self->weight_stride,
-                         .ldc = y_stride});
-    if (!self->bias)
-        return;
-    if (y_stride == self->out)
-        run->be->ops->bias_forward(run->be, y, self->bias, run->rows, self->out);
-    else
-        product(run, y, run->ones, self->bias,
-                (llm_gemm_t){.M = run->rows,
-                             .N = self->out,
-                             .K = 1,
-                             .alpha = 1.0f,
-                             .beta = 1.0f,
-                             .lda = 1,
-                             .ldb = self->out,
-                             .ldc = y_stride});
-}
-
-void llm_linear_forward(const llm_linear_run_t *run, const llm_bound_linear_t *self, float *y,
-                        size_t y_stride, const float *x, float *h)
-{
+    llm_backend_t *be = run->be;
+    llm_dense_t dense = dense_of(self);
     if (self->frozen)
-        run->be->ops->linear_forward(run->be, y, y_stride, x, self->in, self->frozen, self->bias,
-                                     run->rows);
+        be->ops->linear_forward(be, y, y_stride, x, self->in, self->frozen, self->bias, run->rows);
     else
-        plain_forward(run, self, y, y_stride, x);
+        be->ops->dense_forward(be, y, y_stride, x, self->in, &dense, self->bias, run->rows);
     if (!self->rank)
         return;
-    product(run, h, lora_input(run, self, x), self->a,
-            (llm_gemm_t){.transpose_b = true,
-                         .M = run->rows,
-                         .N = self->rank,
-                         .K = self->in,
-                         .alpha = 1.0f,
-                         .lda = self->in,
-                         .ldb = self->a_stride,
-                         .ldc = self->rank});
-    product(run, y, h, self->b,
-            (llm_gemm_t){.transpose_b = true,
-                         .M = run->rows,
-                         .N = self->out,
-                         .K = self->rank,
-                         .alpha = self->scaling,
-                         .beta = 1.0f,
-                         .lda = self->rank,
-                         .ldb = self->rank,
-                         .ldc = y_stride});
-}
-
-static void plain_gradients(const llm_linear_run_t *run, const llm_bound_linear_t *self,
-                            const float *dy, size_t dy_stride, const float *x)
-{
-    bool major = self->input_major;
-    if (self->dweight)
-        product(run, self->dweight, major ? x : dy, major ? dy : x,
-                (llm_gemm_t){.transpose_a = true,
-                             .M = major ? self->in : self->out,
-                             .N = major ? self->out : self->in,
-                             .K = run->rows,
-                             .alpha = 1.0f,
-                             .beta = 1.0f,
-                             .lda = major ? self->in : dy_stride,
-                             .ldb = major ? dy_stride : self->in,
-                             .ldc = self->weight_stride});
-    if (!self->dbias)
-        return;
-    if (dy_stride == self->out)
-        run->be->ops->bias_backward(run->be, self->dbias, dy, run->rows, self->out);
-    else
-        product(run, self->dbias, run->ones, dy,
-                (llm_gemm_t){.M = 1,
-                             .N = self->out,
-                             .K = run->rows,
-                             .alpha = 1.0f,
-                             .beta = 1.0f,
-                             .lda = run->rows,
-                             .ldb = dy_stride,
-                             .ldc = self->out});
-}
-
-/* dh, for lora_gradients() and lora_input_gradient(). */
-static void lora_hidden_gradient(const llm_linear_run_t *run, const llm_bound_linear_t *self,
-                                 const float *dy, size_t dy_stride)
-{
-    product(run, run->dh, dy, self->b,
-            (llm_gemm_t){.M = run->rows,
-                         .N = self->rank,
-                         .K = self->out,
-                         .alpha = self->scaling,
-                         .lda = dy_stride,
-                         .ldb = self->rank,
-                         .ldc = self->rank});
-}
-
-static void lora_gradients(const llm_linear_run_t *run, const llm_bound_linear_t *self,
-                           const float *dy, size_t dy_stride, const float *x, const float *h)
-{
-    product(run, self->db, dy, h,
-            (llm_gemm_t){.transpose_a = true,
-                         .M = self->out,
-                         .N = self->rank,
-                         .K = run->rows,
-                         .alpha = self->scaling,
-                         .beta = 1.0f,
-                         .lda = dy_stride,
-                         .ldb = self->rank,
-                         .ldc = self->rank});
-    product(run, self->da, run->dh, lora_input(run, self, x),
-            (llm_gemm_t){.transpose_a = true,
-                         .M = self->rank,
-                         .N = self->in,
-                         .K = run->rows,
-                         .alpha = 1.0f,
-                         .beta = 1.0f,
-                         .lda = self->rank,
-                         .ldb = self->in,
-                         .ldc = self->a_stride});
-}
-
-/* dx += drop'(dh A). */
-static void lora_input_gradient(const llm_linear_run_t *run, const llm_bound_linear_t *self,
-                                float *dx)
-{
-    bool dropping = drops(run, self);
-    product(run, dropping ? run->dropped : dx, run->dh, self->a,
-            (llm_gemm_t){.M = run->rows,
-                         .N = self->in,
-                         .K = self->rank,
-                         .alpha = 1.0f,
-                         .beta = dropping ? 0.0f : 1.0f,
-                         .lda = self->rank,
-                         .ldb = self->a_stride,
-                         .ldc = self->in});
-    if (!dropping)
-        return;
     fmq_rng_name_t stream = module_stream(run, self);
-    run->be->ops->dropout(run->be, dx, run->dropped, run->rows * self->in, self->dropout, &stream,
-                          true);
+    llm_lora_t lora = lora_of(run, self, &stream);
+    be->ops->lora_down(be, hidden->h, hidden->mask, x, &lora);
+    be->ops->lora_up(be, y, y_stride, hidden->h, &lora);
+}
+
+static void weight_gradients(const llm_linear_run_t *run, const llm_bound_linear_t *self,
+                             const llm_act_t *dy, size_t dy_stride, const llm_act_t *x)
+{
+    llm_backend_t *be = run->be;
+    llm_dense_t dense = dense_of(self);
+    if (self->dweight)
+        be->ops->dense_gradients(be, self->dweight, dy, dy_stride, x, self->in, &dense, run->rows);
+    if (self->dbias)
+        be->ops->bias_backward(be, self->dbias, dy, dy_stride, run->rows, self->out);
 }
 
 static void weight_input_gradient(const llm_linear_run_t *run, const llm_bound_linear_t *self,
-                                  float *dx, bool add, const float *dy, size_t dy_stride)
+                                  llm_act_t *dx, bool add, const llm_act_t *dy, size_t dy_stride)
 {
-    if (self->frozen) {
-        run->be->ops->linear_backward(run->be, dx, self->in, dy, dy_stride, self->frozen, run->rows,
-                                      add);
-        return;
-    }
-    product(run, dx, dy, self->weight,
-            (llm_gemm_t){.transpose_b = self->input_major,
-                         .M = run->rows,
-                         .N = self->in,
-                         .K = self->out,
-                         .alpha = 1.0f,
-                         .beta = add ? 1.0f : 0.0f,
-                         .lda = dy_stride,
-                         .ldb = self->weight_stride,
-                         .ldc = self->in});
+    llm_backend_t *be = run->be;
+    llm_dense_t dense = dense_of(self);
+    if (self->frozen)
+        be->ops->linear_backward(be, dx, self->in, dy, dy_stride, self->frozen, run->rows, add);
+    else
+        be->ops->dense_backward(be, dx, self->in, dy, dy_stride, &dense, run->rows, add);
 }
 
-void llm_linear_backward(const llm_linear_run_t *run, const llm_bound_linear_t *self, float *dx,
-                         bool add, const float *dy, size_t dy_stride, const float *x,
-                         const float *h)
+void llm_linear_backward(const llm_linear_run_t *run, const llm_bound_linear_t *self, llm_act_t *dx,
+                         bool add, const llm_act_t *dy, size_t dy_stride, const llm_act_t *x,
+                         const llm_hidden_t *hidden)
 {
-    plain_gradients(run, self, dy, dy_stride, x);
+    llm_backend_t *be = run->be;
+    llm_lora_t lora = lora_of(run, self, NULL);
+    const uint8_t *mask = lora.p > 0.0f ? hidden->mask : NULL;
+    weight_gradients(run, self, dy, dy_stride, x);
     if (self->rank && (self->da || dx))
-        lora_hidden_gradient(run, self, dy, dy_stride);
-    if (self->da)
-        lora_gradients(run, self, dy, dy_stride, x, h);
+        be->ops->lora_gradients(be, run->dh, self->da, self->db, dy, dy_stride, x, hidden->h, mask,
+                                &lora);
     if (!dx)
         return;
     weight_input_gradient(run, self, dx, add, dy, dy_stride);
     if (self->rank)
-        lora_input_gradient(run, self, dx);
+        be->ops->lora_input_gradient(be, dx, run->dh, mask, &lora);
 }

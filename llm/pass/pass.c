@@ -36,27 +36,22 @@ static int prepare_rope(llm_pass_t *self, fmq_error_t *err)
     return 0;
 }
 
-static int prepare_ones(llm_pass_t *self, fmq_error_t *err)
-{
-    size_t count = self->plan.tokens_max;
-    float *host = malloc(count * sizeof *host);
-    if (!host)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a plan of %zu tokens", count);
-    for (size_t i = 0; i < count; i++)
-        host[i] = 1.0f;
-    llm_backend_t *be = self->decoder.be;
-    be->ops->upload(be, self->plan.ones, host, count * sizeof *host);
-    free(host);
-    return 0;
-}
-
 int llm_pass_prepare(llm_pass_t *self, fmq_error_t *err)
 {
-    if (self->plan.rope && prepare_rope(self, err) < 0)
-        return -1;
-    if (self->plan.ones && prepare_ones(self, err) < 0)
-        return -1;
-    return 0;
+    return self->plan.rope ? prepare_rope(self, err) : 0;
+}
+
+llm_packed_t llm_pass_pack(const llm_pass_t *self, size_t sequences, const uint32_t *starts)
+{
+    llm_packed_t packed = {.tokens = starts[sequences], .sequences = sequences, .starts = starts};
+    for (size_t s = 0; s < sequences; s++) {
+        size_t tokens = starts[s + 1] - starts[s];
+        packed.longest = tokens > packed.longest ? tokens : packed.longest;
+    }
+    llm_backend_t *be = self->decoder.be;
+    if (self->plan.starts)
+        be->ops->upload(be, self->plan.starts, starts, (sequences + 1) * sizeof *starts);
+    return packed;
 }
 
 void llm_pass_release(llm_pass_t *self)
@@ -66,8 +61,8 @@ void llm_pass_release(llm_pass_t *self)
     llm_decoder_release(&self->decoder);
 }
 
-void llm_norm_forward(const llm_pass_t *self, const llm_bound_norm_t *norm, float *out,
-                      float *stats, const float *x, size_t rows)
+void llm_norm_forward(const llm_pass_t *self, const llm_bound_norm_t *norm, llm_act_t *out,
+                      float *stats, const llm_act_t *x, size_t rows)
 {
     const llm_shape_t *shape = self->decoder.shape;
     llm_backend_t *be = self->decoder.be;
@@ -79,17 +74,18 @@ void llm_norm_forward(const llm_pass_t *self, const llm_bound_norm_t *norm, floa
                                  shape->norm_eps);
 }
 
-void llm_norm_backward(const llm_pass_t *self, const llm_bound_norm_t *norm, float *dx,
-                       const float *dout, const float *x, const float *stats, size_t rows)
+void llm_norm_backward(const llm_pass_t *self, const llm_bound_norm_t *norm, llm_act_t *dx,
+                       bool add, const llm_act_t *dout, const llm_act_t *x, const float *stats,
+                       size_t rows)
 {
     const llm_shape_t *shape = self->decoder.shape;
     llm_backend_t *be = self->decoder.be;
     if (shape->arch->norm == LLM_NORM_LAYER)
         be->ops->layernorm_backward(be, dx, norm->dweight, norm->dbias, dout, x, stats,
-                                    norm->weight, rows, shape->width);
+                                    norm->weight, rows, shape->width, add);
     else
         be->ops->rmsnorm_backward(be, dx, norm->dweight, dout, x, stats, norm->weight, rows,
-                                  shape->width);
+                                  shape->width, add);
 }
 
 void llm_embed_forward(const llm_pass_t *self, const llm_packed_t *batch)
@@ -98,7 +94,7 @@ void llm_embed_forward(const llm_pass_t *self, const llm_packed_t *batch)
     const llm_plan_t *plan = &self->plan;
     llm_backend_t *be = decoder->be;
     size_t T = batch->tokens, C = decoder->shape->width;
-    float *x = plan->layers[0].x_in;
+    llm_act_t *x = plan->layers[0].x_in;
 
     if (decoder->tokens)
         be->ops->matrix_gather(be, x, decoder->tokens, plan->ids, T);
@@ -106,9 +102,9 @@ void llm_embed_forward(const llm_pass_t *self, const llm_packed_t *batch)
         be->ops->embed_forward(be, x, decoder->token_table, plan->ids, T, C);
     if (!decoder->positions)
         return;
-    float *positions = plan->layers[0].n_attention; /* free until the first norm */
+    llm_act_t *positions = plan->layers[0].n_attention; /* free until the first norm */
     be->ops->embed_forward(be, positions, decoder->positions, plan->positions, T, C);
-    be->ops->add(be, x, positions, T * C);
+    be->ops->add_act(be, x, positions, T * C);
 }
 
 void llm_embed_backward(const llm_pass_t *self, const llm_packed_t *batch)

@@ -19,20 +19,26 @@ typedef struct {
 /* The packed batch of this pass; ids and positions lie in the plan already. */
 typedef struct {
     size_t tokens, sequences;
-    const uint32_t *starts;        /* host */
+    const uint32_t *starts;        /* host; where the backend reads them, also in the plan */
+    size_t longest;                /* tokens of the longest sequence */
     const fmq_rng_name_t *dropout; /* NULL: none */
 } llm_packed_t;
 
-/* Fills plan.rope and plan.ones; once, after the plan is made. */
+/* Fills plan.rope; once, after the plan is made. */
 int llm_pass_prepare(llm_pass_t *self, fmq_error_t *err);
 void llm_pass_release(llm_pass_t *self);
 
+/* A checked batch as the parts below want it; uploads its starts where the
+ * backend reads them.  Borrows starts. */
+llm_packed_t llm_pass_pack(const llm_pass_t *self, size_t sequences, const uint32_t *starts);
+
 /* Norms of either kind.  stats holds two floats a row. */
-void llm_norm_forward(const llm_pass_t *self, const llm_bound_norm_t *norm, float *out,
-                      float *stats, const float *x, size_t rows);
-/* dx += ... */
-void llm_norm_backward(const llm_pass_t *self, const llm_bound_norm_t *norm, float *dx,
-                       const float *dout, const float *x, const float *stats, size_t rows);
+void llm_norm_forward(const llm_pass_t *self, const llm_bound_norm_t *norm, llm_act_t *out,
+                      float *stats, const llm_act_t *x, size_t rows);
+/* dx is overwritten, or added to when add. */
+void llm_norm_backward(const llm_pass_t *self, const llm_bound_norm_t *norm, llm_act_t *dx,
+                       bool add, const llm_act_t *dout, const llm_act_t *x, const float *stats,
+                       size_t rows);
 
 /* Writes the embeddings of plan.ids to layer 0's x_in. */
 void llm_embed_forward(const llm_pass_t *self, const llm_packed_t *batch);

@@ -4,32 +4,50 @@
  */
 #include "llm/pass/plan.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define REGION_ALIGNMENT  16          /* floats: one cache line */
-#define HEAD_BYTES_MAX    (32u << 20) /* logits of one block ... */
-#define HEAD_ROWS_MAX     128         /* ... and its rows */
-#define PLAN_TOKENS_MAX   (1 << 24)
-#define PLAN_ELEMENTS_MAX (SIZE_MAX / 8)
+#define REGION_ALIGNMENT 64 /* bytes: one cache line */
+#define PLAN_TOKENS_MAX  (1 << 24)
+#define PLAN_BYTES_MAX   (SIZE_MAX / 8)
 
 /* A cursor over the arena; base NULL while measuring. */
 typedef struct {
-    float *base;
-    size_t used;
+    char *base;
+    size_t used;     /* bytes */
+    size_t act_size; /* bytes of an activation */
     bool overflow;
 } cursor_t;
 
-static void *take(cursor_t *cursor, size_t rows, size_t width)
+/* [rows][width] elements of so many bytes. */
+static void *take_of(cursor_t *cursor, size_t rows, size_t width, size_t size)
 {
-    size_t count = 0;
-    if (__builtin_mul_overflow(rows, width, &count) || count > PLAN_ELEMENTS_MAX - cursor->used) {
+    size_t bytes = 0;
+    if (__builtin_mul_overflow(rows, width, &bytes) ||
+        __builtin_mul_overflow(bytes, size, &bytes) || bytes > PLAN_BYTES_MAX - cursor->used) {
         cursor->overflow = true;
         return NULL;
     }
-    float *at = cursor->base ? cursor->base + cursor->used : NULL;
-    cursor->used += (count + REGION_ALIGNMENT - 1) / REGION_ALIGNMENT * REGION_ALIGNMENT;
+    char *at = cursor->base ? cursor->base + cursor->used : NULL;
+    cursor->used += (bytes + REGION_ALIGNMENT - 1) / REGION_ALIGNMENT * REGION_ALIGNMENT;
     return at;
+}
+
+/* Activations; floats; and 32-bit integers. */
+static llm_act_t *take(cursor_t *cursor, size_t rows, size_t width)
+{
+    return take_of(cursor, rows, width, cursor->act_size);
+}
+
+static float *take_floats(cursor_t *cursor, size_t rows, size_t width)
+{
+    return take_of(cursor, rows, width, sizeof(float));
+}
+
+static void *take_integers(cursor_t *cursor, size_t count)
+{
+    return take_of(cursor, count, 1, sizeof(int32_t));
 }
 
 static size_t larger(size_t a, size_t b)
@@ -72,11 +90,11 @@ static void lay_out_layer(cursor_t *cursor, const llm_plan_t *self, const llm_sh
                           llm_activations_t *layer)
 {
     size_t T = self->tokens_max;
-    layer->stats_attention = take(cursor, T, 2);
-    layer->stats_mlp = take(cursor, T, 2);
+    layer->stats_attention = take_floats(cursor, T, 2);
+    layer->stats_mlp = take_floats(cursor, T, 2);
     layer->qkv = take(cursor, T, llm_plan_qkv_width(shape));
     layer->att = take(cursor, T, llm_plan_query_width(shape));
-    layer->lse = take(cursor, T, shape->heads);
+    layer->lse = take_floats(cursor, T, shape->heads);
     layer->gate = shape->arch->mlp == LLM_MLP_SWIGLU ? take(cursor, T, shape->ffn) : NULL;
     layer->up = take(cursor, T, shape->ffn);
 }
@@ -88,7 +106,10 @@ static void lay_out_lora(cursor_t *cursor, const llm_plan_t *self, const llm_bou
 {
     for (int m = 0; m < LLM_MODULES; m++) {
         const llm_bound_linear_t *linear = &bound->linear[m];
-        layer->h[m] = linear->da ? take(cursor, self->tokens_max, linear->rank) : self->dh;
+        llm_hidden_t *hidden = &layer->lora[m];
+        hidden->h = linear->da ? take_floats(cursor, self->tokens_max, linear->rank) : self->dh;
+        if (linear->da && linear->dropout > 0.0f)
+            hidden->mask = take_of(cursor, self->tokens_max, llm_lora_mask_bytes(1, linear->in), 1);
     }
 }
 
@@ -120,6 +141,8 @@ static llm_bound_layer_t all_in_one(const llm_plan_t *self, const llm_decoder_t 
             one->da = one->da ? one->da : linear->da;
             one->dweight = one->dweight ? one->dweight : linear->dweight;
             one->rank = linear->rank > one->rank ? linear->rank : one->rank;
+            one->in = linear->in > one->in ? linear->in : one->in;
+            one->dropout = fmaxf(one->dropout, linear->dropout);
         }
     }
     return all;
@@ -151,12 +174,12 @@ static void lay_out_kept(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t
 
 /* One set of buffers for the frozen layers, and for what no layer keeps. */
 static void lay_out_forward(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder,
-                            float *stream)
+                            llm_act_t *stream)
 {
     const llm_shape_t *shape = decoder->shape;
     size_t T = self->tokens_max, C = shape->width;
-    float *normed = take(cursor, T, C);
-    float *act = take(cursor, T, shape->ffn);
+    llm_act_t *normed = take(cursor, T, C);
+    llm_act_t *act = take(cursor, T, shape->ffn);
     llm_activations_t shared = {0};
     if (!self->training || decoder->first_layer > 0 || self->behind < shape->layers) {
         lay_out_layer(cursor, self, shape, &shared);
@@ -165,7 +188,7 @@ static void lay_out_forward(cursor_t *cursor, llm_plan_t *self, const llm_decode
     for (uint32_t l = 0; l < shape->layers; l++) {
         llm_activations_t *layer = &self->layers[l];
         if (!keeps(self, decoder, l)) {
-            memcpy(shared.h, layer->h, sizeof shared.h);
+            memcpy(shared.lora, layer->lora, sizeof shared.lora);
             *layer = shared;
             layer->x_out = stream;
         }
@@ -184,10 +207,10 @@ static void lay_out_head(cursor_t *cursor, llm_plan_t *self, const llm_shape_t *
     size_t block = self->block_rows, C = shape->width;
     self->head_x = take(cursor, block, C);
     self->head_n = take(cursor, block, C);
-    self->head_stats = take(cursor, block, 2);
+    self->head_stats = take_floats(cursor, block, 2);
     self->logits = take(cursor, block, shape->vocab);
-    self->losses = take(cursor, block, 1);
-    self->best = take(cursor, block, 1);
+    self->losses = take_floats(cursor, larger(self->supervised_max, block), 1);
+    self->best = take_integers(cursor, block);
     self->head_dn = self->training ? take(cursor, block, C) : NULL;
     self->head_dx = self->training ? take(cursor, block, C) : NULL;
 }
@@ -204,28 +227,23 @@ static void lay_out_inputs(cursor_t *cursor, llm_plan_t *self, const llm_decoder
 {
     size_t T = self->tokens_max;
     size_t rows = larger(self->supervised_max, self->block_rows);
-    self->ids = take(cursor, T, 1);
-    self->positions = take(cursor, T, 1);
-    self->rows = take(cursor, rows, 1);
-    self->targets = take(cursor, rows, 1);
-    self->ones = decoder->plain ? take(cursor, T, 1) : NULL;
-    self->rope = self->rope_rows ? take(cursor, self->rope_rows, decoder->shape->head_width) : NULL;
-    self->attention_scratch = take(cursor, self->attention_scratch_size, 1);
+    self->ids = take_integers(cursor, T);
+    self->positions = take_integers(cursor, T);
+    self->starts = decoder->be->ops->device_starts ? take_integers(cursor, T + 1) : NULL;
+    self->rows = take_integers(cursor, rows);
+    self->targets = take_integers(cursor, rows);
+    self->rope =
+        self->rope_rows ? take_floats(cursor, self->rope_rows, decoder->shape->head_width) : NULL;
+    self->attention_scratch = take_floats(cursor, self->attention_scratch_size, 1);
 }
 
 static void lay_out_lora_scratch(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
 {
-    size_t rank = 0, dropped = 0;
-    for (uint32_t l = 0; l < decoder->shape->layers; l++) {
-        for (int m = 0; m < LLM_MODULES; m++) {
-            const llm_bound_linear_t *linear = &decoder->layers[l].linear[m];
-            rank = larger(rank, linear->rank);
-            if (linear->rank && linear->dropout > 0.0f)
-                dropped = larger(dropped, linear->in);
-        }
-    }
-    self->dh = rank ? take(cursor, self->tokens_max, rank) : NULL;
-    self->dropped = self->training && dropped ? take(cursor, self->tokens_max, dropped) : NULL;
+    size_t rank = 0;
+    for (uint32_t l = 0; l < decoder->shape->layers; l++)
+        for (int m = 0; m < LLM_MODULES; m++)
+            rank = larger(rank, decoder->layers[l].linear[m].rank);
+    self->dh = rank ? take_floats(cursor, self->tokens_max, rank) : NULL;
 }
 
 static void lay_out(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
@@ -234,7 +252,7 @@ static void lay_out(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *dec
     memset(self->layers, 0, shape->layers * sizeof *self->layers);
     lay_out_inputs(cursor, self, decoder);
     lay_out_lora_scratch(cursor, self, decoder);
-    float *stream = take(cursor, self->tokens_max, shape->width);
+    llm_act_t *stream = take(cursor, self->tokens_max, shape->width);
     self->dx = self->training ? take(cursor, self->tokens_max, shape->width) : NULL;
     lay_out_kept(cursor, self, decoder);
 
@@ -262,6 +280,7 @@ static size_t scratch_for(const llm_decoder_t *decoder, size_t T, size_t length,
     llm_attention_t attention = {.T = T,
                                  .S = sequences,
                                  .starts = starts,
+                                 .longest = length,
                                  .H = shape->heads,
                                  .KV = shape->kv_heads,
                                  .D = shape->head_width,
@@ -287,10 +306,11 @@ static int measure_attention(llm_plan_t *self, const llm_decoder_t *decoder, fmq
     return 0;
 }
 
-static size_t block_rows(const llm_plan_t *self, const llm_shape_t *shape)
+static size_t block_rows(const llm_plan_t *self, const llm_decoder_t *decoder)
 {
-    size_t rows = HEAD_BYTES_MAX / (shape->vocab * sizeof(float));
-    rows = rows < HEAD_ROWS_MAX ? rows : HEAD_ROWS_MAX;
+    const llm_backend_t *be = decoder->be;
+    size_t rows = be->ops->head_bytes / llm_act_bytes(be, decoder->shape->vocab);
+    rows = rows < be->ops->head_rows ? rows : be->ops->head_rows;
     rows = rows < self->supervised_max ? rows : self->supervised_max;
     return rows ? rows : 1;
 }
@@ -310,17 +330,17 @@ static int choose_limits(llm_plan_t *self, const llm_decoder_t *decoder, const l
     self->training = limits->training && decoder->first_layer < shape->layers;
     self->behind =
         limits->behind && limits->behind < shape->layers ? limits->behind : shape->layers;
-    self->block_rows = block_rows(self, shape);
+    self->block_rows = block_rows(self, decoder);
     self->rope_rows = 0;
     if (shape->arch->positions == LLM_POSITIONS_ROPE)
         self->rope_rows = self->tokens_max < shape->context ? self->tokens_max : shape->context;
     return measure_attention(self, decoder, err);
 }
 
-/* Elements of the arena; 0 when they are beyond the address space. */
+/* Bytes of the arena; 0 when they are beyond the address space. */
 static size_t measure(llm_plan_t *self, const llm_decoder_t *decoder)
 {
-    cursor_t cursor = {0};
+    cursor_t cursor = {.act_size = llm_act_bytes(decoder->be, 1)};
     lay_out(&cursor, self, decoder);
     return cursor.overflow ? 0 : cursor.used;
 }
@@ -334,20 +354,20 @@ int llm_plan_init(llm_plan_t *self, const llm_decoder_t *decoder, const llm_limi
     self->layers = calloc(decoder->shape->layers, sizeof *self->layers);
     if (!self->layers)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a plan");
-    size_t elements = measure(self, decoder), wanted = limits->bytes_wanted;
-    self->recomputes = self->training && wanted && (!elements || elements > wanted / sizeof(float));
+    size_t bytes = measure(self, decoder), wanted = limits->bytes_wanted;
+    self->recomputes = self->training && wanted && (!bytes || bytes > wanted);
     if (self->recomputes)
-        elements = measure(self, decoder);
-    if (!elements)
+        bytes = measure(self, decoder);
+    if (!bytes)
         return fmq_error_set(err, FMQ_ERR_LIMIT,
                              "a plan for %zu tokens overflows the address space", self->tokens_max);
-    self->arena_bytes = elements * sizeof(float);
+    self->arena_bytes = bytes;
     self->arena = decoder->be->ops->alloc(decoder->be, self->arena_bytes);
     if (!self->arena)
         return fmq_error_set(err, FMQ_ERR_NOMEM,
                              "out of memory for a workspace of %zu bytes for %zu tokens",
                              self->arena_bytes, self->tokens_max);
-    cursor_t cursor = {.base = self->arena};
+    cursor_t cursor = {.base = self->arena, .act_size = llm_act_bytes(decoder->be, 1)};
     lay_out(&cursor, self, decoder);
     return 0;
 }

@@ -11,23 +11,23 @@
 #define FEDMQ_LLM_PASS_PLAN_H
 
 #include "fedmq/llm/workspace.h"
-#include "llm/pass/decoder.h"
+#include "llm/pass/linear.h"
 
 /* What a layer leaves behind.  T tokens of the batch, C channels, F the MLP's
  * width, Q = heads * head width, W = Q + two times the key/value width. */
 typedef struct {
-    float *x_in;                        /* [T][C] residual stream before the layer */
-    float *x_mid;                       /* [T][C] ... between attention and MLP */
-    float *x_out;                       /* [T][C] ... behind it: x_in of the next layer */
-    float *n_attention, *n_mlp;         /* [T][C] normed inputs */
+    llm_act_t *x_in;                    /* [T][C] residual stream before the layer */
+    llm_act_t *x_mid;                   /* [T][C] ... between attention and MLP */
+    llm_act_t *x_out;                   /* [T][C] ... behind it: x_in of the next layer */
+    llm_act_t *n_attention, *n_mlp;     /* [T][C] normed inputs */
     float *stats_attention, *stats_mlp; /* [T][2] */
-    float *qkv;                         /* [T][W]: q | k | v of each token */
-    float *att;                         /* [T][Q] */
+    llm_act_t *qkv;                     /* [T][W]: q | k | v of each token */
+    llm_act_t *att;                     /* [T][Q] */
     float *lse;                         /* [T][heads] */
-    float *gate;                        /* [T][F], NULL without a gate */
-    float *up;                          /* [T][F] before the activation */
-    float *act;                         /* [T][F] */
-    float *h[LLM_MODULES];              /* [T][rank] of adapted modules: scratch unless kept */
+    llm_act_t *gate;                    /* [T][F], NULL without a gate */
+    llm_act_t *up;                      /* [T][F] before the activation */
+    llm_act_t *act;                     /* [T][F] */
+    llm_hidden_t lora[LLM_MODULES];     /* of adapted modules; h is scratch unless kept */
 } llm_activations_t;
 
 typedef struct {
@@ -39,30 +39,31 @@ typedef struct {
     size_t arena_bytes;
 
     int32_t *ids, *positions; /* [tokens_max] */
+    uint32_t *starts;         /* [tokens_max + 1], NULL where the backend does not read them */
     int32_t *rows, *targets;  /* [supervised_max], at least one head block */
     float *rope;              /* [rope_rows][head width], NULL without */
     size_t rope_rows;
-    float *ones;              /* [tokens_max] */
     float *attention_scratch; /* of attention_scratch_size floats */
     size_t attention_scratch_size;
-    float *dropped; /* [T][widest adapted input], NULL without dropout */
-    float *dh;      /* [T][rank], and what of h is not kept */
+    float *dh; /* [T][rank], and what of h is not kept */
 
     llm_activations_t *layers; /* owned; one entry a layer, pointers into the arena */
 
     /* Head: block_rows rows of logits at a time. */
     size_t block_rows;
-    float *head_x, *head_n, *head_stats; /* [block][C], [block][C], [block][2] */
-    float *logits;                       /* [block][vocab] */
-    float *losses;                       /* [block] */
-    float *head_dn, *head_dx;            /* [block][C], NULL unless training */
-    int32_t *best;                       /* [block] */
+    llm_act_t *head_x, *head_n; /* [block][C] */
+    float *head_stats;          /* [block][2] */
+    llm_act_t *logits;          /* [block][vocab] */
+    float *losses;              /* [supervised_max], at least one head block */
+    llm_act_t *head_dn;         /* [block][C], NULL unless training, as head_dx */
+    llm_act_t *head_dx;         /* [block][C] */
+    int32_t *best;              /* [block] */
 
     /* Backward. */
-    float *dx;   /* [T][C] gradient of the residual stream */
-    float *dn;   /* [T][C] gradient of a normed input */
-    float *dact; /* [T][max(F, Q)] gradient of act, or of att */
-    float *dpre; /* [T][max(F, W)] gradient of up (gelu), or of qkv */
+    llm_act_t *dx;   /* [T][C] gradient of the residual stream */
+    llm_act_t *dn;   /* [T][C] gradient of a normed input */
+    llm_act_t *dact; /* [T][max(F, Q)] gradient of act, or of att */
+    llm_act_t *dpre; /* [T][max(F, W)] gradient of up (gelu), or of qkv */
 } llm_plan_t;
 
 /* Row-width helpers. */

@@ -28,7 +28,7 @@ void llm_stages_forward(llm_workspace_t *ws, const llm_packed_t *packed, uint32_
     }
 }
 
-float *llm_stages_stream(llm_workspace_t *ws, uint32_t layer)
+llm_act_t *llm_stages_stream(llm_workspace_t *ws, uint32_t layer)
 {
     const llm_activations_t *layers = ws->pass.plan.layers;
     return layer ? layers[layer - 1].x_out : layers[0].x_in;
@@ -39,7 +39,7 @@ size_t llm_stages_block(const llm_workspace_t *ws)
     return ws->pass.plan.block_rows;
 }
 
-float *llm_stages_logits(llm_workspace_t *ws, const int32_t *rows, size_t count)
+llm_act_t *llm_stages_logits(llm_workspace_t *ws, const int32_t *rows, size_t count)
 {
     const llm_plan_t *plan = &ws->pass.plan;
     ws->be->ops->upload(ws->be, plan->rows, rows, count * sizeof *rows);
@@ -67,7 +67,7 @@ double llm_stages_cross_entropy(llm_workspace_t *ws, const int32_t *targets, siz
     return sum_losses(ws, count);
 }
 
-double llm_stages_divergence(llm_workspace_t *ws, const float *full, size_t count, float scale)
+double llm_stages_divergence(llm_workspace_t *ws, const llm_act_t *full, size_t count, float scale)
 {
     const llm_plan_t *plan = &ws->pass.plan;
     ws->be->ops->kl_divergence(ws->be, plan->losses, plan->logits, full, count,
@@ -80,7 +80,7 @@ void llm_stages_logits_backward(llm_workspace_t *ws, size_t count)
     llm_head_backward(&ws->pass, 0, count);
 }
 
-float *llm_stages_gradient(llm_workspace_t *ws)
+llm_act_t *llm_stages_gradient(llm_workspace_t *ws)
 {
     return ws->pass.plan.dx;
 }
@@ -88,7 +88,7 @@ float *llm_stages_gradient(llm_workspace_t *ws)
 void llm_stages_zero_gradient(llm_workspace_t *ws, const llm_packed_t *packed)
 {
     ws->be->ops->zero(ws->be, ws->pass.plan.dx,
-                      packed->tokens * ws->pass.decoder.shape->width * sizeof(float));
+                      llm_act_bytes(ws->be, packed->tokens * ws->pass.decoder.shape->width));
 }
 
 void llm_stages_backward(llm_workspace_t *ws, const llm_packed_t *packed, uint32_t layer)

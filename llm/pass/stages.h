@@ -28,25 +28,25 @@ void llm_stages_forward(llm_workspace_t *ws, const llm_packed_t *packed, uint32_
  * the layer below it trains or lies above one that does, in a workspace for
  * training; otherwise only until the next layer runs.  It may be overwritten
  * to have the layers above go on from something else. */
-float *llm_stages_stream(llm_workspace_t *ws, uint32_t layer);
+llm_act_t *llm_stages_stream(llm_workspace_t *ws, uint32_t layer);
 
 /* Logits of the last stream, for at most llm_stages_block() rows (host) at a
  * time: [count][vocab] on the backend. */
 size_t llm_stages_block(const llm_workspace_t *ws);
-float *llm_stages_logits(llm_workspace_t *ws, const int32_t *rows, size_t count);
+llm_act_t *llm_stages_logits(llm_workspace_t *ws, const int32_t *rows, size_t count);
 
 /* Sums of a loss over those rows.  When scale is not 0, the logits become
  * scale times its gradient by them: -log p(target), targets in host memory; or
  * the divergence from full, other logits of the same rows. */
 double llm_stages_cross_entropy(llm_workspace_t *ws, const int32_t *targets, size_t count,
                                 float scale);
-double llm_stages_divergence(llm_workspace_t *ws, const float *full, size_t count, float scale);
+double llm_stages_divergence(llm_workspace_t *ws, const llm_act_t *full, size_t count, float scale);
 /* Adds what the logits now hold to the gradient of the last stream. */
 void llm_stages_logits_backward(llm_workspace_t *ws, size_t count);
 
 /* [tokens][width] on the backend: the gradient of the stream where backward
  * stands, which is the last stream at first. */
-float *llm_stages_gradient(llm_workspace_t *ws);
+llm_act_t *llm_stages_gradient(llm_workspace_t *ws);
 void llm_stages_zero_gradient(llm_workspace_t *ws, const llm_packed_t *packed);
 
 /* Moves below a layer, adding to the gradients of what trains in it.  For

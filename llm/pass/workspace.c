@@ -163,9 +163,7 @@ int llm_workspace_take_tokens(llm_workspace_t *self, const llm_batch_t *batch, l
     if (llm_fixed_check(&self->fixed, err) < 0 ||
         llm_batch_check_tokens(batch, self->pass.decoder.shape, plan->tokens_max, err) < 0)
         return -1;
-    *packed = (llm_packed_t){.tokens = batch->starts[batch->sequences],
-                             .sequences = batch->sequences,
-                             .starts = batch->starts};
+    *packed = llm_pass_pack(&self->pass, batch->sequences, batch->starts);
     llm_batch_positions(batch, self->positions_host);
     size_t bytes = packed->tokens * sizeof(int32_t);
     self->be->ops->upload(self->be, plan->ids, batch->ids, bytes);
@@ -188,9 +186,10 @@ static int take_batch(llm_workspace_t *self, const llm_batch_t *batch, llm_packe
     return 0;
 }
 
-size_t llm_workspace_prefix_width(const llm_workspace_t *self)
+size_t llm_workspace_prefix_bytes(const llm_workspace_t *self)
 {
-    return self->pass.decoder.first_layer ? self->pass.decoder.shape->width : 0;
+    return self->pass.decoder.first_layer ? llm_act_bytes(self->be, self->pass.decoder.shape->width)
+                                          : 0;
 }
 
 static void run_layers(llm_workspace_t *self, const llm_packed_t *packed, uint32_t from,
@@ -207,8 +206,8 @@ static void run_layers(llm_workspace_t *self, const llm_packed_t *packed, uint32
 static void run_prefix(llm_workspace_t *self, const llm_batch_t *batch, const llm_packed_t *packed)
 {
     uint32_t first = self->pass.decoder.first_layer;
-    float *stream = first ? self->pass.plan.layers[first - 1].x_out : NULL;
-    size_t bytes = packed->tokens * self->pass.decoder.shape->width * sizeof *stream;
+    llm_act_t *stream = first ? self->pass.plan.layers[first - 1].x_out : NULL;
+    size_t bytes = llm_act_bytes(self->be, packed->tokens * self->pass.decoder.shape->width);
     if (stream && batch->prefix) {
         self->be->ops->upload(self->be, stream, batch->prefix, bytes);
         return;
@@ -219,7 +218,7 @@ static void run_prefix(llm_workspace_t *self, const llm_batch_t *batch, const ll
         self->be->ops->download(self->be, batch->prefix_out, stream, bytes);
 }
 
-int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, float *out,
+int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, void *out,
                          fmq_error_t *err)
 {
     llm_packed_t packed;
@@ -228,7 +227,7 @@ int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, float 
     computed.prefix_out = out;
     if (llm_workspace_take_tokens(self, batch, &packed, err) < 0)
         return -1;
-    if (llm_workspace_prefix_width(self))
+    if (llm_workspace_prefix_bytes(self))
         run_prefix(self, &computed, &packed);
     return 0;
 }
@@ -275,8 +274,9 @@ int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float s
     forward(self, batch, &packed);
     bool learns = plan->training && batch->supervised > 0 && scale != 0.0f;
     if (learns)
-        self->be->ops->zero(self->be, plan->dx,
-                            packed.tokens * self->pass.decoder.shape->width * sizeof(float));
+        self->be->ops->zero(
+            self->be, plan->dx,
+            llm_act_bytes(self->be, packed.tokens * self->pass.decoder.shape->width));
     *loss_sum =
         llm_head_loss(&self->pass, batch->supervised, learns ? scale : 0.0f, self->losses_host);
     if (learns && isfinite(*loss_sum))
@@ -309,8 +309,7 @@ int llm_workspace_logits(llm_workspace_t *self, const llm_batch_t *batch, const 
         size_t part = count - first < plan->block_rows ? count - first : plan->block_rows;
         self->be->ops->upload(self->be, plan->rows, rows + first, part * sizeof *rows);
         llm_head_logits(&self->pass, 0, part);
-        self->be->ops->download(self->be, out + first * vocab, plan->logits,
-                                part * vocab * sizeof *out);
+        llm_act_download(self->be, out + first * vocab, plan->logits, part * vocab);
     }
     return 0;
 }

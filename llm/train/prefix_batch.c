@@ -12,11 +12,10 @@
 
 static int reserve(llm_prefix_batch_t *self, size_t sequences, size_t tokens)
 {
-    size_t floats;
-    if (__builtin_mul_overflow(tokens + 1, self->width, &floats) ||
-        floats > SIZE_MAX / sizeof(float))
+    size_t bytes;
+    if (__builtin_mul_overflow(tokens + 1, self->token_bytes, &bytes))
         return -1;
-    self->streams = malloc(floats * sizeof *self->streams);
+    self->streams = malloc(bytes);
     self->kept = malloc((sequences + 1) * sizeof *self->kept);
     self->starts = malloc((sequences + 1) * sizeof *self->starts);
     self->ids = malloc((tokens + 1) * sizeof *self->ids);
@@ -26,8 +25,8 @@ static int reserve(llm_prefix_batch_t *self, size_t sequences, size_t tokens)
 int llm_prefix_batch_init(llm_prefix_batch_t *self, const llm_dataset_t *dataset,
                           uint32_t batch_size, fmq_error_t *err)
 {
-    self->width = self->cache ? llm_workspace_prefix_width(self->ws) : 0;
-    if (self->width == 0)
+    self->token_bytes = self->cache ? llm_workspace_prefix_bytes(self->ws) : 0;
+    if (self->token_bytes == 0)
         self->cache = NULL;
     if (!self->cache)
         return 0;
@@ -38,7 +37,7 @@ int llm_prefix_batch_init(llm_prefix_batch_t *self, const llm_dataset_t *dataset
                              "cannot lay the prefix of %zu tokens together: out of memory; lower "
                              "dataloader.batch_size or switch the prefix cache off",
                              tokens);
-    return llm_prefix_cache_bind(self->cache, examples, self->width, err);
+    return llm_prefix_cache_bind(self->cache, examples, self->token_bytes, err);
 }
 
 void llm_prefix_batch_release(llm_prefix_batch_t *self)
@@ -82,10 +81,10 @@ static void spread(llm_prefix_batch_t *self, const llm_batch_t *batch, const llm
         if (self->kept[s])
             continue;
         left--;
-        float *to = self->streams + batch->starts[s] * self->width;
-        const float *from = self->streams + missing->starts[left] * self->width;
+        char *to = self->streams + batch->starts[s] * self->token_bytes;
+        const char *from = self->streams + missing->starts[left] * self->token_bytes;
         if (to != from)
-            memmove(to, from, tokens_of(batch, s) * self->width * sizeof *to);
+            memmove(to, from, tokens_of(batch, s) * self->token_bytes);
     }
 }
 
@@ -99,10 +98,10 @@ int llm_prefix_batch_fill(llm_prefix_batch_t *self, const uint32_t *examples, ll
         return -1;
     spread(self, batch, &missing);
     for (size_t s = 0; s < batch->sequences; s++) {
-        float *stream = self->streams + batch->starts[s] * self->width;
+        char *stream = self->streams + batch->starts[s] * self->token_bytes;
         uint32_t tokens = tokens_of(batch, s);
         if (self->kept[s])
-            memcpy(stream, self->kept[s], tokens * self->width * sizeof *stream);
+            memcpy(stream, self->kept[s], tokens * self->token_bytes);
         else
             llm_prefix_cache_keep(self->cache, examples[s], tokens, stream);
     }

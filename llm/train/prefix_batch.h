@@ -16,9 +16,9 @@
 typedef struct {
     llm_workspace_t *ws;       /* borrowed; set before it is initialized */
     llm_prefix_cache_t *cache; /* as that; NULL: nothing is done */
-    size_t width;              /* floats a token */
-    float *streams;            /* owned, [tokens][width]: a batch's prefix */
-    const float **kept;        /* owned, [sequences]: NULL where it is missing */
+    size_t token_bytes;        /* of a stream */
+    char *streams;             /* owned, [tokens][token_bytes]: a batch's prefix */
+    const void **kept;         /* owned, [sequences]: NULL where it is missing */
     uint32_t *starts;          /* owned: the missing ones, packed ... */
     int32_t *ids;              /* owned */
 } llm_prefix_batch_t;

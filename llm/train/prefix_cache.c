@@ -16,7 +16,7 @@ struct llm_prefix_budget {
 };
 
 typedef struct {
-    float *stream; /* owned; NULL: not kept */
+    void *stream; /* owned; NULL: not kept */
     uint32_t tokens;
 } kept_t;
 
@@ -24,8 +24,8 @@ struct llm_prefix_cache {
     llm_prefix_budget_t *budget; /* borrowed */
     fmq_digest_t tag;
     bool tagged;
-    size_t size, width; /* examples, floats a token */
-    kept_t *kept;       /* owned, [size] */
+    size_t size, token_bytes; /* examples, and of a token's stream */
+    kept_t *kept;             /* owned, [size] */
     llm_prefix_cache_stats_t stats;
 };
 
@@ -77,7 +77,7 @@ llm_prefix_cache_t *llm_prefix_cache_new(llm_prefix_budget_t *budget, fmq_error_
 static uint64_t stream_bytes(const llm_prefix_cache_t *self, uint32_t tokens)
 {
     uint64_t bytes;
-    return __builtin_mul_overflow(self->width * sizeof(float), (uint64_t)tokens, &bytes)
+    return __builtin_mul_overflow((uint64_t)self->token_bytes, (uint64_t)tokens, &bytes)
                ? UINT64_MAX
                : bytes;
 }
@@ -124,14 +124,15 @@ llm_prefix_cache_stats_t llm_prefix_cache_stats(const llm_prefix_cache_t *self)
     return self->stats;
 }
 
-int llm_prefix_cache_bind(llm_prefix_cache_t *self, size_t examples, size_t width, fmq_error_t *err)
+int llm_prefix_cache_bind(llm_prefix_cache_t *self, size_t examples, size_t token_bytes,
+                          fmq_error_t *err)
 {
-    if (self->size == examples && self->width == width)
+    if (self->size == examples && self->token_bytes == token_bytes)
         return 0;
     forget_all(self);
     free(self->kept);
     self->size = 0;
-    self->width = width;
+    self->token_bytes = token_bytes;
     self->kept =
         examples < SIZE_MAX / sizeof *self->kept ? calloc(examples + 1, sizeof *self->kept) : NULL;
     if (!self->kept)
@@ -141,7 +142,7 @@ int llm_prefix_cache_bind(llm_prefix_cache_t *self, size_t examples, size_t widt
     return 0;
 }
 
-const float *llm_prefix_cache_find(llm_prefix_cache_t *self, size_t example, uint32_t tokens)
+const void *llm_prefix_cache_find(llm_prefix_cache_t *self, size_t example, uint32_t tokens)
 {
     const kept_t *kept = example < self->size ? &self->kept[example] : NULL;
     if (kept && kept->stream && kept->tokens == tokens) {
@@ -153,7 +154,7 @@ const float *llm_prefix_cache_find(llm_prefix_cache_t *self, size_t example, uin
 }
 
 void llm_prefix_cache_keep(llm_prefix_cache_t *self, size_t example, uint32_t tokens,
-                           const float *stream)
+                           const void *stream)
 {
     uint64_t bytes = stream_bytes(self, tokens);
     if (example >= self->size || bytes == 0 || bytes > SIZE_MAX)

@@ -17,6 +17,7 @@
 
 #include "fedmq/llm/backend.h"
 #include "tests/bench/peak.h"
+#include "tests/llm/backend/acts.h"
 
 #define ROUNDS_MAX 1000
 
@@ -52,11 +53,11 @@ static void product(const bench_t *bench, int shape, int backward, int blas)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, out, in, 1, bench->x, in,
                     bench->plain[shape], in, 0, bench->y, out);
     else if (backward)
-        ops->linear_backward(bench->be, bench->x, shapes[shape].in, bench->y, shapes[shape].out,
-                             bench->packed[shape], bench->M, false);
+        ops->linear_backward(bench->be, act(bench->x), shapes[shape].in, const_act(bench->y),
+                             shapes[shape].out, bench->packed[shape], bench->M, false);
     else
-        ops->linear_forward(bench->be, bench->y, shapes[shape].out, bench->x, shapes[shape].in,
-                            bench->packed[shape], NULL, bench->M);
+        ops->linear_forward(bench->be, act(bench->y), shapes[shape].out, const_act(bench->x),
+                            shapes[shape].in, bench->packed[shape], NULL, bench->M);
 }
 
 static int ascending(const void *a, const void *b)

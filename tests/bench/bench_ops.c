@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "fedmq/llm/backend.h"
+#include "tests/llm/backend/acts.h"
 
 enum { T = 512, C = 768, H = 12, D = 64, FF = 3072, V = 50257, RANK = 8, ROWS = 64 };
 
@@ -21,6 +22,7 @@ typedef struct {
     llm_matrix_t *fc, *head;
     float *a, *b, *c, *d, *e, *weight, *logits, *scratch, *lse;
     int32_t *ids;
+    uint8_t *mask;
     llm_attention_t attention;
     int rounds;
 } bench_t;
@@ -34,146 +36,165 @@ static double now(void)
 
 static void linear_one_row(bench_t *b)
 {
-    b->ops->linear_forward(b->be, b->b, FF, b->a, C, b->fc, NULL, 1);
+    b->ops->linear_forward(b->be, act(b->b), FF, const_act(b->a), C, b->fc, NULL, 1);
 }
 
 static void head_one_row(bench_t *b)
 {
-    b->ops->linear_forward(b->be, b->logits, V, b->a, C, b->head, NULL, 1);
+    b->ops->linear_forward(b->be, act(b->logits), V, const_act(b->a), C, b->head, NULL, 1);
 }
 
 static void linear_one_row_back(bench_t *b)
 {
-    b->ops->linear_backward(b->be, b->a, C, b->b, FF, b->fc, 1, false);
+    b->ops->linear_backward(b->be, act(b->a), C, const_act(b->b), FF, b->fc, 1, false);
 }
 
 static void head_rows(bench_t *b)
 {
-    b->ops->linear_forward_rows(b->be, b->logits, 4096, b->a, C, b->head, 8192, 4096, ROWS);
+    b->ops->linear_forward_rows(b->be, act(b->logits), 4096, const_act(b->a), C, b->head, 8192,
+                                4096, ROWS);
 }
 
 static void head_rows_back(bench_t *b)
 {
-    b->ops->linear_backward_rows(b->be, b->a, C, b->logits, 4096, b->head, 8192, 4096, ROWS, true);
+    b->ops->linear_backward_rows(b->be, act(b->a), C, const_act(b->logits), 4096, b->head, 8192,
+                                 4096, ROWS, true);
 }
 
 static void gather_embedding(bench_t *b)
 {
-    b->ops->matrix_gather(b->be, b->a, b->head, b->ids, T);
+    b->ops->matrix_gather(b->be, act(b->a), b->head, b->ids, T);
 }
 
-static void lora(bench_t *b, bool ta, bool tb, size_t M, size_t N, size_t K)
+static llm_lora_t lora_of(const bench_t *b, float p, const fmq_rng_name_t *stream)
 {
-    llm_gemm_t s = {.transpose_a = ta, .transpose_b = tb, .M = M, .N = N, .K = K, .alpha = 1};
-    s.beta = 1;
-    s.lda = ta ? M : K;
-    s.ldb = tb ? K : N;
-    s.ldc = N;
-    b->ops->gemm(b->be, b->c, b->a, b->b, &s);
+    return (llm_lora_t){.M = T,
+                        .in = C,
+                        .out = 3 * C,
+                        .rank = RANK,
+                        .a = b->weight,
+                        .a_stride = C,
+                        .b = b->weight,
+                        .scaling = 2,
+                        .p = p,
+                        .stream = stream};
 }
 
 static void lora_down(bench_t *b)
 {
-    lora(b, false, true, T, RANK, C);
+    llm_lora_t how = lora_of(b, 0, NULL);
+    b->ops->lora_down(b->be, b->lse, NULL, const_act(b->a), &how);
+}
+
+static void lora_down_dropping(bench_t *b)
+{
+    fmq_rng_name_t stream = {.seed = 1};
+    llm_lora_t how = lora_of(b, 0.1f, &stream);
+    b->ops->lora_down(b->be, b->lse, b->mask, const_act(b->a), &how);
 }
 
 static void lora_up(bench_t *b)
 {
-    lora(b, false, true, T, 3 * C, RANK);
+    llm_lora_t how = lora_of(b, 0, NULL);
+    b->ops->lora_up(b->be, act(b->c), 3 * C, b->lse, &how);
 }
 
-static void lora_dh(bench_t *b)
+static void lora_gradients(bench_t *b)
 {
-    lora(b, false, false, T, RANK, 3 * C);
+    llm_lora_t how = lora_of(b, 0, NULL);
+    b->ops->lora_gradients(b->be, b->lse, b->e, b->d, const_act(b->c), 3 * C, const_act(b->a),
+                           b->lse + T * RANK, NULL, &how);
 }
 
-static void lora_db(bench_t *b)
+static void lora_gradients_dropping(bench_t *b)
 {
-    lora(b, true, false, 3 * C, RANK, T);
+    llm_lora_t how = lora_of(b, 0.1f, NULL);
+    b->ops->lora_gradients(b->be, b->lse, b->e, b->d, const_act(b->c), 3 * C, const_act(b->a),
+                           b->lse + T * RANK, b->mask, &how);
 }
 
-static void lora_da(bench_t *b)
+static void lora_input_gradient(bench_t *b)
 {
-    lora(b, true, false, RANK, C, T);
+    llm_lora_t how = lora_of(b, 0, NULL);
+    b->ops->lora_input_gradient(b->be, act(b->a), b->lse, NULL, &how);
 }
 
-static void lora_dx(bench_t *b)
+static void lora_input_gradient_dropping(bench_t *b)
 {
-    lora(b, false, false, T, C, RANK);
+    llm_lora_t how = lora_of(b, 0.1f, NULL);
+    b->ops->lora_input_gradient(b->be, act(b->a), b->lse, b->mask, &how);
 }
 
 static void attention_forward(bench_t *b)
 {
-    b->ops->attention_forward(b->be, b->b, b->lse, b->a, b->a + C, b->a + 2 * C, &b->attention,
-                              b->scratch);
+    b->ops->attention_forward(b->be, act(b->b), b->lse, const_act(b->a), const_act(b->a + C),
+                              const_act(b->a + 2 * C), &b->attention, b->scratch);
 }
 
 static void attention_backward(bench_t *b)
 {
-    b->ops->attention_backward(b->be, b->c, b->c + C, b->c + 2 * C, b->d, b->b, b->lse, b->a,
-                               b->a + C, b->a + 2 * C, &b->attention, b->scratch);
+    b->ops->attention_backward(b->be, act(b->c), act(b->c + C), act(b->c + 2 * C), const_act(b->d),
+                               const_act(b->b), b->lse, const_act(b->a), const_act(b->a + C),
+                               const_act(b->a + 2 * C), &b->attention, b->scratch);
 }
 
 static void decode(bench_t *b)
 {
-    b->ops->attention_decode(b->be, b->b, b->a, b->c, b->d, T, H, H, D, 0.125f, b->scratch);
+    b->ops->attention_decode(b->be, act(b->b), const_act(b->a), const_act(b->c), const_act(b->d), T,
+                             H, H, D, 0.125f, b->scratch);
 }
 
 static void layernorm_forward(bench_t *b)
 {
-    b->ops->layernorm_forward(b->be, b->b, b->lse, b->a, b->weight, b->weight, T, C, 1e-5f);
+    b->ops->layernorm_forward(b->be, act(b->b), b->lse, const_act(b->a), b->weight, b->weight, T, C,
+                              1e-5f);
 }
 
 static void layernorm_backward(bench_t *b)
 {
-    b->ops->layernorm_backward(b->be, b->c, b->weight, b->weight, b->d, b->a, b->lse, b->weight, T,
-                               C);
+    b->ops->layernorm_backward(b->be, act(b->c), b->weight, b->weight, const_act(b->d),
+                               const_act(b->a), b->lse, b->weight, T, C, true);
 }
 
 static void gelu_forward(bench_t *b)
 {
-    b->ops->gelu_forward(b->be, b->b, b->a, T * FF, false);
+    b->ops->gelu_forward(b->be, act(b->b), const_act(b->a), T * FF, false);
 }
 
 static void gelu_exact(bench_t *b)
 {
-    b->ops->gelu_forward(b->be, b->b, b->a, T * FF, true);
+    b->ops->gelu_forward(b->be, act(b->b), const_act(b->a), T * FF, true);
 }
 
 static void gelu_backward(bench_t *b)
 {
-    b->ops->gelu_backward(b->be, b->c, b->d, b->a, T * FF, false);
+    b->ops->gelu_backward(b->be, act(b->c), const_act(b->d), const_act(b->a), T * FF, false);
 }
 
 static void swiglu_forward(bench_t *b)
 {
-    b->ops->swiglu_forward(b->be, b->c, b->a, b->b, T * FF);
+    b->ops->swiglu_forward(b->be, act(b->c), const_act(b->a), const_act(b->b), T * FF);
 }
 
 static void swiglu_backward(bench_t *b)
 {
-    b->ops->swiglu_backward(b->be, b->c, b->d, b->e, b->a, b->b, T * FF);
+    b->ops->swiglu_backward(b->be, act(b->c), act(b->d), const_act(b->e), const_act(b->a),
+                            const_act(b->b), T * FF);
 }
 
 static void add(bench_t *b)
 {
-    b->ops->add(b->be, b->c, b->a, T * FF);
+    b->ops->add_act(b->be, act(b->c), const_act(b->a), T * FF);
 }
 
 static void bias_backward(bench_t *b)
 {
-    b->ops->bias_backward(b->be, b->weight, b->a, T, FF);
-}
-
-static void dropout(bench_t *b)
-{
-    fmq_rng_name_t stream = {.seed = 1};
-    b->ops->dropout(b->be, b->c, b->a, T * C, 0.1f, &stream, false);
+    b->ops->bias_backward(b->be, b->weight, const_act(b->a), FF, T, FF);
 }
 
 static void cross_entropy(bench_t *b)
 {
-    b->ops->cross_entropy(b->be, b->lse, b->logits, b->ids, ROWS, V, 1e-3f);
+    b->ops->cross_entropy(b->be, b->lse, act(b->logits), b->ids, ROWS, V, 1e-3f);
 }
 
 static void adam(bench_t *b)
@@ -189,7 +210,7 @@ static void sum_squares(bench_t *b)
 
 static void rope(bench_t *b)
 {
-    b->ops->rope(b->be, b->a, C, b->ids, b->d, T, H, D, false);
+    b->ops->rope(b->be, act(b->a), C, b->ids, b->d, T, H, D, false);
 }
 
 typedef struct {
@@ -208,12 +229,13 @@ static const op_t ops[] = {
     {"head, 4096 rows of W, M 64", head_rows, MFLOP(64.0, 4096, C), 0},
     {"head backward, the same", head_rows_back, MFLOP(64.0, 4096, C), 0},
     {"embedding from the head", gather_embedding, 0, MBYTE(2.0 * T * C)},
-    {"lora h = x A^T", lora_down, MFLOP(1.0 * T, RANK, C), 0},
-    {"lora y += h B^T", lora_up, MFLOP(1.0 * T, RANK, 3 * C), 0},
-    {"lora dh = dy B", lora_dh, MFLOP(1.0 * T, RANK, 3 * C), 0},
-    {"lora dB = dy^T h", lora_db, MFLOP(1.0 * T, RANK, 3 * C), 0},
-    {"lora dA = dh^T x", lora_da, MFLOP(1.0 * T, RANK, C), 0},
-    {"lora dx += dh A", lora_dx, MFLOP(1.0 * T, RANK, C), 0},
+    {"lora down", lora_down, MFLOP(1.0 * T, RANK, C), 0},
+    {"lora down, dropping", lora_down_dropping, MFLOP(1.0 * T, RANK, C), 0},
+    {"lora up", lora_up, MFLOP(1.0 * T, RANK, 3 * C), 0},
+    {"lora gradients", lora_gradients, MFLOP(1.0 * T, RANK, 7 * C), 0},
+    {"lora gradients, dropping", lora_gradients_dropping, MFLOP(1.0 * T, RANK, 7 * C), 0},
+    {"lora dx", lora_input_gradient, MFLOP(1.0 * T, RANK, C), 0},
+    {"lora dx, dropping", lora_input_gradient_dropping, MFLOP(1.0 * T, RANK, C), 0},
     {"attention forward", attention_forward, MFLOP(2.0 * H * D, T, T / 2), 0},
     {"attention backward", attention_backward, MFLOP(5.0 * H * D, T, T / 2), 0},
     {"attention of one token", decode, 0, MBYTE(2.0 * T * C)},
@@ -221,12 +243,11 @@ static const op_t ops[] = {
     {"layernorm backward", layernorm_backward, 0, MBYTE(6.0 * T * C)},
     {"gelu forward", gelu_forward, 0, MBYTE(2.0 * T * FF)},
     {"gelu forward, exact", gelu_exact, 0, MBYTE(2.0 * T * FF)},
-    {"gelu backward", gelu_backward, 0, MBYTE(4.0 * T * FF)},
+    {"gelu backward", gelu_backward, 0, MBYTE(3.0 * T * FF)},
     {"swiglu forward", swiglu_forward, 0, MBYTE(3.0 * T * FF)},
     {"swiglu backward", swiglu_backward, 0, MBYTE(5.0 * T * FF)},
     {"add", add, 0, MBYTE(3.0 * T * FF)},
     {"bias backward", bias_backward, 0, MBYTE(1.0 * T * FF)},
-    {"dropout", dropout, 0, MBYTE(2.0 * T * C)},
     {"rope", rope, 0, MBYTE(2.0 * T * C)},
     {"cross-entropy, 64 rows", cross_entropy, 0, MBYTE(2.0 * ROWS * V)},
     {"adam", adam, 0, MBYTE(7.0 * T * FF)},
@@ -267,8 +288,8 @@ static void fill(bench_t *b)
     b->c = filled(b, T * FF);
     b->d = filled(b, T * FF);
     b->e = filled(b, T * FF);
-    b->weight = filled(b, FF);
-    b->lse = filled(b, T * H);
+    b->weight = filled(b, 3 * C * RANK);
+    b->lse = filled(b, 2 * T * H);
     b->logits = filled(b, (size_t)V * C);
     b->fc = b->ops->matrix_new(b->be, b->logits, FMQ_F32, FF, C, false);
     b->head = b->ops->matrix_new(b->be, b->logits, FMQ_F32, V, C, false);
@@ -276,6 +297,8 @@ static void fill(bench_t *b)
     for (int i = 0; i < T; i++)
         b->ids[i] = i * 97 % T;
     b->attention = (llm_attention_t){.T = T, .S = 1, .starts = starts, .H = H, .KV = H, .D = D};
+    b->mask = b->ops->alloc(b->be, llm_lora_mask_bytes(T, C));
+    b->attention.longest = T;
     b->attention.scale = 0.125f;
     b->attention.q_stride = b->attention.k_stride = b->attention.v_stride = 3 * C;
     b->attention.out_stride = C;

@@ -12,6 +12,7 @@
 
 #include "fedmq/llm/backend.h"
 #include "tests/bench/peak.h"
+#include "tests/llm/backend/acts.h"
 
 #define ROUNDS_MAX 100
 #define GROUP      64
@@ -54,11 +55,11 @@ static double pass(const bench_t *bench, int kind, size_t M, int backward)
         for (int s = 0; s < SHAPES; s++) {
             const llm_matrix_t *w = bench->weights[kind][l][s];
             if (backward)
-                ops->linear_backward(bench->be, bench->x, shapes[s][1], bench->y, shapes[s][0], w,
-                                     M, false);
+                ops->linear_backward(bench->be, act(bench->x), shapes[s][1], const_act(bench->y),
+                                     shapes[s][0], w, M, false);
             else
-                ops->linear_forward(bench->be, bench->y, shapes[s][0], bench->x, shapes[s][1], w,
-                                    NULL, M);
+                ops->linear_forward(bench->be, act(bench->y), shapes[s][0], const_act(bench->x),
+                                    shapes[s][1], w, NULL, M);
         }
     return bench_now() - start;
 }

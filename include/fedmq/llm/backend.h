@@ -1,18 +1,28 @@
 /*
  * backend.h - where tensors live and who computes on them.
  *
- * A backend is a table of ~30 function pointers and a context.  Memory belongs
- * to a backend: every float * or int32_t * below points to memory that its
- * alloc() gave, and only its ops may dereference it (the CPU backend's memory
- * is ordinary memory; a device's is not).  All tensors are dense, row-major.
- * Activations are written (=), gradients are added (+=), unless said
- * otherwise.  Ops do not fail: shapes are checked by who plans the memory.
+ * A backend is a table of function pointers and a context.  Memory belongs to
+ * a backend: every pointer to an array below is one that its alloc() gave, or
+ * points into such memory, unless it is called host memory; only its ops may
+ * dereference it (the CPU backend's memory is ordinary memory; a device's is
+ * not).  All tensors are dense, row-major.  Activations are written (=),
+ * gradients are added (+=), unless said otherwise.
+ *
+ * Activations and their gradients are llm_act_t *: elements of the type that
+ * the backend says in `act`, FMQ_F32 or FMQ_BF16, whatever they are computed
+ * with.  Everything else is float: parameters, their gradients and optimizer
+ * state, statistics of norms, log-sum-exps, losses, LoRA's hidden rows.  An op
+ * widens what it reads, computes in float or wider - sums, statistics and
+ * softmax never run in 16 bits - and rounds what it stores once, to the
+ * nearest, ties to even.  += on an activation reads, adds in float and rounds.
+ *
+ * Ops do not fail: shapes are checked by who plans the memory.  What can still
+ * go wrong on a device is kept, and said by synchronize().
  *
  * Results do not depend on the number of threads: no sum is split by threads.
  * A backend instance is used by one thread at a time; matrices (frozen
  * weights) are read-only after creation and shared by all instances of the
- * same device: they outlive the instance that made them, and any other may
- * destroy them.
+ * same kind.
  *
  * Letters: B batch, T tokens (of a packed batch), C channels, H heads, KV
  * key/value heads, D head width, V vocabulary, R adapter rank, S sequences.
@@ -33,6 +43,7 @@ FMQ_API_BEGIN
 
 typedef struct llm_backend llm_backend_t;
 typedef struct llm_matrix llm_matrix_t; /* a frozen [out][in] weight, laid out for speed */
+typedef struct llm_act llm_act_t;       /* activations: elements of the backend's act type */
 
 /* C[M][N] = alpha * op(A)[M][K] op(B)[K][N] + beta * C; leading dimensions are
  * row strides of the stored (not transposed) matrices. */
@@ -43,11 +54,41 @@ typedef struct {
     size_t lda, ldb, ldc;
 } llm_gemm_t;
 
+/* A weight that lies in a vector: trained, or fixed beside what trains. */
+typedef struct {
+    const float *at; /* [out][in], or [in][out] when input_major */
+    size_t out, in;
+    size_t stride; /* floats between its rows */
+    bool input_major;
+} llm_dense_t;
+
+/* LoRA on a linear module: y += scaling h B^T with h = drop(x) A^T.
+ *
+ * drop() zeroes an element with probability p and scales the others by
+ * 1 / (1 - p).  Element i of x, counted over rows of exactly `in`, is dropped
+ * when word i % 4 of Philox block (key, counter + i / 4) lies below p 2^32.
+ * lora_down draws that once and leaves it in a mask: rows of (in + 7) / 8
+ * bytes, bit c % 8 of byte c / 8 set where element c of the row is kept; bits
+ * behind the last element are not read.  Backward reads the mask. */
+typedef struct {
+    size_t M; /* rows of x, y and h */
+    size_t in, out, rank;
+    const float *a;  /* [rank][in], rows a_stride apart, as those of its gradient */
+    size_t a_stride; /* in or more */
+    const float *b;  /* [out][rank] */
+    float scaling;
+    float p;                      /* 0: nothing is dropped, and no mask is read or written */
+    const fmq_rng_name_t *stream; /* of lora_down when p > 0 */
+} llm_lora_t;
+
 /* Packed attention: S sequences lie one behind the other; sequence s is rows
- * starts[s] .. starts[s+1].  starts is host memory. */
+ * starts[s] .. starts[s+1]. */
 typedef struct {
     size_t T, S;
-    const uint32_t *starts;
+    const uint32_t *starts;        /* host memory, S + 1 */
+    const uint32_t *device_starts; /* the same in the backend's memory; NULL where the backend
+                                      does not ask for it (ops.device_starts) */
+    size_t longest;                /* rows of the longest sequence */
     size_t H, KV, D;
     float scale;                                     /* usually 1/sqrt(D) */
     size_t q_stride, k_stride, v_stride, out_stride; /* elements between rows of a token */
@@ -86,19 +127,33 @@ typedef struct {
 } llm_quantized_t;
 
 typedef struct llm_ops {
-    const char *name; /* "cpu", "cuda", "reference" */
+    const char *name;   /* "cpu", "cuda", "reference" */
+    fmq_dtype_t act;    /* FMQ_F32 or FMQ_BF16: what llm_act_t * points to */
+    size_t head_rows;   /* rows of logits that the head computes at a time, at least 1 ... */
+    size_t head_bytes;  /* ... and what these may take, where that is less */
+    bool device_starts; /* attention reads them: the caller uploads starts once a batch */
     void (*destroy)(llm_backend_t *be);
-    /* A further instance on the same device, with so many threads of its own;
-     * be may go before it. */
-    llm_backend_t *(*another)(const llm_backend_t *be, unsigned threads, fmq_error_t *err);
 
-    /* Memory.  alloc returns NULL when out of memory; 64-byte aligned. */
+    /* Waits until everything that was asked for is done.  -1 with the first
+     * error since the instance was made, and from then on: memory that an op
+     * wrote is undefined after it.  Passes ask once, at their end. */
+    int (*synchronize)(llm_backend_t *be, fmq_error_t *err);
+
+    /* Memory.  alloc returns NULL when out of memory; 64-byte aligned.  upload
+     * and download are done with the host's memory when they return. */
     void *(*alloc)(llm_backend_t *be, size_t bytes);
     void (*release)(llm_backend_t *be, void *memory);
     void (*upload)(llm_backend_t *be, void *to, const void *host, size_t bytes);
     void (*download)(llm_backend_t *be, void *host, const void *from, size_t bytes);
     void (*zero)(llm_backend_t *be, void *memory, size_t bytes);
     void (*copy)(llm_backend_t *be, void *to, const void *from, size_t bytes);
+    /* Rows of `width` activations, to[m][0 .. width] = from[m][0 .. width], the
+     * rows to_stride and from_stride elements apart. */
+    void (*copy_rows)(llm_backend_t *be, llm_act_t *to, size_t to_stride, const llm_act_t *from,
+                      size_t from_stride, size_t M, size_t width);
+    /* to = x, or to += x when add; and the way back, rounding once. */
+    void (*widen)(llm_backend_t *be, float *to, const llm_act_t *x, size_t n, bool add);
+    void (*narrow)(llm_backend_t *be, llm_act_t *to, const float *x, size_t n, bool add);
 
     /* A frozen weight from host memory of dtype F32, F16 or BF16, stored
      * [out][in], or [in][out] when input_major (GPT-2's Conv1D).  data is read
@@ -122,119 +177,151 @@ typedef struct llm_ops {
 
     /* y[M][out] = x[M][in] W^T + bias (bias[out] may be NULL).  Strides are
      * elements between rows. */
-    void (*linear_forward)(llm_backend_t *be, float *y, size_t y_stride, const float *x,
+    void (*linear_forward)(llm_backend_t *be, llm_act_t *y, size_t y_stride, const llm_act_t *x,
                            size_t x_stride, const llm_matrix_t *w, const float *bias, size_t M);
     /* As above for the rows first .. first + count of W only (a block of the
      * vocabulary): y[M][count].  bias is NULL there. */
-    void (*linear_forward_rows)(llm_backend_t *be, float *y, size_t y_stride, const float *x,
-                                size_t x_stride, const llm_matrix_t *w, size_t first, size_t count,
-                                size_t M);
+    void (*linear_forward_rows)(llm_backend_t *be, llm_act_t *y, size_t y_stride,
+                                const llm_act_t *x, size_t x_stride, const llm_matrix_t *w,
+                                size_t first, size_t count, size_t M);
     /* dx[M][in] (+)= dy[M][out] W; add false: overwritten. */
-    void (*linear_backward)(llm_backend_t *be, float *dx, size_t dx_stride, const float *dy,
+    void (*linear_backward)(llm_backend_t *be, llm_act_t *dx, size_t dx_stride, const llm_act_t *dy,
                             size_t dy_stride, const llm_matrix_t *w, size_t M, bool add);
     /* Rows first .. first + count of W only: dx += dy[M][count] W[rows]. */
-    void (*linear_backward_rows)(llm_backend_t *be, float *dx, size_t dx_stride, const float *dy,
-                                 size_t dy_stride, const llm_matrix_t *w, size_t first,
-                                 size_t count, size_t M, bool add);
+    void (*linear_backward_rows)(llm_backend_t *be, llm_act_t *dx, size_t dx_stride,
+                                 const llm_act_t *dy, size_t dy_stride, const llm_matrix_t *w,
+                                 size_t first, size_t count, size_t M, bool add);
     /* out[T][C] = rows ids[t] of W (embedding lookup; ids on the backend). */
-    void (*matrix_gather)(llm_backend_t *be, float *out, const llm_matrix_t *w, const int32_t *ids,
-                          size_t T);
+    void (*matrix_gather)(llm_backend_t *be, llm_act_t *out, const llm_matrix_t *w,
+                          const int32_t *ids, size_t T);
 
-    /* Dense products over unprepared memory: adapters, trained weights. */
+    /* The same products with a weight that lies in a vector, and its gradient:
+     * dweight += dy^T x, laid out like the weight. */
+    void (*dense_forward)(llm_backend_t *be, llm_act_t *y, size_t y_stride, const llm_act_t *x,
+                          size_t x_stride, const llm_dense_t *w, const float *bias, size_t M);
+    void (*dense_backward)(llm_backend_t *be, llm_act_t *dx, size_t dx_stride, const llm_act_t *dy,
+                           size_t dy_stride, const llm_dense_t *w, size_t M, bool add);
+    void (*dense_gradients)(llm_backend_t *be, float *dweight, const llm_act_t *dy,
+                            size_t dy_stride, const llm_act_t *x, size_t x_stride,
+                            const llm_dense_t *w, size_t M);
+
+    /* LoRA, see llm_lora_t.  x and dx are [M][in] without gaps; rows of y and
+     * dy lie a stride apart; h and dh are [M][rank].  mask is read, or by
+     * lora_down written, when how->p > 0, and else NULL.
+     *   lora_down            h = drop(x) A^T
+     *   lora_up              y += scaling h B^T
+     *   lora_gradients       dh = scaling dy B; db += scaling dy^T h;
+     *                        da += dh^T drop(x).  da and db NULL (LoRA that is
+     *                        fixed): dh only, and x, h and mask may be NULL
+     *   lora_input_gradient  dx += drop'(dh A), drop' being drop's mask and scale */
+    void (*lora_down)(llm_backend_t *be, float *h, uint8_t *mask, const llm_act_t *x,
+                      const llm_lora_t *how);
+    void (*lora_up)(llm_backend_t *be, llm_act_t *y, size_t y_stride, const float *h,
+                    const llm_lora_t *how);
+    void (*lora_gradients)(llm_backend_t *be, float *dh, float *da, float *db, const llm_act_t *dy,
+                           size_t dy_stride, const llm_act_t *x, const float *h,
+                           const uint8_t *mask, const llm_lora_t *how);
+    void (*lora_input_gradient)(llm_backend_t *be, llm_act_t *dx, const float *dh,
+                                const uint8_t *mask, const llm_lora_t *how);
+
+    /* Dense products of floats: what is computed with vectors alone. */
     void (*gemm)(llm_backend_t *be, float *c, const float *a, const float *b,
                  const llm_gemm_t *shape);
 
     /* out[t][C] = table[ids[t]][C]; and table gradient rows += (in row order of t). */
-    void (*embed_forward)(llm_backend_t *be, float *out, const float *table, const int32_t *ids,
+    void (*embed_forward)(llm_backend_t *be, llm_act_t *out, const float *table, const int32_t *ids,
                           size_t T, size_t C);
-    void (*embed_backward)(llm_backend_t *be, float *dtable, const float *dout, const int32_t *ids,
-                           size_t T, size_t C);
+    void (*embed_backward)(llm_backend_t *be, float *dtable, const llm_act_t *dout,
+                           const int32_t *ids, size_t T, size_t C);
 
-    /* y += x over n elements; and y[M][N] += bias[N]; dbias[N] += column sums. */
-    void (*add)(llm_backend_t *be, float *y, const float *x, size_t n);
-    void (*bias_forward)(llm_backend_t *be, float *y, const float *bias, size_t M, size_t N);
-    void (*bias_backward)(llm_backend_t *be, float *dbias, const float *dy, size_t M, size_t N);
+    /* y += x over n activations; and dbias[N] += column sums of dy[M][N], rows
+     * dy_stride apart. */
+    void (*add_act)(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, size_t n);
+    void (*bias_backward)(llm_backend_t *be, float *dbias, const llm_act_t *dy, size_t dy_stride,
+                          size_t M, size_t N);
 
     /* LayerNorm (torch.nn.LayerNorm); stats[T][2] = mean, 1/std for backward.
-     * dx += ; dweight/dbias may be NULL (frozen). */
-    void (*layernorm_forward)(llm_backend_t *be, float *out, float *stats, const float *x,
+     * dx (+)= ; add false: overwritten.  dweight/dbias may be NULL (frozen). */
+    void (*layernorm_forward)(llm_backend_t *be, llm_act_t *out, float *stats, const llm_act_t *x,
                               const float *weight, const float *bias, size_t T, size_t C,
                               float eps);
-    void (*layernorm_backward)(llm_backend_t *be, float *dx, float *dweight, float *dbias,
-                               const float *dout, const float *x, const float *stats,
-                               const float *weight, size_t T, size_t C);
+    void (*layernorm_backward)(llm_backend_t *be, llm_act_t *dx, float *dweight, float *dbias,
+                               const llm_act_t *dout, const llm_act_t *x, const float *stats,
+                               const float *weight, size_t T, size_t C, bool add);
     /* RMSNorm (HF LlamaRMSNorm); stats[T] = 1/rms. */
-    void (*rmsnorm_forward)(llm_backend_t *be, float *out, float *stats, const float *x,
+    void (*rmsnorm_forward)(llm_backend_t *be, llm_act_t *out, float *stats, const llm_act_t *x,
                             const float *weight, size_t T, size_t C, float eps);
-    void (*rmsnorm_backward)(llm_backend_t *be, float *dx, float *dweight, const float *dout,
-                             const float *x, const float *stats, const float *weight, size_t T,
-                             size_t C);
+    void (*rmsnorm_backward)(llm_backend_t *be, llm_act_t *dx, float *dweight,
+                             const llm_act_t *dout, const llm_act_t *x, const float *stats,
+                             const float *weight, size_t T, size_t C, bool add);
 
     /* Rotates halves (HF rotate_half) of heads x D within each row, in place.
-     * table[position][D] = D/2 cosines then D/2 sines.  inverse: backward. */
-    void (*rope)(llm_backend_t *be, float *x, size_t stride, const int32_t *positions,
+     * table[position][D] = D/2 cosines then D/2 sines.  inverse: backward.
+     * Where keys lie behind queries in a row, one call turns both. */
+    void (*rope)(llm_backend_t *be, llm_act_t *x, size_t stride, const int32_t *positions,
                  const float *table, size_t T, size_t heads, size_t D, bool inverse);
 
     /* Causal attention within each sequence, grouped when KV < H.  lse[T][H] =
      * log-sum-exp of the scaled scores, kept for backward.  backward: dq, dk,
      * dv are overwritten (=), with the strides of q, k, v; scratch holds
-     * attention_scratch() floats. */
+     * attention_scratch() floats, which looks at sizes, S and longest only. */
     size_t (*attention_scratch)(const llm_backend_t *be, const llm_attention_t *shape);
-    void (*attention_forward)(llm_backend_t *be, float *out, float *lse, const float *q,
-                              const float *k, const float *v, const llm_attention_t *shape,
+    void (*attention_forward)(llm_backend_t *be, llm_act_t *out, float *lse, const llm_act_t *q,
+                              const llm_act_t *k, const llm_act_t *v, const llm_attention_t *shape,
                               float *scratch);
-    void (*attention_backward)(llm_backend_t *be, float *dq, float *dk, float *dv,
-                               const float *dout, const float *out, const float *lse,
-                               const float *q, const float *k, const float *v,
+    void (*attention_backward)(llm_backend_t *be, llm_act_t *dq, llm_act_t *dk, llm_act_t *dv,
+                               const llm_act_t *dout, const llm_act_t *out, const float *lse,
+                               const llm_act_t *q, const llm_act_t *k, const llm_act_t *v,
                                const llm_attention_t *shape, float *scratch);
     /* One new token: q[H][D] against length cached rows of k and v
      * ([length][KV][D]), out[H][D]; scratch: H * length floats. */
-    void (*attention_decode)(llm_backend_t *be, float *out, const float *q, const float *k,
-                             const float *v, size_t length, size_t H, size_t KV, size_t D,
-                             float scale, float *scratch);
+    void (*attention_decode)(llm_backend_t *be, llm_act_t *out, const llm_act_t *q,
+                             const llm_act_t *k, const llm_act_t *v, size_t length, size_t H,
+                             size_t KV, size_t D, float scale, float *scratch);
 
-    /* GELU over n elements: tanh form (gelu_new) or exact erf form. dx += . */
-    void (*gelu_forward)(llm_backend_t *be, float *out, const float *x, size_t n, bool exact);
-    void (*gelu_backward)(llm_backend_t *be, float *dx, const float *dout, const float *x, size_t n,
-                          bool exact);
+    /* GELU over n elements: tanh form (gelu_new) or exact erf form.  backward:
+     * dx is overwritten (=), and may alias dout. */
+    void (*gelu_forward)(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
+                         bool exact);
+    void (*gelu_backward)(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
+                          const llm_act_t *x, size_t n, bool exact);
     /* out = silu(gate) * up.  backward: dgate and dup are overwritten (=), and
      * may alias gate and up. */
-    void (*swiglu_forward)(llm_backend_t *be, float *out, const float *gate, const float *up,
-                           size_t n);
-    void (*swiglu_backward)(llm_backend_t *be, float *dgate, float *dup, const float *dout,
-                            const float *gate, const float *up, size_t n);
-
-    /* out = x with each element zeroed with probability p and scaled by
-     * 1/(1-p); element i's fate comes from Philox at (key, counter + i/4), so
-     * backward calls it again on the gradient.  out may alias x.  add: += . */
-    void (*dropout)(llm_backend_t *be, float *out, const float *x, size_t n, float p,
-                    const fmq_rng_name_t *stream, bool add);
+    void (*swiglu_forward)(llm_backend_t *be, llm_act_t *out, const llm_act_t *gate,
+                           const llm_act_t *up, size_t n);
+    void (*swiglu_backward)(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup,
+                            const llm_act_t *dout, const llm_act_t *gate, const llm_act_t *up,
+                            size_t n);
 
     /* out[i][C] = x[rows[i]][C];  dx[rows[i]][C] += dout[i][C] (rows distinct). */
-    void (*gather_rows)(llm_backend_t *be, float *out, const float *x, const int32_t *rows,
+    void (*gather_rows)(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, const int32_t *rows,
                         size_t n, size_t C);
-    void (*scatter_rows)(llm_backend_t *be, float *dx, const float *dout, const int32_t *rows,
-                         size_t n, size_t C);
+    void (*scatter_rows)(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
+                         const int32_t *rows, size_t n, size_t C);
 
     /* Cross-entropy of M rows of V logits: loss[m] = lse - logit[target];
      * logits are replaced by (softmax - onehot) * scale; scale 0: left alone. */
-    void (*cross_entropy)(llm_backend_t *be, float *loss, float *logits, const int32_t *targets,
+    void (*cross_entropy)(llm_backend_t *be, float *loss, llm_act_t *logits, const int32_t *targets,
                           size_t M, size_t V, float scale);
     /* Kullback-Leibler divergence of M rows of V logits, p their softmax:
      * loss[m] = sum_v p_full log(p_full / p_client).  client is replaced by the
      * gradient, (p_client - p_full) * scale; scale 0: left alone. */
-    void (*kl_divergence)(llm_backend_t *be, float *loss, float *client, const float *full,
+    void (*kl_divergence)(llm_backend_t *be, float *loss, llm_act_t *client, const llm_act_t *full,
                           size_t M, size_t V, float scale);
     /* loss[t] = -cos(target[t], x[t]) over C channels; dx[t] += scale times the
      * gradient by x.  dx may be NULL.  Where either row is all zero, loss and
      * gradient are 0. */
-    void (*cosine)(llm_backend_t *be, float *loss, float *dx, const float *target, const float *x,
-                   size_t T, size_t C, float scale);
+    void (*cosine)(llm_backend_t *be, float *loss, llm_act_t *dx, const llm_act_t *target,
+                   const llm_act_t *x, size_t T, size_t C, float scale);
     /* best[m] = index of the largest logit, the lowest index among equals. */
-    void (*argmax)(llm_backend_t *be, int32_t *best, const float *logits, size_t M, size_t V);
+    void (*argmax)(llm_backend_t *be, int32_t *best, const llm_act_t *logits, size_t M, size_t V);
+    /* sums[n] += sum over m of x[m][n]^2, rows in order; sums is host memory. */
+    void (*column_sum_squares)(llm_backend_t *be, double *sums, const llm_act_t *x, size_t M,
+                               size_t N);
 
-    /* Vectors: the optimizers' loops.  sum_squares and has_nonfinite are
-     * returned to the host. */
+    /* Vectors of floats: the optimizers' loops.  sum and sum_squares are
+     * returned to the host.  y += x. */
+    void (*add)(llm_backend_t *be, float *y, const float *x, size_t n);
     void (*scale)(llm_backend_t *be, float *x, float factor, size_t n);
     double (*sum_squares)(llm_backend_t *be, const float *x, size_t n);
     double (*sum)(llm_backend_t *be, const float *x, size_t n);
@@ -248,6 +335,30 @@ struct llm_backend {
     const llm_ops_t *ops;
     void *context; /* owned by the backend */
 };
+
+/* Bytes of n activations, also in host memory that holds them as they are. */
+static inline size_t llm_act_bytes(const llm_backend_t *be, size_t n)
+{
+    return n * (be->ops->act == FMQ_BF16 ? sizeof(uint16_t) : sizeof(float));
+}
+
+/* The activation so many elements behind x. */
+static inline llm_act_t *llm_act_at(const llm_backend_t *be, llm_act_t *x, size_t elements)
+{
+    return (llm_act_t *)((char *)x + llm_act_bytes(be, elements));
+}
+
+static inline const llm_act_t *llm_act_const_at(const llm_backend_t *be, const llm_act_t *x,
+                                                size_t elements)
+{
+    return (const llm_act_t *)((const char *)x + llm_act_bytes(be, elements));
+}
+
+/* Bytes of the mask of LoRA over M rows of in elements. */
+static inline size_t llm_lora_mask_bytes(size_t M, size_t in)
+{
+    return M * ((in + 7) / 8);
+}
 
 /* An instance on the device of this name, with so many threads (>= 1) of its own:
  *   "cpu"             the CPU, in fp32
@@ -266,7 +377,16 @@ llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err);
  * that every other backend is tested against. */
 llm_backend_t *llm_backend_reference_new(fmq_error_t *err);
 
+/* The same with activations of the given type, FMQ_F32 or FMQ_BF16: computes
+ * as before and rounds what it stores, so that a backend of that type can be
+ * measured against it. */
+llm_backend_t *llm_backend_reference_act_new(fmq_dtype_t act, fmq_error_t *err);
+
 void llm_backend_destroy(llm_backend_t **self_p);
+
+/* Copies n activations as floats: from host memory, rounding; to host memory. */
+void llm_act_upload(llm_backend_t *be, llm_act_t *to, const float *host, size_t n);
+void llm_act_download(llm_backend_t *be, float *host, const llm_act_t *from, size_t n);
 
 /* "avx512", "avx2", "portable" or the device's name. */
 const char *llm_backend_variant(const llm_backend_t *self);

@@ -25,11 +25,12 @@ typedef struct {
     const int32_t *rows;    /* row whose output predicts ... */
     const int32_t *targets; /* ... this id (the next token) */
     /* What the frozen layers below the lowest trainable one give for these
-     * tokens, [tokens][llm_workspace_prefix_width()].  It depends on each
-     * sequence alone, to the byte, so that it may be kept from one epoch to
-     * the next and in other batches.  Both are ignored when that width is 0. */
-    const float *prefix; /* NULL: computed; else taken from here */
-    float *prefix_out;   /* NULL, or room where a computed one is left */
+     * tokens: activations of the backend, llm_workspace_prefix_bytes() a token.
+     * It depends on each sequence alone, to the byte, so that it may be kept
+     * from one epoch to the next and in other batches.  Both are ignored when
+     * that is 0. */
+    const void *prefix; /* NULL: computed; else taken from here */
+    void *prefix_out;   /* NULL, or room where a computed one is left */
 } llm_batch_t;
 
 typedef struct {
@@ -55,10 +56,6 @@ typedef struct {
     const llm_adapter_t *fixed; /* NULL: none; no tensor may be in both */
 } llm_stack_t;
 
-/* Places what is frozen of the stack on the device of be, as the first workspace
- * or generator over it does: nothing of what an adapter of kind FULL covers. */
-int llm_stack_place(const llm_stack_t *self, llm_backend_t *be, fmq_error_t *err);
-
 /* Everything is borrowed and must outlive the workspace. */
 llm_workspace_t *llm_workspace_new_stack(const llm_stack_t *stack, const llm_limits_t *limits,
                                          llm_backend_t *be, fmq_error_t *err);
@@ -83,13 +80,13 @@ uint64_t llm_workspace_elements(const llm_workspace_t *self);
 int llm_workspace_set_params(llm_workspace_t *self, const float *host, fmq_error_t *err);
 void llm_workspace_get_params(const llm_workspace_t *self, float *host);
 
-/* Floats a token of a batch's prefix, 0 when no layer is frozen below the
+/* Bytes a token of a batch's prefix, 0 when no layer is frozen below the
  * lowest trainable one and there is nothing to be saved. */
-size_t llm_workspace_prefix_width(const llm_workspace_t *self);
+size_t llm_workspace_prefix_bytes(const llm_workspace_t *self);
 
-/* Runs the frozen layers alone and leaves the batch's prefix, [tokens][width],
- * in out (host).  Byte for byte what prefix_out would get. */
-int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, float *out,
+/* Runs the frozen layers alone and leaves the batch's prefix in out (host).
+ * Byte for byte what prefix_out would get. */
+int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, void *out,
                          fmq_error_t *err);
 
 /* Sum over supervised positions of -log p(target) into *loss_sum; no dropout,

@@ -49,15 +49,6 @@ static size_t round_up(size_t n, size_t unit)
     return llm_cpu_pieces(n, unit) * unit;
 }
 
-static size_t longest(const llm_attention_t *shape)
-{
-    size_t most = shape->starts ? 1 : shape->T;
-    for (size_t s = 0; shape->starts && s < shape->S; s++)
-        if (shape->starts[s + 1] - shape->starts[s] > most)
-            most = shape->starts[s + 1] - shape->starts[s];
-    return most;
-}
-
 /* Takes columns x rows, blocked, from the scratch at *next. */
 static blocked_t take(float **next, size_t columns, size_t rows, size_t width)
 {
@@ -90,7 +81,7 @@ static item_t lay_out(float *scratch, size_t n, size_t D, size_t width)
 static size_t scratch_per_thread(const llm_cpu_kernels_t *kernels, const llm_attention_t *shape)
 {
     size_t width = kernels->width;
-    size_t n = round_up(longest(shape), width);
+    size_t n = round_up(shape->longest, width);
     size_t D = round_up(shape->D, width);
     size_t rows = llm_cpu_padded(QUERIES, width);
     return 6 * n * D + 5 * round_up(QUERIES, width) * D + 2 * n * rows;
@@ -253,15 +244,16 @@ static void forward_item(void *argument, size_t number, size_t thread)
     }
 }
 
-static void attention_forward(llm_backend_t *be, float *out, float *lse, const float *q,
-                              const float *k, const float *v, const llm_attention_t *shape,
+static void attention_forward(llm_backend_t *be, llm_act_t *out, float *lse, const llm_act_t *q,
+                              const llm_act_t *k, const llm_act_t *v, const llm_attention_t *shape,
                               float *scratch)
 {
     llm_cpu_t *cpu = llm_cpu(be);
-    job_t job = {.kernels = cpu->kernels, .shape = shape, .out = out, .lse_out = lse};
-    job.q = q;
-    job.k = k;
-    job.v = v;
+    job_t job = {.kernels = cpu->kernels, .shape = shape, .lse_out = lse};
+    job.out = llm_cpu_floats_out(out);
+    job.q = llm_cpu_floats(q);
+    job.k = llm_cpu_floats(k);
+    job.v = llm_cpu_floats(v);
     job.scratch = scratch;
     job.per_thread = scratch_per_thread(cpu->kernels, shape);
     llm_pool_run(cpu->pool, shape->S * shape->H, forward_item, &job);
@@ -345,19 +337,22 @@ static void backward_item(void *argument, size_t number, size_t thread)
     store_across(kernels, job->dv + value, shape->v_stride, item.dvalues, n, D);
 }
 
-static void attention_backward(llm_backend_t *be, float *dq, float *dk, float *dv,
-                               const float *dout, const float *out, const float *lse,
-                               const float *q, const float *k, const float *v,
+static void attention_backward(llm_backend_t *be, llm_act_t *dq, llm_act_t *dk, llm_act_t *dv,
+                               const llm_act_t *dout, const llm_act_t *out, const float *lse,
+                               const llm_act_t *q, const llm_act_t *k, const llm_act_t *v,
                                const llm_attention_t *shape, float *scratch)
 {
     llm_cpu_t *cpu = llm_cpu(be);
-    job_t job = {.kernels = cpu->kernels, .shape = shape, .dq = dq, .dk = dk, .dv = dv};
-    job.dout = dout;
-    job.o = out;
+    job_t job = {.kernels = cpu->kernels, .shape = shape};
+    job.dq = llm_cpu_floats_out(dq);
+    job.dk = llm_cpu_floats_out(dk);
+    job.dv = llm_cpu_floats_out(dv);
+    job.dout = llm_cpu_floats(dout);
+    job.o = llm_cpu_floats(out);
     job.lse = lse;
-    job.q = q;
-    job.k = k;
-    job.v = v;
+    job.q = llm_cpu_floats(q);
+    job.k = llm_cpu_floats(k);
+    job.v = llm_cpu_floats(v);
     job.scratch = scratch;
     job.per_thread = scratch_per_thread(cpu->kernels, shape);
     llm_pool_run(cpu->pool, shape->S * shape->KV, backward_item, &job);
@@ -387,11 +382,19 @@ static void decode_item(void *argument, size_t h, size_t thread)
         job->kernels->axpy(job->out + h * D, job->v + j * row + kv, scores[j], D);
 }
 
-static void attention_decode(llm_backend_t *be, float *out, const float *q, const float *k,
-                             const float *v, size_t length, size_t H, size_t KV, size_t D,
-                             float scale, float *scratch)
+static void attention_decode(llm_backend_t *be, llm_act_t *out, const llm_act_t *q,
+                             const llm_act_t *k, const llm_act_t *v, size_t length, size_t H,
+                             size_t KV, size_t D, float scale, float *scratch)
 {
-    decode_t job = {llm_cpu(be)->kernels, out, scratch, q, k, v, length, H, KV, D, scale};
+    decode_t job = {.kernels = llm_cpu(be)->kernels, .scratch = scratch, .length = length};
+    job.out = llm_cpu_floats_out(out);
+    job.q = llm_cpu_floats(q);
+    job.k = llm_cpu_floats(k);
+    job.v = llm_cpu_floats(v);
+    job.H = H;
+    job.KV = KV;
+    job.D = D;
+    job.scale = scale;
     llm_pool_run(llm_cpu(be)->pool, H, decode_item, &job);
 }
 

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HEAD_ROWS  128 /* enough for a product to reach its speed */
+#define HEAD_BYTES ((size_t)32 << 20)
+
 static bool machine_has(const char *variant)
 {
 #ifdef LLM_CPU_X86
@@ -59,6 +62,7 @@ static void free_all(llm_cpu_t *self)
     free(self->packed);
     free(self->small);
     free(self->rooms);
+    free(self->dropped);
     free(self);
 }
 
@@ -67,22 +71,21 @@ static void destroy(llm_backend_t *be)
     free_all(llm_cpu(be));
 }
 
-static llm_backend_t *another(const llm_backend_t *be, unsigned threads, fmq_error_t *err)
-{
-    (void)be;
-    return llm_backend_cpu_new(threads, err);
-}
-
 static void fill_table(llm_ops_t *ops)
 {
     ops->name = "cpu";
+    ops->act = FMQ_F32;
+    ops->head_rows = HEAD_ROWS;
+    ops->head_bytes = HEAD_BYTES;
+    ops->synchronize = llm_instance_synchronize;
     ops->destroy = destroy;
-    ops->another = another;
     llm_cpu_memory(ops);
     llm_cpu_matrix(ops);
     llm_cpu_codes(ops);
     llm_cpu_linear(ops);
     llm_cpu_gemm(ops);
+    llm_cpu_dense(ops);
+    llm_cpu_lora(ops);
     llm_cpu_rows(ops);
     llm_cpu_elements(ops);
     llm_cpu_attention(ops);
@@ -110,7 +113,8 @@ llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err)
     if (!self->pool)
         goto fail;
     self->rooms = llm_cpu_allocate(threads * LLM_CPU_ROOM * sizeof(float));
-    if (!self->rooms) {
+    self->dropped = llm_cpu_allocate(LLM_CPU_DROPPED * sizeof(float));
+    if (!self->rooms || !self->dropped) {
         fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the cpu backend's packed operands");
         goto fail;
     }

@@ -30,6 +30,7 @@
 /* What an item of a product widens at a time: LLM_CPU_DEPTH of outputs by
  * LLM_CPU_ITEM_MAX inputs, or a panel by LLM_CPU_DEPTH. */
 #define LLM_CPU_ITEM_MAX 128
+#define LLM_CPU_DROPPED  ((size_t)LLM_CPU_DEPTH * LLM_CPU_LONG_DEPTH)
 #define LLM_CPU_ROOM     ((size_t)LLM_CPU_DEPTH * (LLM_CPU_ITEM_MAX + LLM_CPU_PADDING))
 #define LLM_CPU_SMALL    ((size_t)(LLM_CPU_ROWS + LLM_CPU_PADDING) * (LLM_CPU_DEPTH + LLM_CPU_PADDING))
 
@@ -38,9 +39,10 @@ typedef struct {
     const llm_cpu_kernels_t *kernels;
     const llm_cpu_half_kernels_t *half; /* of the same width */
     llm_pool_t *pool;                   /* owned */
-    float *packed; /* owned; LLM_CPU_PACKED floats: the longer operand, or activations */
-    float *small;  /* owned; LLM_CPU_SMALL floats: gemm's other operand */
-    float *rooms;  /* owned; LLM_CPU_ROOM floats a thread: widened weights */
+    float *packed;  /* owned; LLM_CPU_PACKED floats: the longer operand, or activations */
+    float *small;   /* owned; LLM_CPU_SMALL floats: gemm's other operand */
+    float *rooms;   /* owned; LLM_CPU_ROOM floats a thread: widened weights */
+    float *dropped; /* owned; LLM_CPU_DROPPED floats: a piece of LoRA's input */
 } llm_cpu_t;
 
 /* A frozen weight.  F32: W[o][i] at panels[o / width * panel + i * width + o % width].
@@ -62,6 +64,17 @@ struct llm_matrix {
 static inline llm_cpu_t *llm_cpu(const llm_backend_t *be)
 {
     return be->context;
+}
+
+/* Activations of this backend are floats. */
+static inline const float *llm_cpu_floats(const llm_act_t *x)
+{
+    return (const float *)(const void *)x;
+}
+
+static inline float *llm_cpu_floats_out(llm_act_t *x)
+{
+    return (float *)(void *)x;
 }
 
 static inline size_t llm_cpu_min(size_t a, size_t b)
@@ -129,6 +142,8 @@ void llm_cpu_codes(llm_ops_t *ops);
 void llm_cpu_matrix(llm_ops_t *ops);
 void llm_cpu_linear(llm_ops_t *ops);
 void llm_cpu_gemm(llm_ops_t *ops);
+void llm_cpu_dense(llm_ops_t *ops);
+void llm_cpu_lora(llm_ops_t *ops);
 void llm_cpu_rows(llm_ops_t *ops);
 void llm_cpu_elements(llm_ops_t *ops);
 void llm_cpu_attention(llm_ops_t *ops);

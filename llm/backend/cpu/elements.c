@@ -30,6 +30,27 @@ static void add(llm_backend_t *be, float *y, const float *x, size_t n)
     llm_cpu_run_pieces(llm_cpu(be), n, PIECE, add_piece, &job);
 }
 
+static void add_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, size_t n)
+{
+    add(be, llm_cpu_floats_out(y), llm_cpu_floats(x), n);
+}
+
+static void widen(llm_backend_t *be, float *to, const llm_act_t *x, size_t n, bool add_to)
+{
+    if (add_to)
+        add(be, to, llm_cpu_floats(x), n);
+    else
+        be->ops->copy(be, to, x, n * sizeof *to);
+}
+
+static void narrow(llm_backend_t *be, llm_act_t *to, const float *x, size_t n, bool add_to)
+{
+    if (add_to)
+        add(be, llm_cpu_floats_out(to), x, n);
+    else
+        be->ops->copy(be, to, x, n * sizeof *x);
+}
+
 static void scale_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
                         size_t count)
 {
@@ -80,9 +101,10 @@ static void gelu_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t 
     kernels->gelu(job->out + first, job->x + first, count, job->flag);
 }
 
-static void gelu_forward(llm_backend_t *be, float *out, const float *x, size_t n, bool exact)
+static void gelu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
+                         bool exact)
 {
-    job_t job = {.out = out, .x = x, .flag = exact};
+    job_t job = {.out = llm_cpu_floats_out(out), .x = llm_cpu_floats(x), .flag = exact};
     llm_cpu_run_pieces(llm_cpu(be), n, PIECE, gelu_piece, &job);
 }
 
@@ -93,10 +115,11 @@ static void gelu_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size
     kernels->gelu_dx(job->out + first, job->y + first, job->x + first, count, job->flag);
 }
 
-static void gelu_backward(llm_backend_t *be, float *dx, const float *dout, const float *x, size_t n,
-                          bool exact)
+static void gelu_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
+                          const llm_act_t *x, size_t n, bool exact)
 {
-    job_t job = {.out = dx, .y = dout, .x = x, .flag = exact};
+    job_t job = {.out = llm_cpu_floats_out(dx), .y = llm_cpu_floats(dout), .flag = exact};
+    job.x = llm_cpu_floats(x);
     llm_cpu_run_pieces(llm_cpu(be), n, PIECE, gelu_dx_piece, &job);
 }
 
@@ -107,10 +130,11 @@ static void swiglu_piece(const llm_cpu_kernels_t *kernels, void *argument, size_
     kernels->swiglu(job->out + first, job->x + first, job->y + first, count);
 }
 
-static void swiglu_forward(llm_backend_t *be, float *out, const float *gate, const float *up,
-                           size_t n)
+static void swiglu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *gate,
+                           const llm_act_t *up, size_t n)
 {
-    job_t job = {.out = out, .x = gate, .y = up};
+    job_t job = {
+        .out = llm_cpu_floats_out(out), .x = llm_cpu_floats(gate), .y = llm_cpu_floats(up)};
     llm_cpu_run_pieces(llm_cpu(be), n, PIECE, swiglu_piece, &job);
 }
 
@@ -122,28 +146,15 @@ static void swiglu_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, si
                        job->y + first, count);
 }
 
-static void swiglu_backward(llm_backend_t *be, float *dgate, float *dup, const float *dout,
-                            const float *gate, const float *up, size_t n)
+static void swiglu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup,
+                            const llm_act_t *dout, const llm_act_t *gate, const llm_act_t *up,
+                            size_t n)
 {
-    job_t job = {.out = dgate, .second = dup, .z = dout, .x = gate, .y = up};
+    job_t job = {.out = llm_cpu_floats_out(dgate), .second = llm_cpu_floats_out(dup)};
+    job.z = llm_cpu_floats(dout);
+    job.x = llm_cpu_floats(gate);
+    job.y = llm_cpu_floats(up);
     llm_cpu_run_pieces(llm_cpu(be), n, PIECE, swiglu_dx_piece, &job);
-}
-
-static void dropout_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
-                          size_t count)
-{
-    const job_t *job = argument;
-    kernels->dropout(job->out + first, job->x + first, first, count, job->value, job->how,
-                     job->flag);
-}
-
-static void dropout(llm_backend_t *be, float *out, const float *x, size_t n, float p,
-                    const fmq_rng_name_t *stream, bool add_to)
-{
-    fmq_rng_t start;
-    fmq_rng_init(&start, stream);
-    job_t job = {.out = out, .x = x, .value = p, .how = &start, .flag = add_to};
-    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, dropout_piece, &job);
 }
 
 static void adam_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
@@ -178,6 +189,9 @@ static void sgd_step(llm_backend_t *be, float *params, float *momentum, const fl
 void llm_cpu_elements(llm_ops_t *ops)
 {
     ops->add = add;
+    ops->add_act = add_act;
+    ops->widen = widen;
+    ops->narrow = narrow;
     ops->scale = scale;
     ops->sum = sum;
     ops->sum_squares = sum_squares;
@@ -185,7 +199,6 @@ void llm_cpu_elements(llm_ops_t *ops)
     ops->gelu_backward = gelu_backward;
     ops->swiglu_forward = swiglu_forward;
     ops->swiglu_backward = swiglu_backward;
-    ops->dropout = dropout;
     ops->adam_step = adam_step;
     ops->sgd_step = sgd_step;
 }

@@ -82,9 +82,11 @@ typedef struct llm_cpu_kernels {
     void (*swiglu)(float *out, const float *gate, const float *up, size_t n);
     void (*swiglu_dx)(float *dgate, float *dup, const float *dout, const float *gate,
                       const float *up, size_t n);
-    /* first is a multiple of 4: the number of element 0 within the stream. */
-    void (*dropout)(float *out, const float *x, size_t first, size_t n, float p,
-                    const fmq_rng_t *stream, bool add);
+    /* Bit i % 8 of byte i / 8 is set where element first + i of the stream is
+     * kept, not dropped with probability p; the last byte ends with zeros. */
+    void (*draw_mask)(uint8_t *mask, size_t first, size_t n, float p, const fmq_rng_t *stream);
+    /* out = keep x (or +=) where the mask says so, and 0 elsewhere. */
+    void (*drop)(float *out, const float *x, const uint8_t *mask, size_t n, float keep, bool add);
     float (*cross_entropy)(float *logits, size_t target, size_t V, float scale);
     float (*kl_divergence)(float *client, const float *full, size_t V, float scale);
     float (*cosine)(float *dx, const float *target, const float *x, size_t C, float scale);

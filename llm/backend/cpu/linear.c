@@ -140,31 +140,31 @@ static void forward_rows_of(llm_cpu_t *cpu, job_t job, size_t M)
     }
 }
 
-static void forward(llm_backend_t *be, float *y, size_t y_stride, const float *x, size_t x_stride,
-                    const llm_matrix_t *w, const float *bias, size_t M)
+static void forward(llm_backend_t *be, llm_act_t *y, size_t y_stride, const llm_act_t *x,
+                    size_t x_stride, const llm_matrix_t *w, const float *bias, size_t M)
 {
     double start = llm_instance_now();
     job_t job = {.kernels = llm_cpu(be)->kernels, .w = w, .count = w->out, .bias = bias};
     job.rooms = llm_cpu(be)->rooms;
-    job.to = y;
+    job.to = llm_cpu_floats_out(y);
     job.to_stride = y_stride;
-    job.from = x;
+    job.from = llm_cpu_floats(x);
     job.from_stride = x_stride;
     if (w->out)
         forward_rows_of(llm_cpu(be), job, M);
     llm_instance(be)->gemm_seconds += llm_instance_now() - start;
 }
 
-static void forward_rows(llm_backend_t *be, float *y, size_t y_stride, const float *x,
+static void forward_rows(llm_backend_t *be, llm_act_t *y, size_t y_stride, const llm_act_t *x,
                          size_t x_stride, const llm_matrix_t *w, size_t first, size_t count,
                          size_t M)
 {
     double start = llm_instance_now();
     job_t job = {.kernels = llm_cpu(be)->kernels, .w = w, .first = first, .count = count};
     job.rooms = llm_cpu(be)->rooms;
-    job.to = y;
+    job.to = llm_cpu_floats_out(y);
     job.to_stride = y_stride;
-    job.from = x;
+    job.from = llm_cpu_floats(x);
     job.from_stride = x_stride;
     if (count)
         forward_rows_of(llm_cpu(be), job, M);
@@ -266,7 +266,7 @@ static void backward_item(void *argument, size_t item, size_t thread)
     }
 }
 
-static void backward_rows(llm_backend_t *be, float *dx, size_t dx_stride, const float *dy,
+static void backward_rows(llm_backend_t *be, llm_act_t *dx, size_t dx_stride, const llm_act_t *dy,
                           size_t dy_stride, const llm_matrix_t *w, size_t first, size_t count,
                           size_t M, bool add)
 {
@@ -281,11 +281,11 @@ static void backward_rows(llm_backend_t *be, float *dx, size_t dx_stride, const 
     /* From where the widest panel would begin, so that every width cuts alike. */
     size_t outputs = count ? first % LLM_CPU_WIDTH_MAX + count : 0;
     if (!count && !add)
-        zero_rows(dx, dx_stride, M, w->in);
+        zero_rows(llm_cpu_floats_out(dx), dx_stride, M, w->in);
     for (size_t m = 0; m < M; m += LLM_CPU_ROWS) {
         job.M = llm_cpu_min(LLM_CPU_ROWS, M - m);
-        job.from = dy + m * dy_stride;
-        job.to = dx + m * dx_stride;
+        job.from = llm_cpu_floats(dy) + m * dy_stride;
+        job.to = llm_cpu_floats_out(dx) + m * dx_stride;
         size_t panels = llm_cpu_pieces(job.M, width);
         for (job.k = 0; job.k < outputs; job.k += LLM_CPU_LONG_DEPTH) {
             job.K = llm_cpu_min(LLM_CPU_LONG_DEPTH, outputs - job.k);
@@ -301,7 +301,7 @@ static void backward_rows(llm_backend_t *be, float *dx, size_t dx_stride, const 
     llm_instance(be)->gemm_seconds += llm_instance_now() - start;
 }
 
-static void backward(llm_backend_t *be, float *dx, size_t dx_stride, const float *dy,
+static void backward(llm_backend_t *be, llm_act_t *dx, size_t dx_stride, const llm_act_t *dy,
                      size_t dy_stride, const llm_matrix_t *w, size_t M, bool add)
 {
     backward_rows(be, dx, dx_stride, dy, dy_stride, w, 0, w->out, M, add);

@@ -181,10 +181,10 @@ static void gather_piece(const llm_cpu_kernels_t *kernels, void *job, size_t fir
     }
 }
 
-static void matrix_gather(llm_backend_t *be, float *out, const llm_matrix_t *w, const int32_t *ids,
-                          size_t T)
+static void matrix_gather(llm_backend_t *be, llm_act_t *out, const llm_matrix_t *w,
+                          const int32_t *ids, size_t T)
 {
-    gather_t gather = {out, w, ids};
+    gather_t gather = {llm_cpu_floats_out(out), w, ids};
     llm_cpu_run_pieces(llm_cpu(be), T, 16, gather_piece, &gather);
 }
 

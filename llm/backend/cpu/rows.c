@@ -17,9 +17,10 @@ typedef struct {
     const int32_t *ids;
     size_t T, C, stats_row;
     float value;
-    size_t stride, heads;
+    size_t stride, to_stride, heads;
     bool flag;
     int32_t *best;
+    double *sums;
 } job_t;
 
 static size_t rows_in_piece(size_t C)
@@ -37,22 +38,32 @@ static void layernorm_piece(const llm_cpu_kernels_t *kernels, void *argument, si
                            job->weight, job->bias, job->C, job->value);
 }
 
-static void layernorm_forward(llm_backend_t *be, float *out, float *stats, const float *x,
+static void layernorm_forward(llm_backend_t *be, llm_act_t *out, float *stats, const llm_act_t *x,
                               const float *weight, const float *bias, size_t T, size_t C, float eps)
 {
-    job_t job = {.out = out, .stats_out = stats, .x = x, .weight = weight, .bias = bias};
-    job.C = C;
+    job_t job = {.stats_out = stats, .weight = weight, .bias = bias, .C = C};
+    job.out = llm_cpu_floats_out(out);
+    job.x = llm_cpu_floats(x);
     job.value = eps;
     llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), layernorm_piece, &job);
+}
+
+/* Kernels add to dx; where there is nothing to add to, the row begins as zero. */
+static void begin_row(const job_t *job, size_t t)
+{
+    if (!job->flag)
+        memset(job->out + t * job->C, 0, job->C * sizeof(float));
 }
 
 static void layernorm_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
                                size_t count)
 {
     const job_t *job = argument;
-    for (size_t t = first; t < first + count; t++)
+    for (size_t t = first; t < first + count; t++) {
+        begin_row(job, t);
         kernels->layernorm_dx(job->out + t * job->C, job->dout + t * job->C, job->x + t * job->C,
                               job->stats + 2 * t, job->weight, job->C);
+    }
 }
 
 static void dweight_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
@@ -70,26 +81,27 @@ static void column_piece(const llm_cpu_kernels_t *kernels, void *argument, size_
     kernels->column_sum(job->out + first, job->dout + first, job->T, job->C, count);
 }
 
-static void sum_columns(llm_backend_t *be, float *sum, const float *dy, size_t M, size_t N)
+static void bias_backward(llm_backend_t *be, float *dbias, const llm_act_t *dy, size_t dy_stride,
+                          size_t M, size_t N)
 {
-    job_t job = {.out = sum, .dout = dy, .T = M, .C = N};
+    job_t job = {.out = dbias, .dout = llm_cpu_floats(dy), .T = M, .C = dy_stride};
     llm_cpu_run_pieces(llm_cpu(be), N, COLUMNS, column_piece, &job);
 }
 
-static void layernorm_backward(llm_backend_t *be, float *dx, float *dweight, float *dbias,
-                               const float *dout, const float *x, const float *stats,
-                               const float *weight, size_t T, size_t C)
+static void layernorm_backward(llm_backend_t *be, llm_act_t *dx, float *dweight, float *dbias,
+                               const llm_act_t *dout, const llm_act_t *x, const float *stats,
+                               const float *weight, size_t T, size_t C, bool add)
 {
-    job_t job = {.out = dx, .dout = dout, .x = x, .stats = stats, .weight = weight};
-    job.T = T;
-    job.C = C;
-    job.stats_row = 2;
+    job_t job = {.stats = stats, .weight = weight, .T = T, .C = C, .stats_row = 2, .flag = add};
+    job.out = llm_cpu_floats_out(dx);
+    job.dout = llm_cpu_floats(dout);
+    job.x = llm_cpu_floats(x);
     llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), layernorm_dx_piece, &job);
     job.out = dweight;
     if (dweight)
         llm_cpu_run_pieces(llm_cpu(be), C, COLUMNS, dweight_piece, &job);
     if (dbias)
-        sum_columns(be, dbias, dout, T, C);
+        bias_backward(be, dbias, dout, C, T, C);
 }
 
 static void rmsnorm_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
@@ -101,10 +113,12 @@ static void rmsnorm_piece(const llm_cpu_kernels_t *kernels, void *argument, size
                          job->weight, job->C, job->value);
 }
 
-static void rmsnorm_forward(llm_backend_t *be, float *out, float *stats, const float *x,
+static void rmsnorm_forward(llm_backend_t *be, llm_act_t *out, float *stats, const llm_act_t *x,
                             const float *weight, size_t T, size_t C, float eps)
 {
-    job_t job = {.out = out, .stats_out = stats, .x = x, .weight = weight, .C = C, .value = eps};
+    job_t job = {.stats_out = stats, .weight = weight, .C = C, .value = eps};
+    job.out = llm_cpu_floats_out(out);
+    job.x = llm_cpu_floats(x);
     llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), rmsnorm_piece, &job);
 }
 
@@ -112,19 +126,21 @@ static void rmsnorm_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, s
                              size_t count)
 {
     const job_t *job = argument;
-    for (size_t t = first; t < first + count; t++)
+    for (size_t t = first; t < first + count; t++) {
+        begin_row(job, t);
         kernels->rmsnorm_dx(job->out + t * job->C, job->dout + t * job->C, job->x + t * job->C,
                             job->stats + t, job->weight, job->C);
+    }
 }
 
-static void rmsnorm_backward(llm_backend_t *be, float *dx, float *dweight, const float *dout,
-                             const float *x, const float *stats, const float *weight, size_t T,
-                             size_t C)
+static void rmsnorm_backward(llm_backend_t *be, llm_act_t *dx, float *dweight,
+                             const llm_act_t *dout, const llm_act_t *x, const float *stats,
+                             const float *weight, size_t T, size_t C, bool add)
 {
-    job_t job = {.out = dx, .dout = dout, .x = x, .stats = stats, .weight = weight};
-    job.T = T;
-    job.C = C;
-    job.stats_row = 1;
+    job_t job = {.stats = stats, .weight = weight, .T = T, .C = C, .stats_row = 1, .flag = add};
+    job.out = llm_cpu_floats_out(dx);
+    job.dout = llm_cpu_floats(dout);
+    job.x = llm_cpu_floats(x);
     llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), rmsnorm_dx_piece, &job);
     job.out = dweight;
     if (dweight)
@@ -140,11 +156,35 @@ static void copy_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t 
                job->C * sizeof(float));
 }
 
-static void embed_forward(llm_backend_t *be, float *out, const float *table, const int32_t *ids,
+static void embed_forward(llm_backend_t *be, llm_act_t *out, const float *table, const int32_t *ids,
                           size_t T, size_t C)
 {
-    job_t job = {.out = out, .x = table, .ids = ids, .C = C};
+    job_t job = {.out = llm_cpu_floats_out(out), .x = table, .ids = ids, .C = C};
     llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), copy_piece, &job);
+}
+
+static void gather_rows(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, const int32_t *rows,
+                        size_t n, size_t C)
+{
+    embed_forward(be, out, llm_cpu_floats(x), rows, n, C);
+}
+
+static void copy_rows_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                            size_t count)
+{
+    (void)kernels;
+    const job_t *job = argument;
+    for (size_t m = first; m < first + count; m++)
+        memcpy(job->out + m * job->to_stride, job->x + m * job->stride, job->C * sizeof(float));
+}
+
+static void copy_rows(llm_backend_t *be, llm_act_t *to, size_t to_stride, const llm_act_t *from,
+                      size_t from_stride, size_t M, size_t width)
+{
+    job_t job = {.out = llm_cpu_floats_out(to), .x = llm_cpu_floats(from), .C = width};
+    job.to_stride = to_stride;
+    job.stride = from_stride;
+    llm_cpu_run_pieces(llm_cpu(be), M, rows_in_piece(width), copy_rows_piece, &job);
 }
 
 /* Ids may repeat, so tokens are taken in order and columns are shared out. */
@@ -157,10 +197,10 @@ static void embed_columns(const llm_cpu_kernels_t *kernels, void *argument, size
                      job->dout + t * job->C + first, count);
 }
 
-static void embed_backward(llm_backend_t *be, float *dtable, const float *dout, const int32_t *ids,
-                           size_t T, size_t C)
+static void embed_backward(llm_backend_t *be, float *dtable, const llm_act_t *dout,
+                           const int32_t *ids, size_t T, size_t C)
 {
-    job_t job = {.out = dtable, .dout = dout, .ids = ids, .T = T, .C = C};
+    job_t job = {.out = dtable, .dout = llm_cpu_floats(dout), .ids = ids, .T = T, .C = C};
     llm_cpu_run_pieces(llm_cpu(be), C, COLUMNS, embed_columns, &job);
 }
 
@@ -172,24 +212,11 @@ static void scatter_piece(const llm_cpu_kernels_t *kernels, void *argument, size
         kernels->add(job->out + (size_t)job->ids[t] * job->C, job->dout + t * job->C, job->C);
 }
 
-static void scatter_rows(llm_backend_t *be, float *dx, const float *dout, const int32_t *rows,
-                         size_t n, size_t C)
+static void scatter_rows(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
+                         const int32_t *rows, size_t n, size_t C)
 {
-    job_t job = {.out = dx, .dout = dout, .ids = rows, .C = C};
+    job_t job = {.out = llm_cpu_floats_out(dx), .dout = llm_cpu_floats(dout), .ids = rows, .C = C};
     llm_cpu_run_pieces(llm_cpu(be), n, rows_in_piece(C), scatter_piece, &job);
-}
-
-static void bias_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
-{
-    const job_t *job = argument;
-    for (size_t m = first; m < first + count; m++)
-        kernels->add(job->out + m * job->C, job->bias, job->C);
-}
-
-static void bias_forward(llm_backend_t *be, float *y, const float *bias, size_t M, size_t N)
-{
-    job_t job = {.out = y, .bias = bias, .C = N};
-    llm_cpu_run_pieces(llm_cpu(be), M, rows_in_piece(N), bias_piece, &job);
 }
 
 static void rope_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
@@ -201,10 +228,11 @@ static void rope_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t 
                           job->x + (size_t)job->ids[t] * job->C, job->C, job->flag);
 }
 
-static void rope(llm_backend_t *be, float *x, size_t stride, const int32_t *positions,
+static void rope(llm_backend_t *be, llm_act_t *x, size_t stride, const int32_t *positions,
                  const float *table, size_t T, size_t heads, size_t D, bool inverse)
 {
-    job_t job = {.out = x, .stride = stride, .ids = positions, .x = table, .heads = heads};
+    job_t job = {.stride = stride, .ids = positions, .x = table, .heads = heads};
+    job.out = llm_cpu_floats_out(x);
     job.C = D;
     job.flag = inverse;
     llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(heads * D), rope_piece, &job);
@@ -218,10 +246,11 @@ static void loss_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t 
             kernels->cross_entropy(job->out + m * job->C, (size_t)job->ids[m], job->C, job->value);
 }
 
-static void cross_entropy(llm_backend_t *be, float *loss, float *logits, const int32_t *targets,
+static void cross_entropy(llm_backend_t *be, float *loss, llm_act_t *logits, const int32_t *targets,
                           size_t M, size_t V, float scale)
 {
-    job_t job = {.stats_out = loss, .out = logits, .ids = targets, .C = V, .value = scale};
+    job_t job = {.stats_out = loss, .ids = targets, .C = V, .value = scale};
+    job.out = llm_cpu_floats_out(logits);
     llm_cpu_run_pieces(llm_cpu(be), M, 1, loss_piece, &job);
 }
 
@@ -233,10 +262,12 @@ static void kl_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t fi
             kernels->kl_divergence(job->out + m * job->C, job->x + m * job->C, job->C, job->value);
 }
 
-static void kl_divergence(llm_backend_t *be, float *loss, float *client, const float *full,
+static void kl_divergence(llm_backend_t *be, float *loss, llm_act_t *client, const llm_act_t *full,
                           size_t M, size_t V, float scale)
 {
-    job_t job = {.stats_out = loss, .out = client, .x = full, .C = V, .value = scale};
+    job_t job = {.stats_out = loss, .C = V, .value = scale};
+    job.out = llm_cpu_floats_out(client);
+    job.x = llm_cpu_floats(full);
     llm_cpu_run_pieces(llm_cpu(be), M, 1, kl_piece, &job);
 }
 
@@ -251,10 +282,13 @@ static void cosine_piece(const llm_cpu_kernels_t *kernels, void *argument, size_
 }
 
 /* The target lies where other rows have dout. */
-static void cosine(llm_backend_t *be, float *loss, float *dx, const float *target, const float *x,
-                   size_t T, size_t C, float scale)
+static void cosine(llm_backend_t *be, float *loss, llm_act_t *dx, const llm_act_t *target,
+                   const llm_act_t *x, size_t T, size_t C, float scale)
 {
-    job_t job = {.stats_out = loss, .out = dx, .dout = target, .x = x, .C = C, .value = scale};
+    job_t job = {.stats_out = loss, .C = C, .value = scale};
+    job.out = llm_cpu_floats_out(dx);
+    job.dout = llm_cpu_floats(target);
+    job.x = llm_cpu_floats(x);
     llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), cosine_piece, &job);
 }
 
@@ -266,10 +300,27 @@ static void argmax_piece(const llm_cpu_kernels_t *kernels, void *argument, size_
         job->best[m] = (int32_t)kernels->argmax(job->x + m * job->C, job->C);
 }
 
-static void argmax(llm_backend_t *be, int32_t *best, const float *logits, size_t M, size_t V)
+static void argmax(llm_backend_t *be, int32_t *best, const llm_act_t *logits, size_t M, size_t V)
 {
-    job_t job = {.best = best, .x = logits, .C = V};
+    job_t job = {.best = best, .x = llm_cpu_floats(logits), .C = V};
     llm_cpu_run_pieces(llm_cpu(be), M, 1, argmax_piece, &job);
+}
+
+static void squares_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                          size_t count)
+{
+    (void)kernels;
+    const job_t *job = argument;
+    for (size_t m = 0; m < job->T; m++)
+        for (size_t n = first; n < first + count; n++)
+            job->sums[n] += (double)job->x[m * job->C + n] * (double)job->x[m * job->C + n];
+}
+
+static void column_sum_squares(llm_backend_t *be, double *sums, const llm_act_t *x, size_t M,
+                               size_t N)
+{
+    job_t job = {.sums = sums, .x = llm_cpu_floats(x), .T = M, .C = N};
+    llm_cpu_run_pieces(llm_cpu(be), N, COLUMNS, squares_piece, &job);
 }
 
 void llm_cpu_rows(llm_ops_t *ops)
@@ -280,10 +331,11 @@ void llm_cpu_rows(llm_ops_t *ops)
     ops->rmsnorm_backward = rmsnorm_backward;
     ops->embed_forward = embed_forward;
     ops->embed_backward = embed_backward;
-    ops->gather_rows = embed_forward;
+    ops->gather_rows = gather_rows;
+    ops->copy_rows = copy_rows;
+    ops->column_sum_squares = column_sum_squares;
     ops->scatter_rows = scatter_rows;
-    ops->bias_forward = bias_forward;
-    ops->bias_backward = sum_columns;
+    ops->bias_backward = bias_backward;
     ops->rope = rope;
     ops->cross_entropy = cross_entropy;
     ops->kl_divergence = kl_divergence;

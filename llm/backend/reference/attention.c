@@ -9,126 +9,168 @@
 #include "llm/backend/reference/reference.h"
 
 #include <math.h>
-#include <string.h>
 
-static double dot(const float *a, const float *b, size_t n)
+/* Rows of activations: D of them from an element on. */
+typedef struct {
+    const llm_act_t *of;
+    size_t at;
+} row_t;
+
+static double dot(const llm_backend_t *be, row_t a, row_t b, size_t n)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++)
-        sum += (double)a[i] * (double)b[i];
+        sum += llm_reference_get(be, a.of, a.at + i) * llm_reference_get(be, b.of, b.at + i);
     return sum;
 }
 
+/* Backward adds up dq | dk | dv of all tokens in float, and stores them once. */
 static size_t attention_scratch(const llm_backend_t *be, const llm_attention_t *shape)
 {
     (void)be;
-    (void)shape;
-    return 1;
+    return shape->T * (shape->H + 2 * shape->KV) * shape->D + 1;
 }
 
-/* One query against count keys: lse = log sum_j exp(scale q.k_j) and
- * out = sum_j exp(scale q.k_j - lse) v_j. */
-static double attend(float *out, const float *q, const float *k, size_t k_stride, const float *v,
-                     size_t v_stride, size_t count, size_t D, float scale)
+/* A head's query, its first key and value, and how many it sees. */
+typedef struct {
+    row_t q, k, v;
+    size_t k_stride, v_stride, count, D;
+    double scale;
+} view_t;
+
+static double score(const llm_backend_t *be, const view_t *view, size_t j)
+{
+    row_t key = {view->k.of, view->k.at + j * view->k_stride};
+    return view->scale * dot(be, view->q, key, view->D);
+}
+
+/* lse = log sum_j exp(scale q.k_j) and out = sum_j exp(scale q.k_j - lse) v_j. */
+static double attend(const llm_backend_t *be, llm_act_t *out, size_t at, const view_t *view)
 {
     double largest = -INFINITY;
-    for (size_t j = 0; j < count; j++)
-        largest = fmax(largest, (double)scale * dot(q, k + j * k_stride, D));
     double sum = 0;
-    for (size_t j = 0; j < count; j++)
-        sum += exp((double)scale * dot(q, k + j * k_stride, D) - largest);
+    for (size_t j = 0; j < view->count; j++)
+        largest = fmax(largest, score(be, view, j));
+    for (size_t j = 0; j < view->count; j++)
+        sum += exp(score(be, view, j) - largest);
     double lse = largest + log(sum);
-    for (size_t d = 0; d < D; d++)
-        out[d] = 0;
-    for (size_t j = 0; j < count; j++) {
-        double p = exp((double)scale * dot(q, k + j * k_stride, D) - lse);
-        for (size_t d = 0; d < D; d++)
-            out[d] += (float)(p * (double)v[j * v_stride + d]);
+    for (size_t d = 0; d < view->D; d++) {
+        double value = 0;
+        for (size_t j = 0; j < view->count; j++)
+            value += exp(score(be, view, j) - lse) *
+                     llm_reference_get(be, view->v.of, view->v.at + j * view->v_stride + d);
+        llm_reference_put(be, out, at + d, value);
     }
     return lse;
 }
 
-static void attention_forward(llm_backend_t *be, float *out, float *lse, const float *q,
-                              const float *k, const float *v, const llm_attention_t *shape,
+/* Query row t of a sequence that begins at row first, head h. */
+static view_t view_of(const llm_act_t *q, const llm_act_t *k, const llm_act_t *v,
+                      const llm_attention_t *shape, size_t first, size_t t, size_t h)
+{
+    size_t kv = h / (shape->H / shape->KV) * shape->D;
+    return (view_t){.q = {q, t * shape->q_stride + h * shape->D},
+                    .k = {k, first * shape->k_stride + kv},
+                    .v = {v, first * shape->v_stride + kv},
+                    .k_stride = shape->k_stride,
+                    .v_stride = shape->v_stride,
+                    .count = t - first + 1,
+                    .D = shape->D,
+                    .scale = (double)shape->scale};
+}
+
+static void attention_forward(llm_backend_t *be, llm_act_t *out, float *lse, const llm_act_t *q,
+                              const llm_act_t *k, const llm_act_t *v, const llm_attention_t *shape,
                               float *scratch)
 {
-    (void)be;
     (void)scratch;
     for (size_t s = 0; s < shape->S; s++)
         for (size_t t = shape->starts[s]; t < shape->starts[s + 1]; t++)
             for (size_t h = 0; h < shape->H; h++) {
-                size_t first = shape->starts[s];
-                size_t kv = h / (shape->H / shape->KV) * shape->D;
-                lse[t * shape->H + h] = (float)attend(
-                    out + t * shape->out_stride + h * shape->D,
-                    q + t * shape->q_stride + h * shape->D, k + first * shape->k_stride + kv,
-                    shape->k_stride, v + first * shape->v_stride + kv, shape->v_stride,
-                    t - first + 1, shape->D, shape->scale);
+                view_t view = view_of(q, k, v, shape, shape->starts[s], t, h);
+                lse[t * shape->H + h] =
+                    (float)attend(be, out, t * shape->out_stride + h * shape->D, &view);
             }
 }
+
+/* Where backward adds up, each [T][heads][D]. */
+typedef struct {
+    float *dq, *dk, *dv;
+} sums_t;
+
+/* The gradient that reaches one query's output, and what forward said of it. */
+typedef struct {
+    row_t dout, out;
+    double lse;
+} reached_t;
 
 /* For one query i and head: p_j = exp(s_j - lse), out = sum_j p_j v_j.
  *   dv_j += p_j dout
  *   dp_j  = dout . v_j,  ds_j = p_j (dp_j - sum_l p_l dp_l),  and the sum is
  *   dout . out, since sum_l p_l (dout . v_l) = dout . sum_l p_l v_l
- *   dq   += scale sum_j ds_j k_j,  dk_j += scale ds_j q. */
-static void query_backward(float *dq, float *dk, float *dv, const float *dout, const float *out,
-                           double lse, const float *q, const float *k, const float *v,
-                           const llm_attention_t *shape, size_t count)
+ *   dq   += scale sum_j ds_j k_j,  dk_j += scale ds_j q.
+ * sums point at the query's head and at its first key's; kv_row floats lie
+ * between keys there. */
+static void query_backward(llm_backend_t *be, sums_t sums, size_t kv_row, const view_t *view,
+                           const reached_t *reached)
 {
-    size_t D = shape->D;
-    double scale = (double)shape->scale;
-    double delta = dot(dout, out, D);
-    for (size_t j = 0; j < count; j++) {
-        double p = exp(scale * dot(q, k + j * shape->k_stride, D) - lse);
-        double ds = p * (dot(dout, v + j * shape->v_stride, D) - delta) * scale;
+    size_t D = view->D;
+    double delta = dot(be, reached->dout, reached->out, D);
+    for (size_t j = 0; j < view->count; j++) {
+        row_t value = {view->v.of, view->v.at + j * view->v_stride};
+        double p = exp(score(be, view, j) - reached->lse);
+        double ds = p * (dot(be, reached->dout, value, D) - delta) * view->scale;
         for (size_t d = 0; d < D; d++) {
-            dq[d] += (float)(ds * (double)k[j * shape->k_stride + d]);
-            dk[j * shape->k_stride + d] += (float)(ds * (double)q[d]);
-            dv[j * shape->v_stride + d] += (float)(p * (double)dout[d]);
+            double key = llm_reference_get(be, view->k.of, view->k.at + j * view->k_stride + d);
+            double query = llm_reference_get(be, view->q.of, view->q.at + d);
+            double dout = llm_reference_get(be, reached->dout.of, reached->dout.at + d);
+            sums.dq[d] += (float)(ds * key);
+            sums.dk[j * kv_row + d] += (float)(ds * query);
+            sums.dv[j * kv_row + d] += (float)(p * dout);
         }
     }
 }
 
-static void zero_heads(float *x, size_t stride, size_t T, size_t width)
+static void store_rows(llm_backend_t *be, llm_act_t *to, size_t stride, const float *from, size_t T,
+                       size_t width)
 {
     for (size_t t = 0; t < T; t++)
-        memset(x + t * stride, 0, width * sizeof(float));
+        for (size_t c = 0; c < width; c++)
+            llm_reference_put(be, to, t * stride + c, (double)from[t * width + c]);
 }
 
-static void attention_backward(llm_backend_t *be, float *dq, float *dk, float *dv,
-                               const float *dout, const float *out, const float *lse,
-                               const float *q, const float *k, const float *v,
+static void attention_backward(llm_backend_t *be, llm_act_t *dq, llm_act_t *dk, llm_act_t *dv,
+                               const llm_act_t *dout, const llm_act_t *out, const float *lse,
+                               const llm_act_t *q, const llm_act_t *k, const llm_act_t *v,
                                const llm_attention_t *shape, float *scratch)
 {
-    (void)be;
-    (void)scratch;
-    zero_heads(dq, shape->q_stride, shape->T, shape->H * shape->D);
-    zero_heads(dk, shape->k_stride, shape->T, shape->KV * shape->D);
-    zero_heads(dv, shape->v_stride, shape->T, shape->KV * shape->D);
+    size_t queries = shape->H * shape->D, keys = shape->KV * shape->D;
+    sums_t sums = {scratch, scratch + shape->T * queries, scratch + shape->T * (queries + keys)};
+    memset(scratch, 0, shape->T * (queries + 2 * keys) * sizeof *scratch);
     for (size_t s = 0; s < shape->S; s++)
         for (size_t t = shape->starts[s]; t < shape->starts[s + 1]; t++)
             for (size_t h = 0; h < shape->H; h++) {
-                size_t kv = h / (shape->H / shape->KV) * shape->D;
-                size_t key = shape->starts[s] * shape->k_stride + kv;
-                size_t value = shape->starts[s] * shape->v_stride + kv;
-                size_t query = t * shape->q_stride + h * shape->D;
-                size_t result = t * shape->out_stride + h * shape->D;
-                query_backward(dq + query, dk + key, dv + value, dout + result, out + result,
-                               (double)lse[t * shape->H + h], q + query, k + key, v + value, shape,
-                               t - shape->starts[s] + 1);
+                view_t view = view_of(q, k, v, shape, shape->starts[s], t, h);
+                size_t kv = shape->starts[s] * keys + h / (shape->H / shape->KV) * shape->D;
+                size_t at = t * shape->out_stride + h * shape->D;
+                sums_t here = {sums.dq + t * queries + h * shape->D, sums.dk + kv, sums.dv + kv};
+                reached_t reached = {{dout, at}, {out, at}, (double)lse[t * shape->H + h]};
+                query_backward(be, here, keys, &view, &reached);
             }
+    store_rows(be, dq, shape->q_stride, sums.dq, shape->T, queries);
+    store_rows(be, dk, shape->k_stride, sums.dk, shape->T, keys);
+    store_rows(be, dv, shape->v_stride, sums.dv, shape->T, keys);
 }
 
-static void attention_decode(llm_backend_t *be, float *out, const float *q, const float *k,
-                             const float *v, size_t length, size_t H, size_t KV, size_t D,
-                             float scale, float *scratch)
+static void attention_decode(llm_backend_t *be, llm_act_t *out, const llm_act_t *q,
+                             const llm_act_t *k, const llm_act_t *v, size_t length, size_t H,
+                             size_t KV, size_t D, float scale, float *scratch)
 {
-    (void)be;
     (void)scratch;
     for (size_t h = 0; h < H; h++) {
         size_t kv = h / (H / KV) * D;
-        attend(out + h * D, q + h * D, k + kv, KV * D, v + kv, KV * D, length, D, scale);
+        view_t view = {{q, h * D}, {k, kv}, {v, kv}, KV * D, KV * D, length, D, (double)scale};
+        attend(be, out, h * D, &view);
     }
 }
 

@@ -4,41 +4,31 @@
  */
 #include "llm/backend/reference/reference.h"
 
-static void embed_forward(llm_backend_t *be, float *out, const float *table, const int32_t *ids,
+static void embed_forward(llm_backend_t *be, llm_act_t *out, const float *table, const int32_t *ids,
                           size_t T, size_t C)
 {
-    (void)be;
     for (size_t t = 0; t < T; t++)
         for (size_t c = 0; c < C; c++)
-            out[t * C + c] = table[(size_t)ids[t] * C + c];
+            llm_reference_put(be, out, t * C + c, (double)table[(size_t)ids[t] * C + c]);
 }
 
 /* out[t] = table[ids[t]], so every t adds its gradient to row ids[t]. */
-static void embed_backward(llm_backend_t *be, float *dtable, const float *dout, const int32_t *ids,
-                           size_t T, size_t C)
+static void embed_backward(llm_backend_t *be, float *dtable, const llm_act_t *dout,
+                           const int32_t *ids, size_t T, size_t C)
 {
-    (void)be;
     for (size_t t = 0; t < T; t++)
         for (size_t c = 0; c < C; c++)
-            dtable[(size_t)ids[t] * C + c] += dout[t * C + c];
+            dtable[(size_t)ids[t] * C + c] += (float)llm_reference_get(be, dout, t * C + c);
 }
 
-static void bias_forward(llm_backend_t *be, float *y, const float *bias, size_t M, size_t N)
+/* y[m][n] has bias[n] added to it in every row, so dbias[n] += sum_m dy[m][n]. */
+static void bias_backward(llm_backend_t *be, float *dbias, const llm_act_t *dy, size_t dy_stride,
+                          size_t M, size_t N)
 {
-    (void)be;
-    for (size_t m = 0; m < M; m++)
-        for (size_t n = 0; n < N; n++)
-            y[m * N + n] += bias[n];
-}
-
-/* dbias[n] += sum_m dy[m][n]. */
-static void bias_backward(llm_backend_t *be, float *dbias, const float *dy, size_t M, size_t N)
-{
-    (void)be;
     for (size_t n = 0; n < N; n++) {
         double sum = 0;
         for (size_t m = 0; m < M; m++)
-            sum += (double)dy[m * N + n];
+            sum += llm_reference_get(be, dy, m * dy_stride + n);
         dbias[n] = (float)((double)dbias[n] + sum);
     }
 }
@@ -46,44 +36,60 @@ static void bias_backward(llm_backend_t *be, float *dbias, const float *dy, size
 /* The pair (a, b) = (x[j], x[j + D/2]) is turned by the angle of (position, j):
  * a' = a cos - b sin, b' = b cos + a sin.  A rotation's transpose is its
  * inverse, so backward turns the gradient by the opposite angle. */
-static void rope(llm_backend_t *be, float *x, size_t stride, const int32_t *positions,
+static void rope(llm_backend_t *be, llm_act_t *x, size_t stride, const int32_t *positions,
                  const float *table, size_t T, size_t heads, size_t D, bool inverse)
 {
-    (void)be;
     size_t half = D / 2;
     for (size_t t = 0; t < T; t++)
         for (size_t h = 0; h < heads; h++) {
             const float *cosine = table + (size_t)positions[t] * D;
-            float *head = x + t * stride + h * D;
+            size_t head = t * stride + h * D;
             for (size_t j = 0; j < half; j++) {
-                float sine = inverse ? -cosine[half + j] : cosine[half + j];
-                float a = head[j];
-                float b = head[half + j];
-                head[j] = a * cosine[j] - b * sine;
-                head[half + j] = b * cosine[j] + a * sine;
+                double sine = (double)(inverse ? -cosine[half + j] : cosine[half + j]);
+                double a = llm_reference_get(be, x, head + j);
+                double b = llm_reference_get(be, x, head + half + j);
+                llm_reference_put(be, x, head + j, a * (double)cosine[j] - b * sine);
+                llm_reference_put(be, x, head + half + j, b * (double)cosine[j] + a * sine);
             }
         }
 }
 
-static void gather_rows(llm_backend_t *be, float *out, const float *x, const int32_t *rows,
+static void gather_rows(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, const int32_t *rows,
                         size_t n, size_t C)
 {
-    embed_forward(be, out, x, rows, n, C);
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < C; c++)
+            llm_reference_put(be, out, i * C + c,
+                              llm_reference_get(be, x, (size_t)rows[i] * C + c));
 }
 
-static void scatter_rows(llm_backend_t *be, float *dx, const float *dout, const int32_t *rows,
-                         size_t n, size_t C)
+static void scatter_rows(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
+                         const int32_t *rows, size_t n, size_t C)
 {
-    embed_backward(be, dx, dout, rows, n, C);
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < C; c++) {
+            size_t to = (size_t)rows[i] * C + c;
+            llm_reference_put(
+                be, dx, to, llm_reference_get(be, dx, to) + llm_reference_get(be, dout, i * C + c));
+        }
+}
+
+static void copy_rows(llm_backend_t *be, llm_act_t *to, size_t to_stride, const llm_act_t *from,
+                      size_t from_stride, size_t M, size_t width)
+{
+    for (size_t m = 0; m < M; m++)
+        for (size_t c = 0; c < width; c++)
+            llm_reference_put(be, to, m * to_stride + c,
+                              llm_reference_get(be, from, m * from_stride + c));
 }
 
 void llm_reference_embedding(llm_ops_t *ops)
 {
     ops->embed_forward = embed_forward;
     ops->embed_backward = embed_backward;
-    ops->bias_forward = bias_forward;
     ops->bias_backward = bias_backward;
     ops->rope = rope;
     ops->gather_rows = gather_rows;
     ops->scatter_rows = scatter_rows;
+    ops->copy_rows = copy_rows;
 }

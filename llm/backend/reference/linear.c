@@ -132,62 +132,63 @@ static size_t matrix_bytes(const llm_matrix_t *matrix)
                         : elements * matrix->bits / 8 + scales_of(matrix) * sizeof(float);
 }
 
-/* y = x W^T for rows first .. first + count of W. */
-static void forward_rows(llm_backend_t *be, float *y, size_t y_stride, const float *x,
-                         size_t x_stride, const llm_matrix_t *w, size_t first, size_t count,
-                         size_t M)
+/* y = x W^T + bias for rows first .. first + count of W. */
+static void product_rows(llm_backend_t *be, llm_act_t *y, size_t y_stride, const llm_act_t *x,
+                         size_t x_stride, const llm_matrix_t *w, const float *bias, size_t first,
+                         size_t count, size_t M)
 {
     double start = llm_instance_now();
     for (size_t m = 0; m < M; m++)
         for (size_t o = 0; o < count; o++) {
-            double sum = 0;
+            double sum = bias ? (double)bias[o] : 0.0;
             for (size_t i = 0; i < w->in; i++)
-                sum += (double)x[m * x_stride + i] * weight(w, first + o, i);
-            y[m * y_stride + o] = (float)sum;
+                sum += llm_reference_get(be, x, m * x_stride + i) * weight(w, first + o, i);
+            llm_reference_put(be, y, m * y_stride + o, sum);
         }
     llm_instance(be)->gemm_seconds += llm_instance_now() - start;
 }
 
-static void forward(llm_backend_t *be, float *y, size_t y_stride, const float *x, size_t x_stride,
-                    const llm_matrix_t *w, const float *bias, size_t M)
+static void forward_rows(llm_backend_t *be, llm_act_t *y, size_t y_stride, const llm_act_t *x,
+                         size_t x_stride, const llm_matrix_t *w, size_t first, size_t count,
+                         size_t M)
 {
-    forward_rows(be, y, y_stride, x, x_stride, w, 0, w->out, M);
-    if (!bias)
-        return;
-    for (size_t m = 0; m < M; m++)
-        for (size_t o = 0; o < w->out; o++)
-            y[m * y_stride + o] += bias[o];
+    product_rows(be, y, y_stride, x, x_stride, w, NULL, first, count, M);
+}
+
+static void forward(llm_backend_t *be, llm_act_t *y, size_t y_stride, const llm_act_t *x,
+                    size_t x_stride, const llm_matrix_t *w, const float *bias, size_t M)
+{
+    product_rows(be, y, y_stride, x, x_stride, w, bias, 0, w->out, M);
 }
 
 /* y[m][o] = sum_i x[m][i] W[o][i], so dL/dx[m][i] = sum_o dy[m][o] W[o][i]. */
-static void backward_rows(llm_backend_t *be, float *dx, size_t dx_stride, const float *dy,
+static void backward_rows(llm_backend_t *be, llm_act_t *dx, size_t dx_stride, const llm_act_t *dy,
                           size_t dy_stride, const llm_matrix_t *w, size_t first, size_t count,
                           size_t M, bool add)
 {
     double start = llm_instance_now();
     for (size_t m = 0; m < M; m++)
         for (size_t i = 0; i < w->in; i++) {
-            double sum = add ? (double)dx[m * dx_stride + i] : 0;
+            double sum = add ? llm_reference_get(be, dx, m * dx_stride + i) : 0.0;
             for (size_t o = 0; o < count; o++)
-                sum += (double)dy[m * dy_stride + o] * weight(w, first + o, i);
-            dx[m * dx_stride + i] = (float)sum;
+                sum += llm_reference_get(be, dy, m * dy_stride + o) * weight(w, first + o, i);
+            llm_reference_put(be, dx, m * dx_stride + i, sum);
         }
     llm_instance(be)->gemm_seconds += llm_instance_now() - start;
 }
 
-static void backward(llm_backend_t *be, float *dx, size_t dx_stride, const float *dy,
+static void backward(llm_backend_t *be, llm_act_t *dx, size_t dx_stride, const llm_act_t *dy,
                      size_t dy_stride, const llm_matrix_t *w, size_t M, bool add)
 {
     backward_rows(be, dx, dx_stride, dy, dy_stride, w, 0, w->out, M, add);
 }
 
-static void matrix_gather(llm_backend_t *be, float *out, const llm_matrix_t *w, const int32_t *ids,
-                          size_t T)
+static void matrix_gather(llm_backend_t *be, llm_act_t *out, const llm_matrix_t *w,
+                          const int32_t *ids, size_t T)
 {
-    (void)be;
     for (size_t t = 0; t < T; t++)
         for (size_t c = 0; c < w->in; c++)
-            out[t * w->in + c] = (float)weight(w, (size_t)ids[t], c);
+            llm_reference_put(be, out, t * w->in + c, weight(w, (size_t)ids[t], c));
 }
 
 static void gemm(llm_backend_t *be, float *c, const float *a, const float *b, const llm_gemm_t *s)

@@ -6,32 +6,32 @@
 
 #include <math.h>
 
-static double log_sum_exp(const float *row, size_t V)
+/* Of V logits from element `row` on. */
+static double log_sum_exp(const llm_backend_t *be, const llm_act_t *logits, size_t row, size_t V)
 {
     double largest = -INFINITY;
     double sum = 0;
     for (size_t v = 0; v < V; v++)
-        largest = fmax(largest, (double)row[v]);
+        largest = fmax(largest, llm_reference_get(be, logits, row + v));
     for (size_t v = 0; v < V; v++)
-        sum += exp((double)row[v] - largest);
+        sum += exp(llm_reference_get(be, logits, row + v) - largest);
     return largest + log(sum);
 }
 
 /* loss = lse - logit[target], so dloss/dlogit[v] = softmax[v] - [v = target]. */
-static void cross_entropy(llm_backend_t *be, float *loss, float *logits, const int32_t *targets,
+static void cross_entropy(llm_backend_t *be, float *loss, llm_act_t *logits, const int32_t *targets,
                           size_t M, size_t V, float scale)
 {
-    (void)be;
     for (size_t m = 0; m < M; m++) {
-        float *row = logits + m * V;
-        double lse = log_sum_exp(row, V);
+        size_t row = m * V;
+        double lse = log_sum_exp(be, logits, row, V);
         size_t target = (size_t)targets[m];
-        loss[m] = (float)(lse - (double)row[target]);
+        loss[m] = (float)(lse - llm_reference_get(be, logits, row + target));
         if (scale == 0.0f)
             continue;
         for (size_t v = 0; v < V; v++) {
-            double p = exp((double)row[v] - lse);
-            row[v] = (float)((p - (v == target ? 1.0 : 0.0)) * (double)scale);
+            double p = exp(llm_reference_get(be, logits, row + v) - lse);
+            llm_reference_put(be, logits, row + v, (p - (v == target ? 1.0 : 0.0)) * (double)scale);
         }
     }
 }
@@ -39,22 +39,20 @@ static void cross_entropy(llm_backend_t *be, float *loss, float *logits, const i
 /* loss = sum_v p_full (log p_full - log p_client).  Only log p_client = c - lse
  * depends on the client's logits c; the p_full add up to 1, so
  * dloss/dc[v] = p_client[v] - p_full[v]. */
-static void kl_divergence(llm_backend_t *be, float *loss, float *client, const float *full,
+static void kl_divergence(llm_backend_t *be, float *loss, llm_act_t *client, const llm_act_t *full,
                           size_t M, size_t V, float scale)
 {
-    (void)be;
     for (size_t m = 0; m < M; m++) {
-        float *c = client + m * V;
-        const float *f = full + m * V;
-        double lse_client = log_sum_exp(c, V);
-        double lse_full = log_sum_exp(f, V);
+        size_t row = m * V;
+        double lse_client = log_sum_exp(be, client, row, V);
+        double lse_full = log_sum_exp(be, full, row, V);
         double sum = 0;
-        for (size_t v = 0; v < V; v++) {
-            double log_client = (double)c[v] - lse_client;
-            double log_full = (double)f[v] - lse_full;
+        for (size_t v = row; v < row + V; v++) {
+            double log_client = llm_reference_get(be, client, v) - lse_client;
+            double log_full = llm_reference_get(be, full, v) - lse_full;
             sum += exp(log_full) * (log_full - log_client);
             if (scale != 0.0f)
-                c[v] = (float)((exp(log_client) - exp(log_full)) * (double)scale);
+                llm_reference_put(be, client, v, (exp(log_client) - exp(log_full)) * (double)scale);
         }
         loss[m] = (float)sum;
     }
@@ -62,42 +60,52 @@ static void kl_divergence(llm_backend_t *be, float *loss, float *client, const f
 
 /* With t.x the dot product and |.| the length, cos = t.x / (|t| |x|), so
  * d(-cos)/dx = cos x / |x|^2 - t / (|t| |x|). */
-static void cosine(llm_backend_t *be, float *loss, float *dx, const float *target, const float *x,
-                   size_t T, size_t C, float scale)
+static void cosine(llm_backend_t *be, float *loss, llm_act_t *dx, const llm_act_t *target,
+                   const llm_act_t *x, size_t T, size_t C, float scale)
 {
-    (void)be;
     for (size_t i = 0; i < T; i++) {
-        const float *t = target + i * C;
-        const float *row = x + i * C;
         double tx = 0;
         double tt = 0;
         double xx = 0;
-        for (size_t c = 0; c < C; c++) {
-            tx += (double)t[c] * (double)row[c];
-            tt += (double)t[c] * (double)t[c];
-            xx += (double)row[c] * (double)row[c];
+        for (size_t c = i * C; c < (i + 1) * C; c++) {
+            double t = llm_reference_get(be, target, c), v = llm_reference_get(be, x, c);
+            tx += t * v;
+            tt += t * t;
+            xx += v * v;
         }
         double lengths = sqrt(tt * xx);
         bool zero = lengths == 0; /* and not NaN */
         loss[i] = zero ? 0.0f : (float)(-tx / lengths);
         if (!dx || zero)
             continue;
-        for (size_t c = 0; c < C; c++)
-            dx[i * C + c] += (float)((double)scale * ((double)row[c] * (tx / lengths / xx) -
-                                                      (double)t[c] / lengths));
+        for (size_t c = i * C; c < (i + 1) * C; c++) {
+            double slope = llm_reference_get(be, x, c) * (tx / lengths / xx) -
+                           llm_reference_get(be, target, c) / lengths;
+            llm_reference_put(be, dx, c, llm_reference_get(be, dx, c) + (double)scale * slope);
+        }
     }
 }
 
-static void argmax(llm_backend_t *be, int32_t *best, const float *logits, size_t M, size_t V)
+static void argmax(llm_backend_t *be, int32_t *best, const llm_act_t *logits, size_t M, size_t V)
 {
-    (void)be;
     for (size_t m = 0; m < M; m++) {
         size_t index = 0;
         for (size_t v = 1; v < V; v++)
-            if (logits[m * V + v] > logits[m * V + index])
+            if (llm_reference_get(be, logits, m * V + v) >
+                llm_reference_get(be, logits, m * V + index))
                 index = v;
         best[m] = (int32_t)index;
     }
+}
+
+static void column_sum_squares(llm_backend_t *be, double *sums, const llm_act_t *x, size_t M,
+                               size_t N)
+{
+    for (size_t m = 0; m < M; m++)
+        for (size_t n = 0; n < N; n++) {
+            double one = llm_reference_get(be, x, m * N + n);
+            sums[n] += one * one;
+        }
 }
 
 void llm_reference_loss(llm_ops_t *ops)
@@ -106,4 +114,5 @@ void llm_reference_loss(llm_ops_t *ops)
     ops->kl_divergence = kl_divergence;
     ops->cosine = cosine;
     ops->argmax = argmax;
+    ops->column_sum_squares = column_sum_squares;
 }

@@ -1,5 +1,6 @@
 /*
- * optimizer.c - vectors: scaling, sums, and the steps of torch.optim.
+ * optimizer.c - vectors: sums of two, ways between floats and activations,
+ * scaling, sums, and the steps of torch.optim.
  *
  * Order of operations and places of rounding follow torch 2.x's single-tensor
  * paths, so that a state can be compared with Python's to the last bits.
@@ -15,6 +16,24 @@ static void add(llm_backend_t *be, float *y, const float *x, size_t n)
     (void)be;
     for (size_t i = 0; i < n; i++)
         y[i] += x[i];
+}
+
+static void add_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        llm_reference_put(be, y, i, llm_reference_get(be, y, i) + llm_reference_get(be, x, i));
+}
+
+static void widen(llm_backend_t *be, float *to, const llm_act_t *x, size_t n, bool add_to)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = (float)llm_reference_get(be, x, i) + (add_to ? to[i] : 0.0f);
+}
+
+static void narrow(llm_backend_t *be, llm_act_t *to, const float *x, size_t n, bool add_to)
+{
+    for (size_t i = 0; i < n; i++)
+        llm_reference_put(be, to, i, (double)x[i] + (add_to ? llm_reference_get(be, to, i) : 0.0));
 }
 
 static void scale(llm_backend_t *be, float *x, float factor, size_t n)
@@ -83,6 +102,9 @@ static void sgd_step(llm_backend_t *be, float *params, float *momentum, const fl
 void llm_reference_optimizer(llm_ops_t *ops)
 {
     ops->add = add;
+    ops->add_act = add_act;
+    ops->widen = widen;
+    ops->narrow = narrow;
     ops->scale = scale;
     ops->sum_squares = sum_squares;
     ops->sum = sum;

@@ -21,6 +21,8 @@ const case_t cases[] = {
     {"forms of matrices", run_forms},
     {"gemm", run_gemm},
     {"thin gemm", run_thin_gemm},
+    {"dense weights", run_dense},
+    {"lora", run_lora},
     {"attention", run_attention},
     {"decoding", run_decode},
     {"norms", run_norms},
@@ -34,19 +36,34 @@ const case_t cases[] = {
 };
 const size_t cases_count = sizeof cases / sizeof cases[0];
 
-void trace_add(trace_t *trace, const float *memory, size_t n, const char *format, ...)
+static trace_entry_t *entry_new(trace_t *trace, size_t n, const char *format, va_list args)
 {
     trace->entries = realloc(trace->entries, (trace->size + 1) * sizeof *trace->entries);
     assert_non_null(trace->entries);
     trace_entry_t *entry = &trace->entries[trace->size++];
-    va_list args;
-    va_start(args, format);
     vsnprintf(entry->label, sizeof entry->label, format, args);
-    va_end(args);
     entry->count = n;
     entry->data = malloc(n * sizeof(float) + 1);
     assert_non_null(entry->data);
+    return entry;
+}
+
+void trace_add(trace_t *trace, const float *memory, size_t n, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    trace_entry_t *entry = entry_new(trace, n, format, args);
+    va_end(args);
     trace->be->ops->download(trace->be, entry->data, memory, n * sizeof(float));
+}
+
+void trace_acts(trace_t *trace, const llm_act_t *memory, size_t n, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    trace_entry_t *entry = entry_new(trace, n, format, args);
+    va_end(args);
+    llm_act_download(trace->be, entry->data, memory, n);
 }
 
 trace_t trace_of(const case_t *which, llm_backend_t *be)
@@ -83,6 +100,26 @@ float *zeros_on(llm_backend_t *be, size_t n)
     float *memory = be->ops->alloc(be, n * sizeof(float));
     assert_non_null(memory);
     be->ops->zero(be, memory, n * sizeof(float));
+    return memory;
+}
+
+llm_act_t *acts_on(llm_backend_t *be, size_t n, uint64_t seed)
+{
+    float *host = malloc(n * sizeof(float) + 1);
+    llm_act_t *memory = be->ops->alloc(be, llm_act_bytes(be, n));
+    assert_non_null(host);
+    assert_non_null(memory);
+    random_floats(host, n, seed);
+    llm_act_upload(be, memory, host, n);
+    free(host);
+    return memory;
+}
+
+llm_act_t *zero_acts_on(llm_backend_t *be, size_t n)
+{
+    llm_act_t *memory = be->ops->alloc(be, llm_act_bytes(be, n));
+    assert_non_null(memory);
+    be->ops->zero(be, memory, llm_act_bytes(be, n));
     return memory;
 }
 

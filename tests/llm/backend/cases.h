@@ -38,14 +38,18 @@ extern const size_t cases_count;
 trace_t trace_of(const case_t *which, llm_backend_t *be);
 void trace_release(trace_t *trace);
 
-/* Records n floats of backend memory. */
+/* Records n floats of backend memory, or n activations as floats. */
 void trace_add(trace_t *trace, const float *memory, size_t n, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void trace_acts(trace_t *trace, const llm_act_t *memory, size_t n, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* Backend memory with n floats from a normal stream, with zeros, or with the
- * given integers. */
+ * given integers; and with n activations. */
 float *random_on(llm_backend_t *be, size_t n, uint64_t seed);
 float *zeros_on(llm_backend_t *be, size_t n);
+llm_act_t *acts_on(llm_backend_t *be, size_t n, uint64_t seed);
+llm_act_t *zero_acts_on(llm_backend_t *be, size_t n);
 int32_t *integers_on(llm_backend_t *be, const int32_t *values, size_t n);
 
 /* Integers 0 .. below - 1, repeating in no simple order. */
@@ -59,6 +63,8 @@ void run_quantized(trace_t *trace);
 void run_forms(trace_t *trace);
 void run_gemm(trace_t *trace);
 void run_thin_gemm(trace_t *trace);
+void run_dense(trace_t *trace);
+void run_lora(trace_t *trace);
 void run_attention(trace_t *trace);
 void run_decode(trace_t *trace);
 void run_norms(trace_t *trace);

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "acts.h"
 #include "gradcheck.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -86,17 +87,19 @@ static void give_back(llm_backend_t *be, float *m[BUFFERS])
 static void norms(trace_t *trace, float *const *m, size_t C, const char *kind)
 {
     llm_backend_t *be = trace->be;
-    be->ops->layernorm_forward(be, m[0], m[1], m[2], m[3], m[4], ROWS, C, 1e-5f);
+    be->ops->layernorm_forward(be, act(m[0]), m[1], const_act(m[2]), m[3], m[4], ROWS, C, 1e-5f);
     trace_add(trace, m[0], ROWS * C, "layernorm of %s, %zu", kind, C);
     trace_add(trace, m[1], 2 * ROWS, "layernorm stats of %s, %zu", kind, C);
-    be->ops->layernorm_backward(be, m[5], m[6], m[7], m[4], m[2], m[1], m[3], ROWS, C);
+    be->ops->layernorm_backward(be, act(m[5]), m[6], m[7], const_act(m[4]), const_act(m[2]), m[1],
+                                m[3], ROWS, C, true);
     trace_add(trace, m[5], ROWS * C, "layernorm dx of %s, %zu", kind, C);
     trace_add(trace, m[6], C, "layernorm dweight of %s, %zu", kind, C);
     trace_add(trace, m[7], C, "layernorm dbias of %s, %zu", kind, C);
-    be->ops->rmsnorm_forward(be, m[0], m[1], m[2], m[3], ROWS, C, 1e-6f);
+    be->ops->rmsnorm_forward(be, act(m[0]), m[1], const_act(m[2]), m[3], ROWS, C, 1e-6f);
     trace_add(trace, m[0], ROWS * C, "rmsnorm of %s, %zu", kind, C);
     trace_add(trace, m[1], ROWS, "rmsnorm stats of %s, %zu", kind, C);
-    be->ops->rmsnorm_backward(be, m[5], m[6], m[4], m[2], m[1], m[3], ROWS, C);
+    be->ops->rmsnorm_backward(be, act(m[5]), m[6], const_act(m[4]), const_act(m[2]), m[1], m[3],
+                              ROWS, C, true);
     trace_add(trace, m[5], ROWS * C, "rmsnorm dx of %s, %zu", kind, C);
     trace_add(trace, m[6], C, "rmsnorm dweight of %s, %zu", kind, C);
 }
@@ -105,20 +108,20 @@ static void losses(trace_t *trace, float *const *m, size_t V, const char *kind)
 {
     llm_backend_t *be = trace->be;
     int32_t *targets = indices_on(be, ROWS, V);
-    be->ops->kl_divergence(be, m[0], m[1], m[2], ROWS, V, 0.5f);
+    be->ops->kl_divergence(be, m[0], act(m[1]), const_act(m[2]), ROWS, V, 0.5f);
     trace_add(trace, m[0], ROWS, "divergence of %s, %zu", kind, V);
     trace_add(trace, m[1], ROWS * V, "gradient of divergence of %s, %zu", kind, V);
-    be->ops->cosine(be, m[0], m[3], m[4], m[5], ROWS, V, 0.5f);
+    be->ops->cosine(be, m[0], act(m[3]), const_act(m[4]), const_act(m[5]), ROWS, V, 0.5f);
     trace_add(trace, m[0], ROWS, "cosine of %s, %zu", kind, V);
     trace_add(trace, m[3], ROWS * V, "gradient of cosine of %s, %zu", kind, V);
-    be->ops->cross_entropy(be, m[0], m[6], targets, ROWS, V, 0.0f);
+    be->ops->cross_entropy(be, m[0], act(m[6]), targets, ROWS, V, 0.0f);
     trace_add(trace, m[0], ROWS, "cross entropy alone of %s, %zu", kind, V);
-    be->ops->cross_entropy(be, m[0], m[6], targets, ROWS, V, 0.5f);
+    be->ops->cross_entropy(be, m[0], act(m[6]), targets, ROWS, V, 0.5f);
     trace_add(trace, m[0], ROWS, "cross entropy of %s, %zu", kind, V);
     trace_add(trace, m[6], ROWS * V, "gradient of logits of %s, %zu", kind, V);
     int32_t best[ROWS];
     float as_floats[ROWS];
-    be->ops->argmax(be, targets, m[7], ROWS, V);
+    be->ops->argmax(be, targets, const_act(m[7]), ROWS, V);
     be->ops->download(be, best, targets, sizeof best);
     for (size_t i = 0; i < ROWS; i++)
         as_floats[i] = (float)best[i];
@@ -127,22 +130,42 @@ static void losses(trace_t *trace, float *const *m, size_t V, const char *kind)
     be->ops->release(be, targets);
 }
 
-static void elements(trace_t *trace, float *const *m, size_t n, const char *kind)
+/* One row into one hidden element, and back. */
+static void lora(trace_t *trace, float *const *m, size_t n, const char *kind)
 {
     llm_backend_t *be = trace->be;
     fmq_rng_name_t stream = {.seed = 77, .purpose = FMQ_RNG_DROPOUT, .client = 3, .round = 5};
+    llm_lora_t how = {.M = 1, .in = n, .out = n, .rank = 1, .a = m[5], .a_stride = n, .b = m[6]};
+    uint8_t mask[(SIZES + 7) / 8];
+    float h, dh;
+    how.scaling = 0.7f;
+    how.p = 0.3f;
+    how.stream = &stream;
+    be->ops->lora_down(be, &h, mask, const_act(m[1]), &how);
+    trace_add(trace, &h, 1, "lora down of %s, %zu", kind, n);
+    be->ops->lora_up(be, act(m[2]), n, &h, &how);
+    trace_add(trace, m[2], n, "lora up of %s, %zu", kind, n);
+    be->ops->lora_gradients(be, &dh, m[4], m[0], const_act(m[3]), n, const_act(m[1]), &h, mask,
+                            &how);
+    trace_add(trace, m[4], n, "lora da of %s, %zu", kind, n);
+    be->ops->lora_input_gradient(be, act(m[2]), &dh, mask, &how);
+    trace_add(trace, m[2], n, "lora dx of %s, %zu", kind, n);
+}
+
+static void elements(trace_t *trace, float *const *m, size_t n, const char *kind)
+{
+    llm_backend_t *be = trace->be;
     for (int exact = 0; exact < 2; exact++) {
-        be->ops->gelu_forward(be, m[0], m[1], n, exact);
+        be->ops->gelu_forward(be, act(m[0]), const_act(m[1]), n, exact);
         trace_add(trace, m[0], n, "gelu %d of %s, %zu", exact, kind, n);
-        be->ops->gelu_backward(be, m[2], m[3], m[1], n, exact);
+        be->ops->gelu_backward(be, act(m[2]), const_act(m[3]), const_act(m[1]), n, exact);
         trace_add(trace, m[2], n, "gelu %d gradient of %s, %zu", exact, kind, n);
     }
-    be->ops->dropout(be, m[2], m[1], n, 0.3f, &stream, false);
-    be->ops->dropout(be, m[2], m[1], n, 0.6f, &stream, true);
-    trace_add(trace, m[2], n, "dropout of %s, %zu", kind, n);
-    be->ops->swiglu_forward(be, m[0], m[1], m[3], n);
+    lora(trace, m, n, kind);
+    be->ops->swiglu_forward(be, act(m[0]), const_act(m[1]), const_act(m[3]), n);
     trace_add(trace, m[0], n, "swiglu of %s, %zu", kind, n);
-    be->ops->swiglu_backward(be, m[4], m[5], m[3], m[1], m[6], n);
+    be->ops->swiglu_backward(be, act(m[4]), act(m[5]), const_act(m[3]), const_act(m[1]),
+                             const_act(m[6]), n);
     trace_add(trace, m[4], n, "swiglu dgate of %s, %zu", kind, n);
     trace_add(trace, m[5], n, "swiglu dup of %s, %zu", kind, n);
     be->ops->add(be, m[6], m[7], n);
@@ -210,13 +233,15 @@ static void one_linear(trace_t *trace, const size_t shape[3], kind_t kind)
     float *y = awkward_on(be, M * (out + 1), kind, 112);
     float *bias = awkward_on(be, out, kind, 113);
     const char *name = kind_names[kind];
-    be->ops->linear_backward(be, x, in + 3, y, out + 1, w, M, true);
+    be->ops->linear_backward(be, act(x), in + 3, const_act(y), out + 1, w, M, true);
     trace_add(trace, x, M * (in + 3), "backward of %s %zux%zux%zu", name, M, out, in);
-    be->ops->linear_backward_rows(be, x, in + 3, y, out + 1, w, first, out - first, M, false);
+    be->ops->linear_backward_rows(be, act(x), in + 3, const_act(y), out + 1, w, first, out - first,
+                                  M, false);
     trace_add(trace, x, M * (in + 3), "backward of rows of %s %zux%zux%zu", name, M, out, in);
-    be->ops->linear_forward(be, y, out + 1, x, in + 3, w, bias, M);
+    be->ops->linear_forward(be, act(y), out + 1, const_act(x), in + 3, w, bias, M);
     trace_add(trace, y, M * (out + 1), "forward of %s %zux%zux%zu", name, M, out, in);
-    be->ops->linear_forward_rows(be, y, out + 1, x, in + 3, w, first, out - first, M);
+    be->ops->linear_forward_rows(be, act(y), out + 1, const_act(x), in + 3, w, first, out - first,
+                                 M);
     trace_add(trace, y, M * (out + 1), "forward of rows of %s %zux%zux%zu", name, M, out, in);
     be->ops->matrix_destroy(be, &w);
     be->ops->release(be, x);
@@ -271,7 +296,9 @@ static void one_attention(trace_t *trace, size_t n, size_t KV, size_t D, kind_t 
     const uint32_t starts[] = {0, (uint32_t)n};
     enum { H = 4 };
     size_t row = (H + 2 * KV) * D + 1, v = (H + KV) * D;
-    llm_attention_t shape = {.T = n, .S = 1, .starts = starts, .H = H, .KV = KV, .D = D};
+    llm_attention_t shape = {.T = n, .S = 1, .starts = starts, .longest = n, .H = H};
+    shape.KV = KV;
+    shape.D = D;
     shape.scale = 1.0f / sqrtf((float)D);
     shape.q_stride = shape.k_stride = shape.v_stride = row;
     shape.out_stride = H * D + 2;
@@ -282,11 +309,13 @@ static void one_attention(trace_t *trace, size_t n, size_t KV, size_t D, kind_t 
     float *lse = zeros_on(be, n * H);
     float *scratch = zeros_on(be, be->ops->attention_scratch(be, &shape));
     const char *name = kind_names[kind];
-    be->ops->attention_forward(be, out, lse, x, x + H * D, x + v, &shape, scratch);
+    be->ops->attention_forward(be, act(out), lse, const_act(x), const_act(x + H * D),
+                               const_act(x + v), &shape, scratch);
     trace_add(trace, out, n * shape.out_stride, "out of %s, %zux%zu/%zu", name, n, D, KV);
     trace_add(trace, lse, n * H, "lse of %s, %zux%zu/%zu", name, n, D, KV);
-    be->ops->attention_backward(be, dx, dx + H * D, dx + v, dout, out, lse, x, x + H * D, x + v,
-                                &shape, scratch);
+    be->ops->attention_backward(be, act(dx), act(dx + H * D), act(dx + v), const_act(dout),
+                                const_act(out), lse, const_act(x), const_act(x + H * D),
+                                const_act(x + v), &shape, scratch);
     trace_add(trace, dx, n * row, "gradient of %s, %zux%zu/%zu", name, n, D, KV);
     be->ops->release(be, x);
     be->ops->release(be, dx);
@@ -321,7 +350,8 @@ static void run_decode_awkward(trace_t *trace)
             float *v = awkward_on(be, n * 2 * D, kind, 121);
             float *out = zeros_on(be, 4 * D);
             float *scratch = zeros_on(be, 4 * n);
-            be->ops->attention_decode(be, out, q, k, v, n, 4, 2, D, 0.2f, scratch);
+            be->ops->attention_decode(be, act(out), const_act(q), const_act(k), const_act(v), n, 4,
+                                      2, D, 0.2f, scratch);
             trace_add(trace, out, 4 * D, "decoding %s, length %zu", kind_names[kind], n);
             be->ops->release(be, q);
             be->ops->release(be, k);
@@ -340,7 +370,7 @@ static void run_rope_awkward(trace_t *trace)
             float *x = awkward_on(be, ROWS * stride, kind, 122);
             float *table = awkward_on(be, 5 * 2 * half, kind, 123);
             int32_t *positions = indices_on(be, ROWS, 5);
-            be->ops->rope(be, x, stride, positions, table, ROWS, 2, 2 * half, half % 2);
+            be->ops->rope(be, act(x), stride, positions, table, ROWS, 2, 2 * half, half % 2);
             trace_add(trace, x, ROWS * stride, "rope of %s, %zu", kind_names[kind], half);
             be->ops->release(be, x);
             be->ops->release(be, table);

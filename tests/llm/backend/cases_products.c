@@ -34,17 +34,17 @@ static void one_linear(trace_t *trace, size_t M, size_t out, size_t in)
     size_t x_stride = in + 3;
     size_t y_stride = out + 5;
     llm_matrix_t *w = matrix_on(be, out, in, 1);
-    float *x = random_on(be, M * x_stride, 2);
-    float *y = random_on(be, M * y_stride, 3);
+    llm_act_t *x = acts_on(be, M * x_stride, 2);
+    llm_act_t *y = acts_on(be, M * y_stride, 3);
     float *bias = random_on(be, out, 4);
     be->ops->linear_forward(be, y, y_stride, x, x_stride, w, bias, M);
-    trace_add(trace, y, M * y_stride, "forward with bias %zux%zux%zu", M, out, in);
+    trace_acts(trace, y, M * y_stride, "forward with bias %zux%zux%zu", M, out, in);
     be->ops->linear_forward(be, y, y_stride, x, x_stride, w, NULL, M);
-    trace_add(trace, y, M * y_stride, "forward %zux%zux%zu", M, out, in);
+    trace_acts(trace, y, M * y_stride, "forward %zux%zux%zu", M, out, in);
     be->ops->linear_backward(be, x, x_stride, y, y_stride, w, M, true);
-    trace_add(trace, x, M * x_stride, "backward added %zux%zux%zu", M, out, in);
+    trace_acts(trace, x, M * x_stride, "backward added %zux%zux%zu", M, out, in);
     be->ops->linear_backward(be, x, x_stride, y, y_stride, w, M, false);
-    trace_add(trace, x, M * x_stride, "backward %zux%zux%zu", M, out, in);
+    trace_acts(trace, x, M * x_stride, "backward %zux%zux%zu", M, out, in);
     be->ops->matrix_destroy(be, &w);
     be->ops->release(be, x);
     be->ops->release(be, y);
@@ -74,14 +74,14 @@ void run_linear_rows(trace_t *trace)
         for (size_t i = 0; i < COUNT(ranges); i++) {
             size_t first = ranges[i][0];
             size_t count = ranges[i][1];
-            float *x = random_on(be, M * 70, 6);
-            float *y = random_on(be, M * 200, 7);
+            llm_act_t *x = acts_on(be, M * 70, 6);
+            llm_act_t *y = acts_on(be, M * 200, 7);
             be->ops->linear_forward_rows(be, y, 200, x, 70, w, first, count, M);
-            trace_add(trace, y, M * 200, "forward of rows %zu+%zu, M %zu", first, count, M);
+            trace_acts(trace, y, M * 200, "forward of rows %zu+%zu, M %zu", first, count, M);
             be->ops->linear_backward_rows(be, x, 70, y, 200, w, first, count, M, true);
-            trace_add(trace, x, M * 70, "backward of rows %zu+%zu, M %zu", first, count, M);
+            trace_acts(trace, x, M * 70, "backward of rows %zu+%zu, M %zu", first, count, M);
             be->ops->linear_backward_rows(be, x, 70, y, 200, w, first, count, M, false);
-            trace_add(trace, x, M * 70, "new backward of rows %zu+%zu, M %zu", first, count, M);
+            trace_acts(trace, x, M * 70, "new backward of rows %zu+%zu, M %zu", first, count, M);
             be->ops->release(be, x);
             be->ops->release(be, y);
         }
@@ -102,7 +102,7 @@ void run_matrix(trace_t *trace)
     for (size_t i = 0; i < OUT * IN; i++) /* exponents up to 2^13 in f16, 2^-30 in bf16 */
         half[i] = (uint16_t)((i * 40503u) & 0xb0ffu);
     int32_t *ids = indices_on(be, 40, OUT);
-    float *out = zeros_on(be, 40 * IN);
+    llm_act_t *out = zero_acts_on(be, 40 * IN);
     for (size_t d = 0; d < COUNT(dtypes); d++)
         for (int input_major = 0; input_major < 2; input_major++) {
             const void *data = dtypes[d] == FMQ_F32 ? (void *)full : (void *)half;
@@ -110,8 +110,8 @@ void run_matrix(trace_t *trace)
             assert_non_null(w);
             assert_true(be->ops->matrix_bytes(w) >= OUT * IN);
             be->ops->matrix_gather(be, out, w, ids, 40);
-            trace_add(trace, out, 40 * IN, "rows of %s%s", fmq_dtype_name(dtypes[d]),
-                      input_major ? " stored [in][out]" : "");
+            trace_acts(trace, out, 40 * IN, "rows of %s%s", fmq_dtype_name(dtypes[d]),
+                       input_major ? " stored [in][out]" : "");
             be->ops->matrix_destroy(be, &w);
             assert_null(w);
         }
@@ -169,24 +169,28 @@ static void one_attention(trace_t *trace, const uint32_t *starts, size_t S, size
     llm_backend_t *be = trace->be;
     llm_attention_t shape = {.T = starts[S], .S = S, .starts = starts, .H = H, .KV = KV, .D = D};
     size_t row = (H + 2 * KV) * D + 1; /* q, k and v side by side */
+    for (size_t s = 0; s < S; s++)
+        if (starts[s + 1] - starts[s] > shape.longest)
+            shape.longest = starts[s + 1] - starts[s];
     shape.scale = 1.0f / sqrtf((float)D);
     shape.q_stride = shape.k_stride = shape.v_stride = row;
     shape.out_stride = H * D + 2;
-    float *x = random_on(be, shape.T * row, 21);
-    float *dx = zeros_on(be, shape.T * row);
-    float *out = zeros_on(be, shape.T * shape.out_stride);
-    float *dout = random_on(be, shape.T * shape.out_stride, 22);
+    llm_act_t *x = acts_on(be, shape.T * row, 21);
+    llm_act_t *dx = zero_acts_on(be, shape.T * row);
+    llm_act_t *out = zero_acts_on(be, shape.T * shape.out_stride);
+    llm_act_t *dout = acts_on(be, shape.T * shape.out_stride, 22);
     float *lse = zeros_on(be, shape.T * H);
     float *scratch = zeros_on(be, be->ops->attention_scratch(be, &shape));
     size_t k = H * D;
     size_t v = (H + KV) * D;
-    be->ops->attention_forward(be, out, lse, x, x + k, x + v, &shape, scratch);
-    trace_add(trace, out, shape.T * shape.out_stride, "out, T %zu H %zu/%zu D %zu", shape.T, H, KV,
-              D);
+    const llm_act_t *at_k = llm_act_at(be, x, k), *at_v = llm_act_at(be, x, v);
+    be->ops->attention_forward(be, out, lse, x, at_k, at_v, &shape, scratch);
+    trace_acts(trace, out, shape.T * shape.out_stride, "out, T %zu H %zu/%zu D %zu", shape.T, H, KV,
+               D);
     trace_add(trace, lse, shape.T * H, "lse, T %zu H %zu/%zu D %zu", shape.T, H, KV, D);
-    be->ops->attention_backward(be, dx, dx + k, dx + v, dout, out, lse, x, x + k, x + v, &shape,
-                                scratch);
-    trace_add(trace, dx, shape.T * row, "gradient, T %zu H %zu/%zu D %zu", shape.T, H, KV, D);
+    be->ops->attention_backward(be, dx, llm_act_at(be, dx, k), llm_act_at(be, dx, v), dout, out,
+                                lse, x, at_k, at_v, &shape, scratch);
+    trace_acts(trace, dx, shape.T * row, "gradient, T %zu H %zu/%zu D %zu", shape.T, H, KV, D);
     be->ops->release(be, x);
     be->ops->release(be, dx);
     be->ops->release(be, out);
@@ -214,13 +218,13 @@ void run_decode(trace_t *trace)
     for (size_t i = 0; i < COUNT(lengths); i++)
         for (size_t KV = 1; KV <= 4; KV *= 2) {
             size_t n = lengths[i];
-            float *q = random_on(be, 4 * 24, 31);
-            float *k = random_on(be, n * KV * 24, 32);
-            float *v = random_on(be, n * KV * 24, 33);
-            float *out = zeros_on(be, 4 * 24);
+            llm_act_t *q = acts_on(be, 4 * 24, 31);
+            llm_act_t *k = acts_on(be, n * KV * 24, 32);
+            llm_act_t *v = acts_on(be, n * KV * 24, 33);
+            llm_act_t *out = zero_acts_on(be, 4 * 24);
             float *scratch = zeros_on(be, 4 * n);
             be->ops->attention_decode(be, out, q, k, v, n, 4, KV, 24, 0.2f, scratch);
-            trace_add(trace, out, 4 * 24, "length %zu, KV %zu", n, KV);
+            trace_acts(trace, out, 4 * 24, "length %zu, KV %zu", n, KV);
             be->ops->release(be, q);
             be->ops->release(be, k);
             be->ops->release(be, v);

@@ -66,19 +66,20 @@ static void products(trace_t *trace, const llm_matrix_t *w, const weight_t *weig
 {
     llm_backend_t *be = trace->be;
     size_t out = weight->out, in = weight->in, first = out / 3, count = out - first;
-    float *x = random_on(be, M * in, 42), *y = random_on(be, M * out, 43);
-    float *bias = random_on(be, out, 44), *rows = zeros_on(be, 9 * in);
+    llm_act_t *x = acts_on(be, M * in, 42), *y = acts_on(be, M * out, 43);
+    llm_act_t *rows = zero_acts_on(be, 9 * in);
+    float *bias = random_on(be, out, 44);
     int32_t *ids = indices_on(be, 9, out);
     be->ops->linear_forward(be, y, out, x, in, w, bias, M);
-    trace_add(trace, y, M * out, "forward %zux%zux%zu", M, out, in);
+    trace_acts(trace, y, M * out, "forward %zux%zux%zu", M, out, in);
     be->ops->linear_backward(be, x, in, y, out, w, M, true);
-    trace_add(trace, x, M * in, "backward %zux%zux%zu", M, out, in);
+    trace_acts(trace, x, M * in, "backward %zux%zux%zu", M, out, in);
     be->ops->linear_forward_rows(be, y, out, x, in, w, first, count, M);
-    trace_add(trace, y, M * out, "forward of rows %zux%zux%zu", M, out, in);
+    trace_acts(trace, y, M * out, "forward of rows %zux%zux%zu", M, out, in);
     be->ops->linear_backward_rows(be, x, in, y, out, w, first, count, M, false);
-    trace_add(trace, x, M * in, "backward of rows %zux%zux%zu", M, out, in);
+    trace_acts(trace, x, M * in, "backward of rows %zux%zux%zu", M, out, in);
     be->ops->matrix_gather(be, rows, w, ids, 9);
-    trace_add(trace, rows, 9 * in, "rows of %zux%zu", out, in);
+    trace_acts(trace, rows, 9 * in, "rows of %zux%zu", out, in);
     be->ops->release(be, x);
     be->ops->release(be, y);
     be->ops->release(be, bias);
@@ -139,17 +140,19 @@ void run_quantized(trace_t *trace)
         }
 }
 
-/* The floats that a matrix stands for. */
+/* The floats that a matrix stands for, or, where activations are narrower than
+ * floats, what is left of them. */
 static float *floats_of(llm_backend_t *be, const llm_matrix_t *w, size_t out, size_t in)
 {
     int32_t *all = malloc(out * sizeof *all);
-    float *host = malloc(out * in * sizeof *host), *rows = zeros_on(be, out * in);
+    float *host = malloc(out * in * sizeof *host);
+    llm_act_t *rows = zero_acts_on(be, out * in);
     assert_true(all && host);
     for (size_t o = 0; o < out; o++)
         all[o] = (int32_t)o;
     int32_t *ids = integers_on(be, all, out);
     be->ops->matrix_gather(be, rows, w, ids, out);
-    be->ops->download(be, host, rows, out * in * sizeof *host);
+    llm_act_download(be, host, rows, out * in);
     be->ops->release(be, rows);
     be->ops->release(be, ids);
     free(all);
@@ -174,7 +177,11 @@ static void one_form(trace_t *trace, const size_t shape[2], llm_matrix_form_t fo
     float *floats = floats_of(be, w, weight.out, weight.in);
     llm_matrix_t *wide = be->ops->matrix_new(be, floats, FMQ_F32, weight.out, weight.in, false);
     assert_non_null(wide);
-    same_products(trace, w, wide, &weight, 1 + (size_t)form * 5 + (dtype == FMQ_F32 ? 0 : 19));
+    size_t M = 1 + (size_t)form * 5 + (dtype == FMQ_F32 ? 0 : 19);
+    if (be->ops->act == FMQ_F32)
+        same_products(trace, w, wide, &weight, M);
+    else
+        products(trace, w, &weight, M);
     be->ops->matrix_destroy(be, &w);
     be->ops->matrix_destroy(be, &wide);
     free(floats);

@@ -19,29 +19,40 @@
 static const size_t shapes[][2] = {{1, 1},   {2, 7},    {7, 63},  {3, 64},
                                    {65, 65}, {129, 16}, {5, 768}, {63, 129}};
 
-static void layernorm(trace_t *trace, size_t T, size_t C, float *const *m)
+/* What norms compute with, each large enough for T rows of C. */
+typedef struct {
+    llm_act_t *out, *x, *dx, *dout;
+    float *stats, *weight, *bias, *dweight, *dbias;
+} norm_room_t;
+
+static void layernorm(trace_t *trace, size_t T, size_t C, const norm_room_t *m)
 {
     llm_backend_t *be = trace->be;
-    be->ops->layernorm_forward(be, m[0], m[1], m[2], m[3], m[4], T, C, 1e-5f);
-    trace_add(trace, m[0], T * C, "layernorm %zux%zu", T, C);
-    trace_add(trace, m[1], 2 * T, "layernorm stats %zux%zu", T, C);
-    be->ops->layernorm_backward(be, m[5], m[6], m[7], m[8], m[2], m[1], m[3], T, C);
-    be->ops->layernorm_backward(be, m[5], NULL, NULL, m[8], m[2], m[1], m[3], T, C);
-    trace_add(trace, m[5], T * C, "layernorm dx %zux%zu", T, C);
-    trace_add(trace, m[6], C, "layernorm dweight %zux%zu", T, C);
-    trace_add(trace, m[7], C, "layernorm dbias %zux%zu", T, C);
+    be->ops->layernorm_forward(be, m->out, m->stats, m->x, m->weight, m->bias, T, C, 1e-5f);
+    trace_acts(trace, m->out, T * C, "layernorm %zux%zu", T, C);
+    trace_add(trace, m->stats, 2 * T, "layernorm stats %zux%zu", T, C);
+    be->ops->layernorm_backward(be, m->dx, m->dweight, m->dbias, m->dout, m->x, m->stats, m->weight,
+                                T, C, true);
+    trace_acts(trace, m->dx, T * C, "layernorm dx added %zux%zu", T, C);
+    be->ops->layernorm_backward(be, m->out, NULL, NULL, m->dout, m->x, m->stats, m->weight, T, C,
+                                false);
+    trace_acts(trace, m->out, T * C, "layernorm dx %zux%zu", T, C);
+    trace_add(trace, m->dweight, C, "layernorm dweight %zux%zu", T, C);
+    trace_add(trace, m->dbias, C, "layernorm dbias %zux%zu", T, C);
 }
 
-static void rmsnorm(trace_t *trace, size_t T, size_t C, float *const *m)
+static void rmsnorm(trace_t *trace, size_t T, size_t C, const norm_room_t *m)
 {
     llm_backend_t *be = trace->be;
-    be->ops->rmsnorm_forward(be, m[0], m[1], m[2], m[3], T, C, 1e-6f);
-    trace_add(trace, m[0], T * C, "rmsnorm %zux%zu", T, C);
-    trace_add(trace, m[1], T, "rmsnorm stats %zux%zu", T, C);
-    be->ops->rmsnorm_backward(be, m[5], m[6], m[8], m[2], m[1], m[3], T, C);
-    be->ops->rmsnorm_backward(be, m[5], NULL, m[8], m[2], m[1], m[3], T, C);
-    trace_add(trace, m[5], T * C, "rmsnorm dx %zux%zu", T, C);
-    trace_add(trace, m[6], C, "rmsnorm dweight %zux%zu", T, C);
+    be->ops->rmsnorm_forward(be, m->out, m->stats, m->x, m->weight, T, C, 1e-6f);
+    trace_acts(trace, m->out, T * C, "rmsnorm %zux%zu", T, C);
+    trace_add(trace, m->stats, T, "rmsnorm stats %zux%zu", T, C);
+    be->ops->rmsnorm_backward(be, m->dx, m->dweight, m->dout, m->x, m->stats, m->weight, T, C,
+                              true);
+    trace_acts(trace, m->dx, T * C, "rmsnorm dx added %zux%zu", T, C);
+    be->ops->rmsnorm_backward(be, m->out, NULL, m->dout, m->x, m->stats, m->weight, T, C, false);
+    trace_acts(trace, m->out, T * C, "rmsnorm dx %zux%zu", T, C);
+    trace_add(trace, m->dweight, C, "rmsnorm dweight %zux%zu", T, C);
 }
 
 void run_norms(trace_t *trace)
@@ -49,58 +60,72 @@ void run_norms(trace_t *trace)
     llm_backend_t *be = trace->be;
     for (size_t i = 1; i < COUNT(shapes); i++) { /* C = 1 has no variance */
         size_t T = shapes[i][0];
-        size_t C = shapes[i][1];
-        float *m[9];
-        for (size_t j = 0; j < COUNT(m); j++)
-            m[j] = random_on(be, T * (C + 2), 40 + j);
-        layernorm(trace, T, C, m);
-        rmsnorm(trace, T, C, m);
-        for (size_t j = 0; j < COUNT(m); j++)
-            be->ops->release(be, m[j]);
+        size_t C = shapes[i][1], n = T * (C + 2);
+        norm_room_t m = {.out = acts_on(be, n, 40), .x = acts_on(be, n, 42)};
+        m.dx = acts_on(be, n, 45);
+        m.dout = acts_on(be, n, 48);
+        m.stats = random_on(be, n, 41);
+        m.weight = random_on(be, n, 43);
+        m.bias = random_on(be, n, 44);
+        m.dweight = random_on(be, n, 46);
+        m.dbias = random_on(be, n, 47);
+        layernorm(trace, T, C, &m);
+        rmsnorm(trace, T, C, &m);
+        void *const owned[] = {m.out,    m.x,    m.dx,      m.dout, m.stats,
+                               m.weight, m.bias, m.dweight, m.dbias};
+        for (size_t j = 0; j < COUNT(owned); j++)
+            be->ops->release(be, owned[j]);
     }
 }
 
 static void one_of_rows(trace_t *trace, size_t T, size_t C)
 {
     llm_backend_t *be = trace->be;
-    float *table = random_on(be, 50 * C, 51);
-    float *x = random_on(be, T * C, 52);
-    float *bias = random_on(be, C, 53);
+    float *table = random_on(be, 50 * C, 51), *bias = random_on(be, C, 53);
+    llm_act_t *x = acts_on(be, T * C, 52);
     int32_t *ids = indices_on(be, T, 50);
     be->ops->embed_forward(be, x, table, ids, T, C);
-    trace_add(trace, x, T * C, "embedding %zux%zu", T, C);
-    be->ops->bias_forward(be, x, bias, T, C);
-    trace_add(trace, x, T * C, "bias %zux%zu", T, C);
+    trace_acts(trace, x, T * C, "embedding %zux%zu", T, C);
     be->ops->embed_backward(be, table, x, ids, T, C);
     trace_add(trace, table, 50 * C, "embedding gradient %zux%zu", T, C);
-    be->ops->bias_backward(be, bias, x, T, C);
+    be->ops->bias_backward(be, bias, x, C, T, C);
     trace_add(trace, bias, C, "bias gradient %zux%zu", T, C);
-    be->ops->release(be, ids);
-    ids = be->ops->alloc(be, 7 * sizeof *ids);
-    be->ops->upload(be, ids, (int32_t[]){49, 0, 3, 21, 1, 2, 7}, 7 * sizeof *ids);
-    float *some = zeros_on(be, 7 * C);
-    be->ops->gather_rows(be, some, table, ids, 7, C);
-    trace_add(trace, some, 7 * C, "gathered rows %zu", C);
-    be->ops->scatter_rows(be, table, some, ids, 7, C);
-    trace_add(trace, table, 50 * C, "scattered rows %zu", C);
     be->ops->release(be, table);
     be->ops->release(be, x);
     be->ops->release(be, bias);
     be->ops->release(be, ids);
+}
+
+static void some_rows(trace_t *trace, size_t C)
+{
+    static const int32_t chosen[] = {49, 0, 3, 21, 1, 2, 7};
+    llm_backend_t *be = trace->be;
+    int32_t *rows = integers_on(be, chosen, 7);
+    llm_act_t *x = acts_on(be, 50 * C, 56), *some = zero_acts_on(be, 7 * C);
+    llm_act_t *wide = acts_on(be, 7 * (C + 3), 57);
+    be->ops->gather_rows(be, some, x, rows, 7, C);
+    trace_acts(trace, some, 7 * C, "gathered rows %zu", C);
+    be->ops->scatter_rows(be, x, some, rows, 7, C);
+    trace_acts(trace, x, 50 * C, "scattered rows %zu", C);
+    be->ops->copy_rows(be, wide, C + 3, x, 2 * C, 7, C);
+    trace_acts(trace, wide, 7 * (C + 3), "copied rows %zu", C);
+    be->ops->release(be, rows);
+    be->ops->release(be, x);
     be->ops->release(be, some);
+    be->ops->release(be, wide);
 }
 
 static void one_rope(trace_t *trace, size_t T, size_t heads, size_t D)
 {
     llm_backend_t *be = trace->be;
     size_t stride = heads * D + 3;
-    float *x = random_on(be, T * stride, 54);
+    llm_act_t *x = acts_on(be, T * stride, 54);
     float *table = random_on(be, 40 * D, 55);
     int32_t *positions = indices_on(be, T, 40);
     be->ops->rope(be, x, stride, positions, table, T, heads, D, false);
-    trace_add(trace, x, T * stride, "rope %zux%zux%zu", T, heads, D);
+    trace_acts(trace, x, T * stride, "rope %zux%zux%zu", T, heads, D);
     be->ops->rope(be, x, stride, positions, table, T, heads, D, true);
-    trace_add(trace, x, T * stride, "rope back %zux%zux%zu", T, heads, D);
+    trace_acts(trace, x, T * stride, "rope back %zux%zux%zu", T, heads, D);
     be->ops->release(be, x);
     be->ops->release(be, table);
     be->ops->release(be, positions);
@@ -110,38 +135,50 @@ void run_rows(trace_t *trace)
 {
     for (size_t i = 0; i < COUNT(shapes); i++)
         one_of_rows(trace, shapes[i][0], shapes[i][1]);
+    for (size_t i = 0; i < COUNT(shapes); i++)
+        some_rows(trace, shapes[i][1]);
     one_rope(trace, 1, 1, 2);
     one_rope(trace, 65, 3, 14);
     one_rope(trace, 70, 12, 64);
     one_rope(trace, 7, 2, 80);
 }
 
-static void activations(trace_t *trace, float *const *m, size_t n)
+static void activations(trace_t *trace, llm_act_t *const *m, size_t n)
 {
     llm_backend_t *be = trace->be;
-    be->ops->scale(be, m[0], 3.0f, n);
-    trace_add(trace, m[0], n, "scale %zu", n);
     for (int exact = 0; exact < 2; exact++) {
         be->ops->gelu_forward(be, m[1], m[0], n, exact);
-        trace_add(trace, m[1], n, "gelu%s %zu", exact ? ", exact" : "", n);
+        trace_acts(trace, m[1], n, "gelu%s %zu", exact ? ", exact" : "", n);
         be->ops->gelu_backward(be, m[2], m[3], m[0], n, exact);
-        trace_add(trace, m[2], n, "gelu gradient%s %zu", exact ? ", exact" : "", n);
+        trace_acts(trace, m[2], n, "gelu gradient%s %zu", exact ? ", exact" : "", n);
     }
-    be->ops->add(be, m[2], m[1], n);
-    trace_add(trace, m[2], n, "add %zu", n);
+    be->ops->add_act(be, m[2], m[1], n);
+    trace_acts(trace, m[2], n, "activations added %zu", n);
     be->ops->swiglu_forward(be, m[1], m[0], m[3], n);
-    trace_add(trace, m[1], n, "swiglu %zu", n);
+    trace_acts(trace, m[1], n, "swiglu %zu", n);
     be->ops->swiglu_backward(be, m[0], m[3], m[2], m[0], m[3], n);
-    trace_add(trace, m[0], n, "swiglu dgate %zu", n);
-    trace_add(trace, m[3], n, "swiglu dup %zu", n);
-    fmq_rng_name_t stream = {.seed = 77, .purpose = FMQ_RNG_DROPOUT, .client = 3, .round = 5};
-    be->ops->dropout(be, m[1], m[0], n, 0.3f, &stream, false);
-    trace_add(trace, m[1], n, "dropout %zu", n);
-    be->ops->dropout(be, m[1], m[1], n, 0.6f, &stream, true);
-    trace_add(trace, m[1], n, "dropout added %zu", n);
-    be->ops->dropout(be, m[1], m[0], n, 0.0f, &stream, false);
-    be->ops->copy(be, m[2], m[1], n * sizeof(float));
-    trace_add(trace, m[2], n, "dropout of nothing %zu", n);
+    trace_acts(trace, m[0], n, "swiglu dgate %zu", n);
+    trace_acts(trace, m[3], n, "swiglu dup %zu", n);
+}
+
+static void vectors(trace_t *trace, llm_act_t *x, size_t n)
+{
+    llm_backend_t *be = trace->be;
+    float *y = random_on(be, n, 65), *z = random_on(be, n, 66);
+    be->ops->scale(be, y, 3.0f, n);
+    trace_add(trace, y, n, "scale %zu", n);
+    be->ops->add(be, y, z, n);
+    trace_add(trace, y, n, "add %zu", n);
+    be->ops->widen(be, y, x, n, true);
+    trace_add(trace, y, n, "widened and added %zu", n);
+    be->ops->narrow(be, x, y, n, true);
+    trace_acts(trace, x, n, "narrowed and added %zu", n);
+    be->ops->narrow(be, x, z, n, false);
+    trace_acts(trace, x, n, "narrowed %zu", n);
+    be->ops->widen(be, y, x, n, false);
+    trace_add(trace, y, n, "widened %zu", n);
+    be->ops->release(be, y);
+    be->ops->release(be, z);
 }
 
 void run_elements(trace_t *trace)
@@ -149,13 +186,26 @@ void run_elements(trace_t *trace)
     static const size_t sizes[] = {1, 2, 7, 63, 64, 65, 129, 16384, 33333};
     llm_backend_t *be = trace->be;
     for (size_t i = 0; i < COUNT(sizes); i++) {
-        float *m[4];
+        llm_act_t *m[4];
         for (size_t j = 0; j < COUNT(m); j++)
-            m[j] = random_on(be, sizes[i], 60 + j);
+            m[j] = acts_on(be, sizes[i], 60 + j);
         activations(trace, m, sizes[i]);
+        vectors(trace, m[0], sizes[i]);
         for (size_t j = 0; j < COUNT(m); j++)
             be->ops->release(be, m[j]);
     }
+}
+
+/* n activations from a normal stream, times factor. */
+static llm_act_t *scaled_on(llm_backend_t *be, size_t n, uint64_t seed, float factor)
+{
+    llm_act_t *memory = acts_on(be, n, seed);
+    float *wide = zeros_on(be, n);
+    be->ops->widen(be, wide, memory, n, false);
+    be->ops->scale(be, wide, factor, n);
+    be->ops->narrow(be, memory, wide, n, false);
+    be->ops->release(be, wide);
+    return memory;
 }
 
 void run_losses(trace_t *trace)
@@ -165,12 +215,11 @@ void run_losses(trace_t *trace)
     for (size_t i = 0; i < COUNT(widths); i++) {
         size_t V = widths[i];
         size_t M = 9;
-        float *logits = random_on(be, M * V, 71);
+        llm_act_t *logits = scaled_on(be, M * V, 71, 4.0f);
         float *loss = zeros_on(be, M);
         int32_t *targets = indices_on(be, M, V);
         int32_t best[9];
         float as_floats[9];
-        be->ops->scale(be, logits, 4.0f, M * V);
         be->ops->argmax(be, targets, logits, M, V);
         be->ops->download(be, best, targets, sizeof best);
         for (size_t m = 0; m < M; m++)
@@ -181,9 +230,9 @@ void run_losses(trace_t *trace)
         targets = indices_on(be, M, V);
         be->ops->cross_entropy(be, loss, logits, targets, M, V, 0.0f);
         trace_add(trace, loss, M, "loss %zu", V);
-        trace_add(trace, logits, M * V, "logits left alone %zu", V);
+        trace_acts(trace, logits, M * V, "logits left alone %zu", V);
         be->ops->cross_entropy(be, loss, logits, targets, M, V, 0.125f);
-        trace_add(trace, logits, M * V, "gradient of logits %zu", V);
+        trace_acts(trace, logits, M * V, "gradient of logits %zu", V);
         be->ops->release(be, logits);
         be->ops->release(be, loss);
         be->ops->release(be, targets);
@@ -193,19 +242,17 @@ void run_losses(trace_t *trace)
 static void divergence(trace_t *trace, size_t M, size_t V)
 {
     llm_backend_t *be = trace->be;
-    float *client = random_on(be, M * V, 72);
-    float *full = random_on(be, M * V, 73);
+    llm_act_t *client = scaled_on(be, M * V, 72, 3.0f);
+    llm_act_t *full = scaled_on(be, M * V, 73, 4.0f);
     float *loss = zeros_on(be, M);
-    be->ops->scale(be, client, 3.0f, M * V);
-    be->ops->scale(be, full, 4.0f, M * V);
     be->ops->kl_divergence(be, loss, client, full, M, V, 0.0f);
     trace_add(trace, loss, M, "divergence %zu", V);
-    trace_add(trace, client, M * V, "client's logits left alone %zu", V);
+    trace_acts(trace, client, M * V, "client's logits left alone %zu", V);
     be->ops->zero(be, loss, M * sizeof *loss);
     be->ops->kl_divergence(be, loss, client, full, M, V, 0.25f);
     trace_add(trace, loss, M, "divergence again %zu", V);
-    trace_add(trace, client, M * V, "gradient of the client's logits %zu", V);
-    trace_add(trace, full, M * V, "full logits left alone %zu", V);
+    trace_acts(trace, client, M * V, "gradient of the client's logits %zu", V);
+    trace_acts(trace, full, M * V, "full logits left alone %zu", V);
     be->ops->release(be, client);
     be->ops->release(be, full);
     be->ops->release(be, loss);
@@ -225,20 +272,20 @@ void run_cosine(trace_t *trace)
     for (size_t i = 0; i < COUNT(shapes); i++) {
         size_t T = shapes[i][0];
         size_t C = shapes[i][1];
-        float *target = random_on(be, T * C, 74);
-        float *x = random_on(be, T * C, 75);
-        float *dx = random_on(be, T * C, 76);
+        llm_act_t *target = acts_on(be, T * C, 74);
+        llm_act_t *x = acts_on(be, T * C, 75);
+        llm_act_t *dx = acts_on(be, T * C, 76);
         float *loss = zeros_on(be, T);
         if (T > 3) {
-            be->ops->zero(be, target + C, C * sizeof *target);
-            be->ops->zero(be, x + 2 * C, C * sizeof *x);
+            be->ops->zero(be, llm_act_at(be, target, C), llm_act_bytes(be, C));
+            be->ops->zero(be, llm_act_at(be, x, 2 * C), llm_act_bytes(be, C));
         }
         be->ops->cosine(be, loss, NULL, target, x, T, C, 0.5f);
         trace_add(trace, loss, T, "cosine %zux%zu", T, C);
         be->ops->zero(be, loss, T * sizeof *loss);
         be->ops->cosine(be, loss, dx, target, x, T, C, 0.5f);
         trace_add(trace, loss, T, "cosine again %zux%zu", T, C);
-        trace_add(trace, dx, T * C, "cosine dx %zux%zu", T, C);
+        trace_acts(trace, dx, T * C, "cosine dx %zux%zu", T, C);
         be->ops->release(be, target);
         be->ops->release(be, x);
         be->ops->release(be, dx);
@@ -280,8 +327,26 @@ void run_optimizers(trace_t *trace)
     }
 }
 
+static void column_sums(trace_t *trace, size_t M, size_t N)
+{
+    llm_backend_t *be = trace->be;
+    llm_act_t *x = acts_on(be, M * N, 92);
+    float *memory = zeros_on(be, N), floats[130];
+    double sums[130] = {0};
+    be->ops->column_sum_squares(be, sums, x, M, N);
+    be->ops->column_sum_squares(be, sums, x, M / 2, N);
+    for (size_t n = 0; n < N; n++)
+        floats[n] = (float)sums[n];
+    be->ops->upload(be, memory, floats, N * sizeof *floats);
+    trace_add(trace, memory, N, "squares of columns %zux%zu", M, N);
+    be->ops->release(be, x);
+    be->ops->release(be, memory);
+}
+
 void run_sums(trace_t *trace)
 {
+    for (size_t i = 0; i < COUNT(shapes); i++)
+        column_sums(trace, shapes[i][0], shapes[i][1] < 130 ? shapes[i][1] : 130);
     static const size_t sizes[] = {0, 1, 15, 17, 16384, 16385, 200003};
     llm_backend_t *be = trace->be;
     for (size_t i = 0; i < COUNT(sizes); i++) {

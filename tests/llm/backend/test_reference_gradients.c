@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "acts.h"
 #include "gradcheck.h"
 
 #define MANY 512
@@ -64,13 +65,13 @@ static gradcheck_t check_of(llm_backend_t *be, bench_t *bench, gradcheck_forward
 static void linear(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    be->ops->linear_forward(be, out, 5, bench->x, 7, bench->matrix, bench->b, 3);
+    be->ops->linear_forward(be, act(out), 5, const_act(bench->x), 7, bench->matrix, bench->b, 3);
 }
 
 static void linear_rows(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    be->ops->linear_forward_rows(be, out, 2, bench->x, 7, bench->matrix, 1, 2, 3);
+    be->ops->linear_forward_rows(be, act(out), 2, const_act(bench->x), 7, bench->matrix, 1, 2, 3);
 }
 
 static void gradient_of_linear_is_right(void **state)
@@ -78,10 +79,11 @@ static void gradient_of_linear_is_right(void **state)
     llm_backend_t *be = *state;
     bench_t bench = bench_new(3, 7);
     bench.matrix = be->ops->matrix_new(be, bench.w, FMQ_F32, 5, 7, false);
-    be->ops->linear_backward(be, bench.dx, 7, bench.dout, 5, bench.matrix, 3, true);
+    be->ops->linear_backward(be, act(bench.dx), 7, const_act(bench.dout), 5, bench.matrix, 3, true);
     gradcheck_t check = check_of(be, &bench, linear, 15);
     gradcheck(&check, "dx", bench.x, bench.dx, 21);
-    be->ops->linear_backward_rows(be, bench.dx, 7, bench.dout, 2, bench.matrix, 1, 2, 3, false);
+    be->ops->linear_backward_rows(be, act(bench.dx), 7, const_act(bench.dout), 2, bench.matrix, 1,
+                                  2, 3, false);
     check = check_of(be, &bench, linear_rows, 6);
     gradcheck(&check, "dx of rows", bench.x, bench.dx, 21);
     be->ops->matrix_destroy(be, &bench.matrix);
@@ -90,8 +92,8 @@ static void gradient_of_linear_is_right(void **state)
 static void layernorm(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    be->ops->layernorm_forward(be, out, bench->stats, bench->x, bench->w, bench->b, bench->T,
-                               bench->C, 1e-5f);
+    be->ops->layernorm_forward(be, act(out), bench->stats, const_act(bench->x), bench->w, bench->b,
+                               bench->T, bench->C, 1e-5f);
 }
 
 static void gradient_of_layernorm_is_right(void **state)
@@ -99,8 +101,8 @@ static void gradient_of_layernorm_is_right(void **state)
     llm_backend_t *be = *state;
     bench_t bench = bench_new(4, 16);
     layernorm(be, &bench, bench.out);
-    be->ops->layernorm_backward(be, bench.dx, bench.dw, bench.db, bench.dout, bench.x, bench.stats,
-                                bench.w, 4, 16);
+    be->ops->layernorm_backward(be, act(bench.dx), bench.dw, bench.db, const_act(bench.dout),
+                                const_act(bench.x), bench.stats, bench.w, 4, 16, false);
     gradcheck_t check = check_of(be, &bench, layernorm, 64);
     gradcheck(&check, "dx", bench.x, bench.dx, 64);
     gradcheck(&check, "dweight", bench.w, bench.dw, 16);
@@ -110,7 +112,8 @@ static void gradient_of_layernorm_is_right(void **state)
 static void rmsnorm(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    be->ops->rmsnorm_forward(be, out, bench->stats, bench->x, bench->w, bench->T, bench->C, 1e-5f);
+    be->ops->rmsnorm_forward(be, act(out), bench->stats, const_act(bench->x), bench->w, bench->T,
+                             bench->C, 1e-5f);
 }
 
 static void gradient_of_rmsnorm_is_right(void **state)
@@ -118,8 +121,8 @@ static void gradient_of_rmsnorm_is_right(void **state)
     llm_backend_t *be = *state;
     bench_t bench = bench_new(4, 16);
     rmsnorm(be, &bench, bench.out);
-    be->ops->rmsnorm_backward(be, bench.dx, bench.dw, bench.dout, bench.x, bench.stats, bench.w, 4,
-                              16);
+    be->ops->rmsnorm_backward(be, act(bench.dx), bench.dw, const_act(bench.dout),
+                              const_act(bench.x), bench.stats, bench.w, 4, 16, false);
     gradcheck_t check = check_of(be, &bench, rmsnorm, 64);
     gradcheck(&check, "dx", bench.x, bench.dx, 64);
     gradcheck(&check, "dweight", bench.w, bench.dw, 16);
@@ -131,8 +134,8 @@ static void attention(llm_backend_t *be, void *state, float *out)
     bench_t *bench = state;
     float scratch[MANY];
     assert_true(be->ops->attention_scratch(be, &bench->attention) <= MANY);
-    be->ops->attention_forward(be, out, bench->stats, bench->x, bench->w, bench->b,
-                               &bench->attention, scratch);
+    be->ops->attention_forward(be, act(out), bench->stats, const_act(bench->x), const_act(bench->w),
+                               const_act(bench->b), &bench->attention, scratch);
 }
 
 static void gradient_of_grouped_ragged_attention_is_right(void **state)
@@ -140,14 +143,17 @@ static void gradient_of_grouped_ragged_attention_is_right(void **state)
     llm_backend_t *be = *state;
     static const uint32_t starts[] = {0, 1, 5, 9};
     bench_t bench = bench_new(9, 8);
-    bench.attention = (llm_attention_t){.T = 9, .S = 3, .starts = starts, .H = 4, .KV = 2, .D = 4};
+    bench.attention =
+        (llm_attention_t){.T = 9, .S = 3, .starts = starts, .longest = 9, .H = 4, .KV = 2, .D = 4};
     bench.attention.q_stride = bench.attention.out_stride = 17;
     bench.attention.k_stride = bench.attention.v_stride = 9;
     bench.attention.scale = 0.5f;
     attention(be, &bench, bench.out);
     float scratch[MANY];
-    be->ops->attention_backward(be, bench.dx, bench.dw, bench.db, bench.dout, bench.out,
-                                bench.stats, bench.x, bench.w, bench.b, &bench.attention, scratch);
+    be->ops->attention_backward(be, act(bench.dx), act(bench.dw), act(bench.db),
+                                const_act(bench.dout), const_act(bench.out), bench.stats,
+                                const_act(bench.x), const_act(bench.w), const_act(bench.b),
+                                &bench.attention, scratch);
     for (size_t t = 0; t < 9; t++)
         bench.dout[t * 17 + 16] = bench.out[t * 17 + 16] = 0; /* between the rows */
     gradcheck_t check = check_of(be, &bench, attention, 9 * 17);
@@ -159,7 +165,7 @@ static void gradient_of_grouped_ragged_attention_is_right(void **state)
 static void gelu(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    be->ops->gelu_forward(be, out, bench->x, bench->C, bench->flag);
+    be->ops->gelu_forward(be, act(out), const_act(bench->x), bench->C, bench->flag);
 }
 
 static void gradient_of_both_gelus_is_right(void **state)
@@ -168,7 +174,8 @@ static void gradient_of_both_gelus_is_right(void **state)
     for (int exact = 0; exact < 2; exact++) {
         bench_t bench = bench_new(1, 200);
         bench.flag = exact;
-        be->ops->gelu_backward(be, bench.dx, bench.dout, bench.x, 200, exact);
+        be->ops->gelu_backward(be, act(bench.dx), const_act(bench.dout), const_act(bench.x), 200,
+                               exact);
         gradcheck_t check = check_of(be, &bench, gelu, 200);
         gradcheck(&check, exact ? "exact dx" : "tanh dx", bench.x, bench.dx, 200);
     }
@@ -177,18 +184,20 @@ static void gradient_of_both_gelus_is_right(void **state)
 static void swiglu(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    be->ops->swiglu_forward(be, out, bench->x, bench->w, bench->C);
+    be->ops->swiglu_forward(be, act(out), const_act(bench->x), const_act(bench->w), bench->C);
 }
 
 static void gradient_of_swiglu_is_right_in_place_too(void **state)
 {
     llm_backend_t *be = *state;
     bench_t bench = bench_new(1, 200);
-    be->ops->swiglu_backward(be, bench.dx, bench.dw, bench.dout, bench.x, bench.w, 200);
+    be->ops->swiglu_backward(be, act(bench.dx), act(bench.dw), const_act(bench.dout),
+                             const_act(bench.x), const_act(bench.w), 200);
     gradcheck_t check = check_of(be, &bench, swiglu, 200);
     gradcheck(&check, "dgate", bench.x, bench.dx, 200);
     gradcheck(&check, "dup", bench.w, bench.dw, 200);
-    be->ops->swiglu_backward(be, bench.x, bench.w, bench.dout, bench.x, bench.w, 200);
+    be->ops->swiglu_backward(be, act(bench.x), act(bench.w), const_act(bench.dout),
+                             const_act(bench.x), const_act(bench.w), 200);
     assert_memory_equal(bench.x, bench.dx, 200 * sizeof(float));
     assert_memory_equal(bench.w, bench.dw, 200 * sizeof(float));
 }
@@ -196,7 +205,7 @@ static void gradient_of_swiglu_is_right_in_place_too(void **state)
 static void embed(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    be->ops->embed_forward(be, out, bench->x, bench->ids, bench->T, bench->C);
+    be->ops->embed_forward(be, act(out), bench->x, bench->ids, bench->T, bench->C);
 }
 
 static void gradient_of_embedding_adds_up_repeated_ids(void **state)
@@ -205,7 +214,7 @@ static void gradient_of_embedding_adds_up_repeated_ids(void **state)
     bench_t bench = bench_new(5, 6);
     int32_t ids[] = {3, 0, 3, 3, 2};
     memcpy(bench.ids, ids, sizeof ids);
-    be->ops->embed_backward(be, bench.dx, bench.dout, bench.ids, 5, 6);
+    be->ops->embed_backward(be, bench.dx, const_act(bench.dout), bench.ids, 5, 6);
     gradcheck_t check = check_of(be, &bench, embed, 30);
     gradcheck(&check, "dtable", bench.x, bench.dx, 24);
 }
@@ -213,7 +222,7 @@ static void gradient_of_embedding_adds_up_repeated_ids(void **state)
 static void gather(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    be->ops->gather_rows(be, out, bench->x, bench->ids, bench->T, bench->C);
+    be->ops->gather_rows(be, act(out), const_act(bench->x), bench->ids, bench->T, bench->C);
 }
 
 static void gradient_of_gathered_rows_is_scattered(void **state)
@@ -222,23 +231,109 @@ static void gradient_of_gathered_rows_is_scattered(void **state)
     bench_t bench = bench_new(3, 6);
     int32_t rows[] = {4, 0, 2};
     memcpy(bench.ids, rows, sizeof rows);
-    be->ops->scatter_rows(be, bench.dx, bench.dout, bench.ids, 3, 6);
+    be->ops->scatter_rows(be, act(bench.dx), const_act(bench.dout), bench.ids, 3, 6);
     gradcheck_t check = check_of(be, &bench, gather, 18);
     gradcheck(&check, "dx", bench.x, bench.dx, 30);
+}
+
+/* x holds 5 rows of 4, w the weight [6][4] and b its bias. */
+static llm_dense_t dense_of(const bench_t *bench)
+{
+    return (llm_dense_t){.at = bench->w,
+                         .out = 6,
+                         .in = 4,
+                         .stride = bench->flag ? 7 : 5,
+                         .input_major = bench->flag};
+}
+
+static void dense(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    llm_dense_t w = dense_of(bench);
+    be->ops->dense_forward(be, act(out), 6, const_act(bench->x), 4, &w, bench->b, 5);
+}
+
+static void gradients_of_a_dense_weight_are_right(void **state)
+{
+    llm_backend_t *be = *state;
+    for (int input_major = 0; input_major < 2; input_major++) {
+        bench_t bench = bench_new(5, 6);
+        bench.flag = input_major;
+        llm_dense_t w = dense_of(&bench);
+        be->ops->dense_backward(be, act(bench.dx), 4, const_act(bench.dout), 6, &w, 5, false);
+        be->ops->dense_gradients(be, bench.dw, const_act(bench.dout), 6, const_act(bench.x), 4, &w,
+                                 5);
+        gradcheck_t check = check_of(be, &bench, dense, 30);
+        gradcheck(&check, "dx", bench.x, bench.dx, 20);
+        gradcheck(&check, "dweight", bench.w, bench.dw, 35);
+        be->ops->dense_backward(be, act(bench.dx), 4, const_act(bench.dout), 6, &w, 5, true);
+        be->ops->dense_backward(be, act(bench.db), 4, const_act(bench.dout), 6, &w, 5, false);
+        for (size_t i = 0; i < 20; i++)
+            assert_float_equal(bench.dx[i], 2 * bench.db[i], 1e-5);
+    }
+}
+
+/* x holds 5 rows of 9, w is A[3][9] in rows of 10, b is B[4][3]. */
+static llm_lora_t lora_of(const bench_t *bench, const fmq_rng_name_t *stream)
+{
+    return (llm_lora_t){.M = 5,
+                        .in = 9,
+                        .out = 4,
+                        .rank = 3,
+                        .a = bench->w,
+                        .a_stride = 10,
+                        .b = bench->b,
+                        .scaling = 1.5f,
+                        .p = bench->flag ? 0.4f : 0.0f,
+                        .stream = stream};
+}
+
+static void lora(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    fmq_rng_name_t stream = {.seed = 5, .purpose = FMQ_RNG_DROPOUT, .round = 2};
+    llm_lora_t how = lora_of(bench, &stream);
+    float h[15];
+    uint8_t mask[10];
+    memset(out, 0, 20 * sizeof(float));
+    be->ops->lora_down(be, h, mask, const_act(bench->x), &how);
+    be->ops->lora_up(be, act(out), 4, h, &how);
+}
+
+static void gradients_of_lora_are_right_with_and_without_dropout(void **state)
+{
+    llm_backend_t *be = *state;
+    for (int dropping = 0; dropping < 2; dropping++) {
+        bench_t bench = bench_new(5, 4);
+        bench.flag = dropping;
+        fmq_rng_name_t stream = {.seed = 5, .purpose = FMQ_RNG_DROPOUT, .round = 2};
+        llm_lora_t how = lora_of(&bench, &stream);
+        float h[15], dh[15];
+        uint8_t mask[10];
+        be->ops->lora_down(be, h, mask, const_act(bench.x), &how);
+        be->ops->lora_gradients(be, dh, bench.dw, bench.db, const_act(bench.dout), 4,
+                                const_act(bench.x), h, mask, &how);
+        be->ops->lora_input_gradient(be, act(bench.dx), dh, mask, &how);
+        gradcheck_t check = check_of(be, &bench, lora, 20);
+        gradcheck(&check, "dx", bench.x, bench.dx, 45);
+        gradcheck(&check, "da", bench.w, bench.dw, 29);
+        gradcheck(&check, "db", bench.b, bench.db, 12);
+    }
 }
 
 static void biased(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    memcpy(out, bench->x, 30 * sizeof(float));
-    be->ops->bias_forward(be, out, bench->b, 5, 6);
+    static const float nothing[6];
+    llm_dense_t w = {.at = nothing, .out = 6, .in = 1, .stride = 1};
+    be->ops->dense_forward(be, act(out), 6, const_act(bench->x), 1, &w, bench->b, 5);
 }
 
 static void gradient_of_bias_is_the_column_sum(void **state)
 {
     llm_backend_t *be = *state;
     bench_t bench = bench_new(5, 6);
-    be->ops->bias_backward(be, bench.db, bench.dout, 5, 6);
+    be->ops->bias_backward(be, bench.db, const_act(bench.dout), 6, 5, 6);
     gradcheck_t check = check_of(be, &bench, biased, 30);
     gradcheck(&check, "dbias", bench.b, bench.db, 6);
 }
@@ -248,7 +343,7 @@ static void rotate(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
     memcpy(out, bench->x, 60 * sizeof(float));
-    be->ops->rope(be, out, 20, bench->ids, bench->w, 3, 2, 8, false);
+    be->ops->rope(be, act(out), 20, bench->ids, bench->w, 3, 2, 8, false);
 }
 
 static void gradient_of_rope_is_the_inverse_rotation(void **state)
@@ -264,33 +359,16 @@ static void gradient_of_rope_is_the_inverse_rotation(void **state)
             bench.w[position * 8 + 4 + j] = sinf(angle);
         }
     memcpy(bench.dx, bench.dout, sizeof bench.dx);
-    be->ops->rope(be, bench.dx, 20, bench.ids, bench.w, 3, 2, 8, true);
+    be->ops->rope(be, act(bench.dx), 20, bench.ids, bench.w, 3, 2, 8, true);
     gradcheck_t check = check_of(be, &bench, rotate, 60);
     gradcheck(&check, "dx", bench.x, bench.dx, 60);
-}
-
-static void dropped(llm_backend_t *be, void *state, float *out)
-{
-    bench_t *bench = state;
-    fmq_rng_name_t stream = {.seed = 5, .purpose = FMQ_RNG_DROPOUT, .round = 2};
-    be->ops->dropout(be, out, bench->x, 101, 0.3f, &stream, false);
-}
-
-static void gradient_of_dropout_is_the_same_mask(void **state)
-{
-    llm_backend_t *be = *state;
-    bench_t bench = bench_new(1, 101);
-    fmq_rng_name_t stream = {.seed = 5, .purpose = FMQ_RNG_DROPOUT, .round = 2};
-    be->ops->dropout(be, bench.dx, bench.dout, 101, 0.3f, &stream, true);
-    gradcheck_t check = check_of(be, &bench, dropped, 101);
-    gradcheck(&check, "dx", bench.x, bench.dx, 101);
 }
 
 /* Losses of 4 rows of 11 logits; scale 0 leaves the logits alone. */
 static void losses(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    be->ops->cross_entropy(be, out, bench->x, bench->ids, 4, 11, 0.0f);
+    be->ops->cross_entropy(be, out, act(bench->x), bench->ids, 4, 11, 0.0f);
 }
 
 static void gradient_of_cross_entropy_replaces_the_logits(void **state)
@@ -302,7 +380,7 @@ static void gradient_of_cross_entropy_replaces_the_logits(void **state)
     for (size_t m = 0; m < 4; m++)
         bench.dout[m] = 0.25f;
     memcpy(bench.dx, bench.x, sizeof bench.dx);
-    be->ops->cross_entropy(be, bench.out, bench.dx, bench.ids, 4, 11, 0.25f);
+    be->ops->cross_entropy(be, bench.out, act(bench.dx), bench.ids, 4, 11, 0.25f);
     gradcheck_t check = check_of(be, &bench, losses, 4);
     gradcheck(&check, "dlogits", bench.x, bench.dx, 44);
 }
@@ -311,7 +389,7 @@ static void gradient_of_cross_entropy_replaces_the_logits(void **state)
 static void divergences(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    be->ops->kl_divergence(be, out, bench->x, bench->w, 4, 11, 0.0f);
+    be->ops->kl_divergence(be, out, act(bench->x), const_act(bench->w), 4, 11, 0.0f);
 }
 
 static void gradient_of_kl_divergence_replaces_the_clients_logits(void **state)
@@ -321,7 +399,7 @@ static void gradient_of_kl_divergence_replaces_the_clients_logits(void **state)
     for (size_t m = 0; m < 4; m++)
         bench.dout[m] = 0.25f;
     memcpy(bench.dx, bench.x, sizeof bench.dx);
-    be->ops->kl_divergence(be, bench.out, bench.dx, bench.w, 4, 11, 0.25f);
+    be->ops->kl_divergence(be, bench.out, act(bench.dx), const_act(bench.w), 4, 11, 0.25f);
     gradcheck_t check = check_of(be, &bench, divergences, 4);
     gradcheck(&check, "dclient", bench.x, bench.dx, 44);
 }
@@ -331,7 +409,7 @@ static void divergence_of_equal_rows_is_nothing(void **state)
     llm_backend_t *be = *state;
     bench_t bench = bench_new(4, 11);
     memcpy(bench.dx, bench.x, sizeof bench.dx);
-    be->ops->kl_divergence(be, bench.out, bench.dx, bench.x, 4, 11, 1.0f);
+    be->ops->kl_divergence(be, bench.out, act(bench.dx), const_act(bench.x), 4, 11, 1.0f);
     for (size_t i = 0; i < 44; i++)
         assert_true(bench.dx[i] == 0.0f);
     for (size_t m = 0; m < 4; m++)
@@ -342,7 +420,7 @@ static void divergence_of_equal_rows_is_nothing(void **state)
 static void cosines(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    be->ops->cosine(be, out, NULL, bench->w, bench->x, 5, 9, 1.0f);
+    be->ops->cosine(be, out, NULL, const_act(bench->w), const_act(bench->x), 5, 9, 1.0f);
 }
 
 static void gradient_of_cosine_is_right(void **state)
@@ -351,7 +429,8 @@ static void gradient_of_cosine_is_right(void **state)
     bench_t bench = bench_new(5, 9);
     for (size_t t = 0; t < 5; t++)
         bench.dout[t] = -1.5f;
-    be->ops->cosine(be, bench.out, bench.dx, bench.w, bench.x, 5, 9, -1.5f);
+    be->ops->cosine(be, bench.out, act(bench.dx), const_act(bench.w), const_act(bench.x), 5, 9,
+                    -1.5f);
     gradcheck_t check = check_of(be, &bench, cosines, 5);
     gradcheck(&check, "dx", bench.x, bench.dx, 45);
 }
@@ -362,13 +441,14 @@ static void cosine_of_a_row_of_zeros_is_zero_without_a_gradient(void **state)
     bench_t bench = bench_new(3, 9);
     memset(bench.w, 0, 9 * sizeof(float));
     memset(bench.x + 9, 0, 9 * sizeof(float));
-    be->ops->cosine(be, bench.out, bench.dx, bench.w, bench.x, 3, 9, 1.0f);
+    be->ops->cosine(be, bench.out, act(bench.dx), const_act(bench.w), const_act(bench.x), 3, 9,
+                    1.0f);
     assert_true(bench.out[0] == 0.0f && bench.out[1] == 0.0f && bench.out[2] != 0.0f);
     for (size_t i = 0; i < 18; i++)
         assert_true(bench.dx[i] == 0.0f);
     assert_true(bench.dx[18] != 0.0f);
     bench.x[3] = NAN; /* beside a row of zeros too */
-    be->ops->cosine(be, bench.out, NULL, bench.w, bench.x, 3, 9, 1.0f);
+    be->ops->cosine(be, bench.out, NULL, const_act(bench.w), const_act(bench.x), 3, 9, 1.0f);
     assert_true(isnan(bench.out[0]));
 }
 
@@ -383,9 +463,10 @@ int main(void)
         cmocka_unit_test(gradient_of_swiglu_is_right_in_place_too),
         cmocka_unit_test(gradient_of_embedding_adds_up_repeated_ids),
         cmocka_unit_test(gradient_of_gathered_rows_is_scattered),
+        cmocka_unit_test(gradients_of_a_dense_weight_are_right),
+        cmocka_unit_test(gradients_of_lora_are_right_with_and_without_dropout),
         cmocka_unit_test(gradient_of_bias_is_the_column_sum),
         cmocka_unit_test(gradient_of_rope_is_the_inverse_rotation),
-        cmocka_unit_test(gradient_of_dropout_is_the_same_mask),
         cmocka_unit_test(gradient_of_cross_entropy_replaces_the_logits),
         cmocka_unit_test(gradient_of_kl_divergence_replaces_the_clients_logits),
         cmocka_unit_test(divergence_of_equal_rows_is_nothing),

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "llm/offsite/similarity.h"
+#include "tests/llm/backend/acts.h"
 #include "tests/llm/offsite/tensors.h"
 
 #define WIDTH     5
@@ -99,12 +100,12 @@ static void check_similarity(const room_t *room, const char *name, llm_sim_t kin
     llm_similarity_t similarity;
     size_t rows = count / WIDTH;
     llm_similarity_how_t how = {kind, rows + 3, WIDTH};
-    llm_streams_t streams = {teacher, student, rows};
+    llm_streams_t streams = {act(teacher), act(student), rows};
     assert_int_equal(llm_similarity_init(&similarity, &how, be, NULL), 0);
     assert_value(room, name, llm_similarity(&similarity, &streams));
     /* Added, and in proportion: a quarter and three quarters make one. */
-    llm_similarity_backward(&similarity, gradient, &streams, 0.25);
-    llm_similarity_backward(&similarity, gradient, &streams, 0.75);
+    llm_similarity_backward(&similarity, act(gradient), &streams, 0.25);
+    llm_similarity_backward(&similarity, act(gradient), &streams, 0.75);
     assert_gradient(room, name, gradient, count);
     assert_value(room, name, llm_similarity(&similarity, &streams));
     llm_similarity_release(&similarity);
@@ -131,7 +132,8 @@ static void divergence_of_all_tokens_is_torchs(void **state)
     float *full = on_backend(room, "full", &count), *client = on_backend(room, "client", &count);
     size_t rows = count / VOCAB;
     float *losses = zeros(room, rows);
-    be->ops->kl_divergence(be, losses, client, full, rows, VOCAB, 1.0f / (float)rows);
+    be->ops->kl_divergence(be, losses, act(client), const_act(full), rows, VOCAB,
+                           1.0f / (float)rows);
     assert_value(room, "kl_raw", be->ops->sum(be, losses, rows) / (double)rows);
     assert_gradient(room, "kl_raw", client, count);
     be->ops->release(be, full);
@@ -155,7 +157,7 @@ static double example_loss(llm_backend_t *be, float *logits, const float *labels
         } else {
             int32_t target = (int32_t)labels[t + 1], *on = be->ops->alloc(be, sizeof *on);
             be->ops->upload(be, on, &target, sizeof target);
-            be->ops->cross_entropy(be, memory, row, on, 1, VOCAB, scale / (float)count);
+            be->ops->cross_entropy(be, memory, act(row), on, 1, VOCAB, scale / (float)count);
             be->ops->download(be, &loss, memory, sizeof loss);
             be->ops->release(be, on);
         }
@@ -209,12 +211,12 @@ static void zeros_are_compared_without_dividing_by_zero(void **state)
     for (int kind = LLM_SIM_L2; kind <= LLM_SIM_COS; kind++) {
         llm_similarity_t similarity;
         llm_similarity_how_t how = {(llm_sim_t)kind, count / WIDTH, WIDTH};
-        llm_streams_t streams = {teacher, student, count / WIDTH};
+        llm_streams_t streams = {act(teacher), act(student), count / WIDTH};
         assert_int_equal(llm_similarity_init(&similarity, &how, be, NULL), 0);
         double value = llm_similarity(&similarity, &streams);
         double squares = be->ops->sum_squares(be, student, count) / (double)count;
         assert_true(kind == LLM_SIM_L2 ? fabs(value - squares) < 1e-6 : value == 0.0);
-        llm_similarity_backward(&similarity, gradient, &streams, 1.0);
+        llm_similarity_backward(&similarity, act(gradient), &streams, 1.0);
         assert_true(isfinite(be->ops->sum_squares(be, gradient, count)));
         llm_similarity_release(&similarity);
     }
@@ -235,7 +237,7 @@ static void a_stream_that_is_not_a_number_is_noticed_on_the_scalar(void **state)
                               on_backend(room, "student", &count)};
             llm_similarity_t similarity;
             llm_similarity_how_t how = {(llm_sim_t)kind, count / WIDTH, WIDTH};
-            llm_streams_t streams = {pair[0], pair[1], count / WIDTH};
+            llm_streams_t streams = {act(pair[0]), act(pair[1]), count / WIDTH};
             assert_int_equal(llm_similarity_init(&similarity, &how, be, NULL), 0);
             be->ops->upload(be, pair[side] + count - 1, &bad, sizeof bad);
             assert_true(isnan(llm_similarity(&similarity, &streams)));

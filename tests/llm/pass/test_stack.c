@@ -257,7 +257,7 @@ static void a_prefix_has_the_same_bytes_however_it_is_made(void **state)
     fmq_error_t err;
     tiny_batch_init(&batch);
     tiny_init_stack(&tiny, &shape, &trained, &fixed, cpu());
-    size_t width = llm_workspace_prefix_width(tiny.ws);
+    size_t width = llm_workspace_prefix_bytes(tiny.ws) / sizeof(float);
     assert_int_equal(width, shape.width);
     float alone[TINY_TOKENS * 16], beside[TINY_TOKENS * 16], one[TINY_TOKENS * 16];
     float *grads = malloc(tiny.elements * sizeof *grads);
@@ -303,7 +303,7 @@ static void nothing_is_frozen_below_what_trains_in_the_first_layer(void **state)
     float out[1] = {7.0f};
     tiny_batch_init(&batch);
     tiny_init_stack(&tiny, &shape, &trained, &fixed, cpu());
-    assert_int_equal(llm_workspace_prefix_width(tiny.ws), 0);
+    assert_int_equal(llm_workspace_prefix_bytes(tiny.ws) / sizeof(float), 0);
     assert_int_equal(llm_workspace_prefix(tiny.ws, &batch.batch, out, &err), 0);
     assert_true(out[0] == 7.0f);
     tiny_release(&tiny);

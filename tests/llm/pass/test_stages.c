@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "llm/pass/stages.h"
+#include "tests/llm/backend/acts.h"
 #include "tests/llm/pass/tiny.h"
 
 static const char llama_all[] = "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj";
@@ -142,12 +143,12 @@ static void divergence_from_the_same_logits_is_nothing(void **state)
     llm_stages_embed(tiny.ws, &packed);
     llm_stages_forward(tiny.ws, &packed, 0, 4);
     size_t count = batch.batch.supervised, bytes = count * TINY_VOCAB * sizeof(float);
-    float *logits = llm_stages_logits(tiny.ws, batch.batch.rows, count);
+    llm_act_t *logits = llm_stages_logits(tiny.ws, batch.batch.rows, count);
     float *full = tiny.be->ops->alloc(tiny.be, bytes);
     tiny.be->ops->copy(tiny.be, full, logits, bytes);
-    assert_true(llm_stages_divergence(tiny.ws, full, count, 0.0f) == 0.0);
+    assert_true(llm_stages_divergence(tiny.ws, act(full), count, 0.0f) == 0.0);
     tiny.be->ops->scale(tiny.be, full, 1.5f, count * TINY_VOCAB);
-    assert_true(llm_stages_divergence(tiny.ws, full, count, 0.0f) > 0.0);
+    assert_true(llm_stages_divergence(tiny.ws, act(full), count, 0.0f) > 0.0);
     tiny.be->ops->release(tiny.be, full);
     tiny_release(&tiny);
 }

@@ -349,7 +349,7 @@ static void check_prefix(const llm_shape_t *shape, const char *targets)
     llm_adapter_spec_t spec = tiny_lora(targets, 0.0f);
     tiny_batch_init(&batch);
     tiny_init(&tiny, shape, &spec, llm_backend_cpu_new(2, &err));
-    size_t width = llm_workspace_prefix_width(tiny.ws);
+    size_t width = llm_workspace_prefix_bytes(tiny.ws) / sizeof(float);
     assert_int_equal(width, shape->width);
     double loss = 0.0, kept_loss = 0.0, evaluated = 0.0;
     float *grads = gradient(&tiny, &batch.batch, &loss);
@@ -394,7 +394,7 @@ static void there_is_no_prefix_below_the_first_layer(void **state)
     llm_adapter_spec_t spec = tiny_lora("0.mlp.c_fc", 0.0f);
     tiny_batch_init(&batch);
     tiny_init(&tiny, &shape, &spec, reference());
-    assert_int_equal(llm_workspace_prefix_width(tiny.ws), 0);
+    assert_int_equal(llm_workspace_prefix_bytes(tiny.ws) / sizeof(float), 0);
     float nothing = 5.0f;
     double loss = 0.0, ignored = 0.0;
     free(gradient(&tiny, &batch.batch, &loss));

@@ -57,24 +57,26 @@ static float paper_stream(const llm_batch_t *batch, size_t s, uint32_t t, size_t
 
 static void check_prefix(llm_workspace_t *self, const llm_batch_t *batch)
 {
-    if (!batch->prefix)
+    const float *prefix = batch->prefix;
+    if (!prefix)
         return;
     self->prefixed++;
     for (size_t s = 0; s < batch->sequences; s++)
         for (uint32_t t = batch->starts[s]; t < batch->starts[s + 1]; t++)
             for (size_t c = 0; c < self->prefix_width; c++)
-                if (batch->prefix[t * self->prefix_width + c] != paper_stream(batch, s, t, c))
+                if (prefix[t * self->prefix_width + c] != paper_stream(batch, s, t, c))
                     fail_msg("sequence %zu has another's prefix at row %u", s, (unsigned)t);
 }
 
-size_t llm_workspace_prefix_width(const llm_workspace_t *self)
+size_t llm_workspace_prefix_bytes(const llm_workspace_t *self)
 {
-    return self->prefix_width;
+    return self->prefix_width * sizeof(float);
 }
 
-int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, float *out,
+int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, void *out,
                          fmq_error_t *err)
 {
+    float *stream = out;
     (void)err;
     assert_true(batch->sequences > 0);
     self->prefix_sequences += batch->sequences;
@@ -82,7 +84,7 @@ int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, float 
     for (size_t s = 0; s < batch->sequences; s++)
         for (uint32_t t = batch->starts[s]; t < batch->starts[s + 1]; t++)
             for (size_t c = 0; c < self->prefix_width; c++)
-                *out++ = paper_stream(batch, s, t, c);
+                *stream++ = paper_stream(batch, s, t, c);
     return 0;
 }
 

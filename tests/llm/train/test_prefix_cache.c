@@ -22,7 +22,7 @@ static llm_prefix_cache_t *new_cache(llm_prefix_budget_t *budget)
 {
     llm_prefix_cache_t *cache = llm_prefix_cache_new(budget, &err);
     assert_non_null(cache);
-    assert_int_equal(llm_prefix_cache_bind(cache, EXAMPLES, WIDTH, &err), 0);
+    assert_int_equal(llm_prefix_cache_bind(cache, EXAMPLES, WIDTH * sizeof(float), &err), 0);
     return cache;
 }
 
@@ -115,15 +115,15 @@ static void another_width_or_number_of_examples_empties_it(void **state)
     llm_prefix_budget_t *budget = llm_prefix_budget_new(1000);
     llm_prefix_cache_t *cache = new_cache(budget);
     keep_two(cache);
-    assert_int_equal(llm_prefix_cache_bind(cache, EXAMPLES, WIDTH, &err), 0);
+    assert_int_equal(llm_prefix_cache_bind(cache, EXAMPLES, WIDTH * sizeof(float), &err), 0);
     assert_non_null(llm_prefix_cache_find(cache, 0, 2));
-    assert_int_equal(llm_prefix_cache_bind(cache, EXAMPLES, 1, &err), 0);
+    assert_int_equal(llm_prefix_cache_bind(cache, EXAMPLES, 1 * sizeof(float), &err), 0);
     assert_empty(cache);
-    assert_int_equal(llm_prefix_cache_bind(cache, EXAMPLES, WIDTH, &err), 0);
+    assert_int_equal(llm_prefix_cache_bind(cache, EXAMPLES, WIDTH * sizeof(float), &err), 0);
     keep_two(cache);
-    assert_int_equal(llm_prefix_cache_bind(cache, EXAMPLES + 1, WIDTH, &err), 0);
+    assert_int_equal(llm_prefix_cache_bind(cache, EXAMPLES + 1, WIDTH * sizeof(float), &err), 0);
     assert_empty(cache);
-    assert_int_equal(llm_prefix_cache_bind(cache, SIZE_MAX / 2, WIDTH, &err), -1);
+    assert_int_equal(llm_prefix_cache_bind(cache, SIZE_MAX / 2, WIDTH * sizeof(float), &err), -1);
     assert_int_equal(err.code, FMQ_ERR_NOMEM);
     assert_empty(cache);
     llm_prefix_cache_keep(cache, 0, 2, first);

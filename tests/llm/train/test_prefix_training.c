@@ -173,7 +173,7 @@ static outcome_t outcome_of(const room_t *room, llm_prefix_cache_t *cache)
     outcome_t out = {.vector = malloc(room->elements * sizeof(float))};
     llm_workspace_t *ws = new_workspace(room, room->be, &err);
     must(ws != NULL);
-    assert_int_equal(llm_workspace_prefix_width(ws), four_layers().width);
+    assert_int_equal(llm_workspace_prefix_bytes(ws), four_layers().width * sizeof(float));
     must(run_rounds(ws, room, cache, &out, &err) == 0);
     llm_workspace_destroy(&ws);
     return out;

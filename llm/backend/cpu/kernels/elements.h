@@ -102,8 +102,7 @@ INLINE void gelu_dx_range(float *dx, const float *dout, const float *x, size_t n
     for (size_t i = 0; i < n; i += LANES) {
         size_t count = up_to_lanes(n - i);
         vf slope = gelu_slope(v_load_n(x + i, count), exact);
-        vf value = v_fma(v_load_n(dout + i, count), slope, v_load_n(dx + i, count));
-        v_store_n(dx + i, value, count);
+        v_store_n(dx + i, v_load_n(dout + i, count) * slope, count);
     }
 }
 
@@ -175,24 +174,44 @@ INLINE void philox_words(vw words[2], const fmq_rng_t *stream, uint32_t first)
     words[1] = (vw)__builtin_shufflevector(w01, w23, HIGH_PAIRS);
 }
 
+/* The bits of a stretch of words that begins `lead` elements before the first
+ * one of the mask, where stretches do not begin with a block. */
+static void put_bits(uint8_t *mask, size_t at, size_t lead, size_t n, uint32_t bits)
+{
+    for (size_t i = at < lead ? lead - at : 0; i < WIDTH && at + i < n + lead; i++)
+        mask[(at + i - lead) / 8] |= (uint8_t)((bits >> i & 1u) << (at + i - lead) % 8);
+}
+
 /* An element is dropped when its word lies below p 2^32; p = 1 drops all. */
-static void dropout(float *out, const float *x, size_t first, size_t n, float p,
-                    const fmq_rng_t *stream, bool add_to)
+static void draw_mask(uint8_t *mask, size_t first, size_t n, float p, const fmq_rng_t *stream)
 {
     double bound = (double)p * 4294967296.0;
-    uint32_t threshold = bound < 4294967295.0 ? (uint32_t)bound : UINT32_MAX;
-    float keep = p < 1 ? (float)(1.0 / (1.0 - (double)p)) : 0.0f;
-    for (size_t i = 0; i < n; i += 2 * LANES) {
+    vw threshold = (vw){0} + (bound < 4294967295.0 ? (uint32_t)bound : UINT32_MAX);
+    size_t lead = first % 4;
+    memset(mask, 0, (n + 7) / 8);
+    for (size_t i = 0; i < n + lead; i += WIDTH) {
         vw words[2];
-        philox_words(words, stream, (uint32_t)((first + i) / 4));
-        for (size_t j = i; j < n && j < i + 2 * LANES; j += LANES) {
-            size_t count = up_to_lanes(n - j);
-            vi dropped = words[(j - i) / LANES] < (vw){0} + threshold;
-            vf value = v_select(dropped, v_set(0), keep * v_load_n(x + j, count));
-            if (add_to)
-                value += v_load_n(out + j, count);
-            v_store_n(out + j, value, count);
-        }
+        philox_words(words, stream, (uint32_t)((first - lead + i) / 4));
+        uint32_t bits = v_bits(words[0] >= threshold) | v_bits(words[1] >= threshold) << LANES;
+        if (lead || i + WIDTH > n)
+            put_bits(mask, i, lead, n, bits);
+        else
+            for (size_t byte = 0; byte < WIDTH / 8; byte++)
+                mask[i / 8 + byte] = (uint8_t)(bits >> 8 * byte);
+    }
+}
+
+static void drop(float *out, const float *x, const uint8_t *mask, size_t n, float keep, bool add_to)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t count = up_to_lanes(n - i);
+        uint32_t bits = mask[i / 8] >> i % 8;
+        if (count > 8)
+            bits |= (uint32_t)mask[i / 8 + 1] << 8;
+        vf value = v_select(v_of_bits(bits), keep * v_load_n(x + i, count), v_set(0));
+        if (add_to)
+            value += v_load_n(out + i, count);
+        v_store_n(out + i, value, count);
     }
 }
 

@@ -179,6 +179,29 @@ INLINE float v_largest(const vf parts[PARTS])
     return largest;
 }
 
+/* Bit i is set where lane i of the mask is; and the other way round. */
+INLINE uint32_t v_bits(vi mask)
+{
+#if defined(__AVX512F__)
+    return _mm512_movepi32_mask((__m512i)mask);
+#elif defined(__AVX2__)
+    return (uint32_t)_mm256_movemask_ps((__m256)mask);
+#else
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < LANES; i++)
+        bits |= mask[i] ? 1u << i : 0u;
+    return bits;
+#endif
+}
+
+INLINE vi v_of_bits(uint32_t bits)
+{
+    vw lane;
+    for (uint32_t i = 0; i < LANES; i++)
+        lane[i] = 1u << i;
+    return (((vw){0} + bits) & lane) != (vw){0};
+}
+
 /* All ones in lanes 0 .. n - 1. */
 INLINE vi v_first(size_t n)
 {
