@@ -120,6 +120,7 @@ int fmq_personal_save(const fmq_personal_place_t *place, const fmq_personal_mark
     char *path = path_of(place, mark->round, err);
     int rc = path ? fmq_durable_directory(place->directory, err) : -1;
     if (rc == 0 && (rc = fmq_durable_open(&file, path, err)) == 0) {
+        fmq_durable_begin_digest(&file);
         rc = write_all(&file, place, mark, vector, err);
         if (rc == 0)
             rc = fmq_durable_commit(&file, err);

@@ -154,6 +154,7 @@ int fmq_checkpoint_save(const char *path, const fmq_checkpoint_t *checkpoint,
     int rc = -1;
     if (fmq_durable_open(&file, path, err) < 0)
         return fmq_error_prefix(err, "checkpoint");
+    fmq_durable_begin_digest(&file);
     if (write_front(&file, checkpoint, (offsite ? OFFSITE : PLAIN) + MEANT, err) < 0 ||
         write_vector(&file, vectors->schema, vectors->state, err) < 0 ||
         (offsite && write_vector(&file, vectors->emulator_schema, vectors->emulator, err) < 0))

@@ -50,7 +50,6 @@ int fmq_durable_open(fmq_durable_t *self, const char *path, fmq_error_t *err)
         (void)io_error(err, "create", self->temporary);
         goto fail;
     }
-    fmq_digest_begin(&self->digest);
     return 0;
 fail:
     fmq_durable_abandon(self);
@@ -68,12 +67,14 @@ int fmq_durable_write(fmq_durable_t *self, const void *data, size_t size, fmq_er
             return io_error(err, "write", self->temporary);
         done += (size_t)got;
     }
-    fmq_digest_add(&self->digest, data, size);
+    if (self->digests)
+        fmq_digest_add(&self->digest, data, size);
     return 0;
 }
 
-void fmq_durable_restart(fmq_durable_t *self)
+void fmq_durable_begin_digest(fmq_durable_t *self)
 {
+    self->digests = true;
     fmq_digest_begin(&self->digest);
 }
 

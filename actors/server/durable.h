@@ -18,14 +18,16 @@
 typedef struct {
     int fd;                    /* -1: closed */
     char *path, *temporary;    /* owned */
-    fmq_digest_state_t digest; /* of all bytes since fmq_durable_restart() */
+    bool digests;              /* fmq_durable_begin_digest() was called: */
+    fmq_digest_state_t digest; /* of all bytes since */
 } fmq_durable_t;
 
 /* Begins to write; the directory must exist. */
 int fmq_durable_open(fmq_durable_t *self, const char *path, fmq_error_t *err);
 int fmq_durable_write(fmq_durable_t *self, const void *data, size_t size, fmq_error_t *err);
-/* Begins the running digest anew, and tells what it is so far. */
-void fmq_durable_restart(fmq_durable_t *self);
+/* Begins a digest of what is written from here on, and tells what it is so far.
+ * Who does not ask for one does not pay for it. */
+void fmq_durable_begin_digest(fmq_durable_t *self);
 fmq_digest_t fmq_durable_digest(const fmq_durable_t *self);
 
 /* Step 1: the bytes are on the disk.  Step 2: the name is given (durable only

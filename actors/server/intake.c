@@ -180,10 +180,11 @@ static int take_chunk(fmq_intake_t *self, slot_t *slot, const fmq_event_t *event
     return 0;
 }
 
-static void take_end(fmq_intake_t *self, slot_t *slot)
+/* FETCHED says that the chunks, from the first on, have the event's digest. */
+static void take_end(fmq_intake_t *self, slot_t *slot, const fmq_event_t *event)
 {
     fmq_error_t why;
-    if (fmq_journal_writer_finish(&slot->writer, &why) < 0) {
+    if (fmq_journal_writer_finish(&slot->writer, &event->digest, &why) < 0) {
         reject(self, slot, why.text);
         return;
     }
@@ -200,7 +201,7 @@ int fmq_intake_event(fmq_intake_t *self, const fmq_event_t *event, int64_t now_m
     case FMQ_EVENT_CHUNK:
         return take_chunk(self, slot, event, err);
     case FMQ_EVENT_FETCHED:
-        take_end(self, slot);
+        take_end(self, slot, event);
         return 0;
     case FMQ_EVENT_FAILED:
         if (fmq_download_judge(event->error.code) == FMQ_DOWNLOAD_WRONG)

@@ -248,7 +248,6 @@ fmq_journal_writer_t *fmq_journal_begin(fmq_journal_t *self, const fmq_journal_e
     fmq_update_head_encode(&head, bytes);
     if (fmq_durable_write(&writer->file, bytes, sizeof bytes, err) < 0)
         goto fail;
-    fmq_durable_restart(&writer->file);
     free(path);
     return writer;
 fail:
@@ -284,7 +283,8 @@ uint32_t fmq_journal_writer_chunks(const fmq_journal_writer_t *writer)
     return writer->chunks;
 }
 
-int fmq_journal_writer_finish(fmq_journal_writer_t **writer_p, fmq_error_t *err)
+int fmq_journal_writer_finish(fmq_journal_writer_t **writer_p, const fmq_digest_t *verified,
+                              fmq_error_t *err)
 {
     fmq_journal_writer_t *writer = *writer_p;
     fmq_journal_t *self = writer->journal;
@@ -292,8 +292,7 @@ int fmq_journal_writer_finish(fmq_journal_writer_t **writer_p, fmq_error_t *err)
     if (writer->chunks != chunks)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "an update has %u of its %u chunks",
                              writer->chunks, chunks);
-    fmq_digest_t digest = fmq_durable_digest(&writer->file);
-    if (!fmq_digest_equal(&digest, &writer->entry.update))
+    if (!fmq_digest_equal(verified, &writer->entry.update))
         return fmq_error_set(err, FMQ_ERR_MISMATCH, "an update is not what its digest says");
     writer->next = self->pending;
     self->pending = writer;

@@ -56,7 +56,10 @@ fmq_journal_writer_t *fmq_journal_begin(fmq_journal_t *self, const fmq_journal_e
  * a finite state; FMQ_ERR_IO is the disk's fault, not the client's. */
 int fmq_journal_writer_add(fmq_journal_writer_t *writer, const void *data, size_t size,
                            fmq_error_t *err);
-int fmq_journal_writer_finish(fmq_journal_writer_t **writer_p, fmq_error_t *err);
+/* verified: the digest that the chunks were found to have on their way here,
+ * which is not computed a second time; it must be the announced one. */
+int fmq_journal_writer_finish(fmq_journal_writer_t **writer_p, const fmq_digest_t *verified,
+                              fmq_error_t *err);
 void fmq_journal_writer_abandon(fmq_journal_writer_t **writer_p);
 uint32_t fmq_journal_writer_chunks(const fmq_journal_writer_t *writer); /* added so far */
 

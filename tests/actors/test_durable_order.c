@@ -142,7 +142,7 @@ static void put(const fmq_schema_t *schema, fmq_journal_t *journal, uint32_t cli
         const void *data = fmq_object_chunk(object, i, &size);
         assert_int_equal(fmq_journal_writer_add(writer, data, size, NULL), 0);
     }
-    assert_int_equal(fmq_journal_writer_finish(&writer, NULL), 0);
+    assert_int_equal(fmq_journal_writer_finish(&writer, fmq_object_digest(object), NULL), 0);
     fmq_object_drop(&object);
     free(vector);
 }

@@ -75,7 +75,7 @@ static void put(const fixture_t *fixture, fmq_journal_t *journal, uint32_t clien
 {
     fmq_object_t *object = update_of(fixture, seed, FMQ_CODEC_F32);
     fmq_journal_writer_t *writer = write_chunks(journal, client, object, fmq_object_chunks(object));
-    assert_int_equal(fmq_journal_writer_finish(&writer, NULL), 0);
+    assert_int_equal(fmq_journal_writer_finish(&writer, fmq_object_digest(object), NULL), 0);
     assert_null(writer);
     fmq_object_drop(&object);
 }
@@ -200,12 +200,13 @@ static void what_is_not_the_announced_update_is_never_finished(void **state)
     fmq_object_t *other = update_of(fixture, 2, FMQ_CODEC_F32);
     fmq_error_t err;
     fmq_journal_writer_t *writer = write_chunks(journal, 1, object, 1);
-    assert_int_equal(fmq_journal_writer_finish(&writer, &err), -1); /* too short */
+    assert_int_equal(fmq_journal_writer_finish(&writer, fmq_object_digest(object), &err),
+                     -1); /* too short */
     assert_int_equal(err.code, FMQ_ERR_FORMAT);
     size_t size;
     const void *data = fmq_object_chunk(other, 1, &size);
     assert_int_equal(fmq_journal_writer_add(writer, data, size, &err), 0);
-    assert_int_equal(fmq_journal_writer_finish(&writer, &err), -1);
+    assert_int_equal(fmq_journal_writer_finish(&writer, fmq_object_digest(other), &err), -1);
     assert_int_equal(err.code, FMQ_ERR_MISMATCH);
     assert_int_equal(fmq_journal_writer_add(writer, data, size, &err), -1); /* too long */
     fmq_journal_writer_abandon(&writer);
@@ -213,6 +214,38 @@ static void what_is_not_the_announced_update_is_never_finished(void **state)
     assert_int_equal(fmq_journal_pending(journal), 0);
     fmq_object_drop(&object);
     fmq_object_drop(&other);
+    fmq_journal_close(&journal);
+}
+
+/* Bytes that this thread has given to digests. */
+static uint64_t digested;
+
+void __real_fmq_digest_add(fmq_digest_state_t *state, const void *data, size_t size);
+void __wrap_fmq_digest_add(fmq_digest_state_t *state, const void *data, size_t size);
+
+void __wrap_fmq_digest_add(fmq_digest_state_t *state, const void *data, size_t size)
+{
+    digested += size;
+    __real_fmq_digest_add(state, data, size);
+}
+
+static void an_update_that_was_verified_on_its_way_is_not_digested_again(void **state)
+{
+    const fixture_t *fixture = *state;
+    fmq_journal_t *journal = open_journal(fixture, 0);
+    fmq_object_t *object = update_of(fixture, 1, FMQ_CODEC_F32);
+    fmq_journal_writer_t *writer = write_chunks(journal, 1, object, fmq_object_chunks(object));
+    digested = 0;
+    assert_int_equal(fmq_journal_writer_finish(&writer, fmq_object_digest(object), NULL), 0);
+    writer = write_chunks(journal, 2, object, fmq_object_chunks(object));
+    assert_int_equal(fmq_journal_writer_finish(&writer, fmq_object_digest(object), NULL), 0);
+    assert_int_equal(fmq_journal_commit(journal, NULL, NULL, NULL), 0);
+    assert_true(fmq_object_bytes(object) > 100000 && digested < 10000); /* schema and head */
+    fmq_object_drop(&object);
+    fmq_journal_close(&journal);
+    journal = open_journal(fixture, 0); /* what the disk has kept meanwhile is verified */
+    assert_int_equal(fmq_journal_size(journal), 2);
+    assert_true(digested > 100000);
     fmq_journal_close(&journal);
 }
 
@@ -294,6 +327,7 @@ int main(void)
         TEST(an_earlier_process_leaves_what_it_committed_and_nothing_else),
         TEST(a_damaged_cut_or_foreign_file_is_dropped),
         TEST(what_is_not_the_announced_update_is_never_finished),
+        TEST(an_update_that_was_verified_on_its_way_is_not_digested_again),
         TEST(rubbish_and_numbers_that_are_not_finite_are_refused_at_once),
         TEST(the_lists_come_back_and_damage_is_noticed),
         TEST(keeping_a_list_leaves_the_others_out),

@@ -148,7 +148,7 @@ static void journal_a_late_update(const federation_t *f)
         const void *data = fmq_object_chunk(object, i, &size);
         assert_int_equal(fmq_journal_writer_add(writer, data, size, NULL), 0);
     }
-    assert_int_equal(fmq_journal_writer_finish(&writer, NULL), 0);
+    assert_int_equal(fmq_journal_writer_finish(&writer, fmq_object_digest(object), NULL), 0);
     assert_int_equal(fmq_journal_commit(journal, NULL, NULL, NULL), 0);
     fmq_object_drop(&object);
     fmq_journal_close(&journal);
