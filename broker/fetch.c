@@ -17,6 +17,7 @@
 typedef struct {
     fmq_fetch_options_t want;
     fmq_object_t *object; /* owned reference: served from here, without the router */
+    bool strayed;         /* ... but what it gives is verified */
     uint32_t ticket;      /* on the wire; 0: not asked */
     uint32_t next;        /* chunk to come */
     uint32_t chunks;      /* of the object; known once one came */
@@ -130,6 +131,7 @@ int fmq_fetches_begin(fmq_fetches_t *self, const fmq_fetch_options_t *options, i
         return 0;
     }
     fetch->object = fmq_object_hold(options->object);
+    fetch->strayed = fmq_object_strayed(fetch->object);
     fetch->chunks = fmq_object_chunks(fetch->object);
     if (fetch->next > fetch->chunks)
         fail(self, fetch, FMQ_ERR_MISMATCH, "it has not so many chunks");
@@ -278,18 +280,36 @@ static void describe(const fetch_t *fetch, fmq_event_type_t type, fmq_event_t *e
     memcpy(event->member, fetch->want.owner, sizeof event->member);
 }
 
+/* What is here needs no verification, unless it has been elsewhere; whatever has
+ * gone there meanwhile is asked for again. */
+static void check_strayed(fmq_fetches_t *self, fetch_t *fetch)
+{
+    if (fetch->strayed)
+        check_digest(self, fetch);
+    else if (fmq_object_strayed(fetch->object))
+        fail(self, fetch, FMQ_ERR_TIMEOUT, "it was moved while it was read");
+}
+
 /* The next chunk of a fetch that is served from here. */
-static bool next_from_object(fetch_t *fetch, uint32_t window, fmq_event_t *event,
+static bool next_from_object(fmq_fetches_t *self, fetch_t *fetch, fmq_event_t *event,
                              fmq_frame_t **payload_p)
 {
-    if (fetch->next == fetch->chunks || fetch->held >= window)
+    fmq_error_t why;
+    if (fetch->next == fetch->chunks || fetch->held >= self->options.window)
         return false;
-    *payload_p = fmq_frame_of_chunk(fetch->object, fetch->next);
-    if (!*payload_p)
+    *payload_p = fmq_frame_of_chunk(fetch->object, fetch->next, &why);
+    if (!*payload_p) {
+        fail(self, fetch, why.code, why.text);
         return false;
+    }
+    if (fetch->strayed)
+        fmq_object_digest_chunk(&fetch->running, fmq_frame_data(*payload_p),
+                                fmq_frame_size(*payload_p));
     describe(fetch, FMQ_EVENT_CHUNK, event);
     fetch->next++;
     fetch->held++;
+    if (fetch->next == fetch->chunks)
+        check_strayed(self, fetch);
     return true;
 }
 
@@ -325,9 +345,8 @@ bool fmq_fetches_next(fmq_fetches_t *self, fmq_event_t *event, fmq_frame_t **pay
     *payload_p = NULL;
     for (fetch_t *fetch = zlistx_first(self->fetches); fetch; fetch = zlistx_next(self->fetches)) {
         *id = fetch->want.id;
-        if (!has_failed(fetch) &&
-            (fetch->object ? next_from_object(fetch, self->options.window, event, payload_p)
-                           : next_from_waiting(fetch, event, payload_p))) {
+        if (!has_failed(fetch) && (fetch->object ? next_from_object(self, fetch, event, payload_p)
+                                                 : next_from_waiting(fetch, event, payload_p))) {
             zlistx_move_end(self->fetches, zlistx_cursor(self->fetches));
             return true;
         }

@@ -42,7 +42,8 @@ struct fmq_frame {
     zmq_msg_t message;
 };
 
-fmq_frame_t *fmq_frame_copy(const void *data, size_t size)
+/* Room for size bytes of its own. */
+static fmq_frame_t *frame_new(size_t size)
 {
     fmq_frame_t *self = calloc(1, sizeof *self);
     if (!self)
@@ -51,19 +52,43 @@ fmq_frame_t *fmq_frame_copy(const void *data, size_t size)
         free(self);
         return NULL;
     }
-    if (size > 0)
-        memcpy(zmq_msg_data(&self->message), data, size);
     self->data = zmq_msg_data(&self->message);
     self->size = size;
     return self;
 }
 
-fmq_frame_t *fmq_frame_of_chunk(fmq_object_t *object, uint32_t index)
+fmq_frame_t *fmq_frame_copy(const void *data, size_t size)
 {
-    fmq_frame_t *self = calloc(1, sizeof *self);
+    fmq_frame_t *self = frame_new(size);
+    if (self && size > 0)
+        memcpy(zmq_msg_data(&self->message), data, size);
+    return self;
+}
+
+static fmq_frame_t *render(const fmq_object_t *object, uint32_t index, size_t size,
+                           fmq_error_t *err)
+{
+    fmq_frame_t *self = frame_new(size);
     if (!self)
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a chunk of %zu bytes", size);
+    else if (fmq_object_copy(object, index, zmq_msg_data(&self->message), err) < 0)
+        fmq_frame_destroy(&self);
+    return self;
+}
+
+fmq_frame_t *fmq_frame_of_chunk(fmq_object_t *object, uint32_t index, fmq_error_t *err)
+{
+    size_t size;
+    const void *data = fmq_object_chunk(object, index, &size);
+    if (!data && size > 0)
+        return render(object, index, size, err);
+    fmq_frame_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a chunk");
         return NULL;
-    self->data = fmq_object_chunk(object, index, &self->size);
+    }
+    self->data = data;
+    self->size = size;
     self->object = fmq_object_hold(object);
     return self;
 }

@@ -13,9 +13,9 @@ typedef struct fmq_frame fmq_frame_t;
 
 /* A copy of bytes; NULL when out of memory. */
 fmq_frame_t *fmq_frame_copy(const void *data, size_t size);
-/* A chunk of a sealed object, which it keeps a reference to; an index beyond
- * the last gives an empty frame. */
-fmq_frame_t *fmq_frame_of_chunk(fmq_object_t *object, uint32_t index);
+/* A chunk of a sealed object, which it keeps a reference to, or a copy where the
+ * chunk is rendered; an index beyond the last gives an empty frame. */
+fmq_frame_t *fmq_frame_of_chunk(fmq_object_t *object, uint32_t index, fmq_error_t *err);
 /* Takes over the content of a zmq_msg_t, which is left empty. */
 fmq_frame_t *fmq_frame_take(void *zmq_message);
 void fmq_frame_destroy(fmq_frame_t **self_p);

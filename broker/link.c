@@ -270,6 +270,12 @@ int fmq_link_withdraw(fmq_link_t *self, const fmq_digest_t *digest, fmq_error_t 
     return give(self, command, err);
 }
 
+fmq_object_t *fmq_link_find(fmq_link_t *self, const fmq_digest_t *digest)
+{
+    return fmq_store_get(self->shared.store, digest, self->shared.name,
+                         fmq_role_name(self->shared.role));
+}
+
 int fmq_link_fetch(fmq_link_t *self, const char *owner, const fmq_digest_t *digest, uint32_t first,
                    uint64_t bytes_max, fmq_error_t *err)
 {
@@ -293,8 +299,7 @@ int fmq_link_fetch(fmq_link_t *self, const char *owner, const fmq_digest_t *dige
     command->want = (fmq_fetch_options_t){
         .id = self->id, .digest = *digest, .first = first, .bytes_max = bytes_max};
     (void)snprintf(command->want.owner, sizeof command->want.owner, "%s", owner);
-    command->want.object = fmq_store_get(self->shared.store, digest, self->shared.name,
-                                         fmq_role_name(self->shared.role));
+    command->want.object = fmq_link_find(self, digest);
     return give(self, command, err);
 }
 

@@ -2,8 +2,9 @@
  * object.c - an immutable list of chunks with a digest and a reference count.
  *
  * Chunks lie in allocations of their own, or in memory that was lent, so that
- * an object can be as large as memory and is never moved.  It does no I/O and knows nothing of what
- * the chunks mean.
+ * an object can be as large as memory and is never moved; or they lie nowhere
+ * and are made when they are read.  It does no I/O and knows nothing of what the
+ * chunks mean.
  */
 #include "fedmq/broker/object.h"
 
@@ -14,7 +15,7 @@
 
 typedef struct {
     const uint8_t *data;
-    uint8_t *owned; /* the same, or NULL when it is lent */
+    uint8_t *owned; /* the same, or NULL when it is lent or rendered */
     uint32_t size;
 } chunk_t;
 
@@ -25,8 +26,9 @@ struct fmq_object {
     uint64_t bytes;
     chunk_t *chunks; /* owned */
     fmq_digest_t digest;
-    fmq_release_fn *release; /* of lent memory, or NULL */
+    fmq_release_fn *release; /* of lent memory or of the renderer, or NULL */
     void *argument;
+    fmq_renderer_t renderer; /* render is NULL where the chunks lie in memory */
 };
 
 fmq_object_t *fmq_object_new(void)
@@ -233,6 +235,27 @@ fmq_object_t *fmq_object_borrow(const fmq_segment_t *segments, size_t count,
     return self;
 }
 
+fmq_object_t *fmq_object_rendered(const fmq_renderer_t *renderer, const uint32_t *sizes,
+                                  uint32_t chunks, const fmq_digest_t *digest, fmq_error_t *err)
+{
+    fmq_object_t *self = fmq_object_new();
+    if (!self) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for an object");
+        return NULL;
+    }
+    for (uint32_t i = 0; i < chunks; i++) {
+        if (lend(self, NULL, sizes[i], err) < 0) {
+            fmq_object_drop(&self);
+            return NULL;
+        }
+    }
+    fmq_object_seal_as(self, digest);
+    self->renderer = *renderer;
+    self->release = renderer->release;
+    self->argument = renderer->argument;
+    return self;
+}
+
 fmq_object_t *fmq_object_hold(fmq_object_t *self)
 {
     atomic_fetch_add_explicit(&self->references, 1, memory_order_relaxed);
@@ -283,4 +306,22 @@ const void *fmq_object_chunk(const fmq_object_t *self, uint32_t index, size_t *s
     }
     *size = self->chunks[index].size;
     return self->chunks[index].data;
+}
+
+int fmq_object_copy(const fmq_object_t *self, uint32_t index, void *out, fmq_error_t *err)
+{
+    size_t size;
+    const void *data = fmq_object_chunk(self, index, &size);
+    if (size == 0)
+        return fmq_error_set(err, FMQ_ERR_NOTFOUND, "an object of %u chunks has no chunk %u",
+                             self->size, index);
+    if (!data)
+        return self->renderer.render(self->argument, index, out, size, err);
+    memcpy(out, data, size);
+    return 0;
+}
+
+bool fmq_object_strayed(const fmq_object_t *self)
+{
+    return self->renderer.strayed && self->renderer.strayed(self->argument);
 }

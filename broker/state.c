@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "broker/codec.h"
+#include "broker/lent_state.h"
 #include "fedmq/broker/pack.h"
 
 #define SLICE_FIELDS   5u
@@ -74,8 +75,9 @@ static uint32_t slices_in(const fmq_schema_t *schema, uint64_t first, uint64_t c
     return (uint32_t)(tensor_of(schema, first + count - 1) - tensor_of(schema, first) + 1);
 }
 
-static int encode_chunk(const fmq_schema_t *schema, const float *vector, fmq_codec_t codec,
-                        fmq_packer_t *packer, uint32_t index)
+/* values: of the chunk's range. */
+static int pack_slices(const fmq_schema_t *schema, const float *values, fmq_codec_t codec,
+                       fmq_packer_t *packer, uint32_t index)
 {
     uint64_t first, count;
     fmq_state_range(schema, index, &first, &count);
@@ -91,26 +93,55 @@ static int encode_chunk(const fmq_schema_t *schema, const float *vector, fmq_cod
         fmq_pack_uint(packer, codec);
         void *data = fmq_pack_bin_place(packer, fmq_codec_bytes(codec, (size_t)slice.count));
         if (data)
-            finite &= fmq_codec_encode(codec, data, vector + first + start, (size_t)slice.count);
+            finite &= fmq_codec_encode(codec, data, values + start, (size_t)slice.count);
         start += slice.count;
     }
     return finite ? 0 : -1;
 }
 
 /* Names the first element of a range that the codec cannot hold. */
-static int blame_element(const fmq_schema_t *schema, const float *vector, fmq_codec_t codec,
+static int blame_element(const fmq_schema_t *schema, const float *values, fmq_codec_t codec,
                          uint32_t index, fmq_error_t *err)
 {
     uint64_t first, count, at = 0;
     uint32_t scratch;
     fmq_state_range(schema, index, &first, &count);
-    while (at + 1 < count && fmq_codec_encode(codec, &scratch, vector + first + at, 1))
+    while (at + 1 < count && fmq_codec_encode(codec, &scratch, values + at, 1))
         at++;
     const fmq_tensor_t *tensor = fmq_schema_at(schema, tensor_of(schema, first + at));
     return fmq_error_set(err, FMQ_ERR_NUMERIC,
                          "tensor '%s': element %llu is %g, which codec %s cannot hold",
                          tensor->name, (unsigned long long)(first + at - tensor->offset),
-                         (double)vector[first + at], fmq_codec_name(codec));
+                         (double)values[at], fmq_codec_name(codec));
+}
+
+/* Bytes that a chunk cannot have more of. */
+static size_t chunk_room(const fmq_schema_t *schema, fmq_codec_t codec, uint32_t index)
+{
+    uint64_t first, count;
+    fmq_state_range(schema, index, &first, &count);
+    uint64_t slices = slices_in(schema, first, count);
+    uint64_t size = CHUNK_HEAD_MAX + slices * SLICE_HEAD_MAX + fmq_codec_bytes(codec, count);
+    return size < FMQ_CHUNK_MAX ? (size_t)size : FMQ_CHUNK_MAX;
+}
+
+size_t fmq_state_encode_chunk(const fmq_schema_t *schema, uint32_t index, const float *values,
+                              fmq_codec_t codec, void *out, fmq_error_t *err)
+{
+    uint64_t first, count;
+    fmq_packer_t packer;
+    fmq_packer_init(&packer, out, chunk_room(schema, codec, index));
+    int rc = pack_slices(schema, values, codec, &packer, index);
+    size_t used = fmq_packer_end(&packer, err);
+    if (used == 0) {
+        fmq_state_range(schema, index, &first, &count);
+        fmq_error_prefix(err, "chunk %u of the state has %u tensors: too many small ones", index,
+                         slices_in(schema, first, count));
+    } else if (rc < 0) {
+        blame_element(schema, values, codec, index, err);
+        used = 0;
+    }
+    return used;
 }
 
 static int add_chunk(fmq_object_t *object, const fmq_schema_t *schema, const float *vector,
@@ -119,21 +150,11 @@ static int add_chunk(fmq_object_t *object, const fmq_schema_t *schema, const flo
     uint32_t index = fmq_object_chunks(object);
     uint64_t first, count;
     fmq_state_range(schema, index, &first, &count);
-    uint64_t slices = slices_in(schema, first, count);
-    uint64_t size = CHUNK_HEAD_MAX + slices * SLICE_HEAD_MAX + fmq_codec_bytes(codec, count);
-    size_t room = size < FMQ_CHUNK_MAX ? (size_t)size : FMQ_CHUNK_MAX;
-    void *place = fmq_object_place(object, room, err);
-    if (!place)
-        return -1;
-    fmq_packer_t packer;
-    fmq_packer_init(&packer, place, room);
-    int rc = encode_chunk(schema, vector, codec, &packer, index);
-    size_t used = fmq_packer_end(&packer, err);
+    void *place = fmq_object_place(object, chunk_room(schema, codec, index), err);
+    size_t used =
+        place ? fmq_state_encode_chunk(schema, index, vector + first, codec, place, err) : 0;
     if (used == 0)
-        return fmq_error_prefix(err, "chunk %u of the state has %llu tensors: too many small ones",
-                                index, (unsigned long long)slices);
-    if (rc < 0)
-        return blame_element(schema, vector, codec, index, err);
+        return -1;
     fmq_object_trim(object, used);
     return 0;
 }

@@ -3,6 +3,8 @@
  */
 #include "broker/stream.h"
 
+#include <stdio.h>
+
 int fmq_stream_open(fmq_stream_t *self, fmq_object_t *object, uint32_t ticket, uint32_t first,
                     uint32_t credit, fmq_error_t *err)
 {
@@ -19,14 +21,29 @@ void fmq_stream_close(fmq_stream_t *self)
     fmq_object_drop(&self->object);
 }
 
+/* A chunk that cannot be made ends the stream; its reader hears why. */
+static int send_gone(fmq_stream_t *self, const fmq_error_t *why, fmq_stream_send_fn *send,
+                     void *argument)
+{
+    fmq_message_t gone = {.type = FMQ_MESSAGE_GONE, .ticket = self->ticket, .code = why->code};
+    (void)snprintf(gone.reason, sizeof gone.reason, "%.*s", (int)sizeof gone.reason - 1, why->text);
+    if (send(argument, &gone, NULL) < 0)
+        return -1;
+    self->next = fmq_object_chunks(self->object);
+    return 0;
+}
+
 static int send_next(fmq_stream_t *self, fmq_stream_send_fn *send, void *argument)
 {
+    fmq_error_t why;
     fmq_message_t chunk = {.type = FMQ_MESSAGE_CHUNK,
                            .ticket = self->ticket,
                            .index = self->next,
                            .chunks = fmq_object_chunks(self->object)};
-    fmq_frame_t *payload = fmq_frame_of_chunk(self->object, self->next);
-    int rc = payload ? send(argument, &chunk, &payload) : -1;
+    fmq_frame_t *payload = fmq_frame_of_chunk(self->object, self->next, &why);
+    if (!payload)
+        return send_gone(self, &why, send, argument);
+    int rc = send(argument, &chunk, &payload);
     fmq_frame_destroy(&payload);
     return rc;
 }

@@ -250,8 +250,8 @@ static int read_front(reader_t *reader, const bool *offsite, fmq_checkpoint_t *c
     return decode_head(checkpoint, version, head, size, err);
 }
 
-static int read_vector(reader_t *reader, const fmq_schema_t *schema, float *values,
-                       fmq_error_t *err)
+/* Up to a vector's values. */
+static int read_vector_front(reader_t *reader, const fmq_schema_t *schema, fmq_error_t *err)
 {
     unsigned char elements[8];
     fmq_digest_t digest, expected = fmq_schema_digest(schema);
@@ -261,7 +261,15 @@ static int read_vector(reader_t *reader, const fmq_schema_t *schema, float *valu
     uint64_t count = get_u32(elements) | (uint64_t)get_u32(elements + 4) << 32;
     if (!fmq_digest_equal(&digest, &expected) || count != fmq_schema_elements(schema))
         return mismatch(reader, "another set of trainable tensors", err);
-    return read_next(reader, values, count * sizeof *values, err);
+    return 0;
+}
+
+static int read_vector(reader_t *reader, const fmq_schema_t *schema, float *values,
+                       fmq_error_t *err)
+{
+    if (read_vector_front(reader, schema, err) < 0)
+        return -1;
+    return read_next(reader, values, (size_t)fmq_schema_elements(schema) * sizeof *values, err);
 }
 
 static int read_all(reader_t *reader, const fmq_vectors_t *vectors, fmq_checkpoint_t *checkpoint,
@@ -317,6 +325,28 @@ int fmq_checkpoint_put(const char *directory, const fmq_checkpoint_t *checkpoint
     int rc = path ? fmq_checkpoint_save(path, checkpoint, vectors, err) : -1;
     free(path);
     return rc;
+}
+
+char *fmq_checkpoint_find_state(const char *directory, uint32_t round, const fmq_schema_t *schema,
+                                uint64_t *offset, fmq_error_t *err)
+{
+    fmq_checkpoint_t checkpoint;
+    char *path = path_of(directory, round, err);
+    if (!path)
+        return NULL;
+    reader_t reader = {.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
+    int rc = -1;
+    if (reader.fd < 0)
+        (void)fmq_error_set(err, FMQ_ERR_IO, "cannot open checkpoint '%s': %s", path,
+                            strerror(errno));
+    else if (read_front(&reader, NULL, &checkpoint, err) == 0)
+        rc = read_vector_front(&reader, schema, err);
+    if (reader.fd >= 0)
+        (void)close(reader.fd);
+    *offset = reader.at;
+    if (rc < 0)
+        free(path);
+    return rc < 0 ? NULL : path;
 }
 
 /* The highest round with a checkpoint that is at least `least` and below

@@ -72,6 +72,11 @@ int fmq_checkpoint_newest(const fmq_checkpoint_search_t *search, fmq_checkpoint_
  * intact, err says why of the oldest. */
 int fmq_checkpoint_look(const char *directory, fmq_checkpoint_t *newest, fmq_error_t *err);
 
+/* Where in the checkpoint of a round the state's elements lie, for who reads
+ * them there: the path, the caller's to free, and their offset. */
+char *fmq_checkpoint_find_state(const char *directory, uint32_t round, const fmq_schema_t *schema,
+                                uint64_t *offset, fmq_error_t *err);
+
 /* Deletes the checkpoints of rounds below `round`. */
 void fmq_checkpoint_prune(const char *directory, uint32_t round);
 /* Deletes those above `round`: what a fall-back has skipped. */

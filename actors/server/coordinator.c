@@ -301,8 +301,9 @@ static int stand_at_the_beginning(coordinator_t *self, fmq_error_t *err)
     name_new_run(self->mark.run);
     self->mark.model = self->options.model;
     take_meaning(self);
-    memcpy(self->state, self->options.initial,
-           fmq_schema_elements(self->options.schema) * sizeof *self->state);
+    if (self->state != self->options.initial)
+        memcpy(self->state, self->options.initial,
+               fmq_schema_elements(self->options.schema) * sizeof *self->state);
     if (emulator->schema) {
         self->mark.aligned = emulator->aligned;
         memcpy(self->emulator, emulator->initial,
@@ -406,7 +407,9 @@ static int open_memory(coordinator_t *self, fmq_error_t *err)
     uint64_t elements = fmq_schema_elements(self->options.schema);
     if (fmq_round_init(&self->round, clients, &self->agenda->limits, err) < 0)
         return -1;
-    self->state = calloc(elements ? (size_t)elements : 1, sizeof *self->state);
+    if (!self->options.state)
+        self->own_state = calloc(elements ? (size_t)elements : 1, sizeof *self->own_state);
+    self->state = self->options.state ? self->options.state : self->own_state;
     self->answers = calloc(clients, sizeof *self->answers);
     self->progress = calloc(clients, sizeof *self->progress);
     self->fits = calloc(clients, sizeof *self->fits);
@@ -466,6 +469,7 @@ static void release(coordinator_t *self)
 {
     fmq_intake_destroy(&self->intake);
     fmq_journal_close(&self->journal);
+    fmq_coordinator_reclaim_state(self);
     fmq_link_close(&self->link, LINGER_MS);
     fmq_history_close(&self->history);
     fmq_coordinator_drop_answers(self);
@@ -475,7 +479,7 @@ static void release(coordinator_t *self)
     fmq_dealt_close(&self->dealt);
     free(self->fits);
     free(self->fetched);
-    free(self->state);
+    free(self->own_state);
     free(self->emulator);
     free(self->sent);
     free(self->journals);

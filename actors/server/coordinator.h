@@ -65,7 +65,8 @@ typedef struct {
     fmq_store_t *store;     /* may be NULL */
     fmq_log_t *log;         /* may be NULL */
     const fmq_schema_t *schema;
-    const float *initial;    /* state of round 0 */
+    const float *initial;    /* state of round 0 ... */
+    float *state;            /* ... and where the state is kept from then on; NULL: in a copy */
     fmq_digest_t model;      /* of the base model */
     const char *meaning;     /* fmq_shared_meaning(); NULL: "" */
     const char *config_text; /* effective configuration, for everybody to read */

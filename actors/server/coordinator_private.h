@@ -13,6 +13,7 @@
 #include "actors/server/dealt.h"
 #include "actors/server/history.h"
 #include "actors/server/intake.h"
+#include "broker/lent_state.h"
 #include "fedmq/llm/dataset.h"
 
 #define WATCHERS_MAX 64 /* evaluators whose last measurement is waited for */
@@ -54,12 +55,14 @@ typedef struct {
 
     char *journals, *checkpoints, *best; /* owned paths */
     fmq_history_t *history;
-    fmq_checkpoint_t mark; /* where the run stands */
-    float *state;          /* owned: of round mark.round */
-    float *emulator;       /* owned; NULL without offsite tuning */
-    float *sent;           /* owned: what clients get in its place; NULL: emulator itself */
-    fmq_digest_t *fetched; /* owned, client k at k - 1: the emulator it was last told of */
-    fmq_vectors_t vectors; /* of checkpoints: state and emulator */
+    fmq_checkpoint_t mark;  /* where the run stands */
+    float *state;           /* of round mark.round, ... */
+    float *own_state;       /* ... and owned, unless options say where it lies */
+    fmq_lent_state_t *lent; /* of state while it is published; NULL: it may be written to */
+    float *emulator;        /* owned; NULL without offsite tuning */
+    float *sent;            /* owned: what clients get in its place; NULL: emulator itself */
+    fmq_digest_t *fetched;  /* owned, client k at k - 1: the emulator it was last told of */
+    fmq_vectors_t vectors;  /* of checkpoints: state and emulator */
     fmq_digest_t manifest;
     uint64_t manifest_bytes;
     published_t published, published_emulator;
@@ -133,10 +136,14 @@ void fmq_coordinator_drop_stalled(coordinator_t *self);
 /* posts.c */
 uint64_t fmq_coordinator_serial(const coordinator_t *self, fmq_task_kind_t kind);
 int fmq_coordinator_post_run(coordinator_t *self, fmq_error_t *err);
-/* Publishes the state and tells evaluators; `last`: none follows. */
+/* Publishes the state, which from then on is not written to, and tells
+ * evaluators; `last`: none follows. */
 int fmq_coordinator_post_state(coordinator_t *self, bool last, fmq_error_t *err);
 int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kind_t kind,
                               fmq_error_t *err);
+/* The state may be written to: who still reads the published one goes on in its
+ * checkpoint. */
+void fmq_coordinator_reclaim_state(coordinator_t *self);
 /* This process leaves a run that is not over: who takes part waits. */
 int fmq_coordinator_post_away(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_post_done(coordinator_t *self, bool failed, const char *reason,

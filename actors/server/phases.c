@@ -221,6 +221,7 @@ static int fold(coordinator_t *self, fmq_error_t *err)
                              .samples = self->agenda->ignore_weight ? NULL : samples,
                              .read = read_update,
                              .argument = self->journal};
+    fmq_coordinator_reclaim_state(self);
     int rc = self->agenda->rule->fold(&updates, self->options.schema, self->state, err);
     free(samples);
     return rc < 0 ? fmq_error_prefix(err, "round %u", self->mark.round) : 0;

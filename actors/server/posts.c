@@ -5,6 +5,7 @@
 #include "actors/server/missing.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A task's serial says what it is for, so that a server that was restarted
@@ -79,19 +80,40 @@ static void rotate(coordinator_t *self, published_t *published, const fmq_digest
 }
 
 /* The same vector as before is the same object, which nobody fetches twice. */
-static int publish(coordinator_t *self, published_t *published, const fmq_schema_t *schema,
-                   const float *vector, fmq_error_t *err)
+static int publish(coordinator_t *self, published_t *published, fmq_object_t *object,
+                   fmq_error_t *err)
 {
-    fmq_object_t *object = fmq_state_encode(schema, vector, self->agenda->codec, err);
-    if (!object)
+    if (fmq_link_publish(self->link, object, "*", err) < 0)
         return -1;
-    int rc = fmq_link_publish(self->link, object, "*", err);
-    if (rc == 0) {
-        rotate(self, published, fmq_object_digest(object));
-        published->bytes = fmq_object_bytes(object);
-    }
-    fmq_object_drop(&object);
-    return rc;
+    rotate(self, published, fmq_object_digest(object));
+    published->bytes = fmq_object_bytes(object);
+    return 0;
+}
+
+/* What is lent already has not changed since. */
+static int publish_state(coordinator_t *self, fmq_error_t *err)
+{
+    if (self->lent)
+        return 0;
+    self->lent = fmq_lent_state_new(self->options.schema, self->state, self->agenda->codec, err);
+    if (!self->lent)
+        return -1;
+    return publish(self, &self->published, fmq_lent_state_object(self->lent), err);
+}
+
+void fmq_coordinator_reclaim_state(coordinator_t *self)
+{
+    fmq_error_t err;
+    uint64_t offset;
+    if (!self->lent)
+        return;
+    char *path = fmq_checkpoint_find_state(self->checkpoints, self->mark.round,
+                                           self->options.schema, &offset, &err);
+    if (!path || fmq_lent_state_move(self->lent, path, offset, &err) < 0)
+        fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "state-taken-back",
+                      "round=%u reason=\"%s\"", self->mark.round, err.text);
+    fmq_lent_state_end(&self->lent);
+    free(path);
 }
 
 static int publish_emulator(coordinator_t *self, fmq_error_t *err)
@@ -99,15 +121,18 @@ static int publish_emulator(coordinator_t *self, fmq_error_t *err)
     const float *vector = self->sent ? self->sent : self->emulator;
     if (!fmq_coordinator_has_emulator(self))
         return 0;
-    return publish(self, &self->published_emulator, self->options.emulator.schema, vector, err);
+    fmq_object_t *object =
+        fmq_state_encode(self->options.emulator.schema, vector, self->agenda->codec, err);
+    int rc = object ? publish(self, &self->published_emulator, object, err) : -1;
+    fmq_object_drop(&object);
+    return rc;
 }
 
 /* Evaluators measure it; who observes may read it too, and write nothing. */
 int fmq_coordinator_post_state(coordinator_t *self, bool last, fmq_error_t *err)
 {
     static const char *const readers[] = {"@evaluator", "@observer"};
-    if (publish(self, &self->published, self->options.schema, self->state, err) < 0 ||
-        publish_emulator(self, err) < 0)
+    if (publish_state(self, err) < 0 || publish_emulator(self, err) < 0)
         return -1;
     fmq_note_state_t note = {.round = self->mark.round,
                              .state = self->published.now,

@@ -139,6 +139,7 @@ static fmq_coordinator_options_t options_of(server_t *self)
                                          .log = shared->log,
                                          .schema = llm_adapter_schema(shared->adapter),
                                          .initial = self->initial,
+                                         .state = self->initial,
                                          .model = llm_model_digest(shared->model),
                                          .meaning = self->meaning,
                                          .config_text = self->config_text,

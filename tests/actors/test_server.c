@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "actors/server/durable.h"
+#include "broker/lent_state.h"
 
 #define ALL3     0xeu /* clients 1, 2, 3 */
 #define LIMIT_MS 20000
@@ -196,6 +197,51 @@ static void an_observer_reads_the_states_and_writes_nothing(void **state)
     fmq_link_close(&observer, 0);
     fake_add(&f, 1, FAKE_HONEST, 0, 0);
     assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    fake_close(&f);
+}
+
+/* The first state that is published, held as actors of its process hold it. */
+static fmq_object_t *hold_first_state(fmq_link_t *observer)
+{
+    fmq_note_state_t note;
+    fmq_event_t event;
+    fmq_object_t *object = NULL;
+    for (int i = 0; i < LIMIT_MS / 100 && !object; i++)
+        if (fmq_link_receive(observer, 100, &event, NULL) > 0 && event.type == FMQ_EVENT_NOTE &&
+            strcmp(event.topic, "state") == 0 &&
+            fmq_note_state_decode(&note, event.data, event.size, NULL) == 0)
+            object = fmq_link_find(observer, &note.state);
+    assert_non_null(object);
+    return object;
+}
+
+static int take_state(void *argument, uint64_t first, uint64_t count, const float *values,
+                      fmq_error_t *err)
+{
+    (void)err;
+    memcpy((float *)argument + first, values, (size_t)count * sizeof *values);
+    return 0;
+}
+
+static void who_holds_a_state_reads_it_when_the_server_has_long_gone_on(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 1, 4);
+    fmq_link_options_t options = {
+        .endpoint = f.endpoint, .name = "watcher", .role = FMQ_ROLE_OBSERVER, .store = f.store};
+    fmq_link_t *observer = fmq_link_open(&options, NULL);
+    assert_non_null(observer);
+    fake_start_server(&f);
+    fmq_object_t *first = hold_first_state(observer);
+    fmq_link_close(&observer, 0);
+    fake_add(&f, 1, FAKE_HONEST, 0, 0);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    float *taken = malloc((size_t)f.elements * sizeof *taken);
+    assert_int_equal(fmq_state_read(first, f.schema, take_state, taken, NULL), 0);
+    assert_memory_equal(taken, f.initial, (size_t)f.elements * sizeof *taken);
+    free(taken);
+    fmq_object_drop(&first);
     fake_close(&f);
 }
 
@@ -632,6 +678,7 @@ int main(void)
         cmocka_unit_test(a_failure_elsewhere_is_the_reason_that_everybody_hears),
         cmocka_unit_test(a_damaged_checkpoint_falls_back_and_reaches_the_same_bytes),
         cmocka_unit_test(an_observer_reads_the_states_and_writes_nothing),
+        cmocka_unit_test(who_holds_a_state_reads_it_when_the_server_has_long_gone_on),
         cmocka_unit_test(a_client_that_never_offers_is_left_behind_at_the_deadline),
         cmocka_unit_test(updates_that_are_no_good_are_left_out),
         cmocka_unit_test(rounds_without_any_update_end_the_run_with_an_error),

@@ -64,7 +64,7 @@ static void deliver(bench_t *bench, uint32_t under, uint32_t index, int64_t now)
 {
     fmq_message_t message = {
         .type = FMQ_MESSAGE_CHUNK, .ticket = under, .index = index, .chunks = 5};
-    fmq_frame_t *payload = fmq_frame_of_chunk(bench->object, index);
+    fmq_frame_t *payload = fmq_frame_of_chunk(bench->object, index, NULL);
     fmq_fetches_chunk(bench->fetches, &message, &payload, now);
     fmq_frame_destroy(&payload);
 }

@@ -79,7 +79,7 @@ static int chunk(bench_t *bench, uint32_t ticket, uint32_t index)
 {
     fmq_message_t message = {
         .type = FMQ_MESSAGE_CHUNK, .ticket = ticket, .index = index, .chunks = 5};
-    fmq_frame_t *payload = fmq_frame_of_chunk(bench->object, index);
+    fmq_frame_t *payload = fmq_frame_of_chunk(bench->object, index, NULL);
     int rc = fmq_relays_chunk(bench->relays, "client-1", &message, &payload, 0, NULL);
     fmq_frame_destroy(&payload);
     return rc;

@@ -135,6 +135,9 @@ int fmq_link_withdraw(fmq_link_t *self, const fmq_digest_t *digest, fmq_error_t 
  * with the chunks that it has already. */
 int fmq_link_fetch(fmq_link_t *self, const char *owner, const fmq_digest_t *digest, uint32_t first,
                    uint64_t bytes_max, fmq_error_t *err);
+/* A new reference to an object that is in this process's store for us, without
+ * an event or a copy; NULL when it is not there and has to be fetched. */
+fmq_object_t *fmq_link_find(fmq_link_t *self, const fmq_digest_t *digest);
 /* Stops a fetch; no event follows. */
 int fmq_link_cancel(fmq_link_t *self, const fmq_digest_t *digest, fmq_error_t *err);
 

@@ -55,6 +55,24 @@ typedef void(fmq_release_fn)(void *argument);
 fmq_object_t *fmq_object_borrow(const fmq_segment_t *segments, size_t count,
                                 fmq_release_fn *release, void *argument, fmq_error_t *err);
 
+/* Makes the chunks of an object when somebody reads them, so that the object
+ * holds none of them.  Called in any thread, several at a time. */
+typedef struct {
+    /* Writes chunk index, the same bytes each time, into out: size bytes, as
+     * was said of it.  -1: it cannot be had now. */
+    int (*render)(void *argument, uint32_t index, void *out, size_t size, fmq_error_t *err);
+    /* Have the bytes been where others than this process can have changed them?
+     * Who reads them then verifies them, also here.  NULL: never. */
+    bool (*strayed)(void *argument);
+    fmq_release_fn *release; /* once, by whoever drops the last reference; may be NULL */
+    void *argument;
+} fmq_renderer_t;
+
+/* A sealed object of such chunks, whose sizes and digest are known.  On failure
+ * release is not called: NULL with FMQ_ERR_LIMIT or FMQ_ERR_NOMEM. */
+fmq_object_t *fmq_object_rendered(const fmq_renderer_t *renderer, const uint32_t *sizes,
+                                  uint32_t chunks, const fmq_digest_t *digest, fmq_error_t *err);
+
 /* Another reference to a sealed object; returns self. */
 fmq_object_t *fmq_object_hold(fmq_object_t *self);
 /* Gives a reference back and nulls it; the last one frees. */
@@ -69,7 +87,12 @@ const fmq_digest_t *fmq_object_digest(const fmq_object_t *self);
 void fmq_object_digest_chunk(fmq_digest_state_t *state, const void *data, size_t size);
 uint64_t fmq_object_bytes(const fmq_object_t *self);
 uint32_t fmq_object_chunks(const fmq_object_t *self);
+/* A chunk's bytes; NULL with its size where they are rendered: copy it. */
 const void *fmq_object_chunk(const fmq_object_t *self, uint32_t index, size_t *size);
+/* Copies a chunk of any object into out, which has room for its size. */
+int fmq_object_copy(const fmq_object_t *self, uint32_t index, void *out, fmq_error_t *err);
+/* Must who reads it verify it, although it never left this process? */
+bool fmq_object_strayed(const fmq_object_t *self);
 
 FMQ_API_END
 
