@@ -58,7 +58,7 @@ static void *peak_main(void *lanes)
 
 double bench_peak(int threads, const char *variant)
 {
-    int lanes = strcmp(variant, "avx512") == 0 ? 16 : strcmp(variant, "avx2") == 0 ? 8 : 0;
+    int lanes = strncmp(variant, "avx512", 6) == 0 ? 16 : strcmp(variant, "avx2") == 0 ? 8 : 0;
     double best = 0;
     for (int round = 0; round < 20 && lanes; round++) {
         pthread_t others[BENCH_THREADS_MAX];

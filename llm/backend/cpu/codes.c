@@ -197,6 +197,10 @@ void llm_cpu_widen(const llm_cpu_kernels_t *kernels, float *to, const llm_matrix
 
 void llm_cpu_widen_output(float *to, const llm_matrix_t *w, size_t o)
 {
+    for (size_t i = 0; w->panels && i < w->in; i++)
+        to[i] = w->panels[o / w->width * w->panel + i * w->width + o % w->width];
+    if (w->panels)
+        return;
     uint32_t mask = llm_form_bits(w->form) == 16 ? 0xffff : (1u << llm_form_bits(w->form)) - 1;
     for (size_t i = 0; i < w->in; i++) {
         uint32_t code = *word_of(w, o, i) >> place_of(w, i) & mask;

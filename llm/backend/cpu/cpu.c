@@ -31,6 +31,7 @@ typedef struct {
     const char *name;
     const llm_cpu_kernels_t *kernels;
     const llm_cpu_half_kernels_t *half;
+    const llm_cpu_pairs_t *pairs;
 } variant_t;
 
 /* The best kernels of the machine, or those that FEDMQ_CPU names. */
@@ -38,11 +39,11 @@ static const variant_t *choose(fmq_error_t *err)
 {
     static const variant_t known[] = {
 #ifdef LLM_CPU_X86
-        {"avx512bf16", &llm_cpu_avx512, &llm_cpu_half_avx512bf16},
-        {"avx512", &llm_cpu_avx512, &llm_cpu_half_avx512},
-        {"avx2", &llm_cpu_avx2, &llm_cpu_half_avx2},
+        {"avx512bf16", &llm_cpu_avx512, &llm_cpu_half_avx512bf16, &llm_cpu_avx512bf16},
+        {"avx512", &llm_cpu_avx512, &llm_cpu_half_avx512, NULL},
+        {"avx2", &llm_cpu_avx2, &llm_cpu_half_avx2, NULL},
 #endif
-        {"portable", &llm_cpu_portable, &llm_cpu_half_portable},
+        {"portable", &llm_cpu_portable, &llm_cpu_half_portable, NULL},
     };
     const char *wanted = getenv("FEDMQ_CPU");
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
@@ -103,6 +104,7 @@ llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err)
     }
     self->kernels = variant->kernels;
     self->half = variant->half;
+    self->pairs = variant->pairs;
     self->packed = llm_cpu_allocate(LLM_CPU_PACKED * sizeof(float));
     self->small = llm_cpu_allocate(LLM_CPU_SMALL * sizeof(float));
     if (!self->packed || !self->small) {
@@ -119,7 +121,7 @@ llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err)
         goto fail;
     }
     fill_table(&self->instance.ops);
-    self->instance.variant = variant->kernels->name;
+    self->instance.variant = variant->name;
     self->instance.backend.ops = &self->instance.ops;
     self->instance.backend.context = self;
     return &self->instance.backend;

@@ -10,6 +10,7 @@
 
 #include "llm/backend/cpu/half_kernels.h"
 #include "llm/backend/cpu/kernels.h"
+#include "llm/backend/cpu/pairs.h"
 #include "llm/backend/cpu/pool.h"
 #include "llm/backend/instance.h"
 
@@ -38,6 +39,7 @@ typedef struct {
     llm_instance_t instance; /* first: see instance.h */
     const llm_cpu_kernels_t *kernels;
     const llm_cpu_half_kernels_t *half; /* of the same width */
+    const llm_cpu_pairs_t *pairs;       /* NULL: the machine has no such instruction */
     llm_pool_t *pool;                   /* owned */
     float *packed;  /* owned; LLM_CPU_PACKED floats: the longer operand, or activations */
     float *small;   /* owned; LLM_CPU_SMALL floats: gemm's other operand */
@@ -136,6 +138,19 @@ void llm_cpu_widen(const llm_cpu_kernels_t *kernels, float *to, const llm_matrix
                    size_t i, size_t rows);
 /* All inputs of one output of it: to[in]. */
 void llm_cpu_widen_output(float *to, const llm_matrix_t *w, size_t o);
+
+/* A product with rows first .. first + count of a frozen weight. */
+typedef struct {
+    llm_pairs_rows_t to, from;
+    size_t first, count, M;
+    const float *bias; /* [count] or NULL; forward's */
+    bool add;          /* to what is there */
+} llm_cpu_product_t;
+
+/* By BF16 pairs; weights of F32 are rounded on their way. */
+void llm_cpu_pairs_forward(llm_cpu_t *cpu, const llm_matrix_t *w, const llm_cpu_product_t *p);
+/* count > 0. */
+void llm_cpu_pairs_backward(llm_cpu_t *cpu, const llm_matrix_t *w, const llm_cpu_product_t *p);
 
 void llm_cpu_memory(llm_ops_t *ops);
 void llm_cpu_codes(llm_ops_t *ops);

@@ -169,16 +169,8 @@ static void gather_piece(const llm_cpu_kernels_t *kernels, void *job, size_t fir
     (void)kernels;
     const gather_t *g = job;
     const llm_matrix_t *w = g->w;
-    for (size_t t = first; t < first + count; t++) {
-        size_t o = (size_t)g->ids[t];
-        if (!w->panels) {
-            llm_cpu_widen_output(g->out + t * w->in, w, o);
-            continue;
-        }
-        const float *column = w->panels + o / w->width * w->panel + o % w->width;
-        for (size_t i = 0; i < w->in; i++)
-            g->out[t * w->in + i] = column[i * w->width];
-    }
+    for (size_t t = first; t < first + count; t++)
+        llm_cpu_widen_output(g->out + t * w->in, w, (size_t)g->ids[t]);
 }
 
 static void matrix_gather(llm_backend_t *be, llm_act_t *out, const llm_matrix_t *w,
