@@ -258,5 +258,5 @@ int llm_generator_run(llm_generator_t *self, const int32_t *prompt, size_t count
         if (llm_ids_append(out, id, err) < 0)
             return -1;
     }
-    return 0;
+    return self->be->ops->synchronize(self->be, err);
 }

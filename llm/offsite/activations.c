@@ -114,7 +114,8 @@ static int listen_to_all(listener_t *self, fmq_error_t *err)
     for (size_t i = 0; rc == 0 && i < size && i < LLM_LOUDNESS_EXAMPLES; i++)
         rc = listen(self, llm_dataset_at(self->how->data, order[i]), err);
     free(order);
-    return rc;
+    llm_backend_t *be = self->how->be;
+    return rc == 0 ? be->ops->synchronize(be, err) : rc;
 }
 
 float *llm_loudness_new(const llm_loudness_t *how, fmq_error_t *err)

@@ -1,9 +1,8 @@
 /*
  * align_head.c - divergence and language modelling: the losses made of logits,
- * a block of rows at a time, forward and backward of a block before the next.
+ * a block of rows at a time, forward and backward of a block before the next;
+ * the host sees losses when all are there.
  */
-#include <math.h>
-
 #include "llm/offsite/align_pass.h"
 
 /* Rows that both models have room for. */
@@ -14,6 +13,14 @@ static size_t block_of(const llm_align_pass_t *self)
     return other < block ? other : block;
 }
 
+static double sum_of(const float *losses, size_t count)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < count; i++)
+        sum += (double)losses[i];
+    return sum;
+}
+
 /* Mean over tokens of the divergence of the client's words from the full
  * model's. */
 static double divergence(llm_align_pass_t *self, const llm_align_step_t *step)
@@ -21,47 +28,39 @@ static double divergence(llm_align_pass_t *self, const llm_align_step_t *step)
     size_t tokens = step->batch->starts[step->batch->sequences];
     size_t block = block_of(self);
     float scale = (float)(step->scale * self->options->kl_weight / (double)tokens);
-    double sum = 0.0;
-    for (size_t first = 0; first < tokens && isfinite(sum); first += block) {
+    for (size_t first = 0; first < tokens; first += block) {
         size_t count = tokens - first < block ? tokens - first : block;
         const llm_act_t *full = llm_stages_logits(self->teacher.ws, self->rows + first, count);
         (void)llm_stages_logits(self->student, self->rows + first, count);
-        sum += llm_stages_divergence(self->student, full, count, scale);
+        llm_stages_divergence(self->student, full, first, count, scale);
         if (scale != 0.0f)
             llm_stages_logits_backward(self->student, count);
     }
-    return sum / (double)tokens;
+    return sum_of(llm_stages_losses(self->student, tokens), tokens) / (double)tokens;
 }
 
 /* Supervised rows first .. first + count of a batch. */
 typedef struct {
     size_t first, count;
     float scale; /* of the gradient of the client's sum */
-    bool full;   /* the full model's sum is wanted too */
+    bool full;   /* the full model's losses are wanted too */
 } words_t;
 
-/* Sums of -log p(target). */
-typedef struct {
-    double client, full;
-} surprise_t;
-
-static surprise_t surprise(llm_align_pass_t *self, const llm_batch_t *batch, const words_t *words)
+/* Losses -log p(target), kept as those of the same numbers. */
+static void surprise(llm_align_pass_t *self, const llm_batch_t *batch, const words_t *words)
 {
     size_t block = block_of(self), end = words->first + words->count;
-    surprise_t sum = {0};
-    for (size_t first = words->first; first < end && isfinite(sum.client); first += block) {
+    for (size_t first = words->first; first < end; first += block) {
         size_t rows = end - first < block ? end - first : block;
         (void)llm_stages_logits(self->student, batch->rows + first, rows);
-        sum.client +=
-            llm_stages_cross_entropy(self->student, batch->targets + first, rows, words->scale);
+        llm_stages_cross_entropy(self->student, batch->targets + first, first, rows, words->scale);
         if (words->scale != 0.0f)
             llm_stages_logits_backward(self->student, rows);
         if (!words->full)
             continue;
         (void)llm_stages_logits(self->teacher.ws, batch->rows + first, rows);
-        sum.full += llm_stages_cross_entropy(self->teacher.ws, batch->targets + first, rows, 0.0f);
+        llm_stages_cross_entropy(self->teacher.ws, batch->targets + first, first, rows, 0.0f);
     }
-    return sum;
 }
 
 /* Supervised rows of the sequence that begins at row number `first` of them. */
@@ -83,19 +82,25 @@ static void likelihoods(llm_align_pass_t *self, const llm_align_step_t *step,
     const llm_align_options_t *options = self->options;
     const llm_batch_t *batch = step->batch;
     double sign = options->released ? -1.0 : 1.0, examples = (double)batch->sequences;
-    double apart = 0.0, total = 0.0;
-    for (size_t s = 0, first = 0; s < batch->sequences; s++) {
-        size_t count = supervised_in(batch, s, first);
-        if (!count)
-            continue;
+    for (size_t s = 0, first = 0, count; s < batch->sequences; s++, first += count) {
+        count = supervised_in(batch, s, first);
         double each = sign * options->kl_weight / (examples * (double)count) +
                       options->lm_weight / (double)batch->supervised;
         words_t words = {
             .first = first, .count = count, .scale = (float)(step->scale * each), .full = true};
-        surprise_t sum = surprise(self, batch, &words);
-        apart += (sum.client - sum.full) / (double)count;
-        total += sum.client;
-        first += count;
+        if (count)
+            surprise(self, batch, &words);
+    }
+    const float *client = llm_stages_losses(self->student, batch->supervised);
+    const float *full = llm_stages_losses(self->teacher.ws, batch->supervised);
+    double apart = 0.0, total = 0.0;
+    for (size_t s = 0, first = 0, count; s < batch->sequences; s++, first += count) {
+        count = supervised_in(batch, s, first);
+        if (!count)
+            continue;
+        double mine = sum_of(client + first, count);
+        apart += (mine - sum_of(full + first, count)) / (double)count;
+        total += mine;
     }
     losses->kl = sign * apart / examples;
     losses->lm = options->lm_weight != 0.0 ? total / (double)batch->supervised : 0.0;
@@ -116,6 +121,7 @@ void llm_align_head(llm_align_pass_t *self, const llm_align_step_t *step,
         return;
     double each = options->lm_weight / (double)batch->supervised;
     words_t words = {.count = batch->supervised, .scale = (float)(step->scale * each)};
-    surprise_t sum = surprise(self, batch, &words);
-    losses->lm = sum.client / (double)batch->supervised;
+    surprise(self, batch, &words);
+    const float *client = llm_stages_losses(self->student, batch->supervised);
+    losses->lm = sum_of(client, batch->supervised) / (double)batch->supervised;
 }

@@ -168,6 +168,8 @@ int llm_align_pass_run(llm_align_pass_t *self, const llm_align_step_t *step,
                 options->lm_weight * sums.lm;
     if (step->scale != 0.0 && isfinite(sums.loss))
         backward(self, &packed, step->scale);
+    if (llm_stages_end(self->student, err) < 0)
+        return -1;
     *losses = sums;
     return 0;
 }

@@ -1,11 +1,10 @@
 /*
  * head.c - final norm, language-model head and loss on chosen rows, in blocks:
  * forward and backward of a block are done before the next, so that neither
- * the full logits nor the head's activations ever exist.
+ * the full logits nor the head's activations ever exist.  Losses stay on the
+ * backend until the last block: nothing waits for them in between.
  */
 #include "llm/pass/pass.h"
-
-#include <math.h>
 
 static llm_linear_run_t run_of(const llm_pass_t *self, size_t rows)
 {
@@ -44,25 +43,30 @@ void llm_head_backward(const llm_pass_t *self, size_t first, size_t count)
     be->ops->scatter_rows(be, plan->dx, plan->head_dx, plan->rows + first, count, C);
 }
 
+double llm_head_sum(const llm_pass_t *self, size_t count, float *host)
+{
+    llm_backend_t *be = self->decoder.be;
+    double sum = 0.0;
+    if (count)
+        be->ops->download(be, host, self->plan.losses, count * sizeof *host);
+    for (size_t i = 0; i < count; i++)
+        sum += (double)host[i];
+    return sum;
+}
+
 double llm_head_loss(const llm_pass_t *self, size_t supervised, float scale, float *host)
 {
     const llm_plan_t *plan = &self->plan;
     llm_backend_t *be = self->decoder.be;
-    double sum = 0.0;
     size_t blocks = (supervised + plan->block_rows - 1) / plan->block_rows;
     size_t rows = blocks ? (supervised + blocks - 1) / blocks : 0;
     for (size_t first = 0; first < supervised; first += rows) {
         size_t count = supervised - first < rows ? supervised - first : rows;
         llm_head_logits(self, first, count);
-        be->ops->cross_entropy(be, plan->losses, plan->logits, plan->targets + first, count,
+        be->ops->cross_entropy(be, plan->losses + first, plan->logits, plan->targets + first, count,
                                self->decoder.shape->vocab, scale);
-        be->ops->download(be, host, plan->losses, count * sizeof *host);
-        for (size_t i = 0; i < count; i++)
-            sum += (double)host[i];
-        if (!isfinite(sum))
-            return sum;
         if (scale != 0.0f)
             llm_head_backward(self, first, count);
     }
-    return sum;
+    return llm_head_sum(self, supervised, host);
 }

@@ -62,10 +62,14 @@ void llm_head_logits(const llm_pass_t *self, size_t first, size_t count);
  * becomes that of the head, the final norm and (added) plan.dx. */
 void llm_head_backward(const llm_pass_t *self, size_t first, size_t count);
 
+/* The first so many of plan.losses, added up on the host, which is left with
+ * them: room for as many floats. */
+double llm_head_sum(const llm_pass_t *self, size_t count, float *host);
+
 /* Loss over plan.rows / plan.targets in blocks, and when scale is not 0 also
  * the gradients of the head, the final norm and (added) plan.dx, all times
- * scale.  host is room for plan.block_rows floats.  Stops early, without more
- * gradients, when the loss stops being finite. */
+ * scale.  host as above.  Where the loss is not finite these gradients are
+ * spoilt. */
 double llm_head_loss(const llm_pass_t *self, size_t supervised, float scale, float *host);
 
 #endif

@@ -209,7 +209,7 @@ static void lay_out_head(cursor_t *cursor, llm_plan_t *self, const llm_shape_t *
     self->head_n = take(cursor, block, C);
     self->head_stats = take_floats(cursor, block, 2);
     self->logits = take(cursor, block, shape->vocab);
-    self->losses = take_floats(cursor, larger(self->supervised_max, block), 1);
+    self->losses = take_floats(cursor, self->tokens_max, 1);
     self->best = take_integers(cursor, block);
     self->head_dn = self->training ? take(cursor, block, C) : NULL;
     self->head_dx = self->training ? take(cursor, block, C) : NULL;

@@ -54,7 +54,7 @@ typedef struct {
     llm_act_t *head_x, *head_n; /* [block][C] */
     float *head_stats;          /* [block][2] */
     llm_act_t *logits;          /* [block][vocab] */
-    float *losses;              /* [supervised_max], at least one head block */
+    float *losses;              /* [tokens_max] */
     llm_act_t *head_dn;         /* [block][C], NULL unless training, as head_dx */
     llm_act_t *head_dx;         /* [block][C] */
     int32_t *best;              /* [block] */

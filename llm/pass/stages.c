@@ -47,32 +47,27 @@ llm_act_t *llm_stages_logits(llm_workspace_t *ws, const int32_t *rows, size_t co
     return plan->logits;
 }
 
-static double sum_losses(llm_workspace_t *ws, size_t count)
-{
-    double sum = 0.0;
-    ws->be->ops->download(ws->be, ws->losses_host, ws->pass.plan.losses,
-                          count * sizeof *ws->losses_host);
-    for (size_t i = 0; i < count; i++)
-        sum += (double)ws->losses_host[i];
-    return sum;
-}
-
-double llm_stages_cross_entropy(llm_workspace_t *ws, const int32_t *targets, size_t count,
-                                float scale)
+void llm_stages_cross_entropy(llm_workspace_t *ws, const int32_t *targets, size_t first,
+                              size_t count, float scale)
 {
     const llm_plan_t *plan = &ws->pass.plan;
     ws->be->ops->upload(ws->be, plan->targets, targets, count * sizeof *targets);
-    ws->be->ops->cross_entropy(ws->be, plan->losses, plan->logits, plan->targets, count,
+    ws->be->ops->cross_entropy(ws->be, plan->losses + first, plan->logits, plan->targets, count,
                                ws->pass.decoder.shape->vocab, scale);
-    return sum_losses(ws, count);
 }
 
-double llm_stages_divergence(llm_workspace_t *ws, const llm_act_t *full, size_t count, float scale)
+void llm_stages_divergence(llm_workspace_t *ws, const llm_act_t *full, size_t first, size_t count,
+                           float scale)
 {
     const llm_plan_t *plan = &ws->pass.plan;
-    ws->be->ops->kl_divergence(ws->be, plan->losses, plan->logits, full, count,
+    ws->be->ops->kl_divergence(ws->be, plan->losses + first, plan->logits, full, count,
                                ws->pass.decoder.shape->vocab, scale);
-    return sum_losses(ws, count);
+}
+
+const float *llm_stages_losses(llm_workspace_t *ws, size_t count)
+{
+    (void)llm_head_sum(&ws->pass, count, ws->losses_host);
+    return ws->losses_host;
 }
 
 void llm_stages_logits_backward(llm_workspace_t *ws, size_t count)
@@ -94,4 +89,9 @@ void llm_stages_zero_gradient(llm_workspace_t *ws, const llm_packed_t *packed)
 void llm_stages_backward(llm_workspace_t *ws, const llm_packed_t *packed, uint32_t layer)
 {
     llm_layer_backward(&ws->pass, layer, packed);
+}
+
+int llm_stages_end(llm_workspace_t *ws, fmq_error_t *err)
+{
+    return ws->be->ops->synchronize(ws->be, err);
 }

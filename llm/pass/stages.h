@@ -35,12 +35,17 @@ llm_act_t *llm_stages_stream(llm_workspace_t *ws, uint32_t layer);
 size_t llm_stages_block(const llm_workspace_t *ws);
 llm_act_t *llm_stages_logits(llm_workspace_t *ws, const int32_t *rows, size_t count);
 
-/* Sums of a loss over those rows.  When scale is not 0, the logits become
- * scale times its gradient by them: -log p(target), targets in host memory; or
- * the divergence from full, other logits of the same rows. */
-double llm_stages_cross_entropy(llm_workspace_t *ws, const int32_t *targets, size_t count,
-                                float scale);
-double llm_stages_divergence(llm_workspace_t *ws, const llm_act_t *full, size_t count, float scale);
+/* Losses of those rows, kept on the backend as numbers first .. first + count
+ * of the batch's, of which there is room for one a token.  When scale is not 0,
+ * the logits become scale times the gradient of their sum: -log p(target),
+ * targets in host memory; or the divergence from full, other logits of the
+ * same rows. */
+void llm_stages_cross_entropy(llm_workspace_t *ws, const int32_t *targets, size_t first,
+                              size_t count, float scale);
+void llm_stages_divergence(llm_workspace_t *ws, const llm_act_t *full, size_t first, size_t count,
+                           float scale);
+/* The first so many losses, in host memory, until the next are asked for. */
+const float *llm_stages_losses(llm_workspace_t *ws, size_t count);
 /* Adds what the logits now hold to the gradient of the last stream. */
 void llm_stages_logits_backward(llm_workspace_t *ws, size_t count);
 
@@ -52,5 +57,8 @@ void llm_stages_zero_gradient(llm_workspace_t *ws, const llm_packed_t *packed);
 /* Moves below a layer, adding to the gradients of what trains in it.  For
  * layers from llm_adapter_first_layer() on. */
 void llm_stages_backward(llm_workspace_t *ws, const llm_packed_t *packed, uint32_t layer);
+
+/* At the end of a pass: -1 with what went wrong on the backend, if anything. */
+int llm_stages_end(llm_workspace_t *ws, fmq_error_t *err);
 
 #endif

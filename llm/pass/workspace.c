@@ -44,7 +44,7 @@ static int host_new(llm_workspace_t *self, fmq_error_t *err)
 {
     const llm_plan_t *plan = &self->pass.plan;
     self->positions_host = malloc(plan->tokens_max * sizeof *self->positions_host);
-    self->losses_host = malloc(plan->block_rows * sizeof *self->losses_host);
+    self->losses_host = malloc(plan->tokens_max * sizeof *self->losses_host);
     if (!self->positions_host || !self->losses_host)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a workspace");
     return 0;
@@ -229,7 +229,7 @@ int llm_workspace_prefix(llm_workspace_t *self, const llm_batch_t *batch, void *
         return -1;
     if (llm_workspace_prefix_bytes(self))
         run_prefix(self, &computed, &packed);
-    return 0;
+    return self->be->ops->synchronize(self->be, err);
 }
 
 static void forward(llm_workspace_t *self, const llm_batch_t *batch, const llm_packed_t *packed)
@@ -245,7 +245,10 @@ int llm_workspace_loss(llm_workspace_t *self, const llm_batch_t *batch, double *
     if (take_batch(self, batch, &packed, err) < 0)
         return -1;
     forward(self, batch, &packed);
-    *loss_sum = llm_head_loss(&self->pass, batch->supervised, 0.0f, self->losses_host);
+    double sum = llm_head_loss(&self->pass, batch->supervised, 0.0f, self->losses_host);
+    if (self->be->ops->synchronize(self->be, err) < 0)
+        return -1;
+    *loss_sum = sum;
     return 0;
 }
 
@@ -277,10 +280,13 @@ int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float s
         self->be->ops->zero(
             self->be, plan->dx,
             llm_act_bytes(self->be, packed.tokens * self->pass.decoder.shape->width));
-    *loss_sum =
+    double sum =
         llm_head_loss(&self->pass, batch->supervised, learns ? scale : 0.0f, self->losses_host);
-    if (learns && isfinite(*loss_sum))
+    if (learns && isfinite(sum))
         backward(self, &packed);
+    if (self->be->ops->synchronize(self->be, err) < 0)
+        return -1;
+    *loss_sum = sum;
     return 0;
 }
 
@@ -311,5 +317,5 @@ int llm_workspace_logits(llm_workspace_t *self, const llm_batch_t *batch, const 
         llm_head_logits(&self->pass, 0, part);
         llm_act_download(self->be, out + first * vocab, plan->logits, part * vocab);
     }
-    return 0;
+    return self->be->ops->synchronize(self->be, err);
 }

@@ -18,7 +18,7 @@ struct llm_workspace {
     float *grads;  /* owned, on the backend; NULL unless training */
     llm_fixed_t fixed;
     int32_t *positions_host; /* owned, [tokens_max] */
-    float *losses_host;      /* owned, [block_rows] */
+    float *losses_host;      /* owned, [tokens_max] */
 };
 
 /* Checks and uploads the tokens; the sequences stay in the caller's memory. */
