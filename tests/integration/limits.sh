@@ -47,7 +47,7 @@ if nm -D "$FEDMQ" 2>/dev/null | grep -E '__(asan|tsan)_' >/dev/null; then # -q e
     exit 0
 fi
 few=0 enough=0
-for kilobytes in $(seq 30000 10000 100000) $(seq 100000 1500 130000) 150000 200000 250000 300000 350000 400000; do
+for kilobytes in $(seq 30000 10000 100000) $(seq 100000 1500 130000) $(seq 150000 50000 600000); do
     limited memory "ulimit -v $kilobytes"
     case $STATUS in
     0) enough=$((enough + 1)) ;;
