@@ -274,10 +274,11 @@ static void print_clients(row_t row)
 
 static void parse(options_t *options, int argc, char **argv)
 {
-    const bench_flag_t flags[] = {{"--threads", &options->threads, 1, BENCH_THREADS_MAX},
-                                  {"--tokens", &options->tokens, 1, 1024},
-                                  {"--batch", &options->batch, 1, 64},
-                                  {"--steps", &options->steps, 1, 1000}};
+    const bench_flag_t flags[] = {
+        bench_number("--threads", &options->threads, 1, BENCH_THREADS_MAX),
+        bench_number("--tokens", &options->tokens, 1, 1024),
+        bench_number("--batch", &options->batch, 1, 64),
+        bench_number("--steps", &options->steps, 1, 1000)};
     bench_flags(flags, sizeof flags / sizeof *flags, argc, argv);
 }
 

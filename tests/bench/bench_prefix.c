@@ -237,14 +237,15 @@ static void measure_term(bench_t *self)
 
 static void parse(options_t *options, int argc, char **argv)
 {
-    const bench_flag_t flags[] = {{"--threads", &options->threads, 1, BENCH_THREADS_MAX},
-                                  {"--layers", &options->layers, 2, 128},
-                                  {"--trained", &options->trained, 1, 127},
-                                  {"--width", &options->width, 64, 8192},
-                                  {"--tokens", &options->tokens, 2, 8192},
-                                  {"--batch", &options->batch, 1, 1024},
-                                  {"--examples", &options->examples, 1, 4096},
-                                  {"--turns", &options->turns, 1, TURNS_MAX}};
+    const bench_flag_t flags[] = {
+        bench_number("--threads", &options->threads, 1, BENCH_THREADS_MAX),
+        bench_number("--layers", &options->layers, 2, 128),
+        bench_number("--trained", &options->trained, 1, 127),
+        bench_number("--width", &options->width, 64, 8192),
+        bench_number("--tokens", &options->tokens, 2, 8192),
+        bench_number("--batch", &options->batch, 1, 1024),
+        bench_number("--examples", &options->examples, 1, 4096),
+        bench_number("--turns", &options->turns, 1, TURNS_MAX)};
     bench_flags(flags, sizeof flags / sizeof *flags, argc, argv);
     if (options->trained >= options->layers)
         bench_usage(flags, sizeof flags / sizeof *flags, argv[0]);

@@ -64,8 +64,8 @@ static double read_once(const char *path, size_t *records)
 int main(int argc, char **argv)
 {
     int megabytes = 50, turns = 5;
-    const bench_flag_t flags[] = {{"--megabytes", &megabytes, 1, 4000},
-                                  {"--turns", &turns, 1, 1000}};
+    const bench_flag_t flags[] = {bench_number("--megabytes", &megabytes, 1, 4000),
+                                  bench_number("--turns", &turns, 1, 1000)};
     bench_flags(flags, sizeof flags / sizeof *flags, argc, argv);
     for (int list = 0; list < 2; list++) {
         char path[64];

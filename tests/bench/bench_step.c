@@ -1,19 +1,21 @@
 /*
- * bench_step.c - a whole LoRA training step (r = 8 on c_attn, forward, backward
- * and AdamW) of GPT-2 124M with random weights, every token supervised: tokens
- * a second, share of matrix products, floating-point operations against the
- * measured peak, and peak memory.
+ * bench_step.c - a whole LoRA training step (r = 8, forward, backward and
+ * AdamW) of GPT-2 124M or a LLaMA, every token supervised: tokens a second,
+ * share of matrix products, floating-point operations against the measured
+ * peak, and peak memory.
  *
  * Operations are counted as needed, not as done: products of the linear
  * modules forward and for input gradients (none below the lowest adapter),
  * the head, causal attention without recomputation, LoRA.  What a program
  * recomputes counts as time only.
  *
- * Usage: bench_step [--threads N] [--steps N] [--sequences B --tokens T]
- *        [--layers N] [--first N], tokens being those of one sequence.  Without
- *        --sequences, both 1 x 512 and 4 x 128 are run.  With --first, only
- *        layers from N on have an adapter, and the layers below are computed
- *        in the first step and kept, as from the second epoch on.
+ * Usage: bench_step [--shape NAME | --model DIR] [--threads N] [--steps N]
+ *        [--sequences B --tokens T] [--layers N] [--first N] [--recompute],
+ *        tokens being those of one sequence.  Without --sequences, both 1 x 512
+ *        and 4 x 128 are run.  With --first, only layers from N on have an
+ *        adapter, and the layers below are computed in the first step and kept,
+ *        as from the second epoch on.  With --recompute, activations within
+ *        layers are computed again in backward.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,13 +23,16 @@
 #include <time.h>
 
 #include "fedmq/llm/workspace.h"
-#include "tests/bench/flags.h"
 #include "tests/bench/peak.h"
+#include "tests/bench/shapes.h"
+#include "tests/bench/subject.h"
 
 #define STEPS_MAX 1000
 
 typedef struct {
-    int threads, steps, sequences, tokens, layers, first;
+    subject_options_t subject;
+    int steps, sequences, tokens, first;
+    bool recompute;
 } options_t;
 
 typedef struct {
@@ -37,66 +42,28 @@ typedef struct {
     double peak; /* GFLOP/s */
 } bench_t;
 
-static void die(const char *what, const fmq_error_t *err)
+/* Operations of a step, see above; of the layers from options->first on. */
+static double operations(const llm_shape_t *shape, const options_t *options)
 {
-    (void)fprintf(stderr, "bench_step: %s: %s\n", what, err->text);
-    exit(1);
-}
-
-static llm_shape_t gpt2_124m(int layers)
-{
-    return (llm_shape_t){.arch = llm_arch_find("gpt2"),
-                         .layers = (uint32_t)layers,
-                         .width = 768,
-                         .heads = 12,
-                         .kv_heads = 12,
-                         .head_width = 64,
-                         .ffn = 3072,
-                         .vocab = 50257,
-                         .context = 1024,
-                         .norm_eps = 1e-5f,
-                         .attention_bias = true,
-                         .mlp_bias = true,
-                         .tied = true,
-                         .bos = 50256,
-                         .eos = 50256,
-                         .rope_factor = 1.0f};
-}
-
-/* Operations of a step, see above; first: how many layers are kept. */
-static double operations(const llm_shape_t *shape, const options_t *options, double rank)
-{
-    double width = shape->width, layer = 0.0, attn = 0.0;
+    llm_adapter_spec_t spec = bench_lora(shape, 0);
+    double layer = 0.0, attn = 0.0, thin = 0.0;
     for (int m = 0; m < LLM_MODULES; m++) {
         size_t out = 0, in = 0;
         if (!shape->arch->modules[m])
             continue;
         llm_shape_module(shape, (llm_module_t)m, &out, &in);
         layer += (double)out * (double)in;
-        if (m == LLM_QKV)
-            attn = (double)out * (double)in;
+        if (m == LLM_QKV || m == LLM_Q || m == LLM_K || m == LLM_V)
+            attn += (double)out * (double)in;
+        if (m == LLM_QKV || m == LLM_Q || m == LLM_V) /* bench_lora()'s */
+            thin += (double)(out + in);
     }
-    double layers = (double)(options->layers - options->first);
-    double linear = layers * layer + shape->vocab * width;
-    double lora = 6.0 * rank * 4.0 * width * layers;
-    double attention = 6.0 * options->tokens * width * layers;
+    double layers = (double)(shape->layers - (uint32_t)options->first);
+    double linear = layers * layer + (double)shape->vocab * shape->width;
+    double lora = 6.0 * (double)spec.rank * thin * layers;
+    double attention = 6.0 * options->tokens * (double)(shape->heads * shape->head_width) * layers;
     return (double)options->sequences * options->tokens *
            (4.0 * linear - 2.0 * attn + lora + attention);
-}
-
-/* VmHWM of this process in MiB. */
-static double peak_memory(void)
-{
-    FILE *file = fopen("/proc/self/status", "r");
-    char line[256];
-    double kib = 0.0;
-    while (file && fgets(line, sizeof line, file)) {
-        if (strncmp(line, "VmHWM:", 6) == 0)
-            kib = strtod(line + 6, NULL);
-    }
-    if (file)
-        (void)fclose(file);
-    return kib / 1024.0;
 }
 
 static int by_value(const void *a, const void *b)
@@ -155,7 +122,7 @@ static double step(llm_workspace_t *ws, const full_batch_t *batch, float *moment
     be->ops->zero(be, llm_workspace_grads(ws), n * sizeof(float));
     if (llm_workspace_train(ws, &batch->batch, 1.0f / (float)batch->batch.supervised, NULL, &loss,
                             &err) < 0)
-        die("step", &err);
+        subject_die("step", &err);
     llm_adam_t how = {.lr = 1e-4f,
                       .beta1 = 0.9f,
                       .beta2 = 0.999f,
@@ -177,7 +144,7 @@ static void report(const bench_t *bench, const options_t *options, double *secon
                    size_t workspace_bytes)
 {
     const llm_shape_t *shape = llm_model_shape(bench->model);
-    double flops = operations(shape, options, 8.0);
+    double flops = operations(shape, options);
     double tokens = (double)options->sequences * options->tokens, sum = 0.0;
     for (int i = 0; i < options->steps; i++)
         sum += seconds[i];
@@ -195,17 +162,18 @@ static void report(const bench_t *bench, const options_t *options, double *secon
     printf("\n  %.3f processor seconds a step", spent.processor / options->steps);
     printf("\n  model %.0f MiB, workspace %.0f MiB, peak RSS %.0f MiB\n",
            (double)llm_model_bytes(bench->model) / 1048576.0, (double)workspace_bytes / 1048576.0,
-           peak_memory());
+           subject_peak_memory());
 }
 
 static void run(bench_t *bench, const options_t *options)
 {
     fmq_error_t err;
     llm_limits_t limits = {.tokens_max = (size_t)options->sequences * (size_t)options->tokens,
-                           .training = true};
+                           .training = true,
+                           .bytes_wanted = options->recompute ? 1 : 0};
     llm_workspace_t *ws = llm_workspace_new(bench->model, bench->adapter, &limits, bench->be, &err);
     if (!ws)
-        die("workspace", &err);
+        subject_die("workspace", &err);
     size_t n = (size_t)llm_workspace_elements(ws);
     float *vector = malloc(n * sizeof *vector);
     float *moments = bench->be->ops->alloc(bench->be, 2 * n * sizeof(float));
@@ -238,44 +206,36 @@ static void run(bench_t *bench, const options_t *options)
 
 static void parse(options_t *options, int argc, char **argv)
 {
-    const bench_flag_t flags[] = {{"--threads", &options->threads, 1, BENCH_THREADS_MAX},
-                                  {"--steps", &options->steps, 1, STEPS_MAX},
-                                  {"--sequences", &options->sequences, 1, 1024},
-                                  {"--tokens", &options->tokens, 1, 1024},
-                                  {"--layers", &options->layers, 1, 96},
-                                  {"--first", &options->first, 1, 95}};
+    bench_flag_t flags[SUBJECT_FLAGS + 5];
+    subject_flags(&options->subject, flags);
+    flags[SUBJECT_FLAGS] = bench_number("--steps", &options->steps, 1, STEPS_MAX);
+    flags[SUBJECT_FLAGS + 1] = bench_number("--sequences", &options->sequences, 1, 1024);
+    flags[SUBJECT_FLAGS + 2] = bench_number("--tokens", &options->tokens, 1, 8192);
+    flags[SUBJECT_FLAGS + 3] = bench_number("--first", &options->first, 1, 95);
+    flags[SUBJECT_FLAGS + 4] = bench_switch("--recompute", &options->recompute);
     bench_flags(flags, sizeof flags / sizeof *flags, argc, argv);
-    if (options->first >= options->layers)
-        bench_usage(flags, sizeof flags / sizeof *flags, argv[0]);
-}
-
-/* LoRA on c_attn of the layers from first on. */
-static llm_adapter_spec_t lora_spec(const options_t *options)
-{
-    llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_LORA, .rank = 8, .alpha = 16.0f};
-    llm_layer_set_add(&spec.layers, (uint32_t)options->first, (uint32_t)options->layers);
-    return spec;
 }
 
 int main(int argc, char **argv)
 {
-    options_t options = {.threads = 2, .steps = 5, .tokens = 512, .layers = 12};
+    options_t options = {.subject = {.shape = "gpt2", .threads = 2}, .steps = 5, .tokens = 512};
     fmq_error_t err;
     parse(&options, argc, argv);
-    bench_t bench = {.be = llm_backend_cpu_new((unsigned)options.threads, &err)};
-    if (!bench.be)
-        die("backend", &err);
-    llm_shape_t shape = gpt2_124m(options.layers);
-    llm_adapter_spec_t spec = lora_spec(&options);
-    bench.model = llm_model_new_random(&shape, 1, bench.be, &err);
-    if (!bench.model)
-        die("model", &err);
-    bench.adapter = llm_adapter_new(&shape, &spec, &err);
+    subject_t subject;
+    subject_open(&subject, &options.subject);
+    const llm_shape_t *shape = llm_model_shape(subject.model);
+    if (options.first >= (int)shape->layers) {
+        (void)fprintf(stderr, "bench_step: there are %u layers\n", (unsigned)shape->layers);
+        return 2;
+    }
+    bench_t bench = {.be = subject.be, .model = subject.model};
+    llm_adapter_spec_t spec = bench_lora(shape, options.first);
+    bench.adapter = llm_adapter_new(shape, &spec, &err);
     if (!bench.adapter)
-        die("adapter", &err);
-    bench.peak = bench_peak(options.threads, llm_backend_variant(bench.be));
-    printf("GPT-2 124M shapes, %d layers, LoRA r=8 on c_attn from layer %d, %s, %d threads\n",
-           options.layers, options.first, llm_backend_variant(bench.be), options.threads);
+        subject_die("adapter", &err);
+    bench.peak = bench_peak(options.subject.threads, llm_backend_variant(bench.be));
+    printf("LoRA r=8 from layer %d on, ", options.first);
+    subject_print(&subject, &options.subject);
     if (options.sequences) {
         run(&bench, &options);
     } else {
@@ -286,7 +246,6 @@ int main(int argc, char **argv)
         run(&bench, &options);
     }
     llm_adapter_destroy(&bench.adapter);
-    llm_model_destroy(&bench.model);
-    llm_backend_destroy(&bench.be);
+    subject_close(&subject);
     return 0;
 }

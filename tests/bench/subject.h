@@ -1,0 +1,42 @@
+/*
+ * subject.h - what a benchmark measures: a backend and a model, in the form
+ * that the arguments ask for.
+ */
+#ifndef FEDMQ_TESTS_BENCH_SUBJECT_H
+#define FEDMQ_TESTS_BENCH_SUBJECT_H
+
+#include "fedmq/llm/model.h"
+#include "tests/bench/flags.h"
+
+typedef struct {
+    const char *shape; /* a name of shapes.h; its weights are random */
+    const char *model; /* NULL, or a model's directory, which takes the shape's place */
+    int threads;
+    int layers; /* 0: as many as the shape has; else the first ones, of random weights */
+} subject_options_t;
+
+typedef struct {
+    llm_backend_t *be;
+    llm_model_t *model;
+} subject_t;
+
+#define SUBJECT_FLAGS 4 /* how many subject_flags() writes */
+
+/* The arguments "--shape", "--model", "--threads" and "--layers" over options,
+ * which hold the defaults. */
+void subject_flags(subject_options_t *options, bench_flag_t flags[SUBJECT_FLAGS]);
+
+/* Opens both, or says what failed and exits. */
+void subject_open(subject_t *self, const subject_options_t *options);
+void subject_close(subject_t *self);
+
+/* "llama-1.1b, 22 layers, avx512, 2 threads": what was opened. */
+void subject_print(const subject_t *self, const subject_options_t *options);
+
+/* VmHWM of this process in MiB. */
+double subject_peak_memory(void);
+
+/* Says on stderr that a step failed, and exits. */
+void subject_die(const char *what, const fmq_error_t *err);
+
+#endif
