@@ -27,7 +27,7 @@ void subject_flags(subject_options_t *options, bench_flag_t flags[SUBJECT_FLAGS]
 void subject_open(subject_t *self, const subject_options_t *options)
 {
     fmq_error_t err;
-    self->be = llm_backend_cpu_new((unsigned)options->threads, &err);
+    self->be = llm_backend_open("cpu", (unsigned)options->threads, &err);
     if (!self->be)
         subject_die("backend", &err);
     llm_shape_t shape;
