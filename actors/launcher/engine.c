@@ -21,10 +21,9 @@ int fmq_engine_open_model(fmq_engine_t *self, const char *model, const char *cac
     char *directory = llm_hub_resolve(model, cache, err);
     if (!directory)
         return -1;
-    engine.loader = llm_backend_open("cpu", threads, err);
-    if (!engine.loader)
+    if (threads > 0 && !(engine.loader = llm_backend_open("cpu", threads, err)))
         goto fail;
-    engine.model = llm_model_open(directory, engine.loader, err);
+    engine.model = llm_model_open(directory, NULL, err);
     if (!engine.model)
         goto fail;
     engine.own = llm_adapter_new(llm_model_shape(engine.model), spec, err);
@@ -172,7 +171,7 @@ int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config,
         fmq_settings_offsite(config, &offsite, err) < 0)
         return -1;
     unsigned threads =
-        offsite.use && offsite.emulator.strategy != LLM_DROP_LAYER ? fmq_opening_cores() : 1;
+        offsite.use && offsite.emulator.strategy != LLM_DROP_LAYER ? fmq_opening_cores() : 0;
     if (fmq_engine_open_model(&engine, fmq_config_text(config, "model.type"),
                               fmq_config_text(config, "llm.cache.model"), &spec, threads, err) < 0)
         return -1;
@@ -184,6 +183,31 @@ int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config,
     }
     *self = engine;
     return 0;
+}
+
+/* What clients train, or evaluators measure, in this process. */
+static llm_stack_t stack_of(const fmq_engine_t *self)
+{
+    const llm_offsite_t *offsite = fmq_engine_offsite(self);
+    if (!offsite)
+        return (llm_stack_t){.model = self->model, .adapter = self->adapter};
+    return (llm_stack_t){
+        .model = offsite->student, .adapter = offsite->adapter, .fixed = offsite->state};
+}
+
+int fmq_engine_place(const fmq_engine_t *self, fmq_permits_t *permits, fmq_error_t *err)
+{
+    const llm_stack_t stack = stack_of(self);
+    llm_backend_t *held[FMQ_PERMITS_MAX];
+    size_t size = fmq_permits_size(permits), taken = 0;
+    int rc = 0;
+    while (taken < size && rc == 0) {
+        held[taken] = fmq_permits_take(permits, NULL, NULL);
+        rc = llm_stack_place(&stack, held[taken++], err);
+    }
+    while (taken > 0)
+        fmq_permits_give(permits, &held[--taken]);
+    return rc;
 }
 
 void fmq_engine_close(fmq_engine_t *self)

@@ -9,8 +9,8 @@
 
 /* All owned but adapter. */
 typedef struct {
-    llm_backend_t *loader;
-    llm_model_t *model; /* the full model; NULL where it is not held */
+    llm_backend_t *loader; /* what tools, and the making of emulators, compute with; NULL: none */
+    llm_model_t *model;    /* the full model; NULL where it is not held */
     llm_tokenizer_t *tokenizer;
     llm_adapter_t *own;
     llm_emulator_t *emulator;     /* NULL without offsite tuning */
@@ -33,8 +33,8 @@ typedef struct {
  * llm.offsite_tuning.* over that model. */
 int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config,
                     const fmq_engine_building_t *how, fmq_error_t *err);
-/* The model at model with the adapter that spec describes, computed with this
- * many threads by loader; without a tokenizer. */
+/* The model at model with the adapter that spec describes, and a loader of so
+ * many threads, or none; without a tokenizer. */
 int fmq_engine_open_model(fmq_engine_t *self, const char *model, const char *cache,
                           const llm_adapter_spec_t *spec, unsigned threads, fmq_error_t *err);
 /* The tokenizer in the model's directory. */
@@ -49,6 +49,11 @@ int fmq_engine_check_length(const fmq_engine_t *self, const fmq_config_t *config
  * do, in one line. */
 #define FMQ_ENDLESS_MAX 512
 bool fmq_engine_is_endless(const fmq_engine_t *self, char why[FMQ_ENDLESS_MAX]);
+/* Places the frozen weights that clients and evaluators compute with on every
+ * device of the permits, none of which is taken: so that what does not fit is
+ * said before the run begins.  Other models are placed when they are needed. */
+int fmq_engine_place(const fmq_engine_t *self, fmq_permits_t *permits, fmq_error_t *err);
+
 void fmq_engine_close(fmq_engine_t *self);
 
 /* NULL without offsite tuning. */

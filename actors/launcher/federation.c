@@ -286,11 +286,26 @@ static void warn_of_endless_texts(const federation_t *self)
                       why);
 }
 
+static int open_permits(federation_t *self, uint32_t computing, fmq_error_t *err)
+{
+    const fmq_plan_t *plan = self->plan;
+    uint64_t permits = plan->permits, threads = plan->threads;
+    if (permits == 0)
+        permits = (uint64_t)fmq_config_int(plan->config, "fedmq.permits");
+    if (threads == 0)
+        threads = (uint64_t)fmq_config_int(plan->config, "fedmq.threads");
+    fmq_federation_share(computing, fmq_opening_cores(), &permits, &threads);
+    self->permits = fmq_permits_new((unsigned)permits, (unsigned)threads, err);
+    if (!self->permits)
+        return -1;
+    log_engine(self, permits, threads);
+    return computing > 0 ? fmq_engine_place(&self->engine, self->permits, err) : 0;
+}
+
 static int open_engine(federation_t *self, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
     uint32_t computing = plan->clients + (plan->evaluator ? 1 : 0);
-    uint64_t permits = plan->permits, threads = plan->threads;
     if (computing == 0 && !plan->server)
         return 0;
     if (open_models(self, err) < 0 || fmq_engine_check_length(&self->engine, plan->config, err) < 0)
@@ -298,17 +313,9 @@ static int open_engine(federation_t *self, fmq_error_t *err)
     warn_of_endless_texts(self);
     if (open_prefixes(self, err) < 0 || open_lending(self, err) < 0)
         return -1;
-    if (permits == 0)
-        permits = (uint64_t)fmq_config_int(self->plan->config, "fedmq.permits");
-    if (threads == 0)
-        threads = (uint64_t)fmq_config_int(self->plan->config, "fedmq.threads");
-    fmq_federation_share(computing, fmq_opening_cores(), &permits, &threads);
-    self->permits = fmq_permits_new((unsigned)permits, (unsigned)threads, err);
-    if (self->permits)
-        log_engine(self, permits, threads);
     double limit = fmq_config_real(self->plan->config, "fedmq.progress_timeout");
     self->watchdog.limit_ms = limit > 0 ? (int64_t)(limit * 1000) : NO_PROGRESS_MS;
-    return self->permits ? 0 : -1;
+    return open_permits(self, computing, err);
 }
 
 static void on_event(void *argument, const fmq_run_event_t *event)

@@ -109,7 +109,7 @@ static int open_full(const fmq_joining_t *how, const fmq_manifest_t *manifest, f
     char *directory = llm_hub_resolve(fmq_config_text(how->config, "model.type"),
                                       fmq_config_text(how->config, "llm.cache.model"), &why);
     if (directory) {
-        engine->model = llm_model_open(directory, engine->loader, err);
+        engine->model = llm_model_open(directory, NULL, err);
         free(directory);
         if (!engine->model)
             return -1;
@@ -129,9 +129,7 @@ static int open_from(const fmq_joining_t *how, const char *directory,
     fmq_student_t student;
     if (fmq_settings_offsite(how->config, &settings, err) < 0)
         return -1;
-    engine->loader = llm_backend_open("cpu", 1, err);
-    if (!engine->loader || fmq_student_open(&student, directory, manifest,
-                                            &settings.emulator.adapter, engine->loader, err) < 0)
+    if (fmq_student_open(&student, directory, manifest, &settings.emulator.adapter, NULL, err) < 0)
         return -1;
     engine->emulator = student.emulator;
     engine->tokenizer = student.tokenizer;

@@ -78,7 +78,7 @@ static int try_emulator(const fmq_engine_t *engine, const fmq_offsite_settings_t
                         fmq_error_t *err)
 {
     llm_emulator_spec_t spec = settings->emulator;
-    const llm_emulator_building_t plan = {.be = engine->loader};
+    const llm_emulator_building_t plan = {.be = NULL};
     spec.strategy = LLM_DROP_LAYER;
     llm_emulator_t *emulator = llm_emulator_new(engine->model, &spec, &plan, err);
     int rc = emulator ? 0 : -1;
@@ -139,7 +139,7 @@ static int try_model(const fmq_config_t *config, char *note, fmq_error_t *err)
     if (offsite.use && is_for_client(config))
         return 0;
     if (fmq_engine_open_model(&engine, fmq_config_text(config, "model.type"),
-                              fmq_config_text(config, "llm.cache.model"), &spec, 1, err) < 0)
+                              fmq_config_text(config, "llm.cache.model"), &spec, 0, err) < 0)
         return -1;
     int rc = fmq_engine_open_tokenizer(&engine, err);
     if (rc == 0)

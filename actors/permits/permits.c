@@ -17,7 +17,6 @@
 
 #include "actors/permits/hand.h"
 
-#define PERMITS_MAX        1024
 #define PERMIT_THREADS_MAX 1024
 #define STOP_CHECK_MS      100
 
@@ -98,11 +97,11 @@ static fmq_permits_t *shell_new(size_t devices, unsigned permits, fmq_error_t *e
 fmq_permits_t *fmq_permits_new_on(const char *const *devices, size_t devices_size, unsigned permits,
                                   unsigned threads, fmq_error_t *err)
 {
-    if (permits == 0 || permits > PERMITS_MAX || threads == 0 || threads > PERMIT_THREADS_MAX ||
-        devices_size == 0 || devices_size > PERMITS_MAX) {
+    if (permits == 0 || permits > FMQ_PERMITS_MAX || threads == 0 || threads > PERMIT_THREADS_MAX ||
+        devices_size == 0 || devices_size > FMQ_PERMITS_MAX) {
         fmq_error_set(err, FMQ_ERR_CONFIG,
                       "%u permits of %u threads on %zu devices: each must lie between 1 and %d",
-                      permits, threads, devices_size, PERMITS_MAX);
+                      permits, threads, devices_size, FMQ_PERMITS_MAX);
         return NULL;
     }
     fmq_permits_t *self = shell_new(devices_size, permits, err);
@@ -145,6 +144,11 @@ void fmq_permits_move(fmq_permits_t *self)
 uint64_t fmq_permits_moves(const fmq_permits_t *self)
 {
     return atomic_load_explicit(&self->moves, memory_order_relaxed);
+}
+
+size_t fmq_permits_size(const fmq_permits_t *self)
+{
+    return self->size;
 }
 
 size_t fmq_permits_taken(fmq_permits_t *self)

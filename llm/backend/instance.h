@@ -9,6 +9,7 @@
 #ifndef LLM_BACKEND_INSTANCE_H
 #define LLM_BACKEND_INSTANCE_H
 
+#include <string.h>
 #include <time.h>
 
 #include "fedmq/llm/backend.h"
@@ -20,6 +21,7 @@ typedef struct {
     llm_backend_t backend; /* backend.ops points to ops below */
     llm_ops_t ops;
     const char *variant; /* a string literal */
+    unsigned device;     /* its number among the devices of its kind */
     double gemm_seconds;
     fmq_error_t failure; /* the first; code FMQ_OK while there is none */
 } llm_instance_t;
@@ -35,6 +37,14 @@ void llm_instance_fail(llm_instance_t *self, fmq_error_code_t code, const char *
 
 /* synchronize() of a backend whose ops are done when they return. */
 int llm_instance_synchronize(llm_backend_t *be, fmq_error_t *err);
+
+/* Can one compute with what the other placed? */
+static inline bool llm_instance_same_device(const llm_backend_t *a, const llm_backend_t *b)
+{
+    const llm_instance_t *one = llm_instance(a), *other = llm_instance(b);
+    return strcmp(a->ops->name, b->ops->name) == 0 && strcmp(one->variant, other->variant) == 0 &&
+           a->ops->act == b->ops->act && one->device == other->device;
+}
 
 /* Seconds on the monotonic clock, for gemm_seconds. */
 static inline double llm_instance_now(void)

@@ -49,7 +49,7 @@ static int init_teacher(llm_align_pass_t *self, const llm_align_t *align,
 static size_t bytes_wanted(const llm_offsite_t *offsite)
 {
     const llm_model_t *model = offsite->teacher ? offsite->teacher : offsite->student;
-    size_t bytes = llm_model_bytes(model);
+    size_t bytes = (size_t)llm_shape_parameters(llm_model_shape(model)) * sizeof(float);
     return bytes < MODEL_BYTES_SMALL ? 0 : bytes / 12;
 }
 

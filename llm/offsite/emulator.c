@@ -123,7 +123,7 @@ static void describe(llm_emulator_t *self, const llm_model_t *teacher)
 
 /* E's layers come from files where paths has some, all else from the teacher. */
 static int compose_from_teacher(llm_emulator_t *self, const llm_model_t *teacher,
-                                char *const *paths, llm_backend_t *be, fmq_error_t *err)
+                                char *const *paths, fmq_error_t *err)
 {
     const llm_structure_t *structure = &self->structure;
     llm_part_origin_t stem = {.model = teacher};
@@ -137,7 +137,7 @@ static int compose_from_teacher(llm_emulator_t *self, const llm_model_t *teacher
         else
             parts[i] = (llm_part_origin_t){.model = teacher, .layer = structure->source[i]};
     }
-    int rc = assemble(self, &stem, parts, be, err);
+    int rc = assemble(self, &stem, parts, NULL, err);
     free(parts);
     return rc;
 }
@@ -155,7 +155,7 @@ static int build(llm_emulator_t *self, const llm_model_t *teacher, const llm_emu
         if (!paths)
             return -1;
     }
-    int rc = compose_from_teacher(self, teacher, paths, how->be, err);
+    int rc = compose_from_teacher(self, teacher, paths, err);
     llm_making_paths_destroy(&paths, self->structure.behind - self->structure.l);
     return rc;
 }

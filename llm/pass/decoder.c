@@ -33,6 +33,38 @@ typedef struct {
     bool fixed;
 } vector_t;
 
+static bool covers(const llm_adapter_t *adapter, const llm_parameter_t *parameter)
+{
+    return adapter->spec.kind == LLM_ADAPTER_FULL && llm_adapter_covers(adapter, parameter);
+}
+
+/* Only what no vector takes the place of: a model that is trained whole has
+ * nothing on the device but its vector. */
+static const llm_placement_t *place_frozen(const llm_stack_t *stack, llm_backend_t *be,
+                                           fmq_error_t *err)
+{
+    const llm_model_t *model = stack->model;
+    bool *parts = calloc((size_t)model->shape.layers + 1, sizeof *parts);
+    if (!parts) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a model's parts");
+        return NULL;
+    }
+    for (size_t i = 0; i < model->parameters.size; i++) {
+        const llm_parameter_t *parameter = &model->parameters.items[i];
+        if (!covers(stack->adapter, parameter) &&
+            !(stack->fixed && covers(stack->fixed, parameter)))
+            parts[llm_model_part_of(model, parameter) - model->parts] = true;
+    }
+    const llm_placement_t *placement = llm_model_placed(model, be, parts, err);
+    free(parts);
+    return placement;
+}
+
+int llm_stack_place(const llm_stack_t *self, llm_backend_t *be, fmq_error_t *err)
+{
+    return llm_stack_check(self, err) == 0 && place_frozen(self, be, err) ? 0 : -1;
+}
+
 int llm_decoder_init(llm_decoder_t *self, const llm_stack_t *stack, llm_backend_t *be,
                      fmq_error_t *err)
 {
@@ -46,7 +78,8 @@ int llm_decoder_init(llm_decoder_t *self, const llm_stack_t *stack, llm_backend_
     if (!self->layers)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a table of %u layers",
                              self->shape->layers);
-    return 0;
+    self->placement = place_frozen(stack, be, err);
+    return self->placement ? 0 : -1;
 }
 
 void llm_decoder_release(llm_decoder_t *self)
@@ -55,7 +88,7 @@ void llm_decoder_release(llm_decoder_t *self)
     self->layers = NULL;
 }
 
-static llm_bound_norm_t bind_norm(const llm_model_norm_t *norm)
+static llm_bound_norm_t bind_norm(const llm_placed_norm_t *norm)
 {
     return (llm_bound_norm_t){.weight = norm->weight, .bias = norm->bias};
 }
@@ -74,7 +107,7 @@ static void bind_lora(llm_bound_linear_t *linear, const vector_t *vector,
 
 static void bind_layer(llm_decoder_t *self, uint32_t layer, const llm_model_t *model)
 {
-    const llm_model_layer_t *from = &model->layers[layer];
+    const llm_placed_layer_t *from = &self->placement->layers[layer];
     llm_shape_t shape = *self->shape;
     shape.ffn = model->parts[layer].ffn;
     llm_bound_layer_t *to = &self->layers[layer];
@@ -205,13 +238,14 @@ static void bind_vector(llm_decoder_t *self, const llm_model_t *model, const vec
 void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_vectors_t *vectors)
 {
     const llm_model_t *model = stack->model;
-    self->tokens = model->tokens;
-    self->positions = model->positions;
-    self->norm_final = bind_norm(&model->norm_final);
+    const llm_placed_stem_t *stem = &self->placement->stem;
+    self->tokens = stem->tokens;
+    self->positions = stem->positions;
+    self->norm_final = bind_norm(&stem->norm_final);
     self->head = (llm_bound_linear_t){.out = self->shape->vocab,
                                       .in = self->shape->width,
                                       .weight_stride = self->shape->width,
-                                      .frozen = model->head ? model->head : model->tokens};
+                                      .frozen = stem->head ? stem->head : stem->tokens};
     for (uint32_t l = 0; l < self->shape->layers; l++)
         bind_layer(self, l, model);
 

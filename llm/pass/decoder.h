@@ -46,7 +46,8 @@ typedef enum { LLM_STAGE_QKV, LLM_STAGE_O, LLM_STAGE_UP, LLM_STAGE_DOWN, LLM_STA
 typedef struct {
     const llm_shape_t *shape;
     llm_backend_t *be;
-    uint32_t first_layer;      /* backward stops in this layer ... */
+    const struct llm_placement *placement; /* of what is frozen, on be; borrowed from the model */
+    uint32_t first_layer;                  /* backward stops in this layer ... */
     llm_stage_t first_stage;   /* ... at this part of it; LLM_STAGES: at its beginning */
     llm_bound_layer_t *layers; /* owned */
     llm_bound_norm_t norm_final;
@@ -66,7 +67,8 @@ typedef struct {
     const float *fixed;
 } llm_vectors_t;
 
-/* -1 with what llm_stack_check() says, or FMQ_ERR_NOMEM. */
+/* Places what is frozen with be, where that has not been done.  -1 with what
+ * llm_stack_check() says, or FMQ_ERR_NOMEM. */
 int llm_decoder_init(llm_decoder_t *self, const llm_stack_t *stack, llm_backend_t *be,
                      fmq_error_t *err);
 void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_vectors_t *vectors);

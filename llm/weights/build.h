@@ -10,12 +10,11 @@
 #include "llm/weights/weights.h"
 
 /* A model of this shape with its lists of tensors and parts, but no weights. */
-llm_model_t *llm_model_shell_new(const llm_shape_t *shape, const char *directory, llm_backend_t *be,
-                                 fmq_error_t *err);
+llm_model_t *llm_model_shell_new(const llm_shape_t *shape, const char *directory, fmq_error_t *err);
 
-/* Hands the tensors of every part that is not lent to the backend, and takes
- * over the lent ones. */
-int llm_model_place(llm_model_t *self, fmq_error_t *err);
+/* Are all tensors where they should be, as many and as large?  Then places them
+ * with be, unless that is NULL. */
+int llm_model_finish(const llm_model_t *self, llm_backend_t *be, fmq_error_t *err);
 
 /* Tensor number index as llm_model_read() gives it. */
 int llm_model_read_at(const llm_model_t *self, size_t index, float *out, fmq_error_t *err);
@@ -23,8 +22,5 @@ int llm_model_read_at(const llm_model_t *self, size_t index, float *out, fmq_err
 /* Its extents there: those of the shape, where a layer has fewer channels. */
 void llm_model_extents(const llm_model_t *self, const llm_parameter_t *parameter,
                        uint64_t shape[2]);
-
-/* Gives back to the backend what is not lent. */
-void llm_model_displace(llm_model_t *self);
 
 #endif

@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "llm/weights/build.h"
 #include "llm/weights/part.h"
@@ -47,10 +46,6 @@ static int borrow(llm_model_t *self, uint32_t number, const llm_part_origin_t *o
         return fmq_error_set(err, FMQ_ERR_MISMATCH,
                              "layer %u is to be borrowed from a model of %u layers", origin->layer,
                              lender->shape.layers);
-    if (strcmp(llm_backend_variant(lender->be), llm_backend_variant(self->be)) != 0)
-        return fmq_error_set(err, FMQ_ERR_MISMATCH,
-                             "its weights lie on backend '%s', the composed model is for '%s'",
-                             llm_backend_variant(lender->be), llm_backend_variant(self->be));
     part->lender = lender;
     part->layer = origin->layer;
     if (number < self->shape.layers) {
@@ -87,14 +82,14 @@ llm_model_t *llm_model_compose(const llm_shape_t *shape, const llm_part_origin_t
                       LLM_LAYERS_MAX);
         return NULL;
     }
-    llm_model_t *self = llm_model_shell_new(shape, "", be, err);
+    llm_model_t *self = llm_model_shell_new(shape, "", err);
     if (!self)
         return NULL;
     for (uint32_t l = 0; l < shape->layers; l++) {
         if (take(self, l, &layers[l], err) < 0)
             goto fail;
     }
-    if (take(self, shape->layers, stem, err) < 0 || llm_model_place(self, err) < 0)
+    if (take(self, shape->layers, stem, err) < 0 || llm_model_finish(self, be, err) < 0)
         goto fail;
     return self;
 fail:

@@ -23,19 +23,17 @@ static llm_model_digest_t *digest_new(void)
     return digest;
 }
 
-llm_model_t *llm_model_shell_new(const llm_shape_t *shape, const char *directory, llm_backend_t *be,
-                                 fmq_error_t *err)
+llm_model_t *llm_model_shell_new(const llm_shape_t *shape, const char *directory, fmq_error_t *err)
 {
     llm_model_t *self = calloc(1, sizeof *self);
     if (!self)
         goto fail;
-    self->be = be;
     self->shape = *shape;
     self->directory = strdup(directory);
     self->digest = digest_new();
-    self->layers = calloc(shape->layers, sizeof *self->layers);
+    self->placements = llm_placements_new();
     self->parts = calloc((size_t)shape->layers + 1, sizeof *self->parts);
-    if (!self->directory || !self->digest || !self->layers || !self->parts ||
+    if (!self->directory || !self->digest || !self->placements || !self->parts ||
         llm_parameters_init(&self->parameters, shape, err) < 0)
         goto fail;
     for (uint32_t l = 0; l < shape->layers; l++)
@@ -45,6 +43,16 @@ fail:
     fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a model");
     llm_model_destroy(&self);
     return NULL;
+}
+
+int llm_model_finish(const llm_model_t *self, llm_backend_t *be, fmq_error_t *err)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < self->parameters.size; i++) {
+        if (llm_source_bytes(self, i, &bytes, err) < 0)
+            return -1;
+    }
+    return be ? llm_model_place(self, be, err) : 0;
 }
 
 static int refuse_without_config(const char *directory, fmq_error_t *err)
@@ -73,13 +81,14 @@ llm_model_t *llm_model_open(const char *directory, llm_backend_t *be, fmq_error_
     }
     if (llm_shape_load(&shape, path, err) < 0)
         goto fail;
-    self = llm_model_shell_new(&shape, directory, be, err);
+    self = llm_model_shell_new(&shape, directory, err);
     if (!self)
         goto fail;
     self->weights = llm_weights_open(directory, err);
     if (!self->weights)
         goto fail;
-    if (llm_parameter_check_tie(&shape, self->weights, err) < 0 || llm_model_place(self, err) < 0) {
+    if (llm_parameter_check_tie(&shape, self->weights, err) < 0 ||
+        llm_model_finish(self, be, err) < 0) {
         fmq_error_prefix(err, "model '%s'", directory);
         goto fail;
     }
@@ -94,11 +103,11 @@ fail:
 llm_model_t *llm_model_new_random(const llm_shape_t *shape, uint64_t seed, llm_backend_t *be,
                                   fmq_error_t *err)
 {
-    llm_model_t *self = llm_model_shell_new(shape, "", be, err);
+    llm_model_t *self = llm_model_shell_new(shape, "", err);
     if (!self)
         return NULL;
     self->seed = seed;
-    if (llm_model_place(self, err) < 0)
+    if (llm_model_finish(self, be, err) < 0)
         llm_model_destroy(&self);
     return self;
 }
@@ -108,8 +117,7 @@ void llm_model_destroy(llm_model_t **self_p)
     llm_model_t *self = *self_p;
     if (!self)
         return;
-    if (self->parts && self->layers)
-        llm_model_displace(self);
+    llm_model_displace(self);
     for (uint32_t l = 0; self->parts && l <= self->shape.layers; l++) {
         llm_weights_close(&self->parts[l].file);
         free(self->parts[l].path);
@@ -119,7 +127,6 @@ void llm_model_destroy(llm_model_t **self_p)
     if (self->digest)
         (void)pthread_mutex_destroy(&self->digest->lock);
     free(self->digest);
-    free(self->layers);
     free(self->parts);
     free(self->directory);
     free(self);
@@ -134,11 +141,6 @@ const llm_shape_t *llm_model_shape(const llm_model_t *self)
 const char *llm_model_directory(const llm_model_t *self)
 {
     return self->directory;
-}
-
-size_t llm_model_bytes(const llm_model_t *self)
-{
-    return self->bytes;
 }
 
 void llm_model_extents(const llm_model_t *self, const llm_parameter_t *parameter, uint64_t out[2])

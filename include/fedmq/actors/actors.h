@@ -27,6 +27,8 @@ FMQ_API_BEGIN
  * permit gives a backend instance whose threads are the holder's alone. */
 typedef struct fmq_permits fmq_permits_t;
 
+#define FMQ_PERMITS_MAX 1024 /* of a process */
+
 /* permits x threads CPU backends; model may later be opened with any.  A permit
  * has as many threads: its backend's, and the one of fmq_permits_do(). */
 fmq_permits_t *fmq_permits_new(unsigned permits, unsigned threads, fmq_error_t *err);
@@ -51,6 +53,7 @@ void fmq_permits_do(fmq_permits_t *self, const llm_backend_t *permit, void (*wor
  * of givings; it stands still when everybody who has a permit hangs. */
 void fmq_permits_move(fmq_permits_t *self);
 uint64_t fmq_permits_moves(const fmq_permits_t *self);
+size_t fmq_permits_size(const fmq_permits_t *self);
 /* How many are taken. */
 size_t fmq_permits_taken(fmq_permits_t *self);
 

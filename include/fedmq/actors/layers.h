@@ -125,7 +125,8 @@ typedef struct {
 } fmq_student_t;
 
 /* Puts it together from a cache that holds all parts.  spec: of the adapter,
- * as the run's configuration says it.  be must outlive it. */
+ * as the run's configuration says it.  Placed with be, or, when that is NULL,
+ * where it is first computed with. */
 int fmq_student_open(fmq_student_t *self, const char *directory, const fmq_manifest_t *manifest,
                      const llm_adapter_spec_t *spec, llm_backend_t *be, fmq_error_t *err);
 void fmq_student_close(fmq_student_t *self);

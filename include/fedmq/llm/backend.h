@@ -22,7 +22,8 @@
  * Results do not depend on the number of threads: no sum is split by threads.
  * A backend instance is used by one thread at a time; matrices (frozen
  * weights) are read-only after creation and shared by all instances of the
- * same kind.
+ * same device: they outlive the instance that made them, and any other may
+ * destroy them.
  *
  * Letters: B batch, T tokens (of a packed batch), C channels, H heads, KV
  * key/value heads, D head width, V vocabulary, R adapter rank, S sequences.
@@ -133,6 +134,9 @@ typedef struct llm_ops {
     size_t head_bytes;  /* ... and what these may take, where that is less */
     bool device_starts; /* attention reads them: the caller uploads starts once a batch */
     void (*destroy)(llm_backend_t *be);
+    /* A further instance on the same device, with so many threads of its own;
+     * be may go before it. */
+    llm_backend_t *(*another)(const llm_backend_t *be, unsigned threads, fmq_error_t *err);
 
     /* Waits until everything that was asked for is done.  -1 with the first
      * error since the instance was made, and from then on: memory that an op

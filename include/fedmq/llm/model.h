@@ -1,8 +1,10 @@
 /*
- * model.h - a decoder's frozen weights, ready for a backend.
+ * model.h - a decoder's shape and frozen weights.
  *
- * Opened once a process and shared read-only by every actor; small tensors
- * (norms, biases) are plain backend memory, matrices are llm_matrix_t.
+ * Opened once a process and shared read-only by every actor.  A model is what
+ * its files say; where something computes with it, its weights are placed:
+ * once for each device, whichever thread asks first, and for as long as the
+ * model lives.  Whoever only reads, digests, exports or lends it places none.
  */
 #ifndef FEDMQ_LLM_MODEL_H
 #define FEDMQ_LLM_MODEL_H
@@ -16,9 +18,9 @@ FMQ_API_BEGIN
 
 typedef struct llm_model llm_model_t;
 
-/* Opens the model in directory: config.json and safetensors.  be is used for
- * loading and must outlive the model; any instance of its kind may compute
- * with it. */
+/* Opens the model in directory: config.json and safetensors.  Its weights are
+ * placed on the device of be; NULL: when something first computes with it.  be
+ * may go before the model, and any other backend may compute with it. */
 llm_model_t *llm_model_open(const char *directory, llm_backend_t *be, fmq_error_t *err);
 
 /* A model with random weights (normal(0, 0.02), norms 1, biases 0, GPT-2's
@@ -26,12 +28,18 @@ llm_model_t *llm_model_open(const char *directory, llm_backend_t *be, fmq_error_
 llm_model_t *llm_model_new_random(const llm_shape_t *shape, uint64_t seed, llm_backend_t *be,
                                   fmq_error_t *err);
 
+/* Places the weights on the device of be, where they are not there yet: so that
+ * they are read, and that memory is found to be too small, before and not while
+ * something computes.  -1 with err FMQ_ERR_NOMEM, or what reading met. */
+int llm_model_place(const llm_model_t *self, llm_backend_t *be, fmq_error_t *err);
+
+/* No workspace or generator may be left that computes with it. */
 void llm_model_destroy(llm_model_t **self_p);
 const llm_shape_t *llm_model_shape(const llm_model_t *self);
 const char *llm_model_directory(const llm_model_t *self); /* "" when random */
 /* Digest over config and all weights: both ends of a run must agree on it. */
 fmq_digest_t llm_model_digest(const llm_model_t *self);
-/* Bytes held by the backend for it; parts that another model lends count there
+/* Bytes held for it on all devices; parts that another model lends count there
  * (llm_model_compose()). */
 size_t llm_model_bytes(const llm_model_t *self);
 /* Writes an HF model directory with vectors merged in: W + s B A for LoRA,

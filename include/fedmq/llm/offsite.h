@@ -67,9 +67,9 @@ int llm_offsite_init_state(const llm_offsite_t *self, uint64_t seed, float *stat
 typedef struct llm_emulator llm_emulator_t;
 
 /* What building takes beside the spec; pruning by activations and distillation
- * look at data, the others need only be. */
+ * compute with be and look at data, the others need neither. */
 typedef struct {
-    llm_backend_t *be;         /* of the models; must outlive the emulator */
+    llm_backend_t *be;         /* computes while it is built; may be NULL where nothing does */
     const char *directory;     /* where layers that are not the teacher's own are kept as part
                                   files; may be NULL for drop_layer */
     const llm_dataset_t *data; /* public examples */
@@ -79,15 +79,16 @@ typedef struct {
     void *argument;
 } llm_emulator_building_t;
 
-/* Builds the emulator over teacher, which is borrowed.  drop_layer holds no
- * weight of its own.  Part files that a former call with the same inputs left
- * in directory are used again.  FMQ_ERR_CONFIG for ranges that leave nothing
- * to emulate or to adapt, with the numbers. */
+/* Builds the emulator over teacher, which is borrowed; its model is placed when
+ * something computes with it.  drop_layer holds no weight of its own.  Part files that a former
+ * call with the same inputs left in directory are used again.  FMQ_ERR_CONFIG for ranges that leave
+ * nothing to emulate or to adapt, with the numbers. */
 llm_emulator_t *llm_emulator_new(const llm_model_t *teacher, const llm_emulator_spec_t *spec,
                                  const llm_emulator_building_t *how, fmq_error_t *err);
 
-/* The other end: puts a client's model together from files.  full is the shape
- * of the model that the client does not hold. */
+/* The other end: puts a client's model together from files, and places it with
+ * be, unless that is NULL.  full is the shape of the model that the client does
+ * not hold. */
 typedef struct {
     llm_shape_t full;
     uint32_t l, r, behind;      /* see llm_offsite_t */

@@ -37,9 +37,10 @@ typedef struct {
 } llm_part_origin_t;
 
 /* A model of shape->layers layers out of parts; layers[i] becomes layer i, and
- * is named so.  Borrowed parts cost no memory and must outlive it; files are
- * opened and their weights handed to be.  Everything that takes a model takes
- * this one; its digest depends on shape and tensors only, not on where parts
+ * is named so.  Borrowed parts cost no memory and must outlive it: what is
+ * placed of them is the lender's.  Files are opened, and the weights placed on
+ * the device of be, or, when that is NULL, where they are first computed with.  Everything that
+ * takes a model takes this one; its digest depends on shape and tensors only, not on where parts
  * came from.  FMQ_ERR_MISMATCH naming file and tensor when a part does not fit
  * the shape. */
 llm_model_t *llm_model_compose(const llm_shape_t *shape, const llm_part_origin_t *stem,

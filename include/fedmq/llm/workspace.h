@@ -56,6 +56,10 @@ typedef struct {
     const llm_adapter_t *fixed; /* NULL: none; no tensor may be in both */
 } llm_stack_t;
 
+/* Places what is frozen of the stack on the device of be, as the first workspace
+ * or generator over it does: nothing of what an adapter of kind FULL covers. */
+int llm_stack_place(const llm_stack_t *self, llm_backend_t *be, fmq_error_t *err);
+
 /* Everything is borrowed and must outlive the workspace. */
 llm_workspace_t *llm_workspace_new_stack(const llm_stack_t *stack, const llm_limits_t *limits,
                                          llm_backend_t *be, fmq_error_t *err);

@@ -72,6 +72,12 @@ static void destroy(llm_backend_t *be)
     free_all(llm_cpu(be));
 }
 
+static llm_backend_t *another(const llm_backend_t *be, unsigned threads, fmq_error_t *err)
+{
+    (void)be;
+    return llm_backend_cpu_new(threads, err);
+}
+
 static void fill_table(llm_ops_t *ops)
 {
     ops->name = "cpu";
@@ -80,6 +86,7 @@ static void fill_table(llm_ops_t *ops)
     ops->head_bytes = HEAD_BYTES;
     ops->synchronize = llm_instance_synchronize;
     ops->destroy = destroy;
+    ops->another = another;
     llm_cpu_memory(ops);
     llm_cpu_matrix(ops);
     llm_cpu_codes(ops);

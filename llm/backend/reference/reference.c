@@ -15,6 +15,12 @@ static void destroy(llm_backend_t *be)
     free(llm_instance(be));
 }
 
+static llm_backend_t *another(const llm_backend_t *be, unsigned threads, fmq_error_t *err)
+{
+    (void)threads;
+    return llm_backend_reference_act_new(be->ops->act, err);
+}
+
 llm_backend_t *llm_backend_reference_new(fmq_error_t *err)
 {
     return llm_backend_reference_act_new(FMQ_F32, err);
@@ -38,6 +44,7 @@ llm_backend_t *llm_backend_reference_act_new(fmq_dtype_t act, fmq_error_t *err)
     self->ops.head_bytes = HEAD_BYTES;
     self->ops.destroy = destroy;
     self->ops.synchronize = llm_instance_synchronize;
+    self->ops.another = another;
     llm_reference_memory(&self->ops);
     llm_reference_linear(&self->ops);
     llm_reference_dense(&self->ops);

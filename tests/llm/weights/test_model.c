@@ -167,6 +167,9 @@ static void refuse(const llm_shape_t *shape, const change_t *change, fmq_error_c
     assert_int_equal(err.code, code);
     if (!strstr(err.text, subject) || !strstr(err.text, directory.path))
         fail_msg("the error says '%s'", err.text);
+    err.code = FMQ_OK;
+    assert_null(llm_model_open(directory.path, NULL, &err)); /* not when it is first used */
+    assert_int_equal(err.code, code);
     directory_release(&directory);
 }
 
