@@ -1,0 +1,166 @@
+/*
+ * kernels.h - the kernels of the GPU backend, as C functions that put work on
+ * a queue.
+ *
+ * The sources are compiled twice: by nvcc for devices, and by the C++ compiler
+ * for a CPU that emulates one (emulate.h), where every call has finished when
+ * it returns.  All pointers are device memory.  Activations are void *: bf16
+ * or float, as the queue says; parameters, gradients of parameters, statistics
+ * and losses are float.  Tensors are dense and row-major unless a stride is
+ * given; any address and stride will do, 16-byte aligned ones are fast.
+ *
+ * Results depend on shapes and values only: no sum has a shape that the device
+ * or its load decides, and there are no atomics.  Calls do not fail; what a
+ * launch met is told by llm_cuda_synchronize() (runtime.h).  What is written
+ * (=) and what is added to (+=) is as in fedmq/llm/backend.h.
+ *
+ * Letters as there: T tokens, C channels, H heads, KV key/value heads, D head
+ * width, V vocabulary, S sequences; M rows, N columns.
+ */
+#ifndef LLM_BACKEND_CUDA_KERNELS_H
+#define LLM_BACKEND_CUDA_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LLM_CUDA_CHANNELS_MAX 16384 /* of a row that is normed */
+
+typedef struct {
+    void *stream; /* borrowed, a cudaStream_t; unused by the emulation */
+    bool bf16;    /* activations; false: float */
+} llm_cuda_queue_t;
+
+/* Dropout's mask as a stream of Philox4x32-10: element i is dropped when word
+ * i % 4 of block i / 4 lies below threshold; what is kept is multiplied by
+ * keep.  key and counter are those of fmq_rng_init(). */
+typedef struct {
+    uint64_t threshold; /* p 2^32; 0: nothing is dropped */
+    float keep;         /* 1 / (1 - p) */
+    uint32_t key[2];
+    uint32_t counter[4];
+} llm_cuda_dropout_t;
+
+/* elements.cu: vectors of activations. */
+void llm_cuda_add(const llm_cuda_queue_t *queue, void *y, const void *x, size_t n);
+void llm_cuda_gelu_forward(const llm_cuda_queue_t *queue, void *out, const void *x, size_t n,
+                           bool exact);
+void llm_cuda_gelu_backward(const llm_cuda_queue_t *queue, void *dx, const void *dout,
+                            const void *x, size_t n, bool exact);
+void llm_cuda_swiglu_forward(const llm_cuda_queue_t *queue, void *out, const void *gate,
+                             const void *up, size_t n);
+void llm_cuda_swiglu_backward(const llm_cuda_queue_t *queue, void *dgate, void *dup,
+                              const void *dout, const void *gate, const void *up, size_t n);
+void llm_cuda_dropout(const llm_cuda_queue_t *queue, void *out, const void *x, size_t n,
+                      const llm_cuda_dropout_t *stream, bool add);
+/* Activations to and from floats. */
+void llm_cuda_widen(const llm_cuda_queue_t *queue, float *out, const void *x, size_t n);
+void llm_cuda_narrow(const llm_cuda_queue_t *queue, void *out, const float *x, size_t n);
+
+/* rows.cu: rows by index, biases, rotary positions. */
+void llm_cuda_embed_forward(const llm_cuda_queue_t *queue, void *out, const float *table,
+                            const int32_t *ids, size_t T, size_t C);
+/* The same from a table of bf16 (a frozen embedding as stored). */
+void llm_cuda_embed_forward_bf16(const llm_cuda_queue_t *queue, void *out, const void *table,
+                                 const int32_t *ids, size_t T, size_t C);
+/* dtable[ids[t]] += dout[t], equal ids in the order of t. */
+void llm_cuda_embed_backward(const llm_cuda_queue_t *queue, float *dtable, const void *dout,
+                             const int32_t *ids, size_t T, size_t C);
+void llm_cuda_gather_rows(const llm_cuda_queue_t *queue, void *out, const void *x,
+                          const int32_t *rows, size_t n, size_t C);
+/* rows are distinct. */
+void llm_cuda_scatter_rows(const llm_cuda_queue_t *queue, void *dx, const void *dout,
+                           const int32_t *rows, size_t n, size_t C);
+void llm_cuda_copy_rows(const llm_cuda_queue_t *queue, void *to, size_t to_stride, const void *from,
+                        size_t from_stride, size_t n, size_t C);
+void llm_cuda_bias_forward(const llm_cuda_queue_t *queue, void *y, const float *bias, size_t M,
+                           size_t N);
+
+/* Heads of queries and keys within the rows of T tokens, turned in place. */
+typedef struct {
+    void *q, *k; /* k may be NULL */
+    size_t q_stride, k_stride;
+    size_t H, KV, D;
+} llm_cuda_rope_t;
+void llm_cuda_rope(const llm_cuda_queue_t *queue, const llm_cuda_rope_t *heads,
+                   const int32_t *positions, const float *table, size_t T, bool inverse);
+
+/* norm.cu: C <= LLM_CUDA_CHANNELS_MAX. */
+void llm_cuda_layernorm_forward(const llm_cuda_queue_t *queue, void *out, float *stats,
+                                const void *x, const float *weight, const float *bias, size_t T,
+                                size_t C, float eps);
+void llm_cuda_rmsnorm_forward(const llm_cuda_queue_t *queue, void *out, float *stats, const void *x,
+                              const float *weight, size_t T, size_t C, float eps);
+/* sum = x + y, rounded to an activation; out = the norm of sum.  sum may be x. */
+void llm_cuda_add_layernorm_forward(const llm_cuda_queue_t *queue, void *out, void *sum,
+                                    float *stats, const void *x, const void *y, const float *weight,
+                                    const float *bias, size_t T, size_t C, float eps);
+void llm_cuda_add_rmsnorm_forward(const llm_cuda_queue_t *queue, void *out, void *sum, float *stats,
+                                  const void *x, const void *y, const float *weight, size_t T,
+                                  size_t C, float eps);
+/* dx += ; the gradients of weight and bias are columns.cu's. */
+void llm_cuda_layernorm_backward(const llm_cuda_queue_t *queue, void *dx, const void *dout,
+                                 const void *x, const float *stats, const float *weight, size_t T,
+                                 size_t C);
+void llm_cuda_rmsnorm_backward(const llm_cuda_queue_t *queue, void *dx, const void *dout,
+                               const void *x, const float *stats, const float *weight, size_t T,
+                               size_t C);
+
+/* columns.cu: sums over rows.  scratch has llm_cuda_columns_scratch(M, N)
+ * floats. */
+size_t llm_cuda_columns_scratch(size_t M, size_t N);
+void llm_cuda_bias_backward(const llm_cuda_queue_t *queue, float *dbias, const void *dy, size_t M,
+                            size_t N, float *scratch);
+/* sums[N] += the squares of a column. */
+void llm_cuda_column_sum_squares(const llm_cuda_queue_t *queue, float *sums, const void *x,
+                                 size_t M, size_t N, float *scratch);
+/* dweight and dbias += ; each may be NULL. */
+void llm_cuda_layernorm_gradients(const llm_cuda_queue_t *queue, float *dweight, float *dbias,
+                                  const void *dout, const void *x, const float *stats, size_t T,
+                                  size_t C, float *scratch);
+void llm_cuda_rmsnorm_gradients(const llm_cuda_queue_t *queue, float *dweight, const void *dout,
+                                const void *x, const float *stats, size_t T, size_t C,
+                                float *scratch);
+
+/* loss.cu: rows of logits lie stride elements apart. */
+void llm_cuda_cross_entropy(const llm_cuda_queue_t *queue, float *loss, void *logits, size_t stride,
+                            const int32_t *targets, size_t M, size_t V, float scale);
+void llm_cuda_kl_divergence(const llm_cuda_queue_t *queue, float *loss, void *client,
+                            const void *full, size_t stride, size_t M, size_t V, float scale);
+void llm_cuda_cosine(const llm_cuda_queue_t *queue, float *loss, void *dx, const void *target,
+                     const void *x, size_t T, size_t C, float scale);
+void llm_cuda_argmax(const llm_cuda_queue_t *queue, int32_t *best, const void *logits,
+                     size_t stride, size_t M, size_t V);
+
+/* optimizer.cu: vectors of floats.  The scalars are those that the CPU's
+ * backends derive, and so are the bits of the results. */
+typedef struct {
+    float beta1, one_minus_beta1, beta2, one_minus_beta2;
+    float step_size, sqrt_bias2, eps, l2, keep;
+} llm_cuda_adam_t;
+typedef struct {
+    float lr, momentum, share, weight_decay; /* share: 1 - dampening */
+    bool nesterov, first;
+} llm_cuda_sgd_t;
+void llm_cuda_scale(const llm_cuda_queue_t *queue, float *x, float factor, size_t n);
+void llm_cuda_adam_step(const llm_cuda_queue_t *queue, float *params, float *m, float *v,
+                        const float *grads, size_t n, const llm_cuda_adam_t *how);
+void llm_cuda_sgd_step(const llm_cuda_queue_t *queue, float *params, float *momentum,
+                       const float *grads, size_t n, const llm_cuda_sgd_t *how);
+/* *result = the sum (of squares) of a vector of floats, or of activations; of
+ * no element 0.  scratch has LLM_CUDA_SUM_SCRATCH doubles. */
+#define LLM_CUDA_SUM_SCRATCH 1024
+void llm_cuda_sum(const llm_cuda_queue_t *queue, double *result, const float *x, size_t n,
+                  bool squares, double *scratch);
+void llm_cuda_sum_activations(const llm_cuda_queue_t *queue, double *result, const void *x,
+                              size_t n, bool squares, double *scratch);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
