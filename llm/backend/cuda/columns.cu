@@ -27,12 +27,12 @@ size_t llm_cuda_columns_scratch(size_t M, size_t N)
 template <class A> struct plain_t {
     static constexpr int SUMS = 1;
     const A *x;
-    size_t N;
+    size_t stride;
 
     __device__ void operator()(float (*sums)[PIECE], size_t row, size_t c, long count) const
     {
         float v[PIECE];
-        load8(v, x + row * N + c, count);
+        load8(v, x + row * stride + c, count);
 #pragma unroll
         for (int j = 0; j < PIECE; j++)
             sums[0][j] += v[j];
@@ -42,12 +42,12 @@ template <class A> struct plain_t {
 template <class A> struct squares_t {
     static constexpr int SUMS = 1;
     const A *x;
-    size_t N;
+    size_t stride;
 
     __device__ void operator()(float (*sums)[PIECE], size_t row, size_t c, long count) const
     {
         float v[PIECE];
-        load8(v, x + row * N + c, count);
+        load8(v, x + row * stride + c, count);
 #pragma unroll
         for (int j = 0; j < PIECE; j++)
             sums[0][j] += v[j] * v[j];
@@ -106,8 +106,8 @@ template <class F> __global__ void column_slices(float *partial, F of, size_t M,
 }
 
 /* to[n] += the slices of sum number s. */
-__global__ void add_slices(float *to, const float *partial, int sums, int s, size_t slices,
-                           size_t N)
+template <class S>
+__global__ void add_slices(S *to, const float *partial, int sums, int s, size_t slices, size_t N)
 {
     const size_t n = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (n >= N)
@@ -115,11 +115,11 @@ __global__ void add_slices(float *to, const float *partial, int sums, int s, siz
     double total = 0;
     for (size_t i = 0; i < slices; i++)
         total += (double)partial[(i * sums + s) * N + n];
-    to[n] = (float)((double)to[n] + total);
+    to[n] = (S)((double)to[n] + total);
 }
 
-template <class F>
-static void column_sums(const llm_cuda_queue_t *queue, float *first, float *second, F of, size_t M,
+template <class F, class S>
+static void column_sums(const llm_cuda_queue_t *queue, S *first, S *second, F of, size_t M,
                         size_t N, float *scratch)
 {
     if (!M)
@@ -128,28 +128,30 @@ static void column_sums(const llm_cuda_queue_t *queue, float *first, float *seco
     launch(queue, dim3(ceil_div(N, WIDTH), (unsigned)slices), dim3(WIDTH), 0, column_slices<F>,
            scratch, of, M, N);
     if (first)
-        launch(queue, dim3(ceil_div(N, WIDTH)), dim3(WIDTH), 0, add_slices, first, scratch, F::SUMS,
-               0, slices, N);
+        launch(queue, dim3(ceil_div(N, WIDTH)), dim3(WIDTH), 0, add_slices<S>, first, scratch,
+               F::SUMS, 0, slices, N);
     if (second)
-        launch(queue, dim3(ceil_div(N, WIDTH)), dim3(WIDTH), 0, add_slices, second, scratch,
+        launch(queue, dim3(ceil_div(N, WIDTH)), dim3(WIDTH), 0, add_slices<S>, second, scratch,
                F::SUMS, F::SUMS - 1, slices, N);
 }
 
-void llm_cuda_bias_backward(const llm_cuda_queue_t *queue, float *dbias, const void *dy, size_t M,
-                            size_t N, float *scratch)
+void llm_cuda_bias_backward(const llm_cuda_queue_t *queue, float *dbias, const void *dy,
+                            size_t dy_stride, size_t M, size_t N, float *scratch)
 {
     for_activations(queue, [&](auto a) {
         using A = decltype(a);
-        column_sums(queue, dbias, nullptr, plain_t<A>{(const A *)dy, N}, M, N, scratch);
+        column_sums<plain_t<A>, float>(queue, dbias, nullptr, plain_t<A>{(const A *)dy, dy_stride},
+                                       M, N, scratch);
     });
 }
 
-void llm_cuda_column_sum_squares(const llm_cuda_queue_t *queue, float *sums, const void *x,
+void llm_cuda_column_sum_squares(const llm_cuda_queue_t *queue, double *sums, const void *x,
                                  size_t M, size_t N, float *scratch)
 {
     for_activations(queue, [&](auto a) {
         using A = decltype(a);
-        column_sums(queue, sums, nullptr, squares_t<A>{(const A *)x, N}, M, N, scratch);
+        column_sums<squares_t<A>, double>(queue, sums, nullptr, squares_t<A>{(const A *)x, N}, M, N,
+                                          scratch);
     });
 }
 
@@ -170,7 +172,8 @@ void llm_cuda_rmsnorm_gradients(const llm_cuda_queue_t *queue, float *dweight, c
 {
     for_activations(queue, [&](auto a) {
         using A = decltype(a);
-        column_sums(queue, dweight, nullptr,
-                    norm_t<A, true>{(const A *)dout, (const A *)x, stats, C}, T, C, scratch);
+        column_sums<norm_t<A, true>, float>(
+            queue, dweight, nullptr, norm_t<A, true>{(const A *)dout, (const A *)x, stats, C}, T, C,
+            scratch);
     });
 }

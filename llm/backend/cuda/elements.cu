@@ -1,5 +1,6 @@
 /*
- * elements.cu - activations element by element: sums, GELU, SwiGLU, dropout.
+ * elements.cu - activations element by element: sums, GELU, SwiGLU;
+ * and dropout's masks.
  *
  * A thread handles eight elements at a time, 16 bytes of bf16.  The formulas
  * and their derivations are those of backend/reference/activation.c.
@@ -91,14 +92,13 @@ template <class A, bool EXACT> struct gelu_backward_t {
 
     __device__ void operator()(size_t i, long count) const
     {
-        float v[PIECE], d[PIECE], sum[PIECE];
+        float v[PIECE], d[PIECE];
         load8(v, x + i, count);
         load8(d, dout + i, count);
-        load8(sum, dx + i, count);
 #pragma unroll
         for (int j = 0; j < PIECE; j++)
-            sum[j] += d[j] * gelu_slope<EXACT>(v[j]);
-        store8(dx + i, sum, count);
+            d[j] *= gelu_slope<EXACT>(v[j]);
+        store8(dx + i, d, count);
     }
 };
 
@@ -187,61 +187,60 @@ void llm_cuda_swiglu_backward(const llm_cuda_queue_t *queue, void *dgate, void *
     });
 }
 
-template <class A> struct dropout_t {
-    A *out;
-    const A *x;
+/* A row's mask is a whole number of bytes; element i of the stream counts over
+ * rows without gaps. */
+struct mask_t {
+    uint8_t *mask;
+    size_t in, bytes;
     llm_cuda_dropout_t stream;
-    bool add;
 
-    __device__ void operator()(size_t i, long count) const
+    __device__ void operator()(size_t first, long count) const
     {
-        float v[PIECE], sum[PIECE] = {};
-        load8(v, x + i, count);
-        if (add)
-            load8(sum, out + i, count);
-        const uint32_t kept = kept8(stream, i);
-#pragma unroll
-        for (int j = 0; j < PIECE; j++) {
-            const float value = kept >> j & 1u ? v[j] * stream.keep : 0.0f;
-            sum[j] = add ? sum[j] + value : value;
+        for (size_t byte = first; byte < first + (size_t)count; byte++) {
+            const size_t row = byte / bytes, c = byte % bytes * 8;
+            const uint32_t inside = in - c < 8 ? (1u << (in - c)) - 1u : 0xffu;
+            mask[byte] = (uint8_t)(kept8(stream, row * in + c) & inside);
         }
-        store8(out + i, sum, count);
     }
 };
 
-void llm_cuda_dropout(const llm_cuda_queue_t *queue, void *out, const void *x, size_t n,
-                      const llm_cuda_dropout_t *stream, bool add)
+void llm_cuda_dropout_mask(const llm_cuda_queue_t *queue, uint8_t *mask, size_t M, size_t in,
+                           const llm_cuda_dropout_t *stream)
 {
-    for_activations(queue, [&](auto a) {
-        using A = decltype(a);
-        run(queue, dropout_t<A>{(A *)out, (const A *)x, *stream, add}, n);
-    });
+    const size_t bytes = (in + 7) / 8;
+    run(queue, mask_t{mask, in, bytes, *stream}, M * bytes);
 }
 
 template <class To, class From> struct convert_t {
     To *to;
     const From *from;
+    bool add;
 
     __device__ void operator()(size_t i, long count) const
     {
-        float v[PIECE];
+        float v[PIECE], sum[PIECE] = {};
         load8(v, from + i, count);
+        if (add)
+            load8(sum, to + i, count);
+#pragma unroll
+        for (int j = 0; j < PIECE; j++)
+            v[j] = add ? sum[j] + v[j] : v[j];
         store8(to + i, v, count);
     }
 };
 
-void llm_cuda_widen(const llm_cuda_queue_t *queue, float *out, const void *x, size_t n)
+void llm_cuda_widen(const llm_cuda_queue_t *queue, float *out, const void *x, size_t n, bool add)
 {
     for_activations(queue, [&](auto a) {
         using A = decltype(a);
-        run(queue, convert_t<float, A>{out, (const A *)x}, n);
+        run(queue, convert_t<float, A>{out, (const A *)x, add}, n);
     });
 }
 
-void llm_cuda_narrow(const llm_cuda_queue_t *queue, void *out, const float *x, size_t n)
+void llm_cuda_narrow(const llm_cuda_queue_t *queue, void *out, const float *x, size_t n, bool add)
 {
     for_activations(queue, [&](auto a) {
         using A = decltype(a);
-        run(queue, convert_t<A, float>{(A *)out, x}, n);
+        run(queue, convert_t<A, float>{(A *)out, x, add}, n);
     });
 }

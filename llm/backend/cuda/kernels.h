@@ -49,17 +49,20 @@ typedef struct {
 void llm_cuda_add(const llm_cuda_queue_t *queue, void *y, const void *x, size_t n);
 void llm_cuda_gelu_forward(const llm_cuda_queue_t *queue, void *out, const void *x, size_t n,
                            bool exact);
+/* dx is overwritten and may be dout. */
 void llm_cuda_gelu_backward(const llm_cuda_queue_t *queue, void *dx, const void *dout,
                             const void *x, size_t n, bool exact);
 void llm_cuda_swiglu_forward(const llm_cuda_queue_t *queue, void *out, const void *gate,
                              const void *up, size_t n);
 void llm_cuda_swiglu_backward(const llm_cuda_queue_t *queue, void *dgate, void *dup,
                               const void *dout, const void *gate, const void *up, size_t n);
-void llm_cuda_dropout(const llm_cuda_queue_t *queue, void *out, const void *x, size_t n,
-                      const llm_cuda_dropout_t *stream, bool add);
-/* Activations to and from floats. */
-void llm_cuda_widen(const llm_cuda_queue_t *queue, float *out, const void *x, size_t n);
-void llm_cuda_narrow(const llm_cuda_queue_t *queue, void *out, const float *x, size_t n);
+/* Rows of (in + 7) / 8 bytes, bit c % 8 of byte c / 8 set where element c of a
+ * row of in elements is kept; the bits behind the last are 0. */
+void llm_cuda_dropout_mask(const llm_cuda_queue_t *queue, uint8_t *mask, size_t M, size_t in,
+                           const llm_cuda_dropout_t *stream);
+/* Activations to and from floats; add: += . */
+void llm_cuda_widen(const llm_cuda_queue_t *queue, float *out, const void *x, size_t n, bool add);
+void llm_cuda_narrow(const llm_cuda_queue_t *queue, void *out, const float *x, size_t n, bool add);
 
 /* rows.cu: rows by index, biases, rotary positions. */
 void llm_cuda_embed_forward(const llm_cuda_queue_t *queue, void *out, const float *table,
@@ -102,21 +105,21 @@ void llm_cuda_add_layernorm_forward(const llm_cuda_queue_t *queue, void *out, vo
 void llm_cuda_add_rmsnorm_forward(const llm_cuda_queue_t *queue, void *out, void *sum, float *stats,
                                   const void *x, const void *y, const float *weight, size_t T,
                                   size_t C, float eps);
-/* dx += ; the gradients of weight and bias are columns.cu's. */
+/* dx (+)= ; the gradients of weight and bias are columns.cu's. */
 void llm_cuda_layernorm_backward(const llm_cuda_queue_t *queue, void *dx, const void *dout,
                                  const void *x, const float *stats, const float *weight, size_t T,
-                                 size_t C);
+                                 size_t C, bool add);
 void llm_cuda_rmsnorm_backward(const llm_cuda_queue_t *queue, void *dx, const void *dout,
                                const void *x, const float *stats, const float *weight, size_t T,
-                               size_t C);
+                               size_t C, bool add);
 
 /* columns.cu: sums over rows.  scratch has llm_cuda_columns_scratch(M, N)
  * floats. */
 size_t llm_cuda_columns_scratch(size_t M, size_t N);
-void llm_cuda_bias_backward(const llm_cuda_queue_t *queue, float *dbias, const void *dy, size_t M,
-                            size_t N, float *scratch);
-/* sums[N] += the squares of a column. */
-void llm_cuda_column_sum_squares(const llm_cuda_queue_t *queue, float *sums, const void *x,
+void llm_cuda_bias_backward(const llm_cuda_queue_t *queue, float *dbias, const void *dy,
+                            size_t dy_stride, size_t M, size_t N, float *scratch);
+/* sums[N] += the squares of a column; sums is device memory. */
+void llm_cuda_column_sum_squares(const llm_cuda_queue_t *queue, double *sums, const void *x,
                                  size_t M, size_t N, float *scratch);
 /* dweight and dbias += ; each may be NULL. */
 void llm_cuda_layernorm_gradients(const llm_cuda_queue_t *queue, float *dweight, float *dbias,
@@ -146,6 +149,7 @@ typedef struct {
     float lr, momentum, share, weight_decay; /* share: 1 - dampening */
     bool nesterov, first;
 } llm_cuda_sgd_t;
+void llm_cuda_add_floats(const llm_cuda_queue_t *queue, float *y, const float *x, size_t n);
 void llm_cuda_scale(const llm_cuda_queue_t *queue, float *x, float factor, size_t n);
 void llm_cuda_adam_step(const llm_cuda_queue_t *queue, float *params, float *m, float *v,
                         const float *grads, size_t n, const llm_cuda_adam_t *how);

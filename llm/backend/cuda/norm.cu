@@ -99,10 +99,11 @@ template <class A> struct backward_t {
     const A *dout, *x;
     const float *stats, *weight;
     size_t C;
+    bool add; /* false: dx is overwritten */
 };
 
 /* With n = (x - mean) rstd and g = dout w:
- * dx += rstd (g - mean(g) - n mean(g n)), RMSNorm without the means. */
+ * dx (+)= rstd (g - mean(g) - n mean(g n)), RMSNorm without the means. */
 template <class A, int PIECES, bool RMS>
 __global__ void __launch_bounds__(threads_max(PIECES)) norm_backward(backward_t<A> how)
 {
@@ -134,8 +135,9 @@ __global__ void __launch_bounds__(threads_max(PIECES)) norm_backward(backward_t<
     for (int p = 0; p < PIECES; p++) {
         const size_t c = (p * blockDim.x + threadIdx.x) * PIECE;
         const long count = (long)how.C - (long)c;
-        float dx[PIECE];
-        load8(dx, how.dx + row + c, count);
+        float dx[PIECE] = {};
+        if (how.add)
+            load8(dx, how.dx + row + c, count);
 #pragma unroll
         for (int j = 0; j < PIECE; j++)
             dx[j] += rstd * (g[p][j] - mean_g - n[p][j] * mean_gn);
@@ -214,22 +216,22 @@ void llm_cuda_rmsnorm_forward(const llm_cuda_queue_t *queue, void *out, float *s
 
 void llm_cuda_layernorm_backward(const llm_cuda_queue_t *queue, void *dx, const void *dout,
                                  const void *x, const float *stats, const float *weight, size_t T,
-                                 size_t C)
+                                 size_t C, bool add)
 {
     for_activations(queue, [&](auto a) {
         using A = decltype(a);
-        backward<false>(queue,
-                        backward_t<A>{(A *)dx, (const A *)dout, (const A *)x, stats, weight, C}, T);
+        backward<false>(
+            queue, backward_t<A>{(A *)dx, (const A *)dout, (const A *)x, stats, weight, C, add}, T);
     });
 }
 
 void llm_cuda_rmsnorm_backward(const llm_cuda_queue_t *queue, void *dx, const void *dout,
                                const void *x, const float *stats, const float *weight, size_t T,
-                               size_t C)
+                               size_t C, bool add)
 {
     for_activations(queue, [&](auto a) {
         using A = decltype(a);
-        backward<true>(queue,
-                       backward_t<A>{(A *)dx, (const A *)dout, (const A *)x, stats, weight, C}, T);
+        backward<true>(
+            queue, backward_t<A>{(A *)dx, (const A *)dout, (const A *)x, stats, weight, C, add}, T);
     });
 }

@@ -23,6 +23,21 @@ template <class F> static void run(const llm_cuda_queue_t *queue, F what, size_t
            each<F>, what, n);
 }
 
+struct add_t {
+    float *y;
+    const float *x;
+
+    __device__ void operator()(size_t i) const
+    {
+        y[i] += x[i];
+    }
+};
+
+void llm_cuda_add_floats(const llm_cuda_queue_t *queue, float *y, const float *x, size_t n)
+{
+    run(queue, add_t{y, x}, n);
+}
+
 struct scale_t {
     float *x;
     float factor;

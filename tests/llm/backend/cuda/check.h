@@ -91,6 +91,10 @@ void mistake(check_t *self, const char *format, ...) __attribute__((format(print
 /* value as an activation holds it. */
 float rounded(const check_t *self, float value);
 
+/* A stream of dropout, for kernels, and its mask as the CPU draws it (owned by the caller). */
+llm_cuda_dropout_t dropout_stream(float p, uint64_t seed);
+uint8_t *dropout_bits(size_t M, size_t in, float p, uint64_t seed);
+
 typedef struct {
     const char *name;
     void (*run)(check_t *check);

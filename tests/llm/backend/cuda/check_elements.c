@@ -3,6 +3,7 @@
  */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "check.h"
 #include "fedmq/base/rng.h"
@@ -18,7 +19,7 @@ static void add(check_t *c, size_t n)
     for (runs(c); next_run(c);)
         llm_cuda_add(&c->queue, y->device, x->device, n);
     void *want = copy_of(y);
-    ops->add(c->reference, want, x->floats, n);
+    ops->add_act(c->reference, want, x->floats, n);
     expect(c, y, want, EXACTLY, "add %zu", n);
     check_clear(c);
 }
@@ -27,12 +28,12 @@ static void gelu(check_t *c, size_t n, bool exact)
 {
     const llm_ops_t *ops = c->reference->ops;
     array_t *x = reads(c, ACT, n, 3), *dout = reads(c, ACT, n, 4);
-    array_t *out = writes(c, ACT, n), *dx = changes(c, ACT, n, 5);
+    array_t *out = writes(c, ACT, n), *dx = writes(c, ACT, n);
     for (runs(c); next_run(c);) {
         llm_cuda_gelu_forward(&c->queue, out->device, x->device, n, exact);
         llm_cuda_gelu_backward(&c->queue, dx->device, dout->device, x->device, n, exact);
     }
-    void *want = room(n), *gradient = copy_of(dx);
+    void *want = room(n), *gradient = room(n);
     ops->gelu_forward(c->reference, want, x->floats, n, exact);
     ops->gelu_backward(c->reference, gradient, dout->floats, x->floats, n, exact);
     expect(c, out, want, CLOSE(c), "gelu %zu", n);
@@ -59,16 +60,20 @@ static void swiglu(check_t *c, size_t n)
     check_clear(c);
 }
 
-static void convert(check_t *c, size_t n)
+static void convert(check_t *c, size_t n, bool more)
 {
+    const llm_ops_t *ops = c->reference->ops;
     array_t *x = reads(c, ACT, n, 9), *y = reads(c, F32, n, 10);
-    array_t *wide = writes(c, F32, n), *narrow = writes(c, ACT, n);
+    array_t *wide = changes(c, F32, n, 11), *narrow = changes(c, ACT, n, 12);
     for (runs(c); next_run(c);) {
-        llm_cuda_widen(&c->queue, wide->device, x->device, n);
-        llm_cuda_narrow(&c->queue, narrow->device, y->device, n);
+        llm_cuda_widen(&c->queue, wide->device, x->device, n, more);
+        llm_cuda_narrow(&c->queue, narrow->device, y->device, n, more);
     }
-    expect(c, wide, copy_of(x), EXACTLY, "widened %zu", n);
-    expect(c, narrow, copy_of(y), EXACTLY, "narrowed %zu", n);
+    void *floats = copy_of(wide), *acts = copy_of(narrow);
+    ops->widen(c->reference, floats, x->floats, n, more);
+    ops->narrow(c->reference, acts, y->floats, n, more);
+    expect(c, wide, floats, EXACTLY, "widened %zu", n);
+    expect(c, narrow, acts, EXACTLY, "narrowed %zu", n);
     check_clear(c);
 }
 
@@ -80,15 +85,36 @@ void check_elements(check_t *c)
             gelu(c, sizes[i], false);
             gelu(c, sizes[i], true);
             swiglu(c, sizes[i]);
-            convert(c, sizes[i]);
+            convert(c, sizes[i], false);
+            convert(c, sizes[i], true);
         }
 }
 
-static llm_cuda_dropout_t dropout_stream(float p, uint64_t seed)
+static fmq_rng_name_t dropout_name(uint64_t seed)
+{
+    return (fmq_rng_name_t){.seed = seed, .purpose = FMQ_RNG_DROPOUT, .client = 3, .round = 5};
+}
+
+uint8_t *dropout_bits(size_t M, size_t in, float p, uint64_t seed)
+{
+    size_t bytes = (in + 7) / 8;
+    uint64_t threshold = (uint64_t)((double)p * 4294967296.0);
+    uint8_t *bits = calloc(M * bytes, 1);
+    fmq_rng_t rng;
+    fmq_rng_name_t name = dropout_name(seed);
+    fmq_rng_init(&rng, &name);
+    for (size_t m = 0; m < M; m++)
+        for (size_t i = 0; i < in; i++)
+            if ((uint64_t)fmq_rng_u32(&rng) >= threshold)
+                bits[m * bytes + i / 8] |= (uint8_t)(1u << i % 8);
+    return bits;
+}
+
+llm_cuda_dropout_t dropout_stream(float p, uint64_t seed)
 {
     fmq_rng_t rng;
-    fmq_rng_init(
-        &rng, &(fmq_rng_name_t){.seed = seed, .purpose = FMQ_RNG_DROPOUT, .client = 3, .round = 5});
+    fmq_rng_name_t name = dropout_name(seed);
+    fmq_rng_init(&rng, &name);
     llm_cuda_dropout_t stream = {
         .threshold = p > 0 ? (uint64_t)((double)p * 4294967296.0) : 0,
         .keep = p < 1 ? (float)(1.0 / (1.0 - (double)p)) : 0.0f,
@@ -100,34 +126,29 @@ static llm_cuda_dropout_t dropout_stream(float p, uint64_t seed)
     return stream;
 }
 
-static void dropout(check_t *c, size_t n, float p)
+/* Row by row what base/rng.h draws. */
+static void mask(check_t *c, size_t M, size_t in, float p)
 {
-    const llm_ops_t *ops = c->reference->ops;
-    const uint64_t seed = 0x1234567890abcdefu;
-    fmq_rng_name_t name = {.seed = seed, .purpose = FMQ_RNG_DROPOUT, .client = 3, .round = 5};
-    llm_cuda_dropout_t stream = dropout_stream(p, seed);
-    array_t *x = reads(c, ACT, n, 11), *y = changes(c, ACT, n, 12), *out = writes(c, ACT, n);
-    for (runs(c); next_run(c);) {
-        llm_cuda_dropout(&c->queue, out->device, x->device, n, &stream, false);
-        llm_cuda_dropout(&c->queue, y->device, x->device, n, &stream, true);
-    }
-    void *want = room(n), *sum = copy_of(y);
-    ops->dropout(c->reference, want, x->floats, n, p, &name, false);
-    ops->dropout(c->reference, sum, x->floats, n, p, &name, true);
-    expect(c, out, want, EXACTLY, "dropout %zu of %.2f", n, (double)p);
-    expect(c, y, sum, EXACTLY, "dropout added %zu of %.2f", n, (double)p);
+    llm_cuda_dropout_t stream = dropout_stream(p, 0x1234567890abcdefu);
+    size_t bytes = (in + 7) / 8;
+    array_t *drawn = writes(c, BYTES, M * bytes);
+    for (runs(c); next_run(c);)
+        llm_cuda_dropout_mask(&c->queue, drawn->device, M, in, &stream);
+    uint8_t *want = dropout_bits(M, in, p, 0x1234567890abcdefu);
+    c->compared++;
+    if (memcmp(drawn->answer, want, M * bytes))
+        mistake(c, "another mask than the CPU's for %zux%zu of %.2f", M, in, (double)p);
+    free(want);
     check_clear(c);
 }
 
 void check_dropout(check_t *c)
 {
-    for (c->shift = 0; c->shift < 2; c->shift++)
-        for (size_t i = 0; i < COUNT(sizes); i++) {
-            dropout(c, sizes[i], 0.3f);
-            dropout(c, sizes[i], 0.0f);
-        }
-    c->shift = 0;
-    dropout(c, 100, 1.0f);
+    static const size_t shapes[][2] = {{1, 1}, {3, 7}, {5, 8}, {9, 13}, {4, 64}, {3, 770}};
+    for (size_t i = 0; i < COUNT(shapes); i++) {
+        mask(c, shapes[i][0], shapes[i][1], 0.3f);
+        mask(c, shapes[i][0], shapes[i][1], 1.0f);
+    }
 }
 
 static void adam(check_t *c, size_t n, bool decoupled)
@@ -192,12 +213,15 @@ static void sums(check_t *c, size_t n, bool squares)
 
 static void scale(check_t *c, size_t n)
 {
-    array_t *x = changes(c, F32, n, 21);
-    for (runs(c); next_run(c);)
+    array_t *x = changes(c, F32, n, 21), *y = reads(c, F32, n, 22);
+    for (runs(c); next_run(c);) {
+        llm_cuda_add_floats(&c->queue, x->device, y->device, n);
         llm_cuda_scale(&c->queue, x->device, 0.3f, n);
+    }
     void *want = copy_of(x);
+    c->reference->ops->add(c->reference, want, y->floats, n);
     c->reference->ops->scale(c->reference, want, 0.3f, n);
-    expect(c, x, want, EXACTLY, "scale %zu", n);
+    expect(c, x, want, EXACTLY, "added and scaled %zu", n);
     check_clear(c);
 }
 

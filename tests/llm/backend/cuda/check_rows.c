@@ -91,8 +91,9 @@ static void bias(check_t *c, size_t T, size_t C)
     array_t *y = changes(c, ACT, T * C, 11), *b = reads(c, F32, C, 12);
     for (runs(c); next_run(c);)
         llm_cuda_bias_forward(&c->queue, y->device, b->device, T, C);
-    void *want = copy_of(y);
-    c->reference->ops->bias_forward(c->reference, want, b->floats, T, C);
+    float *want = copy_of(y);
+    for (size_t i = 0; i < T * C; i++)
+        want[i] += ((float *)b->floats)[i % C];
     expect(c, y, want, EXACTLY, "bias %zux%zu", T, C);
     check_clear(c);
 }
@@ -129,7 +130,7 @@ static void layernorm(check_t *c, size_t T, size_t C, bool add)
             llm_cuda_layernorm_forward(&c->queue, out->device, stats->device, x->device, w->device,
                                        b->device, T, C, 1e-5f);
         llm_cuda_layernorm_backward(&c->queue, dx->device, dout->device, sum->device, stats->device,
-                                    w->device, T, C);
+                                    w->device, T, C, add);
     }
     float *input = copy_of(x);
     void *want = room(T * C), *kept = room(2 * T), *gradient = copy_of(dx);
@@ -138,7 +139,7 @@ static void layernorm(check_t *c, size_t T, size_t C, bool add)
     void *from = input;
     ops->layernorm_forward(c->reference, want, kept, from, w->floats, b->floats, T, C, 1e-5f);
     ops->layernorm_backward(c->reference, gradient, NULL, NULL, dout->floats, from, kept, w->floats,
-                            T, C);
+                            T, C, add);
     expect(c, out, want, CLOSE(c), "layernorm %zux%zu", T, C);
     expect(c, stats, kept, 1e-10, "layernorm's statistics %zux%zu", T, C);
     expect(c, dx, gradient, CLOSE(c), "layernorm's gradient %zux%zu", T, C);
@@ -164,7 +165,7 @@ static void rmsnorm(check_t *c, size_t T, size_t C, bool add)
             llm_cuda_rmsnorm_forward(&c->queue, out->device, stats->device, x->device, w->device, T,
                                      C, 1e-6f);
         llm_cuda_rmsnorm_backward(&c->queue, dx->device, dout->device, x->device, stats->device,
-                                  w->device, T, C);
+                                  w->device, T, C, add);
     }
     float *input = copy_of(x);
     void *want = room(T * C), *kept = room(T), *gradient = copy_of(dx);
@@ -172,7 +173,8 @@ static void rmsnorm(check_t *c, size_t T, size_t C, bool add)
         input[i] = rounded(c, input[i] + ((float *)y->floats)[i]);
     void *from = input;
     ops->rmsnorm_forward(c->reference, want, kept, from, w->floats, T, C, 1e-6f);
-    ops->rmsnorm_backward(c->reference, gradient, NULL, dout->floats, from, kept, w->floats, T, C);
+    ops->rmsnorm_backward(c->reference, gradient, NULL, dout->floats, from, kept, w->floats, T, C,
+                          add);
     expect(c, out, want, CLOSE(c), "rmsnorm %zux%zu", T, C);
     expect(c, stats, kept, 1e-10, "rmsnorm's statistics %zux%zu", T, C);
     expect(c, dx, gradient, CLOSE(c), "rmsnorm's gradient %zux%zu", T, C);
@@ -212,9 +214,9 @@ static void norm_gradients(check_t *c, size_t T, size_t C)
     void *dweight = copy_of(dw), *dbias = copy_of(db), *drmsnorm = copy_of(drms);
     void *unused = calloc(T * C, sizeof(float));
     ops->layernorm_backward(c->reference, unused, dweight, dbias, dout->floats, x->floats,
-                            stats->floats, w->floats, T, C);
+                            stats->floats, w->floats, T, C, true);
     ops->rmsnorm_backward(c->reference, unused, drmsnorm, dout->floats, x->floats, stats->floats,
-                          w->floats, T, C);
+                          w->floats, T, C, true);
     expect(c, dw, dweight, 1e-10, "gradient of layernorm's weight %zux%zu", T, C);
     expect(c, db, dbias, 1e-10, "gradient of layernorm's bias %zux%zu", T, C);
     expect(c, drms, drmsnorm, 1e-10, "gradient of rmsnorm's weight %zux%zu", T, C);
@@ -224,25 +226,28 @@ static void norm_gradients(check_t *c, size_t T, size_t C)
 
 static void columns(check_t *c, size_t T, size_t C)
 {
+    const llm_ops_t *ops = c->reference->ops;
+    const size_t stride = C + (C % 8 ? 3 : 8);
     array_t *x = reads(c, ACT, T * C, 31), *db = changes(c, F32, C, 32);
-    array_t *squares = changes(c, F32, C, 33);
+    array_t *squares = changes(c, F64, C, 33), *dy = reads(c, ACT, T * stride, 34);
     array_t *scratch = writes(c, F32, llm_cuda_columns_scratch(T, C));
     for (runs(c); next_run(c);) {
-        llm_cuda_bias_backward(&c->queue, db->device, x->device, T, C, scratch->device);
+        llm_cuda_bias_backward(&c->queue, db->device, dy->device, stride, T, C, scratch->device);
         llm_cuda_column_sum_squares(&c->queue, squares->device, x->device, T, C, scratch->device);
     }
     void *dbias = copy_of(db);
-    c->reference->ops->bias_backward(c->reference, dbias, x->floats, T, C);
-    float *sums = copy_of(squares);
-    const float *values = x->floats;
-    for (size_t n = 0; n < C; n++) {
-        double sum = (double)sums[n];
-        for (size_t m = 0; m < T; m++)
-            sum += (double)values[m * C + n] * (double)values[m * C + n];
-        sums[n] = (float)sum;
-    }
+    ops->bias_backward(c->reference, dbias, dy->floats, stride, T, C);
+    double *sums = malloc(C * sizeof *sums);
+    for (size_t n = 0; n < C; n++)
+        sums[n] = (double)((float *)squares->floats)[n];
+    ops->column_sum_squares(c->reference, sums, x->floats, T, C);
     expect(c, db, dbias, 1e-10, "bias's gradient %zux%zu", T, C);
-    expect(c, squares, sums, 1e-10, "squares of columns %zux%zu", T, C);
+    const double *answer = squares->answer;
+    c->compared++;
+    for (size_t n = 0; n < C; n++)
+        if (!(fabs(answer[n] - sums[n]) <= 1e-5 * (1 + fabs(sums[n]))))
+            mistake(c, "squares of column %zu of %zux%zu: %g, not %g", n, T, C, answer[n], sums[n]);
+    free(sums);
     check_clear(c);
 }
 
