@@ -69,38 +69,76 @@ static llm_matrix_t *quantized_matrix(llm_backend_t *be, const llm_source_t *sou
     return be->ops->matrix_new_quantized(be, &data, out, in, major);
 }
 
+static llm_matrix_t *dense_matrix(llm_backend_t *be, const llm_stored_t *stored, size_t out,
+                                  size_t in, bool major, llm_matrix_form_t form)
+{
+    if (form == LLM_FORM_F32)
+        return be->ops->matrix_new(be, stored->data, stored->dtype, out, in, major);
+    return be->ops->matrix_new_form(be, stored->data, stored->dtype, out, in, major, form);
+}
+
 /* Other weights that are stored in pieces are put together first. */
 static llm_matrix_t *decoded_matrix(llm_backend_t *be, const llm_source_t *source, size_t out,
-                                    size_t in, bool major)
+                                    size_t in, bool major, llm_matrix_form_t form)
 {
     float *host = malloc((size_t)source->count * sizeof *host);
     if (!host)
         return NULL;
     llm_source_read(source, host);
-    llm_matrix_t *matrix = be->ops->matrix_new(be, host, FMQ_F32, out, in, major);
+    const llm_stored_t whole = {.data = host, .dtype = FMQ_F32};
+    llm_matrix_t *matrix = dense_matrix(be, &whole, out, in, major, form);
     free(host);
     return matrix;
+}
+
+static bool has_form(const llm_backend_t *be, llm_matrix_form_t form)
+{
+    return form == LLM_FORM_F32 || (be->ops->matrix_new_form && be->ops->forms >> form & 1);
+}
+
+/* What a matrix is kept as; -1 with err when it was chosen and cannot be. */
+static int choose_form(const placing_t *self, const llm_parameter_t *parameter,
+                       llm_matrix_form_t *out, fmq_error_t *err)
+{
+    const llm_form_choice_t *choice = &self->model->form;
+    bool half = self->be->ops->act == FMQ_BF16 && has_form(self->be, LLM_FORM_BF16);
+    llm_matrix_form_t form = choice->given ? choice->form : half ? LLM_FORM_BF16 : LLM_FORM_F32;
+    if (form > LLM_FORM_BF16 && parameter->role != LLM_ROLE_MODULE)
+        form = LLM_FORM_BF16;
+    if (!has_form(self->be, form))
+        return fmq_error_set(err, FMQ_ERR_UNSUPPORTED, "the '%s' backend keeps no weights as %s",
+                             self->be->ops->name, llm_form_choice_name(choice));
+    *out = form;
+    return 0;
+}
+
+/* The elements of a source as a matrix; NULL: out of memory. */
+static llm_matrix_t *matrix_of(llm_backend_t *be, const llm_source_t *source, size_t out, size_t in,
+                               bool major, llm_matrix_form_t form)
+{
+    if (source->form == LLM_DENSE)
+        return dense_matrix(be, &source->main, out, in, major, form);
+    if (source->form == LLM_QUANTIZED && be->ops->matrix_new_quantized)
+        return quantized_matrix(be, source, out, in, major);
+    return decoded_matrix(be, source, out, in, major, form);
 }
 
 static int place_matrix(const placing_t *self, const llm_parameter_t *parameter,
                         llm_source_t *source, llm_matrix_t **slot, fmq_error_t *err)
 {
-    llm_backend_t *be = self->be;
+    llm_matrix_form_t form = LLM_FORM_F32;
     bool major = parameter->role == LLM_ROLE_MODULE && self->model->shape.arch->input_major;
     size_t out = (size_t)parameter->shape[major ? 1 : 0];
     size_t in = (size_t)parameter->shape[major ? 0 : 1];
-    if (source->form == LLM_QUANTIZED && be->ops->matrix_new_quantized)
-        *slot = quantized_matrix(be, source, out, in, major);
-    else if (source->form != LLM_DENSE)
-        *slot = decoded_matrix(be, source, out, in, major);
-    else if (llm_source_align(source, err) < 0)
+    if (choose_form(self, parameter, &form, err) < 0)
         return -1;
-    else
-        *slot = be->ops->matrix_new(be, source->main.data, source->main.dtype, out, in, major);
+    if (source->form == LLM_DENSE && llm_source_align(source, err) < 0)
+        return -1;
+    *slot = matrix_of(self->be, source, out, in, major, form);
     if (!*slot)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a weight of %zu x %zu", out,
                              in);
-    self->placement->bytes += be->ops->matrix_bytes(*slot);
+    self->placement->bytes += self->be->ops->matrix_bytes(*slot);
     return 0;
 }
 
@@ -291,6 +329,22 @@ const llm_placement_t *llm_model_placed(const llm_model_t *self, llm_backend_t *
 int llm_model_place(const llm_model_t *self, llm_backend_t *be, fmq_error_t *err)
 {
     return llm_model_placed(self, be, NULL, err) ? 0 : -1;
+}
+
+int llm_model_set_form(llm_model_t *self, const llm_form_choice_t *choice, fmq_error_t *err)
+{
+    (void)pthread_mutex_lock(&self->placements->lock);
+    bool placed = self->placements->first != NULL;
+    if (!placed)
+        self->form = *choice;
+    (void)pthread_mutex_unlock(&self->placements->lock);
+    return placed ? fmq_error_set(err, FMQ_ERR_INTERNAL, "the model's weights are placed already")
+                  : 0;
+}
+
+llm_form_choice_t llm_model_form(const llm_model_t *self)
+{
+    return self->form;
 }
 
 size_t llm_model_bytes(const llm_model_t *self)

@@ -38,6 +38,7 @@ struct llm_model {
     char *directory;              /* owned; "" when random or composed */
     llm_weights_t *weights;       /* owned; NULL when random or composed */
     uint64_t seed;                /* of random weights */
+    llm_form_choice_t form;       /* of what is not lent */
     llm_model_digest_t *digest;   /* owned */
     llm_placements_t *placements; /* owned */
 };

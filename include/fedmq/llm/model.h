@@ -18,6 +18,21 @@ FMQ_API_BEGIN
 
 typedef struct llm_model llm_model_t;
 
+/* What a model's frozen weights are kept as where it is placed.  Not given:
+ * F32 where a backend computes in F32, and BF16 where in BF16.  Of INT8, INT4
+ * and NF4 the token embedding and the head are kept in BF16, as bitsandbytes
+ * leaves them alone.  Norms, biases and learned positions are always F32, and
+ * what a part file holds as small integers stays what it is. */
+typedef struct {
+    bool given;
+    llm_matrix_form_t form;
+} llm_form_choice_t;
+
+/* "auto", "f32", "bf16", "int8", "int4" or "nf4".  -1 with FMQ_ERR_CONFIG that
+ * names them. */
+int llm_form_choice_parse(const char *name, llm_form_choice_t *out, fmq_error_t *err);
+const char *llm_form_choice_name(const llm_form_choice_t *self);
+
 /* Opens the model in directory: config.json and safetensors.  Its weights are
  * placed on the device of be; NULL: when something first computes with it.  be
  * may go before the model, and any other backend may compute with it. */
@@ -27,6 +42,13 @@ llm_model_t *llm_model_open(const char *directory, llm_backend_t *be, fmq_error_
  * scaled residual projections), from Philox (seed, FMQ_RNG_MODEL_INIT). */
 llm_model_t *llm_model_new_random(const llm_shape_t *shape, uint64_t seed, llm_backend_t *be,
                                   fmq_error_t *err);
+
+/* Says what the weights are kept as; before any of them is placed (open the
+ * model without a backend), and else -1 with FMQ_ERR_INTERNAL.  Parts that are
+ * lent are kept as their lender says.  Digests, reads and exports are of the
+ * files, whatever is chosen. */
+int llm_model_set_form(llm_model_t *self, const llm_form_choice_t *choice, fmq_error_t *err);
+llm_form_choice_t llm_model_form(const llm_model_t *self);
 
 /* Places the weights on the device of be, where they are not there yet: so that
  * they are read, and that memory is found to be too small, before and not while
