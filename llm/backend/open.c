@@ -26,9 +26,8 @@ llm_backend_t *llm_backend_open(const char *device, unsigned threads, fmq_error_
     if (strcmp(device, "cpu") == 0)
         return llm_backend_cpu_new(threads, err);
     if (strcmp(device, "cpu:bf16") == 0)
-        fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
-                      "device 'cpu:bf16': this build computes in fp32 only; use 'cpu'");
-    else if (is_cuda(device))
+        return llm_backend_cpu_new_half(threads, err);
+    if (is_cuda(device))
         fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
                       "device '%s': this build has no CUDA module, so that it computes on the CPU "
                       "alone; use 'cpu'",

@@ -374,8 +374,15 @@ llm_backend_t *llm_backend_open(const char *device, unsigned threads, fmq_error_
 
 /* The CPU backend with its own pool of threads (>= 1, the caller is one of
  * them).  Chooses AVX-512, AVX2+FMA or portable kernels at run time;
- * FEDMQ_CPU=avx512|avx2|portable overrides, for tests.  NULL with err. */
+ * FEDMQ_CPU=avx512bf16|avx512|avx2|portable overrides, for tests.  NULL with
+ * err. */
 llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err);
+
+/* The same with activations in BF16.  Products and attention multiply pairs of
+ * BF16 and sum in float where the machine has AVX512-BF16, and widen elsewhere:
+ * results are those of the variant, not the same bytes on every machine.
+ * Matrices are those of the F32 backend. */
+llm_backend_t *llm_backend_cpu_new_half(unsigned threads, fmq_error_t *err);
 
 /* Naive single-thread fp32 loops, one for one with the formulas: the reference
  * that every other backend is tested against. */

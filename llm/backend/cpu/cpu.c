@@ -3,6 +3,7 @@
  * pool, puts the table together.
  */
 #include "llm/backend/cpu/cpu.h"
+#include "llm/backend/cpu/half.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,8 @@ static void free_all(llm_cpu_t *self)
     free(self->small);
     free(self->rooms);
     free(self->dropped);
+    free(self->half_rooms);
+    free(self->half_wide);
     free(self);
 }
 
@@ -99,7 +102,21 @@ static void fill_table(llm_ops_t *ops)
     llm_cpu_attention(ops);
 }
 
-llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err)
+/* The table of BF16 activations, where it differs. */
+static void fill_half_table(llm_cpu_t *self)
+{
+    llm_ops_t *ops = &self->instance.ops;
+    self->wide = *ops;
+    ops->name = "cpu:bf16";
+    ops->act = FMQ_BF16;
+    llm_cpu_half_elements(ops);
+    llm_cpu_half_rows(ops);
+    llm_cpu_half_losses(ops);
+    llm_cpu_half_attention(ops);
+    llm_cpu_half_products(ops);
+}
+
+static llm_cpu_t *cpu_new(unsigned threads, fmq_error_t *err)
 {
     const variant_t *variant = choose(err);
     if (!variant)
@@ -131,10 +148,26 @@ llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err)
     self->instance.variant = variant->name;
     self->instance.backend.ops = &self->instance.ops;
     self->instance.backend.context = self;
-    return &self->instance.backend;
+    return self;
 fail:
     free_all(self);
     return NULL;
+}
+
+llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err)
+{
+    llm_cpu_t *self = cpu_new(threads, err);
+    return self ? &self->instance.backend : NULL;
+}
+
+llm_backend_t *llm_backend_cpu_new_half(unsigned threads, fmq_error_t *err)
+{
+    llm_cpu_t *self = cpu_new(threads, err);
+    if (!self)
+        return NULL;
+    fill_half_table(self);
+    self->instance.variant = self->half->name;
+    return &self->instance.backend;
 }
 
 typedef struct {

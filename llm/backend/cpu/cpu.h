@@ -45,6 +45,12 @@ typedef struct {
     float *small;   /* owned; LLM_CPU_SMALL floats: gemm's other operand */
     float *rooms;   /* owned; LLM_CPU_ROOM floats a thread: widened weights */
     float *dropped; /* owned; LLM_CPU_DROPPED floats: a piece of LoRA's input */
+    /* With BF16 activations (half.h): */
+    llm_ops_t wide;    /* the table of F32 activations */
+    float *half_rooms; /* owned; half_room floats a thread, grown as rows ask for it */
+    size_t half_room;
+    float *half_wide; /* owned; half_wide_size floats: operands of a product */
+    size_t half_wide_size;
 } llm_cpu_t;
 
 /* A frozen weight.  F32: W[o][i] at panels[o / width * panel + i * width + o % width].

@@ -24,6 +24,19 @@ static void the_cpu_opens_by_its_name(void **state)
     assert_int_equal(err.code, FMQ_ERR_LIMIT);
 }
 
+static void the_cpu_in_bf16_opens_by_its_name(void **state)
+{
+    (void)state;
+    fmq_error_t err = {0};
+    llm_backend_t *be = llm_backend_open("cpu:bf16", 2, &err);
+    assert_non_null(be);
+    assert_string_equal(be->ops->name, "cpu:bf16");
+    assert_int_equal(be->ops->act, FMQ_BF16);
+    llm_backend_destroy(&be);
+    assert_null(llm_backend_open("cpu:bf16", 0, &err));
+    assert_int_equal(err.code, FMQ_ERR_LIMIT);
+}
+
 static void a_gpu_that_this_build_cannot_use_is_refused_by_its_name(void **state)
 {
     (void)state;
@@ -58,6 +71,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_cpu_opens_by_its_name),
+        cmocka_unit_test(the_cpu_in_bf16_opens_by_its_name),
         cmocka_unit_test(a_gpu_that_this_build_cannot_use_is_refused_by_its_name),
         cmocka_unit_test(other_names_are_refused_with_those_that_are_known),
     };

@@ -1,0 +1,451 @@
+/*
+ * half_attention.c - causal attention over packed sequences of BF16, with tiles
+ * of pairs.
+ *
+ * Items and blocks of queries are those of attention.c.  Scores, their softmax
+ * and every sum are floats; probabilities and score gradients are rounded to
+ * BF16 where they become an operand of the next product, which are:
+ *
+ *   S = Q K^T            pairs of channels   Q's rows are broadcast
+ *   O = P V              pairs of keys       P's rows are broadcast
+ *   dP = dO V^T          pairs of channels   dO's rows
+ *   dV^T += dO^T P       pairs of queries    dO turned
+ *   dK^T += Q^T dS       pairs of queries    Q turned
+ *   dQ = dS K            pairs of keys       dS's rows
+ *
+ * The scale of the scores is applied in float, by the softmax.
+ */
+#include "llm/backend/cpu/cpu.h"
+#include "llm/backend/cpu/half.h"
+
+#include <math.h>
+#include <string.h>
+
+#define QUERIES 64 /* in a block; even */
+
+typedef struct {
+    float *data;
+    size_t block; /* floats between blocks */
+} floats_t;
+
+typedef struct {
+    uint16_t *data;
+    size_t block; /* elements between blocks of a vector operand, or between rows of a broadcast */
+} halves_t;
+
+typedef struct {
+    const llm_cpu_kernels_t *kernels;
+    const llm_cpu_half_kernels_t *half;
+    const llm_attention_t *shape;
+    uint16_t *out, *dq, *dk, *dv;
+    float *lse_out;
+    const uint16_t *q, *k, *v, *dout, *o;
+    const float *lse;
+    char *scratch;
+    size_t per_thread; /* bytes */
+} job_t;
+
+/* What an item keeps in its scratch. */
+typedef struct {
+    halves_t keys_across, values_across;   /* [n / width][D / 2][width][2] */
+    halves_t keys, values;                 /* [D / width][n / 2][width][2] */
+    halves_t queries, douts;               /* [QUERIES][D, even] */
+    halves_t queries_turned, douts_turned; /* [D][QUERIES] */
+    halves_t p, ds;                        /* [QUERIES][n, in whole panels] */
+    halves_t p_pairs, ds_pairs;            /* [n / width][QUERIES / 2][width][2] */
+    floats_t scores, dscores;              /* [n / width][QUERIES][width] */
+    floats_t result;                       /* [D / width][QUERIES][width] */
+    floats_t dkeys, dvalues;               /* transposed: [n / width][D][width] */
+    uint16_t *even_rows;                   /* [n][D, even], where D or a stride is odd */
+    float *row;                            /* [width][D] */
+} item_t;
+
+static size_t round_up(size_t n, size_t unit)
+{
+    return llm_cpu_pieces(n, unit) * unit;
+}
+
+static void *take(char **next, size_t bytes)
+{
+    void *taken = *next;
+    *next += round_up(bytes, LLM_CPU_ALIGNMENT);
+    return taken;
+}
+
+static halves_t take_halves(char **next, size_t blocks, size_t block)
+{
+    return (halves_t){take(next, blocks * block * sizeof(uint16_t)), block};
+}
+
+static floats_t take_floats(char **next, size_t blocks, size_t block)
+{
+    return (floats_t){take(next, blocks * block * sizeof(float)), block};
+}
+
+/* Lays an item out from `next` on and returns what it takes, in bytes. */
+static size_t lay_out(item_t *item, char *scratch, size_t n, size_t D, size_t width)
+{
+    char *next = scratch;
+    size_t rows = llm_cpu_padded(QUERIES, width);
+    size_t key_panels = llm_cpu_pieces(n, width), channel_panels = llm_cpu_pieces(D, width);
+    size_t even = round_up(D, 2), n_even = round_up(n, 2);
+    item->keys_across = take_halves(&next, key_panels, even * width);
+    item->values = take_halves(&next, channel_panels, n_even * width);
+    item->queries = take_halves(&next, QUERIES, even);
+    item->result = take_floats(&next, channel_panels, QUERIES * width);
+    item->scores = take_floats(&next, key_panels, rows * width);
+    item->p = take_halves(&next, QUERIES, (key_panels + 1) * width);
+    item->even_rows = take(&next, n * even * sizeof(uint16_t));
+    item->row = take(&next, width * D * sizeof(float));
+    item->values_across = take_halves(&next, key_panels, even * width);
+    item->keys = take_halves(&next, channel_panels, n_even * width);
+    item->douts = take_halves(&next, QUERIES, even);
+    item->queries_turned = take_halves(&next, D, QUERIES);
+    item->douts_turned = take_halves(&next, D, QUERIES);
+    item->dscores = take_floats(&next, key_panels, rows * width);
+    item->ds = take_halves(&next, QUERIES, (key_panels + 1) * width);
+    item->p_pairs = take_halves(&next, key_panels, rows * width);
+    item->ds_pairs = take_halves(&next, key_panels, rows * width);
+    item->dkeys = take_floats(&next, key_panels, D * width);
+    item->dvalues = take_floats(&next, key_panels, D * width);
+    return (size_t)(next - scratch);
+}
+
+static size_t bytes_per_thread(const llm_cpu_t *cpu, const llm_attention_t *shape)
+{
+    static char nowhere[LLM_CPU_ALIGNMENT];
+    item_t item;
+    return lay_out(&item, nowhere, shape->longest, shape->D, cpu->half->width);
+}
+
+static size_t attention_scratch(const llm_backend_t *be, const llm_attention_t *shape)
+{
+    const llm_cpu_t *cpu = llm_cpu(be);
+    return bytes_per_thread(cpu, shape) / sizeof(float) * llm_pool_threads(cpu->pool);
+}
+
+/* Rows of D elements, made even by a zero where D is odd. */
+static void even_rows(uint16_t *to, const uint16_t *from, size_t ld, size_t rows, size_t D)
+{
+    size_t even = round_up(D, 2);
+    for (size_t r = 0; r < rows; r++) {
+        memcpy(to + r * even, from + r * ld, D * sizeof *to);
+        if (D % 2)
+            to[r * even + D] = 0;
+    }
+}
+
+/* Rows of memory into [row / width][D / 2][width][2]: a pair of channels is a
+ * word in memory, and words are transposed as floats would be. */
+static void pack_across(const job_t *job, const item_t *item, halves_t to, const uint16_t *from,
+                        size_t ld, size_t n)
+{
+    size_t D = job->shape->D, width = job->half->width;
+    if (D % 2 || ld % 2) {
+        even_rows(item->even_rows, from, ld, n, D);
+        from = item->even_rows;
+        ld = round_up(D, 2);
+    }
+    for (size_t r = 0; r < n; r += width)
+        job->kernels->pack_transposed((float *)(void *)(to.data + r / width * to.block),
+                                      (const float *)(const void *)(from + r * ld), ld / 2,
+                                      llm_cpu_pieces(D, 2), llm_cpu_min(width, n - r));
+}
+
+/* The same rows into [D / width][row / 2][width][2]. */
+static void pack_along(const job_t *job, halves_t to, const uint16_t *from, size_t ld, size_t n)
+{
+    size_t D = job->shape->D, width = job->half->width;
+    for (size_t d = 0; d < D; d += width)
+        job->half->pack_pairs(to.data + d / width * to.block, from + d, ld, n,
+                              llm_cpu_min(width, D - d));
+}
+
+/* Which part of a product is nothing but masked scores, and not computed. */
+typedef enum {
+    NO_MASK,
+    MASKED_RESULT, /* columns are keys: behind the last query of a tile */
+    MASKED_TAIL,   /* k runs over keys: ends with the last query of a tile */
+    MASKED_HEAD    /* k runs over queries: begins with the first key of a panel */
+} mask_t;
+
+typedef struct {
+    size_t rows, columns, K;
+    bool add;
+    mask_t mask;
+    size_t first; /* query of row 0, or of k = 0 */
+} extent_t;
+
+/* to[rows][columns] (+)= a[rows][K] b[K][columns]. */
+static void multiply(const llm_cpu_half_kernels_t *half, floats_t to, halves_t a, halves_t b,
+                     extent_t extent)
+{
+    size_t width = half->width;
+    llm_cpu_pair_tile_t tile = {.a_stride = a.block, .add = extent.add};
+    for (size_t c = 0; c < extent.columns; c += width) {
+        size_t skip = 0; /* of k, an even number */
+        if (extent.mask == MASKED_HEAD && c > extent.first)
+            skip = (c - extent.first) / 2 * 2;
+        tile.columns = llm_cpu_min(width, extent.columns - c);
+        tile.b = b.data + c / width * b.block + skip * width;
+        for (size_t r = 0; r < extent.rows; r += tile.rows) {
+            tile.rows = llm_cpu_min(half->tile_rows, extent.rows - r);
+            size_t seen = extent.first + r + tile.rows; /* keys, by the tile's last query */
+            if (extent.mask == MASKED_RESULT && c >= seen)
+                continue;
+            size_t K = extent.mask == MASKED_TAIL ? llm_cpu_min(seen, extent.K) : extent.K - skip;
+            tile.pairs = llm_cpu_pieces(K, 2);
+            tile.a = a.data + r * a.block + skip;
+            half->tile(to.data + c / width * to.block + r * width, &tile);
+        }
+    }
+}
+
+/* Row r of a blocked matrix, times alpha, to memory. */
+static void store_row(const job_t *job, const item_t *item, uint16_t *to, size_t r, float alpha)
+{
+    size_t D = job->shape->D, width = job->half->width;
+    llm_cpu_store_t how = {.rows = 1, .alpha = alpha};
+    for (size_t d = 0; d < D; d += width) {
+        how.last = llm_cpu_min(width, D - d);
+        job->kernels->store(item->row + d, 0,
+                            item->result.data + d / width * item->result.block + r * width, &how);
+    }
+    job->half->narrow(to, item->row, D);
+}
+
+/* n x D transposed in blocks [row / width][D][width], to memory. */
+static void store_across(const job_t *job, const item_t *item, uint16_t *to, size_t ld,
+                         floats_t from, size_t n)
+{
+    size_t D = job->shape->D, width = job->half->width;
+    llm_cpu_store_t how = {.alpha = 1};
+    for (size_t r = 0; r < n; r += width) {
+        how.last = llm_cpu_min(width, n - r);
+        for (size_t d = 0; d < D; d += how.rows) {
+            how.rows = llm_cpu_min(job->kernels->tile_rows, D - d);
+            job->kernels->store_transposed(item->row + d, D,
+                                           from.data + r / width * from.block + d * width, &how);
+        }
+        for (size_t i = 0; i < how.last; i++)
+            job->half->narrow(to + (r + i) * ld, item->row + i * D, D);
+    }
+}
+
+/* Scores, without their scale, of queries first .. first + count against keys
+ * 0 .. first + count. */
+static void score(const job_t *job, const item_t *item, const uint16_t *q, size_t first,
+                  size_t count)
+{
+    const llm_attention_t *shape = job->shape;
+    extent_t extent = {.rows = count, .columns = first + count, .K = shape->D};
+    extent.mask = MASKED_RESULT;
+    extent.first = first;
+    even_rows(item->queries.data, q, shape->q_stride, count, shape->D);
+    multiply(job->half, item->scores, item->queries, item->keys_across, extent);
+}
+
+static void forward_block(const job_t *job, const item_t *item, size_t start, size_t h,
+                          size_t first, size_t count)
+{
+    const llm_attention_t *shape = job->shape;
+    size_t token = start + first, keys = first + count;
+    float sums[QUERIES];
+    score(job, item, job->q + token * shape->q_stride + h * shape->D, first, count);
+    for (size_t i = 0; i < count; i++) {
+        float largest = job->half->softmax_row(
+            item->p.data + i * item->p.block, item->scores.data + i * job->half->width,
+            item->scores.block, first + i + 1, keys, shape->scale, &sums[i]);
+        job->lse_out[(token + i) * shape->H + h] = largest + logf(sums[i]);
+    }
+    extent_t extent = {.rows = count, .columns = shape->D, .K = keys, .first = first};
+    extent.mask = MASKED_TAIL;
+    multiply(job->half, item->result, item->p, item->values, extent);
+    for (size_t i = 0; i < count; i++)
+        store_row(job, item, job->out + (token + i) * shape->out_stride + h * shape->D, i,
+                  1.0f / sums[i]);
+}
+
+static void forward_item(void *argument, size_t number, size_t thread)
+{
+    const job_t *job = argument;
+    const llm_attention_t *shape = job->shape;
+    size_t s = number / shape->H, h = number % shape->H;
+    size_t start = shape->starts[s], n = shape->starts[s + 1] - start;
+    size_t kv = h / (shape->H / shape->KV) * shape->D;
+    item_t item;
+    (void)lay_out(&item, job->scratch + thread * job->per_thread, n, shape->D, job->half->width);
+    pack_across(job, &item, item.keys_across, job->k + start * shape->k_stride + kv,
+                shape->k_stride, n);
+    pack_along(job, item.values, job->v + start * shape->v_stride + kv, shape->v_stride, n);
+    for (size_t first = 0; first < n; first += QUERIES)
+        forward_block(job, &item, start, h, first, llm_cpu_min(QUERIES, n - first));
+}
+
+static job_t job_of(const llm_cpu_t *cpu, const llm_attention_t *shape, float *scratch)
+{
+    return (job_t){.kernels = cpu->kernels,
+                   .half = cpu->half,
+                   .shape = shape,
+                   .scratch = (char *)scratch,
+                   .per_thread = bytes_per_thread(cpu, shape)};
+}
+
+static void attention_forward(llm_backend_t *be, llm_act_t *out, float *lse, const llm_act_t *q,
+                              const llm_act_t *k, const llm_act_t *v, const llm_attention_t *shape,
+                              float *scratch)
+{
+    llm_cpu_t *cpu = llm_cpu(be);
+    job_t job = job_of(cpu, shape, scratch);
+    job.out = llm_half_write(out);
+    job.lse_out = lse;
+    job.q = llm_half_read(q);
+    job.k = llm_half_read(k);
+    job.v = llm_half_read(v);
+    llm_pool_run(cpu->pool, shape->S * shape->H, forward_item, &job);
+}
+
+/* Probabilities and their gradient for a block of queries of head h; see
+ * reference/attention.c for the derivation. */
+static void score_gradients(const job_t *job, const item_t *item, size_t token, size_t h,
+                            size_t first, size_t count)
+{
+    const llm_attention_t *shape = job->shape;
+    size_t D = shape->D, width = job->half->width, keys = first + count;
+    size_t at = token * shape->out_stride + h * D;
+    score(job, item, job->q + token * shape->q_stride + h * D, first, count);
+    even_rows(item->douts.data, job->dout + at, shape->out_stride, count, D);
+    extent_t extent = {.rows = count, .columns = keys, .K = D, .first = first};
+    extent.mask = MASKED_RESULT;
+    multiply(job->half, item->dscores, item->douts, item->values_across, extent);
+    for (size_t i = 0; i < count; i += 2) {
+        llm_cpu_score_pair_t pair = {.s = item->scores.data + i * width,
+                                     .dp = item->dscores.data + i * width,
+                                     .block = item->scores.block,
+                                     .limit = keys,
+                                     .scale = shape->scale,
+                                     .p_pairs = item->p_pairs.data + i * width,
+                                     .ds_pairs = item->ds_pairs.data + i * width,
+                                     .pair_block = item->p_pairs.block};
+        for (size_t j = 0; j < 2; j++) {
+            size_t row = at + (i + j) * shape->out_stride;
+            pair.ds_rows[j] = item->ds.data + (i + j) * item->ds.block;
+            if (i + j == count)
+                break;
+            pair.count[j] = first + i + j + 1;
+            pair.lse[j] = job->lse[(token + i + j) * shape->H + h];
+            pair.delta[j] = job->half->dot(job->dout + row, job->o + row, D);
+        }
+        job->half->softmax_dx(&pair);
+    }
+}
+
+/* dq of a block of queries of head h, and what the block adds to dk and dv. */
+static void backward_block(const job_t *job, const item_t *item, size_t start, size_t h,
+                           size_t first, size_t count)
+{
+    const llm_attention_t *shape = job->shape;
+    size_t D = shape->D, token = start + first, keys = first + count;
+    score_gradients(job, item, token, h, first, count);
+    job->half->turn_pairs(item->queries_turned.data, QUERIES, item->queries.data,
+                          item->queries.block, count, D);
+    job->half->turn_pairs(item->douts_turned.data, QUERIES, item->douts.data, item->douts.block,
+                          count, D);
+    extent_t down = {.rows = D, .columns = keys, .K = count, .add = true, .first = first};
+    extent_t along = {.rows = count, .columns = D, .K = keys, .first = first};
+    down.mask = MASKED_HEAD;
+    along.mask = MASKED_TAIL;
+    multiply(job->half, item->dvalues, item->douts_turned, item->p_pairs, down);
+    multiply(job->half, item->dkeys, item->queries_turned, item->ds_pairs, down);
+    multiply(job->half, item->result, item->ds, item->keys, along);
+    for (size_t i = 0; i < count; i++)
+        store_row(job, item, job->dq + (token + i) * shape->q_stride + h * D, i, 1.0f);
+}
+
+static void backward_item(void *argument, size_t number, size_t thread)
+{
+    const job_t *job = argument;
+    const llm_attention_t *shape = job->shape;
+    size_t D = shape->D, group = shape->H / shape->KV;
+    size_t s = number / shape->KV, kv = number % shape->KV;
+    size_t start = shape->starts[s], n = shape->starts[s + 1] - start;
+    item_t item;
+    (void)lay_out(&item, job->scratch + thread * job->per_thread, n, D, job->half->width);
+    size_t key = start * shape->k_stride + kv * D;
+    size_t value = start * shape->v_stride + kv * D;
+    pack_across(job, &item, item.keys_across, job->k + key, shape->k_stride, n);
+    pack_along(job, item.keys, job->k + key, shape->k_stride, n);
+    pack_across(job, &item, item.values_across, job->v + value, shape->v_stride, n);
+    size_t bytes = round_up(n, job->half->width) * D * sizeof(float);
+    memset(item.dkeys.data, 0, bytes);
+    memset(item.dvalues.data, 0, bytes);
+    for (size_t h = kv * group; h < (kv + 1) * group; h++)
+        for (size_t first = 0; first < n; first += QUERIES)
+            backward_block(job, &item, start, h, first, llm_cpu_min(QUERIES, n - first));
+    store_across(job, &item, job->dk + key, shape->k_stride, item.dkeys, n);
+    store_across(job, &item, job->dv + value, shape->v_stride, item.dvalues, n);
+}
+
+static void attention_backward(llm_backend_t *be, llm_act_t *dq, llm_act_t *dk, llm_act_t *dv,
+                               const llm_act_t *dout, const llm_act_t *out, const float *lse,
+                               const llm_act_t *q, const llm_act_t *k, const llm_act_t *v,
+                               const llm_attention_t *shape, float *scratch)
+{
+    llm_cpu_t *cpu = llm_cpu(be);
+    job_t job = job_of(cpu, shape, scratch);
+    job.dq = llm_half_write(dq);
+    job.dk = llm_half_write(dk);
+    job.dv = llm_half_write(dv);
+    job.dout = llm_half_read(dout);
+    job.o = llm_half_read(out);
+    job.lse = lse;
+    job.q = llm_half_read(q);
+    job.k = llm_half_read(k);
+    job.v = llm_half_read(v);
+    llm_pool_run(cpu->pool, shape->S * shape->KV, backward_item, &job);
+}
+
+typedef struct {
+    const llm_cpu_t *cpu;
+    uint16_t *out;
+    const uint16_t *q, *k, *v;
+    float *scratch;
+    size_t length, H, KV, D;
+    float scale;
+} decode_t;
+
+static void decode_item(void *argument, size_t h, size_t thread)
+{
+    (void)thread;
+    const decode_t *job = argument;
+    const llm_cpu_half_kernels_t *half = job->cpu->half;
+    size_t D = job->D, row = job->KV * D, kv = h / (job->H / job->KV) * D;
+    float *scores = job->scratch + h * job->length;
+    half->scores(scores, job->q + h * D, job->k + kv, row, job->length, D, job->scale);
+    job->cpu->kernels->softmax(scores, job->length);
+    half->weigh(job->out + h * D, scores, job->v + kv, row, job->length, D);
+}
+
+static void attention_decode(llm_backend_t *be, llm_act_t *out, const llm_act_t *q,
+                             const llm_act_t *k, const llm_act_t *v, size_t length, size_t H,
+                             size_t KV, size_t D, float scale, float *scratch)
+{
+    decode_t job = {.cpu = llm_cpu(be), .out = llm_half_write(out), .scratch = scratch};
+    job.q = llm_half_read(q);
+    job.k = llm_half_read(k);
+    job.v = llm_half_read(v);
+    job.length = length;
+    job.H = H;
+    job.KV = KV;
+    job.D = D;
+    job.scale = scale;
+    llm_pool_run(llm_cpu(be)->pool, H, decode_item, &job);
+}
+
+void llm_cpu_half_attention(llm_ops_t *ops)
+{
+    ops->attention_scratch = attention_scratch;
+    ops->attention_forward = attention_forward;
+    ops->attention_backward = attention_backward;
+    ops->attention_decode = attention_decode;
+}

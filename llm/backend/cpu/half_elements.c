@@ -1,0 +1,188 @@
+/*
+ * half_elements.c - ops on vectors of BF16: sums of two, activations, and the
+ * ways from and to floats.  A piece of STRETCH elements at a time is widened,
+ * computed and narrowed within the nearest cache.
+ */
+#include "llm/backend/cpu/half.h"
+
+#include <string.h>
+
+#define PIECE   16384 /* elements of an item */
+#define STRETCH 1024  /* widened at a time */
+
+typedef struct {
+    uint16_t *out, *second;
+    const uint16_t *x, *y, *z;
+    float *wide_out;
+    const float *wide;
+    bool flag;
+} job_t;
+
+typedef void (*stretch_t)(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n);
+
+/* The item's elements in stretches; unrolled into every op by its constant. */
+static inline void in_stretches(const llm_half_hand_t *hand, const job_t *job, size_t first,
+                                size_t count, stretch_t stretch)
+{
+    for (size_t i = 0; i < count; i += STRETCH)
+        stretch(hand, job, first + i, llm_cpu_min(STRETCH, count - i));
+}
+
+static void add_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
+{
+    float *y = hand->room, *x = y + STRETCH;
+    hand->half->widen(y, job->out + at, n);
+    if (job->x)
+        hand->half->widen(x, job->x + at, n);
+    hand->kernels->add(y, job->x ? x : job->wide + at, n);
+    hand->half->narrow(job->out + at, y, n);
+}
+
+static void add_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
+{
+    in_stretches(hand, job, first, count, add_stretch);
+}
+
+static void run(llm_backend_t *be, size_t n, llm_half_piece_t piece, job_t *job)
+{
+    llm_half_run_pieces(llm_cpu(be), n, PIECE, 4 * STRETCH, piece, job);
+}
+
+static void add_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, size_t n)
+{
+    job_t job = {.out = llm_half_write(y), .x = llm_half_read(x)};
+    run(be, n, add_piece, &job);
+}
+
+static void widen_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
+{
+    if (!job->flag) {
+        hand->half->widen(job->wide_out + at, job->x + at, n);
+        return;
+    }
+    hand->half->widen(hand->room, job->x + at, n);
+    hand->kernels->add(job->wide_out + at, hand->room, n);
+}
+
+static void widen_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
+{
+    in_stretches(hand, job, first, count, widen_stretch);
+}
+
+static void widen(llm_backend_t *be, float *to, const llm_act_t *x, size_t n, bool add)
+{
+    job_t job = {.wide_out = to, .x = llm_half_read(x), .flag = add};
+    run(be, n, widen_piece, &job);
+}
+
+static void narrow_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
+{
+    const job_t *job = argument;
+    hand->half->narrow(job->out + first, job->wide + first, count);
+}
+
+static void narrow(llm_backend_t *be, llm_act_t *to, const float *x, size_t n, bool add)
+{
+    job_t job = {.out = llm_half_write(to), .wide = x};
+    run(be, n, add ? add_piece : narrow_piece, &job);
+}
+
+static void gelu_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
+{
+    hand->half->widen(hand->room, job->x + at, n);
+    hand->kernels->gelu(hand->room, hand->room, n, job->flag);
+    hand->half->narrow(job->out + at, hand->room, n);
+}
+
+static void gelu_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
+{
+    in_stretches(hand, job, first, count, gelu_stretch);
+}
+
+static void gelu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
+                         bool exact)
+{
+    job_t job = {.out = llm_half_write(out), .x = llm_half_read(x), .flag = exact};
+    run(be, n, gelu_piece, &job);
+}
+
+static void gelu_dx_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
+{
+    float *dout = hand->room, *x = dout + STRETCH;
+    hand->half->widen(dout, job->y + at, n);
+    hand->half->widen(x, job->x + at, n);
+    hand->kernels->gelu_dx(dout, dout, x, n, job->flag);
+    hand->half->narrow(job->out + at, dout, n);
+}
+
+static void gelu_dx_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
+{
+    in_stretches(hand, job, first, count, gelu_dx_stretch);
+}
+
+static void gelu_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
+                          const llm_act_t *x, size_t n, bool exact)
+{
+    job_t job = {.out = llm_half_write(dx), .y = llm_half_read(dout), .x = llm_half_read(x)};
+    job.flag = exact;
+    run(be, n, gelu_dx_piece, &job);
+}
+
+static void swiglu_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
+{
+    float *gate = hand->room, *up = gate + STRETCH;
+    hand->half->widen(gate, job->x + at, n);
+    hand->half->widen(up, job->y + at, n);
+    hand->kernels->swiglu(gate, gate, up, n);
+    hand->half->narrow(job->out + at, gate, n);
+}
+
+static void swiglu_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
+{
+    in_stretches(hand, job, first, count, swiglu_stretch);
+}
+
+static void swiglu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *gate,
+                           const llm_act_t *up, size_t n)
+{
+    job_t job = {.out = llm_half_write(out), .x = llm_half_read(gate), .y = llm_half_read(up)};
+    run(be, n, swiglu_piece, &job);
+}
+
+static void swiglu_dx_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
+{
+    float *dout = hand->room, *gate = dout + STRETCH, *up = gate + STRETCH;
+    hand->half->widen(dout, job->z + at, n);
+    hand->half->widen(gate, job->x + at, n);
+    hand->half->widen(up, job->y + at, n);
+    hand->kernels->swiglu_dx(gate, up, dout, gate, up, n);
+    hand->half->narrow(job->out + at, gate, n);
+    hand->half->narrow(job->second + at, up, n);
+}
+
+static void swiglu_dx_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
+{
+    in_stretches(hand, job, first, count, swiglu_dx_stretch);
+}
+
+static void swiglu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup,
+                            const llm_act_t *dout, const llm_act_t *gate, const llm_act_t *up,
+                            size_t n)
+{
+    job_t job = {.out = llm_half_write(dgate), .second = llm_half_write(dup)};
+    job.z = llm_half_read(dout);
+    job.x = llm_half_read(gate);
+    job.y = llm_half_read(up);
+    run(be, n, swiglu_dx_piece, &job);
+}
+
+void llm_cpu_half_elements(llm_ops_t *ops)
+{
+    ops->add_act = add_act;
+    ops->widen = widen;
+    ops->narrow = narrow;
+    ops->gelu_forward = gelu_forward;
+    ops->gelu_backward = gelu_backward;
+    ops->swiglu_forward = swiglu_forward;
+    ops->swiglu_backward = swiglu_backward;
+}

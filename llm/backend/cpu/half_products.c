@@ -1,0 +1,287 @@
+/*
+ * half_products.c - products over BF16 activations.  Those with frozen weights
+ * multiply pairs as they lie where the machine can (pair_linear.c); the others
+ * go by way of the products of floats: operands are widened into the instance's
+ * room, results are narrowed from it.
+ */
+#include "llm/backend/cpu/half.h"
+
+#define PIECE_FLOATS 16384 /* moved by an item */
+#define ROWS         256   /* of a product at a time */
+
+/* Rows of memory and their floats, without gaps. */
+typedef struct {
+    float *wide;
+    uint16_t *halves;
+    const uint16_t *from;
+    size_t stride, width;
+} rows_t;
+
+static llm_act_t *as_act(float *floats)
+{
+    return (llm_act_t *)(void *)floats;
+}
+
+static void widen_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
+{
+    const rows_t *rows = argument;
+    for (size_t m = first; m < first + count; m++)
+        hand->half->widen(rows->wide + m * rows->width, rows->from + m * rows->stride, rows->width);
+}
+
+static void narrow_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
+{
+    const rows_t *rows = argument;
+    for (size_t m = first; m < first + count; m++)
+        hand->half->narrow(rows->halves + m * rows->stride, rows->wide + m * rows->width,
+                           rows->width);
+}
+
+static void move(llm_backend_t *be, size_t M, llm_half_piece_t piece, rows_t *rows)
+{
+    size_t count = PIECE_FLOATS / (rows->width ? rows->width : 1);
+    llm_half_run_pieces(llm_cpu(be), M, count ? count : 1, 1, piece, rows);
+}
+
+static void widen_rows(llm_backend_t *be, float *to, const llm_act_t *from, size_t stride, size_t M,
+                       size_t width)
+{
+    rows_t rows = {.wide = to, .from = llm_half_read(from), .stride = stride, .width = width};
+    move(be, M, widen_piece, &rows);
+}
+
+static void narrow_rows(llm_backend_t *be, llm_act_t *to, size_t stride, float *from, size_t M,
+                        size_t width)
+{
+    rows_t rows = {.wide = from, .halves = llm_half_write(to), .stride = stride, .width = width};
+    move(be, M, narrow_piece, &rows);
+}
+
+/* A product of M rows, ROWS at a time: to[M][to_width] (+)= from[M][from_width]
+ * times a weight. */
+typedef struct {
+    llm_act_t *to;
+    size_t to_stride, to_width;
+    const llm_act_t *from;
+    size_t from_stride, from_width;
+    size_t M;
+    bool add;
+} product_t;
+
+typedef void (*rows_product_t)(llm_backend_t *be, float *to, const float *from, size_t M,
+                               const void *how);
+
+static void by_rows(llm_backend_t *be, const product_t *p, rows_product_t run, const void *how)
+{
+    float *from = llm_half_wide(llm_cpu(be), ROWS * (p->from_width + p->to_width));
+    if (!from)
+        return;
+    float *to = from + ROWS * p->from_width;
+    for (size_t m = 0; m < p->M; m += ROWS) {
+        size_t M = llm_cpu_min(ROWS, p->M - m);
+        llm_act_t *out = llm_act_at(be, p->to, m * p->to_stride);
+        widen_rows(be, from, llm_act_const_at(be, p->from, m * p->from_stride), p->from_stride, M,
+                   p->from_width);
+        if (p->add)
+            widen_rows(be, to, out, p->to_stride, M, p->to_width);
+        run(be, to, from, M, how);
+        narrow_rows(be, out, p->to_stride, to, M, p->to_width);
+    }
+}
+
+typedef struct {
+    const llm_matrix_t *w;
+    const llm_dense_t *dense;
+    const float *bias;
+    size_t first, count, in, out;
+    bool add;
+} linear_t;
+
+static void run_forward(llm_backend_t *be, float *y, const float *x, size_t M, const void *argument)
+{
+    const linear_t *how = argument;
+    const llm_ops_t *wide = &llm_cpu(be)->wide;
+    const llm_act_t *from = (const llm_act_t *)(const void *)x;
+    if (how->dense)
+        wide->dense_forward(be, as_act(y), how->out, from, how->in, how->dense, how->bias, M);
+    else if (how->bias)
+        wide->linear_forward(be, as_act(y), how->out, from, how->in, how->w, how->bias, M);
+    else
+        wide->linear_forward_rows(be, as_act(y), how->count, from, how->in, how->w, how->first,
+                                  how->count, M);
+}
+
+static void run_backward(llm_backend_t *be, float *dx, const float *dy, size_t M,
+                         const void *argument)
+{
+    const linear_t *how = argument;
+    const llm_ops_t *wide = &llm_cpu(be)->wide;
+    const llm_act_t *from = (const llm_act_t *)(const void *)dy;
+    if (how->dense)
+        wide->dense_backward(be, as_act(dx), how->in, from, how->out, how->dense, M, how->add);
+    else
+        wide->linear_backward_rows(be, as_act(dx), how->in, from, how->count, how->w, how->first,
+                                   how->count, M, how->add);
+}
+
+/* Whether the machine multiplied pairs of BF16 as they lie. */
+static bool by_pairs(llm_backend_t *be, const linear_t *how, const product_t *p, bool forward)
+{
+    llm_cpu_t *cpu = llm_cpu(be);
+    if (!cpu->pairs)
+        return false;
+    double start = llm_instance_now();
+    llm_cpu_product_t product = {.to = {p->to, p->to_stride, true},
+                                 .from = {.stride = p->from_stride, .narrow = true},
+                                 .first = how->first,
+                                 .count = how->count,
+                                 .M = p->M,
+                                 .bias = how->bias,
+                                 .add = p->add};
+    product.from.at = (void *)(uintptr_t)p->from; /* read only */
+    if (forward)
+        llm_cpu_pairs_forward(cpu, how->w, &product);
+    else
+        llm_cpu_pairs_backward(cpu, how->w, &product);
+    cpu->instance.gemm_seconds += llm_instance_now() - start;
+    return true;
+}
+
+static void linear_forward(llm_backend_t *be, llm_act_t *y, size_t y_stride, const llm_act_t *x,
+                           size_t x_stride, const llm_matrix_t *w, const float *bias, size_t M)
+{
+    linear_t how = {.w = w, .bias = bias, .count = w->out, .in = w->in, .out = w->out};
+    product_t product = {y, y_stride, w->out, x, x_stride, w->in, M, false};
+    if (w->out && !by_pairs(be, &how, &product, true))
+        by_rows(be, &product, run_forward, &how);
+}
+
+static void linear_forward_rows(llm_backend_t *be, llm_act_t *y, size_t y_stride,
+                                const llm_act_t *x, size_t x_stride, const llm_matrix_t *w,
+                                size_t first, size_t count, size_t M)
+{
+    linear_t how = {.w = w, .first = first, .count = count, .in = w->in, .out = w->out};
+    product_t product = {y, y_stride, count, x, x_stride, w->in, M, false};
+    if (count && !by_pairs(be, &how, &product, true))
+        by_rows(be, &product, run_forward, &how);
+}
+
+static void linear_backward_rows(llm_backend_t *be, llm_act_t *dx, size_t dx_stride,
+                                 const llm_act_t *dy, size_t dy_stride, const llm_matrix_t *w,
+                                 size_t first, size_t count, size_t M, bool add)
+{
+    linear_t how = {.w = w, .first = first, .count = count, .in = w->in, .out = w->out, .add = add};
+    product_t product = {dx, dx_stride, w->in, dy, dy_stride, count, M, add};
+    if (!count || !by_pairs(be, &how, &product, false))
+        by_rows(be, &product, run_backward, &how);
+}
+
+static void linear_backward(llm_backend_t *be, llm_act_t *dx, size_t dx_stride, const llm_act_t *dy,
+                            size_t dy_stride, const llm_matrix_t *w, size_t M, bool add)
+{
+    linear_backward_rows(be, dx, dx_stride, dy, dy_stride, w, 0, w->out, M, add);
+}
+
+static void dense_forward(llm_backend_t *be, llm_act_t *y, size_t y_stride, const llm_act_t *x,
+                          size_t x_stride, const llm_dense_t *w, const float *bias, size_t M)
+{
+    linear_t how = {.dense = w, .bias = bias, .in = w->in, .out = w->out};
+    product_t product = {y, y_stride, w->out, x, x_stride, w->in, M, false};
+    by_rows(be, &product, run_forward, &how);
+}
+
+static void dense_backward(llm_backend_t *be, llm_act_t *dx, size_t dx_stride, const llm_act_t *dy,
+                           size_t dy_stride, const llm_dense_t *w, size_t M, bool add)
+{
+    linear_t how = {.dense = w, .in = w->in, .out = w->out, .add = add};
+    product_t product = {dx, dx_stride, w->in, dy, dy_stride, w->out, M, add};
+    by_rows(be, &product, run_backward, &how);
+}
+
+static void dense_gradients(llm_backend_t *be, float *dweight, const llm_act_t *dy,
+                            size_t dy_stride, const llm_act_t *x, size_t x_stride,
+                            const llm_dense_t *w, size_t M)
+{
+    float *wide_dy = llm_half_wide(llm_cpu(be), M * (w->out + w->in));
+    if (!wide_dy)
+        return;
+    float *wide_x = wide_dy + M * w->out;
+    widen_rows(be, wide_dy, dy, dy_stride, M, w->out);
+    widen_rows(be, wide_x, x, x_stride, M, w->in);
+    llm_cpu(be)->wide.dense_gradients(be, dweight, as_act(wide_dy), w->out, as_act(wide_x), w->in,
+                                      w, M);
+}
+
+static void matrix_gather(llm_backend_t *be, llm_act_t *out, const llm_matrix_t *w,
+                          const int32_t *ids, size_t T)
+{
+    float *wide = llm_half_wide(llm_cpu(be), ROWS * w->in);
+    for (size_t t = 0; wide && t < T; t += ROWS) {
+        size_t count = llm_cpu_min(ROWS, T - t);
+        llm_cpu(be)->wide.matrix_gather(be, as_act(wide), w, ids + t, count);
+        narrow_rows(be, llm_act_at(be, out, t * w->in), w->in, wide, count, w->in);
+    }
+}
+
+static void lora_down(llm_backend_t *be, float *h, uint8_t *mask, const llm_act_t *x,
+                      const llm_lora_t *how)
+{
+    float *wide = llm_half_wide(llm_cpu(be), how->M * how->in);
+    if (!wide)
+        return;
+    widen_rows(be, wide, x, how->in, how->M, how->in);
+    llm_cpu(be)->wide.lora_down(be, h, mask, as_act(wide), how);
+}
+
+static void lora_up(llm_backend_t *be, llm_act_t *y, size_t y_stride, const float *h,
+                    const llm_lora_t *how)
+{
+    float *wide = llm_half_wide(llm_cpu(be), how->M * how->out);
+    if (!wide)
+        return;
+    widen_rows(be, wide, y, y_stride, how->M, how->out);
+    llm_cpu(be)->wide.lora_up(be, as_act(wide), how->out, h, how);
+    narrow_rows(be, y, y_stride, wide, how->M, how->out);
+}
+
+static void lora_gradients(llm_backend_t *be, float *dh, float *da, float *db, const llm_act_t *dy,
+                           size_t dy_stride, const llm_act_t *x, const float *h,
+                           const uint8_t *mask, const llm_lora_t *how)
+{
+    float *wide_dy = llm_half_wide(llm_cpu(be), how->M * (how->out + how->in));
+    if (!wide_dy)
+        return;
+    float *wide_x = wide_dy + how->M * how->out;
+    widen_rows(be, wide_dy, dy, dy_stride, how->M, how->out);
+    if (x)
+        widen_rows(be, wide_x, x, how->in, how->M, how->in);
+    llm_cpu(be)->wide.lora_gradients(be, dh, da, db, as_act(wide_dy), how->out,
+                                     x ? as_act(wide_x) : NULL, h, mask, how);
+}
+
+static void lora_input_gradient(llm_backend_t *be, llm_act_t *dx, const float *dh,
+                                const uint8_t *mask, const llm_lora_t *how)
+{
+    float *wide = llm_half_wide(llm_cpu(be), how->M * how->in);
+    if (!wide)
+        return;
+    widen_rows(be, wide, dx, how->in, how->M, how->in);
+    llm_cpu(be)->wide.lora_input_gradient(be, as_act(wide), dh, mask, how);
+    narrow_rows(be, dx, how->in, wide, how->M, how->in);
+}
+
+void llm_cpu_half_products(llm_ops_t *ops)
+{
+    ops->linear_forward = linear_forward;
+    ops->linear_forward_rows = linear_forward_rows;
+    ops->linear_backward = linear_backward;
+    ops->linear_backward_rows = linear_backward_rows;
+    ops->matrix_gather = matrix_gather;
+    ops->dense_forward = dense_forward;
+    ops->dense_backward = dense_backward;
+    ops->dense_gradients = dense_gradients;
+    ops->lora_down = lora_down;
+    ops->lora_up = lora_up;
+    ops->lora_gradients = lora_gradients;
+    ops->lora_input_gradient = lora_input_gradient;
+}
