@@ -114,6 +114,7 @@ static void fill_half_table(llm_cpu_t *self)
     llm_cpu_half_losses(ops);
     llm_cpu_half_attention(ops);
     llm_cpu_half_products(ops);
+    llm_cpu_half_lora(ops);
 }
 
 static llm_cpu_t *cpu_new(unsigned threads, fmq_error_t *err)

@@ -145,6 +145,9 @@ void llm_cpu_widen(const llm_cpu_kernels_t *kernels, float *to, const llm_matrix
 /* All inputs of one output of it: to[in]. */
 void llm_cpu_widen_output(float *to, const llm_matrix_t *w, size_t o);
 
+/* Draws what lora_down drops of x, see llm_lora_t. */
+void llm_cpu_draw_mask(llm_backend_t *be, uint8_t *mask, const llm_lora_t *how);
+
 /* A product with rows first .. first + count of a frozen weight. */
 typedef struct {
     llm_pairs_rows_t to, from;

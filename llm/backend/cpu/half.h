@@ -50,5 +50,6 @@ void llm_cpu_half_elements(llm_ops_t *ops);
 void llm_cpu_half_rows(llm_ops_t *ops);
 void llm_cpu_half_losses(llm_ops_t *ops);
 void llm_cpu_half_products(llm_ops_t *ops);
+void llm_cpu_half_lora(llm_ops_t *ops);
 
 #endif

@@ -37,6 +37,30 @@ typedef struct {
     uint16_t *ds_rows[2];         /* [limit, even] */
 } llm_cpu_score_pair_t;
 
+/* h[rows][rank] = scale times the dots of rows of x, where they are kept, with
+ * rows of floats a[width / WIDTH][.. a_block][WIDTH]: zeros behind the last
+ * column, and ranks in whole halves of a register. */
+typedef struct {
+    const uint16_t *x;
+    size_t x_stride;
+    const uint8_t *mask; /* of x's first row, see llm_lora_t; NULL: all are kept */
+    size_t mask_stride;
+    const float *a;
+    size_t a_block; /* floats between blocks of WIDTH columns */
+    size_t rows, width, rank;
+    float scale;
+} llm_cpu_dots_t;
+
+/* Rows of up to WIDTH columns, the first a multiple of 8, and which are kept. */
+typedef struct {
+    const uint16_t *read; /* either this */
+    uint16_t *x;          /* or that */
+    size_t stride;
+    const uint8_t *mask; /* of these columns; NULL: all are kept */
+    size_t mask_stride;
+    size_t rows, columns;
+} llm_cpu_kept_t;
+
 typedef struct llm_cpu_half_kernels {
     const char *name;
     size_t width, tile_rows;
@@ -66,6 +90,12 @@ typedef struct llm_cpu_half_kernels {
     /* y[D] = sum_j weights[j] v_j, in the order of j. */
     void (*weigh)(uint16_t *y, const float *weights, const uint16_t *v, size_t ld, size_t length,
                   size_t D);
+
+    /* LoRA's thin products.  to[row][width] = the rows, zeros where they are
+     * dropped and behind the last column; and rows += scale sums[row][width]. */
+    void (*dots)(float *h, const llm_cpu_dots_t *d);
+    void (*widen_kept)(float *to, const llm_cpu_kept_t *from);
+    void (*add_kept)(const llm_cpu_kept_t *to, const float *sums, float scale);
 } llm_cpu_half_kernels_t;
 
 #ifdef LLM_CPU_X86

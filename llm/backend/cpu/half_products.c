@@ -131,14 +131,14 @@ static bool by_pairs(llm_backend_t *be, const linear_t *how, const product_t *p,
     if (!cpu->pairs)
         return false;
     double start = llm_instance_now();
-    llm_cpu_product_t product = {.to = {p->to, p->to_stride, true},
-                                 .from = {.stride = p->from_stride, .narrow = true},
-                                 .first = how->first,
-                                 .count = how->count,
-                                 .M = p->M,
-                                 .bias = how->bias,
-                                 .add = p->add};
-    product.from.at = (void *)(uintptr_t)p->from; /* read only */
+    llm_cpu_product_t product = {
+        .to = {.write = p->to, .stride = p->to_stride, .narrow = true},
+        .from = {.read = p->from, .stride = p->from_stride, .narrow = true},
+        .first = how->first,
+        .count = how->count,
+        .M = p->M,
+        .bias = how->bias,
+        .add = p->add};
     if (forward)
         llm_cpu_pairs_forward(cpu, how->w, &product);
     else
@@ -223,53 +223,6 @@ static void matrix_gather(llm_backend_t *be, llm_act_t *out, const llm_matrix_t 
     }
 }
 
-static void lora_down(llm_backend_t *be, float *h, uint8_t *mask, const llm_act_t *x,
-                      const llm_lora_t *how)
-{
-    float *wide = llm_half_wide(llm_cpu(be), how->M * how->in);
-    if (!wide)
-        return;
-    widen_rows(be, wide, x, how->in, how->M, how->in);
-    llm_cpu(be)->wide.lora_down(be, h, mask, as_act(wide), how);
-}
-
-static void lora_up(llm_backend_t *be, llm_act_t *y, size_t y_stride, const float *h,
-                    const llm_lora_t *how)
-{
-    float *wide = llm_half_wide(llm_cpu(be), how->M * how->out);
-    if (!wide)
-        return;
-    widen_rows(be, wide, y, y_stride, how->M, how->out);
-    llm_cpu(be)->wide.lora_up(be, as_act(wide), how->out, h, how);
-    narrow_rows(be, y, y_stride, wide, how->M, how->out);
-}
-
-static void lora_gradients(llm_backend_t *be, float *dh, float *da, float *db, const llm_act_t *dy,
-                           size_t dy_stride, const llm_act_t *x, const float *h,
-                           const uint8_t *mask, const llm_lora_t *how)
-{
-    float *wide_dy = llm_half_wide(llm_cpu(be), how->M * (how->out + how->in));
-    if (!wide_dy)
-        return;
-    float *wide_x = wide_dy + how->M * how->out;
-    widen_rows(be, wide_dy, dy, dy_stride, how->M, how->out);
-    if (x)
-        widen_rows(be, wide_x, x, how->in, how->M, how->in);
-    llm_cpu(be)->wide.lora_gradients(be, dh, da, db, as_act(wide_dy), how->out,
-                                     x ? as_act(wide_x) : NULL, h, mask, how);
-}
-
-static void lora_input_gradient(llm_backend_t *be, llm_act_t *dx, const float *dh,
-                                const uint8_t *mask, const llm_lora_t *how)
-{
-    float *wide = llm_half_wide(llm_cpu(be), how->M * how->in);
-    if (!wide)
-        return;
-    widen_rows(be, wide, dx, how->in, how->M, how->in);
-    llm_cpu(be)->wide.lora_input_gradient(be, as_act(wide), dh, mask, how);
-    narrow_rows(be, dx, how->in, wide, how->M, how->in);
-}
-
 void llm_cpu_half_products(llm_ops_t *ops)
 {
     ops->linear_forward = linear_forward;
@@ -280,8 +233,4 @@ void llm_cpu_half_products(llm_ops_t *ops)
     ops->dense_forward = dense_forward;
     ops->dense_backward = dense_backward;
     ops->dense_gradients = dense_gradients;
-    ops->lora_down = lora_down;
-    ops->lora_up = lora_up;
-    ops->lora_gradients = lora_gradients;
-    ops->lora_input_gradient = lora_input_gradient;
 }

@@ -44,6 +44,21 @@ typedef struct {
     size_t step;
 } llm_cpu_scales_t;
 
+/* acc[rows][width] = sums over K inputs of a panel of narrow weights, which
+ * become floats in registers.  Stretches and groups are whole words. */
+typedef struct {
+    const float *a; /* of input first, rows a_stride apart */
+    size_t a_stride;
+    size_t rows; /* up to LLM_CPU_FEW_ROWS */
+    const uint32_t *panel;
+    size_t first, K;
+    llm_matrix_form_t form;
+    const float *scales; /* of codes: [group][width] */
+    size_t group;
+} llm_cpu_few_t;
+
+#define LLM_CPU_FEW_ROWS 4
+
 typedef struct llm_cpu_kernels {
     const char *name;
     size_t lanes, width, tile_rows;
@@ -57,6 +72,7 @@ typedef struct llm_cpu_kernels {
      * that is not F32 (kernels/widen.h); scales are of these rows. */
     void (*widen)(float *to, const uint32_t *panel, size_t first, size_t rows,
                   llm_matrix_form_t form, const llm_cpu_scales_t *scales);
+    void (*few)(float *acc, const llm_cpu_few_t *f);
 
     /* Rows and vectors; each is the backend's op on a range of its work. */
     void (*add)(float *y, const float *x, size_t n);

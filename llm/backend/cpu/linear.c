@@ -11,10 +11,10 @@
 
 #include <string.h>
 
-#define DIRECT_ROWS 4   /* up to so many rows of x are read in place */
-#define ITEM_ROWS   196 /* about so many rows in an item of forward */
-#define ITEM_INPUTS 112 /* about so many inputs in an item of backward */
-#define ITEM_WIDTH  128 /* columns of panels in an item of either */
+#define DIRECT_ROWS LLM_CPU_FEW_ROWS /* up to so many rows of x are read in place */
+#define ITEM_ROWS   196              /* about so many rows in an item of forward */
+#define ITEM_INPUTS 112              /* about so many inputs in an item of backward */
+#define ITEM_WIDTH  128              /* columns of panels in an item of either */
 
 typedef struct {
     const llm_cpu_kernels_t *kernels;
@@ -57,8 +57,33 @@ static void pack_rows(void *argument, size_t item, size_t thread)
                             job->from_stride, job->M, llm_cpu_min(width, job->K - item * width));
 }
 
+/* Whether narrow weights can meet a few rows in registers: in whole words. */
+static bool in_words(const job_t *job)
+{
+    const llm_matrix_t *w = job->w;
+    size_t each = w->panels ? 1 : llm_cpu_each(w);
+    bool codes = w->form > LLM_FORM_BF16;
+    return !w->panels && !job->packed && w->in % each == 0 &&
+           (!codes || (!w->input_major && w->group % each == 0));
+}
+
+/* One stretch of a panel of words, likewise; to the byte what the tile gives. */
+static void few_sums(const job_t *job, float *acc, size_t panel, size_t i, size_t depth)
+{
+    const llm_matrix_t *w = job->w;
+    llm_cpu_few_t few = {.a = job->from + i, .a_stride = job->from_stride, .rows = job->M};
+    few.panel = w->words + panel * w->panel;
+    few.first = i;
+    few.K = depth;
+    few.form = w->form;
+    if (w->scales)
+        few.scales = w->scales + panel * w->groups * w->width;
+    few.group = w->group;
+    job->kernels->few(acc, &few);
+}
+
 /* One stretch of k of one panel against a range of rows; weights are the
- * stretch. */
+ * stretch, or NULL where they stay words. */
 static void forward_panel(const job_t *job, const float *weights, size_t panel, size_t row,
                           size_t end, size_t k, size_t depth)
 {
@@ -81,7 +106,10 @@ static void forward_panel(const job_t *job, const float *weights, size_t panel, 
         how.rows = tile.rows = llm_cpu_min(job->kernels->tile_rows, end - row);
         tile.a = job->packed ? job->packed + k / width * job->block + row * width
                              : job->from + row * job->from_stride + job->k + k;
-        job->kernels->tile(acc, &tile);
+        if (weights)
+            job->kernels->tile(acc, &tile);
+        else
+            few_sums(job, acc, panel, job->k + k, depth);
         job->kernels->store(job->to + row * job->to_stride + y_column, job->to_stride, acc, &how);
         row += tile.rows;
     }
@@ -111,7 +139,8 @@ static void forward_item(void *argument, size_t item, size_t thread)
         for (size_t p = begin; p < end; p++) {
             size_t panel = job->first / job->kernels->width + p;
             size_t depth = llm_cpu_min(LLM_CPU_DEPTH, job->K - k);
-            const float *weights = stretch_of(job, panel, job->k + k, depth, thread);
+            const float *weights =
+                in_words(job) ? NULL : stretch_of(job, panel, job->k + k, depth, thread);
             forward_panel(job, weights, panel, row, llm_cpu_min(row + rows, job->M), k, depth);
         }
 }

@@ -41,7 +41,7 @@ static void draw_row(const llm_cpu_kernels_t *kernels, void *argument, size_t fi
                            job->how->p, &job->stream);
 }
 
-static void draw(llm_backend_t *be, uint8_t *mask, const llm_lora_t *how)
+void llm_cpu_draw_mask(llm_backend_t *be, uint8_t *mask, const llm_lora_t *how)
 {
     job_t job = {.how = how, .drawn = mask};
     fmq_rng_init(&job.stream, how->stream);
@@ -115,7 +115,7 @@ static void down(llm_backend_t *be, float *h, uint8_t *mask, const llm_act_t *x,
         down_product(be, h, llm_cpu_floats(x), how, &whole);
         return;
     }
-    draw(be, mask, how);
+    llm_cpu_draw_mask(be, mask, how);
     for (piece_t piece = {0}; next_piece(&piece, how);)
         down_product(be, h, dropped(be, x, mask, how, &piece), how, &piece);
 }

@@ -46,9 +46,10 @@ typedef struct {
     size_t groups, group; /* scales' groups of a panel; inputs of a group */
 } llm_pairs_few_t;
 
-/* Floats or BF16 in memory. */
+/* Floats or BF16 in memory, of which one of both is asked. */
 typedef struct {
-    void *at;
+    const void *read;
+    void *write;
     size_t stride; /* elements between rows */
     bool narrow;   /* BF16 */
 } llm_pairs_rows_t;

@@ -96,9 +96,11 @@ static float *result_of(llm_backend_t *be, const llm_matrix_t *w, const product_
     memcpy(wide, d->to, n * sizeof *wide);
     memcpy(half, d->half_to, n * sizeof *half);
     llm_cpu_product_t product = {.first = p->first, .count = p->count, .M = p->M, .add = p->add};
-    product.from =
-        (llm_pairs_rows_t){p->narrow ? (void *)d->half_from : d->from, d->from_stride, p->narrow};
-    product.to = (llm_pairs_rows_t){p->narrow ? (void *)half : wide, d->to_stride, p->narrow};
+    product.from = (llm_pairs_rows_t){.read = p->narrow ? (const void *)d->half_from : d->from,
+                                      .stride = d->from_stride,
+                                      .narrow = p->narrow};
+    product.to = (llm_pairs_rows_t){
+        .write = p->narrow ? (void *)half : wide, .stride = d->to_stride, .narrow = p->narrow};
     product.bias = p->backward || p->add ? NULL : d->bias;
     if (p->backward)
         llm_cpu_pairs_backward(llm_cpu(be), w, &product);

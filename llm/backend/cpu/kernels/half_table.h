@@ -5,6 +5,7 @@
  */
 #include "llm/backend/cpu/half_kernels.h"
 #include "llm/backend/cpu/kernels/half_rows.h"
+#include "llm/backend/cpu/kernels/half_thin.h"
 #include "llm/backend/cpu/kernels/half_tile.h"
 
 const llm_cpu_half_kernels_t LLM_CPU_HALF_TABLE = {
@@ -21,4 +22,7 @@ const llm_cpu_half_kernels_t LLM_CPU_HALF_TABLE = {
     .dot = dot,
     .scores = scores,
     .weigh = weigh,
+    .dots = dots,
+    .widen_kept = widen_kept,
+    .add_kept = add_kept,
 };

@@ -145,8 +145,8 @@ static void store(const llm_pairs_rows_t *to, const float *acc, const llm_pairs_
         for (size_t j = how->first; j < how->last; j += 16) {
             __mmask16 lanes = first_lanes(how->last - j);
             size_t index = (how->row + r) * to->stride + how->column + j - how->first;
-            float *wide = (float *)to->at + index;
-            uint16_t *narrow = (uint16_t *)to->at + index;
+            float *wide = (float *)to->write + index;
+            uint16_t *narrow = (uint16_t *)to->write + index;
             __m512 value = _mm512_maskz_loadu_ps(lanes, acc + r * WIDTH + j);
             if (how->add)
                 value = _mm512_add_ps(value, to->narrow ? load_narrow(narrow, lanes)
@@ -165,8 +165,8 @@ INLINE __m512i pairs_at(const llm_pairs_rows_t *from, size_t index, size_t count
 {
     __mmask32 lanes = count < 32 ? (1u << count) - 1 : UINT32_MAX;
     if (from->narrow)
-        return _mm512_maskz_loadu_epi16(lanes, (const uint16_t *)from->at + index);
-    const float *wide = (const float *)from->at + index;
+        return _mm512_maskz_loadu_epi16(lanes, (const uint16_t *)from->read + index);
+    const float *wide = (const float *)from->read + index;
     __m512 low = _mm512_maskz_loadu_ps((__mmask16)lanes, wide);
     __m512 high = _mm512_maskz_loadu_ps((__mmask16)(lanes >> 16), wide + 16);
     return (__m512i)_mm512_cvtne2ps_pbh(high, low);

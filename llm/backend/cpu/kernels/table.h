@@ -24,6 +24,7 @@ const llm_cpu_kernels_t LLM_CPU_TABLE = {
     .pack_copy = pack_copy,
     .pack_transposed = pack_transposed,
     .widen = widen,
+    .few = few,
     .add = add,
     .scale = scale,
     .sum = sum,

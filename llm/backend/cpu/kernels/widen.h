@@ -51,22 +51,54 @@ INLINE vf number_of(vw words, size_t i, const llm_matrix_form_t form)
     return __builtin_convertvector((vi)codes - (form == LLM_FORM_INT8 ? 128 : 8), vf);
 }
 
+INLINE size_t inputs_of_word(const llm_matrix_form_t form)
+{
+    return form == LLM_FORM_BF16 ? 2 : form == LLM_FORM_INT8 ? 4 : 8;
+}
+
+/* One register of input i of a panel's words from `words` on, scaled. */
+INLINE vf weight_of(const uint32_t *words, size_t i, vf scale, const llm_matrix_form_t form)
+{
+    vf number = number_of(words_at(words), i, form);
+    return form == LLM_FORM_BF16 ? number : number * scale;
+}
+
+/* Inputs first .. first + n of a word, n no more than it holds. */
+INLINE void widen_word(float *to, const uint32_t *panel, size_t first, size_t n, const vf scale[2],
+                       const llm_matrix_form_t form)
+{
+    const uint32_t *words = panel + first / inputs_of_word(form) * WIDTH;
+#pragma GCC unroll 8
+    for (size_t r = 0; r < n; r++) {
+        v_store(to + r * WIDTH, weight_of(words, first + r, scale[0], form));
+        v_store(to + r * WIDTH + LANES, weight_of(words + LANES, first + r, scale[1], form));
+    }
+}
+
+/* Whole words are taken apart by shifts that are known beforehand. */
 INLINE void widen_rows(float *to, const uint32_t *panel, size_t first, size_t rows,
                        const llm_cpu_scales_t *scales, const llm_matrix_form_t form)
 {
-    const size_t each = form == LLM_FORM_BF16 ? 2 : form == LLM_FORM_INT8 ? 4 : 8;
-    for (size_t r = 0; r < rows; r++) {
-        const uint32_t *words = panel + (first + r) / each * WIDTH;
-        vf low = number_of(words_at(words), first + r, form);
-        vf high = number_of(words_at(words + LANES), first + r, form);
-        if (form != LLM_FORM_BF16) {
-            bool by_lane = scales->lanes != NULL;
-            vf scale = by_lane ? v_load(scales->lanes) : v_set(scales->rows[r * scales->step]);
-            low *= scale;
-            high *= by_lane ? v_load(scales->lanes + LANES) : scale;
-        }
-        v_store(to + r * WIDTH, low);
-        v_store(to + r * WIDTH + LANES, high);
+    const size_t each = inputs_of_word(form);
+    bool by_row = form != LLM_FORM_BF16 && !scales->lanes;
+    vf scale[2] = {v_set(0), v_set(0)};
+    if (form != LLM_FORM_BF16 && scales->lanes) {
+        scale[0] = v_load(scales->lanes);
+        scale[1] = v_load(scales->lanes + LANES);
+    }
+    for (size_t r = 0; r < rows;) {
+        bool whole = !by_row && (first + r) % each == 0 && rows - r >= each;
+        if (by_row)
+            scale[0] = scale[1] = v_set(scales->rows[r * scales->step]);
+        if (whole && form == LLM_FORM_BF16)
+            widen_word(to + r * WIDTH, panel, (first + r) / 2 * 2, 2, scale, form);
+        else if (whole && form == LLM_FORM_INT8)
+            widen_word(to + r * WIDTH, panel, (first + r) / 4 * 4, 4, scale, form);
+        else if (whole)
+            widen_word(to + r * WIDTH, panel, (first + r) / 8 * 8, 8, scale, form);
+        else
+            widen_word(to + r * WIDTH, panel, first + r, 1, scale, form);
+        r += whole ? each : 1;
     }
 }
 
@@ -81,6 +113,85 @@ static void widen(float *to, const uint32_t *panel, size_t first, size_t rows,
         widen_rows(to, panel, first, rows, scales, LLM_FORM_INT4);
     else
         widen_rows(to, panel, first, rows, scales, LLM_FORM_NF4);
+}
+
+/* A word's inputs, i to i + each, of every row into the sums: one chain of fused
+ * multiply-adds per sum in the order of inputs, as tile_direct has it. */
+INLINE void few_word(vf sum[4][2], const llm_cpu_few_t *f, size_t i, const vf scale[2],
+                     const size_t rows, const llm_matrix_form_t form)
+{
+    const size_t each = inputs_of_word(form);
+    const uint32_t *words = f->panel + (f->first + i) / each * WIDTH;
+#pragma GCC unroll 8
+    for (size_t k = 0; k < each; k++) {
+        vf b0 = weight_of(words, k, scale[0], form);
+        vf b1 = weight_of(words + LANES, k, scale[1], form);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < rows; r++) {
+            vf x = v_set(f->a[r * f->a_stride + i + k]);
+            sum[r][0] = v_fma(x, b0, sum[r][0]);
+            sum[r][1] = v_fma(x, b1, sum[r][1]);
+        }
+    }
+    __builtin_prefetch(words + 16 * WIDTH);
+    __builtin_prefetch(words + 16 * WIDTH + LANES);
+}
+
+INLINE void few_rows(float *acc, const llm_cpu_few_t *f, const size_t rows,
+                     const llm_matrix_form_t form)
+{
+    vf sum[4][2], scale[2] = {v_set(0), v_set(0)};
+#pragma GCC unroll 4
+    for (size_t r = 0; r < rows; r++) {
+        sum[r][0] = v_set(0);
+        sum[r][1] = v_set(0);
+    }
+    for (size_t i = 0; i < f->K;) {
+        size_t end = f->K;
+        if (form != LLM_FORM_BF16) {
+            const float *lanes = f->scales + (f->first + i) / f->group * WIDTH;
+            scale[0] = v_load(lanes);
+            scale[1] = v_load(lanes + LANES);
+            size_t left = f->group - (f->first + i) % f->group;
+            end = i + left < f->K ? i + left : f->K;
+        }
+        for (; i < end; i += inputs_of_word(form))
+            few_word(sum, f, i, scale, rows, form);
+    }
+#pragma GCC unroll 4
+    for (size_t r = 0; r < rows; r++) {
+        v_store(acc + r * WIDTH, sum[r][0]);
+        v_store(acc + r * WIDTH + LANES, sum[r][1]);
+    }
+}
+
+#define FEW_FORM(name, form)                                                                       \
+    static void few_##name(float *acc, const llm_cpu_few_t *f)                                     \
+    {                                                                                              \
+        if (f->rows == 1)                                                                          \
+            few_rows(acc, f, 1, form);                                                             \
+        else if (f->rows == 2)                                                                     \
+            few_rows(acc, f, 2, form);                                                             \
+        else if (f->rows == 3)                                                                     \
+            few_rows(acc, f, 3, form);                                                             \
+        else                                                                                       \
+            few_rows(acc, f, 4, form);                                                             \
+    }
+FEW_FORM(bf16, LLM_FORM_BF16)
+FEW_FORM(int8, LLM_FORM_INT8)
+FEW_FORM(int4, LLM_FORM_INT4)
+FEW_FORM(nf4, LLM_FORM_NF4)
+
+static void few(float *acc, const llm_cpu_few_t *f)
+{
+    if (f->form == LLM_FORM_BF16)
+        few_bf16(acc, f);
+    else if (f->form == LLM_FORM_INT8)
+        few_int8(acc, f);
+    else if (f->form == LLM_FORM_INT4)
+        few_int4(acc, f);
+    else
+        few_nf4(acc, f);
 }
 
 #endif
