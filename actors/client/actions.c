@@ -7,6 +7,7 @@
  */
 #include "actors/client/client_private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "fedmq/broker/state.h"
@@ -34,6 +35,25 @@ static int while_waiting(void *argument)
     fmq_client_t *self = argument;
     fmq_link_set_progress(self->link, fmq_permits_moves(self->shared.permits), 0);
     return should_stop(self);
+}
+
+/* Says once what training computes again, whenever that is something else than
+ * before; of many clients of a process one tells who looks on. */
+static void on_plan(void *argument, llm_recompute_t recompute, size_t spared)
+{
+    fmq_client_t *self = argument;
+    const char *what = llm_recompute_name(recompute);
+    char line[160];
+    if (recompute == self->recomputes)
+        return;
+    self->recomputes = recompute;
+    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "recompute", "what=%s spared_mib=%zu",
+                  what, spared >> 20);
+    snprintf(line, sizeof line,
+             "%s computes %s again in backward, which spares %zu MiB (fedmq.recompute)", self->name,
+             what, spared >> 20);
+    if (self->shared.say && self->number == 1 && recompute != LLM_RECOMPUTE_NONE)
+        self->shared.say(self->shared.say_argument, line);
 }
 
 /* What the frozen prefix depends on beside the tokens. */
@@ -76,6 +96,7 @@ static fmq_routine_t routine(fmq_client_t *self)
                            .train = self->train,
                            .progress = on_step,
                            .stop = while_waiting,
+                           .planned = on_plan,
                            .argument = self};
 }
 

@@ -139,6 +139,7 @@ void fmq_client_actor(zsock_t *pipe, void *options)
     }
     self->shared = *how->shared;
     self->number = how->client;
+    self->recomputes = LLM_RECOMPUTE_NONE;
     self->hosted = how->hosted;
     self->pipe = pipe;
     for (int part = 0; part < FMQ_PARTS; part++)

@@ -34,6 +34,7 @@ struct fmq_client {
     fmq_examples_t examples;
     llm_prefix_cache_t *prefixes[FMQ_PARTS]; /* owned: of the examples; NULL: none */
     llm_train_options_t train;
+    llm_recompute_t recomputes;     /* what training was last said to compute again */
     fmq_offsite_settings_t offsite; /* use is false without offsite tuning */
     bool local;   /* federate.method local: the vector stays here between rounds */
     bool has_own; /* local: vector holds what this client trained last: */

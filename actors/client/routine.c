@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actors/settings/settings.h"
 #include "fedmq/base/clock.h"
 
 /* What is computed with a permit, in the permit's own thread. */
@@ -164,6 +165,14 @@ static int compute(const turn_t *turn, llm_workspace_t *workspace)
     return 0;
 }
 
+static void tell_plan(const fmq_routine_t *self, const llm_workspace_t *workspace)
+{
+    size_t spared;
+    llm_recompute_t recompute = llm_workspace_recomputes(workspace, &spared);
+    if (self->planned)
+        self->planned(self->argument, recompute, spared);
+}
+
 static void take_turn(void *argument)
 {
     turn_t *turn = argument;
@@ -173,6 +182,7 @@ static void take_turn(void *argument)
     turn->result = -1;
     if (!workspace)
         return;
+    tell_plan(turn->routine, workspace);
     double began = fmq_clock_seconds(); /* waiting for the permit does not count */
     turn->result = compute(turn, workspace);
     turn->outcome->seconds = fmq_clock_seconds() - began;
@@ -202,7 +212,10 @@ int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
     if (fmq_config_bool(self->config, "federate.use_diff") && tokens_max(self, FMQ_PART_VAL) > most)
         most = tokens_max(self, FMQ_PART_VAL);
     turn_t turn = {.routine = self,
-                   .limits = {.tokens_max = most, .training = true},
+                   .limits = {.tokens_max = most,
+                              .training = true,
+                              .recompute = fmq_settings_recompute(self->config),
+                              .sharers = (unsigned)fmq_permits_size(self->shared->permits)},
                    .round = round,
                    .begin = vector,
                    .trained = vector,

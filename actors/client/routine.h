@@ -25,7 +25,10 @@ typedef struct {
     llm_train_options_t train;
     llm_progress_fn *progress; /* other than 0: stop */
     int (*stop)(void *);       /* asked while waiting for a permit */
-    void *argument;            /* of both */
+    /* Hears, in the permit's thread, what a training's workspace computes again
+     and so spares; NULL: nobody does. */
+    void (*planned)(void *argument, llm_recompute_t recompute, size_t spared);
+    void *argument; /* of these */
 } fmq_routine_t;
 
 /* Trains vector (host, the adapter's elements) in place.  outcome: samples,

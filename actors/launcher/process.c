@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "actors/launcher/reserve.h"
+#include "base/proc.h"
 #include "broker/actor.h"
 #include "broker/socket.h"
 
@@ -33,37 +34,11 @@ static uint64_t limit_of(int resource)
     return limit.rlim_cur;
 }
 
-/* The first number of a file of one line; UINT64_MAX when there is none ("max"). */
-static uint64_t number_in(const char *path)
-{
-    unsigned long long number = 0;
-    FILE *file = fopen(path, "r");
-    int found = file ? fscanf(file, "%llu", &number) : 0;
-    if (file)
-        fclose(file);
-    return found == 1 ? number : UINT64_MAX;
-}
-
 /* Bytes of address space in use. */
 static uint64_t address_space(void)
 {
-    uint64_t pages = number_in("/proc/self/statm");
+    uint64_t pages = fmq_proc_number("/proc/self/statm");
     return pages == UINT64_MAX ? 0 : pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-/* A line "name: N kB" of a file of such lines, in bytes. */
-static uint64_t kilobytes_in(const char *path, const char *name)
-{
-    char line[256];
-    unsigned long long kilobytes = 0;
-    bool found = false;
-    FILE *file = fopen(path, "r");
-    while (file && !found && fgets(line, sizeof line, file))
-        found = strncmp(line, name, strlen(name)) == 0 &&
-                sscanf(line + strlen(name), ": %llu", &kilobytes) == 1;
-    if (file)
-        fclose(file);
-    return found ? (uint64_t)kilobytes << 10 : UINT64_MAX;
 }
 
 static void make_stacks_smaller(void)
@@ -144,11 +119,12 @@ static int ask_for_threads(const fmq_needs_t *needs, fmq_error_t *err)
         return 0;
     char limits[512] = "";
     add_limit(limits, sizeof limits, "'ulimit -u'", limit_of(RLIMIT_NPROC));
-    add_limit(limits, sizeof limits, "the cgroup's pids.max", number_in("/sys/fs/cgroup/pids.max"));
+    add_limit(limits, sizeof limits, "the cgroup's pids.max",
+              fmq_proc_number("/sys/fs/cgroup/pids.max"));
     add_limit(limits, sizeof limits, "kernel.threads-max",
-              number_in("/proc/sys/kernel/threads-max"));
+              fmq_proc_number("/proc/sys/kernel/threads-max"));
     add_limit(limits, sizeof limits, "vm.max_map_count (two a thread)",
-              number_in("/proc/sys/vm/max_map_count"));
+              fmq_proc_number("/proc/sys/vm/max_map_count"));
     if (limit_of(RLIMIT_AS) != UINT64_MAX)
         add_limit(limits, sizeof limits, "'ulimit -v' in KiB", limit_of(RLIMIT_AS) >> 10);
     return fmq_error_set(
@@ -177,14 +153,9 @@ static int ask_for_space(const fmq_needs_t *needs, fmq_error_t *err)
 static int ask_for_memory(const fmq_needs_t *needs, fmq_error_t *err)
 {
     uint64_t wanted = (uint64_t)needs->actors * FMQ_ACTOR_BYTES + BYTES_SPARE;
-    uint64_t there = kilobytes_in("/proc/meminfo", "MemAvailable");
-    uint64_t cgroup = number_in("/sys/fs/cgroup/memory.max");
-    uint64_t in_use = number_in("/sys/fs/cgroup/memory.current");
-    const char *whose = "the machine has";
-    if (cgroup != UINT64_MAX && in_use != UINT64_MAX && cgroup < there + in_use) {
-        there = cgroup > in_use ? cgroup - in_use : 0;
-        whose = "the container's memory.max leaves";
-    }
+    bool container = false;
+    uint64_t there = fmq_proc_memory(&container);
+    const char *whose = container ? "the container's memory.max leaves" : "the machine has";
     if (wanted <= there)
         return 0;
     return fmq_error_set(err, FMQ_ERR_NOMEM,
@@ -218,7 +189,7 @@ void fmq_process_explain(fmq_error_t *err)
                  (unsigned long long)(data >> 10));
     else
         snprintf(text, sizeof text, "%llu MiB are free on this machine",
-                 (unsigned long long)(kilobytes_in("/proc/meminfo", "MemAvailable") >> 20));
+                 (unsigned long long)(fmq_proc_kilobytes("/proc/meminfo", "MemAvailable") >> 20));
     snprintf(err->text + used, sizeof err->text - used,
              "; %s, or ask for less: dataloader.batch_size, llm.tok_len, fedmq.permits, "
              "fedmq.prefix_cache",

@@ -223,6 +223,7 @@ static int read_alignment(const fmq_config_t *config, fmq_offsite_settings_t *ou
                                                                                    : LLM_KL_RAW,
         .layerwise = fmq_config_bool(config, ALIGN "layerwise_distill"),
         .released = out->released,
+        .recompute = fmq_settings_recompute(config),
     };
     if (read_routine(config, &options.train, err) < 0)
         return -1;
@@ -248,6 +249,7 @@ static int begin_distillation(const fmq_config_t *config, llm_align_options_t *o
                               fmq_error_t *err)
 {
     *out = (llm_align_options_t){.sim = LLM_SIM_L2, .sim_weight = 1};
+    out->recompute = fmq_settings_recompute(config);
     if (fmq_settings_train(config, &out->train, err) < 0)
         return -1;
     out->train.optimizer =

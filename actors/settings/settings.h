@@ -15,6 +15,7 @@
 #include "fedmq/llm/align.h"
 #include "fedmq/llm/data.h"
 #include "fedmq/llm/train.h"
+#include "fedmq/llm/workspace.h"
 
 /* The seed of every split, whatever `seed` says: as in FS-LLM, so that runs
  * with different seeds train on the same shards. */
@@ -31,6 +32,9 @@ uint64_t fmq_settings_samples_max(const llm_train_options_t *options, uint64_t s
 /* train.*, grad.*, dataloader.*, fedprox.*, llm.grad_accum_step,
  * llm.retry_on_nan_loss and seed.  client and round are left 0. */
 int fmq_settings_train(const fmq_config_t *config, llm_train_options_t *out, fmq_error_t *err);
+
+/* fedmq.recompute: what a workspace for training does not keep. */
+llm_recompute_t fmq_settings_recompute(const fmq_config_t *config);
 
 /* An optimizer node ("train.optimizer"): torch.optim's class name and keyword
  * arguments, with torch's defaults. */

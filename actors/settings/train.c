@@ -46,6 +46,15 @@ uint64_t fmq_settings_samples_max(const llm_train_options_t *options, uint64_t s
     return multiply(passes ? passes : 1, shard);
 }
 
+llm_recompute_t fmq_settings_recompute(const fmq_config_t *config)
+{
+    const char *text = fmq_config_text(config, "fedmq.recompute");
+    llm_recompute_t recompute = LLM_RECOMPUTE_AUTO;
+    while (recompute < LLM_RECOMPUTE_LAYERS && strcmp(text, llm_recompute_name(recompute)) != 0)
+        recompute++;
+    return recompute;
+}
+
 int fmq_settings_train(const fmq_config_t *config, llm_train_options_t *out, fmq_error_t *err)
 {
     llm_train_options_t options = {

@@ -261,6 +261,8 @@ static const fmq_key_t keys[] = {
     REAL("fedmq.progress_timeout", "0", 0, MANY, FREE,
          "Seconds without a step after which a client is left out of a round; 0: by what steps "
          "take."),
+    TEXT("fedmq.recompute", "auto", "auto|none|norms|layers", FREE,
+         "Computed again in backward to save memory: norms (and activations), or whole layers."),
     BOOLEAN("fedmq.released_fedbiot", "False", ACTED,
             "Do as FedBiOT's released code: no proximal gradient, emulator sent once, other sign "
             "of logps."),

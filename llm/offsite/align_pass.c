@@ -63,6 +63,7 @@ static int init_student(llm_align_pass_t *self, const llm_align_start_t *start, 
                            .supervised_max = LLM_ALIGN_ROWS_MAX,
                            .training = start->training,
                            .behind = self->words ? 0 : offsite->behind,
+                           .recompute = self->options->recompute,
                            .bytes_wanted = bytes_wanted(offsite)};
     self->student = llm_workspace_new_stack(&stack, &limits, be, err);
     if (!self->student || llm_workspace_set_params(self->student, start->state, err) < 0 ||

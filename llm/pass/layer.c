@@ -172,16 +172,46 @@ static const llm_act_t *activate_backward(const part_t *part)
     return plan->dpre;
 }
 
+/* Does any module of this stage need its input for gradients of its own, and
+ * was that not kept? */
+static bool makes_again(const part_t *part, llm_stage_t stage)
+{
+    if (part->pass->plan.recompute != LLM_RECOMPUTE_NORMS)
+        return false;
+    for (int m = 0; m < LLM_MODULES; m++) {
+        const llm_bound_linear_t *linear = &part->bound->linear[m];
+        if (llm_module_stage((llm_module_t)m) == stage && (linear->da || linear->dweight))
+            return true;
+    }
+    return false;
+}
+
+static void norm_again(const part_t *part, llm_stage_t stage)
+{
+    const llm_activations_t *at = part->at;
+    if (!makes_again(part, stage))
+        return;
+    if (stage == LLM_STAGE_UP)
+        llm_norm_forward(part->pass, &part->bound->norm_mlp, at->n_mlp, at->stats_mlp, at->x_mid,
+                         part->T);
+    else
+        llm_norm_forward(part->pass, &part->bound->norm_attention, at->n_attention,
+                         at->stats_attention, at->x_in, part->T);
+}
+
 /* MLP branch: plan.dx is the gradient of x_out, and of x_mid on return. */
 static void mlp_backward(const part_t *part, llm_stage_t stop)
 {
     const llm_activations_t *at = part->at;
     const llm_plan_t *plan = &part->pass->plan;
+    if (makes_again(part, LLM_STAGE_DOWN))
+        activate(part);
     backward(part, LLM_DOWN, stop == LLM_STAGE_DOWN ? NULL : plan->dact, plan->dx, at->act);
     if (stop == LLM_STAGE_DOWN)
         return;
     const llm_act_t *dup = activate_backward(part);
     llm_act_t *dn = stop == LLM_STAGE_UP ? NULL : plan->dn;
+    norm_again(part, LLM_STAGE_UP);
     backward(part, LLM_UP, dn, dup, at->n_mlp);
     if (at->gate) {
         const llm_bound_linear_t *gate = &part->bound->linear[LLM_GATE];
@@ -228,6 +258,7 @@ static void attention_backward(const part_t *part, const llm_packed_t *batch, bo
                                       &attention, plan->attention_scratch);
     rotate(part, dqkv, true);
     llm_act_t *dn = stop_at_qkv ? NULL : plan->dn;
+    norm_again(part, LLM_STAGE_QKV);
     projections_backward(part, dn, dqkv);
     if (dn)
         llm_norm_backward(part->pass, &part->bound->norm_attention, plan->dx, true, dn, at->x_in,
@@ -243,7 +274,7 @@ static void forward_again(const llm_pass_t *self, uint32_t layer, const llm_pack
 
 void llm_layer_backward(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
 {
-    if (self->plan.recomputes)
+    if (self->plan.recompute == LLM_RECOMPUTE_LAYERS)
         forward_again(self, layer, batch);
     part_t part = part_of(self, layer, batch);
     bool lowest = layer == self->decoder.first_layer;

@@ -12,6 +12,12 @@
 #define PLAN_TOKENS_MAX  (1 << 24)
 #define PLAN_BYTES_MAX   (SIZE_MAX / 8)
 
+const char *llm_recompute_name(llm_recompute_t recompute)
+{
+    static const char *const names[] = {"auto", "none", "norms", "layers"};
+    return names[recompute];
+}
+
 /* A cursor over the arena; base NULL while measuring. */
 typedef struct {
     char *base;
@@ -113,6 +119,19 @@ static void lay_out_lora(cursor_t *cursor, const llm_plan_t *self, const llm_bou
     }
 }
 
+/* Where normed inputs and act pass by when they are made again: one module
+ * after the other uses them, so that one room is enough. */
+static void lay_out_passing(cursor_t *cursor, llm_plan_t *self, const llm_shape_t *shape,
+                            const llm_bound_layer_t *all)
+{
+    bool norms = stage_trains(all, LLM_STAGE_QKV) || stage_trains(all, LLM_STAGE_UP);
+    bool act = stage_trains(all, LLM_STAGE_DOWN);
+    size_t width = larger(norms ? shape->width : 0, act ? shape->ffn : 0);
+    llm_act_t *room = take(cursor, self->tokens_max, width);
+    self->passing_norm = norms ? room : NULL;
+    self->passing_act = act ? room : NULL;
+}
+
 /* What backward reads of the layers `like`, but for their output. */
 static void lay_out_read(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder,
                          const llm_bound_layer_t *like, llm_activations_t *layer)
@@ -121,6 +140,11 @@ static void lay_out_read(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t
     size_t T = self->tokens_max, C = shape->width;
     lay_out_layer(cursor, self, shape, layer);
     layer->x_mid = take(cursor, T, C);
+    if (self->recompute == LLM_RECOMPUTE_NORMS) {
+        layer->n_attention = layer->n_mlp = self->passing_norm;
+        layer->act = self->passing_act;
+        return;
+    }
     if (stage_trains(like, LLM_STAGE_QKV))
         layer->n_attention = take(cursor, T, C);
     if (stage_trains(like, LLM_STAGE_UP))
@@ -153,19 +177,22 @@ static llm_bound_layer_t all_in_one(const llm_plan_t *self, const llm_decoder_t 
 static void lay_out_kept(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
 {
     llm_activations_t again = {0};
-    if (self->recomputes) {
-        llm_bound_layer_t all = all_in_one(self, decoder);
+    llm_bound_layer_t all = all_in_one(self, decoder);
+    bool whole = self->recompute == LLM_RECOMPUTE_LAYERS;
+    if (self->recompute == LLM_RECOMPUTE_NORMS)
+        lay_out_passing(cursor, self, decoder->shape, &all);
+    if (whole) {
         lay_out_lora(cursor, self, &all, &again);
         lay_out_read(cursor, self, decoder, &all, &again);
     }
     for (uint32_t l = 0; l < decoder->shape->layers; l++) {
         llm_activations_t *layer = &self->layers[l];
         bool kept = keeps(self, decoder, l);
-        if (kept && self->recomputes)
+        if (kept && whole)
             *layer = again;
         else
             lay_out_lora(cursor, self, &decoder->layers[l], layer);
-        if (kept && !self->recomputes)
+        if (kept && !whole)
             lay_out_read(cursor, self, decoder, &decoder->layers[l], layer);
         if (kept)
             layer->x_out = take(cursor, self->tokens_max, decoder->shape->width);
@@ -337,12 +364,39 @@ static int choose_limits(llm_plan_t *self, const llm_decoder_t *decoder, const l
     return measure_attention(self, decoder, err);
 }
 
-/* Bytes of the arena; 0 when they are beyond the address space. */
+/* Bytes of the arena; SIZE_MAX when they are beyond the address space. */
 static size_t measure(llm_plan_t *self, const llm_decoder_t *decoder)
 {
     cursor_t cursor = {.act_size = llm_act_bytes(decoder->be, 1)};
     lay_out(&cursor, self, decoder);
-    return cursor.overflow ? 0 : cursor.used;
+    return cursor.overflow ? SIZE_MAX : cursor.used;
+}
+
+/* What the arena should not exceed; SIZE_MAX: it may take anything. */
+static size_t bytes_wanted(const llm_decoder_t *decoder, const llm_limits_t *limits)
+{
+    size_t wanted = limits->bytes_wanted ? limits->bytes_wanted : SIZE_MAX;
+    if (!limits->sharers)
+        return wanted;
+    size_t there = decoder->be->ops->memory_free(decoder->be);
+    size_t part = there == SIZE_MAX ? SIZE_MAX : there / 4 * 3 / limits->sharers;
+    return part < wanted ? part : wanted;
+}
+
+/* Chooses what is computed again, and leaves the sizes of that. */
+static void choose_recompute(llm_plan_t *self, const llm_decoder_t *decoder,
+                             const llm_limits_t *limits)
+{
+    llm_recompute_t wish = self->training ? limits->recompute : LLM_RECOMPUTE_NONE;
+    self->recompute = LLM_RECOMPUTE_NONE;
+    self->bytes_kept = self->arena_bytes = measure(self, decoder);
+    size_t wanted = wish == LLM_RECOMPUTE_AUTO ? bytes_wanted(decoder, limits) : 0;
+    while (wish == LLM_RECOMPUTE_AUTO
+               ? self->arena_bytes > wanted && self->recompute < LLM_RECOMPUTE_LAYERS
+               : self->recompute < wish) {
+        self->recompute++;
+        self->arena_bytes = measure(self, decoder);
+    }
 }
 
 int llm_plan_init(llm_plan_t *self, const llm_decoder_t *decoder, const llm_limits_t *limits,
@@ -354,14 +408,10 @@ int llm_plan_init(llm_plan_t *self, const llm_decoder_t *decoder, const llm_limi
     self->layers = calloc(decoder->shape->layers, sizeof *self->layers);
     if (!self->layers)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a plan");
-    size_t bytes = measure(self, decoder), wanted = limits->bytes_wanted;
-    self->recomputes = self->training && wanted && (!bytes || bytes > wanted);
-    if (self->recomputes)
-        bytes = measure(self, decoder);
-    if (!bytes)
+    choose_recompute(self, decoder, limits);
+    if (self->arena_bytes == SIZE_MAX)
         return fmq_error_set(err, FMQ_ERR_LIMIT,
                              "a plan for %zu tokens overflows the address space", self->tokens_max);
-    self->arena_bytes = bytes;
     self->arena = decoder->be->ops->alloc(decoder->be, self->arena_bytes);
     if (!self->arena)
         return fmq_error_set(err, FMQ_ERR_NOMEM,

@@ -1,8 +1,8 @@
 /*
  * plan.h - every buffer of a pass, laid out once in one arena of the backend.
  *
- * Layers that train, and those above them, keep their activations, or, when
- * these are computed again, their output only; all other layers share one set.
+ * Layers that train, and those above them, keep their activations, or what is
+ * left of these when some are computed again; all other layers share one set.
  * Buffers of the forward pass, of the head and of the
  * backward pass that are never live together lie on top of each other.  The
  * plan knows sizes and lifetimes, and computes nothing.
@@ -32,11 +32,12 @@ typedef struct {
 
 typedef struct {
     size_t tokens_max, supervised_max;
-    bool training, recomputes;
-    uint32_t behind; /* layers from here on keep nothing for backward */
+    bool training;
+    llm_recompute_t recompute; /* never AUTO; NONE unless training */
+    uint32_t behind;           /* layers from here on keep nothing for backward */
 
-    void *arena; /* owned by the backend */
-    size_t arena_bytes;
+    void *arena;                    /* owned by the backend */
+    size_t arena_bytes, bytes_kept; /* what it would be if everything were kept */
 
     int32_t *ids, *positions; /* [tokens_max] */
     uint32_t *starts;         /* [tokens_max + 1], NULL where the backend does not read them */
@@ -46,6 +47,9 @@ typedef struct {
     float *attention_scratch; /* of attention_scratch_size floats */
     size_t attention_scratch_size;
     float *dh; /* [T][rank], and what of h is not kept */
+    /* One room: normed inputs [T][C], and act [T][F], when these are made
+     * again and something that trains needs them. */
+    llm_act_t *passing_norm, *passing_act;
 
     llm_activations_t *layers; /* owned; one entry a layer, pointers into the arena */
 

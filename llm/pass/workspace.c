@@ -108,6 +108,13 @@ size_t llm_workspace_bytes(const llm_workspace_t *self)
            llm_fixed_bytes(&self->fixed);
 }
 
+llm_recompute_t llm_workspace_recomputes(const llm_workspace_t *self, size_t *spared)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    *spared = plan->bytes_kept > plan->arena_bytes ? plan->bytes_kept - plan->arena_bytes : 0;
+    return plan->recompute;
+}
+
 llm_backend_t *llm_workspace_backend(const llm_workspace_t *self)
 {
     return self->be;

@@ -16,6 +16,7 @@
 #include "actors/client/routine.h"
 #include "actors/settings/settings.h"
 #include "fedmq/actors/shard.h"
+#include "llm/backend/instance.h"
 
 static llm_backend_t *loader;
 static llm_model_t *model;
@@ -182,6 +183,62 @@ static void the_same_task_gives_the_same_bytes_at_any_number_of_threads(void **s
     release(&two);
 }
 
+/* What the workspace of a training computed again. */
+static llm_recompute_t planned;
+
+static void note_plan(void *argument, llm_recompute_t recompute, size_t spared)
+{
+    (void)argument;
+    planned = recompute;
+    assert_true((spared > 0) == (recompute != LLM_RECOMPUTE_NONE));
+}
+
+static void what_is_computed_again_is_as_asked_for_and_gives_the_same_bytes(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"none", "norms", "layers", "auto"};
+    static const llm_recompute_t expected[] = {LLM_RECOMPUTE_NONE, LLM_RECOMPUTE_NORMS,
+                                               LLM_RECOMPUTE_LAYERS, LLM_RECOMPUTE_NONE};
+    stage_t stages[4];
+    fmq_note_report_t report = {0};
+    for (int i = 0; i < 4; i++) {
+        char more[64];
+        snprintf(more, sizeof more, "fedmq: {recompute: %s}\n", texts[i]);
+        build(&stages[i], 1, more);
+        make_examples(&stages[i], 10, 3, 0);
+        stages[i].routine.planned = note_plan;
+        assert_int_equal(
+            fmq_routine_train(&stages[i].routine, 4, stages[i].vector, &report, &stages[i].err), 0);
+        assert_int_equal(planned, expected[i]);
+        assert_memory_equal(stages[i].vector, stages[0].vector,
+                            stages[0].elements * sizeof *stages[0].vector);
+    }
+    for (int i = 0; i < 4; i++)
+        release(&stages[i]);
+}
+
+static size_t little(const llm_backend_t *be)
+{
+    (void)be;
+    return 4096;
+}
+
+static void where_little_is_free_as_much_as_possible_is_computed_again(void **state)
+{
+    (void)state;
+    stage_t stage;
+    fmq_note_report_t report = {0};
+    build(&stage, 1, "");
+    make_examples(&stage, 4, 0, 0);
+    stage.routine.planned = note_plan;
+    llm_backend_t *permit = fmq_permits_take(stage.permits, NULL, NULL);
+    llm_instance(permit)->ops.memory_free = little;
+    fmq_permits_give(stage.permits, &permit);
+    assert_int_equal(fmq_routine_train(&stage.routine, 4, stage.vector, &report, &stage.err), 0);
+    assert_int_equal(planned, LLM_RECOMPUTE_LAYERS);
+    release(&stage);
+}
+
 static void another_round_or_client_draws_other_batches(void **state)
 {
     (void)state;
@@ -313,6 +370,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(training_lowers_the_loss_and_says_what_it_used),
         cmocka_unit_test(the_same_task_gives_the_same_bytes_at_any_number_of_threads),
+        cmocka_unit_test(what_is_computed_again_is_as_asked_for_and_gives_the_same_bytes),
+        cmocka_unit_test(where_little_is_free_as_much_as_possible_is_computed_again),
         cmocka_unit_test(another_round_or_client_draws_other_batches),
         cmocka_unit_test(a_stopped_routine_leaves_the_state_as_it_was),
         cmocka_unit_test(without_training_examples_nothing_is_trained),

@@ -85,6 +85,19 @@ static void training_keys_reach_the_routine(void **state)
     assert_true(options.proximal_mu == 0.25);
 }
 
+static void what_is_computed_again_is_chosen_by_name(void **state)
+{
+    (void)state;
+    given("{}");
+    assert_int_equal(fmq_settings_recompute(config), LLM_RECOMPUTE_AUTO);
+    given("fedmq: {recompute: none}");
+    assert_int_equal(fmq_settings_recompute(config), LLM_RECOMPUTE_NONE);
+    given("fedmq: {recompute: norms}");
+    assert_int_equal(fmq_settings_recompute(config), LLM_RECOMPUTE_NORMS);
+    given("fedmq: {recompute: layers}");
+    assert_int_equal(fmq_settings_recompute(config), LLM_RECOMPUTE_LAYERS);
+}
+
 static void a_proximal_weight_without_fedprox_is_off(void **state)
 {
     (void)state;
@@ -427,6 +440,7 @@ int main(void)
         CASE(training_defaults_are_those_of_fs_llm),
         CASE(training_keys_reach_the_routine),
         CASE(a_round_uses_so_many_examples_at_most),
+        CASE(what_is_computed_again_is_chosen_by_name),
         CASE(a_proximal_weight_without_fedprox_is_off),
         CASE(adamw_has_torchs_defaults_and_takes_betas_as_a_tuple),
         CASE(adam_has_no_weight_decay_unless_given),

@@ -23,6 +23,7 @@
 
 #include "fedmq/base/api.h"
 #include "fedmq/llm/offsite.h"
+#include "fedmq/llm/workspace.h"
 
 FMQ_API_BEGIN
 
@@ -35,6 +36,7 @@ typedef struct llm_align_options {
     llm_kl_t kl;
     double sim_weight, kl_weight, lm_weight; /* a term of weight 0 is not computed */
     bool released;
+    llm_recompute_t recompute; /* of the client's model; AUTO: by the size of the full one */
     llm_train_options_t train; /* optimizer, schedule, steps, batches, clipping, seed; client is 0;
                                   round tells one alignment's streams from another's */
 } llm_align_options_t;

@@ -147,6 +147,8 @@ typedef struct llm_ops {
      * and download are done with the host's memory when they return. */
     void *(*alloc)(llm_backend_t *be, size_t bytes);
     void (*release)(llm_backend_t *be, void *memory);
+    /* Bytes that alloc could give about now; SIZE_MAX when that is not known. */
+    size_t (*memory_free)(const llm_backend_t *be);
     void (*upload)(llm_backend_t *be, void *to, const void *host, size_t bytes);
     void (*download)(llm_backend_t *be, void *host, const void *from, size_t bytes);
     void (*zero)(llm_backend_t *be, void *memory, size_t bytes);

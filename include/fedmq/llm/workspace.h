@@ -33,17 +33,32 @@ typedef struct {
     void *prefix_out;   /* NULL, or room where a computed one is left */
 } llm_batch_t;
 
+/* What a workspace for training does not keep until backward, but computes
+ * again there.  Gradients are the same to the byte. */
+typedef enum {
+    LLM_RECOMPUTE_AUTO,  /* the first of the following that is small enough, or the last */
+    LLM_RECOMPUTE_NONE,  /* everything that backward reads is kept */
+    LLM_RECOMPUTE_NORMS, /* normed inputs and the MLP's activation: from what they are made of, an
+                            element at a time */
+    LLM_RECOMPUTE_LAYERS /* all but the stream between layers: for one forward pass more */
+} llm_recompute_t;
+
+/* "auto", "none", "norms", "layers". */
+const char *llm_recompute_name(llm_recompute_t recompute);
+
 typedef struct {
     size_t tokens_max;     /* of a batch */
     size_t supervised_max; /* 0: tokens_max */
     bool training;         /* plan gradients and activations */
     uint32_t behind;       /* no layer from here on is ever part of a backward pass, which then
                               is not llm_workspace_train()'s; 0: all may be */
-    /* A workspace for training that would take more bytes than this keeps the
-     * stream between layers only, and computes what a layer left behind again
-     * when backward comes to it: for a forward pass more, the same bytes.  0:
-     * everything is kept, whatever it takes. */
+    llm_recompute_t recompute;
+    /* AUTO: what the pass's memory should not exceed; 0: it may take anything. */
     size_t bytes_wanted;
+    /* AUTO: so many workspaces share what is free on the backend, and each
+     * should take no more than its part of three quarters of it; 0: nobody
+     * asks what is free. */
+    unsigned sharers;
 } llm_limits_t;
 
 typedef struct llm_workspace llm_workspace_t;
@@ -72,6 +87,9 @@ llm_workspace_t *llm_workspace_new(const llm_model_t *model, const llm_adapter_t
                                    const llm_limits_t *limits, llm_backend_t *be, fmq_error_t *err);
 void llm_workspace_destroy(llm_workspace_t **self_p);
 size_t llm_workspace_bytes(const llm_workspace_t *self);
+/* What was chosen (never AUTO; NONE without training), and the bytes that it
+ * spares beside NONE. */
+llm_recompute_t llm_workspace_recomputes(const llm_workspace_t *self, size_t *spared);
 llm_backend_t *llm_workspace_backend(const llm_workspace_t *self);
 const llm_adapter_t *llm_workspace_adapter(const llm_workspace_t *self); /* what trains */
 

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/proc.h"
+
 #define HUGE_PAGE ((size_t)2 << 20)
 #define PIECE     ((size_t)256 << 10) /* bytes that one item moves */
 
@@ -38,6 +40,13 @@ static void release(llm_backend_t *be, void *memory)
 {
     (void)be;
     free(memory);
+}
+
+static size_t memory_free(const llm_backend_t *be)
+{
+    (void)be;
+    uint64_t bytes = fmq_proc_memory(NULL);
+    return bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX;
 }
 
 typedef struct {
@@ -77,6 +86,7 @@ void llm_cpu_memory(llm_ops_t *ops)
 {
     ops->alloc = allocate;
     ops->release = release;
+    ops->memory_free = memory_free;
     ops->upload = copy;
     ops->download = copy;
     ops->zero = zero;

@@ -23,6 +23,12 @@ static void release(llm_backend_t *be, void *memory)
     free(memory);
 }
 
+static size_t memory_free(const llm_backend_t *be)
+{
+    (void)be;
+    return SIZE_MAX;
+}
+
 static void move(llm_backend_t *be, void *to, const void *from, size_t bytes)
 {
     (void)be;
@@ -41,6 +47,7 @@ void llm_reference_memory(llm_ops_t *ops)
 {
     ops->alloc = allocate;
     ops->release = release;
+    ops->memory_free = memory_free;
     ops->upload = move;
     ops->download = move;
     ops->copy = move;

@@ -5,21 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "llm/backend/instance.h"
 #include "tests/llm/pass/tiny.h"
 
 static fmq_error_t err;
 
-/* A workspace like tiny's own that wants to be no larger than bytes. */
-static llm_workspace_t *like(const tiny_t *tiny, size_t bytes)
+static llm_workspace_t *with(const tiny_t *tiny, llm_limits_t limits)
 {
     llm_stack_t stack = {.model = tiny->model, .adapter = tiny->adapter, .fixed = tiny->fixed};
-    llm_limits_t limits = {.tokens_max = TINY_TOKENS, .training = true, .bytes_wanted = bytes};
+    limits.tokens_max = TINY_TOKENS;
+    limits.training = true;
     llm_workspace_t *ws = llm_workspace_new_stack(&stack, &limits, tiny->be, &err);
     if (!ws)
         fail_msg("%s", err.text);
     assert_int_equal(llm_workspace_set_params(ws, tiny->vector, &err), 0);
     if (tiny->fixed)
         assert_int_equal(llm_workspace_set_fixed(ws, tiny->fixed_vector, &err), 0);
+    return ws;
+}
+
+/* A workspace like tiny's own that computes so much again. */
+static llm_workspace_t *like(const tiny_t *tiny, llm_recompute_t recompute)
+{
+    llm_workspace_t *ws = with(tiny, (llm_limits_t){.recompute = recompute});
+    size_t spared;
+    assert_int_equal(llm_workspace_recomputes(ws, &spared), recompute);
     return ws;
 }
 
@@ -44,18 +54,28 @@ static void check(llm_shape_t shape, const llm_adapter_spec_t *spec,
 {
     tiny_t tiny;
     tiny_init_stack(&tiny, &shape, spec, fixed, be);
-    llm_workspace_t *keeping = like(&tiny, 0), *again = like(&tiny, 1);
-    double losses[2][2];
-    float *kept = gradient(&tiny, keeping, losses[0]);
-    float *recomputed = gradient(&tiny, again, losses[1]);
-    assert_memory_equal(kept, recomputed, (size_t)tiny.elements * sizeof *kept);
-    assert_memory_equal(losses[0], losses[1], sizeof losses[0]);
+    llm_workspace_t *keeping = like(&tiny, LLM_RECOMPUTE_NONE);
+    size_t least = llm_workspace_bytes(keeping), most = least, bytes = 0;
+    double losses[2], others[2];
+    float *kept = gradient(&tiny, keeping, losses);
+    for (llm_recompute_t how = LLM_RECOMPUTE_NORMS; how <= LLM_RECOMPUTE_LAYERS; how++) {
+        llm_workspace_t *again = like(&tiny, how);
+        float *recomputed = gradient(&tiny, again, others);
+        assert_memory_equal(kept, recomputed, (size_t)tiny.elements * sizeof *kept);
+        assert_memory_equal(losses, others, sizeof losses);
+        size_t spared, size = llm_workspace_bytes(again);
+        (void)llm_workspace_recomputes(again, &spared);
+        assert_int_equal(spared, size < most ? most - size : 0);
+        bytes = how == LLM_RECOMPUTE_NORMS ? size : bytes;
+        least = size;
+        free(recomputed);
+        llm_workspace_destroy(&again);
+    }
+    assert_true(bytes <= most);
     if (llm_adapter_first_layer(tiny.adapter) == 0)
-        assert_true(llm_workspace_bytes(again) < llm_workspace_bytes(keeping));
+        assert_true(least < most);
     free(kept);
-    free(recomputed);
     llm_workspace_destroy(&keeping);
-    llm_workspace_destroy(&again);
     tiny_release(&tiny);
 }
 
@@ -110,21 +130,57 @@ static void fixed_adapters_beside_get_the_same_bytes(void **state)
     check_all(&some, &others, tiny_llama());
 }
 
-static void nothing_is_computed_again_where_there_is_room(void **state)
+static size_t memory_there;
+
+static size_t what_is_there(const llm_backend_t *be)
+{
+    (void)be;
+    return memory_there;
+}
+
+static llm_recompute_t chosen(const tiny_t *tiny, llm_limits_t limits)
+{
+    size_t spared;
+    llm_workspace_t *ws = with(tiny, limits);
+    llm_recompute_t recompute = llm_workspace_recomputes(ws, &spared);
+    llm_workspace_destroy(&ws);
+    return recompute;
+}
+
+static void as_little_is_computed_again_as_the_room_allows(void **state)
 {
     (void)state;
     tiny_t tiny;
     llm_shape_t shape = tiny_llama();
-    llm_adapter_spec_t spec = tiny_lora("", 0.0f);
+    llm_adapter_spec_t spec = tiny_lora(llama_all, 0.0f);
+    size_t size[LLM_RECOMPUTE_LAYERS + 1], vectors;
     tiny_init(&tiny, &shape, &spec, llm_backend_reference_new(&err));
-    llm_workspace_t *keeping = like(&tiny, 0);
-    size_t bytes = llm_workspace_bytes(keeping);
-    llm_workspace_t *fits = like(&tiny, bytes), *not = like(&tiny, bytes / 2);
-    assert_int_equal(llm_workspace_bytes(fits), bytes);
-    assert_true(llm_workspace_bytes(not ) < bytes);
-    llm_workspace_destroy(&keeping);
-    llm_workspace_destroy(&fits);
-    llm_workspace_destroy(&not );
+    vectors = 2 * (size_t)tiny.elements * sizeof(float);
+    for (llm_recompute_t how = LLM_RECOMPUTE_NONE; how <= LLM_RECOMPUTE_LAYERS; how++) {
+        llm_workspace_t *ws = like(&tiny, how);
+        size[how] = llm_workspace_bytes(ws) - vectors;
+        llm_workspace_destroy(&ws);
+    }
+    assert_true(size[LLM_RECOMPUTE_LAYERS] < size[LLM_RECOMPUTE_NORMS]);
+    assert_true(size[LLM_RECOMPUTE_NORMS] < size[LLM_RECOMPUTE_NONE]);
+    assert_int_equal(chosen(&tiny, (llm_limits_t){0}), LLM_RECOMPUTE_NONE);
+    for (llm_recompute_t how = LLM_RECOMPUTE_NONE; how <= LLM_RECOMPUTE_LAYERS; how++) {
+        llm_recompute_t next = how < LLM_RECOMPUTE_LAYERS ? how + 1 : how;
+        assert_int_equal(chosen(&tiny, (llm_limits_t){.bytes_wanted = size[how]}), how);
+        assert_int_equal(chosen(&tiny, (llm_limits_t){.bytes_wanted = size[how] - 1}), next);
+        /* Of what is free a quarter stays so, and the rest is shared. */
+        llm_instance(tiny.be)->ops.memory_free = what_is_there;
+        memory_there = (size[how] * 2 + 2) / 3 * 4;
+        assert_int_equal(chosen(&tiny, (llm_limits_t){.sharers = 2}), how);
+        memory_there = (size[how] * 2 - 1) / 3 * 4;
+        assert_int_equal(chosen(&tiny, (llm_limits_t){.sharers = 2}), next);
+        assert_int_equal(chosen(&tiny, (llm_limits_t){0}), LLM_RECOMPUTE_NONE);
+        assert_int_equal(
+            chosen(&tiny, (llm_limits_t){.sharers = 2, .recompute = LLM_RECOMPUTE_NONE}),
+            LLM_RECOMPUTE_NONE);
+    }
+    memory_there = SIZE_MAX;
+    assert_int_equal(chosen(&tiny, (llm_limits_t){.sharers = 7}), LLM_RECOMPUTE_NONE);
     tiny_release(&tiny);
 }
 
@@ -135,7 +191,7 @@ int main(void)
         cmocka_unit_test(layers_that_train_different_modules_share_the_room),
         cmocka_unit_test(full_fine_tuning_gets_the_same_bytes),
         cmocka_unit_test(fixed_adapters_beside_get_the_same_bytes),
-        cmocka_unit_test(nothing_is_computed_again_where_there_is_room),
+        cmocka_unit_test(as_little_is_computed_again_as_the_room_allows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
