@@ -255,9 +255,11 @@ static void pack_few(job_t *job)
 
 static void pack_all(llm_cpu_t *cpu, job_t *job)
 {
-    size_t lines = job->M < 64 ? job->M : llm_cpu_padded(job->M, LLM_PAIRS_BLOCK);
-    job->block = lines * LLM_PAIRS_BLOCK;
-    llm_pool_run(cpu->pool, llm_cpu_pieces(job->K, 32), pack_block, job);
+    size_t blocks = llm_cpu_pieces(job->K, 32);
+    size_t padded = llm_cpu_padded(job->M, LLM_PAIRS_BLOCK);
+    bool fits = padded * LLM_PAIRS_BLOCK * blocks <= LLM_CPU_PACKED;
+    job->block = (job->M < 64 || !fits ? job->M : padded) * LLM_PAIRS_BLOCK;
+    llm_pool_run(cpu->pool, blocks, pack_block, job);
 }
 
 static job_t job_of(llm_cpu_t *cpu, const llm_matrix_t *w, const llm_cpu_product_t *p)

@@ -192,6 +192,26 @@ static llm_backend_t *cpu_with(unsigned threads)
     return be;
 }
 
+/* The room for packed rows is as large as it says, and behind it nothing is
+ * written: the gradient of a whole vocabulary has the most pairs of all. */
+static void a_whole_vocabulary_stays_within_its_room(void **state)
+{
+    (void)state;
+    product_t p = {.M = 128, .out = 50257, .in = 3, .count = 50257, .form = LLM_FORM_BF16};
+    p.narrow = p.backward = true;
+    llm_backend_t *be = cpu_with(2);
+    llm_cpu_t *cpu = llm_cpu(be);
+    free(cpu->packed);
+    cpu->packed = llm_cpu_allocate(2 * LLM_CPU_PACKED * sizeof(float));
+    assert_non_null(cpu->packed);
+    for (size_t i = LLM_CPU_PACKED; i < 2 * LLM_CPU_PACKED; i++)
+        cpu->packed[i] = 1.5f;
+    agrees(be, &p);
+    for (size_t i = LLM_CPU_PACKED; i < 2 * LLM_CPU_PACKED; i++)
+        assert_true(cpu->packed[i] == 1.5f);
+    llm_backend_destroy(&be);
+}
+
 static void every_product_agrees_with_sums_in_double(void **state)
 {
     (void)state;
@@ -302,6 +322,7 @@ int main(void)
     }
     llm_backend_destroy(&probe);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_whole_vocabulary_stays_within_its_room),
         cmocka_unit_test(every_product_agrees_with_sums_in_double),
         cmocka_unit_test(stored_integers_agree_with_sums_in_double),
         cmocka_unit_test(threads_never_show),
