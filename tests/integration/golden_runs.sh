@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
 # A handful of small runs give the bytes that they gave when they were recorded.  A change that is
 # not meant to change results leaves this alone; one that is meant to brings the new digests, which
-# the test prints.  With the kernels of the machine: all of them compute the same.
+# the test prints.  With the kernels of the machine: all of them compute the same.  $FEDMQ_RUNS: only
+# those of the runs.
 set -euo pipefail
 . "$2/tests/integration/lib.sh"
 OFFSITE=tests/integration/offsite.yaml
 
 # golden NAME DIGEST CFG KEY VALUE...: the adapter of a run.
-CHANGED=0
+CHANGED=0 DONE=0
 compare() {
     [ "$3" = "$2" ] && return
     echo "run '$1' gave $3 where $2 was recorded"
     CHANGED=1
 }
+wanted() { [[ -z "${FEDMQ_RUNS:-}" || " $FEDMQ_RUNS " = *" $1 "* ]]; }
 golden() {
     local name=$1 digest=$2
+    wanted "$name" || return 0
+    DONE=$((DONE + 1))
     CFG=$3
     shift 3
     one "$name" "$@"
@@ -31,9 +35,13 @@ golden fedbiot 85173cceac0cd2bb $OFFSITE "${DEALT[@]}"
 
 # What each client has trained for itself shows in what it measures in the last round.
 CFG=tests/integration/federation.yaml
-one local "${DEALT[@]}" federate.method local
-compare local ac91f8cc990ccd9f "$(grep -E '"round":3,"source":"client-[0-9]+","form":"raw"' "$WORK/local/metrics.jsonl" |
-    grep -oE '"source":"[^"]+"|"(val|test)_avg_loss":[0-9.]+' | sha256sum | cut -c1-16)"
+if wanted local; then
+    one local "${DEALT[@]}" federate.method local
+    compare local ac91f8cc990ccd9f "$(grep -E '"round":3,"source":"client-[0-9]+","form":"raw"' "$WORK/local/metrics.jsonl" |
+        grep -oE '"source":"[^"]+"|"(val|test)_avg_loss":[0-9.]+' | sha256sum | cut -c1-16)"
+    DONE=$((DONE + 1))
+fi
 
 [ $CHANGED -eq 0 ] || fail "results have changed"
-echo "seven runs as they were recorded"
+[ $DONE -gt 0 ] || fail "none of the runs is called '${FEDMQ_RUNS:-}'"
+echo "$DONE runs as they were recorded"

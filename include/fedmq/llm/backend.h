@@ -376,8 +376,8 @@ llm_backend_t *llm_backend_open(const char *device, unsigned threads, fmq_error_
 
 /* The CPU backend with its own pool of threads (>= 1, the caller is one of
  * them).  Chooses AVX-512, AVX2+FMA or portable kernels at run time;
- * FEDMQ_CPU=avx512bf16|avx512|avx2|portable overrides, for tests.  NULL with
- * err. */
+ * FEDMQ_CPU=avx512bf16|avx512|avx2|portable overrides, for tests.  In fp32 all
+ * of them give the same bytes.  NULL with err. */
 llm_backend_t *llm_backend_cpu_new(unsigned threads, fmq_error_t *err);
 
 /* The same with activations in BF16.  Products and attention multiply pairs of

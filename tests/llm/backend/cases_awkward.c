@@ -378,7 +378,82 @@ static void run_rope_awkward(trace_t *trace)
         }
 }
 
+/* On any backend from host memory. */
+static float *floats_on(llm_backend_t *be, const float *host, size_t n)
+{
+    float *memory = be->ops->alloc(be, n * sizeof(float));
+    assert_non_null(memory);
+    be->ops->upload(be, memory, host, n * sizeof(float));
+    return memory;
+}
+
+/* Sums of two products that end beside the middle of two floats by less than
+ * double precision shows, from ordinary ones down to subnormals. */
+static void run_fused(trace_t *trace)
+{
+    enum { M = 9, N = 37, K = 2 };
+    static const int scales[] = {0, -60, -100, -120, -126, -127, -130, -140, -149};
+    llm_backend_t *be = trace->be;
+    llm_gemm_t s = {.M = M, .N = N, .K = K, .alpha = 1, .lda = K, .ldb = N, .ldc = N};
+    for (size_t i = 0; i < COUNT(scales); i++) {
+        float a[M * K], b[K * N], expected[M * N], c[M * N];
+        int least = scales[i] < -126 ? -149 : scales[i] - 23; /* the last bit of a sum */
+        for (int m = 0; m < M; m++) {
+            a[m * K] = ldexpf(1, scales[i]) + ldexpf((float)(m % 3), least);
+            a[m * K + 1] = ldexpf(1.0f + (float)(m - 4) * 0x1p-23f, least / 2);
+        }
+        for (int n = 0; n < N; n++) {
+            float small = ldexpf(1.0f + (float)(n % 9 - 4) * 0x1p-23f, least - least / 2 - 1);
+            b[n] = n % 2 ? 1.0f : -1.0f;
+            b[N + n] = n % 4 < 2 ? small : -small;
+        }
+        for (int m = 0; m < M; m++)
+            for (int n = 0; n < N; n++)
+                expected[m * N + n] = fmaf(a[m * K + 1], b[N + n], a[m * K] * b[n]);
+        float *on[] = {floats_on(be, a, M * K), floats_on(be, b, K * N), zeros_on(be, M * N)};
+        be->ops->gemm(be, on[2], on[0], on[1], &s);
+        trace_add(trace, on[2], M * N, "sums beside the middle, 2^%d", scales[i]);
+        be->ops->download(be, c, on[2], sizeof c);
+        assert_memory_equal(c, expected, sizeof c);
+        for (size_t j = 0; j < COUNT(on); j++)
+            be->ops->release(be, on[j]);
+    }
+}
+
+/* Rows whose sums are -0, or lie infinitely far from 0 in deviations: what is
+ * behind a row's end in its last register must not show. */
+static void run_row_ends(trace_t *trace)
+{
+    llm_backend_t *be = trace->be;
+    for (size_t C = 1; C <= SIZES; C++) {
+        float dout[SIZES], x[SIZES], weight[SIZES], dx[SIZES];
+        for (size_t i = 0; i < C; i++) {
+            dout[i] = i ? -1e-30f : -0.0f;
+            x[i] = 1e-20f;
+            weight[i] = 1;
+            dx[i] = -0.0f;
+        }
+        float *m[] = {floats_on(be, dx, C),     floats_on(be, dout, C), floats_on(be, x, C),
+                      floats_on(be, weight, C), zeros_on(be, C + 2),    zeros_on(be, 2)};
+        be->ops->rmsnorm_forward(be, act(m[4]), m[5], act(m[2]), m[3], 1, C, 1e-6f);
+        be->ops->rmsnorm_backward(be, act(m[0]), NULL, act(m[1]), act(m[2]), m[5], m[3], 1, C,
+                                  true);
+        trace_add(trace, m[0], C, "rmsnorm dx of a sum that vanishes, %zu", C);
+        for (size_t i = 0; i < C; i++)
+            x[i] = 0x1p120f;
+        be->ops->upload(be, m[2], x, C * sizeof(float));
+        be->ops->layernorm_forward(be, act(m[4]), m[5], act(m[2]), m[3], NULL, 1, C, 1e-5f);
+        trace_add(trace, m[4], C, "layernorm of a row far away, %zu", C);
+        be->ops->layernorm_backward(be, act(m[0]), NULL, NULL, act(m[1]), act(m[2]), m[5], m[3], 1,
+                                    C, true);
+        trace_add(trace, m[0], C, "layernorm dx of a row far away, %zu", C);
+        for (size_t i = 0; i < COUNT(m); i++)
+            be->ops->release(be, m[i]);
+    }
+}
+
 const case_t awkward_cases[] = {
+    {"sums of fused products", run_fused},        {"ends of rows", run_row_ends},
     {"awkward norms", run_norms_awkward},         {"awkward losses", run_losses_awkward},
     {"awkward elements", run_elements_awkward},   {"awkward optimizers", run_optimizers_awkward},
     {"awkward linear", run_linear_awkward},       {"awkward gemm", run_gemm_awkward},

@@ -154,9 +154,7 @@ static void tile(float *acc, const llm_cpu_tile_t *t)
                                                t->add);
 }
 
-/* c[r][0 .. last - first) (+)= alpha acc[r][first .. last) (+ bias).  Never -0
- * where nothing was there: what was multiplied by zeros behind a mask, which
- * tiles of other heights leave out, does not show. */
+/* c[r][0 .. last - first) (+)= alpha acc[r][first .. last) (+ bias). */
 static void store(float *c, size_t ldc, const float *acc, const llm_cpu_store_t *how)
 {
     vf alpha = v_set(how->alpha);
@@ -165,7 +163,8 @@ static void store(float *c, size_t ldc, const float *acc, const llm_cpu_store_t 
             size_t n = how->last - j < LANES ? how->last - j : LANES;
             float *to = c + r * ldc + (j - how->first);
             vf value = alpha * v_load_n(acc + r * WIDTH + j, n);
-            value += how->add ? v_load_n(to, n) : v_set(0);
+            if (how->add)
+                value += v_load_n(to, n);
             if (how->bias)
                 value += v_load_n(how->bias + (j - how->first), n);
             v_store_n(to, value, n);
@@ -186,7 +185,8 @@ static void store_transposed(float *c, size_t ldc, const float *acc, const llm_c
         for (size_t i = 0; i < count; i++) {
             float *to = c + (j + i) * ldc;
             vf value = alpha * v[i];
-            value += how->add ? v_load_n(to, how->rows) : v_set(0);
+            if (how->add)
+                value += v_load_n(to, how->rows);
             v_store_n(to, value, how->rows);
         }
     }
