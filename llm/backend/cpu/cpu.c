@@ -77,8 +77,8 @@ static void destroy(llm_backend_t *be)
 
 static llm_backend_t *another(const llm_backend_t *be, unsigned threads, fmq_error_t *err)
 {
-    (void)be;
-    return llm_backend_cpu_new(threads, err);
+    return be->ops->act == FMQ_BF16 ? llm_backend_cpu_new_half(threads, err)
+                                    : llm_backend_cpu_new(threads, err);
 }
 
 static void fill_table(llm_ops_t *ops)

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "fedmq/llm/backend.h"
+#include "llm/backend/instance.h"
 
 static void the_cpu_opens_by_its_name(void **state)
 {
@@ -35,6 +35,22 @@ static void the_cpu_in_bf16_opens_by_its_name(void **state)
     llm_backend_destroy(&be);
     assert_null(llm_backend_open("cpu:bf16", 0, &err));
     assert_int_equal(err.code, FMQ_ERR_LIMIT);
+}
+
+static void another_instance_is_of_the_same_device(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"cpu", "cpu:bf16"};
+    llm_backend_t *all[4];
+    for (size_t i = 0; i < 2; i++) {
+        all[i] = llm_backend_open(names[i], 1, NULL);
+        all[2 + i] = all[i]->ops->another(all[i], 2, NULL);
+    }
+    for (size_t i = 0; i < 4; i++)
+        for (size_t k = 0; k < 4; k++)
+            assert_int_equal(llm_instance_same_device(all[i], all[k]), i % 2 == k % 2);
+    for (size_t i = 0; i < 4; i++)
+        llm_backend_destroy(&all[i]);
 }
 
 static void a_gpu_that_this_build_cannot_use_is_refused_by_its_name(void **state)
@@ -72,6 +88,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_cpu_opens_by_its_name),
         cmocka_unit_test(the_cpu_in_bf16_opens_by_its_name),
+        cmocka_unit_test(another_instance_is_of_the_same_device),
         cmocka_unit_test(a_gpu_that_this_build_cannot_use_is_refused_by_its_name),
         cmocka_unit_test(other_names_are_refused_with_those_that_are_known),
     };
