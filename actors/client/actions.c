@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "fedmq/broker/state.h"
+#include "broker/lent_state.h"
 
 static int should_stop(void *argument)
 {
@@ -94,6 +94,7 @@ static fmq_routine_t routine(fmq_client_t *self)
                            .prefixes = self->prefixes,
                            .emulator = self->has_emulator ? self->emulator : NULL,
                            .train = self->train,
+                           .keeps = fmq_client_own_is_here(self),
                            .progress = on_step,
                            .stop = while_waiting,
                            .planned = on_plan,
@@ -103,20 +104,29 @@ static fmq_routine_t routine(fmq_client_t *self)
 static void do_drop(fmq_client_t *self)
 {
     fmq_client_fetch_cancel(self);
+    fmq_client_put_state_away(self);
     if (self->has_offered)
         fmq_link_withdraw(self->link, &self->offered, NULL);
     self->has_offered = false;
 }
 
-/* Encodes and publishes what was trained, for the server alone. */
+/* The vector becomes the update, unless the next task goes on from it. */
+static fmq_object_t *update_of(fmq_client_t *self, fmq_codec_t codec, fmq_error_t *err)
+{
+    const fmq_schema_t *schema = llm_adapter_schema(self->shared.adapter);
+    if (fmq_client_own_is_here(self))
+        return fmq_state_encode(schema, self->state.vector, codec, err);
+    return fmq_state_give(schema, &self->state.vector, codec, err);
+}
+
+/* Publishes what was trained, for the server alone. */
 static int offer(fmq_client_t *self, fmq_note_report_t *outcome, fmq_error_t *err)
 {
     const fmq_note_task_t *task = &self->course.task;
     if (task->codec > FMQ_CODEC_BF16)
         return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
                              "the server asks for codec %u, which is not known here", task->codec);
-    fmq_object_t *object = fmq_state_encode(llm_adapter_schema(self->shared.adapter), self->vector,
-                                            (fmq_codec_t)task->codec, err);
+    fmq_object_t *object = update_of(self, (fmq_codec_t)task->codec, err);
     if (!object)
         return -1;
     int result = fmq_link_publish(self->link, object, self->server, err);
@@ -129,15 +139,6 @@ static int offer(fmq_client_t *self, fmq_note_report_t *outcome, fmq_error_t *er
     }
     fmq_object_drop(&object);
     return result;
-}
-
-/* A vector is kept only where the next task goes on from it. */
-static void put_vector_away(fmq_client_t *self)
-{
-    if (self->has_own)
-        return;
-    free(self->vector);
-    self->vector = NULL;
 }
 
 static void log_trained(const fmq_client_t *self, uint32_t round, const fmq_note_report_t *outcome)
@@ -158,7 +159,7 @@ static int train(fmq_client_t *self, fmq_note_report_t *outcome, fmq_error_t *er
     fmq_routine_t work = routine(self);
     if (fmq_client_own_trained(self, outcome))
         return 0;
-    if (fmq_routine_train(&work, self->course.task.round, self->vector, outcome, err) < 0)
+    if (fmq_routine_train(&work, self->course.task.round, &self->state, outcome, err) < 0)
         return -1;
     if (self->terminated || fmq_client_own_keep(self, outcome, err) == 0)
         return 0;
@@ -186,7 +187,7 @@ static void do_train(fmq_client_t *self)
     } else {
         fmq_client_fail(self, &err);
     }
-    put_vector_away(self);
+    fmq_client_put_state_away(self);
     put_prefixes_away(self);
 }
 
@@ -195,13 +196,13 @@ static void do_evaluate(fmq_client_t *self)
     fmq_note_report_t outcome = {.phase = FMQ_REPORT_MEASURED};
     fmq_error_t err = {0};
     fmq_routine_t work = routine(self);
-    int result = fmq_routine_evaluate(&work, self->vector, &outcome, &err);
+    int result = fmq_routine_evaluate(&work, &self->state, &outcome, &err);
     fmq_link_set_progress(self->link, 0, 0);
     if (result == 0 || err.code == FMQ_ERR_STOPPED)
         fmq_course_finish(&self->course, &outcome);
     else
         fmq_client_fail(self, &err);
-    put_vector_away(self);
+    fmq_client_put_state_away(self);
     put_prefixes_away(self);
 }
 

@@ -121,7 +121,7 @@ static void release(fmq_client_t *self)
         fmq_link_close(&self->link, LINGER_MS);
     free(self->keepsake);
     fmq_client_own_close(self);
-    free(self->vector);
+    fmq_task_state_release(&self->state);
     free(self->emulator);
 }
 

@@ -41,9 +41,9 @@ struct fmq_client {
     fmq_personal_mark_t trained;
     bool behind;                /* ... or an older one, for a server that fell back */
     fmq_personal_place_t place; /* local: its directory is owned, or NULL */
-    float *vector;              /* owned: the state of the task at hand */
-    fmq_download_t state;
-    float *emulator; /* owned: E's vector, kept from task to task */
+    fmq_task_state_t state;     /* of the task at hand */
+    fmq_download_t download;    /* of it, when it is not in this process */
+    float *emulator;            /* owned: E's vector, kept from task to task */
     fmq_digest_t emulator_digest;
     bool has_emulator; /* emulator is complete */
     fmq_download_t emulator_download;
@@ -80,12 +80,16 @@ int fmq_client_own_open(fmq_client_t *self, const char *directory, fmq_error_t *
 void fmq_client_own_close(fmq_client_t *self);
 int fmq_client_own_recall(fmq_client_t *self, fmq_error_t *err);
 int fmq_client_own_keep(fmq_client_t *self, const fmq_note_report_t *outcome, fmq_error_t *err);
+/* Is there no disk for it, so that the vector stays here? */
+bool fmq_client_own_is_here(const fmq_client_t *self);
 /* Has the task at hand been trained already, before this process perhaps?  Fills
  * what was reported then. */
 bool fmq_client_own_trained(const fmq_client_t *self, fmq_note_report_t *outcome);
 
 /* Fetches what the task at hand needs and is not here, and tells the course. */
 void fmq_client_fetch_task(fmq_client_t *self);
+/* A client that has nothing to compute holds no state. */
+void fmq_client_put_state_away(fmq_client_t *self);
 /* Takes an event of those fetches. */
 void fmq_client_fetch_event(fmq_client_t *self, const fmq_event_t *event);
 void fmq_client_fetch_cancel(fmq_client_t *self);

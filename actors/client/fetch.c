@@ -1,5 +1,6 @@
 /*
- * fetch.c - the vectors that a task needs: the state, and with offsite tuning
+ * fetch.c - what a task needs: the state, from this process where it is there, and
+ * with offsite tuning
  * the emulator's, which is kept for as long as tasks name the same one.
  * Transient trouble is tried again while the task stands (download.h); what is
  * wrong fails the task.
@@ -12,13 +13,13 @@
 
 void fmq_client_fetch_cancel(fmq_client_t *self)
 {
-    fmq_download_cancel(&self->state);
+    fmq_download_cancel(&self->download);
     fmq_download_cancel(&self->emulator_download);
 }
 
 int fmq_client_fetch_work(fmq_client_t *self)
 {
-    fmq_download_t *all[] = {&self->shard, &self->state, &self->emulator_download};
+    fmq_download_t *all[] = {&self->shard, &self->download, &self->emulator_download};
     int64_t now_ms = fmq_clock_ms();
     int patience = -1;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -28,9 +29,16 @@ int fmq_client_fetch_work(fmq_client_t *self)
     return patience;
 }
 
+void fmq_client_put_state_away(fmq_client_t *self)
+{
+    if (!fmq_client_own_is_here(self) || !self->has_own)
+        fmq_task_state_release(&self->state);
+}
+
 static void fail(fmq_client_t *self, const fmq_error_t *err)
 {
     fmq_client_fetch_cancel(self);
+    fmq_client_put_state_away(self);
     fmq_client_fail(self, err);
 }
 
@@ -81,8 +89,21 @@ static int begin_emulator(fmq_client_t *self)
 
 static void tell_when_complete(fmq_client_t *self)
 {
-    if (!self->state.active && !self->emulator_download.active)
+    if (!self->download.active && !self->emulator_download.active)
         fmq_course_fetched(&self->course);
+}
+
+/* What the server has in this process is read there when it is needed. */
+static int begin_state(fmq_client_t *self)
+{
+    const fmq_digest_t *digest = &self->course.task.state;
+    fmq_task_state_release(&self->state);
+    self->state.object = fmq_link_find(self->link, digest);
+    if (self->state.object)
+        return 0;
+    fmq_download_from_t from = fmq_client_from(self, "state", self->server, digest);
+    return begin(self, &self->download, &from, llm_adapter_schema(self->shared.adapter),
+                 &self->state.vector);
 }
 
 void fmq_client_fetch_task(fmq_client_t *self)
@@ -94,11 +115,7 @@ void fmq_client_fetch_task(fmq_client_t *self)
         fail(self, &err);
         return;
     }
-    bool kept = self->local && self->has_own;
-    fmq_download_from_t from =
-        fmq_client_from(self, "state", self->server, &self->course.task.state);
-    if (!kept && begin(self, &self->state, &from, llm_adapter_schema(self->shared.adapter),
-                       &self->vector) < 0)
+    if (!(self->local && self->has_own) && begin_state(self) < 0)
         return;
     tell_when_complete(self);
 }
@@ -119,6 +136,6 @@ void fmq_client_fetch_event(fmq_client_t *self, const fmq_event_t *event)
         fmq_link_set_progress(self->link, ++self->chunks, 0);
     bool emulator = take(self, &self->emulator_download, event);
     self->has_emulator = self->has_emulator || emulator;
-    if (emulator || take(self, &self->state, event))
+    if (emulator || take(self, &self->download, event))
         tell_when_complete(self);
 }

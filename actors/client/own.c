@@ -31,6 +31,11 @@ void fmq_client_own_close(fmq_client_t *self)
     self->place.directory = NULL;
 }
 
+bool fmq_client_own_is_here(const fmq_client_t *self)
+{
+    return self->local && !self->place.directory;
+}
+
 /* The last round whose training the task may build upon; false: none.  A task
  * of the very round in which the state was trained is answered from it. */
 static bool last_round(const fmq_note_task_t *task, uint32_t *round)
@@ -39,16 +44,30 @@ static bool last_round(const fmq_note_task_t *task, uint32_t *round)
     return task->kind == FMQ_TASK_TRAIN || task->round > 0;
 }
 
-static int make_room(fmq_client_t *self, fmq_error_t *err)
+/* Loads the newest state up to a round; last: no older one than what was trained
+ * last, which has been put away and must still be there. */
+static int load(fmq_client_t *self, uint32_t most, bool last, fmq_error_t *err)
 {
-    uint64_t elements = fmq_schema_elements(self->place.schema);
-    if (!self->vector)
-        self->vector = malloc((elements ? (size_t)elements : 1) * sizeof *self->vector);
-    return self->vector ? 0 : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a state");
+    const fmq_note_task_t *task = &self->course.task;
+    uint32_t round = self->trained.round;
+    fmq_task_state_release(&self->state);
+    if (fmq_task_state_make_room(&self->state, self->place.schema, err) < 0)
+        return -1;
+    int found =
+        fmq_personal_load(&self->place, task->run, most, &self->trained, self->state.vector, err);
+    if (found >= 0 && last && (found == 0 || self->trained.round < round))
+        found = fmq_error_set(err, FMQ_ERR_IO,
+                              "the state that was trained in round %u is not in '%s' any more",
+                              round, self->place.directory);
+    self->has_own = found > 0;
+    if (found <= 0)
+        fmq_task_state_release(&self->state);
+    return found;
 }
 
-/* Of two rounds that it was trained in, only the newer one is in memory, until a
- * server that fell back asks for something of the older one. */
+/* Of two rounds that it was trained in, the newer one counts, until a server that
+ * fell back asks for something of the older one.  What is on a disk is in memory
+ * only while a task is at it. */
 int fmq_client_own_recall(fmq_client_t *self, fmq_error_t *err)
 {
     const fmq_note_task_t *task = &self->course.task;
@@ -57,16 +76,14 @@ int fmq_client_own_recall(fmq_client_t *self, fmq_error_t *err)
         return 0;
     bool same_run = self->has_own && strcmp(self->trained.run, task->run) == 0;
     bool any = last_round(task, &most);
-    if (same_run && any && self->trained.round <= most && !self->behind)
+    bool last = same_run && any && self->trained.round <= most && !self->behind;
+    if (last && self->state.vector)
         return 0;
-    self->behind = same_run;
+    self->behind = same_run && !last;
     self->has_own = false;
     if (!any)
         return 0;
-    if (make_room(self, err) < 0)
-        return -1;
-    int found = fmq_personal_load(&self->place, task->run, most, &self->trained, self->vector, err);
-    self->has_own = found > 0;
+    int found = load(self, most, last, err);
     if (found > 0)
         fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "own-state",
                       "trained-in-round=%u task-round=%u", self->trained.round, task->round);
@@ -90,7 +107,7 @@ int fmq_client_own_keep(fmq_client_t *self, const fmq_note_report_t *outcome, fm
     memcpy(mark.run, task->run, sizeof mark.run);
     memcpy(mark.outcome.run, task->run, sizeof mark.outcome.run);
     mark.outcome.round = task->round;
-    if (fmq_personal_save(&self->place, &mark, self->vector,
+    if (fmq_personal_save(&self->place, &mark, self->state.vector,
                           self->has_own ? &self->trained.round : NULL, err) < 0)
         return -1;
     self->trained = mark;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "actors/settings/settings.h"
+#include "actors/shared/kept_workspace.h"
 #include "fedmq/base/clock.h"
 
 /* What is computed with a permit, in the permit's own thread. */
@@ -15,8 +16,7 @@ typedef struct {
     llm_backend_t *permit;
     llm_limits_t limits;
     uint32_t round;
-    const float *begin; /* the state to begin with */
-    float *trained;     /* where the new one goes; NULL: it is measured */
+    fmq_task_state_t *state;
     fmq_note_report_t *outcome;
     fmq_error_t *err;
     int result;
@@ -151,18 +151,36 @@ static int evaluate_all(const fmq_routine_t *self, llm_workspace_t *workspace,
     return 0;
 }
 
+static const fmq_schema_t *schema_of(const fmq_routine_t *self)
+{
+    return llm_adapter_schema(self->shared->adapter);
+}
+
+/* Where nobody goes on with the workspace its memory makes room for the vector. */
+static int take_trained(const turn_t *turn, llm_workspace_t *workspace)
+{
+    if (!fmq_workspace_is_kept(workspace))
+        llm_workspace_strip(workspace);
+    if (fmq_task_state_make_room(turn->state, schema_of(turn->routine), turn->err) < 0)
+        return -1;
+    fmq_object_drop(&turn->state->object);
+    llm_workspace_get_params(workspace, turn->state->vector);
+    return 0;
+}
+
 static int compute(const turn_t *turn, llm_workspace_t *workspace)
 {
     const fmq_routine_t *self = turn->routine;
-    if (llm_workspace_set_params(workspace, turn->begin, turn->err) < 0 ||
+    if (fmq_task_state_load(turn->state, schema_of(self), workspace, turn->err) < 0 ||
         (self->emulator && llm_workspace_set_fixed(workspace, self->emulator, turn->err) < 0))
         return -1;
-    if (!turn->trained)
+    if (!turn->limits.training)
         return evaluate_all(self, workspace, turn->outcome, turn->err);
+    if (!self->keeps)
+        fmq_task_state_release(turn->state);
     if (train_on(self, workspace, turn->round, turn->outcome, turn->err) < 0)
         return -1;
-    llm_workspace_get_params(workspace, turn->trained);
-    return 0;
+    return take_trained(turn, workspace);
 }
 
 static void tell_plan(const fmq_routine_t *self, const llm_workspace_t *workspace)
@@ -177,8 +195,9 @@ static void take_turn(void *argument)
 {
     turn_t *turn = argument;
     llm_stack_t stack = fmq_shared_client_stack(turn->routine->shared);
+    fmq_permits_t *permits = turn->routine->shared->permits;
     llm_workspace_t *workspace =
-        llm_workspace_new_stack(&stack, &turn->limits, turn->permit, turn->err);
+        fmq_workspace_take(permits, turn->permit, &stack, &turn->limits, turn->err);
     turn->result = -1;
     if (!workspace)
         return;
@@ -186,6 +205,8 @@ static void take_turn(void *argument)
     double began = fmq_clock_seconds(); /* waiting for the permit does not count */
     turn->result = compute(turn, workspace);
     turn->outcome->seconds = fmq_clock_seconds() - began;
+    if (turn->result == 0)
+        fmq_workspace_give(permits, turn->permit, &workspace);
     llm_workspace_destroy(&workspace);
 }
 
@@ -202,13 +223,13 @@ static int with_a_permit(turn_t *turn, fmq_error_t *err)
     return turn->result;
 }
 
-int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
+int fmq_routine_train(const fmq_routine_t *self, uint32_t round, fmq_task_state_t *state,
                       fmq_note_report_t *outcome, fmq_error_t *err)
 {
     size_t most = tokens_max(self, FMQ_PART_TRAIN);
     outcome->samples = 0;
     if (fmq_examples_size(self->examples, FMQ_PART_TRAIN) == 0)
-        return 0;
+        return fmq_task_state_settle(state, schema_of(self), err);
     if (fmq_config_bool(self->config, "federate.use_diff") && tokens_max(self, FMQ_PART_VAL) > most)
         most = tokens_max(self, FMQ_PART_VAL);
     turn_t turn = {.routine = self,
@@ -217,16 +238,15 @@ int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
                               .recompute = fmq_settings_recompute(self->config),
                               .sharers = (unsigned)fmq_permits_size(self->shared->permits)},
                    .round = round,
-                   .begin = vector,
-                   .trained = vector,
+                   .state = state,
                    .outcome = outcome};
     return with_a_permit(&turn, err);
 }
 
-int fmq_routine_evaluate(const fmq_routine_t *self, const float *vector, fmq_note_report_t *outcome,
-                         fmq_error_t *err)
+int fmq_routine_evaluate(const fmq_routine_t *self, fmq_task_state_t *state,
+                         fmq_note_report_t *outcome, fmq_error_t *err)
 {
-    turn_t turn = {.routine = self, .begin = vector, .outcome = outcome};
+    turn_t turn = {.routine = self, .state = state, .outcome = outcome};
     for (int part = 0; part < FMQ_PARTS; part++)
         if (wanted(self, (fmq_examples_part_t)part) &&
             tokens_max(self, (fmq_examples_part_t)part) > turn.limits.tokens_max)

@@ -2,15 +2,17 @@
  * routine.h - one task of a client, from a state to its outcome: train or
  * evaluate with a permit.
  *
- * It waits for a permit, makes a workspace on the permit's backend, computes in
- * the permit's thread, and gives the permit back.  It knows nothing of links;
- * its owner hears of every step through progress(), called in that thread while
- * the owner's waits, and may stop it there.
+ * It waits for a permit, takes the workspace that lies with it or makes one on its
+ * backend, computes in the permit's thread, and gives the permit back.  While it
+ * waits and while it trains it holds no copy of the state but the workspace's.  It knows nothing of
+ * links; its owner hears of every step through progress(), called in that thread while the owner's
+ * waits, and may stop it there.
  */
 #ifndef FEDMQ_ACTORS_CLIENT_ROUTINE_H
 #define FEDMQ_ACTORS_CLIENT_ROUTINE_H
 
 #include "actors/client/examples.h"
+#include "actors/client/task_state.h"
 #include "fedmq/actors/actors.h"
 #include "fedmq/llm/train.h"
 
@@ -23,6 +25,7 @@ typedef struct {
      * nothing is kept. */
     llm_prefix_cache_t *const *prefixes;
     llm_train_options_t train;
+    bool keeps;                /* a state that fails to be trained is wanted as it was */
     llm_progress_fn *progress; /* other than 0: stop */
     int (*stop)(void *);       /* asked while waiting for a permit */
     /* Hears, in the permit's thread, what a training's workspace computes again
@@ -31,19 +34,20 @@ typedef struct {
     void *argument; /* of these */
 } fmq_routine_t;
 
-/* Trains vector (host, the adapter's elements) in place.  outcome: samples,
+/* Trains a state: on success it is the trained one, a vector.  outcome: samples,
  * seconds and metrics (train_loss, train_total, train_avg_loss,
  * train_token_loss; train_proximal_loss with FedBiOT's regulariser; with
  * federate.use_diff also val_avg_loss_before/after).
- * Without training examples the vector stays and samples is 0.  -1, with
- * FMQ_ERR_STOPPED when stopped: the vector is then as it was. */
-int fmq_routine_train(const fmq_routine_t *self, uint32_t round, float *vector,
+ * Without training examples the state stays and samples is 0.  -1, with
+ * FMQ_ERR_STOPPED when stopped: the state is then as it was where `keeps` is
+ * set, and given up otherwise. */
+int fmq_routine_train(const fmq_routine_t *self, uint32_t round, fmq_task_state_t *state,
                       fmq_note_report_t *outcome, fmq_error_t *err);
 
-/* Measures vector on the parts that eval.split names: <split>_loss, <split>_total,
+/* Measures a state, which stays, on the parts that eval.split names: <split>_loss, <split>_total,
  * <split>_avg_loss, <split>_token_loss; with offsite tuning "emulator." stands
  * before them. */
-int fmq_routine_evaluate(const fmq_routine_t *self, const float *vector, fmq_note_report_t *outcome,
-                         fmq_error_t *err);
+int fmq_routine_evaluate(const fmq_routine_t *self, fmq_task_state_t *state,
+                         fmq_note_report_t *outcome, fmq_error_t *err);
 
 #endif

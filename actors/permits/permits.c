@@ -3,7 +3,8 @@
  *
  * A fixed set of backends, dealt round robin to the devices, each with threads
  * of its own; whoever takes one has it alone.  Waiting is not fair: the next to
- * wake takes what is free.  It knows nothing of models or workspaces.
+ * wake takes what is free.  It knows nothing of models or workspaces, or of what
+ * holders leave with a permit.
  */
 #include "fedmq/actors/actors.h"
 
@@ -24,6 +25,8 @@ typedef struct {
     llm_backend_t *backend; /* owned */
     fmq_hand_t *hand;       /* owned */
     size_t device;
+    void *thing; /* that lies there, or NULL; forget ends it */
+    void (*forget)(void *thing);
 } permit_t;
 
 typedef struct {
@@ -118,12 +121,21 @@ fmq_permits_t *fmq_permits_new(unsigned permits, unsigned threads, fmq_error_t *
     return fmq_permits_new_on(cpu, 1, permits, threads, err);
 }
 
+static void forget_thing(permit_t *permit)
+{
+    void *thing = permit->thing;
+    permit->thing = NULL;
+    if (thing)
+        permit->forget(thing);
+}
+
 void fmq_permits_destroy(fmq_permits_t **self_p)
 {
     fmq_permits_t *self = *self_p;
     if (!self)
         return;
     for (size_t i = 0; i < self->size; i++) {
+        forget_thing(&self->every[i]);
         fmq_hand_destroy(&self->every[i].hand);
         llm_backend_destroy(&self->every[i].backend);
     }
@@ -249,4 +261,34 @@ void fmq_permits_do(fmq_permits_t *self, const llm_backend_t *permit, void (*wor
                     void *argument)
 {
     fmq_hand_do(self->every[place_of(self, permit)].hand, work, argument);
+}
+
+void fmq_permits_leave(fmq_permits_t *self, const llm_backend_t *permit, void *thing,
+                       void (*forget)(void *thing))
+{
+    permit_t *place = &self->every[place_of(self, permit)];
+    forget_thing(place);
+    place->thing = thing;
+    place->forget = forget;
+}
+
+void *fmq_permits_pick_up(fmq_permits_t *self, const llm_backend_t *permit)
+{
+    permit_t *place = &self->every[place_of(self, permit)];
+    void *thing = place->thing;
+    place->thing = NULL;
+    return thing;
+}
+
+/* While the lock is held nobody becomes the holder of one that is idle. */
+void fmq_permits_forget(fmq_permits_t *self, const llm_backend_t *permit)
+{
+    if (permit) {
+        forget_thing(&self->every[place_of(self, permit)]);
+        return;
+    }
+    pthread_mutex_lock(&self->lock);
+    for (size_t i = 0; i < self->idle; i++)
+        forget_thing(&self->every[self->free[i]]);
+    pthread_mutex_unlock(&self->lock);
 }

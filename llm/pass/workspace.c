@@ -59,6 +59,8 @@ llm_workspace_t *llm_workspace_new_stack(const llm_stack_t *stack, const llm_lim
         return NULL;
     }
     self->be = be;
+    self->stack = *stack;
+    self->limits = *limits;
     self->adapter = stack->adapter;
     self->elements = fmq_schema_elements(llm_adapter_schema(stack->adapter));
     if (llm_decoder_init(&self->pass.decoder, stack, be, err) < 0 ||
@@ -99,6 +101,39 @@ void llm_workspace_destroy(llm_workspace_t **self_p)
     free(self->losses_host);
     free(self);
     *self_p = NULL;
+}
+
+/* Positions that limits ask for, as a plan counts them. */
+static size_t supervised_in(const llm_limits_t *limits)
+{
+    size_t most = limits->supervised_max;
+    return most && most < limits->tokens_max ? most : limits->tokens_max;
+}
+
+/* The head adds up blocks of rows: who would cut it otherwise, or keep other
+ * things, is not served. */
+bool llm_workspace_serves(const llm_workspace_t *self, const llm_stack_t *stack,
+                          const llm_limits_t *limits)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    size_t supervised = supervised_in(limits);
+    return self->stack.model == stack->model && self->stack.adapter == stack->adapter &&
+           self->stack.fixed == stack->fixed && self->limits.training == limits->training &&
+           self->limits.behind == limits->behind &&
+           self->limits.bytes_wanted == limits->bytes_wanted &&
+           self->limits.recompute == limits->recompute && self->limits.sharers == limits->sharers &&
+           limits->tokens_max <= plan->tokens_max && supervised <= plan->supervised_max &&
+           supervised >= plan->block_rows;
+}
+
+void llm_workspace_strip(llm_workspace_t *self)
+{
+    llm_pass_release(&self->pass);
+    self->pass = (llm_pass_t){0};
+    llm_fixed_release(&self->fixed);
+    if (self->grads)
+        self->be->ops->release(self->be, self->grads);
+    self->grads = NULL;
 }
 
 size_t llm_workspace_bytes(const llm_workspace_t *self)
@@ -148,6 +183,18 @@ int llm_workspace_set_params(llm_workspace_t *self, const float *host, fmq_error
         return fmq_error_set(err, FMQ_ERR_MISMATCH, "no vector is given for %llu elements",
                              (unsigned long long)self->elements);
     self->be->ops->upload(self->be, self->params, host, (size_t)self->elements * sizeof *host);
+    return 0;
+}
+
+int llm_workspace_set_range(llm_workspace_t *self, uint64_t first, uint64_t count,
+                            const float *host, fmq_error_t *err)
+{
+    if (count > self->elements || first > self->elements - count)
+        return fmq_error_set(err, FMQ_ERR_MISMATCH, "%llu elements from %llu on: there are %llu",
+                             (unsigned long long)count, (unsigned long long)first,
+                             (unsigned long long)self->elements);
+    if (count > 0)
+        self->be->ops->upload(self->be, self->params + first, host, (size_t)count * sizeof *host);
     return 0;
 }
 

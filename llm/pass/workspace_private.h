@@ -11,6 +11,8 @@
 
 struct llm_workspace {
     llm_pass_t pass;
+    llm_stack_t stack; /* what it was made for, as limits; its parts are borrowed */
+    llm_limits_t limits;
     llm_backend_t *be;            /* borrowed */
     const llm_adapter_t *adapter; /* borrowed: what trains */
     uint64_t elements;

@@ -58,6 +58,7 @@ static void share(stage_t *stage)
                                    .adapter = stage->adapter,
                                    .tokenizer = stage->tokenizer,
                                    .permits = stage->permits,
+                                   .store = stage->store,
                                    .endpoint = stage->endpoint};
     need(fmq_settings_offsite(stage->config, &offsite, &stage->err) == 0, stage);
     if (offsite.use) {
@@ -74,35 +75,48 @@ static void share(stage_t *stage)
     stage->elements = (size_t)fmq_schema_elements(llm_adapter_schema(stage->shared.adapter));
 }
 
-void stage_open(stage_t *stage, const char *yaml)
-{
-    stage_open_impatient(stage, yaml, 0);
-}
-
-void stage_open_impatient(stage_t *stage, const char *yaml, uint32_t timeout_ms)
+static void open_with(stage_t *stage, const char *yaml, uint32_t timeout_ms, fmq_store_t *store)
 {
     static const char base[] = "federate: {client_num: 2}\n"
                                "llm: {tok_len: 96, adapter: {use: True, args: [{r: 2}]}}\n"
                                "dataloader: {batch_size: 4}\n"
                                "train:\n  optimizer: {type: AdamW, lr: 0.01}\n"
                                "fedmq: {heartbeat: 0.2, peer_timeout: 5}\n";
-    *stage = (stage_t){.config = fmq_config_new()};
+    *stage = (stage_t){.config = fmq_config_new(), .store = store};
     need(fmq_config_parse(stage->config, "base", base, strlen(base), &stage->err) == 0, stage);
     need(fmq_config_parse(stage->config, "test", yaml, strlen(yaml), &stage->err) == 0, stage);
     open_engine(stage);
     snprintf(stage->endpoint, sizeof stage->endpoint, "inproc://stage-%p", (void *)stage);
-    fmq_router_options_t options = {
-        .endpoints = {stage->endpoint}, .heartbeat_ms = 200, .timeout_ms = timeout_ms};
+    fmq_router_options_t options = {.endpoints = {stage->endpoint},
+                                    .heartbeat_ms = 200,
+                                    .timeout_ms = timeout_ms,
+                                    .store = store};
     stage->router = fmq_router_new(&options, &stage->err);
     need(stage->router != NULL, stage);
     share(stage);
     stage->server = stage_join(stage, "server", FMQ_ROLE_SERVER);
 }
 
+void stage_open(stage_t *stage, const char *yaml)
+{
+    open_with(stage, yaml, 0, NULL);
+}
+
+void stage_open_impatient(stage_t *stage, const char *yaml, uint32_t timeout_ms)
+{
+    open_with(stage, yaml, timeout_ms, NULL);
+}
+
+void stage_open_as_one(stage_t *stage, const char *yaml)
+{
+    open_with(stage, yaml, 0, fmq_store_new(UINT64_C(1) << 30));
+}
+
 void stage_close(stage_t *stage)
 {
     fmq_link_close(&stage->server, 0);
     fmq_router_destroy(&stage->router);
+    fmq_store_destroy(&stage->store);
     fmq_permits_destroy(&stage->permits);
     llm_adapter_destroy(&stage->adapter);
     llm_emulator_destroy(&stage->emulator);
@@ -116,8 +130,11 @@ void stage_close(stage_t *stage)
 
 fmq_link_t *stage_join(stage_t *stage, const char *name, fmq_role_t role)
 {
-    fmq_link_options_t options = {
-        .endpoint = stage->endpoint, .name = name, .role = role, .heartbeat_ms = 200};
+    fmq_link_options_t options = {.endpoint = stage->endpoint,
+                                  .name = name,
+                                  .role = role,
+                                  .store = stage->store,
+                                  .heartbeat_ms = 200};
     fmq_link_t *link = fmq_link_open(&options, &stage->err);
     need(link != NULL, stage);
     return link;
@@ -184,18 +201,24 @@ void stage_say_task(stage_t *stage, uint64_t serial, fmq_task_kind_t kind)
           fmq_note_task_encode(&note, body, sizeof body, &stage->err));
 }
 
-void stage_say_state(stage_t *stage, uint64_t serial, const fmq_object_t *state)
+void stage_say_kind(stage_t *stage, uint64_t serial, fmq_task_kind_t kind,
+                    const fmq_object_t *state)
 {
     uint8_t body[512];
     fmq_note_task_t note = {.run = STAGE_RUN,
                             .serial = serial,
                             .round = (uint32_t)serial,
-                            .kind = FMQ_TASK_TRAIN,
+                            .kind = kind,
                             .state = *fmq_object_digest(state),
                             .state_bytes = fmq_object_bytes(state),
                             .codec = FMQ_CODEC_F32};
     leave(stage, "client-1", "task", body,
           fmq_note_task_encode(&note, body, sizeof body, &stage->err));
+}
+
+void stage_say_state(stage_t *stage, uint64_t serial, const fmq_object_t *state)
+{
+    stage_say_kind(stage, serial, FMQ_TASK_TRAIN, state);
 }
 
 static void say_end(stage_t *stage, bool failed, const char *reason)

@@ -23,6 +23,7 @@ typedef struct {
     fmq_digest_t emulator_digest; /* ... as it was published last */
     fmq_permits_t *permits;
     fmq_router_t *router;
+    fmq_store_t *store; /* of router, server and clients; NULL: each has its own */
     fmq_shared_t shared;
     char endpoint[64];
     fmq_link_t *server; /* the test is the server */
@@ -35,6 +36,8 @@ typedef struct {
 void stage_open(stage_t *stage, const char *yaml);
 /* The same, with a router that waits only so long for an owner (0: as always). */
 void stage_open_impatient(stage_t *stage, const char *yaml, uint32_t timeout_ms);
+/* The same with one store, as in a process that hosts everybody. */
+void stage_open_as_one(stage_t *stage, const char *yaml);
 void stage_close(stage_t *stage);
 
 /* A link as somebody else. */
@@ -47,6 +50,9 @@ llm_records_t *stage_records(int first, int size);
 void stage_say_run(stage_t *stage, const char *run);
 /* Asks client-1 to train on an object, which need not be there. */
 void stage_say_state(stage_t *stage, uint64_t serial, const fmq_object_t *state);
+/* The same for another kind of task. */
+void stage_say_kind(stage_t *stage, uint64_t serial, fmq_task_kind_t kind,
+                    const fmq_object_t *state);
 /* Publishes the state (and E's vector) and asks client-1 for a task on it. */
 void stage_say_task(stage_t *stage, uint64_t serial, fmq_task_kind_t kind);
 void stage_say_done(stage_t *stage, const char *reason);

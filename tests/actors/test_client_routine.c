@@ -15,6 +15,8 @@
 
 #include "actors/client/routine.h"
 #include "actors/settings/settings.h"
+#include "actors/shared/kept_workspace.h"
+#include "broker/lent_state.h"
 #include "fedmq/actors/shard.h"
 #include "llm/backend/instance.h"
 
@@ -50,7 +52,7 @@ typedef struct {
     fmq_examples_t examples;
     fmq_shared_t shared;
     fmq_routine_t routine;
-    float *vector;
+    fmq_task_state_t state;
     size_t elements;
     uint64_t steps_seen, stop_at;
     fmq_error_t err;
@@ -120,11 +122,13 @@ static void build(stage_t *stage, unsigned threads, const char *more)
                                    .tokenizer = tokenizer,
                                    .permits = stage->permits};
     stage->elements = (size_t)fmq_schema_elements(llm_adapter_schema(stage->adapter));
-    stage->vector = calloc(stage->elements, sizeof *stage->vector);
-    assert_int_equal(llm_adapter_init(stage->adapter, model, 3, stage->vector, &stage->err), 0);
+    stage->state.vector = calloc(stage->elements, sizeof *stage->state.vector);
+    assert_int_equal(llm_adapter_init(stage->adapter, model, 3, stage->state.vector, &stage->err),
+                     0);
     stage->routine = (fmq_routine_t){.shared = &stage->shared,
                                      .config = stage->config,
                                      .examples = &stage->examples,
+                                     .keeps = true,
                                      .progress = count_step,
                                      .stop = never,
                                      .argument = stage};
@@ -134,7 +138,7 @@ static void build(stage_t *stage, unsigned threads, const char *more)
 
 static void release(stage_t *stage)
 {
-    free(stage->vector);
+    fmq_task_state_release(&stage->state);
     fmq_examples_release(&stage->examples);
     fmq_permits_destroy(&stage->permits);
     llm_adapter_destroy(&stage->adapter);
@@ -156,7 +160,7 @@ static void training_lowers_the_loss_and_says_what_it_used(void **state)
     fmq_note_report_t report = {0};
     build(&stage, 1, "");
     make_examples(&stage, 24, 8, 8);
-    if (fmq_routine_train(&stage.routine, 1, stage.vector, &report, &stage.err) < 0)
+    if (fmq_routine_train(&stage.routine, 1, &stage.state, &report, &stage.err) < 0)
         fail_msg("%s", stage.err.text);
     assert_int_equal(report.samples, 24);
     assert_true(metric(&report, "train_total") == 24);
@@ -176,9 +180,10 @@ static void the_same_task_gives_the_same_bytes_at_any_number_of_threads(void **s
     build(&two, 2, "");
     make_examples(&one, 10, 3, 0);
     make_examples(&two, 10, 3, 0);
-    assert_int_equal(fmq_routine_train(&one.routine, 4, one.vector, &report, &one.err), 0);
-    assert_int_equal(fmq_routine_train(&two.routine, 4, two.vector, &report, &two.err), 0);
-    assert_memory_equal(one.vector, two.vector, one.elements * sizeof *one.vector);
+    assert_int_equal(fmq_routine_train(&one.routine, 4, &one.state, &report, &one.err), 0);
+    assert_int_equal(fmq_routine_train(&two.routine, 4, &two.state, &report, &two.err), 0);
+    assert_memory_equal(one.state.vector, two.state.vector,
+                        one.elements * sizeof *one.state.vector);
     release(&one);
     release(&two);
 }
@@ -208,10 +213,10 @@ static void what_is_computed_again_is_as_asked_for_and_gives_the_same_bytes(void
         make_examples(&stages[i], 10, 3, 0);
         stages[i].routine.planned = note_plan;
         assert_int_equal(
-            fmq_routine_train(&stages[i].routine, 4, stages[i].vector, &report, &stages[i].err), 0);
+            fmq_routine_train(&stages[i].routine, 4, &stages[i].state, &report, &stages[i].err), 0);
         assert_int_equal(planned, expected[i]);
-        assert_memory_equal(stages[i].vector, stages[0].vector,
-                            stages[0].elements * sizeof *stages[0].vector);
+        assert_memory_equal(stages[i].state.vector, stages[0].state.vector,
+                            stages[0].elements * sizeof *stages[0].state.vector);
     }
     for (int i = 0; i < 4; i++)
         release(&stages[i]);
@@ -234,7 +239,7 @@ static void where_little_is_free_as_much_as_possible_is_computed_again(void **st
     llm_backend_t *permit = fmq_permits_take(stage.permits, NULL, NULL);
     llm_instance(permit)->ops.memory_free = little;
     fmq_permits_give(stage.permits, &permit);
-    assert_int_equal(fmq_routine_train(&stage.routine, 4, stage.vector, &report, &stage.err), 0);
+    assert_int_equal(fmq_routine_train(&stage.routine, 4, &stage.state, &report, &stage.err), 0);
     assert_int_equal(planned, LLM_RECOMPUTE_LAYERS);
     release(&stage);
 }
@@ -248,9 +253,10 @@ static void another_round_or_client_draws_other_batches(void **state)
     build(&two, 1, "");
     make_examples(&one, 40, 0, 0);
     make_examples(&two, 40, 0, 0);
-    assert_int_equal(fmq_routine_train(&one.routine, 1, one.vector, &report, &one.err), 0);
-    assert_int_equal(fmq_routine_train(&two.routine, 2, two.vector, &report, &two.err), 0);
-    assert_memory_not_equal(one.vector, two.vector, one.elements * sizeof *one.vector);
+    assert_int_equal(fmq_routine_train(&one.routine, 1, &one.state, &report, &one.err), 0);
+    assert_int_equal(fmq_routine_train(&two.routine, 2, &two.state, &report, &two.err), 0);
+    assert_memory_not_equal(one.state.vector, two.state.vector,
+                            one.elements * sizeof *one.state.vector);
     release(&one);
     release(&two);
 }
@@ -263,13 +269,13 @@ static void a_stopped_routine_leaves_the_state_as_it_was(void **state)
     build(&stage, 1, "");
     make_examples(&stage, 24, 0, 0);
     float *before = malloc(stage.elements * sizeof *before);
-    memcpy(before, stage.vector, stage.elements * sizeof *before);
+    memcpy(before, stage.state.vector, stage.elements * sizeof *before);
     stage.stop_at = 2;
-    assert_int_equal(fmq_routine_train(&stage.routine, 1, stage.vector, &report, &stage.err), -1);
+    assert_int_equal(fmq_routine_train(&stage.routine, 1, &stage.state, &report, &stage.err), -1);
     assert_int_equal(stage.err.code, FMQ_ERR_STOPPED);
-    assert_memory_equal(before, stage.vector, stage.elements * sizeof *before);
+    assert_memory_equal(before, stage.state.vector, stage.elements * sizeof *before);
     stage.stop_at = 0; /* the permit is back: another routine can run */
-    assert_int_equal(fmq_routine_train(&stage.routine, 1, stage.vector, &report, &stage.err), 0);
+    assert_int_equal(fmq_routine_train(&stage.routine, 1, &stage.state, &report, &stage.err), 0);
     free(before);
     release(&stage);
 }
@@ -281,10 +287,10 @@ static void without_training_examples_nothing_is_trained(void **state)
     fmq_note_report_t report = {.samples = 9};
     build(&stage, 1, "");
     make_examples(&stage, 0, 3, 0);
-    float first = stage.vector[0];
-    assert_int_equal(fmq_routine_train(&stage.routine, 1, stage.vector, &report, &stage.err), 0);
+    float first = stage.state.vector[0];
+    assert_int_equal(fmq_routine_train(&stage.routine, 1, &stage.state, &report, &stage.err), 0);
     assert_int_equal(report.samples, 0);
-    assert_true(stage.vector[0] == first);
+    assert_true(stage.state.vector[0] == first);
     release(&stage);
 }
 
@@ -295,7 +301,7 @@ static void evaluation_measures_the_parts_that_are_asked_for(void **state)
     fmq_note_report_t report = {0};
     build(&stage, 1, "eval: {split: [val, test]}\n");
     make_examples(&stage, 4, 6, 5);
-    assert_int_equal(fmq_routine_evaluate(&stage.routine, stage.vector, &report, &stage.err), 0);
+    assert_int_equal(fmq_routine_evaluate(&stage.routine, &stage.state, &report, &stage.err), 0);
     assert_true(metric(&report, "val_total") == 6);
     assert_true(metric(&report, "test_total") == 5);
     double sum = metric(&report, "val_loss"), average = metric(&report, "val_avg_loss");
@@ -307,7 +313,7 @@ static void evaluation_measures_the_parts_that_are_asked_for(void **state)
     report = (fmq_note_report_t){0};
     build(&stage, 1, "eval: {split: [test]}\n");
     make_examples(&stage, 4, 6, 0);
-    assert_int_equal(fmq_routine_evaluate(&stage.routine, stage.vector, &report, &stage.err), 0);
+    assert_int_equal(fmq_routine_evaluate(&stage.routine, &stage.state, &report, &stage.err), 0);
     assert_int_equal(report.metrics.size, 0);
     release(&stage);
 }
@@ -331,12 +337,94 @@ static void all_who_compute_do_it_in_the_permits_thread(void **state)
     make_examples(&stage, 8, 4, 0);
     stage.routine.progress = note_thread;
     stage.routine.argument = &trained;
-    assert_int_equal(fmq_routine_train(&stage.routine, 1, stage.vector, &report, &stage.err), 0);
+    assert_int_equal(fmq_routine_train(&stage.routine, 1, &stage.state, &report, &stage.err), 0);
     stage.routine.argument = &measured;
-    assert_int_equal(fmq_routine_evaluate(&stage.routine, stage.vector, &report, &stage.err), 0);
+    assert_int_equal(fmq_routine_evaluate(&stage.routine, &stage.state, &report, &stage.err), 0);
     assert_false(pthread_equal(trained, pthread_self()));
     assert_true(pthread_equal(trained, measured));
     release(&stage);
+}
+
+/* What lies with the only permit, which stays there. */
+static const void *lying(stage_t *stage)
+{
+    llm_backend_t *permit = fmq_permits_take(stage->permits, NULL, NULL);
+    llm_workspace_t *workspace = fmq_permits_pick_up(stage->permits, permit);
+    const void *same = workspace;
+    fmq_workspace_give(stage->permits, permit, &workspace);
+    fmq_permits_give(stage->permits, &permit);
+    return same;
+}
+
+static void a_task_takes_the_workspace_of_one_before_it_and_gives_the_same_bytes(void **state)
+{
+    (void)state;
+    stage_t one, two;
+    fmq_note_report_t report = {0};
+    build(&one, 1, "");
+    build(&two, 1, "");
+    one.routine.train.batch_size = two.routine.train.batch_size = 12; /* more rows than a block */
+    make_examples(&one, 24, 0, 0);
+    make_examples(&two, 20, 0, 0);
+    assert_int_equal(fmq_routine_train(&one.routine, 1, &one.state, &report, &one.err), 0);
+    const void *workspace = lying(&one);
+    assert_non_null(workspace);
+    fmq_routine_t work = two.routine; /* another client of the process */
+    work.shared = &one.shared;
+    assert_int_equal(llm_adapter_init(one.adapter, model, 3, one.state.vector, &one.err), 0);
+    assert_int_equal(fmq_routine_train(&work, 2, &one.state, &report, &one.err), 0);
+    assert_ptr_equal(lying(&one), workspace);
+    assert_int_equal(fmq_routine_train(&two.routine, 2, &two.state, &report, &two.err), 0);
+    assert_memory_equal(one.state.vector, two.state.vector,
+                        one.elements * sizeof *one.state.vector);
+    one.stop_at = one.steps_seen + 1; /* what failed is not used again */
+    assert_int_equal(fmq_routine_train(&one.routine, 3, &one.state, &report, &one.err), -1);
+    assert_null(lying(&one));
+    release(&one);
+    release(&two);
+}
+
+/* Training gives a state up that nobody wants any more. */
+static int see_no_state(void *argument, uint64_t step, uint64_t steps, uint64_t tokens)
+{
+    stage_t *stage = argument;
+    (void)step, (void)steps, (void)tokens;
+    assert_null(stage->state.vector);
+    assert_null(stage->state.object);
+    return count_step(argument, step, steps, tokens);
+}
+
+static void a_state_that_is_computed_with_is_not_held_as_a_copy_too(void **state)
+{
+    (void)state;
+    stage_t one, two;
+    fmq_note_report_t report = {0};
+    build(&one, 1, "eval: {split: [val]}\n");
+    build(&two, 1, "eval: {split: [val]}\n");
+    make_examples(&one, 10, 3, 0);
+    make_examples(&two, 10, 3, 0);
+    fmq_object_t *object =
+        fmq_state_give(llm_adapter_schema(two.adapter), &two.state.vector, FMQ_CODEC_F32, &two.err);
+    two.state.object = object;
+    assert_int_equal(fmq_routine_evaluate(&one.routine, &one.state, &report, &one.err), 0);
+    double loss = metric(&report, "val_loss");
+    report = (fmq_note_report_t){0};
+    assert_int_equal(fmq_routine_evaluate(&two.routine, &two.state, &report, &two.err), 0);
+    assert_true(metric(&report, "val_loss") == loss);
+    assert_null(two.state.vector);
+    assert_ptr_equal(two.state.object, object);
+    two.routine.keeps = false;
+    two.routine.progress = see_no_state;
+    assert_int_equal(fmq_routine_train(&one.routine, 1, &one.state, &report, &one.err), 0);
+    assert_int_equal(fmq_routine_train(&two.routine, 1, &two.state, &report, &two.err), 0);
+    assert_int_equal(fmq_routine_train(&one.routine, 2, &one.state, &report, &one.err), 0);
+    assert_int_equal(fmq_routine_train(&two.routine, 2, &two.state, &report, &two.err), 0);
+    assert_true(two.steps_seen > 0);
+    assert_null(two.state.object);
+    assert_memory_equal(one.state.vector, two.state.vector,
+                        one.elements * sizeof *one.state.vector);
+    release(&one);
+    release(&two);
 }
 
 static void a_shards_bytes_become_examples(void **state)
@@ -377,6 +465,8 @@ int main(void)
         cmocka_unit_test(without_training_examples_nothing_is_trained),
         cmocka_unit_test(evaluation_measures_the_parts_that_are_asked_for),
         cmocka_unit_test(all_who_compute_do_it_in_the_permits_thread),
+        cmocka_unit_test(a_task_takes_the_workspace_of_one_before_it_and_gives_the_same_bytes),
+        cmocka_unit_test(a_state_that_is_computed_with_is_not_held_as_a_copy_too),
         cmocka_unit_test(a_shards_bytes_become_examples),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);

@@ -131,12 +131,22 @@ static void what_was_offered_is_withdrawn_when_the_next_task_comes(void **state)
     end(&play);
 }
 
+static void hear_failure(play_t *play, uint64_t serial, fmq_note_report_t *report)
+{
+    fmq_event_t event;
+    while (report->serial != serial || report->phase == FMQ_REPORT_WORKING) {
+        assert_int_equal(fmq_link_receive(play->server, 10000, &event, NULL), 1);
+        if (event.type == FMQ_EVENT_NOTE && strcmp(event.topic, "report") == 0)
+            assert_int_equal(fmq_note_report_decode(report, event.data, event.size, NULL), 0);
+    }
+    assert_int_equal(report->phase, FMQ_REPORT_FAILED);
+}
+
 /* A file is where its own states should go. */
 static void what_cannot_be_kept_is_not_reported_as_trained(void **state)
 {
     (void)state;
     play_t play;
-    fmq_event_t event;
     fmq_note_report_t report = {.phase = FMQ_REPORT_IDLE};
     char folder[] = "/tmp/fedmq-test-XXXXXX", path[64];
     assert_non_null(mkdtemp(folder));
@@ -147,16 +157,35 @@ static void what_cannot_be_kept_is_not_reported_as_trained(void **state)
     begin(&play, "federate: {method: local}\n", true, folder);
     stage_say_run(&play.stage, STAGE_RUN);
     stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
-    while (report.serial != 1 || report.phase == FMQ_REPORT_WORKING) {
-        assert_int_equal(fmq_link_receive(play.server, 10000, &event, NULL), 1);
-        if (event.type == FMQ_EVENT_NOTE && strcmp(event.topic, "report") == 0)
-            assert_int_equal(fmq_note_report_decode(&report, event.data, event.size, NULL), 0);
-    }
-    assert_int_equal(report.phase, FMQ_REPORT_FAILED);
+    hear_failure(&play, 1, &report);
     assert_non_null(strstr(report.reason, "personal"));
     end(&play);
     unlink(path);
     rmdir(folder);
+}
+
+/* Between tasks the disk alone has it: to begin anew in silence would be another
+ * training than the one that was asked for. */
+static void an_own_state_that_has_left_its_disk_fails_the_task(void **state)
+{
+    (void)state;
+    play_t play;
+    fmq_note_report_t report = {.phase = FMQ_REPORT_IDLE};
+    char folder[] = "/tmp/fedmq-test-XXXXXX", path[96];
+    assert_non_null(mkdtemp(folder));
+    begin(&play, "federate: {method: local}\ntrain: {local_update_steps: 1}\n", true, folder);
+    stage_say_run(&play.stage, STAGE_RUN);
+    stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
+    stage_hear(&play.stage, FMQ_REPORT_OFFER, 1);
+    snprintf(path, sizeof path, "%s/personal/client-1/round-000001.state", folder);
+    assert_int_equal(unlink(path), 0);
+    stage_say_task(&play.stage, 2, FMQ_TASK_TRAIN);
+    hear_failure(&play, 2, &report);
+    assert_non_null(strstr(report.reason, "trained in round 1 is not in"));
+    end(&play);
+    zdir_t *left = zdir_new(folder, NULL);
+    zdir_remove(left, true);
+    zdir_destroy(&left);
 }
 
 int main(void)
@@ -166,6 +195,7 @@ int main(void)
         cmocka_unit_test(a_shard_is_the_splitters_and_ones_own),
         cmocka_unit_test(what_was_offered_is_withdrawn_when_the_next_task_comes),
         cmocka_unit_test(what_cannot_be_kept_is_not_reported_as_trained),
+        cmocka_unit_test(an_own_state_that_has_left_its_disk_fails_the_task),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

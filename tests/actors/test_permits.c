@@ -222,6 +222,42 @@ static const char *device_of(const llm_backend_t *permit)
 
 /* Permit i is on device i % 2, whoever takes one alone gets each device in its
  * turn, and whoever takes several gets them on as many devices as there are. */
+static void count_forgotten(void *thing)
+{
+    ++*(int *)thing;
+}
+
+static void what_lies_with_a_permit_is_its_next_holders(void **state)
+{
+    (void)state;
+    int forgotten[4] = {0};
+    fmq_permits_t *permits = fmq_permits_new(2, 1, NULL);
+    llm_backend_t *first = fmq_permits_take(permits, NULL, NULL);
+    llm_backend_t *second = fmq_permits_take(permits, NULL, NULL), *again = NULL;
+    assert_null(fmq_permits_pick_up(permits, first));
+    fmq_permits_leave(permits, first, &forgotten[0], count_forgotten);
+    fmq_permits_leave(permits, second, &forgotten[1], count_forgotten);
+    fmq_permits_leave(permits, first, &forgotten[2], count_forgotten); /* in its place */
+    assert_int_equal(forgotten[0], 1);
+    again = first;
+    fmq_permits_give(permits, &first);
+    fmq_permits_forget(permits, NULL); /* of those that nobody holds */
+    assert_int_equal(forgotten[1], 0);
+    assert_int_equal(forgotten[2], 1);
+    first = fmq_permits_take(permits, NULL, NULL);
+    assert_ptr_equal(first, again);
+    assert_null(fmq_permits_pick_up(permits, first));
+    assert_ptr_equal(fmq_permits_pick_up(permits, second), &forgotten[1]);
+    fmq_permits_leave(permits, second, &forgotten[1], count_forgotten);
+    fmq_permits_forget(permits, second);
+    assert_int_equal(forgotten[1], 1);
+    fmq_permits_leave(permits, second, &forgotten[3], count_forgotten);
+    fmq_permits_give(permits, &first);
+    fmq_permits_give(permits, &second);
+    fmq_permits_destroy(&permits);
+    assert_int_equal(forgotten[3], 1);
+}
+
 static void devices_take_turns(void **state)
 {
     (void)state;
@@ -266,6 +302,7 @@ int main(void)
         cmocka_unit_test_setup(every_permit_is_a_backend_of_its_own, reset),
         cmocka_unit_test_setup(a_permit_has_a_thread_of_its_own, reset),
         cmocka_unit_test_setup(devices_take_turns, reset),
+        cmocka_unit_test_setup(what_lies_with_a_permit_is_its_next_holders, reset),
         cmocka_unit_test_setup(who_waits_may_give_up, reset),
         cmocka_unit_test_setup(a_crowd_never_holds_more_than_there_are, reset),
         cmocka_unit_test_setup(no_permits_or_no_threads_is_a_mistake_that_says_so, reset),

@@ -3,6 +3,7 @@
  */
 #include "fake_federation.h"
 
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "actors/server/durable.h"
@@ -38,6 +39,36 @@ static void wait_for_done(fake_client_t *client, const char *reason)
     for (int i = 0; i < 400 && !*fake_client_done(client, text); i++)
         zclock_sleep(5);
     assert_string_equal(text, reason);
+}
+
+/* Bytes that were given to digests. */
+static atomic_ullong digested;
+
+void __real_fmq_digest_add(fmq_digest_state_t *state, const void *data, size_t size);
+void __wrap_fmq_digest_add(fmq_digest_state_t *state, const void *data, size_t size);
+
+void __wrap_fmq_digest_add(fmq_digest_state_t *state, const void *data, size_t size)
+{
+    atomic_fetch_add(&digested, size);
+    __real_fmq_digest_add(state, data, size);
+}
+
+/* The states of five rounds and the first one, as an object and as a checkpoint
+ * each, and the updates of three clients, as they offer them. */
+static void nothing_is_digested_twice_in_one_process(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 3, 5);
+    for (uint32_t k = 1; k <= 3; k++)
+        fake_add(&f, k, FAKE_HONEST, 0, 0);
+    uint64_t before = atomic_load(&digested);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    double states =
+        (double)(atomic_load(&digested) - before) / (double)(f.elements * sizeof *f.initial);
+    assert_true(states > 6 + 6 + 15 - 0.1 && states < 6 + 6 + 15 + 1);
+    fake_close(&f);
 }
 
 static void three_clients_and_five_rounds_give_the_weighted_mean(void **state)
@@ -671,6 +702,7 @@ static void a_directory_that_cannot_be_written_is_an_error_and_not_a_hang(void *
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_digested_twice_in_one_process),
         cmocka_unit_test(three_clients_and_five_rounds_give_the_weighted_mean),
         cmocka_unit_test(the_order_of_arrival_changes_no_byte),
         cmocka_unit_test(a_sample_is_the_same_in_every_run_and_others_stay_idle),

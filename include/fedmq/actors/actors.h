@@ -48,6 +48,17 @@ void fmq_permits_give(fmq_permits_t *self, llm_backend_t **backend_p);
 void fmq_permits_do(fmq_permits_t *self, const llm_backend_t *permit, void (*work)(void *),
                     void *argument);
 
+/* A thing that lies with a permit from one holder to the next: leave puts it
+ * there, in the place of what lies there, and forget() ends it when nobody picks
+ * it up; pick_up gives it to the holder, who owns it then; NULL when there is
+ * none.  For the holder of permit only. */
+void fmq_permits_leave(fmq_permits_t *self, const llm_backend_t *permit, void *thing,
+                       void (*forget)(void *thing));
+void *fmq_permits_pick_up(fmq_permits_t *self, const llm_backend_t *permit);
+/* Ends what lies with this permit, for its holder; permit NULL, for anybody:
+ * what lies with permits that nobody holds.  For who needs the memory. */
+void fmq_permits_forget(fmq_permits_t *self, const llm_backend_t *permit);
+
 /* Who computes with a permit says so at every step: to those who wait for one it
  * is a sign that their turn will come.  The number of such signs, of takings and
  * of givings; it stands still when everybody who has a permit hangs. */

@@ -86,6 +86,12 @@ int llm_workspace_set_fixed(llm_workspace_t *self, const float *host, fmq_error_
 llm_workspace_t *llm_workspace_new(const llm_model_t *model, const llm_adapter_t *adapter,
                                    const llm_limits_t *limits, llm_backend_t *be, fmq_error_t *err);
 void llm_workspace_destroy(llm_workspace_t **self_p);
+/* Would one that is made for these compute the same bytes, and fit in here? */
+bool llm_workspace_serves(const llm_workspace_t *self, const llm_stack_t *stack,
+                          const llm_limits_t *limits);
+/* Gives back all memory but the parameters': they can be read, and no pass can
+ * be run any more. */
+void llm_workspace_strip(llm_workspace_t *self);
 size_t llm_workspace_bytes(const llm_workspace_t *self);
 /* What was chosen (never AUTO; NONE without training), and the bytes that it
  * spares beside NONE. */
@@ -100,6 +106,9 @@ float *llm_workspace_params(llm_workspace_t *self);
 float *llm_workspace_grads(llm_workspace_t *self); /* NULL unless training */
 uint64_t llm_workspace_elements(const llm_workspace_t *self);
 int llm_workspace_set_params(llm_workspace_t *self, const float *host, fmq_error_t *err);
+/* The same of the elements first .. first + count - 1. */
+int llm_workspace_set_range(llm_workspace_t *self, uint64_t first, uint64_t count,
+                            const float *host, fmq_error_t *err);
 void llm_workspace_get_params(const llm_workspace_t *self, float *host);
 
 /* Bytes a token of a batch's prefix, 0 when no layer is frozen below the

@@ -502,6 +502,76 @@ static void threads_change_no_byte(void **state)
     }
 }
 
+static void a_workspace_serves_those_who_would_get_the_same_from_their_own(void **state)
+{
+    (void)state;
+    fmq_error_t err;
+    tiny_t tiny;
+    llm_shape_t shape = tiny_llama();
+    llm_adapter_spec_t spec = tiny_lora(llama_all, 0.0f);
+    tiny_init(&tiny, &shape, &spec, reference());
+    llm_stack_t stack = {.model = tiny.model, .adapter = tiny.adapter}, other = stack;
+    other.fixed = tiny.adapter;
+    const llm_limits_t made = {.tokens_max = 4000, .supervised_max = 3000, .training = true};
+    llm_workspace_t *ws = llm_workspace_new_stack(&stack, &made, tiny.be, &err);
+    assert_non_null(ws);
+    const struct {
+        llm_limits_t limits;
+        bool served;
+    } rows[] = {
+        {made, true},
+        {{.tokens_max = 2900, .training = true}, true},
+        {{.tokens_max = 3900, .supervised_max = 2000, .training = true}, true},
+        {{.tokens_max = 4001, .supervised_max = 3000, .training = true}, false},
+        {{.tokens_max = 4000, .supervised_max = 3001, .training = true}, false},
+        {{.tokens_max = 4000, .training = true}, false},
+        {{.tokens_max = 1, .training = true}, false}, /* its head would be cut otherwise */
+        {{.tokens_max = 4000, .supervised_max = 1, .training = true}, false},
+        {{.tokens_max = 2900}, false},
+        {{.tokens_max = 2900, .training = true, .bytes_wanted = 1}, false},
+        {{.tokens_max = 2900, .training = true, .behind = 1}, false},
+        {{.tokens_max = 2900, .training = true, .recompute = LLM_RECOMPUTE_LAYERS}, false},
+        {{.tokens_max = 2900, .training = true, .sharers = 2}, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (llm_workspace_serves(ws, &stack, &rows[i].limits) != rows[i].served)
+            fail_msg("row %zu", i);
+    assert_false(llm_workspace_serves(ws, &other, &made));
+    llm_workspace_destroy(&ws);
+    tiny_release(&tiny);
+}
+
+static void parameters_are_set_in_ranges_and_outlive_what_passes_need(void **state)
+{
+    (void)state;
+    fmq_error_t err;
+    tiny_t tiny;
+    llm_shape_t shape = tiny_llama();
+    llm_adapter_spec_t full = tiny_full();
+    tiny_init(&tiny, &shape, &full, reference());
+    uint64_t half = tiny.elements / 2;
+    float *set = malloc(tiny.elements * sizeof *set), *got = malloc(tiny.elements * sizeof *got);
+    for (uint64_t i = 0; i < tiny.elements; i++)
+        set[i] = (float)i;
+    assert_int_equal(llm_workspace_set_range(tiny.ws, half, tiny.elements - half, set + half, &err),
+                     0);
+    assert_int_equal(llm_workspace_set_range(tiny.ws, 0, half, set, &err), 0);
+    assert_int_equal(llm_workspace_set_range(tiny.ws, tiny.elements, 1, set, &err), -1);
+    assert_int_equal(llm_workspace_set_range(tiny.ws, 1, UINT64_MAX, set, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_MISMATCH);
+    size_t whole = llm_workspace_bytes(tiny.ws);
+    llm_workspace_strip(tiny.ws);
+    llm_workspace_strip(tiny.ws);
+    assert_true(llm_workspace_bytes(tiny.ws) == tiny.elements * sizeof *set);
+    assert_true(whole > 2 * tiny.elements * sizeof *set);
+    assert_null(llm_workspace_grads(tiny.ws));
+    llm_workspace_get_params(tiny.ws, got);
+    assert_memory_equal(got, set, tiny.elements * sizeof *set);
+    free(set);
+    free(got);
+    tiny_release(&tiny);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -519,6 +589,8 @@ int main(void)
         cmocka_unit_test(only_layers_from_the_lowest_trainable_on_keep_activations),
         cmocka_unit_test(limits_beyond_reason_are_refused),
         cmocka_unit_test(threads_change_no_byte),
+        cmocka_unit_test(a_workspace_serves_those_who_would_get_the_same_from_their_own),
+        cmocka_unit_test(parameters_are_set_in_ranges_and_outlive_what_passes_need),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
