@@ -139,6 +139,33 @@ void llm_cuda_cosine(const llm_cuda_queue_t *queue, float *loss, void *dx, const
 void llm_cuda_argmax(const llm_cuda_queue_t *queue, int32_t *best, const void *logits,
                      size_t stride, size_t M, size_t V);
 
+/* attention.cu, attention_backward.cu: as in fedmq/llm/backend.h; any D up to
+ * LLM_CUDA_HEAD_MAX.  q, k, v, out and their gradients are strided rows. */
+#define LLM_CUDA_HEAD_MAX 256
+typedef struct {
+    size_t T, S;
+    const uint32_t *starts; /* device memory, S + 1 */
+    size_t longest;         /* rows of the longest sequence */
+    size_t H, KV, D;
+    float scale; /* above 0 */
+    size_t q_stride, k_stride, v_stride, out_stride;
+} llm_cuda_attention_t;
+void llm_cuda_attention_forward(const llm_cuda_queue_t *queue, void *out, float *lse,
+                                const void *q, const void *k, const void *v,
+                                const llm_cuda_attention_t *shape);
+/* Floats that backward wants as scratch. */
+size_t llm_cuda_attention_scratch(const llm_cuda_attention_t *shape);
+/* dq, dk and dv are overwritten; they have the strides of q, k and v, dout that
+ * of out. */
+typedef struct {
+    void *dq, *dk, *dv;
+    const void *dout, *out, *q, *k, *v;
+    const float *lse;
+} llm_cuda_attention_backward_t;
+void llm_cuda_attention_backward(const llm_cuda_queue_t *queue,
+                                 const llm_cuda_attention_backward_t *tensors,
+                                 const llm_cuda_attention_t *shape, float *scratch);
+
 /* optimizer.cu: vectors of floats.  The scalars are those that the CPU's
  * backends derive, and so are the bits of the results. */
 typedef struct {

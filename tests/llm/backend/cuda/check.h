@@ -107,5 +107,6 @@ void check_norms(check_t *check);
 void check_columns(check_t *check);
 void check_losses(check_t *check);
 void check_vectors(check_t *check);
+void check_attention(check_t *check);
 
 #endif

@@ -15,9 +15,9 @@
 #include "llm/backend/cuda/runtime.h"
 
 static const family_t families[] = {
-    {"elements", check_elements}, {"dropout", check_dropout}, {"rows", check_rows},
-    {"norms", check_norms},       {"columns", check_columns}, {"losses", check_losses},
-    {"vectors", check_vectors},
+    {"elements", check_elements}, {"dropout", check_dropout},     {"rows", check_rows},
+    {"norms", check_norms},       {"columns", check_columns},     {"losses", check_losses},
+    {"vectors", check_vectors},   {"attention", check_attention},
 };
 #define FAMILIES (sizeof families / sizeof families[0])
 

@@ -7,7 +7,7 @@
 
 #include "check.h"
 
-static const size_t shapes[][2] = {{1, 2},  {2, 7},   {7, 63},  {3, 64},
+static const size_t shapes[][2] = {{1, 5},  {2, 7},   {7, 63},  {3, 64},
                                    {9, 65}, {70, 16}, {5, 768}, {3, 4100}};
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -82,7 +82,7 @@ static void rope(check_t *c, size_t T, size_t H, size_t KV, size_t D, bool inver
         llm_cuda_rope(&c->queue, &heads, positions->device, table->device, T, inverse);
     void *want = copy_of(x);
     ops->rope(c->reference, want, stride, positions->floats, table->floats, T, H + KV, D, inverse);
-    expect(c, x, want, EXACTLY, "rope %zux%zux%zu", T, H + KV, D);
+    expect(c, x, want, CLOSE(c), "rope %zux%zux%zu", T, H + KV, D);
     check_clear(c);
 }
 
