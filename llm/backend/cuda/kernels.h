@@ -150,9 +150,8 @@ typedef struct {
     float scale; /* above 0 */
     size_t q_stride, k_stride, v_stride, out_stride;
 } llm_cuda_attention_t;
-void llm_cuda_attention_forward(const llm_cuda_queue_t *queue, void *out, float *lse,
-                                const void *q, const void *k, const void *v,
-                                const llm_cuda_attention_t *shape);
+void llm_cuda_attention_forward(const llm_cuda_queue_t *queue, void *out, float *lse, const void *q,
+                                const void *k, const void *v, const llm_cuda_attention_t *shape);
 /* Floats that backward wants as scratch. */
 size_t llm_cuda_attention_scratch(const llm_cuda_attention_t *shape);
 /* dq, dk and dv are overwritten; they have the strides of q, k and v, dout that
@@ -165,6 +164,38 @@ typedef struct {
 void llm_cuda_attention_backward(const llm_cuda_queue_t *queue,
                                  const llm_cuda_attention_backward_t *tensors,
                                  const llm_cuda_attention_t *shape, float *scratch);
+
+/* lora.cu: as llm_lora_t in fedmq/llm/backend.h; keep is 1 / (1 - p). */
+#define LLM_CUDA_LORA_MAX 4 /* modules that share an input, in one call */
+typedef struct {
+    size_t M, in, out, rank;
+    const float *a; /* [rank][in], rows a_stride apart */
+    size_t a_stride;
+    const float *b; /* [out][rank] */
+    float scaling, keep;
+} llm_cuda_lora_t;
+/* What belongs to a module's rows. */
+typedef struct {
+    float *h;            /* [M][rank] */
+    const uint8_t *mask; /* as llm_cuda_dropout_mask() draws it; NULL: nothing is dropped */
+} llm_cuda_lora_rows_t;
+/* h = drop(x) A^T for count <= LLM_CUDA_LORA_MAX modules, which have M and in in
+ * common and x[M][in] as their input; x is read once for 32 ranks. */
+void llm_cuda_lora_down(const llm_cuda_queue_t *queue, const void *x, const llm_cuda_lora_t *loras,
+                        const llm_cuda_lora_rows_t *rows, size_t count);
+/* y += scaling h B^T. */
+void llm_cuda_lora_up(const llm_cuda_queue_t *queue, void *y, size_t y_stride, const float *h,
+                      const llm_cuda_lora_t *lora);
+/* dh = scaling dy B; db += scaling dy^T h; da += dh^T drop(x).  da and db may be
+ * NULL.  scratch has llm_cuda_lora_scratch() floats. */
+size_t llm_cuda_lora_scratch(const llm_cuda_lora_t *lora);
+void llm_cuda_lora_gradients(const llm_cuda_queue_t *queue, float *dh, float *da, float *db,
+                             const void *dy, size_t dy_stride, const void *x,
+                             const llm_cuda_lora_rows_t *rows, const llm_cuda_lora_t *lora,
+                             float *scratch);
+/* dx += drop'(dh A). */
+void llm_cuda_lora_input_gradient(const llm_cuda_queue_t *queue, void *dx, const float *dh,
+                                  const uint8_t *mask, const llm_cuda_lora_t *lora);
 
 /* optimizer.cu: vectors of floats.  The scalars are those that the CPU's
  * backends derive, and so are the bits of the results. */

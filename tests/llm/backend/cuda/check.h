@@ -108,5 +108,6 @@ void check_columns(check_t *check);
 void check_losses(check_t *check);
 void check_vectors(check_t *check);
 void check_attention(check_t *check);
+void check_lora(check_t *check);
 
 #endif
