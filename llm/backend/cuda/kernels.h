@@ -197,6 +197,36 @@ void llm_cuda_lora_gradients(const llm_cuda_queue_t *queue, float *dh, float *da
 void llm_cuda_lora_input_gradient(const llm_cuda_queue_t *queue, void *dx, const float *dh,
                                   const uint8_t *mask, const llm_cuda_lora_t *lora);
 
+/* decode.cu: one new token of each of S sequences, q and out [S][H][D], against
+ * cached rows of keys and values of KV heads; D <= LLM_CUDA_HEAD_MAX. */
+typedef struct {
+    size_t S, longest;
+    const int32_t *lengths; /* device memory, [S]; NULL: all are as long as the longest */
+    size_t H, KV, D;
+    float scale;
+    size_t stride, sequence_stride; /* elements between rows, and between sequences */
+} llm_cuda_decode_t;
+size_t llm_cuda_decode_scratch(const llm_cuda_decode_t *shape); /* floats */
+void llm_cuda_attention_decode(const llm_cuda_queue_t *queue, void *out, const void *q,
+                               const void *k, const void *v, const llm_cuda_decode_t *shape,
+                               float *scratch);
+
+/* quantized.cu: weights of codes, as llm_quantized_t and llm/backend/forms.h
+ * have them, [rows][columns] as stored. */
+typedef enum { LLM_CUDA_INT8, LLM_CUDA_INT4, LLM_CUDA_NF4 } llm_cuda_codes_t;
+typedef struct {
+    const uint8_t *codes; /* at 4 bits two a byte, the low half first; columns are even */
+    const float *scales;  /* [rows][ceil(columns / group)] */
+    size_t rows, columns, group;
+    llm_cuda_codes_t form;
+} llm_cuda_quantized_t;
+/* Rows first .. first + count as activations, stride elements apart. */
+void llm_cuda_dequantize(const llm_cuda_queue_t *queue, void *out, size_t stride,
+                         const llm_cuda_quantized_t *weight, size_t first, size_t count);
+/* out[T][columns] = rows ids[t]. */
+void llm_cuda_gather_quantized(const llm_cuda_queue_t *queue, void *out,
+                               const llm_cuda_quantized_t *weight, const int32_t *ids, size_t T);
+
 /* optimizer.cu: vectors of floats.  The scalars are those that the CPU's
  * backends derive, and so are the bits of the results. */
 typedef struct {

@@ -32,6 +32,9 @@
 #define CLOSE(check)         ((check)->queue.bf16 ? 1e-5 : 1e-10)
 #define CLOSE_SOFTMAX(check) ((check)->queue.bf16 ? 1e-4 : 1e-10)
 
+/* How many of the cases to try. */
+#define FEW(check, array) ((check)->small ? 3 : sizeof(array) / sizeof(array)[0])
+
 typedef enum { ACT, F32, F64, I32, BYTES, BF16 } kind_t;
 
 typedef struct {
@@ -51,6 +54,7 @@ typedef struct {
     llm_cuda_queue_t queue;
     llm_backend_t *reference;    /* borrowed */
     size_t shift;                /* elements that arrays lie off an aligned address */
+    bool small;                  /* a few cases of each kernel only */
     unsigned run, orders;        /* emulated: in how many orders */
     array_t *arrays[ARRAYS_MAX]; /* owned */
     size_t size;
@@ -109,5 +113,7 @@ void check_losses(check_t *check);
 void check_vectors(check_t *check);
 void check_attention(check_t *check);
 void check_lora(check_t *check);
+void check_decode(check_t *check);
+void check_quantized(check_t *check);
 
 #endif

@@ -10,7 +10,6 @@
 #include "llm/backend/constants.h"
 
 static const size_t sizes[] = {1, 2, 7, 63, 64, 65, 129, 2049, 4100};
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 static void add(check_t *c, size_t n)
 {
@@ -80,7 +79,7 @@ static void convert(check_t *c, size_t n, bool more)
 void check_elements(check_t *c)
 {
     for (c->shift = 0; c->shift < 2; c->shift++)
-        for (size_t i = 0; i < COUNT(sizes); i++) {
+        for (size_t i = 0; i < FEW(c, sizes); i++) {
             add(c, sizes[i]);
             gelu(c, sizes[i], false);
             gelu(c, sizes[i], true);
@@ -145,7 +144,7 @@ static void mask(check_t *c, size_t M, size_t in, float p)
 void check_dropout(check_t *c)
 {
     static const size_t shapes[][2] = {{1, 1}, {3, 7}, {5, 8}, {9, 13}, {4, 64}, {3, 770}};
-    for (size_t i = 0; i < COUNT(shapes); i++) {
+    for (size_t i = 0; i < FEW(c, shapes); i++) {
         mask(c, shapes[i][0], shapes[i][1], 0.3f);
         mask(c, shapes[i][0], shapes[i][1], 1.0f);
     }
@@ -228,11 +227,11 @@ static void scale(check_t *c, size_t n)
 void check_vectors(check_t *c)
 {
     static const size_t lengths[] = {0, 1, 15, 17, 4095, 4097, 20003};
-    for (size_t i = 0; i < COUNT(lengths); i++) {
+    for (size_t i = 0; i < FEW(c, lengths); i++) {
         sums(c, lengths[i], false);
         sums(c, lengths[i], true);
     }
-    for (size_t i = 0; i < COUNT(sizes); i++) {
+    for (size_t i = 0; i < FEW(c, sizes); i++) {
         scale(c, sizes[i]);
         adam(c, sizes[i], true);
         adam(c, sizes[i], false);

@@ -1,11 +1,12 @@
 /*
  * check_kernels.c - every kernel against the reference, in bf16 and in float.
  *
- * usage: check_kernels [--orders N] [FAMILY ...]
+ * usage: check_kernels [--orders N | --small] [FAMILY ...]
  *
  * Prints a line a family and a count last.  Status 0: all is right; 1: not;
  * 2: no such family; 3: out of memory or the device failed.  --orders: how many
- * orders of blocks, warps and lanes the emulation tries (3).
+ * orders of blocks, warps and lanes the emulation tries (3).  --small: a few cases
+ * of each kernel, for tools under which a device is slow.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,16 +19,19 @@ static const family_t families[] = {
     {"elements", check_elements}, {"dropout", check_dropout},     {"rows", check_rows},
     {"norms", check_norms},       {"columns", check_columns},     {"losses", check_losses},
     {"vectors", check_vectors},   {"attention", check_attention}, {"lora", check_lora},
+    {"decode", check_decode},     {"quantized", check_quantized},
 };
 #define FAMILIES (sizeof families / sizeof families[0])
 
-static size_t run_family(const family_t *family, llm_backend_t *reference, unsigned orders)
+static size_t run_family(const family_t *family, llm_backend_t *reference, unsigned orders,
+                         bool small)
 {
     size_t failed = 0;
     for (int bf16 = 0; bf16 < 2; bf16++) {
         check_t check;
         check_init(&check, reference, bf16, orders);
         check.family = family->name;
+        check.small = small;
         family->run(&check);
         check_clear(&check);
         printf("%-12s %-6s %5zu comparisons, %zu wrong, error at most %.2f of what is allowed\n",
@@ -58,6 +62,9 @@ int main(int argc, char **argv)
 {
     unsigned orders = 3;
     int first = 1;
+    bool small = argc > 1 && !strcmp(argv[1], "--small");
+    if (small)
+        first = 2;
     if (argc > 2 && !strcmp(argv[1], "--orders")) {
         orders = (unsigned)strtoul(argv[2], NULL, 10);
         first = 3;
@@ -76,7 +83,7 @@ int main(int argc, char **argv)
     size_t failed = 0;
     for (size_t i = 0; i < FAMILIES; i++)
         if (wanted(&families[i], argc - first, argv + first))
-            failed += run_family(&families[i], reference, orders ? orders : 1);
+            failed += run_family(&families[i], reference, orders ? orders : 1, small);
     llm_backend_destroy(&reference);
     printf(failed ? "%zu wrong\n" : "all kernels are right\n", failed);
     return failed ? 1 : 0;

@@ -8,9 +8,8 @@
 #include "check.h"
 #include "fedmq/base/rng.h"
 
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
-#define MODULES_MAX  3
-#define THIN(check)  ((check)->queue.bf16 ? 1e-5 : 1e-10)
+#define MODULES_MAX 3
+#define THIN(check) ((check)->queue.bf16 ? 1e-5 : 1e-10)
 
 typedef struct {
     size_t M, in, out, rank, modules;
@@ -136,7 +135,7 @@ void check_lora(check_t *c)
         {300, 40, 24, 4, 1, 0.1f}, {17, 520, 32, 36, 1, 0},
     };
     for (c->shift = 0; c->shift < 2; c->shift++)
-        for (size_t i = 0; i < COUNT(examples); i++) {
+        for (size_t i = 0; i < FEW(c, examples); i++) {
             modules_down(c, &examples[i]);
             up_and_back(c, &examples[i]);
         }

@@ -101,7 +101,7 @@ static void bias(check_t *c, size_t T, size_t C)
 void check_rows(check_t *c)
 {
     for (c->shift = 0; c->shift < 2; c->shift++) {
-        for (size_t i = 0; i < COUNT(shapes); i++) {
+        for (size_t i = 0; i < FEW(c, shapes); i++) {
             embedding(c, shapes[i][0], shapes[i][1]);
             bias(c, shapes[i][0], shapes[i][1]);
             by_index(c, shapes[i][1]);
@@ -188,7 +188,7 @@ static void rmsnorm(check_t *c, size_t T, size_t C, bool add)
 void check_norms(check_t *c)
 {
     for (c->shift = 0; c->shift < 2; c->shift++)
-        for (size_t i = 0; i < COUNT(shapes); i++)
+        for (size_t i = 0; i < FEW(c, shapes); i++)
             for (int add = 0; add < 2; add++) {
                 layernorm(c, shapes[i][0], shapes[i][1], add);
                 rmsnorm(c, shapes[i][0], shapes[i][1], add);
@@ -254,7 +254,7 @@ static void columns(check_t *c, size_t T, size_t C)
 void check_columns(check_t *c)
 {
     for (c->shift = 0; c->shift < 2; c->shift++)
-        for (size_t i = 0; i < COUNT(shapes); i++) {
+        for (size_t i = 0; i < FEW(c, shapes); i++) {
             norm_gradients(c, shapes[i][0], shapes[i][1]);
             columns(c, shapes[i][0], shapes[i][1]);
         }
