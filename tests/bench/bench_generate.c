@@ -7,8 +7,8 @@
  * A token reads every matrix but an untied embedding once, and the keys and
  * values so far.  Where all of that fits in a cache, the share means little.
  *
- * Usage: bench_generate [--shape NAME | --model DIR] [--threads N] [--layers N]
- *        [--prompt N] [--tokens N] [--turns N]
+ * Usage: bench_generate [--shape NAME | --model DIR] [--weights FORM] [--half]
+ *        [--threads N] [--layers N] [--prompt N] [--tokens N] [--turns N]
  */
 #include <stdio.h>
 #include <stdlib.h>

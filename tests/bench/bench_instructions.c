@@ -8,8 +8,9 @@
  * takes what --dump wrote (ids and the prompt's length, a JSON object a line)
  * does the same work: tests/bench/peer_pytorch.py --examples.
  *
- * Usage: bench_instructions [--shape NAME | --model DIR] [--threads N] [--layers N]
- *        [--records FILE] [--tokenizer DIR] [--tok-len N] [--batch N] [--steps N]
+ * Usage: bench_instructions [--shape NAME | --model DIR] [--weights FORM] [--half]
+ *        [--threads N] [--layers N] [--records FILE] [--tokenizer DIR] [--tok-len N] [--batch N]
+ * [--steps N]
  *        [--dump FILE]
  */
 #include <math.h>

@@ -9,13 +9,14 @@
  * the head, causal attention without recomputation, LoRA.  What a program
  * recomputes counts as time only.
  *
- * Usage: bench_step [--shape NAME | --model DIR] [--threads N] [--steps N]
- *        [--sequences B --tokens T] [--layers N] [--first N] [--recompute],
- *        tokens being those of one sequence.  Without --sequences, both 1 x 512
- *        and 4 x 128 are run.  With --first, only layers from N on have an
- *        adapter, and the layers below are computed in the first step and kept,
- *        as from the second epoch on.  With --recompute, activations within
- *        layers are computed again in backward.
+ * Usage: bench_step [--shape NAME | --model DIR] [--weights FORM] [--half]
+ *        [--threads N] [--steps N] [--sequences B --tokens T] [--layers N]
+ *        [--first N] [--recompute]
+ * tokens being those of one sequence.  Without --sequences, both 1 x 512 and
+ * 4 x 128 are run.  With --first, only layers from N on have an adapter, and
+ * the layers below are computed in the first step and kept, as from the second
+ * epoch on.  With --recompute, activations within layers are computed again in
+ * backward.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,7 +158,7 @@ static void report(const bench_t *bench, const options_t *options, double *secon
     printf("  %.1f GFLOP a step: %.1f GFLOP/s median, %.1f best", flops * 1e-9,
            flops / median * 1e-9, flops / best * 1e-9);
     if (bench->peak > 0.0)
-        printf(" = %.1f %%, %.1f %% of the FMA peak of %.1f", flops / median * 1e-7 / bench->peak,
+        printf(" = %.1f %%, %.1f %% of the peak of %.1f", flops / median * 1e-7 / bench->peak,
                flops / best * 1e-7 / bench->peak, bench->peak);
     printf("\n  %.3f processor seconds a step", spent.processor / options->steps);
     printf("\n  model %.0f MiB, workspace %.0f MiB, peak RSS %.0f MiB\n",
@@ -233,7 +234,7 @@ int main(int argc, char **argv)
     bench.adapter = llm_adapter_new(shape, &spec, &err);
     if (!bench.adapter)
         subject_die("adapter", &err);
-    bench.peak = bench_peak(options.subject.threads, llm_backend_variant(bench.be));
+    bench.peak = subject_peak(&subject, &options.subject);
     printf("LoRA r=8 from layer %d on, ", options.first);
     subject_print(&subject, &options.subject);
     if (options.sequences) {

@@ -20,28 +20,45 @@ void subject_flags(subject_options_t *options, bench_flag_t flags[SUBJECT_FLAGS]
 {
     flags[0] = bench_text("--shape", &options->shape, BENCH_SHAPES);
     flags[1] = bench_text("--model", &options->model, "DIR");
-    flags[2] = bench_number("--threads", &options->threads, 1, BENCH_THREADS_MAX);
-    flags[3] = bench_number("--layers", &options->layers, 1, 96);
+    flags[2] = bench_text("--weights", &options->weights, "f32|bf16|int8|int4|nf4");
+    flags[3] = bench_switch("--half", &options->half);
+    flags[4] = bench_number("--threads", &options->threads, 1, BENCH_THREADS_MAX);
+    flags[5] = bench_number("--layers", &options->layers, 1, 96);
+}
+
+/* The model of the options, nothing of it placed yet. */
+static llm_model_t *open_model(const subject_options_t *options, fmq_error_t *err)
+{
+    llm_shape_t shape;
+    if (options->model)
+        return llm_model_open(options->model, NULL, err);
+    if (!bench_shape_find(options->shape, &shape))
+        exit(2);
+    if (options->layers)
+        shape.layers = (uint32_t)options->layers;
+    return llm_model_new_random(&shape, 1, NULL, err);
 }
 
 void subject_open(subject_t *self, const subject_options_t *options)
 {
     fmq_error_t err;
-    self->be = llm_backend_open("cpu", (unsigned)options->threads, &err);
+    llm_form_choice_t form;
+    self->be =
+        llm_backend_open(options->half ? "cpu:bf16" : "cpu", (unsigned)options->threads, &err);
     if (!self->be)
         subject_die("backend", &err);
-    llm_shape_t shape;
-    if (options->model) {
-        self->model = llm_model_open(options->model, self->be, &err);
-    } else {
-        if (!bench_shape_find(options->shape, &shape))
-            exit(2);
-        if (options->layers)
-            shape.layers = (uint32_t)options->layers;
-        self->model = llm_model_new_random(&shape, 1, self->be, &err);
-    }
-    if (!self->model)
+    self->model = open_model(options, &err);
+    if (!self->model ||
+        llm_form_choice_parse(options->weights ? options->weights : "auto", &form, &err) < 0 ||
+        llm_model_set_form(self->model, &form, &err) < 0 ||
+        llm_model_place(self->model, self->be, &err) < 0)
         subject_die("model", &err);
+}
+
+double subject_peak(const subject_t *self, const subject_options_t *options)
+{
+    double pairs = options->half ? bench_peak_half(options->threads) : 0.0;
+    return pairs > 0.0 ? pairs : bench_peak(options->threads, llm_backend_variant(self->be));
 }
 
 void subject_close(subject_t *self)
@@ -53,8 +70,11 @@ void subject_close(subject_t *self)
 void subject_print(const subject_t *self, const subject_options_t *options)
 {
     const llm_shape_t *shape = llm_model_shape(self->model);
-    printf("%s, %u layers, %s, %d threads\n", options->model ? options->model : options->shape,
-           (unsigned)shape->layers, llm_backend_variant(self->be), options->threads);
+    llm_form_choice_t form = llm_model_form(self->model);
+    printf("%s, %u layers, weights %s, %s, %s, %d threads\n",
+           options->model ? options->model : options->shape, (unsigned)shape->layers,
+           llm_form_choice_name(&form), options->half ? "bf16" : "f32",
+           llm_backend_variant(self->be), options->threads);
 }
 
 double subject_peak_memory(void)

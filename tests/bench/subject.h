@@ -9,8 +9,10 @@
 #include "tests/bench/flags.h"
 
 typedef struct {
-    const char *shape; /* a name of shapes.h; its weights are random */
-    const char *model; /* NULL, or a model's directory, which takes the shape's place */
+    const char *shape;   /* a name of shapes.h; its weights are random */
+    const char *weights; /* what they are kept as: "f32", "nf4", ...; NULL: the backend's own */
+    bool half;           /* activations in bf16 */
+    const char *model;   /* NULL, or a model's directory, which takes the shape's place */
     int threads;
     int layers; /* 0: as many as the shape has; else the first ones, of random weights */
 } subject_options_t;
@@ -20,18 +22,22 @@ typedef struct {
     llm_model_t *model;
 } subject_t;
 
-#define SUBJECT_FLAGS 4 /* how many subject_flags() writes */
+#define SUBJECT_FLAGS 6 /* how many subject_flags() writes */
 
-/* The arguments "--shape", "--model", "--threads" and "--layers" over options,
- * which hold the defaults. */
+/* The arguments "--shape", "--model", "--weights", "--half", "--threads" and
+ * "--layers" over options, which hold the defaults. */
 void subject_flags(subject_options_t *options, bench_flag_t flags[SUBJECT_FLAGS]);
 
 /* Opens both, or says what failed and exits. */
 void subject_open(subject_t *self, const subject_options_t *options);
 void subject_close(subject_t *self);
 
-/* "llama-1.1b, 22 layers, avx512, 2 threads": what was opened. */
+/* "llama-1.1b, 22 layers, weights nf4, bf16, avx512, 2 threads": what was opened. */
 void subject_print(const subject_t *self, const subject_options_t *options);
+
+/* What products can reach at most on these threads, GFLOP/s: of pairs of bf16
+ * values, or of fused multiply-adds; 0 where that is not known. */
+double subject_peak(const subject_t *self, const subject_options_t *options);
 
 /* VmHWM of this process in MiB. */
 double subject_peak_memory(void);
