@@ -81,6 +81,12 @@ static llm_backend_t *another(const llm_backend_t *be, unsigned threads, fmq_err
                                     : llm_backend_cpu_new(threads, err);
 }
 
+static llm_backend_t *another_half(const llm_backend_t *be, unsigned threads, fmq_error_t *err)
+{
+    (void)be;
+    return llm_backend_cpu_new_half(threads, err);
+}
+
 static void fill_table(llm_ops_t *ops)
 {
     ops->name = "cpu";
@@ -109,6 +115,7 @@ static void fill_half_table(llm_cpu_t *self)
     self->wide = *ops;
     ops->name = "cpu:bf16";
     ops->act = FMQ_BF16;
+    ops->another = another_half;
     llm_cpu_half_elements(ops);
     llm_cpu_half_rows(ops);
     llm_cpu_half_losses(ops);

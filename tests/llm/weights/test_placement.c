@@ -18,6 +18,27 @@ static llm_backend_t *cpu(void)
     return be;
 }
 
+/* Nothing was placed twice: not by an instance of a device, nor by another one. */
+static void the_cpu_in_bf16_has_the_weights_once_too(void **state)
+{
+    (void)state;
+    fmq_error_t err = {0};
+    llm_backend_t *be = llm_backend_open("cpu:bf16", 1, &err);
+    llm_backend_t *other = llm_backend_open("cpu:bf16", 2, &err);
+    assert_non_null(be);
+    assert_non_null(other);
+    llm_shape_t shape = tiny_llama();
+    llm_model_t *model = llm_model_new_random(&shape, 3, be, &err);
+    size_t bytes = llm_model_bytes(model);
+    assert_true(bytes > 0);
+    assert_int_equal(llm_model_place(model, be, &err), 0);
+    assert_int_equal(llm_model_place(model, other, &err), 0);
+    assert_int_equal(llm_model_bytes(model), bytes);
+    llm_model_destroy(&model);
+    llm_backend_destroy(&other);
+    llm_backend_destroy(&be);
+}
+
 /* Opened for nobody. */
 static llm_model_t *unplaced(llm_shape_t shape)
 {
@@ -195,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_only_reads_a_model_places_nothing),
         cmocka_unit_test(a_device_has_the_weights_once_whoever_asks),
+        cmocka_unit_test(the_cpu_in_bf16_has_the_weights_once_too),
         cmocka_unit_test(every_device_has_weights_of_its_own),
         cmocka_unit_test(what_a_vector_takes_the_place_of_is_not_placed),
         cmocka_unit_test(of_a_lender_only_what_is_borrowed_is_placed),

@@ -205,7 +205,7 @@ static void drop(float *out, const float *x, const uint8_t *mask, size_t n, floa
 {
     for (size_t i = 0; i < n; i += LANES) {
         size_t count = up_to_lanes(n - i);
-        uint32_t bits = mask[i / 8] >> i % 8;
+        uint32_t bits = (uint32_t)mask[i / 8] >> i % 8;
         if (count > 8)
             bits |= (uint32_t)mask[i / 8 + 1] << 8;
         vf value = v_select(v_of_bits(bits), keep * v_load_n(x + i, count), v_set(0));
