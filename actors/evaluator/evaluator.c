@@ -259,10 +259,11 @@ static void measure(evaluator_t *self, fmq_follow_item_t *item)
     fmq_note_metrics_t note = {.round = item->state.round};
     fmq_error_t err = {0};
     double began = fmq_clock_seconds();
-    float *vector = item->vector; /* pump() may want the item's place meanwhile */
+    float *vector = fmq_evaluator_take_vector(self, item); /* pump() may want the item's place */
+    if (!vector)
+        return;
     memcpy(note.run, item->state.run, sizeof note.run);
     fmq_evaluator_say(self, false, "");
-    item->vector = NULL;
     tag_prefixes(self, &item->state);
     fmq_follow_measured(&self->follow, item);
     work.emulator = self->follow.emulator;

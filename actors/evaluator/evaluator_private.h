@@ -66,6 +66,10 @@ fmq_error_t fmq_evaluator_conclude(const evaluator_t *self);
 
 /* Begins to fetch an item's state and, with offsite tuning, its emulator. */
 void fmq_evaluator_start_fetch(evaluator_t *self, fmq_follow_item_t *item);
+/* A vector of a ready item's state, the caller's, for it to be measured: one that
+ * came is given away, one of this process is read now.  NULL: not this time, or
+ * with fatal set. */
+float *fmq_evaluator_take_vector(evaluator_t *self, fmq_follow_item_t *item);
 /* Takes an event of those fetches; the item is READY when both are done. */
 void fmq_evaluator_take_state(evaluator_t *self, fmq_follow_item_t *item, const fmq_event_t *event);
 

@@ -1,12 +1,15 @@
 /*
- * fetch.c - the vectors that an evaluator measures: a state, and with offsite
- * tuning the emulator it was made for.  Which ones is for follow.c to say.
+ * fetch.c - the vectors that an evaluator measures: a state, which is left where it
+ * is until then when this process has it, and with offsite tuning the emulator it
+ * was made for.  Which ones is for follow.c to say.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "actors/evaluator/evaluator_private.h"
 #include "actors/protocol/download.h"
+#include "broker/lent_state.h"
 #include "fedmq/base/clock.h"
 
 static const fmq_schema_t *schema_of(const evaluator_t *self)
@@ -104,10 +107,37 @@ static int begin_emulator(evaluator_t *self, fmq_follow_item_t *item, fmq_error_
     return 0;
 }
 
+static int take_values(void *argument, uint64_t first, uint64_t count, const float *values,
+                       fmq_error_t *err)
+{
+    (void)err;
+    memcpy((float *)argument + first, values, (size_t)count * sizeof *values);
+    return 0;
+}
+
+float *fmq_evaluator_take_vector(evaluator_t *self, fmq_follow_item_t *item)
+{
+    fmq_error_t err;
+    float *vector = NULL;
+    if (!make_room(self, &item->vector, schema_of(self)))
+        return NULL;
+    if (item->object &&
+        fmq_state_read(item->object, schema_of(self), take_values, item->vector, &err) < 0) {
+        fetch_failed(self, item, &err);
+        return NULL;
+    }
+    fmq_object_drop(&item->object);
+    vector = item->vector;
+    item->vector = NULL;
+    return vector;
+}
+
 void fmq_evaluator_start_fetch(evaluator_t *self, fmq_follow_item_t *item)
 {
     fmq_error_t err;
-    if (!make_room(self, &item->vector, schema_of(self)))
+    fmq_object_drop(&item->object);
+    item->object = fmq_link_find(self->link, &item->state.state);
+    if (!item->object && !make_room(self, &item->vector, schema_of(self)))
         return;
     int rc = self->shared.offsite ? begin_emulator(self, item, &err) : 0;
     if (rc == 1) {
@@ -115,7 +145,11 @@ void fmq_evaluator_start_fetch(evaluator_t *self, fmq_follow_item_t *item)
         return;
     }
     item->stage = FMQ_FOLLOW_FETCHING;
-    if (rc < 0 || begin_fetch(self, &item->reader, schema_of(self), &item->state.state,
-                              item->vector, &err) < 0)
+    if (rc == 0 && !item->object)
+        rc = begin_fetch(self, &item->reader, schema_of(self), &item->state.state, item->vector,
+                         &err);
+    if (rc < 0)
         fetch_failed(self, item, &err);
+    else if (!item->reader.active && !item->emulator_reader.active)
+        item->stage = FMQ_FOLLOW_READY;
 }

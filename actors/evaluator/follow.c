@@ -14,6 +14,7 @@ void fmq_follow_init(fmq_follow_t *self, uint32_t freq)
 
 static void drop(fmq_follow_item_t *item)
 {
+    fmq_object_drop(&item->object);
     free(item->vector);
     free(item->emulator);
     memset(item, 0, sizeof *item);

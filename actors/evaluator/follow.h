@@ -30,8 +30,9 @@ typedef struct {
     fmq_note_state_t state;
     bool kept;
     int64_t retry_ms;
-    uint32_t failures; /* of fetching it */
-    float *vector;     /* owned: NULL or the schema's elements */
+    uint32_t failures;    /* of fetching it */
+    fmq_object_t *object; /* owned reference: the state, where it is in this process; NULL: */
+    float *vector;        /* owned: NULL or the schema's elements */
     fmq_state_reader_t reader;
     float *emulator; /* owned: with offsite tuning, else NULL */
     fmq_state_reader_t emulator_reader;
