@@ -65,57 +65,57 @@ static size_t round_up(size_t n, size_t unit)
     return llm_cpu_pieces(n, unit) * unit;
 }
 
-static void *take(char **next, size_t bytes)
+/* Memory from *used on; without a base, sizes are counted only. */
+static void *take(char *base, size_t *used, size_t bytes)
 {
-    void *taken = *next;
-    *next += round_up(bytes, LLM_CPU_ALIGNMENT);
+    void *taken = base ? base + *used : NULL;
+    *used += round_up(bytes, LLM_CPU_ALIGNMENT);
     return taken;
 }
 
-static halves_t take_halves(char **next, size_t blocks, size_t block)
+static halves_t take_halves(char *base, size_t *used, size_t blocks, size_t block)
 {
-    return (halves_t){take(next, blocks * block * sizeof(uint16_t)), block};
+    return (halves_t){take(base, used, blocks * block * sizeof(uint16_t)), block};
 }
 
-static floats_t take_floats(char **next, size_t blocks, size_t block)
+static floats_t take_floats(char *base, size_t *used, size_t blocks, size_t block)
 {
-    return (floats_t){take(next, blocks * block * sizeof(float)), block};
+    return (floats_t){take(base, used, blocks * block * sizeof(float)), block};
 }
 
-/* Lays an item out from `next` on and returns what it takes, in bytes. */
-static size_t lay_out(item_t *item, char *scratch, size_t n, size_t D, size_t width)
+/* Lays an item out from base on and returns what it takes, in bytes. */
+static size_t lay_out(item_t *item, char *base, size_t n, size_t D, size_t width)
 {
-    char *next = scratch;
+    size_t used = 0;
     size_t rows = llm_cpu_padded(QUERIES, width);
     size_t key_panels = llm_cpu_pieces(n, width), channel_panels = llm_cpu_pieces(D, width);
     size_t even = round_up(D, 2), n_even = round_up(n, 2);
-    item->keys_across = take_halves(&next, key_panels, even * width);
-    item->values = take_halves(&next, channel_panels, n_even * width);
-    item->queries = take_halves(&next, QUERIES, even);
-    item->result = take_floats(&next, channel_panels, QUERIES * width);
-    item->scores = take_floats(&next, key_panels, rows * width);
-    item->p = take_halves(&next, QUERIES, (key_panels + 1) * width);
-    item->even_rows = take(&next, n * even * sizeof(uint16_t));
-    item->row = take(&next, width * D * sizeof(float));
-    item->values_across = take_halves(&next, key_panels, even * width);
-    item->keys = take_halves(&next, channel_panels, n_even * width);
-    item->douts = take_halves(&next, QUERIES, even);
-    item->queries_turned = take_halves(&next, D, QUERIES);
-    item->douts_turned = take_halves(&next, D, QUERIES);
-    item->dscores = take_floats(&next, key_panels, rows * width);
-    item->ds = take_halves(&next, QUERIES, (key_panels + 1) * width);
-    item->p_pairs = take_halves(&next, key_panels, rows * width);
-    item->ds_pairs = take_halves(&next, key_panels, rows * width);
-    item->dkeys = take_floats(&next, key_panels, D * width);
-    item->dvalues = take_floats(&next, key_panels, D * width);
-    return (size_t)(next - scratch);
+    item->keys_across = take_halves(base, &used, key_panels, even * width);
+    item->values = take_halves(base, &used, channel_panels, n_even * width);
+    item->queries = take_halves(base, &used, QUERIES, even);
+    item->result = take_floats(base, &used, channel_panels, QUERIES * width);
+    item->scores = take_floats(base, &used, key_panels, rows * width);
+    item->p = take_halves(base, &used, QUERIES, (key_panels + 1) * width);
+    item->even_rows = take(base, &used, n * even * sizeof(uint16_t));
+    item->row = take(base, &used, width * D * sizeof(float));
+    item->values_across = take_halves(base, &used, key_panels, even * width);
+    item->keys = take_halves(base, &used, channel_panels, n_even * width);
+    item->douts = take_halves(base, &used, QUERIES, even);
+    item->queries_turned = take_halves(base, &used, D, QUERIES);
+    item->douts_turned = take_halves(base, &used, D, QUERIES);
+    item->dscores = take_floats(base, &used, key_panels, rows * width);
+    item->ds = take_halves(base, &used, QUERIES, (key_panels + 1) * width);
+    item->p_pairs = take_halves(base, &used, key_panels, rows * width);
+    item->ds_pairs = take_halves(base, &used, key_panels, rows * width);
+    item->dkeys = take_floats(base, &used, key_panels, D * width);
+    item->dvalues = take_floats(base, &used, key_panels, D * width);
+    return used;
 }
 
 static size_t bytes_per_thread(const llm_cpu_t *cpu, const llm_attention_t *shape)
 {
-    static char nowhere[LLM_CPU_ALIGNMENT];
     item_t item;
-    return lay_out(&item, nowhere, shape->longest, shape->D, cpu->half->width);
+    return lay_out(&item, NULL, shape->longest, shape->D, cpu->half->width);
 }
 
 static size_t attention_scratch(const llm_backend_t *be, const llm_attention_t *shape)

@@ -30,21 +30,16 @@ static void narrow(uint16_t *to, const float *from, size_t n)
 
 INLINE float sum_of_lanes(vf v)
 {
-    float lanes[LANES];
-    v_store(lanes, v);
-    for (size_t half = LANES / 2; half; half /= 2)
-        for (size_t i = 0; i < half; i++)
-            lanes[i] += lanes[i + half];
-    return lanes[0];
+    vf parts[PARTS] = {v};
+    return v_sum(parts);
 }
 
 INLINE float largest_of_lanes(vf v)
 {
-    float lanes[LANES];
-    v_store(lanes, v);
-    for (size_t i = 1; i < LANES; i++)
-        lanes[0] = lanes[i] > lanes[0] ? lanes[i] : lanes[0];
-    return lanes[0];
+    vf parts[PARTS];
+    for (size_t i = 0; i < PARTS; i++)
+        parts[i] = v;
+    return v_largest(parts);
 }
 
 /* Probabilities are in [0, 1] or NaN; the machine's own rounding serves them. */
