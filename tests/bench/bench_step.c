@@ -11,12 +11,13 @@
  *
  * Usage: bench_step [--shape NAME | --model DIR] [--weights FORM] [--half]
  *        [--threads N] [--steps N] [--sequences B --tokens T] [--layers N]
- *        [--first N] [--recompute]
+ *        [--first N] [--modules all] [--recompute none|norms|layers]
  * tokens being those of one sequence.  Without --sequences, both 1 x 512 and
  * 4 x 128 are run.  With --first, only layers from N on have an adapter, and
  * the layers below are computed in the first step and kept, as from the second
- * epoch on.  With --recompute, activations within layers are computed again in
- * backward.
+ * epoch on.  --modules all: LoRA lies on every linear module, not on those that
+ * it lies on by default.  --recompute: what backward computes again instead of
+ * keeping it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@
 typedef struct {
     subject_options_t subject;
     int steps, sequences, tokens, first;
-    bool recompute;
+    const char *modules, *recompute;
 } options_t;
 
 typedef struct {
@@ -56,7 +57,8 @@ static double operations(const llm_shape_t *shape, const options_t *options)
         layer += (double)out * (double)in;
         if (m == LLM_QKV || m == LLM_Q || m == LLM_K || m == LLM_V)
             attn += (double)out * (double)in;
-        if (m == LLM_QKV || m == LLM_Q || m == LLM_V) /* bench_lora()'s */
+        bool usual = m == LLM_QKV || m == LLM_Q || m == LLM_V; /* bench_lora()'s */
+        if (usual || options->modules)
             thin += (double)(out + in);
     }
     double layers = (double)(shape->layers - (uint32_t)options->first);
@@ -166,12 +168,30 @@ static void report(const bench_t *bench, const options_t *options, double *secon
            subject_peak_memory());
 }
 
+static llm_recompute_t recompute_of(const char *name)
+{
+    llm_recompute_t recompute = LLM_RECOMPUTE_NONE;
+    while (name && strcmp(name, llm_recompute_name(recompute)) != 0)
+        recompute++;
+    return recompute;
+}
+
+static llm_adapter_spec_t spec_of(const llm_shape_t *shape, const options_t *options)
+{
+    llm_adapter_spec_t spec = bench_lora(shape, options->first);
+    for (int m = 0; m < LLM_MODULES && options->modules; m++)
+        if (shape->arch->modules[m])
+            (void)snprintf(spec.target[spec.targets++], sizeof spec.target[0], "%s",
+                           shape->arch->modules[m]);
+    return spec;
+}
+
 static void run(bench_t *bench, const options_t *options)
 {
     fmq_error_t err;
     llm_limits_t limits = {.tokens_max = (size_t)options->sequences * (size_t)options->tokens,
                            .training = true,
-                           .bytes_wanted = options->recompute ? 1 : 0};
+                           .recompute = recompute_of(options->recompute)};
     llm_workspace_t *ws = llm_workspace_new(bench->model, bench->adapter, &limits, bench->be, &err);
     if (!ws)
         subject_die("workspace", &err);
@@ -207,13 +227,14 @@ static void run(bench_t *bench, const options_t *options)
 
 static void parse(options_t *options, int argc, char **argv)
 {
-    bench_flag_t flags[SUBJECT_FLAGS + 5];
+    bench_flag_t flags[SUBJECT_FLAGS + 6];
     subject_flags(&options->subject, flags);
     flags[SUBJECT_FLAGS] = bench_number("--steps", &options->steps, 1, STEPS_MAX);
     flags[SUBJECT_FLAGS + 1] = bench_number("--sequences", &options->sequences, 1, 1024);
     flags[SUBJECT_FLAGS + 2] = bench_number("--tokens", &options->tokens, 1, 8192);
     flags[SUBJECT_FLAGS + 3] = bench_number("--first", &options->first, 1, 95);
-    flags[SUBJECT_FLAGS + 4] = bench_switch("--recompute", &options->recompute);
+    flags[SUBJECT_FLAGS + 4] = bench_text("--modules", &options->modules, "all");
+    flags[SUBJECT_FLAGS + 5] = bench_text("--recompute", &options->recompute, "none|norms|layers");
     bench_flags(flags, sizeof flags / sizeof *flags, argc, argv);
 }
 
@@ -230,7 +251,7 @@ int main(int argc, char **argv)
         return 2;
     }
     bench_t bench = {.be = subject.be, .model = subject.model};
-    llm_adapter_spec_t spec = bench_lora(shape, options.first);
+    llm_adapter_spec_t spec = spec_of(shape, &options);
     bench.adapter = llm_adapter_new(shape, &spec, &err);
     if (!bench.adapter)
         subject_die("adapter", &err);

@@ -6,7 +6,9 @@
  * without padding.  The head and the loss run on supervised positions only, in
  * blocks, so that the full logits never exist; backward stops at the lowest
  * trainable layer and keeps activations of the layers above it only.
- * A workspace belongs to one thread at a time.
+ * A workspace belongs to one thread at a time.  Whoever sets its parameters (and
+ * the fixed vector, if any) and zeroes its gradient, as llm_train_run() does,
+ * gets the bytes of a new one: nothing else is left of those before.
  */
 #ifndef FEDMQ_LLM_WORKSPACE_H
 #define FEDMQ_LLM_WORKSPACE_H

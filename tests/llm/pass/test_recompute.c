@@ -130,6 +130,40 @@ static void fixed_adapters_beside_get_the_same_bytes(void **state)
     check_all(&some, &others, tiny_llama());
 }
 
+/* Who computes with a workspace may be followed by another who sets parameters
+ * of its own and zeroes the gradient, as the training routine does. */
+static void a_workspace_that_was_used_before_gives_the_bytes_of_a_new_one(void **state)
+{
+    (void)state;
+    llm_adapter_spec_t full = tiny_on_layers(tiny_full(), "1");
+    llm_adapter_spec_t trained = tiny_on_layers(tiny_lora(llama_all, 0.25f), "0");
+    tiny_t tiny;
+    llm_shape_t shape = tiny_llama();
+    tiny_init_stack(&tiny, &shape, &trained, &full, llm_backend_cpu_new(2, &err));
+    size_t bytes = (size_t)tiny.elements * sizeof(float);
+    size_t fixed = (size_t)fmq_schema_elements(llm_adapter_schema(tiny.fixed));
+    for (llm_recompute_t how = LLM_RECOMPUTE_NONE; how <= LLM_RECOMPUTE_LAYERS; how++) {
+        llm_workspace_t *fresh = like(&tiny, how), *used = like(&tiny, how);
+        float *others = malloc(bytes + fixed * sizeof(float)), *vector = others + tiny.elements;
+        double losses[2], again[2];
+        tiny_normal(others, (size_t)tiny.elements + fixed, 0.5, 9);
+        assert_int_equal(llm_workspace_set_params(used, others, &err), 0);
+        assert_int_equal(llm_workspace_set_fixed(used, vector, &err), 0);
+        free(gradient(&tiny, used, again));
+        assert_int_equal(llm_workspace_set_params(used, tiny.vector, &err), 0);
+        assert_int_equal(llm_workspace_set_fixed(used, tiny.fixed_vector, &err), 0);
+        float *first = gradient(&tiny, fresh, losses), *second = gradient(&tiny, used, again);
+        assert_memory_equal(first, second, bytes);
+        assert_memory_equal(losses, again, sizeof losses);
+        free(first);
+        free(second);
+        free(others);
+        llm_workspace_destroy(&fresh);
+        llm_workspace_destroy(&used);
+    }
+    tiny_release(&tiny);
+}
+
 static size_t memory_there;
 
 static size_t what_is_there(const llm_backend_t *be)
@@ -191,6 +225,7 @@ int main(void)
         cmocka_unit_test(layers_that_train_different_modules_share_the_room),
         cmocka_unit_test(full_fine_tuning_gets_the_same_bytes),
         cmocka_unit_test(fixed_adapters_beside_get_the_same_bytes),
+        cmocka_unit_test(a_workspace_that_was_used_before_gives_the_bytes_of_a_new_one),
         cmocka_unit_test(as_little_is_computed_again_as_the_room_allows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
