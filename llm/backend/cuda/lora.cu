@@ -26,6 +26,18 @@ struct thin_t {
     {
         return row < n && column < k ? at[row * n_stride + column * k_stride] : 0.0f;
     }
+
+    /* Elements column .. column + 7 of a row. */
+    __device__ void eight(float w[PIECE], int row, int column) const
+    {
+        if (k_stride == 1) {
+            load8(w, at + row * n_stride + column, row < n ? k - column : 0);
+            return;
+        }
+#pragma unroll
+        for (int i = 0; i < PIECE; i++)
+            w[i] = (*this)(row, column + i);
+    }
 };
 
 /* Bits of eight elements from column c on of a row; all where nothing drops. */
@@ -114,9 +126,7 @@ __global__ void __launch_bounds__(WARPS *LANES) down_tiles(down_t<bf16> how)
                 break;
             const auto &with = how.module[module[j]];
             float w[PIECE];
-#pragma unroll
-            for (int i = 0; i < PIECE; i++)
-                w[i] = with.w(tile[j] * TILE + g, own + i);
+            with.w.eight(w, tile[j] * TILE + g, own);
             const uint32_t b[4] = {pack(w[0], w[1]), pack(w[2], w[3]), pack(w[4], w[5]),
                                    pack(w[6], w[7])};
 #pragma unroll
