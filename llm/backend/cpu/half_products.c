@@ -7,7 +7,8 @@
 #include "llm/backend/cpu/half.h"
 
 #define PIECE_FLOATS 16384 /* moved by an item */
-#define ROWS         256   /* of a product at a time */
+#define ROWS         512   /* of a product at a time */
+#define SUMMED_ROWS  768   /* of a gradient's sum; products of floats cut it at half of that */
 
 /* Rows of memory and their floats, without gaps. */
 typedef struct {
@@ -73,12 +74,13 @@ typedef void (*rows_product_t)(llm_backend_t *be, float *to, const float *from, 
 
 static void by_rows(llm_backend_t *be, const product_t *p, rows_product_t run, const void *how)
 {
-    float *from = llm_half_wide(llm_cpu(be), ROWS * (p->from_width + p->to_width));
+    size_t rows = llm_cpu_min(ROWS, p->M);
+    float *from = llm_half_wide(llm_cpu(be), rows * (p->from_width + p->to_width));
     if (!from)
         return;
-    float *to = from + ROWS * p->from_width;
-    for (size_t m = 0; m < p->M; m += ROWS) {
-        size_t M = llm_cpu_min(ROWS, p->M - m);
+    float *to = from + rows * p->from_width;
+    for (size_t m = 0; m < p->M; m += rows) {
+        size_t M = llm_cpu_min(rows, p->M - m);
         llm_act_t *out = llm_act_at(be, p->to, m * p->to_stride);
         widen_rows(be, from, llm_act_const_at(be, p->from, m * p->from_stride), p->from_stride, M,
                    p->from_width);
@@ -202,22 +204,27 @@ static void dense_gradients(llm_backend_t *be, float *dweight, const llm_act_t *
                             size_t dy_stride, const llm_act_t *x, size_t x_stride,
                             const llm_dense_t *w, size_t M)
 {
-    float *wide_dy = llm_half_wide(llm_cpu(be), M * (w->out + w->in));
+    size_t rows = llm_cpu_min(SUMMED_ROWS, M);
+    float *wide_dy = llm_half_wide(llm_cpu(be), rows * (w->out + w->in));
     if (!wide_dy)
         return;
-    float *wide_x = wide_dy + M * w->out;
-    widen_rows(be, wide_dy, dy, dy_stride, M, w->out);
-    widen_rows(be, wide_x, x, x_stride, M, w->in);
-    llm_cpu(be)->wide.dense_gradients(be, dweight, as_act(wide_dy), w->out, as_act(wide_x), w->in,
-                                      w, M);
+    float *wide_x = wide_dy + rows * w->out;
+    for (size_t m = 0; m < M; m += rows) {
+        size_t count = llm_cpu_min(rows, M - m);
+        widen_rows(be, wide_dy, llm_act_const_at(be, dy, m * dy_stride), dy_stride, count, w->out);
+        widen_rows(be, wide_x, llm_act_const_at(be, x, m * x_stride), x_stride, count, w->in);
+        llm_cpu(be)->wide.dense_gradients(be, dweight, as_act(wide_dy), w->out, as_act(wide_x),
+                                          w->in, w, count);
+    }
 }
 
 static void matrix_gather(llm_backend_t *be, llm_act_t *out, const llm_matrix_t *w,
                           const int32_t *ids, size_t T)
 {
-    float *wide = llm_half_wide(llm_cpu(be), ROWS * w->in);
-    for (size_t t = 0; wide && t < T; t += ROWS) {
-        size_t count = llm_cpu_min(ROWS, T - t);
+    size_t rows = llm_cpu_min(ROWS, T);
+    float *wide = llm_half_wide(llm_cpu(be), rows * w->in);
+    for (size_t t = 0; wide && t < T; t += rows) {
+        size_t count = llm_cpu_min(rows, T - t);
         llm_cpu(be)->wide.matrix_gather(be, as_act(wide), w, ids + t, count);
         narrow_rows(be, llm_act_at(be, out, t * w->in), w->in, wide, count, w->in);
     }

@@ -56,8 +56,8 @@ static void one_dense(trace_t *trace, size_t M, size_t out, size_t in)
 
 void run_dense(trace_t *trace)
 {
-    static const size_t shapes[][3] = {{1, 1, 1},    {2, 7, 63},    {7, 64, 2},
-                                       {63, 65, 30}, {400, 66, 70}, {40, 3100, 9}};
+    static const size_t shapes[][3] = {{1, 1, 1},     {2, 7, 63},    {7, 64, 2},  {63, 65, 30},
+                                       {400, 66, 70}, {40, 3100, 9}, {1500, 3, 5}};
     for (size_t i = 0; i < COUNT(shapes); i++)
         one_dense(trace, shapes[i][0], shapes[i][1], shapes[i][2]);
 }
