@@ -14,7 +14,7 @@
 #include "fedmq/llm/backend.h"
 #include "tests/llm/backend/acts.h"
 
-enum { T = 512, C = 768, H = 12, D = 64, FF = 3072, V = 50257, RANK = 8, ROWS = 64 };
+enum { T = 512, C = 768, H = 12, D = 64, FF = 3072, V = 50257, RANK = 8, ROWS = 64, SHORT = 64 };
 
 typedef struct {
     llm_backend_t *be;
@@ -125,17 +125,68 @@ static void lora_input_gradient_dropping(bench_t *b)
     b->ops->lora_input_gradient(b->be, act(b->a), b->lse, b->mask, &how);
 }
 
-static void attention_forward(bench_t *b)
+static void forward_of(bench_t *b, const llm_attention_t *shape)
 {
     b->ops->attention_forward(b->be, act(b->b), b->lse, const_act(b->a), const_act(b->a + C),
-                              const_act(b->a + 2 * C), &b->attention, b->scratch);
+                              const_act(b->a + 2 * C), shape, b->scratch);
+}
+
+static void backward_of(bench_t *b, const llm_attention_t *shape)
+{
+    b->ops->attention_backward(b->be, act(b->c), act(b->c + C), act(b->c + 2 * C), const_act(b->d),
+                               const_act(b->b), b->lse, const_act(b->a), const_act(b->a + C),
+                               const_act(b->a + 2 * C), shape, b->scratch);
+}
+
+static void attention_forward(bench_t *b)
+{
+    forward_of(b, &b->attention);
 }
 
 static void attention_backward(bench_t *b)
 {
-    b->ops->attention_backward(b->be, act(b->c), act(b->c + C), act(b->c + 2 * C), const_act(b->d),
-                               const_act(b->b), b->lse, const_act(b->a), const_act(b->a + C),
-                               const_act(b->a + 2 * C), &b->attention, b->scratch);
+    backward_of(b, &b->attention);
+}
+
+/* All heads share one of keys and values. */
+static void shared_forward(bench_t *b)
+{
+    llm_attention_t shape = b->attention;
+    shape.KV = 1;
+    forward_of(b, &shape);
+}
+
+static void shared_backward(bench_t *b)
+{
+    llm_attention_t shape = b->attention;
+    shape.KV = 1;
+    backward_of(b, &shape);
+}
+
+/* Sequences of SHORT tokens. */
+static llm_attention_t short_of(const bench_t *b, uint32_t starts[T / SHORT + 1])
+{
+    llm_attention_t shape = b->attention;
+    shape.S = T / SHORT;
+    for (uint32_t s = 0; s <= T / SHORT; s++)
+        starts[s] = s * SHORT;
+    shape.starts = starts;
+    shape.longest = SHORT;
+    return shape;
+}
+
+static void short_forward(bench_t *b)
+{
+    uint32_t starts[T / SHORT + 1];
+    llm_attention_t shape = short_of(b, starts);
+    forward_of(b, &shape);
+}
+
+static void short_backward(bench_t *b)
+{
+    uint32_t starts[T / SHORT + 1];
+    llm_attention_t shape = short_of(b, starts);
+    backward_of(b, &shape);
 }
 
 static void decode(bench_t *b)
@@ -238,6 +289,10 @@ static const op_t ops[] = {
     {"lora dx, dropping", lora_input_gradient_dropping, MFLOP(1.0 * T, RANK, C), 0},
     {"attention forward", attention_forward, MFLOP(2.0 * H * D, T, T / 2), 0},
     {"attention backward", attention_backward, MFLOP(5.0 * H * D, T, T / 2), 0},
+    {"attention forward, one kv head", shared_forward, MFLOP(2.0 * H * D, T, T / 2), 0},
+    {"attention backward, one kv head", shared_backward, MFLOP(5.0 * H * D, T, T / 2), 0},
+    {"attention forward, 64 tokens", short_forward, MFLOP(2.0 * H * D, T, SHORT / 2), 0},
+    {"attention backward, 64 tokens", short_backward, MFLOP(5.0 * H * D, T, SHORT / 2), 0},
     {"attention of one token", decode, 0, MBYTE(2.0 * T * C)},
     {"layernorm forward", layernorm_forward, 0, MBYTE(2.0 * T * C)},
     {"layernorm backward", layernorm_backward, 0, MBYTE(6.0 * T * C)},

@@ -209,11 +209,13 @@ void run_attention(trace_t *trace)
     static const uint32_t single[] = {0, 1};
     static const uint32_t ragged[] = {0, 1, 3, 10, 73, 137, 138, 203};
     static const uint32_t longer[] = {0, 129, 129, 300};
+    static const uint32_t alone[] = {0, 230};
     one_attention(trace, single, 1, 1, 1, 1);
     one_attention(trace, ragged, 7, 3, 3, 64);
     one_attention(trace, ragged, 7, 4, 2, 7);
     one_attention(trace, longer, 3, 4, 1, 40);
     one_attention(trace, longer, 3, 2, 2, 129);
+    one_attention(trace, alone, 1, 5, 1, 24);
 }
 
 void run_decode(trace_t *trace)
