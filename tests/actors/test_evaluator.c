@@ -5,10 +5,12 @@
 #include "fake_federation.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "actors/pipe/pipe.h"
 #include "actors/server/durable.h"
+#include "broker/lent_state.h"
 #include "fedmq/actors/shard.h"
 #include "fedmq/base/clock.h"
 #include "fedmq/llm/train.h"
@@ -265,13 +267,30 @@ static void who_is_not_the_server_of_its_run_is_not_believed(void **state)
     fmq_link_close(&server, 0);
 }
 
+/* States that were read where they lie. */
+static atomic_uint reads;
+
+int __real_fmq_state_read(const fmq_object_t *object, const fmq_schema_t *schema,
+                          fmq_state_take_fn *take, void *argument, fmq_error_t *err);
+int __wrap_fmq_state_read(const fmq_object_t *object, const fmq_schema_t *schema,
+                          fmq_state_take_fn *take, void *argument, fmq_error_t *err);
+
+int __wrap_fmq_state_read(const fmq_object_t *object, const fmq_schema_t *schema,
+                          fmq_state_take_fn *take, void *argument, fmq_error_t *err)
+{
+    atomic_fetch_add(&reads, 1);
+    return __real_fmq_state_read(object, schema, take, argument, err);
+}
+
 static void first_and_last_state_are_measured_and_the_run_ends_it(void **state)
 {
     fixture_t *f = *state;
+    atomic_store(&reads, 0);
     start_run(f, 60);
     zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
     assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
     fmq_error_t why = wait_evaluator(evaluator);
+    assert_true(atomic_load(&reads) >= 2); /* none has come as a copy */
     assert_int_equal(why.code, FMQ_OK);
     assert_string_equal(why.text, "finished");
     stop_evaluator(&evaluator);
