@@ -16,11 +16,12 @@ typedef struct {
     const char *cfg, *client_cfg, *directory;
     const char *broker, *listen, *attach;
     const char *model, *adapter, *data, *train, *val, *test;
-    const char *prompt, *input, *prompt_ids, *dtype, *config, *tokenizer, *out, *name, *fields;
+    const char *prompt, *input, *prompt_ids, *dtype, *config, *tokenizer, *out, *name, *fields,
+        *weights;
     uint64_t id, permits, threads, seed, new_tokens, top_k, match, tok_len, batch_size, port;
     double temperature, top_p;
     bool quiet, json, insecure, resume, no_splitter, evaluator, no_evaluator, once;
-    bool decode, no_special, ids, instruct, given, all, file_only;
+    bool decode, no_special, ids, instruct, given, all, file_only, half;
 } fmq_arguments_t;
 
 #define FMQ_ROW(word, type, field, argument, help)                                                 \
@@ -46,6 +47,9 @@ typedef struct {
 #define FMQ_ROW_PERMITS                                                                            \
     FMQ_ROW("permits", COUNT, permits, "N", "how many actors may compute at once")
 #define FMQ_ROW_THREADS FMQ_ROW("threads", COUNT, threads, "N", "threads of each of them")
+#define FMQ_ROW_WEIGHTS                                                                            \
+    FMQ_ROW("weights", TEXT, weights, "FORM", "keep them as f32, bf16, int8, int4 or nf4")
+#define FMQ_ROW_HALF    FMQ_ROW("half", FLAG, half, NULL, "compute in bf16")
 #define FMQ_ROW_MODEL   FMQ_ROW("model", TEXT, model, "DIR", "model directory (HF layout) or id")
 #define FMQ_ROW_ADAPTER FMQ_ROW("adapter", TEXT, adapter, "DIR", "PEFT directory")
 #define FMQ_ROW_SEED    FMQ_ROW("seed", COUNT, seed, "N", "seed of random choices (0)")

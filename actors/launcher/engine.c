@@ -14,29 +14,30 @@
 
 #define SHOW_MS 5000 /* between two lines about an emulator that is being built */
 
-int fmq_engine_open_model(fmq_engine_t *self, const char *model, const char *cache,
-                          const llm_adapter_spec_t *spec, unsigned threads, fmq_error_t *err)
+static int fill(fmq_engine_t *self, const char *directory, const fmq_engine_model_t *how,
+                fmq_error_t *err)
+{
+    if (how->threads > 0 && !(self->loader = llm_backend_open(how->device, how->threads, err)))
+        return -1;
+    self->model = llm_model_open(directory, NULL, err);
+    if (!self->model || llm_model_set_form(self->model, &how->weights, err) < 0)
+        return -1;
+    self->own = llm_adapter_new(llm_model_shape(self->model), how->spec, err);
+    self->adapter = self->own;
+    return self->own ? 0 : -1;
+}
+
+int fmq_engine_open_model(fmq_engine_t *self, const fmq_engine_model_t *how, fmq_error_t *err)
 {
     fmq_engine_t engine = {0};
-    char *directory = llm_hub_resolve(model, cache, err);
-    if (!directory)
-        return -1;
-    if (threads > 0 && !(engine.loader = llm_backend_open("cpu", threads, err)))
-        goto fail;
-    engine.model = llm_model_open(directory, NULL, err);
-    if (!engine.model)
-        goto fail;
-    engine.own = llm_adapter_new(llm_model_shape(engine.model), spec, err);
-    if (!engine.own)
-        goto fail;
-    engine.adapter = engine.own;
+    char *directory = llm_hub_resolve(how->model, how->cache, err);
+    int rc = directory ? fill(&engine, directory, how, err) : -1;
     free(directory);
-    *self = engine;
-    return 0;
-fail:
-    free(directory);
-    fmq_engine_close(&engine);
-    return -1;
+    if (rc < 0)
+        fmq_engine_close(&engine);
+    else
+        *self = engine;
+    return rc;
 }
 
 int fmq_engine_open_tokenizer(fmq_engine_t *self, fmq_error_t *err)
@@ -167,13 +168,19 @@ int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config,
     fmq_engine_t engine = {0};
     llm_adapter_spec_t spec;
     fmq_offsite_settings_t offsite;
+    fmq_compute_settings_t compute;
     if (fmq_settings_adapter(config, &spec, err) < 0 ||
-        fmq_settings_offsite(config, &offsite, err) < 0)
+        fmq_settings_offsite(config, &offsite, err) < 0 ||
+        fmq_settings_compute(config, &compute, err) < 0)
         return -1;
-    unsigned threads =
-        offsite.use && offsite.emulator.strategy != LLM_DROP_LAYER ? fmq_opening_cores() : 0;
-    if (fmq_engine_open_model(&engine, fmq_config_text(config, "model.type"),
-                              fmq_config_text(config, "llm.cache.model"), &spec, threads, err) < 0)
+    bool computes = offsite.use && offsite.emulator.strategy != LLM_DROP_LAYER;
+    const fmq_engine_model_t model = {.model = fmq_config_text(config, "model.type"),
+                                      .cache = fmq_config_text(config, "llm.cache.model"),
+                                      .spec = &spec,
+                                      .device = compute.device,
+                                      .weights = compute.weights,
+                                      .threads = computes ? fmq_opening_cores() : 0};
+    if (fmq_engine_open_model(&engine, &model, err) < 0)
         return -1;
     if (fmq_engine_open_tokenizer(&engine, err) < 0 ||
         (offsite.use && build(&engine, config, &offsite, how, err) < 0) ||

@@ -33,10 +33,17 @@ typedef struct {
  * llm.offsite_tuning.* over that model. */
 int fmq_engine_open(fmq_engine_t *self, const fmq_config_t *config,
                     const fmq_engine_building_t *how, fmq_error_t *err);
-/* The model at model with the adapter that spec describes, and a loader of so
- * many threads, or none; without a tokenizer. */
-int fmq_engine_open_model(fmq_engine_t *self, const char *model, const char *cache,
-                          const llm_adapter_spec_t *spec, unsigned threads, fmq_error_t *err);
+/* A model, what trains in it, and where it is computed with. */
+typedef struct {
+    const char *model, *cache; /* as llm_hub_resolve() takes them; cache may be NULL */
+    const llm_adapter_spec_t *spec;
+    const char *device; /* of the loader (llm_backend_open()) */
+    llm_form_choice_t weights;
+    unsigned threads; /* of the loader; 0: there is none */
+} fmq_engine_model_t;
+
+/* Without a tokenizer. */
+int fmq_engine_open_model(fmq_engine_t *self, const fmq_engine_model_t *how, fmq_error_t *err);
 /* The tokenizer in the model's directory. */
 int fmq_engine_open_tokenizer(fmq_engine_t *self, fmq_error_t *err);
 

@@ -27,6 +27,8 @@ static const fmq_option_t options[] = {
     FMQ_ROW("batch-size", COUNT, batch_size, "N", "examples of a batch (8)"),
     FMQ_ROW("match", COUNT, match, "N", "also answer with up to N tokens, count exact matches"),
     FMQ_ROW_THREADS,
+    FMQ_ROW_HALF,
+    FMQ_ROW_WEIGHTS,
     FMQ_ROW_JSON,
     FMQ_ROWS_END};
 

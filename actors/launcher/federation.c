@@ -295,10 +295,15 @@ static int open_permits(federation_t *self, uint32_t computing, fmq_error_t *err
     if (threads == 0)
         threads = (uint64_t)fmq_config_int(plan->config, "fedmq.threads");
     fmq_federation_share(computing, fmq_opening_cores(), &permits, &threads);
-    self->permits = fmq_permits_new((unsigned)permits, (unsigned)threads, err);
+    fmq_compute_settings_t compute;
+    if (fmq_settings_compute(plan->config, &compute, err) < 0)
+        return -1;
+    self->permits =
+        fmq_permits_new_on(&compute.device, 1, (unsigned)permits, (unsigned)threads, err);
     if (!self->permits)
         return -1;
     log_engine(self, permits, threads);
+    fmq_remarks_compute(&compute, self->log);
     return computing > 0 ? fmq_engine_place(&self->engine, self->permits, err) : 0;
 }
 

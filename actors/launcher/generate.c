@@ -26,6 +26,8 @@ static const fmq_option_t options[] = {
     FMQ_ROW("ids", FLAG, ids, NULL, "print token ids instead of text"),
     FMQ_ROW("no-special", FLAG, no_special, NULL, "do not add special tokens to --prompt"),
     FMQ_ROW_THREADS,
+    FMQ_ROW_HALF,
+    FMQ_ROW_WEIGHTS,
     FMQ_ROWS_END};
 
 static int read_prompt(const fmq_arguments_t *arguments, const llm_tokenizer_t *tokenizer,

@@ -126,15 +126,22 @@ static int open_from(const fmq_joining_t *how, const char *directory,
                      const fmq_manifest_t *manifest, fmq_engine_t *engine, fmq_error_t *err)
 {
     fmq_offsite_settings_t settings;
+    fmq_compute_settings_t compute;
     fmq_student_t student;
-    if (fmq_settings_offsite(how->config, &settings, err) < 0)
-        return -1;
-    if (fmq_student_open(&student, directory, manifest, &settings.emulator.adapter, NULL, err) < 0)
+    if (fmq_settings_offsite(how->config, &settings, err) < 0 ||
+        fmq_settings_compute(how->config, &compute, err) < 0 ||
+        fmq_student_open(&student, directory, manifest, &settings.emulator.adapter, NULL, err) < 0)
         return -1;
     engine->emulator = student.emulator;
     engine->tokenizer = student.tokenizer;
+    if (llm_emulator_set_form(engine->emulator, &compute.weights, err) < 0)
+        return -1;
     engine->adapter = fmq_engine_offsite(engine)->plugged;
-    return how->evaluator && settings.full ? open_full(how, manifest, engine, err) : 0;
+    if (!how->evaluator || !settings.full)
+        return 0;
+    if (open_full(how, manifest, engine, err) < 0)
+        return -1;
+    return engine->model ? llm_model_set_form(engine->model, &compute.weights, err) : 0;
 }
 
 int fmq_joining_open(const fmq_joining_t *self, fmq_engine_t *engine, fmq_error_t *err)

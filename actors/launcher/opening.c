@@ -62,13 +62,15 @@ static size_t check_settings(const fmq_config_t *config, bool json, fmq_error_co
     fmq_split_settings_t split;
     fmq_offsite_settings_t offsite;
     llm_record_fields_t fields;
-    fmq_error_t errors[5] = {{0}};
-    int failed[5] = {
+    fmq_compute_settings_t compute;
+    fmq_error_t errors[6] = {{0}};
+    int failed[6] = {
         fmq_settings_train(config, &train, &errors[0]),
         fmq_settings_adapter(config, &adapter, &errors[1]),
         fmq_settings_split(config, &split, &errors[2]),
         fmq_settings_offsite(config, &offsite, &errors[3]),
-        llm_record_fields_parse(&fields, fmq_config_text(config, "fedmq.data_fields"), &errors[4])};
+        llm_record_fields_parse(&fields, fmq_config_text(config, "fedmq.data_fields"), &errors[4]),
+        fmq_settings_compute(config, &compute, &errors[5])};
     /* What the others say of the keys that it reads too is said already. */
     if (failed[0] != 0 || failed[1] != 0)
         failed[3] = 0;
@@ -76,7 +78,7 @@ static size_t check_settings(const fmq_config_t *config, bool json, fmq_error_co
         fmq_error_prefix(&errors[4], "%s: fedmq.data_fields",
                          fmq_config_origin(config, "fedmq.data_fields"));
     size_t mistakes = 0;
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 6; i++) {
         if (failed[i] == 0)
             continue;
         if (mistakes++ == 0)

@@ -138,8 +138,10 @@ static int try_model(const fmq_config_t *config, char *note, fmq_error_t *err)
         return -1;
     if (offsite.use && is_for_client(config))
         return 0;
-    if (fmq_engine_open_model(&engine, fmq_config_text(config, "model.type"),
-                              fmq_config_text(config, "llm.cache.model"), &spec, 0, err) < 0)
+    const fmq_engine_model_t how = {.model = fmq_config_text(config, "model.type"),
+                                    .cache = fmq_config_text(config, "llm.cache.model"),
+                                    .spec = &spec};
+    if (fmq_engine_open_model(&engine, &how, err) < 0)
         return -1;
     int rc = fmq_engine_open_tokenizer(&engine, err);
     if (rc == 0)

@@ -57,6 +57,17 @@ void fmq_remarks_inert(const fmq_config_t *config, bool asked, fmq_log_t *log, f
     json_decref(found.keys);
 }
 
+void fmq_remarks_compute(const fmq_compute_settings_t *compute, fmq_log_t *log)
+{
+    fmq_log_write(log, FMQ_LOG_INFO, "launcher", "computing", "device=%s weights=%s",
+                  compute->device, llm_form_choice_name(&compute->weights));
+    if (compute->lacks_gpu)
+        fmq_log_write(
+            log, FMQ_LOG_WARNING, "launcher", "no-gpu",
+            "reason=\"use_gpu is True, but this build has no GPU module: the CPU is used; "
+            "with fedmq.require_gpu True that is an error\"");
+}
+
 void fmq_remarks_resumed(const char *directory, const char *changes, fmq_log_t *log,
                          fmq_writer_t *json)
 {

@@ -5,6 +5,7 @@
 #ifndef FEDMQ_ACTORS_LAUNCHER_REMARKS_H
 #define FEDMQ_ACTORS_LAUNCHER_REMARKS_H
 
+#include "actors/settings/settings.h"
 #include "fedmq/base/config.h"
 #include "fedmq/base/writer.h"
 
@@ -13,6 +14,10 @@
  * none.  asked: config came from the run, so only pairs of the command line
  * are this process's own. */
 void fmq_remarks_inert(const fmq_config_t *config, bool asked, fmq_log_t *log, fmq_writer_t *json);
+
+/* Where this process computes, and what it keeps frozen weights as; with a
+ * warning where a GPU was asked for and there is none. */
+void fmq_remarks_compute(const fmq_compute_settings_t *compute, fmq_log_t *log);
 
 /* "going on with 'DIR'" and changes, as fmq_resuming_check() gives them. */
 void fmq_remarks_resumed(const char *directory, const char *changes, fmq_log_t *log,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "actors/launcher/aside.h"
+#include "actors/settings/settings.h"
 
 static int load_adapter(fmq_workbench_t *self, const char *directory, fmq_error_t *err)
 {
@@ -41,7 +42,13 @@ int fmq_workbench_open(fmq_workbench_t *self, const fmq_arguments_t *arguments, 
         return fmq_error_set(err, FMQ_ERR_CONFIG, "give --model DIR");
     if (arguments->adapter && llm_adapter_spec_load(arguments->adapter, &spec, err) < 0)
         return -1;
-    if (fmq_engine_open_model(&self->engine, arguments->model, NULL, &spec, threads, err) < 0)
+    fmq_engine_model_t how = {.model = arguments->model,
+                              .spec = &spec,
+                              .device = fmq_compute_device(arguments->half),
+                              .threads = threads};
+    if (arguments->weights && llm_form_choice_parse(arguments->weights, &how.weights, err) < 0)
+        return fmq_error_prefix(err, "--weights");
+    if (fmq_engine_open_model(&self->engine, &how, err) < 0)
         return -1;
     if ((!tokenizer || open_tokenizer(self, arguments->json, err) == 0) &&
         (!arguments->adapter || load_adapter(self, arguments->adapter, err) == 0))

@@ -86,6 +86,18 @@ typedef struct {
 
 int fmq_settings_offsite(const fmq_config_t *config, fmq_offsite_settings_t *out, fmq_error_t *err);
 
+/* train.is_enable_half, fedmq.weights, use_gpu and fedmq.require_gpu. */
+typedef struct {
+    const char *device; /* as llm_backend_open() knows it */
+    llm_form_choice_t weights;
+    bool lacks_gpu; /* use_gpu, and there is none: the CPU is used */
+} fmq_compute_settings_t;
+
+int fmq_settings_compute(const fmq_config_t *config, fmq_compute_settings_t *out, fmq_error_t *err);
+
+/* The device that computes with activations of 32 bits, or of 16. */
+const char *fmq_compute_device(bool half);
+
 /* fedmq.heartbeat and fedmq.peer_timeout, for links and routers. */
 void fmq_settings_times(const fmq_config_t *config, uint32_t *heartbeat_ms, uint32_t *timeout_ms);
 /* fedmq.connect_timeout in milliseconds, 0: none. */

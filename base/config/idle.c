@@ -27,6 +27,7 @@ static const struct {
     {ALIGN "train.enable_ground_truth", {"!" ALIGN "initial_only"}},
     {ALIGN "train.initial_update_rounds", {"!" ALIGN "initial_only"}},
     {"fedmq.layer_cache", {OFFSITE "use"}},
+    {"fedmq.require_gpu", {"use_gpu"}},
     {"fedmq.released_fedbiot", {OFFSITE "use", ALIGN "use", "!" ALIGN "initial_only"}},
     {"llm.max_new_token", {OFFSITE "use", OFFSITE "llm_generated.use"}},
 };

@@ -266,6 +266,8 @@ static const fmq_key_t keys[] = {
     BOOLEAN("fedmq.released_fedbiot", "False", ACTED,
             "Do as FedBiOT's released code: no proximal gradient, emulator sent once, other sign "
             "of logps."),
+    BOOLEAN("fedmq.require_gpu", "False", FREE,
+            "With use_gpu: end with an error where there is no GPU."),
     REAL("fedmq.round_deadline", "0", 0, MANY, FREE,
          "Seconds after which a round closes with a quorum; 0: wait for all."),
     BOOLEAN("fedmq.save_journal", "False", FREE, "Keep the updates of past rounds on disk."),
@@ -273,6 +275,9 @@ static const fmq_key_t keys[] = {
          "Seconds that clients and evaluators wait for a server that has stopped to come back; 0: "
          "for ever."),
     WHOLE("fedmq.threads", "0", 0, 4096, FREE, "Threads for computing; 0: one for each core."),
+    TEXT("fedmq.weights", "auto", "auto|f32|bf16|int8|int4|nf4", ACTED,
+         "What frozen weights are kept as in memory; auto: bf16 with train.is_enable_half, else "
+         "f32."),
     BOOLEAN("fedopt.annealing", "False", HARMLESS, "FedOpt: let the learning rate fall."),
     REAL("fedopt.annealing_gamma", "0.5", 0, 1, HARMLESS, "FedOpt: factor of a fall."),
     WHOLE("fedopt.annealing_step_size", "2000", 1, MANY, HARMLESS, "FedOpt: rounds between falls."),
@@ -476,7 +481,8 @@ static const fmq_key_t keys[] = {
             "Matrix factorisation with privacy: not for language models."),
     TEXT("train.batch_or_epoch", "batch", "batch|epoch", ACTED, "What local_update_steps counts."),
     LIST("train.data_para_dids", "[]", NULL, HARMLESS, "GPUs of DataParallel."),
-    BOOLEAN("train.is_enable_half", "False", HARMLESS, "Half precision; fedmq computes in fp32."),
+    BOOLEAN("train.is_enable_half", "False", ACTED,
+            "Compute in bf16; what is trained, sums and optimizers stay fp32."),
     WHOLE("train.local_update_steps", "1", 1, 1000000000, ACTED,
           "Local steps of a round: batches or epochs."),
     OPEN("train.optimizer",
@@ -504,7 +510,8 @@ static const fmq_key_t keys[] = {
     REAL("trainer.sam.rho", "1.0", 0, MANY, HARMLESS, "Unused with language models."),
     TEXT("trainer.type", "general", "general|llmtrainer", FREE, "Both names mean fedmq's trainer."),
     WHOLE("trainer.val_freq", "100000000", 0, MANY, HARMLESS, "Unused with language models."),
-    BOOLEAN("use_gpu", "False", HARMLESS, "Compute on a GPU; this version computes on the CPU."),
+    BOOLEAN("use_gpu", "False", FREE,
+            "Compute on a GPU; this version has none, says so and computes on the CPU."),
     WHOLE("verbose", "1", 0, 2, FREE, "0: warnings only; 1: events of the run; 2: everything."),
     OPEN("vertical", NULL, REFUSED, "Vertical federated learning: not for language models."),
     BOOLEAN("wandb.client_train_info", "False", HARMLESS, "Only with wandb.use."),

@@ -42,6 +42,11 @@ void llm_emulator_destroy(llm_emulator_t **self_p)
     *self_p = NULL;
 }
 
+int llm_emulator_set_form(llm_emulator_t *self, const llm_form_choice_t *choice, fmq_error_t *err)
+{
+    return llm_model_set_form(self->student, choice, err);
+}
+
 const llm_offsite_t *llm_emulator_offsite(const llm_emulator_t *self)
 {
     return &self->offsite;
@@ -137,7 +142,10 @@ static int compose_from_teacher(llm_emulator_t *self, const llm_model_t *teacher
         else
             parts[i] = (llm_part_origin_t){.model = teacher, .layer = structure->source[i]};
     }
+    const llm_form_choice_t form = llm_model_form(teacher);
     int rc = assemble(self, &stem, parts, NULL, err);
+    if (rc == 0)
+        rc = llm_model_set_form(self->student, &form, err);
     free(parts);
     return rc;
 }

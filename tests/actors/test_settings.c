@@ -98,6 +98,45 @@ static void what_is_computed_again_is_chosen_by_name(void **state)
     assert_int_equal(fmq_settings_recompute(config), LLM_RECOMPUTE_LAYERS);
 }
 
+static fmq_compute_settings_t compute(void)
+{
+    fmq_compute_settings_t settings = {0};
+    if (fmq_settings_compute(config, &settings, &err) < 0)
+        fail_msg("%s", err.text);
+    return settings;
+}
+
+static void half_and_weights_say_where_and_in_what_is_computed(void **state)
+{
+    (void)state;
+    fmq_compute_settings_t settings = compute();
+    assert_string_equal(settings.device, "cpu");
+    assert_false(settings.weights.given);
+    assert_false(settings.lacks_gpu);
+    given("llm: {adapter: {use: True}}\nuse_gpu: True\n"
+          "train: {is_enable_half: True}\nfedmq: {weights: nf4}");
+    settings = compute();
+    assert_string_equal(settings.device, "cpu:bf16");
+    assert_true(settings.weights.given && settings.weights.form == LLM_FORM_NF4);
+    assert_true(settings.lacks_gpu);
+}
+
+static void a_whole_model_that_trains_has_no_frozen_weights(void **state)
+{
+    (void)state;
+    fmq_compute_settings_t settings;
+    given("fedmq: {weights: int4}");
+    assert_names(fmq_settings_compute(config, &settings, &err), "fedmq.weights is int4");
+}
+
+static void a_gpu_that_is_required_is_missed(void **state)
+{
+    (void)state;
+    fmq_compute_settings_t settings;
+    given("use_gpu: True\nfedmq: {require_gpu: True}");
+    assert_names(fmq_settings_compute(config, &settings, &err), "fedmq.require_gpu");
+}
+
 static void a_proximal_weight_without_fedprox_is_off(void **state)
 {
     (void)state;
@@ -441,6 +480,9 @@ int main(void)
         CASE(training_keys_reach_the_routine),
         CASE(a_round_uses_so_many_examples_at_most),
         CASE(what_is_computed_again_is_chosen_by_name),
+        CASE(half_and_weights_say_where_and_in_what_is_computed),
+        CASE(a_whole_model_that_trains_has_no_frozen_weights),
+        CASE(a_gpu_that_is_required_is_missed),
         CASE(a_proximal_weight_without_fedprox_is_off),
         CASE(adamw_has_torchs_defaults_and_takes_betas_as_a_tuple),
         CASE(adam_has_no_weight_decay_unless_given),

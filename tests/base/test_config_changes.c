@@ -84,7 +84,7 @@ static void what_is_added_to_a_group_or_in_the_map_of_a_list_is_named_itself(voi
 static void keys_without_effect_do_not_count(void **state)
 {
     (void)state;
-    expect("", "use_gpu: True\ntrain: {is_enable_half: True}", "");
+    expect("", "cfg_file: x\ndistribute: {data_file: x}", "");
 }
 
 static void what_one_client_is_told_is_compared_too(void **state)

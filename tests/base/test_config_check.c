@@ -200,14 +200,14 @@ static void keys_without_effect_give_one_warning_each(void **state)
     (void)state;
     char *report = NULL;
     lines_t lines = {""};
-    assert_int_equal(check("use_gpu: True\ntrain: {is_enable_half: True}\n"
+    assert_int_equal(check("cfg_file: x\nfederate: {process_num: 2}\n"
                            "criterion: {type: CrossEntropyLoss}\neval: {count_flops: False}\n"
                            "dataloader: {num_workers: 0}\ndata: {batch_size: 3}\n",
                            &report, &lines),
                      0);
     free(report);
-    assert_non_null(strstr(lines.text, "warning config key-without-effect key=use_gpu value=True"));
-    assert_non_null(strstr(lines.text, "key=train.is_enable_half"));
+    assert_non_null(strstr(lines.text, "warning config key-without-effect key=cfg_file value=x"));
+    assert_non_null(strstr(lines.text, "key=federate.process_num"));
     assert_non_null(strstr(lines.text, "key=data.batch_size"));
     assert_null(strstr(lines.text, "criterion")); /* says what fedmq does anyway */
     assert_null(strstr(lines.text, "count_flops"));
@@ -361,7 +361,7 @@ static void a_check_can_be_repeated(void **state)
 static void what_is_not_acted_on_can_be_listed(void **state)
 {
     (void)state;
-    static const char text[] = "use_gpu: True\nasyn: {use: True}\nseed: 3\nhpo: {x: 1}\n";
+    static const char text[] = "cfg_file: x\nasyn: {use: True}\nseed: 3\nhpo: {x: 1}\n";
     char *list = NULL;
     size_t size = 0;
     fmq_error_t err;
@@ -370,7 +370,7 @@ static void what_is_not_acted_on_can_be_listed(void **state)
     assert_int_equal(fmq_config_parse(config, "t", text, sizeof text - 1, &err), 0);
     fmq_config_print_inert(config, out);
     (void)fclose(out);
-    assert_non_null(strstr(list, "t:1:1: use_gpu: True: no effect: "));
+    assert_non_null(strstr(list, "t:1:1: cfg_file: x: no effect: "));
     assert_non_null(strstr(list, "t:2:8: asyn.use: True: refused: "));
     assert_non_null(strstr(list, "t:4:7: hpo.x: 1: refused: "));
     assert_null(strstr(list, "seed"));

@@ -35,11 +35,14 @@ both gpt2 model.type "$WORK/gpt2.model" llm.tok_len 64 fedmq.match_tokens 2 fedm
 pair whole llm.adapter.use False dataloader.batch_size 2
 cmp "$WORK"/whole{,-fenced}/adapter/model.safetensors || fail "the whole models that were trained differ"
 both near fedprox.use True fedprox.mu 0.1 grad.grad_accum_count 2 grad.grad_clip 1.0
+both half train.is_enable_half True fedmq.match_tokens 2 fedmq.match_examples 2
+both codes train.is_enable_half True fedmq.weights nf4
 pair local federate.method local federate.save_client_model True
 cmp "$WORK"/local{,-fenced}/clients/client-1/adapter_model.safetensors || fail "a client's own adapter differs"
 
 CFG=tests/integration/offsite.yaml
 both fedbiot $OFFSITE.eval_type full
+both fedbiot_half $OFFSITE.eval_type full train.is_enable_half True
 both layerwise $OFFSITE.emu_align.layerwise_distill True $OFFSITE.emu_align.initial_only True
 both pruned $OFFSITE.strategy pruning $OFFSITE.kwargs '[{ratio: 0.5, method: magnitude}]' $OFFSITE.emu_align.use False
 both narrowed $OFFSITE.strategy pruning $OFFSITE.kwargs '[{ratio: 0.5, method: structured}]' $OFFSITE.emu_align.use False
@@ -53,4 +56,4 @@ for tool in "generate --prompt Say" "eval --data configs/quickstart/data/heldout
     "$FENCED" $tool --model configs/quickstart/model --adapter "$WORK/answers/adapter" >"$WORK/fenced" 2>&1 || fail "$tool, fenced"
     cmp "$WORK/tool" "$WORK/fenced" || fail "'$tool' says something else behind the fence"
 done
-echo "eleven federations and two tools do the same behind a fence"
+echo "fourteen federations and two tools do the same behind a fence"

@@ -48,7 +48,7 @@ begun() {
 
 # A good run, with a key that has no effect.
 RUN=(run --json --cfg $CFG)
-said 0 good "${RUN[@]}" --directory "$WORK/good" fedmq.match_tokens 2 use_gpu True
+said 0 good "${RUN[@]}" --directory "$WORK/good" fedmq.match_tokens 2 dataloader.pin_memory True
 objects good goodbye round aggregated metrics ended line log keys-without-effect
 
 # Mistakes of a configuration, of whoever reads it: those of the file and those of its meaning.
@@ -61,7 +61,7 @@ for file in wrong strange; do
         objects "$file ${command// /-}" mistake error
     done
 done
-said 0 "right file" config check --json $CFG use_gpu True
+said 0 "right file" config check --json $CFG dataloader.pin_memory True
 objects "right file" no-mistakes log
 said 0 "short answers" config check --json $CFG llm.tok_len 70
 objects "short answers" no-mistakes note

@@ -20,9 +20,9 @@ refused() {
     content | cmp - "$WORK/before" || fail "$name: the run was touched"
 }
 
-one a federate.total_round_num 2 use_gpu True train.is_enable_half True
+one a federate.total_round_num 2 data.num_workers 2 dataloader.pin_memory True
 for place in a.log a/run.log; do
-    is=$(grep -c 'keys-without-effect count=2 keys="train.is_enable_half, use_gpu"' "$WORK/$place")
+    is=$(grep -c 'keys-without-effect count=2 keys="data.num_workers, dataloader.pin_memory"' "$WORK/$place")
     [ "$is" -eq 1 ] || fail "$place tells keys without effect $is times"
 done
 grep -qE '^process [0-9]+ on .* since .*\(fedmq run\)$' "$RUN/LOCK" || fail "LOCK does not say who led"
@@ -50,7 +50,7 @@ status_of nothing "$FEDMQ" run --resume --cfg $CFG --directory "$WORK/nothing"
 
 "$FEDMQ" run --json --resume --directory "$RUN" federate.total_round_num 3 verbose 2 fedmq.round_deadline 600 \
     >"$WORK/more.json" 2>"$WORK/more.log" || fail "more rounds are refused"
-grep -q '^{"event":"keys-without-effect","keys":\[{"key":"train.is_enable_half","value":"True"' "$WORK/more.json" ||
+grep -q '^{"event":"keys-without-effect","keys":\[{"key":"data.num_workers","value":"2"' "$WORK/more.json" ||
     fail "no object tells of keys without effect"
 grep -q '^{"event":"resumed-with-changes".*federate.total_round_num: 2 -> 3.*verbose: 1 -> 2' "$WORK/more.json" ||
     fail "no object tells what has changed"
@@ -59,11 +59,11 @@ grep -q 'total_round_num: 3' "$RUN/config.yaml" || fail "config.yaml is not that
 [ -s "$RUN/checkpoints/round-000003.state" ] || fail "the run did not go on"
 
 # Others that take part say it too, each once; nobody answers here, and they give up.
-TOLD=(--cfg $CFG "${OVER_TCP[@]}" fedmq.connect_timeout 0.5 use_gpu True)
+TOLD=(--cfg $CFG "${OVER_TCP[@]}" fedmq.connect_timeout 0.5 dataloader.pin_memory True)
 for who in "client --id 1" splitter "evaluator --attach tcp://127.0.0.1:${OVER_TCP[5]}" "evaluator --json --attach tcp://127.0.0.1:${OVER_TCP[5]}"; do
     # shellcheck disable=SC2086
     status_of told "$FEDMQ" $who "${TOLD[@]}"
-    [ "$(grep -v '^{"event":"keys' "$WORK/told.log" | grep -cE 'keys-without-effect.*use_gpu')" -eq 1 ] || fail "'$who' does not tell keys without effect once"
+    [ "$(grep -v '^{"event":"keys' "$WORK/told.log" | grep -cE 'keys-without-effect.*pin_memory')" -eq 1 ] || fail "'$who' does not tell keys without effect once"
 done
 grep -q '^{"event":"keys-without-effect"' "$WORK/told.log" || fail "the evaluator tells no object"
 

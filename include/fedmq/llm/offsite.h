@@ -102,6 +102,11 @@ typedef struct {
 llm_emulator_t *llm_emulator_assemble(const llm_emulator_files_t *files, llm_backend_t *be,
                                       fmq_error_t *err);
 
+/* What the client's model keeps its own weights as (llm_model_set_form()); what
+ * a teacher lends is kept as the teacher says, and llm_emulator_new() keeps all
+ * of it so. */
+int llm_emulator_set_form(llm_emulator_t *self, const llm_form_choice_t *choice, fmq_error_t *err);
+
 void llm_emulator_destroy(llm_emulator_t **self_p);
 const llm_offsite_t *llm_emulator_offsite(const llm_emulator_t *self);
 
