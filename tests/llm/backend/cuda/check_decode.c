@@ -100,8 +100,8 @@ static void quantized(check_t *c, size_t rows, size_t columns, size_t group, llm
     float *want = copy_of(out), *rows_of = room(3 * columns);
     for (size_t r = 0; r < rows; r++)
         for (size_t i = 0; i < columns; i++) {
-            unsigned code =
-                bits == 8 ? codes[r * bytes + i] : codes[r * bytes + i / 2] >> 4 * (i % 2) & 15u;
+            unsigned byte = codes[r * bytes + i * bits / 8];
+            unsigned code = bits == 8 ? byte : byte >> 4 * (i % 2) & 15u;
             float value = llm_form_value(forms[form], code,
                                          ((float *)scales->floats)[r * groups + i / group]);
             if (r >= rows / 3)
