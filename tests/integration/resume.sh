@@ -20,9 +20,9 @@ refused() {
     content | cmp - "$WORK/before" || fail "$name: the run was touched"
 }
 
-one a federate.total_round_num 2 data.num_workers 2 dataloader.pin_memory True
+one a federate.total_round_num 2 dataloader.num_workers 2 dataloader.pin_memory True
 for place in a.log a/run.log; do
-    is=$(grep -c 'keys-without-effect count=2 keys="data.num_workers, dataloader.pin_memory"' "$WORK/$place")
+    is=$(grep -c 'keys-without-effect count=2 keys="dataloader.num_workers, dataloader.pin_memory"' "$WORK/$place")
     [ "$is" -eq 1 ] || fail "$place tells keys without effect $is times"
 done
 grep -qE '^process [0-9]+ on .* since .*\(fedmq run\)$' "$RUN/LOCK" || fail "LOCK does not say who led"
@@ -50,7 +50,7 @@ status_of nothing "$FEDMQ" run --resume --cfg $CFG --directory "$WORK/nothing"
 
 "$FEDMQ" run --json --resume --directory "$RUN" federate.total_round_num 3 verbose 2 fedmq.round_deadline 600 \
     >"$WORK/more.json" 2>"$WORK/more.log" || fail "more rounds are refused"
-grep -q '^{"event":"keys-without-effect","keys":\[{"key":"data.num_workers","value":"2"' "$WORK/more.json" ||
+grep -q '^{"event":"keys-without-effect","keys":\[{"key":"dataloader.num_workers","value":"2"' "$WORK/more.json" ||
     fail "no object tells of keys without effect"
 grep -q '^{"event":"resumed-with-changes".*federate.total_round_num: 2 -> 3.*verbose: 1 -> 2' "$WORK/more.json" ||
     fail "no object tells what has changed"
