@@ -182,7 +182,7 @@ static void one_form(trace_t *trace, const size_t shape[2], llm_matrix_form_t fo
     float *floats = floats_of(be, w, weight.out, weight.in);
     llm_matrix_t *wide = be->ops->matrix_new(be, floats, FMQ_F32, weight.out, weight.in, false);
     assert_non_null(wide);
-    size_t M = 1 + (size_t)form * 5 + (dtype == FMQ_F32 ? 0 : 19);
+    size_t M = 1 + (size_t)form % 4 + (dtype == FMQ_F32 ? 0 : 19);
     if (be->ops->act == FMQ_F32)
         same_products(trace, w, wide, &weight, M);
     else
@@ -196,7 +196,8 @@ static void one_form(trace_t *trace, const size_t shape[2], llm_matrix_form_t fo
 
 void run_forms(trace_t *trace)
 {
-    static const size_t shapes[][2] = {{1, 1}, {7, 65}, {64, 32}, {66, 130}, {35, 391}, {300, 48}};
+    static const size_t shapes[][2] = {{1, 1},    {7, 65},   {64, 32}, {66, 130},
+                                       {35, 391}, {40, 392}, {300, 48}};
     static const fmq_dtype_t dtypes[] = {FMQ_F32, FMQ_BF16, FMQ_F16};
     for (size_t i = 0; i < COUNT(shapes); i++)
         for (llm_matrix_form_t form = LLM_FORM_F32; form <= LLM_FORM_NF4; form++)
