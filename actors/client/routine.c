@@ -201,7 +201,8 @@ static void take_turn(void *argument)
     turn->result = -1;
     if (!workspace)
         return;
-    tell_plan(turn->routine, workspace);
+    if (turn->limits.training)
+        tell_plan(turn->routine, workspace);
     double began = fmq_clock_seconds(); /* waiting for the permit does not count */
     turn->result = compute(turn, workspace);
     turn->outcome->seconds = fmq_clock_seconds() - began;

@@ -9,7 +9,7 @@
 #include "llm/offsite/quantize.h"
 #include "llm/offsite/strategy.h"
 
-#define LAYOUT "fedmq emulator layer 1"
+#define LAYOUT "fedmq emulator layer 2"
 
 static void add_number(fmq_digest_state_t *state, uint64_t number)
 {
@@ -102,6 +102,15 @@ static void add_distillation(fmq_digest_state_t *state, const llm_making_t *self
     add_data(state, self->how->data);
 }
 
+/* In what the teacher's passes compute, where layers depend on them. */
+static void add_precision(fmq_digest_state_t *state, const llm_making_t *self)
+{
+    llm_form_choice_t form = llm_model_form(self->teacher);
+    add_number(state, form.given);
+    add_number(state, form.given ? form.form : 0);
+    add_number(state, self->how->be ? self->how->be->ops->act : FMQ_F32);
+}
+
 fmq_digest_t llm_making_key_common(const llm_making_t *self)
 {
     const llm_emulator_spec_t *spec = self->spec;
@@ -117,10 +126,12 @@ fmq_digest_t llm_making_key_common(const llm_making_t *self)
     } else if (spec->strategy == LLM_PRUNING) {
         add_real(&state, spec->prune_ratio);
         if (spec->structured) {
+            add_precision(&state, self);
             add_number(&state, self->how->seed);
             add_data(&state, self->how->data);
         }
     } else {
+        add_precision(&state, self);
         add_distillation(&state, self);
     }
     return fmq_digest_end(&state);

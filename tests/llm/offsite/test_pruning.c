@@ -347,6 +347,24 @@ static void files_are_found_again_unless_the_examples_are_others(void **state)
     workshop_close(&shop);
 }
 
+static void a_teacher_that_computes_in_bf16_has_files_of_its_own(void **state)
+{
+    (void)state;
+    workshop_t shop;
+    workshop_open(&shop, "llama", 4, NULL);
+    llm_emulator_spec_t spec = pruned(true, 0.5);
+    llm_emulator_t *emulator = small_emulator(&shop.small, &spec, &shop.how);
+    assert_int_equal(workshop_files(&shop), 2);
+    shop.how.be = llm_backend_cpu_new_half(1, NULL);
+    assert_non_null(shop.how.be);
+    llm_emulator_t *narrow = small_emulator(&shop.small, &spec, &shop.how);
+    assert_int_equal(workshop_files(&shop), 4);
+    llm_emulator_destroy(&narrow);
+    llm_emulator_destroy(&emulator);
+    llm_backend_destroy(&shop.how.be);
+    workshop_close(&shop);
+}
+
 static void a_broken_file_is_made_anew(void **state)
 {
     (void)state;
@@ -381,6 +399,7 @@ int main(void)
         cmocka_unit_test(adapters_fit_narrower_layers_too),
         cmocka_unit_test(pruning_by_activations_needs_examples),
         cmocka_unit_test(files_are_found_again_unless_the_examples_are_others),
+        cmocka_unit_test(a_teacher_that_computes_in_bf16_has_files_of_its_own),
         cmocka_unit_test(a_broken_file_is_made_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
