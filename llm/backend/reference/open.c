@@ -1,5 +1,5 @@
 /*
- * reference.c - puts the reference backend's table together.
+ * open.c - puts the reference backend's table together.
  *
  * The ops themselves are in the family files of this folder.
  */
