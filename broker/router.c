@@ -81,7 +81,7 @@ static int prepare(fmq_router_t *self, const fmq_router_options_t *options, fmq_
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a store");
     if (fmq_actor_ask("the router", err) < 0)
         return -1;
-    state->socket = fmq_socket_router(state->timeout_ms, err);
+    state->socket = fmq_socket_router(err);
     if (!state->socket || fmq_router_state_init(state, err) < 0)
         return -1;
     return bind_all(self, options, err);

@@ -30,7 +30,7 @@ void fmq_fabric_init(void);
 void fmq_files_raise(void);
 
 /* Opens a ROUTER; endpoints are bound by fmq_socket_bind().  NULL with err. */
-zsock_t *fmq_socket_router(uint32_t timeout_ms, fmq_error_t *err);
+zsock_t *fmq_socket_router(fmq_error_t *err);
 /* Binds and writes the endpoint as bound into resolved.  FMQ_ERR_DENIED for
  * a tcp address other than loopback unless insecure, FMQ_ERR_IO with what to do
  * when it is in use or not this machine's. */

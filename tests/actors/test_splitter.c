@@ -196,6 +196,7 @@ static void a_run_that_failed_is_no_success_of_its_splitter(void **state)
     (void)state;
     play_t play;
     begin(&play);
+    await_splitter(&play);
     stage_say_run(&play.stage, STAGE_RUN);
     stage_say_failed(&play.stage, "nothing came");
     fmq_error_t why = stage_end_of(play.splitter);

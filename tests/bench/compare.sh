@@ -53,8 +53,8 @@ step_of() { # SHAPE
     done
     ratio "$1 step, f32, tokens/s" "$(ours "$1-f32")" "$(peers "$1-f32-peer")" 1.35
     ratio "$1 step, bf16, tokens/s" "$(ours "$1-bf16")" "$(peers "$1-bf16-peer")" 1.4
-    at_least "$1 step, f32, of the FMA peak" "$(figure "$1-f32" '([0-9.]+) % of the peak')" 82 %
-    at_least "$1 step, bf16, of the bf16 peak (no goal)" "$(figure "$1-bf16" '([0-9.]+) % of the peak')" 0 %
+    at_least "$1 step, f32, of the FMA peak" "$(figure "$1-f32" ' ([0-9.]+) % of the peak')" 82 %
+    at_least "$1 step, bf16, of the bf16 peak (no goal)" "$(figure "$1-bf16" ' ([0-9.]+) % of the peak')" 0 %
 }
 step() { step_of gpt2; }
 llama() { step_of llama-0.3b; }
