@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/read_at.h"
+
 /* Shared by the object and the lender. */
 typedef struct {
     pthread_rwlock_t lock;
@@ -54,19 +56,12 @@ static int room_init(room_t *self, fmq_error_t *err)
 static int read_file(const source_t *self, uint64_t first, uint64_t count, float *values,
                      fmq_error_t *err)
 {
-    char *out = (char *)values;
     size_t bytes = (size_t)count * sizeof *values;
-    for (size_t done = 0; done < bytes;) {
-        off_t at = (off_t)(self->offset + first * sizeof *values + done);
-        ssize_t got = pread(self->fd, out + done, bytes - done, at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return fmq_error_set(err, FMQ_ERR_IO, "a state that was moved to disk is gone: %s",
-                                 got < 0 ? strerror(errno) : "its file ends too early");
-        done += (size_t)got;
-    }
-    return 0;
+    ssize_t got = fmq_read_at(self->fd, self->offset + first * sizeof *values, values, bytes);
+    if (got >= 0 && (size_t)got == bytes)
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_IO, "a state that was moved to disk is gone: %s",
+                         got < 0 ? strerror(errno) : "its file ends too early");
 }
 
 static int encode(const source_t *self, uint32_t index, const float *values, void *out, size_t size,

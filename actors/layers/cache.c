@@ -13,6 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/read_at.h"
 #include "fedmq/broker/object.h"
 
 #define MEGABYTE 1e6
@@ -106,17 +107,12 @@ static int digest_file(int fd, const char *path, uint64_t bytes, fmq_digest_stat
     fmq_digest_begin(state);
     for (uint64_t at = 0; at < bytes && result == 1;) {
         size_t want = bytes - at < FMQ_CHUNK_MAX ? (size_t)(bytes - at) : FMQ_CHUNK_MAX;
-        size_t have = 0;
-        while (have < want && result == 1) {
-            ssize_t got = pread(fd, chunk + have, want - have, (off_t)(at + have));
-            if (got > 0)
-                have += (size_t)got;
-            else if (got == 0)
-                result = 0;
-            else if (errno != EINTR)
-                result = failed(path, "read", err);
-        }
-        if (result == 1)
+        ssize_t got = fmq_read_at(fd, at, chunk, want);
+        if (got < 0)
+            result = failed(path, "read", err);
+        else if ((size_t)got < want)
+            result = 0;
+        else
             fmq_object_digest_chunk(state, chunk, want);
         at += want;
     }

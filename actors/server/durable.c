@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/read_at.h"
+
 static int io_error(fmq_error_t *err, const char *what, const char *path)
 {
     int saved = errno;
@@ -158,17 +160,11 @@ int fmq_durable_save(const char *path, const void *data, size_t size, fmq_error_
 int fmq_durable_read_at(int fd, const char *path, uint64_t offset, void *out, size_t size,
                         fmq_error_t *err)
 {
-    char *bytes = out;
-    for (size_t done = 0; done < size;) {
-        ssize_t got = pread(fd, bytes + done, size - done, (off_t)(offset + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return io_error(err, "read", path);
-        if (got == 0)
-            return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' ends too early", path);
-        done += (size_t)got;
-    }
+    ssize_t got = fmq_read_at(fd, offset, out, size);
+    if (got < 0)
+        return io_error(err, "read", path);
+    if ((size_t)got < size)
+        return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' ends too early", path);
     return 0;
 }
 
