@@ -25,6 +25,16 @@ llm_stage_t llm_module_stage(llm_module_t module)
     }
 }
 
+bool llm_stage_trains(const llm_bound_layer_t *layer, llm_stage_t stage)
+{
+    for (int m = 0; m < LLM_MODULES; m++) {
+        const llm_bound_linear_t *linear = &layer->linear[m];
+        if (llm_module_stage((llm_module_t)m) == stage && (linear->da || linear->dweight))
+            return true;
+    }
+    return false;
+}
+
 /* An adapter whose vector is to be bound. */
 typedef struct {
     const llm_adapter_t *adapter;

@@ -75,6 +75,8 @@ void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_v
 void llm_decoder_release(llm_decoder_t *self);
 
 llm_stage_t llm_module_stage(llm_module_t module);
+/* Does any module of this stage train, so that its input is needed for its gradients? */
+bool llm_stage_trains(const llm_bound_layer_t *layer, llm_stage_t stage);
 
 /* Where backward stops within the adapter's first layer; LLM_STAGES: at its
  * beginning, because the norm before all parts trains, too. */

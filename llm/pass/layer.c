@@ -172,18 +172,11 @@ static const llm_act_t *activate_backward(const part_t *part)
     return plan->dpre;
 }
 
-/* Does any module of this stage need its input for gradients of its own, and
- * was that not kept? */
+/* Is the input of this stage needed, and was not kept? */
 static bool makes_again(const part_t *part, llm_stage_t stage)
 {
-    if (part->pass->plan.recompute != LLM_RECOMPUTE_NORMS)
-        return false;
-    for (int m = 0; m < LLM_MODULES; m++) {
-        const llm_bound_linear_t *linear = &part->bound->linear[m];
-        if (llm_module_stage((llm_module_t)m) == stage && (linear->da || linear->dweight))
-            return true;
-    }
-    return false;
+    return part->pass->plan.recompute == LLM_RECOMPUTE_NORMS &&
+           llm_stage_trains(part->bound, stage);
 }
 
 static void norm_again(const part_t *part, llm_stage_t stage)

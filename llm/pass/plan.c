@@ -71,24 +71,9 @@ size_t llm_plan_qkv_width(const llm_shape_t *shape)
     return ((size_t)shape->heads + 2 * (size_t)shape->kv_heads) * shape->head_width;
 }
 
-static bool trains(const llm_bound_linear_t *linear)
-{
-    return linear->da || linear->dweight;
-}
-
 static bool keeps(const llm_plan_t *self, const llm_decoder_t *decoder, uint32_t layer)
 {
     return self->training && layer >= decoder->first_layer && layer < self->behind;
-}
-
-/* Does any module of this stage train?  Then its input must be kept. */
-static bool stage_trains(const llm_bound_layer_t *layer, llm_stage_t stage)
-{
-    for (int m = 0; m < LLM_MODULES; m++) {
-        if (llm_module_stage((llm_module_t)m) == stage && trains(&layer->linear[m]))
-            return true;
-    }
-    return false;
 }
 
 /* Buffers of a layer other than the residual stream. */
@@ -124,8 +109,8 @@ static void lay_out_lora(cursor_t *cursor, const llm_plan_t *self, const llm_bou
 static void lay_out_passing(cursor_t *cursor, llm_plan_t *self, const llm_shape_t *shape,
                             const llm_bound_layer_t *all)
 {
-    bool norms = stage_trains(all, LLM_STAGE_QKV) || stage_trains(all, LLM_STAGE_UP);
-    bool act = stage_trains(all, LLM_STAGE_DOWN);
+    bool norms = llm_stage_trains(all, LLM_STAGE_QKV) || llm_stage_trains(all, LLM_STAGE_UP);
+    bool act = llm_stage_trains(all, LLM_STAGE_DOWN);
     size_t width = larger(norms ? shape->width : 0, act ? shape->ffn : 0);
     llm_act_t *room = take(cursor, self->tokens_max, width);
     self->passing_norm = norms ? room : NULL;
@@ -145,11 +130,11 @@ static void lay_out_read(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t
         layer->act = self->passing_act;
         return;
     }
-    if (stage_trains(like, LLM_STAGE_QKV))
+    if (llm_stage_trains(like, LLM_STAGE_QKV))
         layer->n_attention = take(cursor, T, C);
-    if (stage_trains(like, LLM_STAGE_UP))
+    if (llm_stage_trains(like, LLM_STAGE_UP))
         layer->n_mlp = take(cursor, T, C);
-    if (stage_trains(like, LLM_STAGE_DOWN))
+    if (llm_stage_trains(like, LLM_STAGE_DOWN))
         layer->act = take(cursor, T, shape->ffn);
 }
 
