@@ -15,9 +15,10 @@
 #include "llm/backend/instance.h"
 
 #define LLM_CPU_ALIGNMENT     64
-#define LLM_CPU_WIDTH_MAX     32  /* of any instruction set's panel */
-#define LLM_CPU_ROWS_MAX      14  /* of any instruction set's tile */
-#define LLM_CPU_PAGE_ROWS_MAX 128 /* rows of a panel in 4 KiB, at the least width */
+#define LLM_CPU_WIDTH_MAX     32    /* of any instruction set's panel */
+#define LLM_CPU_ROWS_MAX      14    /* of any instruction set's tile */
+#define LLM_CPU_PIECE         16384 /* floats of rows in an item */
+#define LLM_CPU_PAGE_ROWS_MAX 128   /* rows of a panel in 4 KiB, at the least width */
 
 /* Products are cut at these: a sum over more than LLM_CPU_DEPTH is added up in
  * pieces of it, so it is part of what a result is; the others bound the packed
@@ -93,6 +94,12 @@ static inline size_t llm_cpu_min(size_t a, size_t b)
 static inline size_t llm_cpu_pieces(size_t n, size_t piece)
 {
     return (n + piece - 1) / piece;
+}
+
+/* Rows of so many floats that make an item worth a thread's while, at least one. */
+static inline size_t llm_cpu_rows_in_piece(size_t width)
+{
+    return width < LLM_CPU_PIECE ? LLM_CPU_PIECE / (width ? width : 1) : 1;
 }
 
 /* Rows between successive blocks of rows x width floats: a few more than rows,

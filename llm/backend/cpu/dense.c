@@ -4,8 +4,6 @@
  */
 #include "llm/backend/cpu/cpu.h"
 
-#define PIECE_FLOATS 16384 /* of biased outputs in an item */
-
 typedef struct {
     float *y;
     size_t stride, width;
@@ -34,8 +32,7 @@ static void forward(llm_backend_t *be, llm_act_t *y, size_t y_stride, const llm_
     if (!bias)
         return;
     job_t job = {.y = llm_cpu_floats_out(y), .stride = y_stride, .width = w->out, .bias = bias};
-    size_t rows = PIECE_FLOATS / (w->out ? w->out : 1);
-    llm_cpu_run_pieces(llm_cpu(be), M, rows ? rows : 1, bias_piece, &job);
+    llm_cpu_run_pieces(llm_cpu(be), M, llm_cpu_rows_in_piece(w->out), bias_piece, &job);
 }
 
 static void backward(llm_backend_t *be, llm_act_t *dx, size_t dx_stride, const llm_act_t *dy,

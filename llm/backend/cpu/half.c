@@ -5,36 +5,30 @@
 
 #include <stdlib.h>
 
+/* Rooms of *size floats each, made larger where that is less than wanted. */
+static float *grow(llm_cpu_t *self, float **rooms, size_t *size, size_t wanted, size_t count)
+{
+    if (wanted <= *size)
+        return *rooms;
+    free(*rooms);
+    *rooms = llm_cpu_allocate(wanted * count * sizeof(float));
+    *size = *rooms ? wanted : 0;
+    if (!*rooms)
+        llm_instance_fail(&self->instance, FMQ_ERR_NOMEM,
+                          "no memory for the cpu backend's rooms of widened activations");
+    return *rooms;
+}
+
 float *llm_half_rooms(llm_cpu_t *self, size_t floats)
 {
     size_t line = LLM_CPU_ALIGNMENT / sizeof(float);
-    size_t each = llm_cpu_pieces(floats, line) * line;
-    if (each <= self->half_room)
-        return self->half_rooms;
-    free(self->half_rooms);
-    self->half_room = 0;
-    self->half_rooms = llm_cpu_allocate(each * llm_pool_threads(self->pool) * sizeof(float));
-    if (self->half_rooms)
-        self->half_room = each;
-    else
-        llm_instance_fail(&self->instance, FMQ_ERR_NOMEM,
-                          "no memory for the cpu backend's rooms of widened rows");
-    return self->half_rooms;
+    return grow(self, &self->half_rooms, &self->half_room, llm_cpu_pieces(floats, line) * line,
+                llm_pool_threads(self->pool));
 }
 
 float *llm_half_wide(llm_cpu_t *self, size_t floats)
 {
-    if (floats <= self->half_wide_size)
-        return self->half_wide;
-    free(self->half_wide);
-    self->half_wide_size = 0;
-    self->half_wide = llm_cpu_allocate(floats * sizeof(float));
-    if (self->half_wide)
-        self->half_wide_size = floats;
-    else
-        llm_instance_fail(&self->instance, FMQ_ERR_NOMEM,
-                          "no memory for the cpu backend's room of widened operands");
-    return self->half_wide;
+    return grow(self, &self->half_wide, &self->half_wide_size, floats, 1);
 }
 
 typedef struct {

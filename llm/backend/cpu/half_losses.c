@@ -5,8 +5,6 @@
  */
 #include "llm/backend/cpu/half.h"
 
-#define PIECE_FLOATS 16384 /* of work in an item, where rows are short */
-
 typedef struct {
     float *loss;
     uint16_t *out;
@@ -83,8 +81,7 @@ static void cosine(llm_backend_t *be, float *loss, llm_act_t *dx, const llm_act_
     job.out = llm_half_write(dx);
     job.target = llm_half_read(target);
     job.x = llm_half_read(x);
-    size_t rows = PIECE_FLOATS / (C ? C : 1);
-    llm_half_run_pieces(llm_cpu(be), T, rows ? rows : 1, 3 * C, cosine_piece, &job);
+    llm_half_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), 3 * C, cosine_piece, &job);
 }
 
 static void argmax_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)

@@ -6,9 +6,8 @@
  */
 #include "llm/backend/cpu/half.h"
 
-#define PIECE_FLOATS 16384 /* moved by an item */
-#define ROWS         512   /* of a product at a time */
-#define SUMMED_ROWS  768   /* of a gradient's sum; products of floats cut it at half of that */
+#define ROWS        512 /* of a product at a time */
+#define SUMMED_ROWS 768 /* of a gradient's sum; products of floats cut it at half of that */
 
 /* Rows of memory and their floats, without gaps. */
 typedef struct {
@@ -40,8 +39,7 @@ static void narrow_piece(const llm_half_hand_t *hand, void *argument, size_t fir
 
 static void move(llm_backend_t *be, size_t M, llm_half_piece_t piece, rows_t *rows)
 {
-    size_t count = PIECE_FLOATS / (rows->width ? rows->width : 1);
-    llm_half_run_pieces(llm_cpu(be), M, count ? count : 1, 1, piece, rows);
+    llm_half_run_pieces(llm_cpu(be), M, llm_cpu_rows_in_piece(rows->width), 1, piece, rows);
 }
 
 static void widen_rows(llm_backend_t *be, float *to, const llm_act_t *from, size_t stride, size_t M,

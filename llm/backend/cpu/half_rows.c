@@ -9,9 +9,8 @@
 
 #include <string.h>
 
-#define PIECE_FLOATS 16384 /* of work in an item */
-#define COLUMNS      64    /* summed by an item */
-#define SUMMED_ROWS  64
+#define COLUMNS     64 /* summed by an item */
+#define SUMMED_ROWS 64
 
 typedef struct {
     uint16_t *out;
@@ -24,12 +23,6 @@ typedef struct {
     float value;
     bool flag;
 } job_t;
-
-static size_t rows_in_piece(size_t C)
-{
-    size_t rows = PIECE_FLOATS / (C ? C : 1);
-    return rows ? rows : 1;
-}
 
 static void layernorm_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
 {
@@ -49,7 +42,7 @@ static void layernorm_forward(llm_backend_t *be, llm_act_t *out, float *stats, c
     job_t job = {.stats_out = stats, .weight = weight, .bias = bias, .C = C, .value = eps};
     job.out = llm_half_write(out);
     job.x = llm_half_read(x);
-    llm_half_run_pieces(llm_cpu(be), T, rows_in_piece(C), C, layernorm_piece, &job);
+    llm_half_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), C, layernorm_piece, &job);
 }
 
 static void rmsnorm_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
@@ -70,7 +63,7 @@ static void rmsnorm_forward(llm_backend_t *be, llm_act_t *out, float *stats, con
     job_t job = {.stats_out = stats, .weight = weight, .C = C, .value = eps};
     job.out = llm_half_write(out);
     job.x = llm_half_read(x);
-    llm_half_run_pieces(llm_cpu(be), T, rows_in_piece(C), C, rmsnorm_piece, &job);
+    llm_half_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), C, rmsnorm_piece, &job);
 }
 
 /* dx of either norm: LayerNorm where a row of stats has two values. */
@@ -137,7 +130,7 @@ static void bias_backward(llm_backend_t *be, float *dbias, const llm_act_t *dy, 
 static void norm_backward(llm_backend_t *be, job_t *job, float *dweight)
 {
     llm_cpu_t *cpu = llm_cpu(be);
-    llm_half_run_pieces(cpu, job->T, rows_in_piece(job->C), 3 * job->C, norm_dx_piece, job);
+    llm_half_run_pieces(cpu, job->T, llm_cpu_rows_in_piece(job->C), 3 * job->C, norm_dx_piece, job);
     job->wide_out = dweight;
     if (dweight)
         llm_half_run_pieces(cpu, job->C, COLUMNS, 2 * SUMMED_ROWS * COLUMNS, dweight_piece, job);
@@ -179,7 +172,7 @@ static void embed_forward(llm_backend_t *be, llm_act_t *out, const float *table,
                           size_t T, size_t C)
 {
     job_t job = {.out = llm_half_write(out), .weight = table, .ids = ids, .C = C};
-    llm_half_run_pieces(llm_cpu(be), T, rows_in_piece(C), 1, embed_piece, &job);
+    llm_half_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), 1, embed_piece, &job);
 }
 
 /* Ids may repeat, so tokens are taken in order and columns are shared out. */
@@ -214,7 +207,7 @@ static void gather_rows(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, c
 {
     job_t job = {.out = llm_half_write(out), .x = llm_half_read(x), .ids = rows, .C = C};
     job.stride = job.to_stride = C;
-    llm_half_run_pieces(llm_cpu(be), n, rows_in_piece(C), 1, copy_piece, &job);
+    llm_half_run_pieces(llm_cpu(be), n, llm_cpu_rows_in_piece(C), 1, copy_piece, &job);
 }
 
 static void copy_rows(llm_backend_t *be, llm_act_t *to, size_t to_stride, const llm_act_t *from,
@@ -223,7 +216,7 @@ static void copy_rows(llm_backend_t *be, llm_act_t *to, size_t to_stride, const 
     job_t job = {.out = llm_half_write(to), .x = llm_half_read(from), .C = width};
     job.to_stride = to_stride;
     job.stride = from_stride;
-    llm_half_run_pieces(llm_cpu(be), M, rows_in_piece(width), 1, copy_piece, &job);
+    llm_half_run_pieces(llm_cpu(be), M, llm_cpu_rows_in_piece(width), 1, copy_piece, &job);
 }
 
 static void scatter_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
@@ -243,7 +236,7 @@ static void scatter_rows(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout
                          const int32_t *rows, size_t n, size_t C)
 {
     job_t job = {.out = llm_half_write(dx), .dout = llm_half_read(dout), .ids = rows, .C = C};
-    llm_half_run_pieces(llm_cpu(be), n, rows_in_piece(C), 2 * C, scatter_piece, &job);
+    llm_half_run_pieces(llm_cpu(be), n, llm_cpu_rows_in_piece(C), 2 * C, scatter_piece, &job);
 }
 
 static void rope_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
@@ -266,7 +259,8 @@ static void rope(llm_backend_t *be, llm_act_t *x, size_t stride, const int32_t *
     job_t job = {.stride = stride, .ids = positions, .weight = table, .heads = heads, .C = D};
     job.out = llm_half_write(x);
     job.flag = inverse;
-    llm_half_run_pieces(llm_cpu(be), T, rows_in_piece(heads * D), heads * D, rope_piece, &job);
+    llm_half_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(heads * D), heads * D, rope_piece,
+                        &job);
 }
 
 static void squares_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)

@@ -8,8 +8,7 @@
 
 #include <string.h>
 
-#define PIECE_FLOATS 16384 /* of work in an item */
-#define COLUMNS      64    /* summed by an item */
+#define COLUMNS 64 /* summed by an item */
 
 typedef struct {
     float *out, *stats_out;
@@ -22,12 +21,6 @@ typedef struct {
     int32_t *best;
     double *sums;
 } job_t;
-
-static size_t rows_in_piece(size_t C)
-{
-    size_t rows = PIECE_FLOATS / (C ? C : 1);
-    return rows ? rows : 1;
-}
 
 static void layernorm_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
                             size_t count)
@@ -45,7 +38,7 @@ static void layernorm_forward(llm_backend_t *be, llm_act_t *out, float *stats, c
     job.out = llm_cpu_floats_out(out);
     job.x = llm_cpu_floats(x);
     job.value = eps;
-    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), layernorm_piece, &job);
+    llm_cpu_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), layernorm_piece, &job);
 }
 
 /* Kernels add to dx; where there is nothing to add to, the row begins as zero. */
@@ -96,7 +89,7 @@ static void layernorm_backward(llm_backend_t *be, llm_act_t *dx, float *dweight,
     job.out = llm_cpu_floats_out(dx);
     job.dout = llm_cpu_floats(dout);
     job.x = llm_cpu_floats(x);
-    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), layernorm_dx_piece, &job);
+    llm_cpu_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), layernorm_dx_piece, &job);
     job.out = dweight;
     if (dweight)
         llm_cpu_run_pieces(llm_cpu(be), C, COLUMNS, dweight_piece, &job);
@@ -119,7 +112,7 @@ static void rmsnorm_forward(llm_backend_t *be, llm_act_t *out, float *stats, con
     job_t job = {.stats_out = stats, .weight = weight, .C = C, .value = eps};
     job.out = llm_cpu_floats_out(out);
     job.x = llm_cpu_floats(x);
-    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), rmsnorm_piece, &job);
+    llm_cpu_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), rmsnorm_piece, &job);
 }
 
 static void rmsnorm_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
@@ -141,7 +134,7 @@ static void rmsnorm_backward(llm_backend_t *be, llm_act_t *dx, float *dweight,
     job.out = llm_cpu_floats_out(dx);
     job.dout = llm_cpu_floats(dout);
     job.x = llm_cpu_floats(x);
-    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), rmsnorm_dx_piece, &job);
+    llm_cpu_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), rmsnorm_dx_piece, &job);
     job.out = dweight;
     if (dweight)
         llm_cpu_run_pieces(llm_cpu(be), C, COLUMNS, dweight_piece, &job);
@@ -160,7 +153,7 @@ static void embed_forward(llm_backend_t *be, llm_act_t *out, const float *table,
                           size_t T, size_t C)
 {
     job_t job = {.out = llm_cpu_floats_out(out), .x = table, .ids = ids, .C = C};
-    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), copy_piece, &job);
+    llm_cpu_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), copy_piece, &job);
 }
 
 static void gather_rows(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, const int32_t *rows,
@@ -184,7 +177,7 @@ static void copy_rows(llm_backend_t *be, llm_act_t *to, size_t to_stride, const 
     job_t job = {.out = llm_cpu_floats_out(to), .x = llm_cpu_floats(from), .C = width};
     job.to_stride = to_stride;
     job.stride = from_stride;
-    llm_cpu_run_pieces(llm_cpu(be), M, rows_in_piece(width), copy_rows_piece, &job);
+    llm_cpu_run_pieces(llm_cpu(be), M, llm_cpu_rows_in_piece(width), copy_rows_piece, &job);
 }
 
 /* Ids may repeat, so tokens are taken in order and columns are shared out. */
@@ -216,7 +209,7 @@ static void scatter_rows(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout
                          const int32_t *rows, size_t n, size_t C)
 {
     job_t job = {.out = llm_cpu_floats_out(dx), .dout = llm_cpu_floats(dout), .ids = rows, .C = C};
-    llm_cpu_run_pieces(llm_cpu(be), n, rows_in_piece(C), scatter_piece, &job);
+    llm_cpu_run_pieces(llm_cpu(be), n, llm_cpu_rows_in_piece(C), scatter_piece, &job);
 }
 
 static void rope_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
@@ -235,7 +228,7 @@ static void rope(llm_backend_t *be, llm_act_t *x, size_t stride, const int32_t *
     job.out = llm_cpu_floats_out(x);
     job.C = D;
     job.flag = inverse;
-    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(heads * D), rope_piece, &job);
+    llm_cpu_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(heads * D), rope_piece, &job);
 }
 
 static void loss_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
@@ -289,7 +282,7 @@ static void cosine(llm_backend_t *be, float *loss, llm_act_t *dx, const llm_act_
     job.out = llm_cpu_floats_out(dx);
     job.dout = llm_cpu_floats(target);
     job.x = llm_cpu_floats(x);
-    llm_cpu_run_pieces(llm_cpu(be), T, rows_in_piece(C), cosine_piece, &job);
+    llm_cpu_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), cosine_piece, &job);
 }
 
 static void argmax_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
