@@ -1,6 +1,6 @@
 /*
- * constants.h - the scalars of an optimizer step, derived in double as Python
- * does before they meet fp32 vectors.
+ * constants.h - the scalars of an optimizer step and of dropout, derived in double
+ * as Python does before they meet fp32 vectors.
  */
 #ifndef LLM_BACKEND_CONSTANTS_H
 #define LLM_BACKEND_CONSTANTS_H
@@ -45,6 +45,12 @@ static inline llm_adam_scalars_t llm_adam_scalars(const llm_adam_t *how)
         .l2 = how->decoupled ? 0.0f : how->weight_decay,
         .keep = how->decoupled ? (float)(1.0 - lr * decay) : 1.0f,
     };
+}
+
+/* What drop() multiplies an element by that is kept. */
+static inline float llm_lora_keep(const llm_lora_t *how)
+{
+    return how->p < 1.0f ? (float)(1.0 / (1.0 - (double)how->p)) : 0.0f;
 }
 
 #endif

@@ -32,6 +32,7 @@ typedef struct {
     const float *q, *k, *v, *dout, *o, *lse;
     float *scratch;
     size_t per_thread, threads;
+    double work; /* of all sequences and heads of keys; see work_of() */
 } job_t;
 
 /* What an item keeps in its scratch. */
@@ -401,10 +402,7 @@ static double work_of(const llm_attention_t *shape, size_t s)
  * the work is not left to one thread. */
 static bool needs_team(const job_t *job, size_t s)
 {
-    double all = 0;
-    for (size_t i = 0; i < job->shape->S; i++)
-        all += work_of(job->shape, i) * (double)job->shape->KV;
-    return job->threads > 1 && work_of(job->shape, s) * 2 * (double)job->threads > all;
+    return job->threads > 1 && work_of(job->shape, s) * 2 * (double)job->threads > job->work;
 }
 
 static void backward_item(void *argument, size_t number, size_t thread)
@@ -539,6 +537,8 @@ static void attention_backward(llm_backend_t *be, llm_act_t *dq, llm_act_t *dk, 
     job.scratch = scratch;
     job.per_thread = scratch_per_thread(cpu->kernels, shape);
     job.threads = llm_pool_threads(cpu->pool);
+    for (size_t s = 0; s < shape->S; s++)
+        job.work += work_of(shape, s) * (double)shape->KV;
     for (size_t s = 0; s < shape->S; s++)
         for (size_t kv = 0; kv < shape->KV && needs_team(&job, s); kv++)
             backward_by_team(cpu->pool, &job, s, kv);

@@ -35,11 +35,6 @@ static size_t mask_stride(const llm_lora_t *how)
     return llm_lora_mask_bytes(1, how->in);
 }
 
-static float keep_of(const llm_lora_t *how)
-{
-    return how->p <= 0.0f ? 1.0f : how->p < 1.0f ? (float)(1.0 / (1.0 - (double)how->p)) : 0.0f;
-}
-
 /* Block item of the small operand: [rank][width] of width indices. */
 static void pack_block(void *argument, size_t item, size_t thread)
 {
@@ -103,7 +98,7 @@ static void down(llm_backend_t *be, float *h, uint8_t *mask, const llm_act_t *x,
     job.count = how->in;
     job.mask = how->p > 0.0f ? mask : NULL;
     job.to = h;
-    job.scale = keep_of(how);
+    job.scale = llm_lora_keep(how);
     double start = llm_instance_now();
     if (job.mask)
         llm_cpu_draw_mask(be, mask, how);
@@ -170,7 +165,7 @@ static void input_gradient(llm_backend_t *be, llm_act_t *dx, const float *dh, co
     job.count = how->in;
     job.mask = how->p > 0.0f ? mask : NULL;
     job.h = dh;
-    job.scale = keep_of(how);
+    job.scale = llm_lora_keep(how);
     double start = llm_instance_now();
     run_add(llm_cpu(be), &job);
     llm_instance(be)->gemm_seconds += llm_instance_now() - start;
@@ -244,7 +239,7 @@ static void gradients(llm_backend_t *be, float *dh, float *da, float *db, const 
         to_a.x = llm_half_read(x);
         to_a.mask = how->p > 0.0f ? mask : NULL;
         to_a.small = dh;
-        to_a.scale = keep_of(how);
+        to_a.scale = llm_lora_keep(how);
         run_gradient(llm_cpu(be), &to_a);
     }
     llm_instance(be)->gemm_seconds += llm_instance_now() - start;

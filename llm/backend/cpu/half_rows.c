@@ -24,49 +24,48 @@ typedef struct {
     bool flag;
 } job_t;
 
-static void layernorm_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
+/* Either norm, here and below: LayerNorm where a row of stats has two values. */
+static void norm_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
 {
     const job_t *job = argument;
+    float *row = hand->room;
     size_t C = job->C;
     for (size_t t = first; t < first + count; t++) {
-        hand->half->widen(hand->room, job->x + t * C, C);
-        hand->kernels->layernorm(hand->room, job->stats_out + 2 * t, hand->room, job->weight,
-                                 job->bias, C, job->value);
-        hand->half->narrow(job->out + t * C, hand->room, C);
+        float *stats = job->stats_out + t * job->stats_row;
+        hand->half->widen(row, job->x + t * C, C);
+        if (job->stats_row == 2)
+            hand->kernels->layernorm(row, stats, row, job->weight, job->bias, C, job->value);
+        else
+            hand->kernels->rmsnorm(row, stats, row, job->weight, C, job->value);
+        hand->half->narrow(job->out + t * C, row, C);
     }
+}
+
+static void norm_forward(llm_backend_t *be, job_t *job, llm_act_t *out, const llm_act_t *x)
+{
+    job->out = llm_half_write(out);
+    job->x = llm_half_read(x);
+    llm_half_run_pieces(llm_cpu(be), job->T, llm_cpu_rows_in_piece(job->C), job->C, norm_piece,
+                        job);
 }
 
 static void layernorm_forward(llm_backend_t *be, llm_act_t *out, float *stats, const llm_act_t *x,
                               const float *weight, const float *bias, size_t T, size_t C, float eps)
 {
-    job_t job = {.stats_out = stats, .weight = weight, .bias = bias, .C = C, .value = eps};
-    job.out = llm_half_write(out);
-    job.x = llm_half_read(x);
-    llm_half_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), C, layernorm_piece, &job);
-}
-
-static void rmsnorm_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
-{
-    const job_t *job = argument;
-    size_t C = job->C;
-    for (size_t t = first; t < first + count; t++) {
-        hand->half->widen(hand->room, job->x + t * C, C);
-        hand->kernels->rmsnorm(hand->room, job->stats_out + t, hand->room, job->weight, C,
-                               job->value);
-        hand->half->narrow(job->out + t * C, hand->room, C);
-    }
+    job_t job = {.stats_out = stats, .weight = weight, .bias = bias, .T = T, .C = C};
+    job.stats_row = 2;
+    job.value = eps;
+    norm_forward(be, &job, out, x);
 }
 
 static void rmsnorm_forward(llm_backend_t *be, llm_act_t *out, float *stats, const llm_act_t *x,
                             const float *weight, size_t T, size_t C, float eps)
 {
-    job_t job = {.stats_out = stats, .weight = weight, .C = C, .value = eps};
-    job.out = llm_half_write(out);
-    job.x = llm_half_read(x);
-    llm_half_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), C, rmsnorm_piece, &job);
+    job_t job = {.stats_out = stats, .weight = weight, .T = T, .C = C, .stats_row = 1};
+    job.value = eps;
+    norm_forward(be, &job, out, x);
 }
 
-/* dx of either norm: LayerNorm where a row of stats has two values. */
 static void norm_dx_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
 {
     const job_t *job = argument;

@@ -23,11 +23,6 @@ typedef struct {
     size_t from, M, first, width;
 } piece_t;
 
-static float keep_of(float p)
-{
-    return p < 1.0f ? (float)(1.0 / (1.0 - (double)p)) : 0.0f;
-}
-
 static size_t mask_stride(const llm_lora_t *how)
 {
     return llm_lora_mask_bytes(1, how->in);
@@ -70,7 +65,7 @@ static const float *dropped(llm_backend_t *be, const llm_act_t *x, const uint8_t
     job.mask = mask + piece->from * mask_stride(how) + piece->first / 8;
     job.mask_stride = mask_stride(how);
     job.width = piece->width;
-    job.keep = keep_of(how->p);
+    job.keep = llm_lora_keep(how);
     run_drop(be, &job, piece->M);
     return job.to;
 }
@@ -226,7 +221,7 @@ static void input_gradient(llm_backend_t *be, llm_act_t *dx, const float *dh, co
         job.to_stride = how->in;
         job.mask = mask + piece.from * mask_stride(how) + piece.first / 8;
         job.mask_stride = mask_stride(how);
-        job.keep = keep_of(how->p);
+        job.keep = llm_lora_keep(how);
         job.add = true;
         run_drop(be, &job, piece.M);
     }

@@ -22,23 +22,42 @@ typedef struct {
     double *sums;
 } job_t;
 
-static void layernorm_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
-                            size_t count)
+/* Either norm, here and below: LayerNorm where a row of stats has two values. */
+static void norm_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
 {
     const job_t *job = argument;
-    for (size_t t = first; t < first + count; t++)
-        kernels->layernorm(job->out + t * job->C, job->stats_out + 2 * t, job->x + t * job->C,
-                           job->weight, job->bias, job->C, job->value);
+    for (size_t t = first; t < first + count; t++) {
+        float *out = job->out + t * job->C, *stats = job->stats_out + t * job->stats_row;
+        const float *x = job->x + t * job->C;
+        if (job->stats_row == 2)
+            kernels->layernorm(out, stats, x, job->weight, job->bias, job->C, job->value);
+        else
+            kernels->rmsnorm(out, stats, x, job->weight, job->C, job->value);
+    }
+}
+
+static void norm_forward(llm_backend_t *be, job_t *job, llm_act_t *out, const llm_act_t *x)
+{
+    job->out = llm_cpu_floats_out(out);
+    job->x = llm_cpu_floats(x);
+    llm_cpu_run_pieces(llm_cpu(be), job->T, llm_cpu_rows_in_piece(job->C), norm_piece, job);
 }
 
 static void layernorm_forward(llm_backend_t *be, llm_act_t *out, float *stats, const llm_act_t *x,
                               const float *weight, const float *bias, size_t T, size_t C, float eps)
 {
-    job_t job = {.stats_out = stats, .weight = weight, .bias = bias, .C = C};
-    job.out = llm_cpu_floats_out(out);
-    job.x = llm_cpu_floats(x);
+    job_t job = {.stats_out = stats, .weight = weight, .bias = bias, .T = T, .C = C};
+    job.stats_row = 2;
     job.value = eps;
-    llm_cpu_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), layernorm_piece, &job);
+    norm_forward(be, &job, out, x);
+}
+
+static void rmsnorm_forward(llm_backend_t *be, llm_act_t *out, float *stats, const llm_act_t *x,
+                            const float *weight, size_t T, size_t C, float eps)
+{
+    job_t job = {.stats_out = stats, .weight = weight, .T = T, .C = C, .stats_row = 1};
+    job.value = eps;
+    norm_forward(be, &job, out, x);
 }
 
 /* Kernels add to dx; where there is nothing to add to, the row begins as zero. */
@@ -48,14 +67,19 @@ static void begin_row(const job_t *job, size_t t)
         memset(job->out + t * job->C, 0, job->C * sizeof(float));
 }
 
-static void layernorm_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
-                               size_t count)
+static void norm_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                          size_t count)
 {
     const job_t *job = argument;
     for (size_t t = first; t < first + count; t++) {
+        float *dx = job->out + t * job->C;
+        const float *dout = job->dout + t * job->C, *x = job->x + t * job->C;
+        const float *stats = job->stats + t * job->stats_row;
         begin_row(job, t);
-        kernels->layernorm_dx(job->out + t * job->C, job->dout + t * job->C, job->x + t * job->C,
-                              job->stats + 2 * t, job->weight, job->C);
+        if (job->stats_row == 2)
+            kernels->layernorm_dx(dx, dout, x, stats, job->weight, job->C);
+        else
+            kernels->rmsnorm_dx(dx, dout, x, stats, job->weight, job->C);
     }
 }
 
@@ -81,49 +105,26 @@ static void bias_backward(llm_backend_t *be, float *dbias, const llm_act_t *dy, 
     llm_cpu_run_pieces(llm_cpu(be), N, COLUMNS, column_piece, &job);
 }
 
+static void norm_backward(llm_backend_t *be, job_t *job, llm_act_t *dx, float *dweight)
+{
+    llm_cpu_t *cpu = llm_cpu(be);
+    job->out = llm_cpu_floats_out(dx);
+    llm_cpu_run_pieces(cpu, job->T, llm_cpu_rows_in_piece(job->C), norm_dx_piece, job);
+    job->out = dweight;
+    if (dweight)
+        llm_cpu_run_pieces(cpu, job->C, COLUMNS, dweight_piece, job);
+}
+
 static void layernorm_backward(llm_backend_t *be, llm_act_t *dx, float *dweight, float *dbias,
                                const llm_act_t *dout, const llm_act_t *x, const float *stats,
                                const float *weight, size_t T, size_t C, bool add)
 {
     job_t job = {.stats = stats, .weight = weight, .T = T, .C = C, .stats_row = 2, .flag = add};
-    job.out = llm_cpu_floats_out(dx);
     job.dout = llm_cpu_floats(dout);
     job.x = llm_cpu_floats(x);
-    llm_cpu_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), layernorm_dx_piece, &job);
-    job.out = dweight;
-    if (dweight)
-        llm_cpu_run_pieces(llm_cpu(be), C, COLUMNS, dweight_piece, &job);
+    norm_backward(be, &job, dx, dweight);
     if (dbias)
         bias_backward(be, dbias, dout, C, T, C);
-}
-
-static void rmsnorm_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
-                          size_t count)
-{
-    const job_t *job = argument;
-    for (size_t t = first; t < first + count; t++)
-        kernels->rmsnorm(job->out + t * job->C, job->stats_out + t, job->x + t * job->C,
-                         job->weight, job->C, job->value);
-}
-
-static void rmsnorm_forward(llm_backend_t *be, llm_act_t *out, float *stats, const llm_act_t *x,
-                            const float *weight, size_t T, size_t C, float eps)
-{
-    job_t job = {.stats_out = stats, .weight = weight, .C = C, .value = eps};
-    job.out = llm_cpu_floats_out(out);
-    job.x = llm_cpu_floats(x);
-    llm_cpu_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), rmsnorm_piece, &job);
-}
-
-static void rmsnorm_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
-                             size_t count)
-{
-    const job_t *job = argument;
-    for (size_t t = first; t < first + count; t++) {
-        begin_row(job, t);
-        kernels->rmsnorm_dx(job->out + t * job->C, job->dout + t * job->C, job->x + t * job->C,
-                            job->stats + t, job->weight, job->C);
-    }
 }
 
 static void rmsnorm_backward(llm_backend_t *be, llm_act_t *dx, float *dweight,
@@ -131,13 +132,9 @@ static void rmsnorm_backward(llm_backend_t *be, llm_act_t *dx, float *dweight,
                              const float *weight, size_t T, size_t C, bool add)
 {
     job_t job = {.stats = stats, .weight = weight, .T = T, .C = C, .stats_row = 1, .flag = add};
-    job.out = llm_cpu_floats_out(dx);
     job.dout = llm_cpu_floats(dout);
     job.x = llm_cpu_floats(x);
-    llm_cpu_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(C), rmsnorm_dx_piece, &job);
-    job.out = dweight;
-    if (dweight)
-        llm_cpu_run_pieces(llm_cpu(be), C, COLUMNS, dweight_piece, &job);
+    norm_backward(be, &job, dx, dweight);
 }
 
 static void copy_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
