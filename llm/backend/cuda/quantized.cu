@@ -6,26 +6,11 @@
  * bf16.  The orientation in memory stays as it is stored.
  */
 #include "llm/backend/cuda/device.cuh"
+#include "llm/backend/nf4.h"
 
 constexpr unsigned THREADS_MAX = 256;
 
-/* QLoRA's sixteen quantiles of the normal distribution (Dettmers et al. 2023). */
-static __constant__ const float NF4[16] = {-1.0f,
-                                           -0.6961928009986877f,
-                                           -0.5250730514526367f,
-                                           -0.39491748809814453f,
-                                           -0.28444138169288635f,
-                                           -0.18477343022823334f,
-                                           -0.09105003625154495f,
-                                           0.0f,
-                                           0.07958029955625534f,
-                                           0.16093020141124725f,
-                                           0.24611230194568634f,
-                                           0.33791524171829224f,
-                                           0.44070982933044434f,
-                                           0.5626170039176941f,
-                                           0.7229568362236023f,
-                                           1.0f};
+static __constant__ const float NF4[16] = LLM_NF4_VALUES;
 
 /* Up to eight bytes of codes as one number. */
 DEVICE uint64_t code_bytes(const uint8_t *at, int bytes)
