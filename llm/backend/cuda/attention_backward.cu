@@ -84,6 +84,17 @@ DEVICE void keys_meet(float (*dk)[4], float (*dv)[4], const bf16 *k, const bf16 
     product_columns<L::D, L::PASSING>(dk, s, q);
 }
 
+/* lse, as a power of two, and delta of a tile of queries, of which so many are left: who is not
+ * there looks at nothing. */
+template <class L>
+DEVICE void load_numbers(float *lse, float *delta, const backward_t<bf16> &how, size_t at, int left)
+{
+    for (int j = threadIdx.x; j < L::PASSING; j += L::THREADS) {
+        lse[j] = j < left ? how.lse[at + j * how.shape.H] * LOG2_E : INFINITY;
+        delta[j] = j < left ? how.delta[at + j * how.shape.H] : 0.0f;
+    }
+}
+
 template <class L>
 __global__ void __launch_bounds__(L::THREADS, 1) key_gradients(backward_t<bf16> how)
 {
@@ -117,14 +128,8 @@ __global__ void __launch_bounds__(L::THREADS, 1) key_gradients(backward_t<bf16> 
                              load_tile<L::D, L::PASSING, L::THREADS>(
                                  dout_tiles + i % 2 * TILE, dout, shape.out_stride, length - query,
                                  width, can_copy(dout, shape.out_stride, width));
-                             for (int j = threadIdx.x; j < L::PASSING; j += L::THREADS) {
-                                 const bool there =
-                                     query + j < length; /* who is not there looks at nothing */
-                                 lse[i % 2 * L::PASSING + j] =
-                                     there ? how.lse[(row + j) * shape.H + h] * LOG2_E : INFINITY;
-                                 delta[i % 2 * L::PASSING + j] =
-                                     there ? how.delta[(row + j) * shape.H + h] : 0.0f;
-                             }
+                             load_numbers<L>(lse + i % 2 * L::PASSING, delta + i % 2 * L::PASSING,
+                                             how, row * shape.H + h, length - query);
                              cp_async_commit();
     };
     load_tile<L::D, L::OWN, L::THREADS>(k_tile, k, shape.k_stride, length - key, width,

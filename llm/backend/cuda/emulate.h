@@ -29,8 +29,9 @@
 #include <functional>
 #include <memory>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <vector>
+
+#include "llm/backend/cuda/emulate_context.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define EMULATE_ASAN 1
@@ -73,7 +74,6 @@ namespace emulate
 {
 constexpr unsigned LANES = 32;
 constexpr unsigned THREADS_MAX = 1024;         /* of a block */
-constexpr size_t STACK_BYTES = 512 << 10;      /* of a fiber; taken as it is touched */
 constexpr size_t STATIC_SHARED_MAX = 48 << 10; /* bytes, every device */
 #ifdef EMULATE_ASAN
 constexpr size_t BEHIND = 0; /* the sanitizer watches what lies behind a shared array */
@@ -99,58 +99,6 @@ struct copy_t {
     size_t bytes, zeros;
     unsigned group;
 };
-
-#if defined(__x86_64__)
-/* A suspended computation is its stack: what a call keeps lies on top of it.
- * swapcontext() would do, at two system calls a switch. */
-struct context_t {
-    void *stack;
-};
-extern "C" void llm_emulate_switch(void **from, void *to);
-__asm__(".pushsection .text.llm_emulate_switch,\"ax\",@progbits\n"
-        ".weak llm_emulate_switch\n"
-        ".hidden llm_emulate_switch\n"
-        ".type llm_emulate_switch, @function\n"
-        "llm_emulate_switch:\n"
-        "pushq %rbp\npushq %rbx\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
-        "movq %rsp, (%rdi)\n"
-        "movq %rsi, %rsp\n"
-        "popq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbx\npopq %rbp\n"
-        "ret\n"
-        ".size llm_emulate_switch, .-llm_emulate_switch\n"
-        ".popsection\n");
-
-inline void context_new(context_t &context, char *stack, void (*entry)())
-{
-    void **top = (void **)(stack + STACK_BYTES) - 8;
-    memset(top, 0, 8 * sizeof *top);
-    top[6] = (void *)entry; /* below six registers; then the stack is as after a call */
-    context.stack = top;
-}
-
-inline void context_switch(context_t &from, const context_t &to)
-{
-    llm_emulate_switch(&from.stack, to.stack);
-}
-#else
-struct context_t {
-    ucontext_t context;
-};
-
-inline void context_new(context_t &context, char *stack, void (*entry)())
-{
-    getcontext(&context.context);
-    context.context.uc_stack.ss_sp = stack;
-    context.context.uc_stack.ss_size = STACK_BYTES;
-    context.context.uc_link = nullptr;
-    makecontext(&context.context, entry, 0);
-}
-
-inline void context_switch(context_t &from, const context_t &to)
-{
-    swapcontext(&from.context, &to.context);
-}
-#endif
 
 struct fiber_t {
     context_t context;

@@ -46,6 +46,12 @@ DEVICE uint32_t mask8(const uint8_t *mask, size_t mask_stride, size_t row, size_
     return mask ? mask[row * mask_stride + c / 8] : 0xffu;
 }
 
+/* What pair i of eight elements keeps, given the bits of all eight. */
+DEVICE uint32_t kept_pair(uint32_t kept, int i)
+{
+    return (kept >> 2 * i & 1u ? 0xffffu : 0u) | (kept >> (2 * i + 1) & 1u ? 0xffff0000u : 0u);
+}
+
 /* Eight elements as four pairs of bf16, those that the mask drops as 0. */
 DEVICE void masked_pairs(uint32_t pairs[4], const bf16 *from, long count, uint32_t kept)
 {
@@ -65,8 +71,7 @@ DEVICE void masked_pairs(uint32_t pairs[4], const bf16 *from, long count, uint32
     }
 #pragma unroll
     for (int i = 0; i < 4; i++)
-        pairs[i] &=
-            (kept >> 2 * i & 1u ? 0xffffu : 0u) | (kept >> (2 * i + 1) & 1u ? 0xffff0000u : 0u);
+        pairs[i] &= kept_pair(kept, i);
 }
 
 /* to[M][n] = factor x[M][k] W^T for thin matrices that share x: tile j of all
@@ -95,11 +100,29 @@ template <class A> DEVICE int module_of(const down_t<A> &how, int &tile)
     return m;
 }
 
+constexpr int DOWN_SUMS = DOWN_ROWS * TILES_A_BLOCK * TILE; /* of a warp, and of a block */
+
+/* Adds up what the warps of a block have, in their order, and writes it. */
+DEVICE void store_down(const down_t<bf16> &how, const float *part, size_t first)
+{
+    for (int i = threadIdx.x; i < DOWN_SUMS; i += WARPS * LANES) {
+        const size_t row = first + i / (TILES_A_BLOCK * TILE);
+        int which = blockIdx.y * TILES_A_BLOCK + i % (TILES_A_BLOCK * TILE) / TILE;
+        const int m = module_of(how, which), n = which * TILE + i % TILE;
+        if (m >= how.modules || row >= how.M || n >= how.module[m].w.n)
+            continue;
+        float sum = 0;
+        for (int w = 0; w < WARPS; w++)
+            sum += part[w * DOWN_SUMS + i];
+        how.module[m].to[row * how.module[m].w.n + n] = sum * how.module[m].factor;
+    }
+}
+
 /* One block has 32 rows and up to four tiles of eight ranks; its warps take
  * pieces of 32 of the summed index in turn. */
 __global__ void __launch_bounds__(WARPS *LANES) down_tiles(down_t<bf16> how)
 {
-    SHARED(float, part, WARPS *DOWN_ROWS *TILES_A_BLOCK *TILE);
+    SHARED(float, part, WARPS *DOWN_SUMS);
     const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, g = lane / 4, t = lane % 4;
     const size_t first = (size_t)blockIdx.x * DOWN_ROWS, mask_stride = ((size_t)how.in + 7) / 8;
     int module[TILES_A_BLOCK], tile[TILES_A_BLOCK];
@@ -139,9 +162,7 @@ __global__ void __launch_bounds__(WARPS *LANES) down_tiles(down_t<bf16> how)
                         row < how.M && own < how.in ? mask8(with.mask, mask_stride, row, own) : 0u;
 #pragma unroll
                     for (int i = 0; i < 4; i++)
-                        kept[half][i] =
-                            x[m][half][i] & ((bits >> 2 * i & 1u ? 0xffffu : 0u) |
-                                             (bits >> (2 * i + 1) & 1u ? 0xffff0000u : 0u));
+                        kept[half][i] = x[m][half][i] & kept_pair(bits, i);
                 }
                 const uint32_t low[4] = {kept[0][0], kept[1][0], kept[0][1], kept[1][1]};
                 const uint32_t high[4] = {kept[0][2], kept[1][2], kept[0][3], kept[1][3]};
@@ -160,17 +181,7 @@ __global__ void __launch_bounds__(WARPS *LANES) down_tiles(down_t<bf16> how)
                 part[(warp * DOWN_ROWS + row) * TILES_A_BLOCK * TILE + column] = c[m][j][r];
             }
     __syncthreads();
-    for (int i = threadIdx.x; i < DOWN_ROWS * TILES_A_BLOCK * TILE; i += WARPS * LANES) {
-        const size_t row = first + i / (TILES_A_BLOCK * TILE);
-        int which = blockIdx.y * TILES_A_BLOCK + i % (TILES_A_BLOCK * TILE) / TILE;
-        const int m = module_of(how, which), n = which * TILE + i % TILE;
-        if (m >= how.modules || row >= how.M || n >= how.module[m].w.n)
-            continue;
-        float sum = 0;
-        for (int w = 0; w < WARPS; w++)
-            sum += part[w * DOWN_ROWS * TILES_A_BLOCK * TILE + i];
-        how.module[m].to[row * how.module[m].w.n + n] = sum * how.module[m].factor;
-    }
+    store_down(how, part, first);
 }
 
 /* A warp a row and rank. */
