@@ -4,7 +4,6 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,18 +16,7 @@
 #include "broker/lent_state.h"
 #include "client_stage.h"
 #include "counted_memory.h"
-
-/* Bytes that were given to digests. */
-static atomic_ullong digested;
-
-void __real_fmq_digest_add(fmq_digest_state_t *state, const void *data, size_t size);
-void __wrap_fmq_digest_add(fmq_digest_state_t *state, const void *data, size_t size);
-
-void __wrap_fmq_digest_add(fmq_digest_state_t *state, const void *data, size_t size)
-{
-    atomic_fetch_add(&digested, size);
-    __real_fmq_digest_add(state, data, size);
-}
+#include "tests/base/counted_digest.h"
 
 typedef struct {
     stage_t stage;
@@ -75,7 +63,7 @@ static void begin_count(play_t *play)
 {
     play->before = counted_memory_live();
     counted_memory_begin();
-    play->digested = atomic_load(&digested);
+    play->digested = counted_digest();
 }
 
 /* In states. */
@@ -91,7 +79,7 @@ static double now(const play_t *play)
 
 static double passes(const play_t *play)
 {
-    return (double)(atomic_load(&digested) - play->digested) / play->state;
+    return (double)(counted_digest() - play->digested) / play->state;
 }
 
 static fmq_note_report_t train(play_t *play, uint64_t serial)

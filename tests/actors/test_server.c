@@ -3,11 +3,11 @@
  */
 #include "fake_federation.h"
 
-#include <stdatomic.h>
 #include <unistd.h>
 
 #include "actors/server/durable.h"
 #include "broker/lent_state.h"
+#include "tests/base/counted_digest.h"
 
 #define ALL3     0xeu /* clients 1, 2, 3 */
 #define LIMIT_MS 20000
@@ -41,18 +41,6 @@ static void wait_for_done(fake_client_t *client, const char *reason)
     assert_string_equal(text, reason);
 }
 
-/* Bytes that were given to digests. */
-static atomic_ullong digested;
-
-void __real_fmq_digest_add(fmq_digest_state_t *state, const void *data, size_t size);
-void __wrap_fmq_digest_add(fmq_digest_state_t *state, const void *data, size_t size);
-
-void __wrap_fmq_digest_add(fmq_digest_state_t *state, const void *data, size_t size)
-{
-    atomic_fetch_add(&digested, size);
-    __real_fmq_digest_add(state, data, size);
-}
-
 /* The states of five rounds and the first one, as an object and as a checkpoint
  * each, and the updates of three clients, as they offer them. */
 static void nothing_is_digested_twice_in_one_process(void **state)
@@ -62,11 +50,10 @@ static void nothing_is_digested_twice_in_one_process(void **state)
     fake_open(&f, 3, 5);
     for (uint32_t k = 1; k <= 3; k++)
         fake_add(&f, k, FAKE_HONEST, 0, 0);
-    uint64_t before = atomic_load(&digested);
+    uint64_t before = counted_digest();
     fake_start_server(&f);
     assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
-    double states =
-        (double)(atomic_load(&digested) - before) / (double)(f.elements * sizeof *f.initial);
+    double states = (double)(counted_digest() - before) / (double)(f.elements * sizeof *f.initial);
     assert_true(states > 6 + 6 + 15 - 0.1 && states < 6 + 6 + 15 + 1);
     fake_close(&f);
 }
