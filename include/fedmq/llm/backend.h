@@ -166,9 +166,10 @@ typedef struct llm_ops {
      * during the call only.  NULL: out of memory. */
     llm_matrix_t *(*matrix_new)(llm_backend_t *be, const void *data, fmq_dtype_t dtype, size_t out,
                                 size_t in, bool input_major);
-    /* The same of small integers, which stay what they are in memory; products
-     * are those of the floats that they stand for.  NULL in a backend that has
-     * none: the caller widens them. */
+    /* The same of small integers, which stay what they are in memory; with F32
+     * activations products are those of the floats that they stand for, with BF16
+     * ones a scale may come after the sum of its group.  NULL in a backend that
+     * has none: the caller widens them. */
     llm_matrix_t *(*matrix_new_quantized)(llm_backend_t *be, const llm_quantized_t *data,
                                           size_t out, size_t in, bool input_major);
     /* As matrix_new, kept in a form of `forms`: a set of bits 1 << form, F32 among
