@@ -120,9 +120,9 @@ static fmq_object_t *update_of(fmq_client_t *self, fmq_codec_t codec, fmq_error_
 }
 
 /* Publishes what was trained, for the server alone. */
-static int offer(fmq_client_t *self, fmq_note_report_t *outcome, fmq_error_t *err)
+static int offer(fmq_client_t *self, fmq_message_report_t *outcome, fmq_error_t *err)
 {
-    const fmq_note_task_t *task = &self->course.task;
+    const fmq_message_task_t *task = &self->course.task;
     if (task->codec > FMQ_CODEC_BF16)
         return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
                              "the server asks for codec %u, which is not known here", task->codec);
@@ -141,7 +141,8 @@ static int offer(fmq_client_t *self, fmq_note_report_t *outcome, fmq_error_t *er
     return result;
 }
 
-static void log_trained(const fmq_client_t *self, uint32_t round, const fmq_note_report_t *outcome)
+static void log_trained(const fmq_client_t *self, uint32_t round,
+                        const fmq_message_report_t *outcome)
 {
     char emulator[FMQ_DIGEST_HEX_SIZE] = "none";
     if (self->has_emulator)
@@ -154,7 +155,7 @@ static void log_trained(const fmq_client_t *self, uint32_t round, const fmq_note
 /* Trains, and keeps what must be kept, unless this round's training is there
  * already.  When keeping fails the vector is nobody's: neither what the disk has
  * nor what may be reported. */
-static int train(fmq_client_t *self, fmq_note_report_t *outcome, fmq_error_t *err)
+static int train(fmq_client_t *self, fmq_message_report_t *outcome, fmq_error_t *err)
 {
     fmq_routine_t work = routine(self);
     if (fmq_client_own_trained(self, outcome))
@@ -169,7 +170,7 @@ static int train(fmq_client_t *self, fmq_note_report_t *outcome, fmq_error_t *er
 
 static void do_train(fmq_client_t *self)
 {
-    fmq_note_report_t outcome = {.phase = FMQ_REPORT_FAILED};
+    fmq_message_report_t outcome = {.phase = FMQ_REPORT_FAILED};
     fmq_error_t err = {0};
     uint32_t round = self->course.task.round;
     int result = train(self, &outcome, &err);
@@ -193,7 +194,7 @@ static void do_train(fmq_client_t *self)
 
 static void do_evaluate(fmq_client_t *self)
 {
-    fmq_note_report_t outcome = {.phase = FMQ_REPORT_MEASURED};
+    fmq_message_report_t outcome = {.phase = FMQ_REPORT_MEASURED};
     fmq_error_t err = {0};
     fmq_routine_t work = routine(self);
     int result = fmq_routine_evaluate(&work, &self->state, &outcome, &err);
@@ -210,7 +211,7 @@ static void do_report(fmq_client_t *self)
 {
     uint8_t body[FMQ_NOTE_MAX];
     fmq_error_t err = {0};
-    size_t size = fmq_note_report_encode(&self->course.report, body, sizeof body, &err);
+    size_t size = fmq_message_report_encode(&self->course.report, body, sizeof body, &err);
     if (size == 0 || fmq_link_note(self->link, self->server, "report", body, size, &err) < 0)
         fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "report-failed", "reason=\"%s\"",
                       err.text);

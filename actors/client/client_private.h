@@ -49,7 +49,7 @@ struct fmq_client {
     fmq_download_t emulator_download;
     fmq_download_t shard;
     uint64_t chunks; /* that have come, of whatever */
-    fmq_note_shard_t shard_note;
+    fmq_message_shard_t shard_note;
     char splitter[FMQ_MEMBER_NAME_MAX]; /* who left the shard's note */
     bool wants_shard, has_shard_note, shard_is_here;
     fmq_digest_t offered; /* what is published */
@@ -79,12 +79,12 @@ void fmq_client_use_shard(fmq_client_t *self);
 int fmq_client_own_open(fmq_client_t *self, const char *directory, fmq_error_t *err);
 void fmq_client_own_close(fmq_client_t *self);
 int fmq_client_own_recall(fmq_client_t *self, fmq_error_t *err);
-int fmq_client_own_keep(fmq_client_t *self, const fmq_note_report_t *outcome, fmq_error_t *err);
+int fmq_client_own_keep(fmq_client_t *self, const fmq_message_report_t *outcome, fmq_error_t *err);
 /* Is there no disk for it, so that the vector stays here? */
 bool fmq_client_own_is_here(const fmq_client_t *self);
 /* Has the task at hand been trained already, before this process perhaps?  Fills
  * what was reported then. */
-bool fmq_client_own_trained(const fmq_client_t *self, fmq_note_report_t *outcome);
+bool fmq_client_own_trained(const fmq_client_t *self, fmq_message_report_t *outcome);
 
 /* Fetches what the task at hand needs and is not here, and tells the course. */
 void fmq_client_fetch_task(fmq_client_t *self);

@@ -20,7 +20,7 @@ void fmq_course_init(fmq_course_t *self, const fmq_digest_t *model, const fmq_di
 static void answer(fmq_course_t *self, fmq_report_phase_t phase)
 {
     uint64_t samples = self->report.shard_samples;
-    self->report = (fmq_note_report_t){.phase = phase, .shard_samples = samples};
+    self->report = (fmq_message_report_t){.phase = phase, .shard_samples = samples};
     if (phase == FMQ_REPORT_IDLE || phase == FMQ_REPORT_WORKING)
         self->report.metrics = self->data;
     memcpy(self->report.reason, self->untrained, sizeof self->report.reason);
@@ -61,7 +61,7 @@ static void refuse(fmq_course_t *self, const char *what, const fmq_digest_t *the
     refuse_because(self, reason);
 }
 
-void fmq_course_run(fmq_course_t *self, const fmq_note_run_t *run)
+void fmq_course_run(fmq_course_t *self, const fmq_message_run_t *run)
 {
     char reason[FMQ_REASON_MAX];
     bool same = self->has_run && memcmp(self->run.run, run->run, sizeof run->run) == 0;
@@ -96,14 +96,14 @@ void fmq_course_run(fmq_course_t *self, const fmq_note_run_t *run)
     }
 }
 
-static bool same_task(const fmq_note_task_t *a, const fmq_note_task_t *b)
+static bool same_task(const fmq_message_task_t *a, const fmq_message_task_t *b)
 {
     return strcmp(a->run, b->run) == 0 && a->serial == b->serial && a->round == b->round &&
            a->kind == b->kind && fmq_digest_equal(&a->state, &b->state) &&
            fmq_digest_equal(&a->emulator, &b->emulator);
 }
 
-void fmq_course_task(fmq_course_t *self, const fmq_note_task_t *task)
+void fmq_course_task(fmq_course_t *self, const fmq_message_task_t *task)
 {
     if (self->phase == FMQ_COURSE_ENDED)
         return;
@@ -118,7 +118,7 @@ void fmq_course_task(fmq_course_t *self, const fmq_note_task_t *task)
     self->has_next = true;
 }
 
-void fmq_course_done(fmq_course_t *self, const fmq_note_done_t *done)
+void fmq_course_done(fmq_course_t *self, const fmq_message_done_t *done)
 {
     bool ours = self->has_run && strcmp(self->run.run, done->run) == 0;
     if (!ours || self->phase == FMQ_COURSE_ENDED)
@@ -162,7 +162,7 @@ void fmq_course_fetched(fmq_course_t *self)
     self->work_due = true;
 }
 
-void fmq_course_finish(fmq_course_t *self, const fmq_note_report_t *outcome)
+void fmq_course_finish(fmq_course_t *self, const fmq_message_report_t *outcome)
 {
     if (self->phase != FMQ_COURSE_WORKING && self->phase != FMQ_COURSE_FETCHING)
         return;
@@ -184,7 +184,7 @@ void fmq_course_finish(fmq_course_t *self, const fmq_note_report_t *outcome)
  * can do nothing and ends. */
 void fmq_course_fail(fmq_course_t *self, const char *reason)
 {
-    fmq_note_report_t outcome = {.phase = FMQ_REPORT_FAILED};
+    fmq_message_report_t outcome = {.phase = FMQ_REPORT_FAILED};
     snprintf(outcome.reason, sizeof outcome.reason, "%s", reason);
     if (self->has_data) {
         fmq_course_finish(self, &outcome);

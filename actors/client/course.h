@@ -11,7 +11,7 @@
 #ifndef FEDMQ_ACTORS_CLIENT_COURSE_H
 #define FEDMQ_ACTORS_CLIENT_COURSE_H
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 
 typedef enum {
     FMQ_COURSE_JOINING,  /* no run is known yet */
@@ -40,10 +40,10 @@ typedef struct {
     char meaning[FMQ_REASON_MAX];
     bool has_run, has_data, has_task, has_next;
     bool load_due, drop_due, fetch_due, work_due, report_due;
-    fmq_note_run_t run;
-    fmq_note_task_t task; /* the one being done or answered */
-    fmq_note_task_t next; /* the newest that came since */
-    fmq_note_report_t report;
+    fmq_message_run_t run;
+    fmq_message_task_t task; /* the one being done or answered */
+    fmq_message_task_t next; /* the newest that came since */
+    fmq_message_report_t report;
     fmq_metrics_t data;             /* what reports say of the data while they answer nothing */
     char untrained[FMQ_REASON_MAX]; /* why this client takes part in no training; "": it does */
     bool failed;
@@ -59,9 +59,9 @@ void fmq_course_init(fmq_course_t *self, const fmq_digest_t *model, const fmq_di
                      const char *meaning);
 
 /* Notes as they arrive. */
-void fmq_course_run(fmq_course_t *self, const fmq_note_run_t *run);
-void fmq_course_task(fmq_course_t *self, const fmq_note_task_t *task);
-void fmq_course_done(fmq_course_t *self, const fmq_note_done_t *done);
+void fmq_course_run(fmq_course_t *self, const fmq_message_run_t *run);
+void fmq_course_task(fmq_course_t *self, const fmq_message_task_t *task);
+void fmq_course_done(fmq_course_t *self, const fmq_message_done_t *done);
 
 /* Outcomes of actions.  finish: report's phase, update, samples, seconds,
  * metrics and reason are taken; the rest is filled in here.  An outcome of work
@@ -75,7 +75,7 @@ void fmq_course_describe(fmq_course_t *self, const fmq_metrics_t *data, const ch
  * measure.  The server hears the reason and the course ends, failed. */
 void fmq_course_useless(fmq_course_t *self, const fmq_error_t *why);
 void fmq_course_fetched(fmq_course_t *self);
-void fmq_course_finish(fmq_course_t *self, const fmq_note_report_t *outcome);
+void fmq_course_finish(fmq_course_t *self, const fmq_message_report_t *outcome);
 void fmq_course_fail(fmq_course_t *self, const char *reason);
 
 /* True when the work at hand is not wanted any more. */

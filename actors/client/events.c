@@ -24,9 +24,9 @@ void fmq_client_fail(fmq_client_t *self, const fmq_error_t *err)
 
 static void on_run(fmq_client_t *self, const fmq_event_t *event)
 {
-    fmq_note_run_t note;
+    fmq_message_run_t note;
     if (event->role != FMQ_ROLE_SERVER ||
-        fmq_note_run_decode(&note, event->data, event->size, NULL) < 0)
+        fmq_message_run_decode(&note, event->data, event->size, NULL) < 0)
         return;
     memcpy(self->server, event->member, sizeof self->server);
     fmq_course_run(&self->course, &note);
@@ -34,17 +34,17 @@ static void on_run(fmq_client_t *self, const fmq_event_t *event)
 
 static void on_task(fmq_client_t *self, const fmq_event_t *event)
 {
-    fmq_note_task_t note;
+    fmq_message_task_t note;
     if (event->role == FMQ_ROLE_SERVER &&
-        fmq_note_task_decode(&note, event->data, event->size, NULL) == 0)
+        fmq_message_task_decode(&note, event->data, event->size, NULL) == 0)
         fmq_course_task(&self->course, &note);
 }
 
 static void on_done(fmq_client_t *self, const fmq_event_t *event)
 {
-    fmq_note_done_t note;
+    fmq_message_done_t note;
     if (event->role == FMQ_ROLE_SERVER &&
-        fmq_note_done_decode(&note, event->data, event->size, NULL) == 0)
+        fmq_message_done_decode(&note, event->data, event->size, NULL) == 0)
         fmq_course_done(&self->course, &note);
 }
 
@@ -73,9 +73,9 @@ void fmq_client_fetch_shard(fmq_client_t *self)
 
 static void on_shard(fmq_client_t *self, const fmq_event_t *event)
 {
-    fmq_note_shard_t note;
+    fmq_message_shard_t note;
     if (event->role != FMQ_ROLE_SPLITTER ||
-        fmq_note_shard_decode(&note, event->data, event->size, NULL) < 0 ||
+        fmq_message_shard_decode(&note, event->data, event->size, NULL) < 0 ||
         note.client != self->number)
         return;
     self->shard_note = note;

@@ -63,7 +63,7 @@ static int begin(fmq_client_t *self, fmq_download_t *download, const fmq_downloa
 /* Both ends must agree on whether there is an emulator. */
 static bool emulator_fits(fmq_client_t *self)
 {
-    const fmq_note_task_t *task = &self->course.task;
+    const fmq_message_task_t *task = &self->course.task;
     fmq_error_t err = {0};
     if ((task->emulator_bytes > 0) == (self->shared.offsite != NULL))
         return true;

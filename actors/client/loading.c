@@ -7,7 +7,7 @@
  */
 #include "actors/client/client_private.h"
 #include "actors/client/relabel.h"
-#include "actors/shared/fit.h"
+#include "actors/protocol/fit.h"
 
 static int should_stop(void *argument)
 {

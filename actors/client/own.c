@@ -38,7 +38,7 @@ bool fmq_client_own_is_here(const fmq_client_t *self)
 
 /* The last round whose training the task may build upon; false: none.  A task
  * of the very round in which the state was trained is answered from it. */
-static bool last_round(const fmq_note_task_t *task, uint32_t *round)
+static bool last_round(const fmq_message_task_t *task, uint32_t *round)
 {
     *round = task->kind == FMQ_TASK_TRAIN ? task->round : task->round - 1;
     return task->kind == FMQ_TASK_TRAIN || task->round > 0;
@@ -48,7 +48,7 @@ static bool last_round(const fmq_note_task_t *task, uint32_t *round)
  * last, which has been put away and must still be there. */
 static int load(fmq_client_t *self, uint32_t most, bool last, fmq_error_t *err)
 {
-    const fmq_note_task_t *task = &self->course.task;
+    const fmq_message_task_t *task = &self->course.task;
     uint32_t round = self->trained.round;
     fmq_task_state_release(&self->state);
     if (fmq_task_state_make_room(&self->state, self->place.schema, err) < 0)
@@ -70,7 +70,7 @@ static int load(fmq_client_t *self, uint32_t most, bool last, fmq_error_t *err)
  * only while a task is at it. */
 int fmq_client_own_recall(fmq_client_t *self, fmq_error_t *err)
 {
-    const fmq_note_task_t *task = &self->course.task;
+    const fmq_message_task_t *task = &self->course.task;
     uint32_t most;
     if (!self->local)
         return 0;
@@ -90,7 +90,7 @@ int fmq_client_own_recall(fmq_client_t *self, fmq_error_t *err)
     return found < 0 ? -1 : 0;
 }
 
-bool fmq_client_own_trained(const fmq_client_t *self, fmq_note_report_t *outcome)
+bool fmq_client_own_trained(const fmq_client_t *self, fmq_message_report_t *outcome)
 {
     if (!self->has_own || self->course.task.round != self->trained.round)
         return false;
@@ -98,9 +98,9 @@ bool fmq_client_own_trained(const fmq_client_t *self, fmq_note_report_t *outcome
     return true;
 }
 
-int fmq_client_own_keep(fmq_client_t *self, const fmq_note_report_t *outcome, fmq_error_t *err)
+int fmq_client_own_keep(fmq_client_t *self, const fmq_message_report_t *outcome, fmq_error_t *err)
 {
-    const fmq_note_task_t *task = &self->course.task;
+    const fmq_message_task_t *task = &self->course.task;
     fmq_personal_mark_t mark = {.round = task->round, .outcome = *outcome};
     if (!self->local)
         return 0;

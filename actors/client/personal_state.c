@@ -94,7 +94,7 @@ static int write_all(fmq_durable_t *file, const fmq_personal_place_t *place,
 {
     uint8_t report[REPORT_MAX];
     uint64_t elements = fmq_schema_elements(place->schema);
-    size_t size = fmq_note_report_encode(&mark->outcome, report, sizeof report, err);
+    size_t size = fmq_message_report_encode(&mark->outcome, report, sizeof report, err);
     head_t head = {.magic = MAGIC,
                    .version = VERSION,
                    .round = mark->round,
@@ -181,7 +181,7 @@ static int read_rest(reading_t *self, const head_t *head, fmq_personal_mark_t *m
     memset(mark, 0, sizeof *mark);
     memcpy(mark->run, head->run, sizeof head->run);
     mark->round = head->round;
-    return fmq_note_report_decode(&mark->outcome, report, head->report_size, err);
+    return fmq_message_report_decode(&mark->outcome, report, head->report_size, err);
 }
 
 /* 1, 0 when it is of another run, or -1. */

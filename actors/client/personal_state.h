@@ -12,7 +12,7 @@
 #ifndef FEDMQ_ACTORS_CLIENT_PERSONAL_STATE_H
 #define FEDMQ_ACTORS_CLIENT_PERSONAL_STATE_H
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 #include "fedmq/base/log.h"
 #include "fedmq/base/schema.h"
 
@@ -27,8 +27,8 @@ typedef struct {
 
 typedef struct {
     char run[FMQ_RUN_ID_SIZE];
-    uint32_t round;            /* that it was trained in */
-    fmq_note_report_t outcome; /* samples, seconds and metrics of that training */
+    uint32_t round;               /* that it was trained in */
+    fmq_message_report_t outcome; /* samples, seconds and metrics of that training */
 } fmq_personal_mark_t;
 
 /* Saves a state.  before: the round of the state that it was made of, whose file

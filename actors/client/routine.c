@@ -17,7 +17,7 @@ typedef struct {
     llm_limits_t limits;
     uint32_t round;
     fmq_task_state_t *state;
-    fmq_note_report_t *outcome;
+    fmq_message_report_t *outcome;
     fmq_error_t *err;
     int result;
 } turn_t;
@@ -110,7 +110,7 @@ static size_t tokens_max(const fmq_routine_t *self, fmq_examples_part_t part)
 }
 
 static int train_on(const fmq_routine_t *self, llm_workspace_t *workspace, uint32_t round,
-                    fmq_note_report_t *outcome, fmq_error_t *err)
+                    fmq_message_report_t *outcome, fmq_error_t *err)
 {
     llm_train_options_t options = self->train;
     llm_train_stats_t stats = {0};
@@ -142,7 +142,7 @@ static bool wanted(const fmq_routine_t *self, fmq_examples_part_t part)
 }
 
 static int evaluate_all(const fmq_routine_t *self, llm_workspace_t *workspace,
-                        fmq_note_report_t *outcome, fmq_error_t *err)
+                        fmq_message_report_t *outcome, fmq_error_t *err)
 {
     for (int part = 0; part < FMQ_PARTS; part++)
         if (wanted(self, (fmq_examples_part_t)part) &&
@@ -225,7 +225,7 @@ static int with_a_permit(turn_t *turn, fmq_error_t *err)
 }
 
 int fmq_routine_train(const fmq_routine_t *self, uint32_t round, fmq_task_state_t *state,
-                      fmq_note_report_t *outcome, fmq_error_t *err)
+                      fmq_message_report_t *outcome, fmq_error_t *err)
 {
     size_t most = tokens_max(self, FMQ_PART_TRAIN);
     outcome->samples = 0;
@@ -245,7 +245,7 @@ int fmq_routine_train(const fmq_routine_t *self, uint32_t round, fmq_task_state_
 }
 
 int fmq_routine_evaluate(const fmq_routine_t *self, fmq_task_state_t *state,
-                         fmq_note_report_t *outcome, fmq_error_t *err)
+                         fmq_message_report_t *outcome, fmq_error_t *err)
 {
     turn_t turn = {.routine = self, .state = state, .outcome = outcome};
     for (int part = 0; part < FMQ_PARTS; part++)

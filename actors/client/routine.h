@@ -42,12 +42,12 @@ typedef struct {
  * FMQ_ERR_STOPPED when stopped: the state is then as it was where `keeps` is
  * set, and given up otherwise. */
 int fmq_routine_train(const fmq_routine_t *self, uint32_t round, fmq_task_state_t *state,
-                      fmq_note_report_t *outcome, fmq_error_t *err);
+                      fmq_message_report_t *outcome, fmq_error_t *err);
 
 /* Measures a state, which stays, on the parts that eval.split names: <split>_loss, <split>_total,
  * <split>_avg_loss, <split>_token_loss; with offsite tuning "emulator." stands
  * before them. */
 int fmq_routine_evaluate(const fmq_routine_t *self, fmq_task_state_t *state,
-                         fmq_note_report_t *outcome, fmq_error_t *err);
+                         fmq_message_report_t *outcome, fmq_error_t *err);
 
 #endif

@@ -32,9 +32,9 @@ static bool is_over(const evaluator_t *self)
 
 static void on_run(evaluator_t *self, const fmq_event_t *event)
 {
-    fmq_note_run_t note;
+    fmq_message_run_t note;
     if (event->role != FMQ_ROLE_SERVER ||
-        fmq_note_run_decode(&note, event->data, event->size, NULL) < 0)
+        fmq_message_run_decode(&note, event->data, event->size, NULL) < 0)
         return;
     fmq_digest_t model = llm_model_digest(fmq_shared_client_model(&self->shared));
     fmq_digest_t schema = fmq_schema_digest(llm_adapter_schema(self->shared.adapter));
@@ -60,9 +60,9 @@ static void on_run(evaluator_t *self, const fmq_event_t *event)
 
 static void on_state(evaluator_t *self, const fmq_event_t *event)
 {
-    fmq_note_state_t note;
+    fmq_message_state_t note;
     if (event->role != FMQ_ROLE_SERVER ||
-        fmq_note_state_decode(&note, event->data, event->size, NULL) < 0)
+        fmq_message_state_decode(&note, event->data, event->size, NULL) < 0)
         return;
     if ((note.emulator_bytes > 0) != (self->shared.offsite != NULL)) {
         (void)fmq_error_set(&self->fatal, FMQ_ERR_MISMATCH,
@@ -78,9 +78,9 @@ static void on_state(evaluator_t *self, const fmq_event_t *event)
 
 static void on_done(evaluator_t *self, const fmq_event_t *event)
 {
-    fmq_note_done_t note;
+    fmq_message_done_t note;
     if (event->role != FMQ_ROLE_SERVER ||
-        fmq_note_done_decode(&note, event->data, event->size, NULL) < 0 || !self->has_run ||
+        fmq_message_done_decode(&note, event->data, event->size, NULL) < 0 || !self->has_run ||
         strcmp(note.run, self->run.run) != 0)
         return;
     self->done = true;
@@ -174,17 +174,17 @@ static int on_step(void *argument, uint64_t step, uint64_t steps, uint64_t token
     return should_stop(self);
 }
 
-static void send_metrics(evaluator_t *self, const fmq_note_metrics_t *note)
+static void send_metrics(evaluator_t *self, const fmq_message_metrics_t *note)
 {
     unsigned char body[FMQ_NOTE_MAX];
     fmq_error_t err;
-    size_t size = fmq_note_metrics_encode(note, body, sizeof body, &err);
+    size_t size = fmq_message_metrics_encode(note, body, sizeof body, &err);
     if (size == 0 || fmq_link_note(self->link, self->server, "metrics", body, size, &err) < 0)
         fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "metrics-failed",
                       "reason=\"%s\"", err.text);
 }
 
-static void print_metrics(const evaluator_t *self, const fmq_note_metrics_t *note)
+static void print_metrics(const evaluator_t *self, const fmq_message_metrics_t *note)
 {
     if (!self->out)
         return;
@@ -209,7 +209,7 @@ static void print_metrics(const evaluator_t *self, const fmq_note_metrics_t *not
 }
 
 /* What streams below the adapter depend on beside the tokens. */
-static void tag_prefixes(evaluator_t *self, const fmq_note_state_t *state)
+static void tag_prefixes(evaluator_t *self, const fmq_message_state_t *state)
 {
     if (!self->prefix)
         return;
@@ -226,7 +226,7 @@ static void tag_prefixes(evaluator_t *self, const fmq_note_state_t *state)
     }
 }
 
-static void report(evaluator_t *self, const fmq_note_metrics_t *note, double seconds)
+static void report(evaluator_t *self, const fmq_message_metrics_t *note, double seconds)
 {
     static const char *const prefixes[] = {"plugin.", "emulator.", ""};
     char name[FMQ_METRIC_NAME_MAX];
@@ -256,7 +256,7 @@ static void measure(evaluator_t *self, fmq_follow_item_t *item)
                           .progress = on_step,
                           .stop = should_stop,
                           .argument = self};
-    fmq_note_metrics_t note = {.round = item->state.round};
+    fmq_message_metrics_t note = {.round = item->state.round};
     fmq_error_t err = {0};
     double began = fmq_clock_seconds();
     float *vector = fmq_evaluator_take_vector(self, item); /* pump() may want the item's place */

@@ -23,17 +23,17 @@ typedef struct {
     char splitter[FMQ_MEMBER_NAME_MAX];
     zsock_t *pipe; /* borrowed */
     fmq_link_t *link;
-    fmq_note_run_t run;
+    fmq_message_run_t run;
     bool has_run;
     fmq_follow_t follow;
-    fmq_note_shard_t shard;
+    fmq_message_shard_t shard;
     fmq_download_t shard_download;
     const llm_records_t *records; /* borrowed: own ones, or fetched */
     llm_records_t *fetched;       /* owned */
     llm_dataset_t *dataset;       /* owned */
     bool is_val;                  /* they are for validation, not for testing */
     int64_t lacking_ms;           /* records are lacking, and none came in, since then */
-    fmq_note_report_t said;       /* what the server was told of us last, ... */
+    fmq_message_report_t said;    /* what the server was told of us last, ... */
     bool has_said;                /* ... if anything */
     fmq_offsite_settings_t offsite;
     llm_prefix_cache_t *prefix, *plugin_prefix; /* owned: of the dataset, or NULL */

@@ -28,12 +28,12 @@ void fmq_follow_release(fmq_follow_t *self)
     self->emulator = NULL;
 }
 
-static bool same_state(const fmq_note_state_t *a, const fmq_note_state_t *b)
+static bool same_state(const fmq_message_state_t *a, const fmq_message_state_t *b)
 {
     return a->round == b->round && fmq_digest_equal(&a->state, &b->state);
 }
 
-static fmq_follow_item_t *find(fmq_follow_t *self, const fmq_note_state_t *note)
+static fmq_follow_item_t *find(fmq_follow_t *self, const fmq_message_state_t *note)
 {
     for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++)
         if (self->items[i].stage != FMQ_FOLLOW_EMPTY && same_state(&self->items[i].state, note))
@@ -49,7 +49,7 @@ static bool nothing_is_known(const fmq_follow_t *self)
     return !self->measured;
 }
 
-static bool is_wanted(const fmq_follow_t *self, const fmq_note_state_t *note)
+static bool is_wanted(const fmq_follow_t *self, const fmq_message_state_t *note)
 {
     if (self->has_skipped && same_state(&self->newest_skipped, note))
         return false;
@@ -60,7 +60,7 @@ static bool is_wanted(const fmq_follow_t *self, const fmq_note_state_t *note)
     return note->last || note->round > self->newest_measured.round;
 }
 
-static bool is_kept(const fmq_follow_t *self, const fmq_note_state_t *note)
+static bool is_kept(const fmq_follow_t *self, const fmq_message_state_t *note)
 {
     return note->last || nothing_is_known(self) ||
            (self->freq > 0 && note->round % self->freq == 0);
@@ -111,7 +111,7 @@ static void forget_other_runs(fmq_follow_t *self, const char *run)
             drop(&self->items[i]);
 }
 
-void fmq_follow_note(fmq_follow_t *self, const fmq_note_state_t *note)
+void fmq_follow_note(fmq_follow_t *self, const fmq_message_state_t *note)
 {
     forget_other_runs(self, note->run);
     fmq_follow_item_t *known = find(self, note);
@@ -134,7 +134,7 @@ void fmq_follow_note(fmq_follow_t *self, const fmq_note_state_t *note)
 fmq_follow_item_t *fmq_follow_to_fetch(fmq_follow_t *self, int64_t now_ms)
 {
     if (self->turned_away) {
-        fmq_note_state_t note = self->waiting;
+        fmq_message_state_t note = self->waiting;
         fmq_follow_note(self, &note);
     }
     for (size_t i = 0; i < FMQ_FOLLOW_KEPT_MAX; i++)

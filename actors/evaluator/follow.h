@@ -12,7 +12,7 @@
 #ifndef FEDMQ_ACTORS_EVALUATOR_FOLLOW_H
 #define FEDMQ_ACTORS_EVALUATOR_FOLLOW_H
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 #include "fedmq/actors/receive.h"
 
 #define FMQ_FOLLOW_KEPT_MAX 4 /* states fetched or being fetched at once */
@@ -27,7 +27,7 @@ typedef enum {
 
 typedef struct {
     fmq_follow_stage_t stage;
-    fmq_note_state_t state;
+    fmq_message_state_t state;
     bool kept;
     int64_t retry_ms;
     uint32_t failures;    /* of fetching it */
@@ -48,20 +48,20 @@ typedef struct {
     uint32_t freq; /* eval.freq; 0: only the first and the last are kept */
     fmq_follow_item_t items[FMQ_FOLLOW_KEPT_MAX];
     bool measured; /* something was: */
-    fmq_note_state_t newest_measured;
+    fmq_message_state_t newest_measured;
     float *emulator;  /* owned: of newest_measured, or NULL */
     bool turned_away; /* a state that was wanted found no room: */
-    fmq_note_state_t waiting;
+    fmq_message_state_t waiting;
     uint32_t skipped;
     bool has_skipped; /* one was no good: */
-    fmq_note_state_t newest_skipped;
+    fmq_message_state_t newest_skipped;
 } fmq_follow_t;
 
 void fmq_follow_init(fmq_follow_t *self, uint32_t freq);
 void fmq_follow_release(fmq_follow_t *self);
 
 /* A note came.  A state of another run than those before forgets those. */
-void fmq_follow_note(fmq_follow_t *self, const fmq_note_state_t *note);
+void fmq_follow_note(fmq_follow_t *self, const fmq_message_state_t *note);
 
 /* The next item to fetch, or to measure (the lowest round), or NULL. */
 fmq_follow_item_t *fmq_follow_to_fetch(fmq_follow_t *self, int64_t now_ms);

@@ -50,9 +50,9 @@ void fmq_evaluator_use_records(evaluator_t *self, const llm_records_t *records)
 
 void fmq_evaluator_on_shard(evaluator_t *self, const fmq_event_t *event)
 {
-    fmq_note_shard_t note;
+    fmq_message_shard_t note;
     if (event->role != FMQ_ROLE_SPLITTER || self->records ||
-        fmq_note_shard_decode(&note, event->data, event->size, NULL) < 0 || note.client != 0)
+        fmq_message_shard_decode(&note, event->data, event->size, NULL) < 0 || note.client != 0)
         return;
     fmq_download_from_t from = {.link = self->link,
                                 .log = self->shared.log,

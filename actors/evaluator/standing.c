@@ -8,7 +8,7 @@
 
 #include "actors/evaluator/evaluator_private.h"
 
-static bool is_known(const evaluator_t *self, const fmq_note_report_t *note)
+static bool is_known(const evaluator_t *self, const fmq_message_report_t *note)
 {
     return self->has_said && self->said.phase == note->phase &&
            strcmp(self->said.run, note->run) == 0 && strcmp(self->said.reason, note->reason) == 0;
@@ -19,7 +19,7 @@ void fmq_evaluator_say(evaluator_t *self, bool failed, const char *reason)
 {
     unsigned char body[FMQ_NOTE_MAX];
     fmq_error_t err = {0};
-    fmq_note_report_t note = {.phase = failed ? FMQ_REPORT_FAILED : FMQ_REPORT_IDLE};
+    fmq_message_report_t note = {.phase = failed ? FMQ_REPORT_FAILED : FMQ_REPORT_IDLE};
     if (!self->has_run && !failed)
         return;
     (void)snprintf(note.run, sizeof note.run, "%s", self->has_run ? self->run.run : "");
@@ -32,7 +32,7 @@ void fmq_evaluator_say(evaluator_t *self, bool failed, const char *reason)
         fmq_log_write(self->shared.log, self->shared.leads ? FMQ_LOG_INFO : FMQ_LOG_WARNING,
                       self->name, "measures-nothing",
                       "reason=\"%s; its server will not wait for it\"", note.reason);
-    size_t size = fmq_note_report_encode(&note, body, sizeof body, &err);
+    size_t size = fmq_message_report_encode(&note, body, sizeof body, &err);
     if (size == 0 || fmq_link_note(self->link, self->has_run ? self->server : "@server", "report",
                                    body, size, &err) < 0)
         fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "report-failed", "reason=\"%s\"",

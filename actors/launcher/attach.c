@@ -10,7 +10,7 @@
 #include "actors/launcher/aside.h"
 #include "actors/launcher/opening.h"
 #include "actors/settings/settings.h"
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 #include "fedmq/actors/receive.h"
 #include "fedmq/base/clock.h"
 
@@ -20,7 +20,7 @@ typedef struct {
     const fmq_attach_t *how;
     fmq_link_t *link;
     fmq_bytes_reader_t reader;
-    fmq_note_run_t run; /* the newest ... */
+    fmq_message_run_t run; /* the newest ... */
     char server[FMQ_MEMBER_NAME_MAX];
     bool known;       /* ... when there is one */
     bool asked;       /* its configuration is being fetched */
@@ -41,10 +41,10 @@ static int ask(visit_t *self, fmq_error_t *err)
 
 static void on_note(visit_t *self, const fmq_event_t *event)
 {
-    fmq_note_run_t note;
+    fmq_message_run_t note;
     if (strcmp(event->topic, "run") != 0 || event->role != FMQ_ROLE_SERVER)
         return;
-    self->known = fmq_note_run_decode(&note, event->data, event->size, NULL) == 0;
+    self->known = fmq_message_run_decode(&note, event->data, event->size, NULL) == 0;
     if (!self->known)
         return;
     self->run = note;

@@ -20,7 +20,7 @@ typedef enum { CAME, AGAIN, BROKEN } outcome_t; /* BROKEN: err says why */
 
 typedef struct {
     const fmq_layers_fetch_t *how;
-    fmq_note_run_t run; /* the newest */
+    fmq_message_run_t run; /* the newest */
     bool has_run;
     char server[FMQ_MEMBER_NAME_MAX];
     bool ended; /* this run has: */
@@ -32,8 +32,8 @@ typedef struct {
 
 static void on_run(fetcher_t *self, const fmq_event_t *event)
 {
-    fmq_note_run_t note;
-    self->has_run = fmq_note_run_decode(&note, event->data, event->size, NULL) == 0;
+    fmq_message_run_t note;
+    self->has_run = fmq_message_run_decode(&note, event->data, event->size, NULL) == 0;
     if (!self->has_run)
         return;
     self->run = note;
@@ -43,8 +43,8 @@ static void on_run(fetcher_t *self, const fmq_event_t *event)
 
 static void on_done(fetcher_t *self, const fmq_event_t *event)
 {
-    fmq_note_done_t note;
-    if (fmq_note_done_decode(&note, event->data, event->size, NULL) < 0 ||
+    fmq_message_done_t note;
+    if (fmq_message_done_decode(&note, event->data, event->size, NULL) < 0 ||
         memcmp(note.run, self->run.run, sizeof note.run) != 0)
         return;
     self->ended = true;

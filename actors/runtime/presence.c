@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 
 #define QUIET_MS 5000   /* a router without a run is not worth a word before */
 #define PAUSE_MS 300000 /* the longest between two words */
@@ -53,9 +53,9 @@ static void on_member(fmq_presence_t *self, const fmq_event_t *event, int64_t no
 /* A router keeps the note of a server that was killed. */
 static void on_note(fmq_presence_t *self, const fmq_event_t *event, int64_t now_ms)
 {
-    fmq_note_run_t note;
+    fmq_message_run_t note;
     if (event->role != FMQ_ROLE_SERVER || strcmp(event->topic, "run") != 0 ||
-        fmq_note_run_decode(&note, event->data, event->size, NULL) < 0)
+        fmq_message_run_decode(&note, event->data, event->size, NULL) < 0)
         return;
     enter(self, self->left ? FMQ_PRESENCE_AWAY : FMQ_PRESENCE_THERE, now_ms);
 }

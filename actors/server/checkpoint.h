@@ -11,7 +11,7 @@
 #define FEDMQ_ACTORS_SERVER_CHECKPOINT_H
 
 #include "actors/server/early_stop.h"
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 #include "fedmq/base/log.h"
 #include "fedmq/base/schema.h"
 

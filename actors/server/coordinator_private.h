@@ -119,8 +119,8 @@ void fmq_coordinator_leave_out(coordinator_t *self, uint32_t client, const char 
 uint64_t fmq_coordinator_used_max(const coordinator_t *self, uint32_t client, uint64_t shard);
 
 /* records.c: takes what a report says of its client's data. */
-int fmq_coordinator_take_fit(coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
-                             fmq_error_t *err);
+int fmq_coordinator_take_fit(coordinator_t *self, uint32_t client,
+                             const fmq_message_report_t *report, fmq_error_t *err);
 /* ... and what a splitter says that it was dealt. */
 void fmq_coordinator_take_shard(coordinator_t *self, const fmq_event_t *event);
 /* Says once, for all clients together, what of their records cannot be used. */
@@ -186,7 +186,7 @@ int fmq_coordinator_note_training(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_note_evaluation(coordinator_t *self, fmq_error_t *err);
 /* What an evaluator measured. */
 int fmq_coordinator_note_metrics(coordinator_t *self, const char *source,
-                                 const fmq_note_metrics_t *note, fmq_error_t *err);
+                                 const fmq_message_metrics_t *note, fmq_error_t *err);
 /* copies.c: best/ and save_to; "<round>_<save_to>" when it is due; adapter/,
  * "final_<save_to>" and the emulator. */
 int fmq_coordinator_save_best(coordinator_t *self, fmq_error_t *err);

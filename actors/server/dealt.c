@@ -108,7 +108,7 @@ void fmq_dealt_close(fmq_dealt_t **self_p)
     *self_p = NULL;
 }
 
-bool fmq_dealt_take(fmq_dealt_t *self, const fmq_note_shard_t *note)
+bool fmq_dealt_take(fmq_dealt_t *self, const fmq_message_shard_t *note)
 {
     const uint64_t counts[FMQ_DEALT_PARTS] = {note->train, note->val, note->test};
     bool changed = put(self, note->client, counts);

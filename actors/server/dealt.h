@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 #include "fedmq/base/error.h"
 
 #define FMQ_DEALT_NAME "dealt"
@@ -29,7 +29,7 @@ void fmq_dealt_close(fmq_dealt_t **self_p);
 
 /* Takes what a splitter says; the newest word on a client counts.  False where
  * it is none of the run's clients, or says nothing new. */
-bool fmq_dealt_take(fmq_dealt_t *self, const fmq_note_shard_t *note);
+bool fmq_dealt_take(fmq_dealt_t *self, const fmq_message_shard_t *note);
 /* Makes durable what was taken since; does nothing where that is nothing. */
 int fmq_dealt_save(fmq_dealt_t *self, fmq_error_t *err);
 

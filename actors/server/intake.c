@@ -135,7 +135,7 @@ void fmq_intake_give_up(fmq_intake_t *self, uint32_t client)
         slot->state = SLOT_REJECTED;
 }
 
-void fmq_intake_offer(fmq_intake_t *self, uint32_t client, const fmq_note_report_t *report)
+void fmq_intake_offer(fmq_intake_t *self, uint32_t client, const fmq_message_report_t *report)
 {
     if (!self->journal || client < 1 || client > self->options.clients)
         return;

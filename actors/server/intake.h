@@ -40,7 +40,7 @@ void fmq_intake_close(fmq_intake_t *self);
 
 /* Client offers an update.  The same offer again changes nothing; another one
  * replaces what has not been accepted. */
-void fmq_intake_offer(fmq_intake_t *self, uint32_t client, const fmq_note_report_t *report);
+void fmq_intake_offer(fmq_intake_t *self, uint32_t client, const fmq_message_report_t *report);
 
 /* Client is gone: its fetch is stopped and tried again when it is back. */
 void fmq_intake_lost(fmq_intake_t *self, uint32_t client, int64_t now_ms);

@@ -8,7 +8,7 @@
 #ifndef FEDMQ_ACTORS_SERVER_MERGE_H
 #define FEDMQ_ACTORS_SERVER_MERGE_H
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 
 typedef struct {
     uint32_t client;

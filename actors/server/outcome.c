@@ -262,7 +262,7 @@ fail:
 }
 
 int fmq_coordinator_note_metrics(coordinator_t *self, const char *source,
-                                 const fmq_note_metrics_t *note, fmq_error_t *err)
+                                 const fmq_message_metrics_t *note, fmq_error_t *err)
 {
     fmq_history_key_t key = {note->round, source, "raw"};
     if (fmq_history_add_raw(self->history, &key, &note->metrics, err) < 0)

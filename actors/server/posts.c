@@ -47,19 +47,19 @@ int fmq_coordinator_post_run(coordinator_t *self, fmq_error_t *err)
         fmq_object_drop(&object);
         return -1;
     }
-    fmq_note_run_t note = {.rounds = self->agenda->rounds,
-                           .clients = self->agenda->clients,
-                           .config = *fmq_object_digest(object),
-                           .config_bytes = fmq_object_bytes(object),
-                           .model = self->options.model,
-                           .schema = fmq_schema_digest(self->options.schema),
-                           .manifest = self->manifest,
-                           .manifest_bytes = self->manifest_bytes};
+    fmq_message_run_t note = {.rounds = self->agenda->rounds,
+                              .clients = self->agenda->clients,
+                              .config = *fmq_object_digest(object),
+                              .config_bytes = fmq_object_bytes(object),
+                              .model = self->options.model,
+                              .schema = fmq_schema_digest(self->options.schema),
+                              .manifest = self->manifest,
+                              .manifest_bytes = self->manifest_bytes};
     fmq_object_drop(&object);
     name_run(self, note.run);
     memcpy(note.meaning, self->mark.meaning, sizeof note.meaning);
     unsigned char body[1024];
-    size_t size = fmq_note_run_encode(&note, body, sizeof body, err);
+    size_t size = fmq_message_run_encode(&note, body, sizeof body, err);
     if (size == 0 || take_back_older_end(self, err) < 0)
         return -1;
     return fmq_link_note(self->link, "*", "run", body, size, err);
@@ -134,15 +134,15 @@ int fmq_coordinator_post_state(coordinator_t *self, bool last, fmq_error_t *err)
     static const char *const readers[] = {"@evaluator", "@observer"};
     if (publish_state(self, err) < 0 || publish_emulator(self, err) < 0)
         return -1;
-    fmq_note_state_t note = {.round = self->mark.round,
-                             .state = self->published.now,
-                             .state_bytes = self->published.bytes,
-                             .emulator = self->published_emulator.now,
-                             .emulator_bytes = self->published_emulator.bytes,
-                             .last = last};
+    fmq_message_state_t note = {.round = self->mark.round,
+                                .state = self->published.now,
+                                .state_bytes = self->published.bytes,
+                                .emulator = self->published_emulator.now,
+                                .emulator_bytes = self->published_emulator.bytes,
+                                .last = last};
     name_run(self, note.run);
     unsigned char body[512];
-    size_t size = fmq_note_state_encode(&note, body, sizeof body, err);
+    size_t size = fmq_message_state_encode(&note, body, sizeof body, err);
     if (size == 0)
         return -1;
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
@@ -166,19 +166,19 @@ int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kin
 {
     char to[FMQ_MEMBER_NAME_MAX];
     (void)snprintf(to, sizeof to, "client-%u", client);
-    fmq_note_task_t note = {.serial = fmq_coordinator_serial(self, kind),
-                            .round = self->mark.round,
-                            .kind = kind,
-                            .state = self->published.now,
-                            .state_bytes = self->published.bytes,
-                            .emulator = self->published_emulator.now,
-                            .emulator_bytes = self->published_emulator.bytes,
-                            .codec = self->agenda->codec};
+    fmq_message_task_t note = {.serial = fmq_coordinator_serial(self, kind),
+                               .round = self->mark.round,
+                               .kind = kind,
+                               .state = self->published.now,
+                               .state_bytes = self->published.bytes,
+                               .emulator = self->published_emulator.now,
+                               .emulator_bytes = self->published_emulator.bytes,
+                               .codec = self->agenda->codec};
     name_run(self, note.run);
     if (kind == FMQ_TASK_TRAIN || kind == FMQ_TASK_EVALUATE)
         count_down(self, client);
     unsigned char body[512];
-    size_t size = fmq_note_task_encode(&note, body, sizeof body, err);
+    size_t size = fmq_message_task_encode(&note, body, sizeof body, err);
     return size ? fmq_link_note(self->link, to, "task", body, size, err) : -1;
 }
 
@@ -193,11 +193,11 @@ int fmq_coordinator_post_away(coordinator_t *self, fmq_error_t *err)
 int fmq_coordinator_post_done(coordinator_t *self, bool failed, const char *reason,
                               fmq_error_t *err)
 {
-    fmq_note_done_t note = {.rounds = self->mark.round, .failed = failed};
+    fmq_message_done_t note = {.rounds = self->mark.round, .failed = failed};
     (void)snprintf(note.reason, sizeof note.reason, "%s", reason);
     name_run(self, note.run);
     unsigned char body[1024];
-    size_t size = fmq_note_done_encode(&note, body, sizeof body, err);
+    size_t size = fmq_message_done_encode(&note, body, sizeof body, err);
     if (size == 0 || fmq_link_note(self->link, "*", "done", body, size, err) < 0)
         return -1;
     return fmq_coordinator_post_away(self, err);

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actors/protocol/fit.h"
 #include "actors/server/coordinator_private.h"
-#include "actors/shared/fit.h"
 
 #define NAMED_MAX 8 /* clients that the warning names */
 
@@ -94,7 +94,7 @@ int fmq_coordinator_tell_fits(coordinator_t *self, fmq_error_t *err)
 
 /* A reason in a report that is neither failed nor an offer says that its client takes
  * part in no training, and why. */
-static void take_untrained(coordinator_t *self, uint32_t client, const fmq_note_report_t *report)
+static void take_untrained(coordinator_t *self, uint32_t client, const fmq_message_report_t *report)
 {
     bool untrained = report->reason[0] != '\0' && report->phase != FMQ_REPORT_OFFER;
     if (untrained && !self->round.seats[client - 1].untrained)
@@ -103,8 +103,8 @@ static void take_untrained(coordinator_t *self, uint32_t client, const fmq_note_
     fmq_round_is_untrained(&self->round, client, untrained);
 }
 
-int fmq_coordinator_take_fit(coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
-                             fmq_error_t *err)
+int fmq_coordinator_take_fit(coordinator_t *self, uint32_t client,
+                             const fmq_message_report_t *report, fmq_error_t *err)
 {
     llm_fit_t fit;
     take_untrained(self, client, report);
@@ -119,9 +119,9 @@ int fmq_coordinator_take_fit(coordinator_t *self, uint32_t client, const fmq_not
 /* The splitter's to say, and nobody else's. */
 void fmq_coordinator_take_shard(coordinator_t *self, const fmq_event_t *event)
 {
-    fmq_note_shard_t note;
+    fmq_message_shard_t note;
     if (self->dealt && event->role == FMQ_ROLE_SPLITTER &&
-        fmq_note_shard_decode(&note, event->data, event->size, NULL) == 0)
+        fmq_message_shard_decode(&note, event->data, event->size, NULL) == 0)
         (void)fmq_dealt_take(self->dealt, &note);
 }
 

@@ -23,7 +23,7 @@ void fmq_coordinator_leave_out(coordinator_t *self, uint32_t client, const char 
 
 /* A client says that it cannot: for this task, after which it is ready for the
  * next one, or at all (serial 0). */
-static void take_failure(coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
+static void take_failure(coordinator_t *self, uint32_t client, const fmq_message_report_t *report,
                          bool current)
 {
     fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "client-failed",
@@ -44,8 +44,8 @@ static void refuse_report(coordinator_t *self, uint32_t client, const char *reas
 /* A count of examples is the weight of an update, so it is held against what the
  * client was dealt, or what any client can have, and against what it can have
  * used of them.  Fills why when it is more. */
-static int check_counts(const coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
-                        fmq_error_t *why)
+static int check_counts(const coordinator_t *self, uint32_t client,
+                        const fmq_message_report_t *report, fmq_error_t *why)
 {
     const uint64_t *dealt = fmq_dealt_to(self->dealt, client);
     if (report->shard_samples > FMQ_SHARD_RECORDS_MAX)
@@ -70,7 +70,7 @@ static int check_counts(const coordinator_t *self, uint32_t client, const fmq_no
 }
 
 /* Takes what the client was asked for in this phase. */
-static int take_answer(coordinator_t *self, uint32_t client, const fmq_note_report_t *report,
+static int take_answer(coordinator_t *self, uint32_t client, const fmq_message_report_t *report,
                        fmq_error_t *err)
 {
     bool training = self->round.phase == FMQ_PHASE_TRAINING;
@@ -109,9 +109,9 @@ static uint64_t serial_of_phase(const coordinator_t *self)
 int fmq_coordinator_take_report(coordinator_t *self, uint32_t client, const fmq_event_t *event,
                                 fmq_error_t *err)
 {
-    fmq_note_report_t report;
+    fmq_message_report_t report;
     fmq_error_t why;
-    if (fmq_note_report_decode(&report, event->data, event->size, &why) < 0) {
+    if (fmq_message_report_decode(&report, event->data, event->size, &why) < 0) {
         refuse_report(self, client, why.text);
         return 0;
     }

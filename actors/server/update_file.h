@@ -9,7 +9,7 @@
 #ifndef FEDMQ_ACTORS_SERVER_UPDATE_FILE_H
 #define FEDMQ_ACTORS_SERVER_UPDATE_FILE_H
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 
 #define FMQ_UPDATE_HEAD_SIZE 160u
 

@@ -47,9 +47,9 @@ void fmq_coordinator_watch(coordinator_t *self, const fmq_event_t *event)
 
 int fmq_coordinator_take_metrics(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
 {
-    fmq_note_metrics_t note;
+    fmq_message_metrics_t note;
     if (event->role != FMQ_ROLE_EVALUATOR ||
-        fmq_note_metrics_decode(&note, event->data, event->size, NULL) < 0 ||
+        fmq_message_metrics_decode(&note, event->data, event->size, NULL) < 0 ||
         strcmp(note.run, self->mark.run) != 0 || note.round > self->mark.round)
         return 0;
     watcher_t *watcher = find_watcher(self, event->member);
@@ -66,9 +66,9 @@ int fmq_coordinator_take_metrics(coordinator_t *self, const fmq_event_t *event, 
 /* An evaluator that refuses the run, or has not heard of it, names none. */
 void fmq_coordinator_take_standing(coordinator_t *self, const fmq_event_t *event)
 {
-    fmq_note_report_t note;
+    fmq_message_report_t note;
     watcher_t *watcher = find_watcher(self, event->member);
-    if (!watcher || fmq_note_report_decode(&note, event->data, event->size, NULL) < 0 ||
+    if (!watcher || fmq_message_report_decode(&note, event->data, event->size, NULL) < 0 ||
         (*note.run && strcmp(note.run, self->mark.run) != 0))
         return;
     bool failed = note.phase == FMQ_REPORT_FAILED;

@@ -28,10 +28,10 @@ typedef struct {
 } splitter_t;
 
 static int leave_note(splitter_t *self, const char *reader, const char *topic,
-                      const fmq_note_shard_t *note, fmq_error_t *err)
+                      const fmq_message_shard_t *note, fmq_error_t *err)
 {
     uint8_t body[256];
-    size_t size = fmq_note_shard_encode(note, body, sizeof body, err);
+    size_t size = fmq_message_shard_encode(note, body, sizeof body, err);
     if (size == 0)
         return -1;
     return fmq_link_note(self->link, reader, topic, body, size, err);
@@ -45,7 +45,7 @@ static void name_reader(uint32_t client, char reader[FMQ_MEMBER_NAME_MAX])
 }
 
 /* Publishes client k's shard, or the server-held one (0) for evaluators. */
-static int publish(splitter_t *self, uint32_t client, fmq_note_shard_t *note, fmq_error_t *err)
+static int publish(splitter_t *self, uint32_t client, fmq_message_shard_t *note, fmq_error_t *err)
 {
     char reader[FMQ_MEMBER_NAME_MAX];
     uint64_t counts[3] = {0};
@@ -53,12 +53,12 @@ static int publish(splitter_t *self, uint32_t client, fmq_note_shard_t *note, fm
     fmq_object_t *shard = fmq_pieces_shard(self->pieces, client, counts, err);
     if (!shard)
         return -1;
-    *note = (fmq_note_shard_t){.client = client,
-                               .shard = *fmq_object_digest(shard),
-                               .shard_bytes = fmq_object_bytes(shard),
-                               .train = counts[0],
-                               .val = counts[1],
-                               .test = counts[2]};
+    *note = (fmq_message_shard_t){.client = client,
+                                  .shard = *fmq_object_digest(shard),
+                                  .shard_bytes = fmq_object_bytes(shard),
+                                  .train = counts[0],
+                                  .val = counts[1],
+                                  .test = counts[2]};
     int result = fmq_link_publish(self->link, shard, reader, err);
     fmq_object_drop(&shard);
     if (result == 0)
@@ -70,7 +70,7 @@ static int publish(splitter_t *self, uint32_t client, fmq_note_shard_t *note, fm
 }
 
 /* The server holds what clients say of their data against this. */
-static int tell_server(splitter_t *self, const fmq_note_shard_t *note, fmq_error_t *err)
+static int tell_server(splitter_t *self, const fmq_message_shard_t *note, fmq_error_t *err)
 {
     char topic[FMQ_TOPIC_MAX];
     snprintf(topic, sizeof topic, "shard-%u", note->client);
@@ -82,7 +82,7 @@ static int tell_server(splitter_t *self, const fmq_note_shard_t *note, fmq_error
 static int hand_out(splitter_t *self, fmq_error_t *err)
 {
     uint32_t clients = fmq_pieces_clients(self->pieces);
-    fmq_note_shard_t *notes = calloc((size_t)clients + 1, sizeof *notes);
+    fmq_message_shard_t *notes = calloc((size_t)clients + 1, sizeof *notes);
     int result =
         notes ? 0 : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u shards", clients);
     for (uint32_t client = 0; result == 0 && client <= clients; client++) {
@@ -131,15 +131,15 @@ static int start(splitter_t *self, fmq_error_t *err)
  * a run that was seen going on counts: a router may remember older ones. */
 static bool take_note(splitter_t *self, const fmq_event_t *event, fmq_error_t *why)
 {
-    fmq_note_run_t run;
-    fmq_note_done_t done;
+    fmq_message_run_t run;
+    fmq_message_done_t done;
     if (event->role != FMQ_ROLE_SERVER)
         return false;
     if (strcmp(event->topic, "run") == 0 &&
-        fmq_note_run_decode(&run, event->data, event->size, NULL) == 0)
+        fmq_message_run_decode(&run, event->data, event->size, NULL) == 0)
         memcpy(self->run, run.run, sizeof self->run);
     if (strcmp(event->topic, "done") != 0 ||
-        fmq_note_done_decode(&done, event->data, event->size, NULL) < 0 ||
+        fmq_message_done_decode(&done, event->data, event->size, NULL) < 0 ||
         strcmp(done.run, self->run) != 0)
         return false;
     if (done.failed && !self->shared.leads) /* else its server says so itself */

@@ -161,13 +161,14 @@ static void leave(stage_t *stage, const char *to, const char *topic, const void 
 void stage_say_run(stage_t *stage, const char *run)
 {
     uint8_t body[1024];
-    fmq_note_run_t note = {.rounds = 5,
-                           .clients = 2,
-                           .model = llm_model_digest(fmq_shared_client_model(&stage->shared)),
-                           .schema = fmq_schema_digest(llm_adapter_schema(stage->shared.adapter))};
+    fmq_message_run_t note = {.rounds = 5,
+                              .clients = 2,
+                              .model = llm_model_digest(fmq_shared_client_model(&stage->shared)),
+                              .schema =
+                                  fmq_schema_digest(llm_adapter_schema(stage->shared.adapter))};
     snprintf(note.run, sizeof note.run, "%s", run);
     fmq_shared_meaning(&stage->shared, note.meaning);
-    leave(stage, "*", "run", body, fmq_note_run_encode(&note, body, sizeof body, &stage->err));
+    leave(stage, "*", "run", body, fmq_message_run_encode(&note, body, sizeof body, &stage->err));
 }
 
 /* Returns the digest of what was published. */
@@ -187,33 +188,33 @@ static fmq_digest_t publish(stage_t *stage, const llm_adapter_t *adapter, const 
 void stage_say_task(stage_t *stage, uint64_t serial, fmq_task_kind_t kind)
 {
     uint8_t body[512];
-    fmq_note_task_t note = {.run = STAGE_RUN,
-                            .serial = serial,
-                            .round = (uint32_t)serial,
-                            .kind = kind,
-                            .codec = FMQ_CODEC_F32};
+    fmq_message_task_t note = {.run = STAGE_RUN,
+                               .serial = serial,
+                               .round = (uint32_t)serial,
+                               .kind = kind,
+                               .codec = FMQ_CODEC_F32};
     note.state = publish(stage, stage->shared.adapter, stage->state, &note.state_bytes);
     if (stage->emulator)
         note.emulator = publish(stage, llm_emulator_offsite(stage->emulator)->state,
                                 stage->emulator_vector, &note.emulator_bytes);
     stage->emulator_digest = note.emulator;
     leave(stage, "client-1", "task", body,
-          fmq_note_task_encode(&note, body, sizeof body, &stage->err));
+          fmq_message_task_encode(&note, body, sizeof body, &stage->err));
 }
 
 void stage_say_kind(stage_t *stage, uint64_t serial, fmq_task_kind_t kind,
                     const fmq_object_t *state)
 {
     uint8_t body[512];
-    fmq_note_task_t note = {.run = STAGE_RUN,
-                            .serial = serial,
-                            .round = (uint32_t)serial,
-                            .kind = kind,
-                            .state = *fmq_object_digest(state),
-                            .state_bytes = fmq_object_bytes(state),
-                            .codec = FMQ_CODEC_F32};
+    fmq_message_task_t note = {.run = STAGE_RUN,
+                               .serial = serial,
+                               .round = (uint32_t)serial,
+                               .kind = kind,
+                               .state = *fmq_object_digest(state),
+                               .state_bytes = fmq_object_bytes(state),
+                               .codec = FMQ_CODEC_F32};
     leave(stage, "client-1", "task", body,
-          fmq_note_task_encode(&note, body, sizeof body, &stage->err));
+          fmq_message_task_encode(&note, body, sizeof body, &stage->err));
 }
 
 void stage_say_state(stage_t *stage, uint64_t serial, const fmq_object_t *state)
@@ -224,9 +225,9 @@ void stage_say_state(stage_t *stage, uint64_t serial, const fmq_object_t *state)
 static void say_end(stage_t *stage, bool failed, const char *reason)
 {
     uint8_t body[1024];
-    fmq_note_done_t note = {.run = STAGE_RUN, .rounds = 5, .failed = failed};
+    fmq_message_done_t note = {.run = STAGE_RUN, .rounds = 5, .failed = failed};
     snprintf(note.reason, sizeof note.reason, "%s", reason);
-    leave(stage, "*", "done", body, fmq_note_done_encode(&note, body, sizeof body, &stage->err));
+    leave(stage, "*", "done", body, fmq_message_done_encode(&note, body, sizeof body, &stage->err));
 }
 
 void stage_say_done(stage_t *stage, const char *reason)
@@ -239,16 +240,16 @@ void stage_say_failed(stage_t *stage, const char *reason)
     say_end(stage, true, reason);
 }
 
-fmq_note_report_t stage_hear(stage_t *stage, fmq_report_phase_t phase, uint64_t serial)
+fmq_message_report_t stage_hear(stage_t *stage, fmq_report_phase_t phase, uint64_t serial)
 {
     int64_t until = fmq_clock_ms() + STAGE_LIMIT_MS;
-    fmq_note_report_t report = {0};
+    fmq_message_report_t report = {0};
     while (fmq_clock_ms() < until) {
         fmq_event_t event;
         if (fmq_link_receive(stage->server, 100, &event, NULL) <= 0 ||
             event.type != FMQ_EVENT_NOTE || strcmp(event.topic, "report") != 0)
             continue;
-        need(fmq_note_report_decode(&report, event.data, event.size, &stage->err) == 0, stage);
+        need(fmq_message_report_decode(&report, event.data, event.size, &stage->err) == 0, stage);
         if (report.phase == phase && report.serial == serial)
             return report;
         if (report.phase == FMQ_REPORT_FAILED)
@@ -258,7 +259,7 @@ fmq_note_report_t stage_hear(stage_t *stage, fmq_report_phase_t phase, uint64_t 
     return report;
 }
 
-float *stage_fetch(stage_t *stage, const fmq_note_report_t *offer)
+float *stage_fetch(stage_t *stage, const fmq_message_report_t *offer)
 {
     const fmq_schema_t *schema = llm_adapter_schema(stage->shared.adapter);
     float *vector = calloc(stage->elements, sizeof *vector);

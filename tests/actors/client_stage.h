@@ -59,9 +59,9 @@ void stage_say_done(stage_t *stage, const char *reason);
 void stage_say_failed(stage_t *stage, const char *reason);
 
 /* Waits at the server for client-1's report of that phase (and serial). */
-fmq_note_report_t stage_hear(stage_t *stage, fmq_report_phase_t phase, uint64_t serial);
+fmq_message_report_t stage_hear(stage_t *stage, fmq_report_phase_t phase, uint64_t serial);
 /* Fetches the update of an offer into a vector, the caller's. */
-float *stage_fetch(stage_t *stage, const fmq_note_report_t *offer);
+float *stage_fetch(stage_t *stage, const fmq_message_report_t *offer);
 
 /* Waits for an actor to end by itself. */
 fmq_error_t stage_end_of(zactor_t *actor);

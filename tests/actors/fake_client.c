@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 #include "fedmq/actors/receive.h"
 #include "fedmq/base/clock.h"
 #include "fedmq/base/rng.h"
@@ -29,9 +29,9 @@ struct fake_client {
     bool has_run, has_task, late;
     uint32_t late_round;
     atomic_bool gone;
-    fmq_note_run_t run;
-    fmq_note_task_t task;
-    fmq_note_report_t report;
+    fmq_message_run_t run;
+    fmq_message_task_t task;
+    fmq_message_report_t report;
     fmq_digest_t offered;
     bool has_offer;
     float *state, *update;
@@ -68,7 +68,7 @@ uint64_t fake_samples(uint32_t number, uint32_t round)
 static void send_report(fake_client_t *self)
 {
     unsigned char body[FMQ_NOTE_MAX];
-    size_t size = fmq_note_report_encode(&self->report, body, sizeof body, NULL);
+    size_t size = fmq_message_report_encode(&self->report, body, sizeof body, NULL);
     if (size == 0 || fmq_link_note(self->link, "server", "report", body, size, NULL) < 0)
         fprintf(stderr, "%s: cannot report\n", self->name);
 }
@@ -233,8 +233,8 @@ static void give_up(fake_client_t *self, fmq_state_reader_t *reader)
 
 static void on_task(fake_client_t *self, const fmq_event_t *event)
 {
-    fmq_note_task_t note;
-    if (fmq_note_task_decode(&note, event->data, event->size, NULL) < 0)
+    fmq_message_task_t note;
+    if (fmq_message_task_decode(&note, event->data, event->size, NULL) < 0)
         return;
     if (self->has_task && note.serial == self->task.serial &&
         fmq_digest_equal(&note.state, &self->task.state)) {
@@ -259,16 +259,16 @@ static void on_task(fake_client_t *self, const fmq_event_t *event)
 
 static void on_note(fake_client_t *self, const fmq_event_t *event)
 {
-    fmq_note_done_t done;
+    fmq_message_done_t done;
     if (strcmp(event->topic, "run") == 0 &&
-        fmq_note_run_decode(&self->run, event->data, event->size, NULL) == 0 && !self->has_run) {
+        fmq_message_run_decode(&self->run, event->data, event->size, NULL) == 0 && !self->has_run) {
         self->has_run = true;
         answer(self, FMQ_REPORT_IDLE);
         send_report(self);
     } else if (strcmp(event->topic, "task") == 0) {
         on_task(self, event);
     } else if (strcmp(event->topic, "done") == 0 &&
-               fmq_note_done_decode(&done, event->data, event->size, NULL) == 0) {
+               fmq_message_done_decode(&done, event->data, event->size, NULL) == 0) {
         pthread_mutex_lock(&self->lock);
         memcpy(self->done, done.reason, sizeof self->done);
         pthread_mutex_unlock(&self->lock);

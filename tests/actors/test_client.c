@@ -66,7 +66,7 @@ static void a_client_with_data_of_its_own_is_idle_and_says_how_much_it_has(void 
     play_t play = {.client = NULL};
     begin_with(&play, "");
     stage_say_run(&play.stage, STAGE_RUN);
-    fmq_note_report_t report = stage_hear(&play.stage, FMQ_REPORT_IDLE, 0);
+    fmq_message_report_t report = stage_hear(&play.stage, FMQ_REPORT_IDLE, 0);
     assert_int_equal(report.shard_samples, 20);
     assert_string_equal(report.run, STAGE_RUN);
     end(&play);
@@ -79,7 +79,7 @@ static void a_training_task_is_answered_with_an_update_that_the_server_can_fetch
     begin_with(&play, "train: {local_update_steps: 3}\n");
     stage_say_run(&play.stage, STAGE_RUN);
     stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
-    fmq_note_report_t offer = stage_hear(&play.stage, FMQ_REPORT_OFFER, 1);
+    fmq_message_report_t offer = stage_hear(&play.stage, FMQ_REPORT_OFFER, 1);
     assert_int_equal(offer.samples, 12);
     assert_non_null(fmq_metrics_get(&offer.metrics, "train_avg_loss"));
     float *update = stage_fetch(&play.stage, &offer);
@@ -91,10 +91,10 @@ static void a_training_task_is_answered_with_an_update_that_the_server_can_fetch
     zclock_sleep(300);
     fmq_event_t event;
     while (fmq_link_receive(play.stage.server, 100, &event, NULL) > 0) {
-        fmq_note_report_t again;
+        fmq_message_report_t again;
         if (event.type != FMQ_EVENT_NOTE || strcmp(event.topic, "report") != 0)
             continue;
-        assert_int_equal(fmq_note_report_decode(&again, event.data, event.size, NULL), 0);
+        assert_int_equal(fmq_message_report_decode(&again, event.data, event.size, NULL), 0);
         assert_int_equal(again.phase, FMQ_REPORT_OFFER);
         assert_true(fmq_digest_equal(&again.update, &offer.update));
     }
@@ -109,7 +109,7 @@ static void an_evaluation_is_answered_with_metrics_of_the_given_state(void **sta
     begin_with(&play, "eval: {split: [val, test]}\n");
     stage_say_run(&play.stage, STAGE_RUN);
     stage_say_task(&play.stage, 1, FMQ_TASK_EVALUATE);
-    fmq_note_report_t report = stage_hear(&play.stage, FMQ_REPORT_MEASURED, 1);
+    fmq_message_report_t report = stage_hear(&play.stage, FMQ_REPORT_MEASURED, 1);
     const double *total = fmq_metrics_get(&report.metrics, "test_total");
     assert_non_null(total);
     assert_true(*total == 6);
@@ -156,11 +156,11 @@ static void a_local_method_goes_on_from_its_own_state(void **state)
     begin_with(&play, "federate: {method: local}\ntrain: {local_update_steps: 2}\n");
     stage_say_run(&play.stage, STAGE_RUN);
     stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
-    fmq_note_report_t first = stage_hear(&play.stage, FMQ_REPORT_OFFER, 1);
+    fmq_message_report_t first = stage_hear(&play.stage, FMQ_REPORT_OFFER, 1);
     stage_say_task(&play.stage, 2, FMQ_TASK_EVALUATE);
-    fmq_note_report_t own = stage_hear(&play.stage, FMQ_REPORT_MEASURED, 2);
+    fmq_message_report_t own = stage_hear(&play.stage, FMQ_REPORT_MEASURED, 2);
     stage_say_task(&play.stage, 3, FMQ_TASK_TRAIN);
-    fmq_note_report_t second = stage_hear(&play.stage, FMQ_REPORT_OFFER, 3);
+    fmq_message_report_t second = stage_hear(&play.stage, FMQ_REPORT_OFFER, 3);
     assert_false(fmq_digest_equal(&first.update, &second.update));
     assert_true(*fmq_metrics_get(&second.metrics, "train_avg_loss") <
                 *fmq_metrics_get(&first.metrics, "train_avg_loss"));
@@ -186,7 +186,7 @@ static void train_three(uint64_t after, uint64_t again, fmq_digest_t updates[4])
         fmq_pipe_stop(&play.client);
         start(&play);
         stage_say_task(&play.stage, again, FMQ_TASK_TRAIN);
-        fmq_note_report_t report = stage_hear(&play.stage, FMQ_REPORT_OFFER, again);
+        fmq_message_report_t report = stage_hear(&play.stage, FMQ_REPORT_OFFER, again);
         assert_int_equal(report.samples, 8);
         assert_true(*fmq_metrics_get(&report.metrics, "train_steps") == 2);
         assert_true(fmq_digest_equal(&report.update, &updates[again]));
@@ -215,7 +215,7 @@ static void with_method_local_a_client_that_comes_back_goes_on_to_the_same_bytes
 static double loss_at(play_t *play, uint64_t round)
 {
     stage_say_task(&play->stage, round, FMQ_TASK_EVALUATE);
-    fmq_note_report_t report = stage_hear(&play->stage, FMQ_REPORT_MEASURED, round);
+    fmq_message_report_t report = stage_hear(&play->stage, FMQ_REPORT_MEASURED, round);
     return *fmq_metrics_get(&report.metrics, "test_avg_loss");
 }
 
@@ -285,11 +285,11 @@ static void a_run_with_another_model_is_refused_with_status_mismatch(void **stat
     play_t play = {.client = NULL};
     uint8_t body[512];
     begin_with(&play, "");
-    fmq_note_run_t note = {.run = STAGE_RUN, .clients = 2, .model = {{7}}};
+    fmq_message_run_t note = {.run = STAGE_RUN, .clients = 2, .model = {{7}}};
     note.schema = fmq_schema_digest(llm_adapter_schema(play.stage.adapter));
-    size_t size = fmq_note_run_encode(&note, body, sizeof body, NULL);
+    size_t size = fmq_message_run_encode(&note, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(play.stage.server, "*", "run", body, size, NULL), 0);
-    fmq_note_report_t report = stage_hear(&play.stage, FMQ_REPORT_FAILED, 0);
+    fmq_message_report_t report = stage_hear(&play.stage, FMQ_REPORT_FAILED, 0);
     assert_non_null(strstr(report.reason, "base model"));
     fmq_error_t why = stage_end_of(play.client);
     assert_int_equal(why.code, FMQ_ERR_MISMATCH);

@@ -16,17 +16,17 @@ static const fmq_digest_t schema = {.bytes = {2}};
 static const fmq_digest_t other = {.bytes = {9}};
 static const char meaning[] = "eos_token_id=2 adapter=lora r=8 lora_alpha=16";
 
-static fmq_note_run_t run_note(const char *id)
+static fmq_message_run_t run_note(const char *id)
 {
-    fmq_note_run_t run = {.rounds = 5, .clients = 3, .model = model, .schema = schema};
+    fmq_message_run_t run = {.rounds = 5, .clients = 3, .model = model, .schema = schema};
     strncpy(run.run, id, sizeof run.run - 1);
     memcpy(run.meaning, meaning, sizeof meaning);
     return run;
 }
 
-static fmq_note_task_t task_note(const char *id, uint64_t serial, fmq_task_kind_t kind)
+static fmq_message_task_t task_note(const char *id, uint64_t serial, fmq_task_kind_t kind)
 {
-    fmq_note_task_t task = {.serial = serial, .round = (uint32_t)serial / 2, .kind = kind};
+    fmq_message_task_t task = {.serial = serial, .round = (uint32_t)serial / 2, .kind = kind};
     strncpy(task.run, id, sizeof task.run - 1);
     task.state.bytes[0] = (uint8_t)serial;
     return task;
@@ -34,13 +34,13 @@ static fmq_note_task_t task_note(const char *id, uint64_t serial, fmq_task_kind_
 
 static void give_run(fmq_course_t *course, const char *id)
 {
-    fmq_note_run_t run = run_note(id);
+    fmq_message_run_t run = run_note(id);
     fmq_course_run(course, &run);
 }
 
 static void give_task(fmq_course_t *course, uint64_t serial, fmq_task_kind_t kind)
 {
-    fmq_note_task_t task = task_note("r1", serial, kind);
+    fmq_message_task_t task = task_note("r1", serial, kind);
     fmq_course_task(course, &task);
 }
 
@@ -74,7 +74,7 @@ static void begin_work(fmq_course_t *course, uint64_t serial, fmq_task_kind_t ki
 
 static void offer(fmq_course_t *course, uint8_t digest)
 {
-    fmq_note_report_t outcome = {.phase = FMQ_REPORT_OFFER, .samples = 12, .update_bytes = 99};
+    fmq_message_report_t outcome = {.phase = FMQ_REPORT_OFFER, .samples = 12, .update_bytes = 99};
     outcome.update.bytes[0] = digest;
     fmq_course_finish(course, &outcome);
 }
@@ -110,7 +110,7 @@ static void a_client_with_nothing_to_train_on_says_why_and_measures_all_the_same
     begin_work(&course, 4, FMQ_TASK_EVALUATE);
     assert_string_equal(course.report.reason, "no record fits");
     assert_non_null(fmq_metrics_get(&course.report.metrics, "data_records"));
-    fmq_note_report_t outcome = {.phase = FMQ_REPORT_MEASURED};
+    fmq_message_report_t outcome = {.phase = FMQ_REPORT_MEASURED};
     fmq_course_finish(&course, &outcome);
     assert_int_equal(fmq_course_next(&course), FMQ_DO_REPORT);
     assert_int_equal(course.report.phase, FMQ_REPORT_MEASURED);
@@ -165,7 +165,7 @@ static void a_repeated_task_is_answered_with_the_same_report_and_not_trained_aga
     begin_work(&course, 4, FMQ_TASK_TRAIN);
     offer(&course, 7);
     fmq_course_next(&course);
-    fmq_note_report_t before = course.report;
+    fmq_message_report_t before = course.report;
     give_task(&course, 4, FMQ_TASK_TRAIN);
     assert_int_equal(fmq_course_next(&course), FMQ_DO_REPORT);
     assert_memory_equal(&before, &course.report, sizeof before);
@@ -178,7 +178,7 @@ static void a_number_that_the_run_does_not_have_is_refused(void **state)
 {
     (void)state;
     fmq_course_t course;
-    fmq_note_run_t run = run_note("r1");
+    fmq_message_run_t run = run_note("r1");
     for (uint32_t number = 3; number <= 4; number++) {
         fmq_course_init(&course, &model, &schema, meaning);
         course.number = number;
@@ -219,7 +219,7 @@ static void an_equal_serial_for_another_state_is_a_new_task(void **state)
     begin_work(&course, 4, FMQ_TASK_TRAIN);
     offer(&course, 7);
     fmq_course_next(&course);
-    fmq_note_task_t task = task_note("r1", 4, FMQ_TASK_TRAIN);
+    fmq_message_task_t task = task_note("r1", 4, FMQ_TASK_TRAIN);
     task.state = other;
     fmq_course_task(&course, &task);
     assert_int_equal(fmq_course_next(&course), FMQ_DO_DROP);
@@ -263,7 +263,7 @@ static void an_evaluation_is_reported_with_its_metrics(void **state)
     (void)state;
     fmq_course_t course = ready();
     begin_work(&course, 8, FMQ_TASK_EVALUATE);
-    fmq_note_report_t outcome = {.phase = FMQ_REPORT_MEASURED, .seconds = 1.5};
+    fmq_message_report_t outcome = {.phase = FMQ_REPORT_MEASURED, .seconds = 1.5};
     outcome.metrics.size = 1;
     strcpy(outcome.metrics.items[0].name, "val_loss");
     outcome.metrics.items[0].value = 3;
@@ -280,7 +280,7 @@ static void another_model_is_refused_with_both_digests_and_ends_the_client(void 
     (void)state;
     fmq_course_t course;
     fmq_course_init(&course, &model, &schema, meaning);
-    fmq_note_run_t run = run_note("r1");
+    fmq_message_run_t run = run_note("r1");
     run.model = other;
     fmq_course_run(&course, &run);
     assert_int_equal(fmq_course_next(&course), FMQ_DO_REPORT);
@@ -378,7 +378,7 @@ static void a_task_of_another_run_is_left_alone(void **state)
 {
     (void)state;
     fmq_course_t course = ready();
-    fmq_note_task_t task = task_note("r2", 3, FMQ_TASK_TRAIN);
+    fmq_message_task_t task = task_note("r2", 3, FMQ_TASK_TRAIN);
     fmq_course_task(&course, &task);
     assert_int_equal(fmq_course_next(&course), FMQ_DO_NOTHING);
     give_run(&course, "r2");
@@ -411,7 +411,7 @@ static void finish_and_done_end_the_client_without_failure(void **state)
     assert_false(course.failed);
 
     course = ready();
-    fmq_note_done_t done = {.run = "r1", .rounds = 7, .failed = true, .reason = "early stop"};
+    fmq_message_done_t done = {.run = "r1", .rounds = 7, .failed = true, .reason = "early stop"};
     fmq_course_done(&course, &done);
     assert_int_equal(fmq_course_next(&course), FMQ_DO_END);
     assert_string_equal(course.reason, "early stop");

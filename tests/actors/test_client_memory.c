@@ -82,7 +82,7 @@ static double passes(const play_t *play)
     return (double)(counted_digest() - play->digested) / play->state;
 }
 
-static fmq_note_report_t train(play_t *play, uint64_t serial)
+static fmq_message_report_t train(play_t *play, uint64_t serial)
 {
     stage_say_state(&play->stage, serial, fmq_lent_state_object(play->lent));
     return stage_hear(&play->stage, FMQ_REPORT_OFFER, serial);
@@ -102,7 +102,7 @@ static void beside_its_server_it_holds_its_update_until_that_is_safe(void **stat
     begin(&play);
     for (uint64_t serial = 1; serial < 6; serial += 2) {
         begin_count(&play);
-        fmq_note_report_t offer = train(&play, serial);
+        fmq_message_report_t offer = train(&play, serial);
         assert_true(most(&play) > 0.9 && most(&play) <= 1.2);
         assert_true(passes(&play) > 0.9 && passes(&play) < 1.05); /* of the update */
         float *update = stage_fetch(&play.stage, &offer);

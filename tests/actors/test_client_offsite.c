@@ -62,13 +62,13 @@ static void end(play_t *play)
     stage_close(&play->stage);
 }
 
-static fmq_note_report_t train(play_t *play, uint64_t serial)
+static fmq_message_report_t train(play_t *play, uint64_t serial)
 {
     stage_say_task(&play->stage, serial, FMQ_TASK_TRAIN);
     return stage_hear(&play->stage, FMQ_REPORT_OFFER, serial);
 }
 
-static double metric(const fmq_note_report_t *report, const char *name)
+static double metric(const fmq_message_report_t *report, const char *name)
 {
     const double *value = fmq_metrics_get(&report->metrics, name);
     if (!value)
@@ -91,7 +91,7 @@ static void a_client_without_the_model_trains_what_the_full_model_has(void **sta
     play_t play;
     begin(&play, EMULATED);
     assert_null(play.stage.shared.model);
-    fmq_note_report_t offer = train(&play, 1);
+    fmq_message_report_t offer = train(&play, 1);
     assert_int_equal(offer.samples, 12);
     assert_null(fmq_metrics_get(&offer.metrics, "train_proximal_loss"));
     float *update = stage_fetch(&play.stage, &offer);
@@ -108,7 +108,7 @@ static void its_measurements_say_that_they_are_the_emulators(void **state)
     play_t play;
     begin(&play, EMULATED);
     stage_say_task(&play.stage, 1, FMQ_TASK_EVALUATE);
-    fmq_note_report_t report = stage_hear(&play.stage, FMQ_REPORT_MEASURED, 1);
+    fmq_message_report_t report = stage_hear(&play.stage, FMQ_REPORT_MEASURED, 1);
     assert_true(metric(&report, "emulator.test_total") == 6);
     assert_true(metric(&report, "emulator.val_avg_loss") > 0);
     assert_null(fmq_metrics_get(&report.metrics, "test_total"));
@@ -116,7 +116,7 @@ static void its_measurements_say_that_they_are_the_emulators(void **state)
     /* It is the emulator that came with the task. */
     move_emulator(&play, 0.05f);
     stage_say_task(&play.stage, 2, FMQ_TASK_EVALUATE);
-    fmq_note_report_t moved = stage_hear(&play.stage, FMQ_REPORT_MEASURED, 2);
+    fmq_message_report_t moved = stage_hear(&play.stage, FMQ_REPORT_MEASURED, 2);
     assert_true(metric(&moved, "emulator.test_loss") != metric(&report, "emulator.test_loss"));
     end(&play);
 }
@@ -126,16 +126,16 @@ static void every_task_is_trained_with_its_own_emulator(void **state)
     (void)state;
     play_t play;
     begin(&play, EMULATED);
-    fmq_note_report_t first = train(&play, 7);
+    fmq_message_report_t first = train(&play, 7);
     move_emulator(&play, 0.05f);
-    fmq_note_report_t second = train(&play, 8);
+    fmq_message_report_t second = train(&play, 8);
     assert_false(fmq_digest_equal(&first.update, &second.update));
     end(&play);
 
     /* A client that never saw the first one gives the same bytes. */
     begin(&play, EMULATED);
     move_emulator(&play, 0.05f);
-    fmq_note_report_t again = train(&play, 8);
+    fmq_message_report_t again = train(&play, 8);
     assert_true(fmq_digest_equal(&again.update, &second.update));
     end(&play);
 }
@@ -148,13 +148,13 @@ static void an_emulator_that_is_here_is_not_fetched_again(void **state)
     train(&play, 1);
     fmq_digest_t digest = play.stage.emulator_digest;
     /* The next task names it, but nobody could fetch it any more. */
-    fmq_note_task_t note = {.run = STAGE_RUN,
-                            .serial = 2,
-                            .round = 2,
-                            .kind = FMQ_TASK_TRAIN,
-                            .emulator = digest,
-                            .emulator_bytes = 1,
-                            .codec = FMQ_CODEC_F32};
+    fmq_message_task_t note = {.run = STAGE_RUN,
+                               .serial = 2,
+                               .round = 2,
+                               .kind = FMQ_TASK_TRAIN,
+                               .emulator = digest,
+                               .emulator_bytes = 1,
+                               .codec = FMQ_CODEC_F32};
     uint8_t body[512];
     fmq_object_t *object = fmq_state_encode(llm_adapter_schema(play.stage.shared.adapter),
                                             play.stage.state, FMQ_CODEC_F32, NULL);
@@ -163,14 +163,14 @@ static void an_emulator_that_is_here_is_not_fetched_again(void **state)
     assert_int_equal(fmq_link_withdraw(play.stage.server, &digest, NULL), 0);
     assert_int_equal(fmq_link_publish(play.stage.server, object, "*", NULL), 0);
     fmq_object_drop(&object);
-    size_t size = fmq_note_task_encode(&note, body, sizeof body, NULL);
+    size_t size = fmq_message_task_encode(&note, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(play.stage.server, "client-1", "task", body, size, NULL), 0);
     stage_hear(&play.stage, FMQ_REPORT_OFFER, 2);
 
     /* Another one it would have to fetch. */
     note.serial = note.round = 3;
     note.emulator.bytes[0] ^= 1;
-    size = fmq_note_task_encode(&note, body, sizeof body, NULL);
+    size = fmq_message_task_encode(&note, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(play.stage.server, "client-1", "task", body, size, NULL), 0);
     stage_hear(&play.stage, FMQ_REPORT_WORKING, 3);
     fmq_event_t event;
@@ -190,7 +190,7 @@ static void a_task_without_an_emulator_is_refused_and_the_next_one_done(void **s
     llm_emulator_t *emulator = play.stage.emulator;
     play.stage.emulator = NULL; /* the server sends none */
     stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
-    fmq_note_report_t report = stage_hear(&play.stage, FMQ_REPORT_FAILED, 1);
+    fmq_message_report_t report = stage_hear(&play.stage, FMQ_REPORT_FAILED, 1);
     assert_non_null(strstr(report.reason, "without offsite tuning"));
     play.stage.emulator = emulator;
     train(&play, 2);
@@ -202,7 +202,7 @@ static void the_regulariser_pulls_unless_it_is_that_of_the_released_code(void **
     (void)state;
     static const char *const yamls[] = {EMULATED, ALIGNED(""),
                                         ALIGNED("fedmq: {released_fedbiot: True}\n")};
-    fmq_note_report_t reports[3];
+    fmq_message_report_t reports[3];
     for (int i = 0; i < 3; i++) {
         play_t play;
         begin(&play, yamls[i]);
@@ -222,7 +222,7 @@ static void the_regulariser_pulls_unless_it_is_that_of_the_released_code(void **
 static void kept_prefixes_change_no_byte(void **state)
 {
     (void)state;
-    fmq_note_report_t reports[2][4];
+    fmq_message_report_t reports[2][4];
     for (int kept = 0; kept < 2; kept++) {
         play_t play = {.own = {stage_records(0, 20), stage_records(100, 4), stage_records(200, 6)}};
         llm_prefix_budget_t *budget = llm_prefix_budget_new(1 << 20);
@@ -256,7 +256,7 @@ static void what_it_trained_is_saved_for_the_full_model(void **state)
         .shared = &play.stage.shared, .client = 1, .own = {play.own[0]}, .directory = folder};
     play.client = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
     stage_say_run(&play.stage, STAGE_RUN);
-    fmq_note_report_t offer = train(&play, 1);
+    fmq_message_report_t offer = train(&play, 1);
     float *update = stage_fetch(&play.stage, &offer);
     float *saved = calloc(play.stage.elements, sizeof *saved);
     snprintf(path, sizeof path, "%s/clients/client-1", folder);
@@ -298,7 +298,7 @@ static void labels_of_its_model_are_used_and_are_the_same_each_time(void **state
     (void)state;
     static const char generated[] = "llm: {max_new_token: 8, offsite_tuning: {llm_generated: "
                                     "{use: True, ratio: 1.0}}}\n";
-    fmq_note_report_t reports[3];
+    fmq_message_report_t reports[3];
     for (int i = 0; i < 3; i++) {
         play_t play;
         play = (play_t){.own = {stage_records(0, 20), NULL, NULL}};

@@ -145,7 +145,7 @@ static void release(stage_t *stage)
     fmq_config_destroy(&stage->config);
 }
 
-static double metric(const fmq_note_report_t *report, const char *name)
+static double metric(const fmq_message_report_t *report, const char *name)
 {
     const double *value = fmq_metrics_get(&report->metrics, name);
     if (!value)
@@ -157,7 +157,7 @@ static void training_lowers_the_loss_and_says_what_it_used(void **state)
 {
     (void)state;
     stage_t stage;
-    fmq_note_report_t report = {0};
+    fmq_message_report_t report = {0};
     build(&stage, 1, "");
     make_examples(&stage, 24, 8, 8);
     if (fmq_routine_train(&stage.routine, 1, &stage.state, &report, &stage.err) < 0)
@@ -175,7 +175,7 @@ static void the_same_task_gives_the_same_bytes_at_any_number_of_threads(void **s
 {
     (void)state;
     stage_t one, two;
-    fmq_note_report_t report = {0};
+    fmq_message_report_t report = {0};
     build(&one, 1, "");
     build(&two, 2, "");
     make_examples(&one, 10, 3, 0);
@@ -205,7 +205,7 @@ static void what_is_computed_again_is_as_asked_for_and_gives_the_same_bytes(void
     static const llm_recompute_t expected[] = {LLM_RECOMPUTE_NONE, LLM_RECOMPUTE_NORMS,
                                                LLM_RECOMPUTE_LAYERS, LLM_RECOMPUTE_NONE};
     stage_t stages[4];
-    fmq_note_report_t report = {0};
+    fmq_message_report_t report = {0};
     for (int i = 0; i < 4; i++) {
         char more[64];
         snprintf(more, sizeof more, "fedmq: {recompute: %s}\n", texts[i]);
@@ -232,7 +232,7 @@ static void where_little_is_free_as_much_as_possible_is_computed_again(void **st
 {
     (void)state;
     stage_t stage;
-    fmq_note_report_t report = {0};
+    fmq_message_report_t report = {0};
     build(&stage, 1, "");
     make_examples(&stage, 4, 0, 0);
     stage.routine.planned = note_plan;
@@ -248,7 +248,7 @@ static void another_round_or_client_draws_other_batches(void **state)
 {
     (void)state;
     stage_t one, two;
-    fmq_note_report_t report = {0};
+    fmq_message_report_t report = {0};
     build(&one, 1, "");
     build(&two, 1, "");
     make_examples(&one, 40, 0, 0);
@@ -265,7 +265,7 @@ static void a_stopped_routine_leaves_the_state_as_it_was(void **state)
 {
     (void)state;
     stage_t stage;
-    fmq_note_report_t report = {0};
+    fmq_message_report_t report = {0};
     build(&stage, 1, "");
     make_examples(&stage, 24, 0, 0);
     float *before = malloc(stage.elements * sizeof *before);
@@ -284,7 +284,7 @@ static void without_training_examples_nothing_is_trained(void **state)
 {
     (void)state;
     stage_t stage;
-    fmq_note_report_t report = {.samples = 9};
+    fmq_message_report_t report = {.samples = 9};
     build(&stage, 1, "");
     make_examples(&stage, 0, 3, 0);
     float first = stage.state.vector[0];
@@ -298,7 +298,7 @@ static void evaluation_measures_the_parts_that_are_asked_for(void **state)
 {
     (void)state;
     stage_t stage;
-    fmq_note_report_t report = {0};
+    fmq_message_report_t report = {0};
     build(&stage, 1, "eval: {split: [val, test]}\n");
     make_examples(&stage, 4, 6, 5);
     assert_int_equal(fmq_routine_evaluate(&stage.routine, &stage.state, &report, &stage.err), 0);
@@ -310,7 +310,7 @@ static void evaluation_measures_the_parts_that_are_asked_for(void **state)
     assert_null(fmq_metrics_get(&report.metrics, "train_loss"));
     release(&stage);
 
-    report = (fmq_note_report_t){0};
+    report = (fmq_message_report_t){0};
     build(&stage, 1, "eval: {split: [test]}\n");
     make_examples(&stage, 4, 6, 0);
     assert_int_equal(fmq_routine_evaluate(&stage.routine, &stage.state, &report, &stage.err), 0);
@@ -331,7 +331,7 @@ static void all_who_compute_do_it_in_the_permits_thread(void **state)
 {
     (void)state;
     stage_t stage;
-    fmq_note_report_t report = {0};
+    fmq_message_report_t report = {0};
     pthread_t trained = pthread_self(), measured = pthread_self();
     build(&stage, 1, "eval: {split: [val]}\n");
     make_examples(&stage, 8, 4, 0);
@@ -360,7 +360,7 @@ static void a_task_takes_the_workspace_of_one_before_it_and_gives_the_same_bytes
 {
     (void)state;
     stage_t one, two;
-    fmq_note_report_t report = {0};
+    fmq_message_report_t report = {0};
     build(&one, 1, "");
     build(&two, 1, "");
     one.routine.train.batch_size = two.routine.train.batch_size = 12; /* more rows than a block */
@@ -398,7 +398,7 @@ static void a_state_that_is_computed_with_is_not_held_as_a_copy_too(void **state
 {
     (void)state;
     stage_t one, two;
-    fmq_note_report_t report = {0};
+    fmq_message_report_t report = {0};
     build(&one, 1, "eval: {split: [val]}\n");
     build(&two, 1, "eval: {split: [val]}\n");
     make_examples(&one, 10, 3, 0);
@@ -408,7 +408,7 @@ static void a_state_that_is_computed_with_is_not_held_as_a_copy_too(void **state
     two.state.object = object;
     assert_int_equal(fmq_routine_evaluate(&one.routine, &one.state, &report, &one.err), 0);
     double loss = metric(&report, "val_loss");
-    report = (fmq_note_report_t){0};
+    report = (fmq_message_report_t){0};
     assert_int_equal(fmq_routine_evaluate(&two.routine, &two.state, &report, &two.err), 0);
     assert_true(metric(&report, "val_loss") == loss);
     assert_null(two.state.vector);

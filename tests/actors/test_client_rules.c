@@ -85,11 +85,11 @@ static void say_shard(play_t *play, fmq_link_t *link, uint32_t client, int recor
     fmq_object_t *shard = fmq_shard_encode(parts, &play->stage.err);
     assert_non_null(shard);
     uint8_t body[256];
-    fmq_note_shard_t note = {.client = client,
-                             .shard = *fmq_object_digest(shard),
-                             .shard_bytes = fmq_object_bytes(shard),
-                             .train = (uint64_t)records};
-    size_t size = fmq_note_shard_encode(&note, body, sizeof body, NULL);
+    fmq_message_shard_t note = {.client = client,
+                                .shard = *fmq_object_digest(shard),
+                                .shard_bytes = fmq_object_bytes(shard),
+                                .train = (uint64_t)records};
+    size_t size = fmq_message_shard_encode(&note, body, sizeof body, NULL);
     assert_int_equal(fmq_link_publish(link, shard, "client-1", NULL), 0);
     assert_int_equal(fmq_link_note(link, "client-1", "shard", body, size, NULL), 0);
     fmq_object_drop(&shard);
@@ -120,7 +120,7 @@ static void what_was_offered_is_withdrawn_when_the_next_task_comes(void **state)
     begin(&play, "", true, NULL);
     stage_say_run(&play.stage, STAGE_RUN);
     stage_say_task(&play.stage, 1, FMQ_TASK_TRAIN);
-    fmq_note_report_t offer = stage_hear(&play.stage, FMQ_REPORT_OFFER, 1);
+    fmq_message_report_t offer = stage_hear(&play.stage, FMQ_REPORT_OFFER, 1);
     stage_say_task(&play.stage, 2, FMQ_TASK_WAIT);
     stage_hear(&play.stage, FMQ_REPORT_IDLE, 2);
     assert_int_equal(
@@ -131,13 +131,13 @@ static void what_was_offered_is_withdrawn_when_the_next_task_comes(void **state)
     end(&play);
 }
 
-static void hear_failure(play_t *play, uint64_t serial, fmq_note_report_t *report)
+static void hear_failure(play_t *play, uint64_t serial, fmq_message_report_t *report)
 {
     fmq_event_t event;
     while (report->serial != serial || report->phase == FMQ_REPORT_WORKING) {
         assert_int_equal(fmq_link_receive(play->server, 10000, &event, NULL), 1);
         if (event.type == FMQ_EVENT_NOTE && strcmp(event.topic, "report") == 0)
-            assert_int_equal(fmq_note_report_decode(report, event.data, event.size, NULL), 0);
+            assert_int_equal(fmq_message_report_decode(report, event.data, event.size, NULL), 0);
     }
     assert_int_equal(report->phase, FMQ_REPORT_FAILED);
 }
@@ -147,7 +147,7 @@ static void what_cannot_be_kept_is_not_reported_as_trained(void **state)
 {
     (void)state;
     play_t play;
-    fmq_note_report_t report = {.phase = FMQ_REPORT_IDLE};
+    fmq_message_report_t report = {.phase = FMQ_REPORT_IDLE};
     char folder[] = "/tmp/fedmq-test-XXXXXX", path[64];
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/personal", folder);
@@ -170,7 +170,7 @@ static void an_own_state_that_has_left_its_disk_fails_the_task(void **state)
 {
     (void)state;
     play_t play;
-    fmq_note_report_t report = {.phase = FMQ_REPORT_IDLE};
+    fmq_message_report_t report = {.phase = FMQ_REPORT_IDLE};
     char folder[] = "/tmp/fedmq-test-XXXXXX", path[96];
     assert_non_null(mkdtemp(folder));
     begin(&play, "federate: {method: local}\ntrain: {local_update_steps: 1}\n", true, folder);

@@ -34,7 +34,8 @@ static fmq_dealt_t *open_dealt(uint32_t clients)
 
 static bool take(fmq_dealt_t *dealt, uint32_t client, uint64_t train)
 {
-    const fmq_note_shard_t note = {.client = client, .train = train, .val = 2, .test = UINT64_MAX};
+    const fmq_message_shard_t note = {
+        .client = client, .train = train, .val = 2, .test = UINT64_MAX};
     return fmq_dealt_take(dealt, &note);
 }
 

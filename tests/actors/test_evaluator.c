@@ -235,28 +235,28 @@ static void who_is_not_the_server_of_its_run_is_not_believed(void **state)
 {
     fixture_t *f = *state;
     fmq_event_t event;
-    fmq_note_run_t run;
+    fmq_message_run_t run;
     uint8_t body[1024];
     start_run(f, 150);
     fmq_link_t *splitter = fabric_link(f->run.endpoint, "splitter", FMQ_ROLE_SPLITTER);
     fmq_link_t *server = fabric_link(f->run.endpoint, "server-2", FMQ_ROLE_SERVER);
     assert_true(fabric_await_note(splitter, "run", &event));
-    assert_int_equal(fmq_note_run_decode(&run, event.data, event.size, NULL), 0);
+    assert_int_equal(fmq_message_run_decode(&run, event.data, event.size, NULL), 0);
     zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
     assert_true(fabric_await_member(server, "evaluator-1", true, &event));
-    fmq_note_state_t newest = {.round = 999, .emulator_bytes = 1};
-    fmq_note_done_t done = {.reason = "evil"};
+    fmq_message_state_t newest = {.round = 999, .emulator_bytes = 1};
+    fmq_message_done_t done = {.reason = "evil"};
     memcpy(newest.run, run.run, sizeof newest.run);
     memcpy(done.run, run.run, sizeof done.run);
     memset(&run.model, 0, sizeof run.model);
-    size_t size = fmq_note_run_encode(&run, body, sizeof body, NULL);
+    size_t size = fmq_message_run_encode(&run, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(splitter, "@evaluator", "run", body, size, NULL), 0);
-    size = fmq_note_state_encode(&newest, body, sizeof body, NULL);
+    size = fmq_message_state_encode(&newest, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(splitter, "@evaluator", "state", body, size, NULL), 0);
-    size = fmq_note_done_encode(&done, body, sizeof body, NULL);
+    size = fmq_message_done_encode(&done, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(splitter, "@evaluator", "done", body, size, NULL), 0);
     memset(done.run, 'f', sizeof done.run - 1);
-    size = fmq_note_done_encode(&done, body, sizeof body, NULL);
+    size = fmq_message_done_encode(&done, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(server, "@evaluator", "done", body, size, NULL), 0);
     assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);
     fmq_error_t why = wait_evaluator(evaluator);
@@ -376,10 +376,10 @@ static void without_records_of_its_own_it_asks_the_splitter(void **state)
                                   .role = FMQ_ROLE_SPLITTER,
                                   .store = f->run.store};
     fmq_link_t *splitter = fmq_link_open(&options, NULL);
-    fmq_note_shard_t note = {
+    fmq_message_shard_t note = {
         .shard = *fmq_object_digest(shard), .shard_bytes = fmq_object_bytes(shard), .test = 5};
     unsigned char body[256];
-    size_t size = fmq_note_shard_encode(&note, body, sizeof body, NULL);
+    size_t size = fmq_message_shard_encode(&note, body, sizeof body, NULL);
     zactor_t *evaluator = start_evaluator(f, "evaluator-7", false, false);
     assert_int_equal(fmq_link_publish(splitter, shard, "@evaluator", NULL), 0);
     assert_int_equal(fmq_link_note(splitter, "@evaluator", "shard", body, size, NULL), 0);
@@ -401,12 +401,12 @@ static fmq_error_t run_with(fixture_t *f, bool splitter)
     unsigned char body[256];
     const llm_records_t *parts[3] = {NULL, f->records, NULL};
     fmq_object_t *shard = fmq_shard_encode(parts, NULL);
-    fmq_note_shard_t note = {
+    fmq_message_shard_t note = {
         .shard = *fmq_object_digest(shard), .shard_bytes = fmq_object_bytes(shard), .val = 5};
     if (splitter) {
         link = fabric_link_with(f->run.endpoint, "splitter", FMQ_ROLE_SPLITTER, f->run.store);
         assert_int_equal(fmq_link_publish(link, shard, "@evaluator", NULL), 0);
-        size_t size = fmq_note_shard_encode(&note, body, sizeof body, NULL);
+        size_t size = fmq_message_shard_encode(&note, body, sizeof body, NULL);
         assert_int_equal(fmq_link_note(link, "@evaluator", "shard", body, size, NULL), 0);
     }
     zactor_t *evaluator = start_evaluator(f, "evaluator-7", false, false);

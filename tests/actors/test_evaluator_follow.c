@@ -5,9 +5,9 @@
 
 #include "actors/evaluator/follow.h"
 
-static fmq_note_state_t note_of(uint32_t round, bool last)
+static fmq_message_state_t note_of(uint32_t round, bool last)
 {
-    fmq_note_state_t note = {.round = round, .last = last};
+    fmq_message_state_t note = {.round = round, .last = last};
     strcpy(note.run, "00112233445566778899aabbccddeeff");
     note.state.bytes[0] = (uint8_t)(round + 1);
     return note;
@@ -15,7 +15,7 @@ static fmq_note_state_t note_of(uint32_t round, bool last)
 
 static void tell(fmq_follow_t *follow, uint32_t round, bool last)
 {
-    fmq_note_state_t note = note_of(round, last);
+    fmq_message_state_t note = note_of(round, last);
     fmq_follow_note(follow, &note);
 }
 
@@ -46,7 +46,7 @@ static int measure(fmq_follow_t *follow)
 
 static fmq_follow_item_t *next_of(fmq_follow_t *follow, uint32_t round, uint8_t emulator)
 {
-    fmq_note_state_t note = note_of(round, false);
+    fmq_message_state_t note = note_of(round, false);
     note.emulator.bytes[0] = emulator;
     fmq_follow_note(follow, &note);
     fmq_follow_item_t *item = fmq_follow_to_fetch(follow, 0);
@@ -183,7 +183,7 @@ static void another_run_begins_anew(void **state)
     tell(&follow, 5, false);
     assert_int_equal(measure(&follow), 5);
     tell(&follow, 6, false);
-    fmq_note_state_t other = note_of(0, false);
+    fmq_message_state_t other = note_of(0, false);
     other.run[0] = 'f';
     fmq_follow_note(&follow, &other);
     assert_int_equal(measure(&follow), 0);

@@ -112,12 +112,12 @@ static fmq_object_t *update_of(const fixture_t *self, uint32_t seed)
     return object;
 }
 
-static fmq_note_report_t offer_of(const fmq_object_t *object)
+static fmq_message_report_t offer_of(const fmq_object_t *object)
 {
-    return (fmq_note_report_t){.phase = FMQ_REPORT_OFFER,
-                               .update = *fmq_object_digest(object),
-                               .update_bytes = fmq_object_bytes(object),
-                               .samples = 10};
+    return (fmq_message_report_t){.phase = FMQ_REPORT_OFFER,
+                                  .update = *fmq_object_digest(object),
+                                  .update_bytes = fmq_object_bytes(object),
+                                  .samples = 10};
 }
 
 static void work(fixture_t *self, int64_t now_ms)
@@ -158,7 +158,7 @@ static void an_update_counts_once_it_is_committed(void **state)
 {
     fixture_t *self = *state;
     fmq_object_t *object = update_of(self, 1);
-    fmq_note_report_t offer = offer_of(object);
+    fmq_message_report_t offer = offer_of(object);
     fmq_intake_offer(self->intake, 3, &offer);
     assert_int_equal(self->fetched[3], 0);
     work(self, NOW);
@@ -190,7 +190,7 @@ static void chunks_that_are_not_the_next_one_are_rejected(void **state)
     fixture_t *self = *state;
     for (uint32_t first = 0; first < 2; first++) {
         fmq_object_t *object = update_of(self, first);
-        fmq_note_report_t offer = offer_of(object);
+        fmq_message_report_t offer = offer_of(object);
         fmq_intake_offer(self->intake, 1 + first, &offer);
         work(self, NOW);
         if (first == 0) {
@@ -214,7 +214,7 @@ static void an_offer_beyond_its_bounds_is_not_even_fetched(void **state)
 {
     fixture_t *self = *state;
     fmq_object_t *object = update_of(self, 1);
-    fmq_note_report_t most = offer_of(object), bytes = most, samples = most;
+    fmq_message_report_t most = offer_of(object), bytes = most, samples = most;
     most.samples = FMQ_INTAKE_SAMPLES_MAX;
     most.update_bytes = fmq_state_bytes_max(self->schema);
     bytes.update_bytes = most.update_bytes + 1;
@@ -245,7 +245,7 @@ static void no_more_are_fetched_at_once_than_may_be(void **state)
     fmq_object_t *objects[CLIENTS + 1];
     for (uint32_t k = 1; k <= CLIENTS; k++) {
         objects[k] = update_of(self, k);
-        fmq_note_report_t offer = offer_of(objects[k]);
+        fmq_message_report_t offer = offer_of(objects[k]);
         fmq_intake_offer(self->intake, k, &offer);
     }
     work(self, NOW);
@@ -263,7 +263,7 @@ static void the_same_update_of_two_clients_is_fetched_from_one_after_the_other(v
 {
     fixture_t *self = *state;
     fmq_object_t *object = update_of(self, 1);
-    fmq_note_report_t offer = offer_of(object);
+    fmq_message_report_t offer = offer_of(object);
     fmq_intake_offer(self->intake, 1, &offer);
     fmq_intake_offer(self->intake, 2, &offer);
     work(self, NOW);
@@ -285,7 +285,7 @@ static void what_got_lost_is_tried_again_and_what_is_wrong_is_not(void **state)
                                              FMQ_ERR_FORMAT, FMQ_ERR_LIMIT};
     for (uint32_t k = 1; k <= 5; k++) {
         fmq_object_t *object = update_of(self, k);
-        fmq_note_report_t offer = offer_of(object);
+        fmq_message_report_t offer = offer_of(object);
         fmq_intake_offer(self->intake, k, &offer);
         work(self, NOW);
         end(self, object, FMQ_EVENT_FAILED, codes[k - 1]);
@@ -302,7 +302,7 @@ static void who_is_away_is_asked_when_it_is_back(void **state)
 {
     fixture_t *self = *state;
     fmq_object_t *object = update_of(self, 1);
-    fmq_note_report_t offer = offer_of(object);
+    fmq_message_report_t offer = offer_of(object);
     self->away[1] = true;
     fmq_intake_offer(self->intake, 1, &offer);
     work(self, NOW);
@@ -325,7 +325,7 @@ static void another_offer_takes_the_place_of_one_that_is_not_accepted(void **sta
 {
     fixture_t *self = *state;
     fmq_object_t *first = update_of(self, 1), *second = update_of(self, 2);
-    fmq_note_report_t offer = offer_of(first);
+    fmq_message_report_t offer = offer_of(first);
     fmq_intake_offer(self->intake, 1, &offer);
     work(self, NOW);
     chunk(self, first, 0);
@@ -346,7 +346,7 @@ static void nothing_is_taken_while_no_journal_is_open(void **state)
 {
     fixture_t *self = *state;
     fmq_object_t *object = update_of(self, 1);
-    fmq_note_report_t offer = offer_of(object);
+    fmq_message_report_t offer = offer_of(object);
     fmq_intake_close(self->intake);
     fmq_intake_offer(self->intake, 1, &offer);
     work(self, NOW);

@@ -18,7 +18,7 @@ typedef struct {
     fmq_link_t *server, *client;
     fmq_object_t *objects[STAGE_PARTS], *manifest_object;
     fmq_manifest_t *manifest;
-    fmq_note_run_t run;
+    fmq_message_run_t run;
     uint32_t shown, parts, last;
     uint64_t first_bytes;
     int stop;
@@ -57,7 +57,7 @@ static void announce(stage_t *self, int without)
     memset(self->run.run, '0', FMQ_RUN_ID_SIZE - 1);
     self->run.manifest = *fmq_object_digest(self->manifest_object);
     self->run.manifest_bytes = fmq_object_bytes(self->manifest_object);
-    size_t size = fmq_note_run_encode(&self->run, body, sizeof body, NULL);
+    size_t size = fmq_message_run_encode(&self->run, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(self->server, "*", "run", body, size, NULL), 0);
 }
 
@@ -211,7 +211,7 @@ static void a_run_without_a_manifest_is_no_run_for_it(void **state)
     fmq_manifest_t *got = calloc(1, sizeof *got);
     uint8_t body[1024];
     fmq_error_t err;
-    size_t size = fmq_note_run_encode(&self->run, body, sizeof body, NULL);
+    size_t size = fmq_message_run_encode(&self->run, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(self->server, "*", "run", body, size, NULL), 0);
     assert_int_equal(fetch(self, got, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_MISMATCH);
@@ -297,10 +297,10 @@ static void *end_run(void *argument)
 {
     stage_t *self = argument;
     uint8_t body[1024];
-    fmq_note_done_t done = {.reason = "early stop"};
+    fmq_message_done_t done = {.reason = "early stop"};
     memcpy(done.run, self->run.run, sizeof done.run);
     zclock_sleep(200);
-    size_t size = fmq_note_done_encode(&done, body, sizeof body, NULL);
+    size_t size = fmq_message_done_encode(&done, body, sizeof body, NULL);
     (void)fmq_link_note(self->server, "*", "done", body, size, NULL);
     return NULL;
 }

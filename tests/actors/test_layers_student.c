@@ -49,7 +49,7 @@ static llm_emulator_t *emulate(stage_t *self, double drop_ratio)
 static void serve(stage_t *self, const llm_emulator_t *emulator)
 {
     uint8_t body[1024];
-    fmq_note_run_t run = {.rounds = 1};
+    fmq_message_run_t run = {.rounds = 1};
     fmq_part_t manifest;
     fmq_link_close(&self->client, 100);
     fmq_link_close(&self->server, 100);
@@ -63,7 +63,7 @@ static void serve(stage_t *self, const llm_emulator_t *emulator)
     run.manifest = manifest.digest;
     run.manifest_bytes = manifest.bytes;
     memset(run.run, '1', FMQ_RUN_ID_SIZE - 1);
-    size_t size = fmq_note_run_encode(&run, body, sizeof body, NULL);
+    size_t size = fmq_message_run_encode(&run, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(self->server, "*", "run", body, size, NULL), 0);
 }
 

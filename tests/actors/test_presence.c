@@ -53,10 +53,10 @@ static void take_server(bool alive, int64_t now_ms)
 
 static void take_run(int64_t now_ms)
 {
-    fmq_note_run_t run = {.run = "00112233445566778899aabbccddeeff", .rounds = 1, .clients = 1};
+    fmq_message_run_t run = {.run = "00112233445566778899aabbccddeeff", .rounds = 1, .clients = 1};
     unsigned char body[1024];
     fmq_event_t event = {.type = FMQ_EVENT_NOTE, .role = FMQ_ROLE_SERVER, .topic = "run"};
-    event.size = fmq_note_run_encode(&run, body, sizeof body, &err);
+    event.size = fmq_message_run_encode(&run, body, sizeof body, &err);
     assert_true(event.size > 0);
     event.data = body;
     fmq_presence_event(&presence, &event, now_ms);

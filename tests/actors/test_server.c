@@ -180,7 +180,7 @@ static void a_damaged_checkpoint_falls_back_and_reaches_the_same_bytes(void **st
 /* Waits for the state's note and, when it has come, for the object it names. */
 static void read_along(fmq_link_t *observer, const char *owner)
 {
-    fmq_note_state_t note = {0};
+    fmq_message_state_t note = {0};
     bool fetched = false;
     for (int i = 0; i < LIMIT_MS / 100 && !fetched; i++) {
         fmq_event_t event;
@@ -188,7 +188,7 @@ static void read_along(fmq_link_t *observer, const char *owner)
             continue;
         if (event.type == FMQ_EVENT_NOTE && strcmp(event.topic, "state") == 0 &&
             note.state_bytes == 0) {
-            assert_int_equal(fmq_note_state_decode(&note, event.data, event.size, NULL), 0);
+            assert_int_equal(fmq_message_state_decode(&note, event.data, event.size, NULL), 0);
             assert_int_equal(
                 fmq_link_fetch(observer, owner, &note.state, 0, note.state_bytes, NULL), 0);
         }
@@ -221,13 +221,13 @@ static void an_observer_reads_the_states_and_writes_nothing(void **state)
 /* The first state that is published, held as actors of its process hold it. */
 static fmq_object_t *hold_first_state(fmq_link_t *observer)
 {
-    fmq_note_state_t note;
+    fmq_message_state_t note;
     fmq_event_t event;
     fmq_object_t *object = NULL;
     for (int i = 0; i < LIMIT_MS / 100 && !object; i++)
         if (fmq_link_receive(observer, 100, &event, NULL) > 0 && event.type == FMQ_EVENT_NOTE &&
             strcmp(event.topic, "state") == 0 &&
-            fmq_note_state_decode(&note, event.data, event.size, NULL) == 0)
+            fmq_message_state_decode(&note, event.data, event.size, NULL) == 0)
             object = fmq_link_find(observer, &note.state);
     assert_non_null(object);
     return object;

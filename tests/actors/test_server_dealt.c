@@ -17,8 +17,8 @@ static void deal(fmq_link_t *link, uint32_t client, uint64_t train)
 {
     unsigned char body[256];
     char topic[FMQ_TOPIC_MAX];
-    const fmq_note_shard_t note = {.client = client, .train = train, .val = VAL, .test = VAL};
-    size_t size = fmq_note_shard_encode(&note, body, sizeof body, NULL);
+    const fmq_message_shard_t note = {.client = client, .train = train, .val = VAL, .test = VAL};
+    size_t size = fmq_message_shard_encode(&note, body, sizeof body, NULL);
     snprintf(topic, sizeof topic, "shard-%u", client);
     assert_int_equal(fmq_link_note(link, "@server", topic, body, size, NULL), 0);
 }
@@ -169,8 +169,8 @@ static void a_server_that_goes_on_knows_it_without_the_splitter(void **state)
     (void)state;
     federation_t f;
     fmq_error_t err;
-    const fmq_note_shard_t shards[2] = {{.client = 1, .train = TRAIN, .val = VAL},
-                                        {.client = 2, .train = TRAIN, .val = VAL}};
+    const fmq_message_shard_t shards[2] = {{.client = 1, .train = TRAIN, .val = VAL},
+                                           {.client = 2, .train = TRAIN, .val = VAL}};
     prepare(&f, 2);
     fmq_dealt_t *before = fmq_dealt_open(f.folder, 2, &err);
     assert_non_null(before);

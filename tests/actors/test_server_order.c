@@ -69,11 +69,11 @@ int __wrap_fmq_link_note(fmq_link_t *self, const char *to, const char *topic, co
                          size_t size, fmq_error_t *err)
 {
     static const char *const kinds[] = {"wait", "train", "evaluate", "finish"};
-    fmq_note_task_t task;
-    fmq_note_state_t state;
-    if (strcmp(topic, "task") == 0 && fmq_note_task_decode(&task, body, size, NULL) == 0)
+    fmq_message_task_t task;
+    fmq_message_state_t state;
+    if (strcmp(topic, "task") == 0 && fmq_message_task_decode(&task, body, size, NULL) == 0)
         note(kinds[task.kind], to, task.round);
-    if (strcmp(topic, "state") == 0 && fmq_note_state_decode(&state, body, size, NULL) == 0)
+    if (strcmp(topic, "state") == 0 && fmq_message_state_decode(&state, body, size, NULL) == 0)
         note("state", to, state.round);
     return __real_fmq_link_note(self, to, topic, body, size, err);
 }

@@ -198,18 +198,18 @@ static void after_a_fall_back_tasks_have_other_serials(void **state)
     (void)state;
     federation_t f;
     fmq_event_t event;
-    fmq_note_task_t task = {.kind = FMQ_TASK_WAIT};
-    fmq_note_report_t report = {.phase = FMQ_REPORT_IDLE};
+    fmq_message_task_t task = {.kind = FMQ_TASK_WAIT};
+    fmq_message_report_t report = {.phase = FMQ_REPORT_IDLE};
     play_and_damage(&f);
     memcpy(report.run, checkpoint_of(&f, 3).run, sizeof report.run);
     fake_start_server(&f);
     fmq_link_t *client = fabric_link(f.endpoint, "client-1", FMQ_ROLE_CLIENT);
     unsigned char body[FMQ_NOTE_MAX];
-    size_t size = fmq_note_report_encode(&report, body, sizeof body, NULL);
+    size_t size = fmq_message_report_encode(&report, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(client, "server", "report", body, size, NULL), 0);
     while (task.kind != FMQ_TASK_TRAIN || task.serial >> 40 == 0) {
         assert_true(fabric_await_note(client, "task", &event));
-        assert_int_equal(fmq_note_task_decode(&task, event.data, event.size, NULL), 0);
+        assert_int_equal(fmq_message_task_decode(&task, event.data, event.size, NULL), 0);
     }
     assert_int_equal(task.round, 3);
     assert_true(task.serial == (UINT64_C(1) << 40 | 3 << 3 | 2));

@@ -20,38 +20,38 @@ static const char other_run[] = "ffffffffffffffffffffffffffffffff";
 static void await_run(fmq_link_t *link, char run[FMQ_RUN_ID_SIZE])
 {
     fmq_event_t event;
-    fmq_note_run_t note;
+    fmq_message_run_t note;
     assert_true(fabric_await_note(link, "run", &event));
-    assert_int_equal(fmq_note_run_decode(&note, event.data, event.size, NULL), 0);
+    assert_int_equal(fmq_message_run_decode(&note, event.data, event.size, NULL), 0);
     memcpy(run, note.run, FMQ_RUN_ID_SIZE);
 }
 
-static fmq_note_task_t await_task(fmq_link_t *link, fmq_task_kind_t kind)
+static fmq_message_task_t await_task(fmq_link_t *link, fmq_task_kind_t kind)
 {
     fmq_event_t event;
-    fmq_note_task_t task = {.kind = FMQ_TASK_FINISH};
+    fmq_message_task_t task = {.kind = FMQ_TASK_FINISH};
     while (task.kind != kind) {
         assert_true(fabric_await_note(link, "task", &event));
         assert_int_equal(event.role, FMQ_ROLE_SERVER);
-        assert_int_equal(fmq_note_task_decode(&task, event.data, event.size, NULL), 0);
+        assert_int_equal(fmq_message_task_decode(&task, event.data, event.size, NULL), 0);
     }
     return task;
 }
 
-static void send_report(fmq_link_t *link, const fmq_note_report_t *report)
+static void send_report(fmq_link_t *link, const fmq_message_report_t *report)
 {
     unsigned char body[FMQ_NOTE_MAX];
-    size_t size = fmq_note_report_encode(report, body, sizeof body, NULL);
+    size_t size = fmq_message_report_encode(report, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(link, "server", "report", body, size, NULL), 0);
 }
 
 static void send_metrics(fmq_link_t *link, const char *run, uint32_t round, double value)
 {
     unsigned char body[FMQ_NOTE_MAX];
-    fmq_note_metrics_t note = {.round = round};
+    fmq_message_metrics_t note = {.round = round};
     memcpy(note.run, run, sizeof note.run);
     assert_int_equal(fmq_metrics_set(&note.metrics, "val_loss", value, NULL), 0);
-    size_t size = fmq_note_metrics_encode(&note, body, sizeof body, NULL);
+    size_t size = fmq_message_metrics_encode(&note, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(link, "server", "metrics", body, size, NULL), 0);
 }
 
@@ -94,7 +94,7 @@ static void a_report_of_another_run_makes_nobody_ready(void **state)
     fmq_link_t *second = fabric_link(f.endpoint, "client-2", FMQ_ROLE_CLIENT);
     char run[FMQ_RUN_ID_SIZE];
     await_run(second, run);
-    fmq_note_report_t report = {.phase = FMQ_REPORT_IDLE};
+    fmq_message_report_t report = {.phase = FMQ_REPORT_IDLE};
     memcpy(report.run, other_run, sizeof other_run);
     send_report(second, &report);
     zclock_sleep(SETTLE_MS);
@@ -106,17 +106,17 @@ static void a_report_of_another_run_makes_nobody_ready(void **state)
 }
 
 /* Publishes a state of zeros and offers it in answer to a task. */
-static void offer_zeros(const federation_t *f, fmq_link_t *link, const fmq_note_task_t *task)
+static void offer_zeros(const federation_t *f, fmq_link_t *link, const fmq_message_task_t *task)
 {
     float *zeros = calloc(f->elements, sizeof *zeros);
     fmq_object_t *object = fmq_state_encode(f->schema, zeros, FMQ_CODEC_F32, NULL);
     assert_int_equal(fmq_link_publish(link, object, "server", NULL), 0);
-    fmq_note_report_t report = {.phase = FMQ_REPORT_OFFER,
-                                .serial = task->serial,
-                                .round = task->round,
-                                .update = *fmq_object_digest(object),
-                                .update_bytes = fmq_object_bytes(object),
-                                .samples = 1};
+    fmq_message_report_t report = {.phase = FMQ_REPORT_OFFER,
+                                   .serial = task->serial,
+                                   .round = task->round,
+                                   .update = *fmq_object_digest(object),
+                                   .update_bytes = fmq_object_bytes(object),
+                                   .samples = 1};
     memcpy(report.run, task->run, sizeof report.run);
     send_report(link, &report);
     fmq_object_drop(&object);
@@ -133,10 +133,10 @@ static void answers_to_another_task_or_run_do_not_count(void **state)
     fake_add(&f, 1, FAKE_HONEST, 0, 0);
     fake_start_server(&f);
     fmq_link_t *second = fabric_link(f.endpoint, "client-2", FMQ_ROLE_CLIENT);
-    fmq_note_report_t report = {.phase = FMQ_REPORT_IDLE};
+    fmq_message_report_t report = {.phase = FMQ_REPORT_IDLE};
     await_run(second, report.run);
     send_report(second, &report);
-    fmq_note_task_t task = await_task(second, FMQ_TASK_TRAIN), wrong = task;
+    fmq_message_task_t task = await_task(second, FMQ_TASK_TRAIN), wrong = task;
     wrong.serial = task.serial + 8;
     offer_zeros(&f, second, &wrong);
     zclock_sleep(SETTLE_MS);
@@ -188,14 +188,14 @@ static void the_two_newest_states_stay_published(void **state)
     (void)state;
     federation_t f;
     fmq_digest_t seen[3];
-    fmq_note_report_t report = {.phase = FMQ_REPORT_IDLE};
+    fmq_message_report_t report = {.phase = FMQ_REPORT_IDLE};
     fake_open(&f, 1, 5);
     fake_start_server(&f);
     fmq_link_t *client = fabric_link(f.endpoint, "client-1", FMQ_ROLE_CLIENT);
     await_run(client, report.run);
     send_report(client, &report);
     for (int round = 0; round < 3; round++) {
-        fmq_note_task_t task = await_task(client, FMQ_TASK_TRAIN);
+        fmq_message_task_t task = await_task(client, FMQ_TASK_TRAIN);
         seen[round] = task.state;
         bool kept[3] = {false};
         for (int i = 0; i <= round; i++)
@@ -206,12 +206,12 @@ static void the_two_newest_states_stay_published(void **state)
         float *update = test_vector(f.schema, (uint32_t)round);
         fmq_object_t *object = fmq_state_encode(f.schema, update, FMQ_CODEC_F32, NULL);
         assert_int_equal(fmq_link_publish(client, object, "server", NULL), 0);
-        fmq_note_report_t offer = {.phase = FMQ_REPORT_OFFER,
-                                   .serial = task.serial,
-                                   .round = task.round,
-                                   .update = *fmq_object_digest(object),
-                                   .update_bytes = fmq_object_bytes(object),
-                                   .samples = 3};
+        fmq_message_report_t offer = {.phase = FMQ_REPORT_OFFER,
+                                      .serial = task.serial,
+                                      .round = task.round,
+                                      .update = *fmq_object_digest(object),
+                                      .update_bytes = fmq_object_bytes(object),
+                                      .samples = 3};
         memcpy(offer.run, task.run, sizeof offer.run);
         send_report(client, &offer);
         fmq_object_drop(&object);

@@ -89,29 +89,29 @@ static int tear_down(void **state)
 static void learn_run(scene_t *self, char run[FMQ_RUN_ID_SIZE])
 {
     fmq_event_t event;
-    fmq_note_run_t note;
+    fmq_message_run_t note;
     fake_start_prepared(&self->run);
     assert_true(fabric_await_note(self->evaluator, "run", &event));
-    assert_int_equal(fmq_note_run_decode(&note, event.data, event.size, NULL), 0);
+    assert_int_equal(fmq_message_run_decode(&note, event.data, event.size, NULL), 0);
     memcpy(run, note.run, FMQ_RUN_ID_SIZE);
 }
 
 static void say(scene_t *self, const char *run, fmq_report_phase_t phase, const char *reason)
 {
     uint8_t body[FMQ_NOTE_MAX];
-    fmq_note_report_t note = {.phase = phase};
+    fmq_message_report_t note = {.phase = phase};
     (void)snprintf(note.run, sizeof note.run, "%s", run);
     (void)snprintf(note.reason, sizeof note.reason, "%s", reason);
-    size_t size = fmq_note_report_encode(&note, body, sizeof body, NULL);
+    size_t size = fmq_message_report_encode(&note, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(self->evaluator, "@server", "report", body, size, NULL), 0);
 }
 
 static void measure(scene_t *self, const char *run, uint32_t round)
 {
     uint8_t body[FMQ_NOTE_MAX];
-    fmq_note_metrics_t note = {.round = round};
+    fmq_message_metrics_t note = {.round = round};
     (void)snprintf(note.run, sizeof note.run, "%s", run);
-    size_t size = fmq_note_metrics_encode(&note, body, sizeof body, NULL);
+    size_t size = fmq_message_metrics_encode(&note, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(self->evaluator, "server", "metrics", body, size, NULL), 0);
 }
 

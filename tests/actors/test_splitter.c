@@ -50,15 +50,15 @@ static void end(play_t *play)
     unlink(play->path);
 }
 
-static fmq_note_shard_t hear_shard(fmq_link_t *link)
+static fmq_message_shard_t hear_shard(fmq_link_t *link)
 {
     int64_t until = fmq_clock_ms() + STAGE_LIMIT_MS;
-    fmq_note_shard_t note = {0};
+    fmq_message_shard_t note = {0};
     while (fmq_clock_ms() < until) {
         fmq_event_t event;
         if (fmq_link_receive(link, 100, &event, NULL) > 0 && event.type == FMQ_EVENT_NOTE &&
             strcmp(event.topic, "shard") == 0) {
-            assert_int_equal(fmq_note_shard_decode(&note, event.data, event.size, NULL), 0);
+            assert_int_equal(fmq_message_shard_decode(&note, event.data, event.size, NULL), 0);
             return note;
         }
     }
@@ -89,7 +89,7 @@ static void a_client_gets_its_own_shard_and_nobody_elses(void **state)
     begin(&play);
     fmq_link_t *first = stage_join(&play.stage, "client-1", FMQ_ROLE_CLIENT);
     fmq_link_t *second = stage_join(&play.stage, "client-2", FMQ_ROLE_CLIENT);
-    fmq_note_shard_t note = hear_shard(first);
+    fmq_message_shard_t note = hear_shard(first);
     assert_int_equal(note.client, 1);
     assert_int_equal(note.train, 16);
     assert_int_equal(note.val, 2);
@@ -118,7 +118,7 @@ static void the_server_hears_what_was_dealt_to_each_client(void **state)
     (void)state;
     play_t play;
     fmq_event_t event;
-    fmq_note_shard_t note;
+    fmq_message_shard_t note;
     bool heard[3] = {false};
     begin(&play);
     int64_t until = fmq_clock_ms() + STAGE_LIMIT_MS;
@@ -127,7 +127,7 @@ static void the_server_hears_what_was_dealt_to_each_client(void **state)
             event.type != FMQ_EVENT_NOTE || strncmp(event.topic, "shard-", 6) != 0)
             continue;
         assert_int_equal(event.role, FMQ_ROLE_SPLITTER);
-        assert_int_equal(fmq_note_shard_decode(&note, event.data, event.size, NULL), 0);
+        assert_int_equal(fmq_message_shard_decode(&note, event.data, event.size, NULL), 0);
         assert_in_range(note.client, 1, 2);
         assert_int_equal(note.client, strtoul(event.topic + 6, NULL, 10));
         assert_int_equal(note.train, 16);
@@ -145,7 +145,7 @@ static void evaluators_get_the_server_held_records(void **state)
     play_t play;
     begin(&play);
     fmq_link_t *evaluator = stage_join(&play.stage, "evaluator-1", FMQ_ROLE_EVALUATOR);
-    fmq_note_shard_t note = hear_shard(evaluator);
+    fmq_message_shard_t note = hear_shard(evaluator);
     assert_int_equal(note.client, 0);
     assert_int_equal(note.train, 0);
     assert_int_equal(note.test, 4);
@@ -225,12 +225,12 @@ static void the_end_is_the_servers_to_tell(void **state)
     play_t play;
     fmq_error_t why;
     uint8_t body[1024];
-    fmq_note_done_t done = {.run = STAGE_RUN, .reason = "evil"};
+    fmq_message_done_t done = {.run = STAGE_RUN, .reason = "evil"};
     begin(&play);
     stage_say_run(&play.stage, STAGE_RUN);
     fmq_link_t *client = stage_join(&play.stage, "client-2", FMQ_ROLE_CLIENT);
     hear_shard(client); /* the splitter is there */
-    size_t size = fmq_note_done_encode(&done, body, sizeof body, NULL);
+    size_t size = fmq_message_done_encode(&done, body, sizeof body, NULL);
     assert_int_equal(fmq_link_note(client, "splitter", "done", body, size, NULL), 0);
     zclock_sleep(300);
     assert_false(fmq_pipe_ended(play.splitter, &why));

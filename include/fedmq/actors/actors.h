@@ -12,7 +12,7 @@
 
 #include <czmq.h>
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 #include "fedmq/base/api.h"
 #include "fedmq/base/config.h"
 #include "fedmq/broker/link.h"

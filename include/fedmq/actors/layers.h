@@ -14,7 +14,7 @@
 #ifndef FEDMQ_ACTORS_LAYERS_H
 #define FEDMQ_ACTORS_LAYERS_H
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 #include "fedmq/base/api.h"
 #include "fedmq/broker/link.h"
 #include "fedmq/llm/offsite.h"

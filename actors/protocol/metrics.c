@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 
 static size_t find(const fmq_metrics_t *self, const char *name)
 {

@@ -1,5 +1,5 @@
 /*
- * test_notes_page.c - docs/runs.md shows the notes as the program has them:
+ * test_messages_page.c - docs/runs.md shows the notes as the program has them:
  * every note, every key in its order, its type, and what numbers mean.
  */
 #include <setjmp.h>
@@ -12,13 +12,13 @@
 
 #include <cmocka.h>
 
-#include "actors/notes/tables.h"
-#include "fedmq/actors/notes.h"
+#include "actors/protocol/tables.h"
+#include "fedmq/actors/messages.h"
 #include "fedmq/broker/link.h"
 #include "fedmq/broker/state.h"
 
 #define PAGE   FEDMQ_SOURCE_DIR "/docs/runs.md"
-#define HEADER FEDMQ_SOURCE_DIR "/include/fedmq/actors/notes.h"
+#define HEADER FEDMQ_SOURCE_DIR "/include/fedmq/actors/messages.h"
 
 static char *contents(const char *path)
 {
@@ -113,7 +113,7 @@ static void every_key_of_every_note_is_on_the_page_with_its_type(void **state)
     (void)state;
     char *page = contents(PAGE);
     size_t tables = 0;
-    for (const fmq_fields_t *table; (table = fmq_note_table(tables)); tables++)
+    for (const fmq_fields_t *table; (table = fmq_message_table(tables)); tables++)
         compare(page, table);
     assert_int_equal(count(page, "\n### `"), tables);
     free(page);
@@ -125,15 +125,15 @@ static void every_note_of_the_header_has_a_table(void **state)
     (void)state;
     char *header = contents(HEADER);
     size_t tables = 0;
-    for (const fmq_fields_t *table; (table = fmq_note_table(tables)); tables++) {
+    for (const fmq_fields_t *table; (table = fmq_message_table(tables)); tables++) {
         char codec[64], line[64];
-        (void)snprintf(codec, sizeof codec, "\nFMQ_NOTE_CODEC(%s)", table->name);
+        (void)snprintf(codec, sizeof codec, "\nFMQ_MESSAGE_CODEC(%s)", table->name);
         (void)snprintf(line, sizeof line, "\n *   %-8s ", table->name);
         assert_non_null(strstr(header, codec));
         if (!strstr(header, line))
-            fail_msg("notes.h does not say what note '%s' is", table->name);
+            fail_msg("messages.h does not say what note '%s' is", table->name);
     }
-    assert_int_equal(count(header, "\nFMQ_NOTE_CODEC("), tables);
+    assert_int_equal(count(header, "\nFMQ_MESSAGE_CODEC("), tables);
     free(header);
 }
 
@@ -195,8 +195,8 @@ static void the_examples_are_the_bytes_that_are_sent(void **state)
     (void)state;
     char *page = contents(PAGE);
     unsigned lacking = 0;
-    for (size_t i = 0; fmq_note_table(i); i++) {
-        const fmq_fields_t *table = fmq_note_table(i);
+    for (size_t i = 0; fmq_message_table(i); i++) {
+        const fmq_fields_t *table = fmq_message_table(i);
         if (strcmp(table->name, "task") != 0 && strcmp(table->name, "report") != 0)
             continue;
         static _Alignas(16) char note[FMQ_FIELDS_STRUCT_MAX];

@@ -1,5 +1,5 @@
 /*
- * test_notes_receive.c - the readers of fetched objects, fed by hand.
+ * test_receive.c - the readers of fetched objects, fed by hand.
  */
 #include "actors_test.h"
 

@@ -3,10 +3,10 @@
  * that is no answer (idle, working), named data_records, data_unanswered,
  * data_too_long and data_cut.
  */
-#ifndef FEDMQ_ACTORS_SHARED_FIT_H
-#define FEDMQ_ACTORS_SHARED_FIT_H
+#ifndef FEDMQ_ACTORS_PROTOCOL_FIT_H
+#define FEDMQ_ACTORS_PROTOCOL_FIT_H
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 #include "fedmq/llm/dataset.h"
 
 void fmq_fit_to_metrics(const llm_fit_t *fit, fmq_metrics_t *out);

@@ -5,8 +5,8 @@
  * order; keys that the table does not hold are passed over, so that a newer
  * peer may say more.  Knows nothing of what the notes mean.
  */
-#ifndef FEDMQ_ACTORS_NOTES_FIELDS_H
-#define FEDMQ_ACTORS_NOTES_FIELDS_H
+#ifndef FEDMQ_ACTORS_PROTOCOL_FIELDS_H
+#define FEDMQ_ACTORS_PROTOCOL_FIELDS_H
 
 #include <stddef.h>
 #include <stdint.h>

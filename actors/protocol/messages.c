@@ -1,15 +1,15 @@
 /*
- * notes.c - the keys of every note.  The table of a note is its definition;
+ * messages.c - the keys of every note.  The table of a note is its definition;
  * fields.c does the work, and docs/runs.md shows the same tables.
  */
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "actors/notes/tables.h"
+#include "actors/protocol/tables.h"
 
-#define AT(word, member) offsetof(fmq_note_##word##_t, member)
+#define AT(word, member) offsetof(fmq_message_##word##_t, member)
 #define WORDS(list)                                                                                \
     {                                                                                              \
         list, sizeof(list) / sizeof *(list)                                                        \
@@ -100,17 +100,17 @@ static const fmq_field_t done_fields[] = {
 };
 
 #define CODEC(word)                                                                                \
-    _Static_assert(sizeof(fmq_note_##word##_t) <= FMQ_FIELDS_STRUCT_MAX, "fits the scratch");      \
+    _Static_assert(sizeof(fmq_message_##word##_t) <= FMQ_FIELDS_STRUCT_MAX, "fits the scratch");   \
     static const fmq_fields_t word##_table = {#word, word##_fields,                                \
                                               sizeof word##_fields / sizeof *word##_fields,        \
-                                              sizeof(fmq_note_##word##_t)};                        \
-    size_t fmq_note_##word##_encode(const fmq_note_##word##_t *note, void *out, size_t capacity,   \
-                                    fmq_error_t *err)                                              \
+                                              sizeof(fmq_message_##word##_t)};                     \
+    size_t fmq_message_##word##_encode(const fmq_message_##word##_t *note, void *out,              \
+                                       size_t capacity, fmq_error_t *err)                          \
     {                                                                                              \
         return fmq_fields_encode(&word##_table, note, out, capacity, err);                         \
     }                                                                                              \
-    int fmq_note_##word##_decode(fmq_note_##word##_t *out, const void *data, size_t size,          \
-                                 fmq_error_t *err)                                                 \
+    int fmq_message_##word##_decode(fmq_message_##word##_t *out, const void *data, size_t size,    \
+                                    fmq_error_t *err)                                              \
     {                                                                                              \
         return fmq_fields_decode(&word##_table, out, data, size, err);                             \
     }
@@ -123,7 +123,7 @@ CODEC(metrics)
 CODEC(shard)
 CODEC(done)
 
-const fmq_fields_t *fmq_note_table(size_t index)
+const fmq_fields_t *fmq_message_table(size_t index)
 {
     static const fmq_fields_t *const tables[] = {&run_table,   &task_table,    &report_table,
                                                  &state_table, &metrics_table, &shard_table,

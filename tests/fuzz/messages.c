@@ -1,10 +1,10 @@
 /*
- * notes.c - fuzz target: the notes of actors.  The first byte chooses which.
+ * messages.c - fuzz target: the notes of actors.  The first byte chooses which.
  * What is accepted must survive being encoded and decoded again.
  */
 #include <string.h>
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 #include "fedmq/broker/link.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -12,13 +12,13 @@
     static void check_##word(const uint8_t *data, size_t size)                                     \
     {                                                                                              \
         static unsigned char first[FMQ_NOTE_MAX], second[FMQ_NOTE_MAX];                            \
-        fmq_note_##word##_t note, again;                                                           \
+        fmq_message_##word##_t note, again;                                                        \
         fmq_error_t err;                                                                           \
-        if (fmq_note_##word##_decode(&note, data, size, &err) < 0)                                 \
+        if (fmq_message_##word##_decode(&note, data, size, &err) < 0)                              \
             return;                                                                                \
-        size_t length = fmq_note_##word##_encode(&note, first, sizeof first, &err);                \
-        if (length == 0 || fmq_note_##word##_decode(&again, first, length, &err) < 0 ||            \
-            fmq_note_##word##_encode(&again, second, sizeof second, &err) != length ||             \
+        size_t length = fmq_message_##word##_encode(&note, first, sizeof first, &err);             \
+        if (length == 0 || fmq_message_##word##_decode(&again, first, length, &err) < 0 ||         \
+            fmq_message_##word##_encode(&again, second, sizeof second, &err) != length ||          \
             memcmp(first, second, length) != 0)                                                    \
             __builtin_trap();                                                                      \
     }

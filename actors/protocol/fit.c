@@ -1,7 +1,7 @@
 /*
  * fit.c - four counts to metrics and back.
  */
-#include "actors/shared/fit.h"
+#include "actors/protocol/fit.h"
 
 #include <math.h>
 

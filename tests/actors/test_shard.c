@@ -1,5 +1,5 @@
 /*
- * test_notes_shard.c - a client's data as an object, and a stranger's bytes.
+ * test_shard.c - a client's data as an object, and a stranger's bytes.
  */
 #include "actors_test.h"
 

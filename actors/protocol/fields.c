@@ -2,11 +2,11 @@
  * fields.c - packs and unpacks a note by its table of keys.  Texts of a peer
  * go to logs and terminals, so control characters never get past a decoder.
  */
-#include "actors/notes/fields.h"
+#include "actors/protocol/fields.h"
 
 #include <string.h>
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 #include "fedmq/broker/pack.h"
 
 _Static_assert(sizeof(fmq_task_kind_t) == sizeof(uint32_t), "enums are stored as 32 bits");

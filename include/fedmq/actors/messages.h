@@ -1,5 +1,5 @@
 /*
- * notes.h - what actors tell each other: the bodies of the fabric's notes.
+ * messages.h - what actors tell each other: the bodies of the fabric's notes.
  *
  * Every note is a small msgpack map with a fixed set of keys
  * (docs/runs.md).  Notes are latest-value: whoever reads only the newest one of
@@ -17,8 +17,8 @@
  *            splitter -> @evaluator   for evaluators)
  *   done     server -> *              the run has ended
  */
-#ifndef FEDMQ_ACTORS_NOTES_H
-#define FEDMQ_ACTORS_NOTES_H
+#ifndef FEDMQ_ACTORS_MESSAGES_H
+#define FEDMQ_ACTORS_MESSAGES_H
 
 #include <stdbool.h>
 
@@ -63,7 +63,7 @@ typedef struct {
      * object says what that is made of (docs/offsite.md).  Else 0 bytes. */
     fmq_digest_t manifest;
     uint64_t manifest_bytes;
-} fmq_note_run_t;
+} fmq_message_run_t;
 
 typedef enum { FMQ_TASK_WAIT, FMQ_TASK_TRAIN, FMQ_TASK_EVALUATE, FMQ_TASK_FINISH } fmq_task_kind_t;
 
@@ -77,7 +77,7 @@ typedef struct {
     fmq_digest_t emulator; /* object of E's vector; with offsite tuning, else 0 bytes */
     uint64_t emulator_bytes;
     uint32_t codec; /* for the update */
-} fmq_note_task_t;
+} fmq_message_task_t;
 
 typedef enum {
     FMQ_REPORT_IDLE,     /* ready; serial 0 */
@@ -99,7 +99,7 @@ typedef struct {
     double seconds;
     fmq_metrics_t metrics;
     char reason[FMQ_REASON_MAX];
-} fmq_note_report_t;
+} fmq_message_report_t;
 
 typedef struct {
     char run[FMQ_RUN_ID_SIZE];
@@ -109,46 +109,46 @@ typedef struct {
     fmq_digest_t emulator; /* as in a task */
     uint64_t emulator_bytes;
     bool last;
-} fmq_note_state_t;
+} fmq_message_state_t;
 
 typedef struct {
     char run[FMQ_RUN_ID_SIZE];
     uint32_t round;
     fmq_metrics_t metrics;
-} fmq_note_metrics_t;
+} fmq_message_metrics_t;
 
 typedef struct {
     uint32_t client;    /* 0: server-held */
     fmq_digest_t shard; /* object: JSON Lines of train, val, test (docs/runs.md) */
     uint64_t shard_bytes;
     uint64_t train, val, test; /* records */
-} fmq_note_shard_t;
+} fmq_message_shard_t;
 
 typedef struct {
     char run[FMQ_RUN_ID_SIZE];
     uint32_t rounds; /* rounds that were completed */
     bool failed;
     char reason[FMQ_REASON_MAX]; /* "finished", "early stop", "interrupted", an error */
-} fmq_note_done_t;
+} fmq_message_done_t;
 
 /* Each encoder returns the size written into out (capacity bytes), or 0 with
  * err.  Each decoder returns 0, or -1 with FMQ_ERR_FORMAT; *out is untouched
  * on failure. */
-#define FMQ_NOTE_CODEC(word)                                                                       \
-    size_t fmq_note_##word##_encode(const fmq_note_##word##_t *note, void *out, size_t capacity,   \
-                                    fmq_error_t *err);                                             \
-    int fmq_note_##word##_decode(fmq_note_##word##_t *out, const void *data, size_t size,          \
-                                 fmq_error_t *err);
+#define FMQ_MESSAGE_CODEC(word)                                                                    \
+    size_t fmq_message_##word##_encode(const fmq_message_##word##_t *note, void *out,              \
+                                       size_t capacity, fmq_error_t *err);                         \
+    int fmq_message_##word##_decode(fmq_message_##word##_t *out, const void *data, size_t size,    \
+                                    fmq_error_t *err);
 
-FMQ_NOTE_CODEC(run)
-FMQ_NOTE_CODEC(task)
-FMQ_NOTE_CODEC(report)
-FMQ_NOTE_CODEC(state)
-FMQ_NOTE_CODEC(metrics)
-FMQ_NOTE_CODEC(shard)
-FMQ_NOTE_CODEC(done)
+FMQ_MESSAGE_CODEC(run)
+FMQ_MESSAGE_CODEC(task)
+FMQ_MESSAGE_CODEC(report)
+FMQ_MESSAGE_CODEC(state)
+FMQ_MESSAGE_CODEC(metrics)
+FMQ_MESSAGE_CODEC(shard)
+FMQ_MESSAGE_CODEC(done)
 
-#undef FMQ_NOTE_CODEC
+#undef FMQ_MESSAGE_CODEC
 
 FMQ_API_END
 

@@ -1,5 +1,5 @@
 /*
- * test_notes.c - every note survives its encoding; nothing else is accepted.
+ * test_messages.c - every note survives its encoding; nothing else is accepted.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "fedmq/actors/notes.h"
+#include "fedmq/actors/messages.h"
 #include "fedmq/broker/link.h"
 #include "fedmq/broker/pack.h"
 
@@ -24,9 +24,9 @@ static fmq_digest_t a_digest(uint8_t first)
     return digest;
 }
 
-static fmq_note_report_t a_report(void)
+static fmq_message_report_t a_report(void)
 {
-    fmq_note_report_t note;
+    fmq_message_report_t note;
     memset(&note, 0, sizeof note);
     memcpy(note.run, run_id, sizeof run_id);
     note.serial = UINT64_C(1) << 40;
@@ -47,72 +47,72 @@ static fmq_note_report_t a_report(void)
     do {                                                                                           \
         unsigned char bytes[FMQ_NOTE_MAX];                                                         \
         fmq_error_t err;                                                                           \
-        size_t size = fmq_note_##word##_encode(&(note), bytes, sizeof bytes, &err);                \
+        size_t size = fmq_message_##word##_encode(&(note), bytes, sizeof bytes, &err);             \
         assert_true(size > 0);                                                                     \
-        fmq_note_##word##_t back;                                                                  \
+        fmq_message_##word##_t back;                                                               \
         memset(&back, 0, sizeof back);                                                             \
-        assert_int_equal(fmq_note_##word##_decode(&back, bytes, size, &err), 0);                   \
+        assert_int_equal(fmq_message_##word##_decode(&back, bytes, size, &err), 0);                \
         unsigned char again[FMQ_NOTE_MAX];                                                         \
-        assert_int_equal(fmq_note_##word##_encode(&back, again, sizeof again, &err), size);        \
+        assert_int_equal(fmq_message_##word##_encode(&back, again, sizeof again, &err), size);     \
         assert_memory_equal(bytes, again, size);                                                   \
         for (size_t cut = 0; cut < size; cut++) {                                                  \
-            fmq_note_##word##_t kept = back;                                                       \
-            assert_int_equal(fmq_note_##word##_decode(&kept, bytes, cut, &err), -1);               \
+            fmq_message_##word##_t kept = back;                                                    \
+            assert_int_equal(fmq_message_##word##_decode(&kept, bytes, cut, &err), -1);            \
             assert_int_equal(err.code, FMQ_ERR_FORMAT);                                            \
             assert_memory_equal(&kept, &back, sizeof back);                                        \
         }                                                                                          \
         bytes[size] = 0xc0;                                                                        \
-        assert_int_equal(fmq_note_##word##_decode(&back, bytes, size + 1, &err), -1);              \
+        assert_int_equal(fmq_message_##word##_decode(&back, bytes, size + 1, &err), -1);           \
     } while (0)
 
 static void every_note_survives_its_encoding_and_no_cut_of_it_does(void **state)
 {
     (void)state;
-    fmq_note_run_t run = {.rounds = 50,
-                          .clients = 3,
-                          .config = a_digest(1),
-                          .config_bytes = 900,
-                          .model = a_digest(2),
-                          .schema = a_digest(3),
-                          .meaning = "adapter=lora r=8",
-                          .manifest = a_digest(7),
-                          .manifest_bytes = 2000};
+    fmq_message_run_t run = {.rounds = 50,
+                             .clients = 3,
+                             .config = a_digest(1),
+                             .config_bytes = 900,
+                             .model = a_digest(2),
+                             .schema = a_digest(3),
+                             .meaning = "adapter=lora r=8",
+                             .manifest = a_digest(7),
+                             .manifest_bytes = 2000};
     memcpy(run.run, run_id, sizeof run_id);
     ROUND_TRIP(run, run);
 
-    fmq_note_task_t task = {.serial = 17,
-                            .round = 2,
-                            .kind = FMQ_TASK_EVALUATE,
-                            .state = a_digest(4),
-                            .state_bytes = UINT64_MAX,
-                            .emulator = a_digest(8),
-                            .emulator_bytes = 77,
-                            .codec = 2};
+    fmq_message_task_t task = {.serial = 17,
+                               .round = 2,
+                               .kind = FMQ_TASK_EVALUATE,
+                               .state = a_digest(4),
+                               .state_bytes = UINT64_MAX,
+                               .emulator = a_digest(8),
+                               .emulator_bytes = 77,
+                               .codec = 2};
     memcpy(task.run, run_id, sizeof run_id);
     ROUND_TRIP(task, task);
 
-    fmq_note_report_t report = a_report();
+    fmq_message_report_t report = a_report();
     ROUND_TRIP(report, report);
 
-    fmq_note_state_t newest = {.round = 5,
-                               .state = a_digest(5),
-                               .state_bytes = 4,
-                               .emulator = a_digest(9),
-                               .emulator_bytes = 5,
-                               .last = true};
+    fmq_message_state_t newest = {.round = 5,
+                                  .state = a_digest(5),
+                                  .state_bytes = 4,
+                                  .emulator = a_digest(9),
+                                  .emulator_bytes = 5,
+                                  .last = true};
     memcpy(newest.run, run_id, sizeof run_id);
     ROUND_TRIP(state, newest);
 
-    fmq_note_metrics_t metrics = {.round = 5};
+    fmq_message_metrics_t metrics = {.round = 5};
     memcpy(metrics.run, run_id, sizeof run_id);
     metrics.metrics = report.metrics;
     ROUND_TRIP(metrics, metrics);
 
-    fmq_note_shard_t shard = {
+    fmq_message_shard_t shard = {
         .client = 2, .shard = a_digest(6), .shard_bytes = 100, .train = 8, .val = 1, .test = 1};
     ROUND_TRIP(shard, shard);
 
-    fmq_note_done_t done = {.rounds = 5, .failed = true, .reason = "interrupted"};
+    fmq_message_done_t done = {.rounds = 5, .failed = true, .reason = "interrupted"};
     memcpy(done.run, run_id, sizeof run_id);
     ROUND_TRIP(done, done);
 }
@@ -120,10 +120,10 @@ static void every_note_survives_its_encoding_and_no_cut_of_it_does(void **state)
 static void the_fields_come_back_as_they_were(void **state)
 {
     (void)state;
-    fmq_note_report_t note = a_report(), back;
+    fmq_message_report_t note = a_report(), back;
     unsigned char bytes[FMQ_NOTE_MAX];
-    size_t size = fmq_note_report_encode(&note, bytes, sizeof bytes, NULL);
-    assert_int_equal(fmq_note_report_decode(&back, bytes, size, NULL), 0);
+    size_t size = fmq_message_report_encode(&note, bytes, sizeof bytes, NULL);
+    assert_int_equal(fmq_message_report_decode(&back, bytes, size, NULL), 0);
     assert_string_equal(back.run, run_id);
     assert_int_equal(back.serial, note.serial);
     assert_int_equal(back.round, 7);
@@ -141,7 +141,7 @@ static void the_fields_come_back_as_they_were(void **state)
 static void the_largest_note_fits_into_a_note_of_the_fabric(void **state)
 {
     (void)state;
-    fmq_note_report_t note = a_report();
+    fmq_message_report_t note = a_report();
     for (size_t i = note.metrics.size; i < FMQ_METRICS_MAX; i++) {
         char name[FMQ_METRIC_NAME_MAX];
         snprintf(name, sizeof name, "%063zu", i);
@@ -151,16 +151,16 @@ static void the_largest_note_fits_into_a_note_of_the_fabric(void **state)
     note.reason[sizeof note.reason - 1] = '\0';
     unsigned char bytes[FMQ_NOTE_MAX];
     fmq_error_t err;
-    assert_true(fmq_note_report_encode(&note, bytes, sizeof bytes, &err) > 0);
+    assert_true(fmq_message_report_encode(&note, bytes, sizeof bytes, &err) > 0);
 }
 
 static void a_buffer_that_is_too_small_is_an_error(void **state)
 {
     (void)state;
-    fmq_note_report_t note = a_report();
+    fmq_message_report_t note = a_report();
     unsigned char bytes[40];
     fmq_error_t err;
-    assert_int_equal(fmq_note_report_encode(&note, bytes, sizeof bytes, &err), 0);
+    assert_int_equal(fmq_message_report_encode(&note, bytes, sizeof bytes, &err), 0);
     assert_int_equal(err.code, FMQ_ERR_LIMIT);
 }
 
@@ -192,9 +192,9 @@ static void keys_may_come_in_any_order_and_unknown_ones_are_passed_over(void **s
 {
     (void)state;
     unsigned char bytes[FMQ_NOTE_MAX];
-    fmq_note_done_t done;
+    fmq_message_done_t done;
     assert_int_equal(
-        fmq_note_done_decode(&done, bytes, forge_done(bytes, run_id, "ok", false), NULL), 0);
+        fmq_message_done_decode(&done, bytes, forge_done(bytes, run_id, "ok", false), NULL), 0);
     assert_int_equal(done.rounds, 3);
     assert_true(done.failed);
 }
@@ -203,61 +203,62 @@ static void a_repeated_key_a_bad_run_and_control_characters_are_refused(void **s
 {
     (void)state;
     unsigned char bytes[FMQ_NOTE_MAX];
-    fmq_note_done_t done;
+    fmq_message_done_t done;
     fmq_error_t err;
     assert_int_equal(
-        fmq_note_done_decode(&done, bytes, forge_done(bytes, run_id, "ok", true), &err), -1);
+        fmq_message_done_decode(&done, bytes, forge_done(bytes, run_id, "ok", true), &err), -1);
     assert_non_null(strstr(err.text, "twice"));
     assert_int_equal(
-        fmq_note_done_decode(&done, bytes, forge_done(bytes, "XYZ", "ok", false), &err), -1);
+        fmq_message_done_decode(&done, bytes, forge_done(bytes, "XYZ", "ok", false), &err), -1);
     assert_non_null(strstr(err.text, "hexadecimal"));
     assert_int_equal(
-        fmq_note_done_decode(&done, bytes, forge_done(bytes, run_id, "a\033[2J", false), &err), -1);
+        fmq_message_done_decode(&done, bytes, forge_done(bytes, run_id, "a\033[2J", false), &err),
+        -1);
     assert_non_null(strstr(err.text, "control"));
     assert_int_equal(
-        fmq_note_done_decode(&done, bytes, forge_done(bytes, "", "no run yet", false), &err), 0);
+        fmq_message_done_decode(&done, bytes, forge_done(bytes, "", "no run yet", false), &err), 0);
 }
 
 static void a_choice_beyond_the_last_is_refused(void **state)
 {
     (void)state;
-    fmq_note_task_t task = {.kind = FMQ_TASK_FINISH}, back;
+    fmq_message_task_t task = {.kind = FMQ_TASK_FINISH}, back;
     unsigned char bytes[FMQ_NOTE_MAX];
-    size_t size = fmq_note_task_encode(&task, bytes, sizeof bytes, NULL);
-    assert_int_equal(fmq_note_task_decode(&back, bytes, size, NULL), 0);
+    size_t size = fmq_message_task_encode(&task, bytes, sizeof bytes, NULL);
+    assert_int_equal(fmq_message_task_decode(&back, bytes, size, NULL), 0);
     int beyond = FMQ_TASK_FINISH + 1;
     memcpy(&task.kind, &beyond, sizeof beyond);
-    size = fmq_note_task_encode(&task, bytes, sizeof bytes, NULL);
-    assert_int_equal(fmq_note_task_decode(&back, bytes, size, NULL), -1);
+    size = fmq_message_task_encode(&task, bytes, sizeof bytes, NULL);
+    assert_int_equal(fmq_message_task_decode(&back, bytes, size, NULL), -1);
 }
 
 static void metrics_with_bad_or_repeated_names_are_refused(void **state)
 {
     (void)state;
-    fmq_note_metrics_t note = {.round = 1}, back;
+    fmq_message_metrics_t note = {.round = 1}, back;
     unsigned char bytes[FMQ_NOTE_MAX];
     fmq_error_t err;
     fmq_metrics_set(&note.metrics, "a\"b", 1, NULL);
-    size_t size = fmq_note_metrics_encode(&note, bytes, sizeof bytes, NULL);
-    assert_int_equal(fmq_note_metrics_decode(&back, bytes, size, &err), -1);
+    size_t size = fmq_message_metrics_encode(&note, bytes, sizeof bytes, NULL);
+    assert_int_equal(fmq_message_metrics_decode(&back, bytes, size, &err), -1);
     assert_non_null(strstr(err.text, "name"));
     strcpy(note.metrics.items[0].name, "same");
     strcpy(note.metrics.items[1].name, "same");
     note.metrics.size = 2;
-    size = fmq_note_metrics_encode(&note, bytes, sizeof bytes, NULL);
-    assert_int_equal(fmq_note_metrics_decode(&back, bytes, size, &err), -1);
+    size = fmq_message_metrics_encode(&note, bytes, sizeof bytes, NULL);
+    assert_int_equal(fmq_message_metrics_decode(&back, bytes, size, &err), -1);
     assert_non_null(strstr(err.text, "twice"));
 }
 
 static void flipping_any_bit_of_a_report_never_crashes_the_decoder(void **state)
 {
     (void)state;
-    fmq_note_report_t note = a_report(), back;
+    fmq_message_report_t note = a_report(), back;
     unsigned char bytes[FMQ_NOTE_MAX];
-    size_t size = fmq_note_report_encode(&note, bytes, sizeof bytes, NULL), refused = 0;
+    size_t size = fmq_message_report_encode(&note, bytes, sizeof bytes, NULL), refused = 0;
     for (size_t bit = 0; bit < 8 * size; bit++) {
         bytes[bit / 8] ^= (unsigned char)(1u << bit % 8);
-        refused += fmq_note_report_decode(&back, bytes, size, NULL) < 0;
+        refused += fmq_message_report_decode(&back, bytes, size, NULL) < 0;
         bytes[bit / 8] ^= (unsigned char)(1u << bit % 8);
     }
     assert_true(refused > size);
