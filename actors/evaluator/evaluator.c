@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/evaluation/measure.h"
 #include "actors/evaluator/evaluator_private.h"
-#include "actors/evaluator/measure.h"
 #include "actors/pipe/pipe.h"
 #include "fedmq/base/clock.h"
 

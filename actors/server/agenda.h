@@ -7,9 +7,9 @@
 #ifndef FEDMQ_ACTORS_SERVER_AGENDA_H
 #define FEDMQ_ACTORS_SERVER_AGENDA_H
 
+#include "actors/evaluation/early_stop.h"
+#include "actors/evaluation/summary.h"
 #include "actors/server/aggregate.h"
-#include "actors/server/early_stop.h"
-#include "actors/server/merge.h"
 #include "actors/server/round.h"
 #include "actors/server/sampler.h"
 #include "fedmq/base/config.h"

@@ -10,7 +10,7 @@
 #ifndef FEDMQ_ACTORS_SERVER_CHECKPOINT_H
 #define FEDMQ_ACTORS_SERVER_CHECKPOINT_H
 
-#include "actors/server/early_stop.h"
+#include "actors/evaluation/early_stop.h"
 #include "fedmq/actors/messages.h"
 #include "fedmq/base/log.h"
 #include "fedmq/base/schema.h"

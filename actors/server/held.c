@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/shared/answers.h"
+#include "actors/evaluation/exact_match.h"
 #include "actors/splitter/pieces.h"
 #include "actors/splitter/public.h"
 
@@ -176,18 +176,18 @@ static int measure_match(const fmq_held_t *self, llm_backend_t *be, const fmq_me
                          fmq_metrics_t *metrics, fmq_error_t *err)
 {
     const fmq_shared_t *shared = self->shared;
-    fmq_answers_t answers = {.shared = shared,
-                             .stack = {.model = shared->model, .adapter = shared->adapter},
-                             .vector = how->state,
-                             .records = self->records[TEST],
-                             .progress = how->progress,
-                             .argument = how->argument};
+    fmq_exact_match_t answers = {.shared = shared,
+                                 .stack = {.model = shared->model, .adapter = shared->adapter},
+                                 .vector = how->state,
+                                 .records = self->records[TEST],
+                                 .progress = how->progress,
+                                 .argument = how->argument};
     double share = 0;
     uint64_t total = 0;
     if (fmq_config_int(shared->config, "fedmq.match_tokens") <= 0 || !self->data[TEST] ||
         llm_records_size(self->records[TEST]) == 0)
         return 0;
-    if (fmq_answers_measure(&answers, be, &share, &total, err) < 0 ||
+    if (fmq_exact_match_measure(&answers, be, &share, &total, err) < 0 ||
         put(metrics, "test", "exact_match", share, err) < 0)
         return -1;
     return put(metrics, "test", "exact_total", (double)total, err);

@@ -11,7 +11,7 @@
 #ifndef FEDMQ_ACTORS_SERVER_HISTORY_H
 #define FEDMQ_ACTORS_SERVER_HISTORY_H
 
-#include "actors/server/merge.h"
+#include "actors/evaluation/summary.h"
 
 typedef struct fmq_history fmq_history_t;
 

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "actors/server/early_stop.h"
+#include "actors/evaluation/early_stop.h"
 
 /* Index of the measurement that stops the run, or -1. */
 static int stops_at(fmq_early_stop_rule_t rule, const double *values, int size)

@@ -1,12 +1,12 @@
 /*
- * test_metrics.c - merging clients' measurements, and the file of lines.
+ * test_summary.c - merging clients' measurements, and the file of lines.
  */
 #include "actors_test.h"
 
 #include <math.h>
 
+#include "actors/evaluation/summary.h"
 #include "actors/server/history.h"
-#include "actors/server/merge.h"
 
 #define NEAR(a, b) assert_true(fabs((a) - (b)) < 1e-9)
 

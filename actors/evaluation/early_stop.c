@@ -2,7 +2,7 @@
  * early_stop.c - federatedscope.core.auxiliaries.early_stopper's two rules, on
  * plain numbers.
  */
-#include "actors/server/early_stop.h"
+#include "actors/evaluation/early_stop.h"
 
 #include <math.h>
 #include <stddef.h>

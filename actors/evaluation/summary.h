@@ -1,12 +1,12 @@
 /*
- * merge.h - the measurements of many clients as one: FS-LLM's report forms.
+ * summary.h - the measurements of many clients as one: FS-LLM's report forms.
  *
  * "<split>_total" is the number of examples behind every "<split>_..."
  * measurement.  In every form a total itself is the plain mean over clients.
  * A value that is missing or not finite is left out of its sum.
  */
-#ifndef FEDMQ_ACTORS_SERVER_MERGE_H
-#define FEDMQ_ACTORS_SERVER_MERGE_H
+#ifndef FEDMQ_ACTORS_EVALUATION_SUMMARY_H
+#define FEDMQ_ACTORS_EVALUATION_SUMMARY_H
 
 #include "fedmq/actors/messages.h"
 
@@ -25,7 +25,7 @@ typedef struct {
     size_t size, capacity;
 } fmq_merged_t;
 
-/* A report form; a new one is a new row of merge.c. */
+/* A report form; a new one is a new row of summary.c. */
 typedef struct {
     const char *name;
     int (*merge)(const fmq_measured_t *measured, size_t size, fmq_merged_t *out, fmq_error_t *err);

@@ -1,13 +1,13 @@
 /*
  * measure.c - loss over a dataset and exact match over its records.
  */
-#include "actors/evaluator/measure.h"
+#include "actors/evaluation/measure.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/shared/answers.h"
+#include "actors/evaluation/exact_match.h"
 
 static uint32_t batch_size(const fmq_measure_t *self)
 {
@@ -60,18 +60,18 @@ static int measure_loss(const fmq_measure_t *self, const view_t *view, llm_backe
 static int measure_match(const fmq_measure_t *self, const view_t *view, llm_backend_t *backend,
                          const float *vector, fmq_metrics_t *out, fmq_error_t *err)
 {
-    fmq_answers_t answers = {.shared = self->shared,
-                             .stack = view->stack,
-                             .vector = vector,
-                             .fixed = view->fixed,
-                             .records = self->records,
-                             .progress = self->progress,
-                             .argument = self->argument};
+    fmq_exact_match_t answers = {.shared = self->shared,
+                                 .stack = view->stack,
+                                 .vector = vector,
+                                 .fixed = view->fixed,
+                                 .records = self->records,
+                                 .progress = self->progress,
+                                 .argument = self->argument};
     double share = 0;
     uint64_t total = 0;
     if (fmq_config_int(self->shared->config, "fedmq.match_tokens") <= 0)
         return 0;
-    if (fmq_answers_measure(&answers, backend, &share, &total, err) < 0 ||
+    if (fmq_exact_match_measure(&answers, backend, &share, &total, err) < 0 ||
         set(out, view, "exact_match", share, err) < 0)
         return -1;
     return set(out, view, "exact_total", (double)total, err);

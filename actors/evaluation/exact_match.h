@@ -1,9 +1,9 @@
 /*
- * answers.h - how many records a model answers exactly: fedmq.match_tokens and
+ * exact_match.h - how many records a model answers exactly: fedmq.match_tokens and
  * fedmq.match_examples, for whoever measures.
  */
-#ifndef FEDMQ_ACTORS_SHARED_ANSWERS_H
-#define FEDMQ_ACTORS_SHARED_ANSWERS_H
+#ifndef FEDMQ_ACTORS_EVALUATION_EXACT_MATCH_H
+#define FEDMQ_ACTORS_EVALUATION_EXACT_MATCH_H
 
 #include "fedmq/actors/actors.h"
 
@@ -15,11 +15,11 @@ typedef struct {
     const llm_records_t *records;
     llm_progress_fn *progress; /* other than 0: stop; may be NULL */
     void *argument;
-} fmq_answers_t;
+} fmq_exact_match_t;
 
 /* Greedy answers to the first records: the share that is exact, and of how
  * many.  fedmq.match_tokens must be at least 1.  FMQ_ERR_STOPPED when stopped. */
-int fmq_answers_measure(const fmq_answers_t *self, llm_backend_t *be, double *share,
-                        uint64_t *total, fmq_error_t *err);
+int fmq_exact_match_measure(const fmq_exact_match_t *self, llm_backend_t *be, double *share,
+                            uint64_t *total, fmq_error_t *err);
 
 #endif

@@ -1,21 +1,21 @@
 /*
- * answers.c - asks a few records at a time, so that it can be stopped.
+ * exact_match.c - asks a few records at a time, so that it can be stopped.
  */
-#include "actors/shared/answers.h"
+#include "actors/evaluation/exact_match.h"
 
 #include "fedmq/llm/generate.h"
 
 #define ANSWERS_AT_ONCE 4 /* between two looks at whether to stop */
 
 /* Longest prompt and its answer, as far as the model's context goes. */
-static size_t context_for(const fmq_answers_t *self, size_t answer_max)
+static size_t context_for(const fmq_exact_match_t *self, size_t answer_max)
 {
     size_t model = llm_shape_reach(llm_model_shape(self->stack.model));
     size_t prompt = (size_t)fmq_config_int(self->shared->config, "llm.tok_len");
     return prompt + answer_max < model ? prompt + answer_max : model;
 }
 
-static int ask_all(const fmq_answers_t *self, llm_generator_t *generator, size_t answer_max,
+static int ask_all(const fmq_exact_match_t *self, llm_generator_t *generator, size_t answer_max,
                    uint64_t counts[2], fmq_error_t *err)
 {
     llm_part_t answered = {0};
@@ -41,8 +41,8 @@ static int ask_all(const fmq_answers_t *self, llm_generator_t *generator, size_t
     return rc;
 }
 
-int fmq_answers_measure(const fmq_answers_t *self, llm_backend_t *be, double *share,
-                        uint64_t *total, fmq_error_t *err)
+int fmq_exact_match_measure(const fmq_exact_match_t *self, llm_backend_t *be, double *share,
+                            uint64_t *total, fmq_error_t *err)
 {
     int64_t answer_max = fmq_config_int(self->shared->config, "fedmq.match_tokens");
     uint64_t counts[2] = {0, 0}; /* exact, asked */

@@ -1,5 +1,5 @@
 /*
- * test_evaluator_measure.c - a state measured in the client's model and
+ * test_measure.c - a state measured in the client's model and
  * plugged into the full one: what each number depends on, and what it equals.
  */
 #include "actors_test.h"
@@ -7,7 +7,7 @@
 #include <math.h>
 #include <unistd.h>
 
-#include "actors/evaluator/measure.h"
+#include "actors/evaluation/measure.h"
 
 #define MODEL   FEDMQ_SOURCE_DIR "/configs/quickstart/model"
 #define RECORDS 12

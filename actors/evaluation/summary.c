@@ -1,10 +1,10 @@
 /*
- * merge.c - averages and spread of measurements over clients, as
+ * summary.c - averages and spread of measurements over clients, as
  * federatedscope.core.monitors.monitor computes them.  Where numpy would give
  * the mean of nothing (the worst tenth of fewer than ten clients) one client
  * is taken instead.
  */
-#include "actors/server/merge.h"
+#include "actors/evaluation/summary.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -6,8 +6,8 @@
  * than the mean of the last patience ones.  Plain data, so that a checkpoint
  * can hold it; a measurement that is not a number counts as worse.
  */
-#ifndef FEDMQ_ACTORS_SERVER_EARLY_STOP_H
-#define FEDMQ_ACTORS_SERVER_EARLY_STOP_H
+#ifndef FEDMQ_ACTORS_EVALUATION_EARLY_STOP_H
+#define FEDMQ_ACTORS_EVALUATION_EARLY_STOP_H
 
 #include <stdbool.h>
 #include <stdint.h>

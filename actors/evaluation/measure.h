@@ -6,8 +6,8 @@
  * Takes a permit, makes a workspace on it, computes, and gives it back.  Knows
  * nothing of links: its owner hears of every batch and may stop it there.
  */
-#ifndef FEDMQ_ACTORS_EVALUATOR_MEASURE_H
-#define FEDMQ_ACTORS_EVALUATOR_MEASURE_H
+#ifndef FEDMQ_ACTORS_EVALUATION_MEASURE_H
+#define FEDMQ_ACTORS_EVALUATION_MEASURE_H
 
 #include "fedmq/actors/actors.h"
 #include "fedmq/llm/train.h"
