@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "actors/client/client_private.h"
-#include "actors/server/durable.h"
+#include "actors/storage/file.h"
 
 int fmq_client_own_open(fmq_client_t *self, const char *directory, fmq_error_t *err)
 {
@@ -21,7 +21,7 @@ int fmq_client_own_open(fmq_client_t *self, const char *directory, fmq_error_t *
                                          .actor = self->name};
     if (!self->local || !directory)
         return 0;
-    self->place.directory = fmq_durable_path(err, "%s/personal/%s", directory, self->name);
+    self->place.directory = fmq_file_path(err, "%s/personal/%s", directory, self->name);
     return self->place.directory ? 0 : -1;
 }
 

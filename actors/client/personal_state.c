@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "actors/server/durable.h"
+#include "actors/storage/directory.h"
+#include "actors/storage/file.h"
 
 #define MAGIC      "FMQOWN\n"
 #define VERSION    1u
@@ -44,11 +45,11 @@ typedef struct {
 
 static char *path_of(const fmq_personal_place_t *place, uint32_t round, fmq_error_t *err)
 {
-    return fmq_durable_path(err, "%s/round-%06u.state", place->directory, round);
+    return fmq_file_path(err, "%s/round-%06u.state", place->directory, round);
 }
 
 /* The round of a file's name; false for files of others, and for one that a
- * killed process had not finished (durable.h). */
+ * killed process had not finished (file.h). */
 static bool round_of(const char *name, uint32_t *round)
 {
     int end = 0;
@@ -89,7 +90,7 @@ static void put_elements(uint8_t out[8], uint64_t elements)
         out[i] = (uint8_t)(elements >> 8 * i);
 }
 
-static int write_all(fmq_durable_t *file, const fmq_personal_place_t *place,
+static int write_all(fmq_file_t *file, const fmq_personal_place_t *place,
                      const fmq_personal_mark_t *mark, const float *vector, fmq_error_t *err)
 {
     uint8_t report[REPORT_MAX];
@@ -103,28 +104,28 @@ static int write_all(fmq_durable_t *file, const fmq_personal_place_t *place,
                    .schema = fmq_schema_digest(place->schema)};
     memcpy(head.run, mark->run, sizeof head.run);
     put_elements(head.elements, elements);
-    if (size == 0 || fmq_durable_write(file, &head, sizeof head, err) < 0 ||
-        fmq_durable_write(file, report, size, err) < 0 ||
-        fmq_durable_write(file, vector, (size_t)elements * sizeof *vector, err) < 0)
+    if (size == 0 || fmq_file_write(file, &head, sizeof head, err) < 0 ||
+        fmq_file_write(file, report, size, err) < 0 ||
+        fmq_file_write(file, vector, (size_t)elements * sizeof *vector, err) < 0)
         return -1;
-    fmq_digest_t digest = fmq_durable_digest(file);
-    return fmq_durable_write(file, digest.bytes, sizeof digest.bytes, err);
+    fmq_digest_t digest = fmq_file_digest(file);
+    return fmq_file_write(file, digest.bytes, sizeof digest.bytes, err);
 }
 
 int fmq_personal_save(const fmq_personal_place_t *place, const fmq_personal_mark_t *mark,
                       const float *vector, const uint32_t *before, fmq_error_t *err)
 {
-    fmq_durable_t file;
+    fmq_file_t file;
     if (!place->directory)
         return 0;
     char *path = path_of(place, mark->round, err);
-    int rc = path ? fmq_durable_directory(place->directory, err) : -1;
-    if (rc == 0 && (rc = fmq_durable_open(&file, path, err)) == 0) {
-        fmq_durable_begin_digest(&file);
+    int rc = path ? fmq_directory_make(place->directory, err) : -1;
+    if (rc == 0 && (rc = fmq_file_open(&file, path, err)) == 0) {
+        fmq_file_begin_digest(&file);
         rc = write_all(&file, place, mark, vector, err);
         if (rc == 0)
-            rc = fmq_durable_commit(&file, err);
-        fmq_durable_abandon(&file);
+            rc = fmq_file_commit(&file, err);
+        fmq_file_abandon(&file);
     }
     if (rc == 0)
         remove_others(place, mark->round, before);
@@ -137,7 +138,7 @@ static int take(reading_t *self, void *out, uint64_t size, fmq_error_t *err)
     unsigned char *bytes = out;
     for (uint64_t done = 0; done < size;) {
         size_t part = (size_t)(size - done < READ_MAX ? size - done : READ_MAX);
-        if (fmq_durable_read_at(self->fd, self->path, self->at, bytes + done, part, err) < 0)
+        if (fmq_file_read_at(self->fd, self->path, self->at, bytes + done, part, err) < 0)
             return -1;
         fmq_digest_add(&self->digest, bytes + done, part);
         self->at += part;
@@ -174,7 +175,7 @@ static int read_rest(reading_t *self, const head_t *head, fmq_personal_mark_t *m
     if (take(self, report, head->report_size, err) < 0 || take(self, vector, bytes, err) < 0)
         return -1;
     fmq_digest_t digest = fmq_digest_end(&self->digest);
-    if (fmq_durable_read_at(self->fd, self->path, self->at, said.bytes, sizeof said.bytes, err) < 0)
+    if (fmq_file_read_at(self->fd, self->path, self->at, said.bytes, sizeof said.bytes, err) < 0)
         return -1;
     if (!fmq_digest_equal(&digest, &said))
         return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is damaged", self->path);

@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 #include "actors/launcher/command.h"
-#include "actors/launcher/lock.h"
+#include "actors/storage/directory.h"
 
 /* Where a run writes. */
 typedef struct {

@@ -10,7 +10,7 @@
 #define FEDMQ_ACTORS_LAUNCHER_FEDERATION_H
 
 #include "actors/launcher/command.h"
-#include "actors/launcher/lock.h"
+#include "actors/storage/directory.h"
 #include "fedmq/actors/actors.h"
 
 typedef struct {

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "actors/launcher/aside.h"
-#include "actors/server/checkpoint.h"
+#include "actors/storage/checkpoint.h"
 
 #define SHOWN_MAX 100 /* bytes of a value in a message */
 

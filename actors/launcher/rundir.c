@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "actors/launcher/lock.h"
-#include "actors/server/dealt.h"
-#include "actors/server/versions.h"
+#include "actors/storage/dealt.h"
+#include "actors/storage/directory.h"
+#include "actors/storage/versions.h"
 
 #define INITIAL_CHECKPOINT  "round-000000.state"
 #define SUB_EXPERIMENTS_MAX 100 /* children tried within one second */

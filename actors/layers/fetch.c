@@ -3,9 +3,9 @@
  * are missing, one after the other.  What fails because somebody is away is
  * tried again; what is wrong ends it.
  */
-#include "actors/layers/cache.h"
 #include "actors/layers/manifest.h"
 #include "actors/protocol/download.h"
+#include "actors/storage/blob_cache.h"
 
 #include <string.h>
 
@@ -117,7 +117,7 @@ static void show(const fetcher_t *self)
 }
 
 /* Takes the chunks of one fetch from where entry is on. */
-static outcome_t take_chunks(fetcher_t *self, fmq_cache_entry_t *entry, fmq_error_t *err)
+static outcome_t take_chunks(fetcher_t *self, fmq_blob_cache_entry_t *entry, fmq_error_t *err)
 {
     const fmq_digest_t *digest = &entry->part.digest;
     uint32_t index = (uint32_t)(entry->bytes / FMQ_CHUNK_MAX);
@@ -140,14 +140,14 @@ static outcome_t take_chunks(fetcher_t *self, fmq_cache_entry_t *entry, fmq_erro
                           event.chunks, event.size);
             return BROKEN;
         }
-        if (fmq_cache_add(entry, event.data, event.size, err) < 0)
+        if (fmq_blob_cache_add(entry, event.data, event.size, err) < 0)
             return BROKEN;
         self->progress.bytes += event.size;
         show(self);
     }
 }
 
-static outcome_t fetch_rest(fetcher_t *self, fmq_cache_entry_t *entry, fmq_error_t *err)
+static outcome_t fetch_rest(fetcher_t *self, fmq_blob_cache_entry_t *entry, fmq_error_t *err)
 {
     if (entry->bytes == entry->part.bytes)
         return CAME;
@@ -162,7 +162,7 @@ static outcome_t fetch_rest(fetcher_t *self, fmq_cache_entry_t *entry, fmq_error
 
 /* Fetches what entry lacks and gives it its name.  Bytes that an earlier
  * attempt left may be wrong: then once more, from the beginning. */
-static outcome_t fill(fetcher_t *self, fmq_cache_entry_t *entry, fmq_error_t *err)
+static outcome_t fill(fetcher_t *self, fmq_blob_cache_entry_t *entry, fmq_error_t *err)
 {
     bool began_anew = entry->bytes == 0;
     for (;;) {
@@ -171,7 +171,7 @@ static outcome_t fill(fetcher_t *self, fmq_cache_entry_t *entry, fmq_error_t *er
         if (outcome != CAME)
             return outcome;
         uint64_t bytes = entry->bytes;
-        if (fmq_cache_commit(entry, &why) == 0)
+        if (fmq_blob_cache_commit(entry, &why) == 0)
             return CAME;
         if (why.code != FMQ_ERR_MISMATCH || began_anew) {
             if (err)
@@ -180,29 +180,30 @@ static outcome_t fill(fetcher_t *self, fmq_cache_entry_t *entry, fmq_error_t *er
         }
         began_anew = true;
         self->progress.bytes -= bytes;
-        if (fmq_cache_restart(entry, err) < 0)
+        if (fmq_blob_cache_restart(entry, err) < 0)
             return BROKEN;
     }
 }
 
 static outcome_t fetch_part(fetcher_t *self, const fmq_part_t *part, fmq_error_t *err)
 {
-    fmq_cache_entry_t entry;
+    fmq_blob_cache_entry_t entry;
     uint64_t before = self->progress.bytes;
-    fmq_cache_begun_t begun;
-    while ((begun = fmq_cache_begin(&entry, self->how->directory, part, err)) == FMQ_CACHE_BUSY) {
+    fmq_blob_cache_begun_t begun;
+    while ((begun = fmq_blob_cache_begin(&entry, self->how->directory, part, err)) ==
+           FMQ_BLOB_CACHE_BUSY) {
         self->progress.waiting = true;
         show(self);
         if (rest(self, WAIT_MS, err) < 0)
             return BROKEN;
     }
     self->progress.waiting = false;
-    outcome_t outcome = begun == FMQ_CACHE_HERE ? CAME : BROKEN;
-    if (begun == FMQ_CACHE_BEGUN) {
+    outcome_t outcome = begun == FMQ_BLOB_CACHE_HERE ? CAME : BROKEN;
+    if (begun == FMQ_BLOB_CACHE_BEGUN) {
         self->progress.bytes += entry.bytes;
         show(self);
         outcome = fill(self, &entry, err);
-        fmq_cache_leave(&entry);
+        fmq_blob_cache_leave(&entry);
     }
     self->progress.bytes = outcome == CAME ? before + part->bytes : before;
     return outcome;
@@ -224,7 +225,7 @@ static int look(fetcher_t *self, const fmq_manifest_t *manifest, fmq_error_t *er
             continue;
         if (may_go_on(self, err) < 0)
             return -1;
-        int has = fmq_manifest_repeats(manifest, i) ? 1 : fmq_cache_has(directory, part, err);
+        int has = fmq_manifest_repeats(manifest, i) ? 1 : fmq_blob_cache_has(directory, part, err);
         if (has < 0)
             return -1;
         self->here[i] = has > 0;
@@ -232,9 +233,9 @@ static int look(fetcher_t *self, const fmq_manifest_t *manifest, fmq_error_t *er
             continue;
         self->progress.parts++;
         self->progress.bytes_total += part->bytes;
-        partial += fmq_cache_partial(directory, part);
+        partial += fmq_blob_cache_partial(directory, part);
     }
-    return fmq_cache_room(directory, self->progress.bytes_total - partial, err);
+    return fmq_blob_cache_room(directory, self->progress.bytes_total - partial, err);
 }
 
 static outcome_t fetch_parts(fetcher_t *self, const fmq_manifest_t *manifest, fmq_error_t *err)

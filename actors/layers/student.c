@@ -1,8 +1,8 @@
 /*
  * student.c - the client's model and its tokenizer from the files of a cache.
  */
-#include "actors/layers/cache.h"
 #include "actors/layers/manifest.h"
+#include "actors/storage/blob_cache.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 static char *path_of(const char *directory, const fmq_part_t *part, fmq_error_t *err)
 {
-    return fmq_cache_path(directory, &part->digest, err);
+    return fmq_blob_cache_path(directory, &part->digest, err);
 }
 
 static llm_emulator_t *assemble(const char *directory, const fmq_manifest_t *manifest,

@@ -14,8 +14,9 @@
 
 #include "actors/pipe/pipe.h"
 #include "actors/server/coordinator_private.h"
-#include "actors/server/durable.h"
-#include "actors/server/versions.h"
+#include "actors/storage/directory.h"
+#include "actors/storage/file.h"
+#include "actors/storage/versions.h"
 #include "fedmq/base/clock.h"
 
 #define EVENTS_MAX     512    /* taken in one go before deciding */
@@ -347,8 +348,8 @@ static int make_place_for_copies(const char *save_to, fmq_error_t *err)
     const char *slash = strrchr(save_to, '/');
     if (!slash || slash == save_to)
         return 0;
-    char *parent = fmq_durable_path(err, "%.*s", (int)(slash - save_to), save_to);
-    int rc = parent ? fmq_durable_directory(parent, err) : -1;
+    char *parent = fmq_file_path(err, "%.*s", (int)(slash - save_to), save_to);
+    int rc = parent ? fmq_directory_make(parent, err) : -1;
     free(parent);
     return rc;
 }
@@ -356,15 +357,15 @@ static int make_place_for_copies(const char *save_to, fmq_error_t *err)
 static int open_files(coordinator_t *self, fmq_error_t *err)
 {
     const char *directory = self->options.directory;
-    self->journals = fmq_durable_path(err, "%s/journal", directory);
-    self->checkpoints = fmq_durable_path(err, "%s/checkpoints", directory);
-    self->best = fmq_durable_path(err, "%s/best", directory);
-    char *metrics = fmq_durable_path(err, "%s/metrics.jsonl", directory);
+    self->journals = fmq_file_path(err, "%s/journal", directory);
+    self->checkpoints = fmq_file_path(err, "%s/checkpoints", directory);
+    self->best = fmq_file_path(err, "%s/best", directory);
+    char *metrics = fmq_file_path(err, "%s/metrics.jsonl", directory);
     int rc = -1;
     if (!self->journals || !self->checkpoints || !self->best || !metrics)
         goto fail;
-    if (fmq_durable_directory(self->journals, err) < 0 ||
-        fmq_durable_directory(self->checkpoints, err) < 0 ||
+    if (fmq_directory_make(self->journals, err) < 0 ||
+        fmq_directory_make(self->checkpoints, err) < 0 ||
         make_place_for_copies(self->agenda->save_to, err) < 0 ||
         (fmq_coordinator_has_emulator(self) &&
          make_place_for_copies(self->options.emulator.save_to, err) < 0))
@@ -372,7 +373,7 @@ static int open_files(coordinator_t *self, fmq_error_t *err)
     if (!self->agenda->own_data &&
         !(self->dealt = fmq_dealt_open(directory, self->agenda->clients, err)))
         goto fail;
-    self->history = fmq_history_open(metrics, err);
+    self->history = fmq_metrics_log_open(metrics, err);
     rc = self->history ? stand(self, err) : -1;
 fail:
     free(metrics);
@@ -468,10 +469,10 @@ static int open_run(coordinator_t *self, fmq_error_t *err)
 static void release(coordinator_t *self)
 {
     fmq_intake_destroy(&self->intake);
-    fmq_journal_close(&self->journal);
+    fmq_update_log_close(&self->journal);
     fmq_coordinator_reclaim_state(self);
     fmq_link_close(&self->link, LINGER_MS);
-    fmq_history_close(&self->history);
+    fmq_metrics_log_close(&self->history);
     fmq_coordinator_drop_answers(self);
     fmq_round_release(&self->round);
     free(self->answers);

@@ -8,11 +8,11 @@
 #ifndef FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
 #define FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
 
-#include "actors/server/checkpoint.h"
 #include "actors/server/coordinator.h"
-#include "actors/server/dealt.h"
-#include "actors/server/history.h"
 #include "actors/server/intake.h"
+#include "actors/storage/checkpoint.h"
+#include "actors/storage/dealt.h"
+#include "actors/storage/metrics_log.h"
 #include "broker/lent_state.h"
 #include "fedmq/llm/dataset.h"
 
@@ -54,7 +54,7 @@ typedef struct {
     fmq_link_t *link;
 
     char *journals, *checkpoints, *best; /* owned paths */
-    fmq_history_t *history;
+    fmq_metrics_log_t *history;
     fmq_checkpoint_t mark;  /* where the run stands */
     float *state;           /* of round mark.round, ... */
     float *own_state;       /* ... and owned, unless options say where it lies */
@@ -68,7 +68,7 @@ typedef struct {
     published_t published, published_emulator;
 
     fmq_round_t round;
-    fmq_journal_t *journal; /* of the round in training, or NULL */
+    fmq_update_log_t *journal; /* of the round in training, or NULL */
     fmq_intake_t *intake;
     fmq_metrics_t **answers;       /* owned: of this phase, client k at k - 1 */
     uint64_t bytes_up, bytes_down; /* of updates accepted, of states asked to be fetched */

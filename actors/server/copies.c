@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/server/durable.h"
+#include "actors/storage/directory.h"
+#include "actors/storage/file.h"
 
 static int save_as(coordinator_t *self, const char *directory, fmq_error_t *err)
 {
@@ -27,10 +28,10 @@ static int copy_to(coordinator_t *self, const char *directory, fmq_error_t *err)
 
 int fmq_coordinator_save_best(coordinator_t *self, fmq_error_t *err)
 {
-    char *file = fmq_durable_path(err, "%s/best.state", self->best);
-    char *adapter = fmq_durable_path(err, "%s/adapter", self->best);
+    char *file = fmq_file_path(err, "%s/best.state", self->best);
+    char *adapter = fmq_file_path(err, "%s/adapter", self->best);
     int rc = -1;
-    if (!file || !adapter || fmq_durable_directory(self->best, err) < 0)
+    if (!file || !adapter || fmq_directory_make(self->best, err) < 0)
         goto fail;
     if (fmq_checkpoint_save(file, &self->mark, &self->vectors, err) < 0 ||
         save_as(self, adapter, err) < 0)
@@ -47,7 +48,7 @@ static char *prefixed(const char *save_to, const char *prefix, fmq_error_t *err)
 {
     const char *slash = strrchr(save_to, '/');
     int head = slash ? (int)(slash - save_to) + 1 : 0;
-    return fmq_durable_path(err, "%.*s%s_%s", head, save_to, prefix, save_to + head);
+    return fmq_file_path(err, "%.*s%s_%s", head, save_to, prefix, save_to + head);
 }
 
 static int save_prefixed(coordinator_t *self, const char *prefix, fmq_error_t *err)
@@ -70,7 +71,7 @@ int fmq_coordinator_save_periodic(coordinator_t *self, fmq_error_t *err)
 
 int fmq_coordinator_save_final(coordinator_t *self, fmq_error_t *err)
 {
-    char *adapter = fmq_durable_path(err, "%s/adapter", self->options.directory);
+    char *adapter = fmq_file_path(err, "%s/adapter", self->options.directory);
     int rc = adapter ? save_as(self, adapter, err) : -1;
     free(adapter);
     if (rc == 0 && *self->agenda->save_to)

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "actors/server/coordinator_private.h"
-#include "actors/server/durable.h"
+#include "actors/storage/file.h"
 
 bool fmq_coordinator_has_emulator(const coordinator_t *self)
 {
@@ -20,11 +20,11 @@ static int note_block(coordinator_t *self, uint32_t round, uint32_t block, fmq_m
                       fmq_error_t *err)
 {
     const double *loss = fmq_metrics_get(metrics, "align_loss");
-    fmq_history_key_t key = {round, "server", "align"};
+    fmq_metrics_log_key_t key = {round, "server", "align"};
     self->align_loss = loss ? *loss : NAN;
     if (fmq_metrics_set(metrics, "align_block", block, err) < 0)
         return -1;
-    return fmq_history_add_raw(self->history, &key, metrics, err);
+    return fmq_metrics_log_add_raw(self->history, &key, metrics, err);
 }
 
 /* 1: done; 0: told to stop, nothing has changed; -1: it failed. */
@@ -55,7 +55,7 @@ static int align(coordinator_t *self, bool first, fmq_metrics_t *metrics, fmq_er
  * checkpoints do not hold. */
 static int keep_first(coordinator_t *self, fmq_error_t *err)
 {
-    char *path = fmq_durable_path(err, "%s/sent.state", self->checkpoints);
+    char *path = fmq_file_path(err, "%s/sent.state", self->checkpoints);
     fmq_vectors_t first = self->vectors;
     fmq_checkpoint_t mark;
     float *state = NULL;

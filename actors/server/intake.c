@@ -25,14 +25,14 @@ typedef struct {
     fmq_digest_t update;
     uint64_t samples, bytes;
     int64_t retry_ms;
-    uint32_t failures;            /* of fetching it */
-    fmq_journal_writer_t *writer; /* owned while FETCHING */
+    uint32_t failures;               /* of fetching it */
+    fmq_update_log_writer_t *writer; /* owned while FETCHING */
 } slot_t;
 
 struct fmq_intake {
     fmq_intake_options_t options;
-    fmq_journal_t *journal; /* borrowed; NULL: closed */
-    slot_t *slots;          /* owned, client k at k - 1 */
+    fmq_update_log_t *journal; /* borrowed; NULL: closed */
+    slot_t *slots;             /* owned, client k at k - 1 */
     size_t fetches;
 };
 
@@ -69,16 +69,16 @@ static void stop_fetch(fmq_intake_t *self, slot_t *slot)
     if (slot->state != SLOT_FETCHING)
         return;
     (void)fmq_link_cancel(self->options.link, &slot->update, NULL);
-    fmq_journal_writer_abandon(&slot->writer);
+    fmq_update_log_writer_abandon(&slot->writer);
     self->fetches--;
 }
 
-void fmq_intake_open(fmq_intake_t *self, fmq_journal_t *journal)
+void fmq_intake_open(fmq_intake_t *self, fmq_update_log_t *journal)
 {
     fmq_intake_close(self);
     self->journal = journal;
-    for (size_t i = 0; i < fmq_journal_size(journal); i++) {
-        uint32_t client = fmq_journal_at(journal, i)->client;
+    for (size_t i = 0; i < fmq_update_log_size(journal); i++) {
+        uint32_t client = fmq_update_log_at(journal, i)->client;
         if (client >= 1 && client <= self->options.clients)
             self->slots[client - 1].state = SLOT_ACCEPTED;
     }
@@ -168,11 +168,11 @@ static slot_t *find_fetch(fmq_intake_t *self, const fmq_event_t *event)
 static int take_chunk(fmq_intake_t *self, slot_t *slot, const fmq_event_t *event, fmq_error_t *err)
 {
     fmq_error_t why;
-    if (event->index != fmq_journal_writer_chunks(slot->writer)) {
+    if (event->index != fmq_update_log_writer_chunks(slot->writer)) {
         reject(self, slot, "chunks came out of order");
         return 0;
     }
-    if (fmq_journal_writer_add(slot->writer, event->data, event->size, &why) == 0)
+    if (fmq_update_log_writer_add(slot->writer, event->data, event->size, &why) == 0)
         return 0;
     if (why.code == FMQ_ERR_IO || why.code == FMQ_ERR_NOMEM)
         return fmq_error_set(err, why.code, "%s", why.text);
@@ -184,7 +184,7 @@ static int take_chunk(fmq_intake_t *self, slot_t *slot, const fmq_event_t *event
 static void take_end(fmq_intake_t *self, slot_t *slot, const fmq_event_t *event)
 {
     fmq_error_t why;
-    if (fmq_journal_writer_finish(&slot->writer, &event->digest, &why) < 0) {
+    if (fmq_update_log_writer_finish(&slot->writer, &event->digest, &why) < 0) {
         reject(self, slot, why.text);
         return;
     }
@@ -231,12 +231,12 @@ static bool is_being_fetched(const fmq_intake_t *self, const fmq_digest_t *diges
 
 static int start_fetch(fmq_intake_t *self, slot_t *slot, int64_t now_ms, fmq_error_t *err)
 {
-    fmq_journal_entry_t entry = {.client = (uint32_t)(slot - self->slots) + 1,
-                                 .samples = slot->samples,
-                                 .update = slot->update};
+    fmq_update_log_entry_t entry = {.client = (uint32_t)(slot - self->slots) + 1,
+                                    .samples = slot->samples,
+                                    .update = slot->update};
     char owner[FMQ_MEMBER_NAME_MAX];
     (void)snprintf(owner, sizeof owner, "client-%u", entry.client);
-    slot->writer = fmq_journal_begin(self->journal, &entry, err);
+    slot->writer = fmq_update_log_begin(self->journal, &entry, err);
     if (!slot->writer)
         return -1;
     slot->state = SLOT_FETCHING;
@@ -272,7 +272,7 @@ static void committed(void *argument, uint32_t client)
 
 int fmq_intake_commit(fmq_intake_t *self, fmq_error_t *err)
 {
-    return self->journal ? fmq_journal_commit(self->journal, committed, self, err) : 0;
+    return self->journal ? fmq_update_log_commit(self->journal, committed, self, err) : 0;
 }
 
 uint64_t fmq_intake_bytes(const fmq_intake_t *self, uint32_t client)
@@ -282,7 +282,7 @@ uint64_t fmq_intake_bytes(const fmq_intake_t *self, uint32_t client)
 
 size_t fmq_intake_pending(const fmq_intake_t *self)
 {
-    return self->journal ? fmq_journal_pending(self->journal) : 0;
+    return self->journal ? fmq_update_log_pending(self->journal) : 0;
 }
 
 size_t fmq_intake_busy(const fmq_intake_t *self)

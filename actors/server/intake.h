@@ -10,7 +10,7 @@
 #ifndef FEDMQ_ACTORS_SERVER_INTAKE_H
 #define FEDMQ_ACTORS_SERVER_INTAKE_H
 
-#include "actors/server/journal.h"
+#include "actors/storage/update_log.h"
 #include "fedmq/broker/link.h"
 
 #define FMQ_INTAKE_FETCHES_MAX 16                  /* updates being fetched at once */
@@ -34,7 +34,7 @@ fmq_intake_t *fmq_intake_new(const fmq_intake_options_t *options, fmq_error_t *e
 void fmq_intake_destroy(fmq_intake_t **self_p);
 
 /* Begins to fill a journal (borrowed); an open one is closed first. */
-void fmq_intake_open(fmq_intake_t *self, fmq_journal_t *journal);
+void fmq_intake_open(fmq_intake_t *self, fmq_update_log_t *journal);
 /* Drops whatever is not durable and forgets the journal. */
 void fmq_intake_close(fmq_intake_t *self);
 

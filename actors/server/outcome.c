@@ -99,8 +99,8 @@ static int write_raw(coordinator_t *self, const fmq_measured_t *measured, size_t
     for (size_t i = 0; i < size; i++) {
         char source[FMQ_MEMBER_NAME_MAX];
         (void)snprintf(source, sizeof source, "client-%u", measured[i].client);
-        fmq_history_key_t key = {self->mark.round, source, "raw"};
-        if (fmq_history_add_raw(self->history, &key, measured[i].metrics, err) < 0)
+        fmq_metrics_log_key_t key = {self->mark.round, source, "raw"};
+        if (fmq_metrics_log_add_raw(self->history, &key, measured[i].metrics, err) < 0)
             return -1;
     }
     return 0;
@@ -109,8 +109,8 @@ static int write_raw(coordinator_t *self, const fmq_measured_t *measured, size_t
 static int write_form(coordinator_t *self, const fmq_form_t *form, const char *source,
                       const fmq_merged_t *merged, fmq_error_t *err)
 {
-    fmq_history_key_t key = {self->mark.round, source, form->name};
-    return merged->size > 0 ? fmq_history_add(self->history, &key, merged, err) : 0;
+    fmq_metrics_log_key_t key = {self->mark.round, source, form->name};
+    return merged->size > 0 ? fmq_metrics_log_add(self->history, &key, merged, err) : 0;
 }
 
 /* Every form that is asked for, of some clients. */
@@ -224,14 +224,14 @@ static int merge_deciding(const fmq_measured_t *measured, size_t size, fmq_merge
 /* What the server itself has measured counts beside what clients have. */
 static int add_own(coordinator_t *self, fmq_merged_t *merged, fmq_error_t *err)
 {
-    fmq_history_key_t key = {self->mark.round, "server", "raw"};
+    fmq_metrics_log_key_t key = {self->mark.round, "server", "raw"};
     if (self->own.size == 0)
         return 0;
     for (size_t i = 0; i < self->own.size; i++)
         if (fmq_merged_add(merged, self->own.items[i].name, self->own.items[i].value, err) < 0)
             return -1;
     show_metrics(self, "server", &self->own);
-    return fmq_history_add_raw(self->history, &key, &self->own, err);
+    return fmq_metrics_log_add_raw(self->history, &key, &self->own, err);
 }
 
 int fmq_coordinator_note_evaluation(coordinator_t *self, fmq_error_t *err)
@@ -264,8 +264,8 @@ fail:
 int fmq_coordinator_note_metrics(coordinator_t *self, const char *source,
                                  const fmq_message_metrics_t *note, fmq_error_t *err)
 {
-    fmq_history_key_t key = {note->round, source, "raw"};
-    if (fmq_history_add_raw(self->history, &key, &note->metrics, err) < 0)
+    fmq_metrics_log_key_t key = {note->round, source, "raw"};
+    if (fmq_metrics_log_add_raw(self->history, &key, &note->metrics, err) < 0)
         return -1;
     fmq_run_event_t event = {.type = FMQ_RUN_METRICS,
                              .round = note->round,

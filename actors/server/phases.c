@@ -63,14 +63,14 @@ fail:
 
 static int open_journal(coordinator_t *self, fmq_error_t *err)
 {
-    fmq_journal_options_t options = {.directory = self->journals,
-                                     .run = self->mark.run,
-                                     .round = self->mark.round,
-                                     .schema = self->options.schema,
-                                     .log = self->options.log};
+    fmq_update_log_options_t options = {.directory = self->journals,
+                                        .run = self->mark.run,
+                                        .round = self->mark.round,
+                                        .schema = self->options.schema,
+                                        .log = self->options.log};
     fmq_intake_close(self->intake);
-    fmq_journal_close(&self->journal);
-    self->journal = fmq_journal_open(&options, err);
+    fmq_update_log_close(&self->journal);
+    self->journal = fmq_update_log_open(&options, err);
     if (!self->journal)
         return -1;
     fmq_intake_open(self->intake, self->journal);
@@ -80,7 +80,7 @@ static int open_journal(coordinator_t *self, fmq_error_t *err)
 /* Who takes part: as an earlier process has planned, or a new sample. */
 static int make_plan(coordinator_t *self, uint32_t **plan, size_t *size, fmq_error_t *err)
 {
-    int found = fmq_journal_load_list(self->journal, FMQ_JOURNAL_PLAN, plan, size, err);
+    int found = fmq_update_log_load_list(self->journal, FMQ_UPDATE_LOG_PLAN, plan, size, err);
     if (found != 0)
         return found < 0 ? -1 : 0;
     size_t wanted = fmq_sampler_wanted(self->agenda->sample_number, self->agenda->sample_rate,
@@ -89,7 +89,7 @@ static int make_plan(coordinator_t *self, uint32_t **plan, size_t *size, fmq_err
         return -1;
     if (*size == 0)
         return 0;
-    return fmq_journal_save_list(self->journal, FMQ_JOURNAL_PLAN, *plan, *size, err);
+    return fmq_update_log_save_list(self->journal, FMQ_UPDATE_LOG_PLAN, *plan, *size, err);
 }
 
 static int ask_planned(coordinator_t *self, const uint32_t *plan, size_t size, fmq_error_t *err)
@@ -97,7 +97,7 @@ static int ask_planned(coordinator_t *self, const uint32_t *plan, size_t size, f
     for (size_t i = 0; i < size; i++) {
         if (plan[i] < 1 || plan[i] > self->agenda->training)
             continue;
-        if (!fmq_journal_find(self->journal, plan[i])) {
+        if (!fmq_update_log_find(self->journal, plan[i])) {
             if (ask(self, plan[i], FMQ_TASK_TRAIN, err) < 0)
                 return -1;
             continue;
@@ -114,7 +114,7 @@ static int close_training(coordinator_t *self, fmq_error_t *err);
 static bool is_complete(const coordinator_t *self, const uint32_t *closed, size_t size)
 {
     for (size_t i = 0; i < size; i++)
-        if (!self->agenda->local && !fmq_journal_find(self->journal, closed[i]))
+        if (!self->agenda->local && !fmq_update_log_find(self->journal, closed[i]))
             return false;
     return true;
 }
@@ -141,7 +141,7 @@ static int begin_training(coordinator_t *self, fmq_error_t *err)
     self->left_out_because[0] = '\0';
     if (open_journal(self, err) < 0)
         return -1;
-    int closed = fmq_journal_load_list(self->journal, FMQ_JOURNAL_CLOSED, &list, &size, err);
+    int closed = fmq_update_log_load_list(self->journal, FMQ_UPDATE_LOG_CLOSED, &list, &size, err);
     if (closed < 0)
         goto fail;
     if (closed > 0 && size > 0 && is_complete(self, list, size)) {
@@ -165,7 +165,7 @@ static int begin_training(coordinator_t *self, fmq_error_t *err)
         goto fail;
     fmq_log_write(self->options.log, FMQ_LOG_INFO, "server", "round-began",
                   "round=%u clients=%zu journaled=%zu", self->mark.round, size,
-                  fmq_journal_size(self->journal));
+                  fmq_update_log_size(self->journal));
     fmq_coordinator_show(self, FMQ_RUN_ROUND);
     rc = 0;
 fail:
@@ -195,7 +195,7 @@ static int ask_more(coordinator_t *self, fmq_error_t *err)
             plan[planned++] = k;
     fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "clients-replaced",
                   "round=%u gone=%zu asked=%zu", self->mark.round, missing, size);
-    rc = fmq_journal_save_list(self->journal, FMQ_JOURNAL_PLAN, plan, planned, err);
+    rc = fmq_update_log_save_list(self->journal, FMQ_UPDATE_LOG_PLAN, plan, planned, err);
 fail:
     free(chosen);
     free(plan);
@@ -205,18 +205,18 @@ fail:
 static int read_update(void *argument, size_t index, uint32_t chunk, float *values,
                        fmq_error_t *err)
 {
-    return fmq_journal_read(argument, index, chunk, values, err);
+    return fmq_update_log_read(argument, index, chunk, values, err);
 }
 
 /* Folds the journal, in client order, into the state. */
 static int fold(coordinator_t *self, fmq_error_t *err)
 {
-    size_t size = fmq_journal_size(self->journal);
+    size_t size = fmq_update_log_size(self->journal);
     uint64_t *samples = calloc(size, sizeof *samples);
     if (!samples)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to aggregate");
     for (size_t i = 0; i < size; i++)
-        samples[i] = fmq_journal_at(self->journal, i)->samples;
+        samples[i] = fmq_update_log_at(self->journal, i)->samples;
     fmq_updates_t updates = {.size = size,
                              .samples = self->agenda->ignore_weight ? NULL : samples,
                              .read = read_update,
@@ -238,8 +238,8 @@ static int settle_journal(coordinator_t *self, fmq_error_t *err)
         if (self->round.seats[k - 1].answered)
             list[size++] = k;
     if (!self->agenda->local)
-        fmq_journal_keep(self->journal, list, size);
-    int rc = fmq_journal_save_list(self->journal, FMQ_JOURNAL_CLOSED, list, size, err);
+        fmq_update_log_keep(self->journal, list, size);
+    int rc = fmq_update_log_save_list(self->journal, FMQ_UPDATE_LOG_CLOSED, list, size, err);
     free(list);
     return rc;
 }
@@ -261,8 +261,8 @@ static bool has_usable_update(const coordinator_t *self)
 {
     if (self->agenda->local)
         return fmq_round_count(&self->round, self->now_ms).answered > 0;
-    for (size_t i = 0; i < fmq_journal_size(self->journal); i++)
-        if (fmq_journal_at(self->journal, i)->samples > 0)
+    for (size_t i = 0; i < fmq_update_log_size(self->journal); i++)
+        if (fmq_update_log_at(self->journal, i)->samples > 0)
             return true;
     return false;
 }
@@ -304,7 +304,7 @@ static void tidy(const coordinator_t *self)
     uint32_t keep = self->mark.round > 0 ? self->mark.round - 1 : 0;
     fmq_checkpoint_prune(self->checkpoints, keep);
     for (uint32_t round = keep; round > 0 && !self->agenda->save_journal; round--) {
-        fmq_journal_remove(self->journals, round - 1);
+        fmq_update_log_remove(self->journals, round - 1);
         if (keep - round >= 2) /* older ones went with earlier rounds */
             return;
     }
@@ -381,13 +381,13 @@ static int close_training(coordinator_t *self, fmq_error_t *err)
         return -1;
     if (usable && !self->agenda->local && fold(self, err) < 0)
         return -1;
-    fmq_journal_close(&self->journal);
+    fmq_update_log_close(&self->journal);
     if (fmq_coordinator_align_round(self, err) < 0)
         return -1;
     if (self->terminated) /* the checkpoint before and the journal hold it all */
         return 0;
     self->mark.round++;
-    if (fmq_history_sync(self->history, err) < 0 ||
+    if (fmq_metrics_log_sync(self->history, err) < 0 ||
         fmq_checkpoint_put(self->checkpoints, &self->mark, &self->vectors, err) < 0)
         return -1;
     tidy(self);

@@ -22,10 +22,10 @@ static bool misfits(const llm_fit_t *fit)
 static int write_fit(coordinator_t *self, const char *source, const llm_fit_t *fit,
                      fmq_error_t *err)
 {
-    const fmq_history_key_t key = {self->mark.round, source, "data"};
+    const fmq_metrics_log_key_t key = {self->mark.round, source, "data"};
     fmq_metrics_t metrics = {0};
     fmq_fit_to_metrics(fit, &metrics);
-    return fmq_history_add_raw(self->history, &key, &metrics, err);
+    return fmq_metrics_log_add_raw(self->history, &key, &metrics, err);
 }
 
 static int tell_one(coordinator_t *self, uint32_t client, fmq_log_level_t level, fmq_error_t *err)

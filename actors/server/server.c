@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 
 #include "actors/pipe/pipe.h"
-#include "actors/server/checkpoint.h"
-#include "actors/server/durable.h"
 #include "actors/server/offsite.h"
 #include "actors/settings/settings.h"
+#include "actors/storage/checkpoint.h"
+#include "actors/storage/file.h"
 
 typedef struct {
     fmq_server_options_t options;
@@ -91,7 +91,7 @@ static bool goes_on(const server_t *self)
 {
     fmq_checkpoint_t newest;
     char *path = self->options.directory
-                     ? fmq_durable_path(NULL, "%s/checkpoints", self->options.directory)
+                     ? fmq_file_path(NULL, "%s/checkpoints", self->options.directory)
                      : NULL;
     bool found = path && fmq_checkpoint_look(path, &newest, NULL) > 0;
     free(path);

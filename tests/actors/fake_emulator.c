@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/server/durable.h"
+#include "actors/storage/directory.h"
+#include "actors/storage/file.h"
 #include "fedmq/base/rng.h"
 
 static void noise(uint64_t seed, uint32_t block, float *out)
@@ -86,10 +87,10 @@ static int save(void *argument, const float *emulator, const char *directory, fm
 {
     char path[512];
     (void)argument;
-    if (fmq_durable_directory(directory, err) < 0)
+    if (fmq_directory_make(directory, err) < 0)
         return -1;
     (void)snprintf(path, sizeof path, "%s/emulator.bin", directory);
-    return fmq_durable_save(path, emulator, FAKE_EMULATOR_SIZE * sizeof *emulator, err);
+    return fmq_file_save(path, emulator, FAKE_EMULATOR_SIZE * sizeof *emulator, err);
 }
 
 void fake_emulator_fill(fake_emulator_t *self, fmq_coordinator_options_t *options)

@@ -4,7 +4,8 @@
 #include "fake_federation.h"
 
 #include "actors/pipe/pipe.h"
-#include "actors/server/durable.h"
+#include "actors/storage/directory.h"
+#include "actors/storage/file.h"
 #include "fedmq/base/clock.h"
 
 #define ENDPOINT "inproc://fake-federation"
@@ -34,10 +35,10 @@ int fake_save(void *argument, const float *state, const char *directory, fmq_err
 {
     const uint64_t *elements = argument;
     char path[512];
-    if (fmq_durable_directory(directory, err) < 0)
+    if (fmq_directory_make(directory, err) < 0)
         return -1;
     snprintf(path, sizeof path, "%s/state.bin", directory);
-    return fmq_durable_save(path, state, *elements * sizeof *state, err);
+    return fmq_file_save(path, state, *elements * sizeof *state, err);
 }
 
 static void on_event(void *argument, const fmq_run_event_t *event)
@@ -210,7 +211,7 @@ float *fake_result(const federation_t *self)
     size_t size = 0;
     fmq_error_t err;
     char *bytes =
-        fmq_durable_load(test_path(path, self->folder, "adapter/state.bin"), 1u << 30, &size, &err);
+        fmq_file_load(test_path(path, self->folder, "adapter/state.bin"), 1u << 30, &size, &err);
     if (!bytes)
         fail_msg("%s", err.text);
     assert_int_equal(size, fmq_schema_elements(self->schema) * sizeof(float));

@@ -7,8 +7,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "actors/server/checkpoint.h"
-#include "actors/server/durable.h"
+#include "actors/storage/checkpoint.h"
+#include "actors/storage/directory.h"
+#include "actors/storage/file.h"
 
 typedef struct {
     char folder[64];
@@ -249,8 +250,8 @@ static void a_file_of_the_first_version_is_still_read(void **state)
     size_t size;
     uint32_t round, skipped;
     assert_int_equal(put(fixture, 3, NULL), 0);
-    text = fmq_durable_load(test_path(path, fixture->folder, "round-000003.state"), 1u << 20, &size,
-                            NULL);
+    text = fmq_file_load(test_path(path, fixture->folder, "round-000003.state"), 1u << 20, &size,
+                         NULL);
     assert_non_null(text);
     size_t head = (unsigned char)text[12] | (size_t)(unsigned char)text[13] << 8;
     assert_int_equal(text[8], 3);
@@ -262,7 +263,7 @@ static void a_file_of_the_first_version_is_still_read(void **state)
     memmove(text + 16 + head - 2, text + 16 + head, size - 16 - head);
     fmq_digest_t digest = fmq_digest_of(text, size - 2 - FMQ_DIGEST_SIZE);
     memcpy(text + size - 2 - FMQ_DIGEST_SIZE, digest.bytes, FMQ_DIGEST_SIZE);
-    assert_int_equal(fmq_durable_save(path, text, size - 2, NULL), 0);
+    assert_int_equal(fmq_file_save(path, text, size - 2, NULL), 0);
     free(text);
     assert_int_equal(newest(fixture, &round, &skipped, NULL), 1);
     assert_int_equal(round, 3);
@@ -325,17 +326,17 @@ static void small_files_are_saved_and_loaded_whole(void **state)
     size_t size;
     fmq_error_t err;
     test_path(path, fixture->folder, "deep/er/file");
-    assert_int_equal(fmq_durable_save(path, "abc", 3, &err), -1);
+    assert_int_equal(fmq_file_save(path, "abc", 3, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_IO);
     char inner[256];
-    assert_int_equal(fmq_durable_directory(test_path(inner, fixture->folder, "deep/er"), &err), 0);
-    assert_int_equal(fmq_durable_save(path, "abc", 3, &err), 0);
-    char *text = fmq_durable_load(path, 3, &size, &err);
+    assert_int_equal(fmq_directory_make(test_path(inner, fixture->folder, "deep/er"), &err), 0);
+    assert_int_equal(fmq_file_save(path, "abc", 3, &err), 0);
+    char *text = fmq_file_load(path, 3, &size, &err);
     assert_string_equal(text, "abc");
     free(text);
-    assert_null(fmq_durable_load(path, 2, &size, &err));
+    assert_null(fmq_file_load(path, 2, &size, &err));
     assert_int_equal(err.code, FMQ_ERR_LIMIT);
-    assert_null(fmq_durable_load("no such file", 2, &size, &err));
+    assert_null(fmq_file_load("no such file", 2, &size, &err));
     assert_int_equal(err.code, FMQ_ERR_NOTFOUND);
 }
 

@@ -4,8 +4,8 @@
  */
 #include "actors_test.h"
 
-#include "actors/server/dealt.h"
-#include "actors/server/durable.h"
+#include "actors/storage/dealt.h"
+#include "actors/storage/file.h"
 
 static fmq_error_t err;
 static char folder[64];
@@ -49,7 +49,7 @@ static void nothing_is_known_and_nothing_written_before_somebody_says_it(void **
         assert_null(fmq_dealt_to(dealt, k));
     assert_null(fmq_dealt_to(NULL, 1));
     assert_int_equal(fmq_dealt_save(dealt, &err), 0);
-    assert_null(fmq_durable_load(test_path(path, folder, FMQ_DEALT_NAME), 100, &size, &err));
+    assert_null(fmq_file_load(test_path(path, folder, FMQ_DEALT_NAME), 100, &size, &err));
     fmq_dealt_close(&dealt);
 }
 
@@ -87,7 +87,7 @@ static void a_damaged_file_is_refused_by_name(void **state)
     char path[256];
     test_path(path, folder, FMQ_DEALT_NAME);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        assert_int_equal(fmq_durable_save(path, texts[i], strlen(texts[i]), &err), 0);
+        assert_int_equal(fmq_file_save(path, texts[i], strlen(texts[i]), &err), 0);
         if (fmq_dealt_open(folder, 3, &err))
             fail_msg("'%s' was taken", texts[i]);
         assert_int_equal(err.code, FMQ_ERR_FORMAT);

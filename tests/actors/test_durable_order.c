@@ -12,10 +12,11 @@
 #include <unistd.h>
 
 #include "actors/client/personal_state.h"
-#include "actors/server/checkpoint.h"
-#include "actors/server/durable.h"
-#include "actors/server/history.h"
-#include "actors/server/journal.h"
+#include "actors/storage/checkpoint.h"
+#include "actors/storage/directory.h"
+#include "actors/storage/file.h"
+#include "actors/storage/metrics_log.h"
+#include "actors/storage/update_log.h"
 #include "fedmq/broker/state.h"
 #include "llm/adapter/directory.h"
 #include "llm/hub/file.h"
@@ -84,16 +85,16 @@ static void expect(const char *events)
 static void a_file_is_synced_renamed_and_its_folder_synced(void **state)
 {
     char path[256];
-    assert_int_equal(fmq_durable_save(test_path(path, *state, "file"), "x", 1, NULL), 0);
+    assert_int_equal(fmq_file_save(test_path(path, *state, "file"), "x", 1, NULL), 0);
     expect("sync ./file.tmp\nname ./file\nsync .\n");
 }
 
 static void a_new_folder_is_durable_in_the_one_that_holds_it(void **state)
 {
     char path[256];
-    assert_int_equal(fmq_durable_directory(test_path(path, *state, "a/b"), NULL), 0);
+    assert_int_equal(fmq_directory_make(test_path(path, *state, "a/b"), NULL), 0);
     expect("sync .\nsync ./a\n");
-    assert_int_equal(fmq_durable_directory(path, NULL), 0);
+    assert_int_equal(fmq_directory_make(path, NULL), 0);
     expect("");
 }
 
@@ -130,27 +131,27 @@ static void committed(void *argument, uint32_t client)
     note("told", line);
 }
 
-static void put(const fmq_schema_t *schema, fmq_journal_t *journal, uint32_t client)
+static void put(const fmq_schema_t *schema, fmq_update_log_t *journal, uint32_t client)
 {
     float *vector = test_vector(schema, client);
     fmq_object_t *object = fmq_state_encode(schema, vector, FMQ_CODEC_F32, NULL);
-    fmq_journal_entry_t entry = {client, 10, *fmq_object_digest(object)};
-    fmq_journal_writer_t *writer = fmq_journal_begin(journal, &entry, NULL);
+    fmq_update_log_entry_t entry = {client, 10, *fmq_object_digest(object)};
+    fmq_update_log_writer_t *writer = fmq_update_log_begin(journal, &entry, NULL);
     assert_non_null(writer);
     for (uint32_t i = 0; i < fmq_object_chunks(object); i++) {
         size_t size;
         const void *data = fmq_object_chunk(object, i, &size);
-        assert_int_equal(fmq_journal_writer_add(writer, data, size, NULL), 0);
+        assert_int_equal(fmq_update_log_writer_add(writer, data, size, NULL), 0);
     }
-    assert_int_equal(fmq_journal_writer_finish(&writer, fmq_object_digest(object), NULL), 0);
+    assert_int_equal(fmq_update_log_writer_finish(&writer, fmq_object_digest(object), NULL), 0);
     fmq_object_drop(&object);
     free(vector);
 }
 
-static fmq_journal_t *open_journal(const char *place, const fmq_schema_t *schema)
+static fmq_update_log_t *open_journal(const char *place, const fmq_schema_t *schema)
 {
-    fmq_journal_options_t options = {place, "00112233445566778899aabbccddeeff", 3, schema, NULL};
-    fmq_journal_t *journal = fmq_journal_open(&options, NULL);
+    fmq_update_log_options_t options = {place, "00112233445566778899aabbccddeeff", 3, schema, NULL};
+    fmq_update_log_t *journal = fmq_update_log_open(&options, NULL);
     assert_non_null(journal);
     return journal;
 }
@@ -158,13 +159,13 @@ static fmq_journal_t *open_journal(const char *place, const fmq_schema_t *schema
 static void updates_are_told_to_be_there_when_all_of_them_are_durable(void **state)
 {
     fmq_schema_t *schema = test_schema();
-    fmq_journal_t *journal = open_journal(*state, schema);
+    fmq_update_log_t *journal = open_journal(*state, schema);
     assert_non_null(strstr(noted, "sync .\n")); /* the round's folder has a name */
     noted[0] = '\0';
     put(schema, journal, 1);
     put(schema, journal, 2);
     expect("");
-    assert_int_equal(fmq_journal_commit(journal, committed, NULL, NULL), 0);
+    assert_int_equal(fmq_update_log_commit(journal, committed, NULL, NULL), 0);
     expect("sync ./round-000003/client-000002.update.tmp\n"
            "sync ./round-000003/client-000001.update.tmp\n"
            "name ./round-000003/client-000002.update\n"
@@ -172,7 +173,7 @@ static void updates_are_told_to_be_there_when_all_of_them_are_durable(void **sta
            "sync ./round-000003\n"
            "told ./2\n"
            "told ./1\n");
-    fmq_journal_close(&journal);
+    fmq_update_log_close(&journal);
     fmq_schema_destroy(&schema);
 }
 
@@ -182,16 +183,16 @@ static void an_update_whose_sync_fails_is_told_to_nobody(void **state)
     fmq_schema_t *schema = test_schema();
     for (size_t i = 0; i < 2; i++) {
         fmq_error_t err;
-        fmq_journal_t *journal = open_journal(*state, schema);
+        fmq_update_log_t *journal = open_journal(*state, schema);
         put(schema, journal, 1);
         noted[0] = '\0';
         broken = places[i];
-        assert_int_equal(fmq_journal_commit(journal, committed, NULL, &err), -1);
+        assert_int_equal(fmq_update_log_commit(journal, committed, NULL, &err), -1);
         broken = NULL;
         assert_int_equal(err.code, FMQ_ERR_IO);
         assert_null(strstr(noted, "told"));
-        assert_int_equal(fmq_journal_size(journal), 0);
-        fmq_journal_close(&journal);
+        assert_int_equal(fmq_update_log_size(journal), 0);
+        fmq_update_log_close(&journal);
     }
     fmq_schema_destroy(&schema);
 }
@@ -199,27 +200,28 @@ static void an_update_whose_sync_fails_is_told_to_nobody(void **state)
 static void the_lists_of_a_round_are_durable_when_they_are_saved(void **state)
 {
     fmq_schema_t *schema = test_schema();
-    fmq_journal_t *journal = open_journal(*state, schema);
+    fmq_update_log_t *journal = open_journal(*state, schema);
     const uint32_t list[] = {1, 2};
     noted[0] = '\0';
-    assert_int_equal(fmq_journal_save_list(journal, FMQ_JOURNAL_PLAN, list, 2, NULL), 0);
+    assert_int_equal(fmq_update_log_save_list(journal, FMQ_UPDATE_LOG_PLAN, list, 2, NULL), 0);
     expect("sync ./round-000003/plan.tmp\nname ./round-000003/plan\nsync ./round-000003\n");
-    assert_int_equal(fmq_journal_save_list(journal, FMQ_JOURNAL_CLOSED, list, 1, NULL), 0);
+    assert_int_equal(fmq_update_log_save_list(journal, FMQ_UPDATE_LOG_CLOSED, list, 1, NULL), 0);
     expect("sync ./round-000003/closed.tmp\nname ./round-000003/closed\nsync ./round-000003\n");
-    fmq_journal_close(&journal);
+    fmq_update_log_close(&journal);
     fmq_schema_destroy(&schema);
 }
 
 static void measurements_are_durable_when_they_are_synced(void **state)
 {
     char path[256];
-    fmq_history_t *history = fmq_history_open(test_path(path, *state, "metrics.jsonl"), NULL);
-    fmq_history_key_t key = {1, "clients", "raw"};
+    fmq_metrics_log_t *history =
+        fmq_metrics_log_open(test_path(path, *state, "metrics.jsonl"), NULL);
+    fmq_metrics_log_key_t key = {1, "clients", "raw"};
     fmq_metrics_t metrics = {0};
-    assert_int_equal(fmq_history_add_raw(history, &key, &metrics, NULL), 0);
-    assert_int_equal(fmq_history_sync(history, NULL), 0);
+    assert_int_equal(fmq_metrics_log_add_raw(history, &key, &metrics, NULL), 0);
+    assert_int_equal(fmq_metrics_log_sync(history, NULL), 0);
     expect("sync ./metrics.jsonl\n");
-    fmq_history_close(&history);
+    fmq_metrics_log_close(&history);
 }
 
 /* As llm_adapter_save() writes its files: each durable in a folder beside, and

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "actors/pipe/pipe.h"
-#include "actors/server/durable.h"
+#include "actors/storage/file.h"
 #include "broker/lent_state.h"
 #include "fedmq/actors/shard.h"
 #include "fedmq/base/clock.h"
@@ -207,7 +207,7 @@ static char *history(const fixture_t *f)
     char path[256];
     size_t size;
     char *text =
-        fmq_durable_load(test_path(path, f->run.folder, "metrics.jsonl"), 1u << 20, &size, NULL);
+        fmq_file_load(test_path(path, f->run.folder, "metrics.jsonl"), 1u << 20, &size, NULL);
     assert_non_null(text);
     return text;
 }

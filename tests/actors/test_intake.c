@@ -15,7 +15,7 @@
 typedef struct {
     char folder[64];
     fmq_schema_t *schema;
-    fmq_journal_t *journal;
+    fmq_update_log_t *journal;
     fmq_intake_t *intake;
     bool away[CLIENTS + 1];
     uint32_t accepted[CLIENTS + 1], rejected[CLIENTS + 1];
@@ -67,10 +67,10 @@ static bool is_here(void *argument, uint32_t client)
 static void open_journal(fixture_t *self)
 {
     char path[256];
-    fmq_journal_options_t options = {test_path(path, self->folder, "journal"),
-                                     "00112233445566778899aabbccddeeff", 0, self->schema, NULL};
-    fmq_journal_close(&self->journal);
-    self->journal = fmq_journal_open(&options, NULL);
+    fmq_update_log_options_t options = {test_path(path, self->folder, "journal"),
+                                        "00112233445566778899aabbccddeeff", 0, self->schema, NULL};
+    fmq_update_log_close(&self->journal);
+    self->journal = fmq_update_log_open(&options, NULL);
     assert_non_null(self->journal);
     fmq_intake_open(self->intake, self->journal);
 }
@@ -96,7 +96,7 @@ static int teardown(void **state)
 {
     fixture_t *self = *state;
     fmq_intake_destroy(&self->intake);
-    fmq_journal_close(&self->journal);
+    fmq_update_log_close(&self->journal);
     fmq_schema_destroy(&self->schema);
     test_folder_remove(self->folder);
     free(self);
@@ -337,7 +337,7 @@ static void another_offer_takes_the_place_of_one_that_is_not_accepted(void **sta
     deliver(self, second);
     assert_int_equal(fmq_intake_commit(self->intake, NULL), 0);
     assert_int_equal(self->accepted[1], 1);
-    assert_true(fmq_digest_equal(&fmq_journal_at(self->journal, 0)->update, &offer.update));
+    assert_true(fmq_digest_equal(&fmq_update_log_at(self->journal, 0)->update, &offer.update));
     fmq_object_drop(&first);
     fmq_object_drop(&second);
 }

@@ -7,7 +7,7 @@
 
 #include <czmq.h>
 
-#include "actors/layers/cache.h"
+#include "actors/storage/blob_cache.h"
 #include "actors_test.h"
 #include "layers_stage.h"
 #include "tests/broker/fabric.h"

@@ -4,8 +4,8 @@
  */
 #include <unistd.h>
 
-#include "actors/layers/cache.h"
 #include "actors/layers/part_object.h"
+#include "actors/storage/blob_cache.h"
 #include "actors_test.h"
 #include "layers_stage.h"
 #include "tests/broker/fabric.h"

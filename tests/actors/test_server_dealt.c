@@ -4,8 +4,8 @@
  */
 #include "fake_federation.h"
 
-#include "actors/server/dealt.h"
-#include "actors/server/durable.h"
+#include "actors/storage/dealt.h"
+#include "actors/storage/file.h"
 #include "fedmq/base/clock.h"
 #include "tests/broker/fabric.h"
 
@@ -53,7 +53,7 @@ static char *read_text(const federation_t *f, const char *name)
 {
     char path[256];
     size_t size;
-    return fmq_durable_load(test_path(path, f->folder, name), 1u << 20, &size, NULL);
+    return fmq_file_load(test_path(path, f->folder, name), 1u << 20, &size, NULL);
 }
 
 /* The server has heard of both clients' shards. */

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "actors/pipe/pipe.h"
-#include "actors/server/durable.h"
+#include "actors/storage/file.h"
 #include "fedmq/base/clock.h"
 #include "fedmq/base/rng.h"
 
@@ -194,7 +194,7 @@ static uint32_t read_list(const federation_t *f, uint32_t round, const char *nam
     size_t size;
     uint32_t set = 0;
     snprintf(file, sizeof file, "journal/round-%06u/%s", round, name);
-    char *text = fmq_durable_load(test_path(path, f->folder, file), 1u << 16, &size, NULL);
+    char *text = fmq_file_load(test_path(path, f->folder, file), 1u << 16, &size, NULL);
     if (!text)
         return 0;
     char *at = text;

@@ -6,8 +6,8 @@
 
 #include <unistd.h>
 
-#include "actors/server/checkpoint.h"
-#include "actors/server/durable.h"
+#include "actors/storage/checkpoint.h"
+#include "actors/storage/file.h"
 #include "fedmq/base/clock.h"
 
 #define ALL2     0x6u /* clients 1, 2 */
@@ -53,7 +53,7 @@ static char *read_text(const federation_t *f, const char *name)
     char path[256];
     size_t size;
     fmq_error_t err;
-    char *text = fmq_durable_load(test_path(path, f->folder, name), 1u << 20, &size, &err);
+    char *text = fmq_file_load(test_path(path, f->folder, name), 1u << 20, &size, &err);
     if (!text)
         fail_msg("%s", err.text);
     return text;

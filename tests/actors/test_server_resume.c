@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "actors/server/checkpoint.h"
-#include "actors/server/durable.h"
-#include "actors/server/journal.h"
+#include "actors/storage/checkpoint.h"
+#include "actors/storage/file.h"
+#include "actors/storage/update_log.h"
 #include "fedmq/base/clock.h"
 #include "tests/broker/fabric.h"
 
@@ -136,22 +136,22 @@ static void journal_a_late_update(const federation_t *f)
 {
     char path[256];
     fmq_checkpoint_t mark = checkpoint_of(f, 1);
-    fmq_journal_options_t options = {test_path(path, f->folder, "journal"), mark.run, 1, f->schema,
-                                     NULL};
-    fmq_journal_t *journal = fmq_journal_open(&options, NULL);
+    fmq_update_log_options_t options = {test_path(path, f->folder, "journal"), mark.run, 1,
+                                        f->schema, NULL};
+    fmq_update_log_t *journal = fmq_update_log_open(&options, NULL);
     assert_non_null(journal);
     fmq_object_t *object = fmq_state_encode(f->schema, f->initial, FMQ_CODEC_F32, NULL);
-    fmq_journal_entry_t entry = {2, 1000, *fmq_object_digest(object)};
-    fmq_journal_writer_t *writer = fmq_journal_begin(journal, &entry, NULL);
+    fmq_update_log_entry_t entry = {2, 1000, *fmq_object_digest(object)};
+    fmq_update_log_writer_t *writer = fmq_update_log_begin(journal, &entry, NULL);
     for (uint32_t i = 0; i < fmq_object_chunks(object); i++) {
         size_t size;
         const void *data = fmq_object_chunk(object, i, &size);
-        assert_int_equal(fmq_journal_writer_add(writer, data, size, NULL), 0);
+        assert_int_equal(fmq_update_log_writer_add(writer, data, size, NULL), 0);
     }
-    assert_int_equal(fmq_journal_writer_finish(&writer, fmq_object_digest(object), NULL), 0);
-    assert_int_equal(fmq_journal_commit(journal, NULL, NULL, NULL), 0);
+    assert_int_equal(fmq_update_log_writer_finish(&writer, fmq_object_digest(object), NULL), 0);
+    assert_int_equal(fmq_update_log_commit(journal, NULL, NULL, NULL), 0);
     fmq_object_drop(&object);
-    fmq_journal_close(&journal);
+    fmq_update_log_close(&journal);
 }
 
 static void an_update_that_came_after_the_closing_stays_out(void **state)

@@ -6,8 +6,8 @@
 
 #include <unistd.h>
 
-#include "actors/server/checkpoint.h"
-#include "actors/server/durable.h"
+#include "actors/storage/checkpoint.h"
+#include "actors/storage/file.h"
 #include "fedmq/base/clock.h"
 #include "tests/broker/fabric.h"
 
@@ -59,7 +59,7 @@ static char *metrics_file(const federation_t *f)
 {
     char path[256];
     size_t size;
-    return fmq_durable_load(test_path(path, f->folder, "metrics.jsonl"), 1u << 20, &size, NULL);
+    return fmq_file_load(test_path(path, f->folder, "metrics.jsonl"), 1u << 20, &size, NULL);
 }
 
 /* Waits for a line of metrics.jsonl with this in it. */

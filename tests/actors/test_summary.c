@@ -6,7 +6,7 @@
 #include <math.h>
 
 #include "actors/evaluation/summary.h"
-#include "actors/server/history.h"
+#include "actors/storage/metrics_log.h"
 
 #define NEAR(a, b) assert_true(fabs((a) - (b)) < 1e-9)
 
@@ -155,22 +155,23 @@ static void every_measurement_is_one_whole_line_of_json(void **state)
     fmq_metrics_t metrics = {0};
     fmq_metrics_set(&metrics, "test_loss", 1.5, NULL);
     fmq_metrics_set(&metrics, "bad", NAN, NULL);
-    fmq_history_t *history = fmq_history_open(path, NULL);
+    fmq_metrics_log_t *history = fmq_metrics_log_open(path, NULL);
     assert_non_null(history);
-    assert_int_equal(
-        fmq_history_add_raw(history, &(fmq_history_key_t){3, "client-1", "raw"}, &metrics, NULL),
-        0);
-    fmq_history_close(&history);
+    assert_int_equal(fmq_metrics_log_add_raw(
+                         history, &(fmq_metrics_log_key_t){3, "client-1", "raw"}, &metrics, NULL),
+                     0);
+    fmq_metrics_log_close(&history);
 
     FILE *file = fopen(path, "a"); /* a crash in the middle of a line */
     fputs("{\"round\":4,\"sour", file);
     fclose(file);
-    history = fmq_history_open(path, NULL);
+    history = fmq_metrics_log_open(path, NULL);
     assert_non_null(history);
     fmq_merged_t none = {0};
     assert_int_equal(
-        fmq_history_add(history, &(fmq_history_key_t){4, "clients", "avg"}, &none, NULL), 0);
-    fmq_history_close(&history);
+        fmq_metrics_log_add(history, &(fmq_metrics_log_key_t){4, "clients", "avg"}, &none, NULL),
+        0);
+    fmq_metrics_log_close(&history);
 
     char *text = slurp(path);
     const char *first = "{\"round\":3,\"source\":\"client-1\",\"form\":\"raw\","
@@ -187,7 +188,7 @@ static void a_history_in_a_folder_that_is_not_there_is_an_error(void **state)
 {
     (void)state;
     fmq_error_t err;
-    assert_null(fmq_history_open("no/such/folder/metrics.jsonl", &err));
+    assert_null(fmq_metrics_log_open("no/such/folder/metrics.jsonl", &err));
     assert_int_equal(err.code, FMQ_ERR_IO);
     assert_non_null(strstr(err.text, "metrics.jsonl"));
 }

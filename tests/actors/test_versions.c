@@ -4,8 +4,8 @@
  */
 #include "actors_test.h"
 
-#include "actors/server/durable.h"
-#include "actors/server/versions.h"
+#include "actors/storage/file.h"
+#include "actors/storage/versions.h"
 
 #define LIFE (UINT64_C(1) << 40) /* versions of one */
 #define NOW  INT64_C(1800000000000)
@@ -56,10 +56,10 @@ static void a_damaged_number_is_refused_by_name(void **state)
     const char *directory = *state;
     static const char *const texts[] = {
         "", "x\n", "12", "-3\n", "99999999999999999\n", "1 2\n", "99999999999999999999999\n"};
-    char *path = fmq_durable_path(&err, "%s/" FMQ_VERSIONS_NAME, directory);
+    char *path = fmq_file_path(&err, "%s/" FMQ_VERSIONS_NAME, directory);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         uint64_t first = 7;
-        assert_int_equal(fmq_durable_save(path, texts[i], strlen(texts[i]), &err), 0);
+        assert_int_equal(fmq_file_save(path, texts[i], strlen(texts[i]), &err), 0);
         assert_int_equal(fmq_versions_begin(directory, NOW, &first, &err), -1);
         assert_int_equal(err.code, FMQ_ERR_FORMAT);
         assert_non_null(strstr(err.text, path));

@@ -2,14 +2,14 @@
  * dealt.c - a table of counts, and a file with a line for each client that is
  * known: "<client> <train> <val> <test>".
  */
-#include "actors/server/dealt.h"
+#include "actors/storage/dealt.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/server/durable.h"
+#include "actors/storage/file.h"
 
 #define LINE_MAX_BYTES 80 /* four numbers */
 
@@ -61,7 +61,7 @@ static int load(fmq_dealt_t *self, fmq_error_t *err)
 {
     size_t size = 0;
     fmq_error_t why = {0};
-    char *text = fmq_durable_load(self->path, (size_t)self->clients * LINE_MAX_BYTES, &size, &why);
+    char *text = fmq_file_load(self->path, (size_t)self->clients * LINE_MAX_BYTES, &size, &why);
     if (!text && why.code == FMQ_ERR_NOTFOUND)
         return 0;
     if (!text && why.code != FMQ_ERR_LIMIT)
@@ -91,7 +91,7 @@ fmq_dealt_t *fmq_dealt_open(const char *directory, uint32_t clients, fmq_error_t
         fmq_dealt_close(&self);
         return NULL;
     }
-    self->path = fmq_durable_path(err, "%s/" FMQ_DEALT_NAME, directory);
+    self->path = fmq_file_path(err, "%s/" FMQ_DEALT_NAME, directory);
     if (!self->path || load(self, err) < 0)
         fmq_dealt_close(&self);
     return self;
@@ -132,7 +132,7 @@ int fmq_dealt_save(fmq_dealt_t *self, fmq_error_t *err)
                                      "%" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", k,
                                      counts[0], counts[1], counts[2]);
     }
-    int rc = fmq_durable_save(self->path, text, used, err);
+    int rc = fmq_file_save(self->path, text, used, err);
     free(text);
     self->changed = rc < 0;
     return rc;

@@ -2,7 +2,7 @@
  * checkpoint.c - saves, verifies and finds checkpoints.  Assumes a little
  * endian machine for the state itself, as the rest of the program does.
  */
-#include "actors/server/checkpoint.h"
+#include "actors/storage/checkpoint.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "actors/server/durable.h"
+#include "actors/storage/file.h"
 #include "fedmq/broker/pack.h"
 #include "fedmq/llm/adapter.h"
 
@@ -111,7 +111,7 @@ static uint32_t get_u32(const unsigned char *in)
     return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
 }
 
-static int write_front(fmq_durable_t *file, const fmq_checkpoint_t *checkpoint, uint32_t version,
+static int write_front(fmq_file_t *file, const fmq_checkpoint_t *checkpoint, uint32_t version,
                        fmq_error_t *err)
 {
     unsigned char fixed[FIXED], head[HEAD_MAX];
@@ -121,13 +121,13 @@ static int write_front(fmq_durable_t *file, const fmq_checkpoint_t *checkpoint, 
     memcpy(fixed, MAGIC, 8);
     put_u32(fixed + 8, version);
     put_u32(fixed + 12, (uint32_t)size);
-    if (fmq_durable_write(file, fixed, sizeof fixed, err) < 0)
+    if (fmq_file_write(file, fixed, sizeof fixed, err) < 0)
         return -1;
-    return fmq_durable_write(file, head, size, err);
+    return fmq_file_write(file, head, size, err);
 }
 
 /* Digest of the schema, elements, values. */
-static int write_vector(fmq_durable_t *file, const fmq_schema_t *schema, const float *values,
+static int write_vector(fmq_file_t *file, const fmq_schema_t *schema, const float *values,
                         fmq_error_t *err)
 {
     unsigned char elements[8];
@@ -135,12 +135,12 @@ static int write_vector(fmq_durable_t *file, const fmq_schema_t *schema, const f
     uint64_t count = fmq_schema_elements(schema), bytes = count * sizeof *values;
     put_u32(elements, (uint32_t)count);
     put_u32(elements + 4, (uint32_t)(count >> 32));
-    if (fmq_durable_write(file, digest.bytes, FMQ_DIGEST_SIZE, err) < 0 ||
-        fmq_durable_write(file, elements, sizeof elements, err) < 0)
+    if (fmq_file_write(file, digest.bytes, FMQ_DIGEST_SIZE, err) < 0 ||
+        fmq_file_write(file, elements, sizeof elements, err) < 0)
         return -1;
     for (uint64_t at = 0; at < bytes; at += PIECE) {
         size_t size = bytes - at < PIECE ? (size_t)(bytes - at) : PIECE;
-        if (fmq_durable_write(file, (const char *)values + at, size, err) < 0)
+        if (fmq_file_write(file, (const char *)values + at, size, err) < 0)
             return -1;
     }
     return 0;
@@ -149,22 +149,22 @@ static int write_vector(fmq_durable_t *file, const fmq_schema_t *schema, const f
 int fmq_checkpoint_save(const char *path, const fmq_checkpoint_t *checkpoint,
                         const fmq_vectors_t *vectors, fmq_error_t *err)
 {
-    fmq_durable_t file;
+    fmq_file_t file;
     bool offsite = vectors->emulator_schema != NULL;
     int rc = -1;
-    if (fmq_durable_open(&file, path, err) < 0)
+    if (fmq_file_open(&file, path, err) < 0)
         return fmq_error_prefix(err, "checkpoint");
-    fmq_durable_begin_digest(&file);
+    fmq_file_begin_digest(&file);
     if (write_front(&file, checkpoint, (offsite ? OFFSITE : PLAIN) + MEANT, err) < 0 ||
         write_vector(&file, vectors->schema, vectors->state, err) < 0 ||
         (offsite && write_vector(&file, vectors->emulator_schema, vectors->emulator, err) < 0))
         goto fail;
-    fmq_digest_t digest = fmq_durable_digest(&file);
-    if (fmq_durable_write(&file, digest.bytes, FMQ_DIGEST_SIZE, err) < 0)
+    fmq_digest_t digest = fmq_file_digest(&file);
+    if (fmq_file_write(&file, digest.bytes, FMQ_DIGEST_SIZE, err) < 0)
         goto fail;
-    rc = fmq_durable_commit(&file, err);
+    rc = fmq_file_commit(&file, err);
 fail:
-    fmq_durable_abandon(&file);
+    fmq_file_abandon(&file);
     return rc < 0 ? fmq_error_prefix(err, "checkpoint") : 0;
 }
 
@@ -177,7 +177,7 @@ typedef struct {
 
 static int read_next(reader_t *reader, void *out, size_t size, fmq_error_t *err)
 {
-    if (fmq_durable_read_at(reader->fd, reader->path, reader->at, out, size, err) < 0)
+    if (fmq_file_read_at(reader->fd, reader->path, reader->at, out, size, err) < 0)
         return -1;
     reader->at += size;
     return 0;
@@ -315,7 +315,7 @@ int fmq_checkpoint_compare(const fmq_checkpoint_t *self, const char *meaning, co
 
 static char *path_of(const char *directory, uint32_t round, fmq_error_t *err)
 {
-    return fmq_durable_path(err, "%s/round-%06u.state", directory, round);
+    return fmq_file_path(err, "%s/round-%06u.state", directory, round);
 }
 
 int fmq_checkpoint_put(const char *directory, const fmq_checkpoint_t *checkpoint,

@@ -1,11 +1,11 @@
 /*
- * test_layers_cache.c - files of a cache: whole or not there, taken up where
+ * test_blob_cache.c - files of a cache: whole or not there, taken up where
  * they ended, never by two processes at once.
  */
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "actors/layers/cache.h"
+#include "actors/storage/blob_cache.h"
 #include "actors_test.h"
 #include "layers_stage.h"
 
@@ -40,71 +40,76 @@ static int tear_down(void **state)
 }
 
 /* Adds chunks first .. behind - 1 of the object. */
-static void add(fmq_cache_entry_t *entry, const fmq_object_t *object, uint32_t first,
+static void add(fmq_blob_cache_entry_t *entry, const fmq_object_t *object, uint32_t first,
                 uint32_t behind)
 {
     for (uint32_t i = first; i < behind; i++) {
         size_t size;
         const void *chunk = fmq_object_chunk(object, i, &size);
-        assert_int_equal(fmq_cache_add(entry, chunk, size, NULL), 0);
+        assert_int_equal(fmq_blob_cache_add(entry, chunk, size, NULL), 0);
     }
 }
 
 static void a_part_gets_its_name_when_it_is_whole(void **state)
 {
     stage_t *self = *state;
-    fmq_cache_entry_t entry;
-    assert_int_equal(fmq_cache_has(self->folder, &self->part, NULL), 0);
-    assert_int_equal(fmq_cache_begin(&entry, self->folder, &self->part, NULL), FMQ_CACHE_BEGUN);
+    fmq_blob_cache_entry_t entry;
+    assert_int_equal(fmq_blob_cache_has(self->folder, &self->part, NULL), 0);
+    assert_int_equal(fmq_blob_cache_begin(&entry, self->folder, &self->part, NULL),
+                     FMQ_BLOB_CACHE_BEGUN);
     add(&entry, self->object, 0, 2);
-    assert_int_equal(fmq_cache_has(self->folder, &self->part, NULL), 0);
+    assert_int_equal(fmq_blob_cache_has(self->folder, &self->part, NULL), 0);
     add(&entry, self->object, 2, 3);
-    assert_int_equal(fmq_cache_commit(&entry, NULL), 0);
-    assert_int_equal(fmq_cache_has(self->folder, &self->part, NULL), 1);
+    assert_int_equal(fmq_blob_cache_commit(&entry, NULL), 0);
+    assert_int_equal(fmq_blob_cache_has(self->folder, &self->part, NULL), 1);
     assert_true(stage_holds(self->path, self->object));
     assert_int_not_equal(access(self->partial, F_OK), 0);
-    assert_int_equal(fmq_cache_begin(&entry, self->folder, &self->part, NULL), FMQ_CACHE_HERE);
+    assert_int_equal(fmq_blob_cache_begin(&entry, self->folder, &self->part, NULL),
+                     FMQ_BLOB_CACHE_HERE);
     assert_int_not_equal(access(self->partial, F_OK), 0);
 }
 
 static void a_part_is_taken_up_at_its_last_whole_chunk(void **state)
 {
     stage_t *self = *state;
-    fmq_cache_entry_t entry;
+    fmq_blob_cache_entry_t entry;
     size_t size;
     const void *chunk = fmq_object_chunk(self->object, 1, &size);
-    assert_int_equal(fmq_cache_begin(&entry, self->folder, &self->part, NULL), FMQ_CACHE_BEGUN);
+    assert_int_equal(fmq_blob_cache_begin(&entry, self->folder, &self->part, NULL),
+                     FMQ_BLOB_CACHE_BEGUN);
     add(&entry, self->object, 0, 1);
-    assert_int_equal(fmq_cache_add(&entry, chunk, 77, NULL), 0);
-    fmq_cache_leave(&entry);
-    assert_true(fmq_cache_partial(self->folder, &self->part) == FMQ_CHUNK_MAX + 77);
+    assert_int_equal(fmq_blob_cache_add(&entry, chunk, 77, NULL), 0);
+    fmq_blob_cache_leave(&entry);
+    assert_true(fmq_blob_cache_partial(self->folder, &self->part) == FMQ_CHUNK_MAX + 77);
 
-    assert_int_equal(fmq_cache_begin(&entry, self->folder, &self->part, NULL), FMQ_CACHE_BEGUN);
+    assert_int_equal(fmq_blob_cache_begin(&entry, self->folder, &self->part, NULL),
+                     FMQ_BLOB_CACHE_BEGUN);
     assert_true(entry.bytes == FMQ_CHUNK_MAX);
     add(&entry, self->object, 1, 3);
-    assert_int_equal(fmq_cache_commit(&entry, NULL), 0);
+    assert_int_equal(fmq_blob_cache_commit(&entry, NULL), 0);
     assert_true(stage_holds(self->path, self->object));
 }
 
 static void wrong_bytes_never_get_the_name(void **state)
 {
     stage_t *self = *state;
-    fmq_cache_entry_t entry;
+    fmq_blob_cache_entry_t entry;
     fmq_error_t err;
     uint8_t *zeros = calloc(1, FMQ_CHUNK_MAX);
     stage_write(self->partial, zeros, FMQ_CHUNK_MAX);
-    assert_int_equal(fmq_cache_begin(&entry, self->folder, &self->part, NULL), FMQ_CACHE_BEGUN);
+    assert_int_equal(fmq_blob_cache_begin(&entry, self->folder, &self->part, NULL),
+                     FMQ_BLOB_CACHE_BEGUN);
     assert_true(entry.bytes == FMQ_CHUNK_MAX);
     add(&entry, self->object, 1, 3);
-    assert_int_equal(fmq_cache_add(&entry, zeros, 1, &err), -1);
+    assert_int_equal(fmq_blob_cache_add(&entry, zeros, 1, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_MISMATCH);
-    assert_int_equal(fmq_cache_commit(&entry, &err), -1);
+    assert_int_equal(fmq_blob_cache_commit(&entry, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_MISMATCH);
     assert_int_not_equal(access(self->path, F_OK), 0);
 
-    assert_int_equal(fmq_cache_restart(&entry, NULL), 0);
+    assert_int_equal(fmq_blob_cache_restart(&entry, NULL), 0);
     add(&entry, self->object, 0, 3);
-    assert_int_equal(fmq_cache_commit(&entry, NULL), 0);
+    assert_int_equal(fmq_blob_cache_commit(&entry, NULL), 0);
     assert_true(stage_holds(self->path, self->object));
     free(zeros);
 }
@@ -112,53 +117,56 @@ static void wrong_bytes_never_get_the_name(void **state)
 static void a_corrupted_file_counts_as_missing_and_is_replaced(void **state)
 {
     stage_t *self = *state;
-    fmq_cache_entry_t entry;
+    fmq_blob_cache_entry_t entry;
     size_t size;
     stage_write(self->path, "short", 5);
-    assert_int_equal(fmq_cache_has(self->folder, &self->part, NULL), 0);
-    assert_int_equal(fmq_cache_begin(&entry, self->folder, &self->part, NULL), FMQ_CACHE_BEGUN);
+    assert_int_equal(fmq_blob_cache_has(self->folder, &self->part, NULL), 0);
+    assert_int_equal(fmq_blob_cache_begin(&entry, self->folder, &self->part, NULL),
+                     FMQ_BLOB_CACHE_BEGUN);
     add(&entry, self->object, 0, 3);
-    assert_int_equal(fmq_cache_commit(&entry, NULL), 0);
+    assert_int_equal(fmq_blob_cache_commit(&entry, NULL), 0);
     uint8_t *bytes = stage_read(self->path, &size);
     bytes[size - 3] ^= 1;
     stage_write(self->path, bytes, size);
-    assert_int_equal(fmq_cache_has(self->folder, &self->part, NULL), 0);
+    assert_int_equal(fmq_blob_cache_has(self->folder, &self->part, NULL), 0);
     free(bytes);
 }
 
 static void a_longer_partial_file_is_begun_anew(void **state)
 {
     stage_t *self = *state;
-    fmq_cache_entry_t entry;
+    fmq_blob_cache_entry_t entry;
     uint8_t *zeros = calloc(1, self->part.bytes + 1);
     stage_write(self->partial, zeros, self->part.bytes + 1);
-    assert_true(fmq_cache_partial(self->folder, &self->part) == self->part.bytes);
-    assert_int_equal(fmq_cache_begin(&entry, self->folder, &self->part, NULL), FMQ_CACHE_BEGUN);
+    assert_true(fmq_blob_cache_partial(self->folder, &self->part) == self->part.bytes);
+    assert_int_equal(fmq_blob_cache_begin(&entry, self->folder, &self->part, NULL),
+                     FMQ_BLOB_CACHE_BEGUN);
     assert_true(entry.bytes == 0);
-    fmq_cache_leave(&entry);
+    fmq_blob_cache_leave(&entry);
     free(zeros);
 }
 
 /* The child holds the part until it hears a byte, then finishes it. */
 static void hold_in_child(const stage_t *self, int in, int out)
 {
-    fmq_cache_entry_t entry;
+    fmq_blob_cache_entry_t entry;
     char byte = 'x';
-    bool good = fmq_cache_begin(&entry, self->folder, &self->part, NULL) == FMQ_CACHE_BEGUN &&
-                write(out, &byte, 1) == 1 && read(in, &byte, 1) == 1;
+    bool good =
+        fmq_blob_cache_begin(&entry, self->folder, &self->part, NULL) == FMQ_BLOB_CACHE_BEGUN &&
+        write(out, &byte, 1) == 1 && read(in, &byte, 1) == 1;
     for (uint32_t i = 0; good && i < 3; i++) {
         size_t size;
         const void *chunk = fmq_object_chunk(self->object, i, &size);
-        good = fmq_cache_add(&entry, chunk, size, NULL) == 0;
+        good = fmq_blob_cache_add(&entry, chunk, size, NULL) == 0;
     }
-    good = good && fmq_cache_commit(&entry, NULL) == 0;
+    good = good && fmq_blob_cache_commit(&entry, NULL) == 0;
     _exit(good ? 0 : 1);
 }
 
 static void a_process_waits_for_another_and_finds_the_part(void **state)
 {
     stage_t *self = *state;
-    fmq_cache_entry_t entry;
+    fmq_blob_cache_entry_t entry;
     int down[2], up[2], status;
     char byte;
     assert_int_equal(pipe(down) | pipe(up), 0);
@@ -166,11 +174,13 @@ static void a_process_waits_for_another_and_finds_the_part(void **state)
     if (child == 0)
         hold_in_child(self, down[0], up[1]);
     assert_int_equal(read(up[0], &byte, 1), 1);
-    assert_int_equal(fmq_cache_begin(&entry, self->folder, &self->part, NULL), FMQ_CACHE_BUSY);
+    assert_int_equal(fmq_blob_cache_begin(&entry, self->folder, &self->part, NULL),
+                     FMQ_BLOB_CACHE_BUSY);
     assert_int_equal(write(down[1], "x", 1), 1);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    assert_int_equal(fmq_cache_begin(&entry, self->folder, &self->part, NULL), FMQ_CACHE_HERE);
+    assert_int_equal(fmq_blob_cache_begin(&entry, self->folder, &self->part, NULL),
+                     FMQ_BLOB_CACHE_HERE);
     for (int i = 0; i < 2; i++) {
         close(down[i]);
         close(up[i]);
@@ -180,29 +190,31 @@ static void a_process_waits_for_another_and_finds_the_part(void **state)
 static void a_killed_process_leaves_its_part_to_the_next(void **state)
 {
     stage_t *self = *state;
-    fmq_cache_entry_t entry;
+    fmq_blob_cache_entry_t entry;
     int status;
     pid_t child = fork();
     if (child == 0) {
         size_t size;
         const void *chunk = fmq_object_chunk(self->object, 0, &size);
-        bool good = fmq_cache_begin(&entry, self->folder, &self->part, NULL) == FMQ_CACHE_BEGUN &&
-                    fmq_cache_add(&entry, chunk, size, NULL) == 0;
+        bool good =
+            fmq_blob_cache_begin(&entry, self->folder, &self->part, NULL) == FMQ_BLOB_CACHE_BEGUN &&
+            fmq_blob_cache_add(&entry, chunk, size, NULL) == 0;
         _exit(good ? 0 : 1);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    assert_int_equal(fmq_cache_begin(&entry, self->folder, &self->part, NULL), FMQ_CACHE_BEGUN);
+    assert_int_equal(fmq_blob_cache_begin(&entry, self->folder, &self->part, NULL),
+                     FMQ_BLOB_CACHE_BEGUN);
     assert_true(entry.bytes == FMQ_CHUNK_MAX);
-    fmq_cache_leave(&entry);
+    fmq_blob_cache_leave(&entry);
 }
 
 static void more_than_the_disk_holds_is_refused_with_advice(void **state)
 {
     stage_t *self = *state;
     fmq_error_t err;
-    assert_int_equal(fmq_cache_room(self->folder, 1000, NULL), 0);
-    assert_int_equal(fmq_cache_room(self->folder, UINT64_MAX, &err), -1);
+    assert_int_equal(fmq_blob_cache_room(self->folder, 1000, NULL), 0);
+    assert_int_equal(fmq_blob_cache_room(self->folder, UINT64_MAX, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_LIMIT);
     assert_non_null(strstr(err.text, "fedmq.layer_cache"));
 }

@@ -1,5 +1,5 @@
 /*
- * test_launcher_lock.c - a run's directory has one leader, and nothing in the
+ * test_directory_lock.c - a run's directory has one leader, and nothing in the
  * way of what the run writes.  Locks belong to processes, so the second one
  * here is a child.
  */
@@ -17,9 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "actors/launcher/lock.h"
 #include "actors/launcher/obstacles.h"
 #include "actors/launcher/rundir.h"
+#include "actors/storage/directory.h"
 
 static char folder[64];
 static fmq_config_t *config;

@@ -7,8 +7,8 @@
  * digest of all before; numbers little endian.  Version 1 has no emulator.  A
  * file is written beside, synced and renamed; the generation before it stays.
  */
-#ifndef FEDMQ_ACTORS_SERVER_CHECKPOINT_H
-#define FEDMQ_ACTORS_SERVER_CHECKPOINT_H
+#ifndef FEDMQ_ACTORS_STORAGE_CHECKPOINT_H
+#define FEDMQ_ACTORS_STORAGE_CHECKPOINT_H
 
 #include "actors/evaluation/early_stop.h"
 #include "fedmq/actors/messages.h"

@@ -1,17 +1,24 @@
 /*
- * lock.h - a run's directory has one leader at a time.
+ * directory.h - directories that are durable, and a run's, which has one leader
+ * at a time.
  *
  * The file LOCK in it is locked (fcntl, so that it also works on NFS with a
  * lock service) for as long as its process lives; the system takes the lock
  * away from a process that was killed.  Who comes second is told who leads.
  * The file stays; only the lock counts.
  */
-#ifndef FEDMQ_ACTORS_LAUNCHER_LOCK_H
-#define FEDMQ_ACTORS_LAUNCHER_LOCK_H
+#ifndef FEDMQ_ACTORS_STORAGE_DIRECTORY_H
+#define FEDMQ_ACTORS_STORAGE_DIRECTORY_H
 
 #include "fedmq/base/error.h"
 
 #define FMQ_LOCK_NAME "LOCK"
+
+/* mkdir -p, each new name made durable; an existing directory is fine. */
+int fmq_directory_make(const char *path, fmq_error_t *err);
+/* The names in a directory, and in the one that holds path, are on the disk. */
+int fmq_directory_sync(const char *directory, fmq_error_t *err);
+int fmq_directory_sync_of(const char *path, fmq_error_t *err);
 
 typedef struct fmq_lock fmq_lock_t;
 

@@ -7,8 +7,8 @@
  * knows them before its first answer, whether the splitter is there or not.
  * A client that is not in it is unknown: it may have data of its own.
  */
-#ifndef FEDMQ_ACTORS_SERVER_DEALT_H
-#define FEDMQ_ACTORS_SERVER_DEALT_H
+#ifndef FEDMQ_ACTORS_STORAGE_DEALT_H
+#define FEDMQ_ACTORS_STORAGE_DEALT_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,10 +1,12 @@
 /*
- * lock.c - the lock of a run's directory: fcntl(2) on a file in it.
+ * directory.c - mkdir -p with each name on the disk, and fcntl(2) on a file of a
+ * run's directory.
  *
  * Such a lock belongs to the process and is lost when any of its descriptors
  * of that file is closed, so nothing else here opens the file while it is held.
  */
-#include "actors/launcher/lock.h"
+#include "actors/storage/directory.h"
+#include "actors/storage/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +22,50 @@
 
 #define SIGN_MAX  512 /* bytes of what the file says */
 #define TRIES_MAX 16  /* files that vanish while they are locked */
+
+int fmq_directory_sync(const char *directory, fmq_error_t *err)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fmq_file_error(err, "open directory", directory);
+    int rc = fsync(fd) < 0 ? fmq_file_error(err, "sync directory", directory) : 0;
+    (void)close(fd);
+    return rc;
+}
+
+/* A name is durable once the directory that holds it is. */
+int fmq_directory_sync_of(const char *path, fmq_error_t *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory =
+        slash ? fmq_file_path(err, "%.*s/", (int)(slash - path), path) : fmq_file_path(err, ".");
+    int rc = directory ? fmq_directory_sync(directory, err) : -1;
+    free(directory);
+    return rc;
+}
+
+int fmq_directory_make(const char *path, fmq_error_t *err)
+{
+    char *copy = fmq_file_path(err, "%s", path);
+    if (!copy)
+        return -1;
+    int rc = 0;
+    for (char *at = copy + 1; rc == 0; at++) {
+        if (*at != '/' && *at != '\0')
+            continue;
+        char kept = *at;
+        *at = '\0';
+        if (mkdir(copy, 0755) == 0)
+            rc = fmq_directory_sync_of(copy, err);
+        else if (errno != EEXIST)
+            rc = fmq_file_error(err, "create directory", copy);
+        *at = kept;
+        if (kept == '\0')
+            break;
+    }
+    free(copy);
+    return rc;
+}
 
 struct fmq_lock {
     int fd;

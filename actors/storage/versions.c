@@ -2,7 +2,7 @@
  * versions.c - a number in a file: 2^20 versions belong to each step of it, and
  * 2^20 steps to each life, which are more notes than a life can have.
  */
-#include "actors/server/versions.h"
+#include "actors/storage/versions.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/server/durable.h"
+#include "actors/storage/file.h"
 
 #define STEP_BITS 20
 #define LIFE      (UINT64_C(1) << 20)
@@ -30,7 +30,7 @@ static int load(const char *path, uint64_t *next, fmq_error_t *err)
 {
     size_t size = 0;
     fmq_error_t why = {0};
-    char *end = NULL, *text = fmq_durable_load(path, FILE_MAX, &size, &why);
+    char *end = NULL, *text = fmq_file_load(path, FILE_MAX, &size, &why);
     *next = 0;
     if (!text && why.code == FMQ_ERR_NOTFOUND)
         return 0;
@@ -52,12 +52,12 @@ int fmq_versions_begin(const char *directory, int64_t wall_ms, uint64_t *first, 
 {
     char text[FILE_MAX];
     uint64_t next = 0, now = wall_ms > 0 && (uint64_t)wall_ms < STEPS_MAX ? (uint64_t)wall_ms : 1;
-    char *path = fmq_durable_path(err, "%s/" FMQ_VERSIONS_NAME, directory);
+    char *path = fmq_file_path(err, "%s/" FMQ_VERSIONS_NAME, directory);
     int rc = path ? load(path, &next, err) : -1;
     if (rc == 0) {
         uint64_t step = next > now ? next : now;
         int size = snprintf(text, sizeof text, "%" PRIu64 "\n", step + LIFE);
-        rc = fmq_durable_save(path, text, (size_t)size, err);
+        rc = fmq_file_save(path, text, (size_t)size, err);
         if (rc == 0)
             *first = step << STEP_BITS;
     }

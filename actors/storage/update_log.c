@@ -1,8 +1,9 @@
 /*
- * journal.c - writes updates beside, commits them in groups, and reads them
+ * update_log.c - writes updates beside, commits them in groups, and reads them
  * back in client order.  The format of a file is update_file.c's.
  */
-#include "actors/server/journal.h"
+#include "actors/storage/update_log.h"
+#include "actors/storage/directory.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "actors/server/durable.h"
-#include "actors/server/update_file.h"
+#include "actors/storage/file.h"
+#include "actors/storage/update_file.h"
 #include "fedmq/broker/object.h"
 #include "fedmq/broker/state.h"
 
@@ -22,37 +23,37 @@
 #define OPEN_FILES_MAX 128        /* update files kept open while reading */
 
 typedef struct {
-    fmq_journal_entry_t entry;
+    fmq_update_log_entry_t entry;
     int fd;          /* -1: not open */
     uint32_t chunk;  /* the next one, at ... */
     uint64_t offset; /* ... this place */
 } slot_t;
 
-struct fmq_journal {
-    fmq_journal_options_t options; /* directory and run are owned copies */
-    char *directory, *folder;      /* owned */
+struct fmq_update_log {
+    fmq_update_log_options_t options; /* directory and run are owned copies */
+    char *directory, *folder;         /* owned */
     char run[FMQ_RUN_ID_SIZE];
     slot_t *slots; /* owned, ascending clients */
     size_t size, capacity, open_files;
-    fmq_journal_writer_t *pending; /* owned list of finished writers */
-    unsigned char *bytes;          /* owned: one chunk */
-    float *values;                 /* owned: one range */
+    fmq_update_log_writer_t *pending; /* owned list of finished writers */
+    unsigned char *bytes;             /* owned: one chunk */
+    float *values;                    /* owned: one range */
 };
 
-struct fmq_journal_writer {
-    fmq_journal_t *journal; /* borrowed */
-    fmq_journal_entry_t entry;
-    fmq_durable_t file;
+struct fmq_update_log_writer {
+    fmq_update_log_t *journal; /* borrowed */
+    fmq_update_log_entry_t entry;
+    fmq_file_t file;
     uint32_t chunks;
-    fmq_journal_writer_t *next;
+    fmq_update_log_writer_t *next;
 };
 
-static char *update_path(const fmq_journal_t *self, uint32_t client, fmq_error_t *err)
+static char *update_path(const fmq_update_log_t *self, uint32_t client, fmq_error_t *err)
 {
-    return fmq_durable_path(err, "%s/client-%06u.update", self->folder, client);
+    return fmq_file_path(err, "%s/client-%06u.update", self->folder, client);
 }
 
-static fmq_update_head_t head_of(const fmq_journal_t *self, const fmq_journal_entry_t *entry)
+static fmq_update_head_t head_of(const fmq_update_log_t *self, const fmq_update_log_entry_t *entry)
 {
     fmq_update_head_t head = {.round = self->options.round,
                               .client = entry->client,
@@ -64,7 +65,7 @@ static fmq_update_head_t head_of(const fmq_journal_t *self, const fmq_journal_en
     return head;
 }
 
-static void close_slot(fmq_journal_t *self, slot_t *slot)
+static void close_slot(fmq_update_log_t *self, slot_t *slot)
 {
     if (slot->fd >= 0) {
         (void)close(slot->fd);
@@ -74,7 +75,7 @@ static void close_slot(fmq_journal_t *self, slot_t *slot)
 }
 
 /* Puts an entry at its place; a client that is there already is replaced. */
-static int insert(fmq_journal_t *self, const fmq_journal_entry_t *entry, fmq_error_t *err)
+static int insert(fmq_update_log_t *self, const fmq_update_log_entry_t *entry, fmq_error_t *err)
 {
     size_t at = 0;
     while (at < self->size && self->slots[at].entry.client < entry->client)
@@ -99,7 +100,7 @@ static int insert(fmq_journal_t *self, const fmq_journal_entry_t *entry, fmq_err
 }
 
 /* Takes over one file of an earlier process, or removes it. */
-static int recover_file(fmq_journal_t *self, const char *name, fmq_error_t *err)
+static int recover_file(fmq_update_log_t *self, const char *name, fmq_error_t *err)
 {
     unsigned client = 0;
     int end = 0;
@@ -108,7 +109,7 @@ static int recover_file(fmq_journal_t *self, const char *name, fmq_error_t *err)
     char *path = update_path(self, client, err);
     if (!path)
         return -1;
-    fmq_journal_entry_t entry = {.client = client};
+    fmq_update_log_entry_t entry = {.client = client};
     fmq_update_head_t expected = head_of(self, &entry), head;
     fmq_error_t why;
     int rc = 0;
@@ -125,7 +126,7 @@ static int recover_file(fmq_journal_t *self, const char *name, fmq_error_t *err)
     return rc;
 }
 
-static int recover(fmq_journal_t *self, fmq_error_t *err)
+static int recover(fmq_update_log_t *self, fmq_error_t *err)
 {
     DIR *folder = opendir(self->folder);
     if (!folder)
@@ -139,17 +140,17 @@ static int recover(fmq_journal_t *self, fmq_error_t *err)
     return rc;
 }
 
-fmq_journal_t *fmq_journal_open(const fmq_journal_options_t *options, fmq_error_t *err)
+fmq_update_log_t *fmq_update_log_open(const fmq_update_log_options_t *options, fmq_error_t *err)
 {
-    fmq_journal_t *self = calloc(1, sizeof *self);
+    fmq_update_log_t *self = calloc(1, sizeof *self);
     if (!self) {
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a journal");
         return NULL;
     }
     self->options = *options;
     (void)snprintf(self->run, sizeof self->run, "%s", options->run);
-    self->directory = fmq_durable_path(err, "%s", options->directory);
-    self->folder = fmq_durable_path(err, "%s/round-%06u", options->directory, options->round);
+    self->directory = fmq_file_path(err, "%s", options->directory);
+    self->folder = fmq_file_path(err, "%s/round-%06u", options->directory, options->round);
     self->bytes = malloc(FMQ_CHUNK_MAX);
     self->values = malloc(FMQ_STATE_RANGE_MAX * sizeof *self->values);
     if (!self->directory || !self->folder)
@@ -158,24 +159,24 @@ fmq_journal_t *fmq_journal_open(const fmq_journal_options_t *options, fmq_error_
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a journal");
         goto fail;
     }
-    if (fmq_durable_directory(self->folder, err) < 0 || recover(self, err) < 0 ||
-        fmq_durable_sync_directory(self->directory, err) < 0)
+    if (fmq_directory_make(self->folder, err) < 0 || recover(self, err) < 0 ||
+        fmq_directory_sync(self->directory, err) < 0)
         goto fail;
     return self;
 fail:
-    fmq_journal_close(&self);
+    fmq_update_log_close(&self);
     return NULL;
 }
 
-void fmq_journal_close(fmq_journal_t **self_p)
+void fmq_update_log_close(fmq_update_log_t **self_p)
 {
-    fmq_journal_t *self = *self_p;
+    fmq_update_log_t *self = *self_p;
     if (!self)
         return;
     while (self->pending) {
-        fmq_journal_writer_t *writer = self->pending;
+        fmq_update_log_writer_t *writer = self->pending;
         self->pending = writer->next;
-        fmq_journal_writer_abandon(&writer);
+        fmq_update_log_writer_abandon(&writer);
     }
     for (size_t i = 0; i < self->size; i++)
         close_slot(self, &self->slots[i]);
@@ -190,15 +191,15 @@ void fmq_journal_close(fmq_journal_t **self_p)
 
 static void remove_file(const char *folder, const char *name)
 {
-    char *path = fmq_durable_path(NULL, "%s/%s", folder, name);
+    char *path = fmq_file_path(NULL, "%s/%s", folder, name);
     if (path)
         (void)unlink(path);
     free(path);
 }
 
-void fmq_journal_remove(const char *directory, uint32_t round)
+void fmq_update_log_remove(const char *directory, uint32_t round)
 {
-    char *path = fmq_durable_path(NULL, "%s/round-%06u", directory, round);
+    char *path = fmq_file_path(NULL, "%s/round-%06u", directory, round);
     DIR *folder = path ? opendir(path) : NULL;
     if (folder) {
         const struct dirent *item;
@@ -211,17 +212,17 @@ void fmq_journal_remove(const char *directory, uint32_t round)
     free(path);
 }
 
-size_t fmq_journal_size(const fmq_journal_t *self)
+size_t fmq_update_log_size(const fmq_update_log_t *self)
 {
     return self->size;
 }
 
-const fmq_journal_entry_t *fmq_journal_at(const fmq_journal_t *self, size_t index)
+const fmq_update_log_entry_t *fmq_update_log_at(const fmq_update_log_t *self, size_t index)
 {
     return &self->slots[index].entry;
 }
 
-const fmq_journal_entry_t *fmq_journal_find(const fmq_journal_t *self, uint32_t client)
+const fmq_update_log_entry_t *fmq_update_log_find(const fmq_update_log_t *self, uint32_t client)
 {
     for (size_t i = 0; i < self->size; i++)
         if (self->slots[i].entry.client == client)
@@ -229,12 +230,12 @@ const fmq_journal_entry_t *fmq_journal_find(const fmq_journal_t *self, uint32_t 
     return NULL;
 }
 
-fmq_journal_writer_t *fmq_journal_begin(fmq_journal_t *self, const fmq_journal_entry_t *entry,
-                                        fmq_error_t *err)
+fmq_update_log_writer_t *fmq_update_log_begin(fmq_update_log_t *self,
+                                              const fmq_update_log_entry_t *entry, fmq_error_t *err)
 {
     unsigned char bytes[FMQ_UPDATE_HEAD_SIZE];
     fmq_update_head_t head = head_of(self, entry);
-    fmq_journal_writer_t *writer = calloc(1, sizeof *writer);
+    fmq_update_log_writer_t *writer = calloc(1, sizeof *writer);
     char *path = update_path(self, entry->client, err);
     if (!writer || !path) {
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to journal an update");
@@ -243,24 +244,24 @@ fmq_journal_writer_t *fmq_journal_begin(fmq_journal_t *self, const fmq_journal_e
     writer->journal = self;
     writer->entry = *entry;
     writer->file.fd = -1;
-    if (fmq_durable_open(&writer->file, path, err) < 0)
+    if (fmq_file_open(&writer->file, path, err) < 0)
         goto fail;
     fmq_update_head_encode(&head, bytes);
-    if (fmq_durable_write(&writer->file, bytes, sizeof bytes, err) < 0)
+    if (fmq_file_write(&writer->file, bytes, sizeof bytes, err) < 0)
         goto fail;
     free(path);
     return writer;
 fail:
     free(path);
     if (writer)
-        fmq_journal_writer_abandon(&writer);
+        fmq_update_log_writer_abandon(&writer);
     return NULL;
 }
 
-int fmq_journal_writer_add(fmq_journal_writer_t *writer, const void *data, size_t size,
-                           fmq_error_t *err)
+int fmq_update_log_writer_add(fmq_update_log_writer_t *writer, const void *data, size_t size,
+                              fmq_error_t *err)
 {
-    fmq_journal_t *self = writer->journal;
+    fmq_update_log_t *self = writer->journal;
     if (writer->chunks >= fmq_state_chunks(self->options.schema))
         return fmq_error_set(err, FMQ_ERR_FORMAT, "an update has more than its %u chunks",
                              writer->chunks);
@@ -271,23 +272,23 @@ int fmq_journal_writer_add(fmq_journal_writer_t *writer, const void *data, size_
         return fmq_error_prefix(err, "chunk %u", writer->chunks);
     unsigned char length[4];
     fmq_update_put_u32(length, (uint32_t)size);
-    if (fmq_durable_write(&writer->file, length, sizeof length, err) < 0 ||
-        fmq_durable_write(&writer->file, data, size, err) < 0)
+    if (fmq_file_write(&writer->file, length, sizeof length, err) < 0 ||
+        fmq_file_write(&writer->file, data, size, err) < 0)
         return -1;
     writer->chunks++;
     return 0;
 }
 
-uint32_t fmq_journal_writer_chunks(const fmq_journal_writer_t *writer)
+uint32_t fmq_update_log_writer_chunks(const fmq_update_log_writer_t *writer)
 {
     return writer->chunks;
 }
 
-int fmq_journal_writer_finish(fmq_journal_writer_t **writer_p, const fmq_digest_t *verified,
-                              fmq_error_t *err)
+int fmq_update_log_writer_finish(fmq_update_log_writer_t **writer_p, const fmq_digest_t *verified,
+                                 fmq_error_t *err)
 {
-    fmq_journal_writer_t *writer = *writer_p;
-    fmq_journal_t *self = writer->journal;
+    fmq_update_log_writer_t *writer = *writer_p;
+    fmq_update_log_t *self = writer->journal;
     uint32_t chunks = fmq_state_chunks(self->options.schema);
     if (writer->chunks != chunks)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "an update has %u of its %u chunks",
@@ -300,51 +301,51 @@ int fmq_journal_writer_finish(fmq_journal_writer_t **writer_p, const fmq_digest_
     return 0;
 }
 
-void fmq_journal_writer_abandon(fmq_journal_writer_t **writer_p)
+void fmq_update_log_writer_abandon(fmq_update_log_writer_t **writer_p)
 {
-    fmq_journal_writer_t *writer = *writer_p;
+    fmq_update_log_writer_t *writer = *writer_p;
     if (!writer)
         return;
-    fmq_durable_abandon(&writer->file);
+    fmq_file_abandon(&writer->file);
     free(writer);
     *writer_p = NULL;
 }
 
-size_t fmq_journal_pending(const fmq_journal_t *self)
+size_t fmq_update_log_pending(const fmq_update_log_t *self)
 {
     size_t size = 0;
-    for (const fmq_journal_writer_t *writer = self->pending; writer; writer = writer->next)
+    for (const fmq_update_log_writer_t *writer = self->pending; writer; writer = writer->next)
         size++;
     return size;
 }
 
-int fmq_journal_commit(fmq_journal_t *self, void (*committed)(void *, uint32_t client),
-                       void *argument, fmq_error_t *err)
+int fmq_update_log_commit(fmq_update_log_t *self, void (*committed)(void *, uint32_t client),
+                          void *argument, fmq_error_t *err)
 {
     if (!self->pending)
         return 0;
-    for (fmq_journal_writer_t *writer = self->pending; writer; writer = writer->next)
-        if (fmq_durable_sync(&writer->file, err) < 0)
+    for (fmq_update_log_writer_t *writer = self->pending; writer; writer = writer->next)
+        if (fmq_file_sync(&writer->file, err) < 0)
             return -1;
-    for (fmq_journal_writer_t *writer = self->pending; writer; writer = writer->next)
-        if (fmq_durable_rename(&writer->file, err) < 0)
+    for (fmq_update_log_writer_t *writer = self->pending; writer; writer = writer->next)
+        if (fmq_file_rename(&writer->file, err) < 0)
             return -1;
-    if (fmq_durable_sync_directory(self->folder, err) < 0)
+    if (fmq_directory_sync(self->folder, err) < 0)
         return -1;
     while (self->pending) {
-        fmq_journal_writer_t *writer = self->pending;
+        fmq_update_log_writer_t *writer = self->pending;
         if (insert(self, &writer->entry, err) < 0)
             return -1;
         if (committed)
             committed(argument, writer->entry.client);
         self->pending = writer->next;
-        fmq_journal_writer_abandon(&writer);
+        fmq_update_log_writer_abandon(&writer);
     }
     return 0;
 }
 
 /* Opens the file of a slot; beyond OPEN_FILES_MAX it is closed after the read. */
-static int open_slot(fmq_journal_t *self, slot_t *slot, const char *path, fmq_error_t *err)
+static int open_slot(fmq_update_log_t *self, slot_t *slot, const char *path, fmq_error_t *err)
 {
     if (slot->fd >= 0)
         return 0;
@@ -355,8 +356,8 @@ static int open_slot(fmq_journal_t *self, slot_t *slot, const char *path, fmq_er
     return 0;
 }
 
-int fmq_journal_read(fmq_journal_t *self, size_t index, uint32_t chunk, float *values,
-                     fmq_error_t *err)
+int fmq_update_log_read(fmq_update_log_t *self, size_t index, uint32_t chunk, float *values,
+                        fmq_error_t *err)
 {
     slot_t *slot = &self->slots[index];
     char *path = update_path(self, slot->entry.client, err);
@@ -387,12 +388,12 @@ fail:
 static const char *const list_names[] = {"plan", "closed"};
 
 /* "<run> <round> <count> <client>...\n" and the digest of that line. */
-int fmq_journal_save_list(fmq_journal_t *self, fmq_journal_list_t which, const uint32_t *clients,
-                          size_t size, fmq_error_t *err)
+int fmq_update_log_save_list(fmq_update_log_t *self, fmq_update_log_list_t which,
+                             const uint32_t *clients, size_t size, fmq_error_t *err)
 {
     int rc = -1;
     size_t capacity = 256 + 12 * size, at = 0;
-    char *path = fmq_durable_path(err, "%s/%s", self->folder, list_names[which]);
+    char *path = fmq_file_path(err, "%s/%s", self->folder, list_names[which]);
     char *text = malloc(capacity);
     if (!path || !text) {
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a journal's list");
@@ -405,7 +406,7 @@ int fmq_journal_save_list(fmq_journal_t *self, fmq_journal_list_t which, const u
     fmq_digest_t digest = fmq_digest_of(text, at);
     fmq_digest_hex(&digest, text + at);
     at += FMQ_DIGEST_HEX_SIZE - 1;
-    rc = fmq_durable_save(path, text, at, err);
+    rc = fmq_file_save(path, text, at, err);
 fail:
     free(text);
     free(path);
@@ -413,7 +414,7 @@ fail:
 }
 
 /* Parses text in place; the number of clients, or -1 when it is not ours. */
-static int64_t parse_list(const fmq_journal_t *self, const char *text, size_t size,
+static int64_t parse_list(const fmq_update_log_t *self, const char *text, size_t size,
                           uint32_t **clients)
 {
     char expected[FMQ_DIGEST_HEX_SIZE];
@@ -442,16 +443,16 @@ static int64_t parse_list(const fmq_journal_t *self, const char *text, size_t si
     return list ? (int64_t)count : -1;
 }
 
-int fmq_journal_load_list(fmq_journal_t *self, fmq_journal_list_t which, uint32_t **clients,
-                          size_t *size, fmq_error_t *err)
+int fmq_update_log_load_list(fmq_update_log_t *self, fmq_update_log_list_t which,
+                             uint32_t **clients, size_t *size, fmq_error_t *err)
 {
     size_t bytes = 0;
     fmq_error_t why;
-    char *path = fmq_durable_path(err, "%s/%s", self->folder, list_names[which]);
+    char *path = fmq_file_path(err, "%s/%s", self->folder, list_names[which]);
     if (!path)
         return -1;
     int rc = 0;
-    char *text = fmq_durable_load(path, LIST_FILE_MAX, &bytes, &why);
+    char *text = fmq_file_load(path, LIST_FILE_MAX, &bytes, &why);
     if (text) {
         int64_t count = parse_list(self, text, bytes, clients);
         if (count >= 0) {
@@ -470,7 +471,7 @@ int fmq_journal_load_list(fmq_journal_t *self, fmq_journal_list_t which, uint32_
     return rc;
 }
 
-void fmq_journal_keep(fmq_journal_t *self, const uint32_t *clients, size_t size)
+void fmq_update_log_keep(fmq_update_log_t *self, const uint32_t *clients, size_t size)
 {
     size_t kept = 0;
     for (size_t i = 0; i < self->size; i++) {

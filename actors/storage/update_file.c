@@ -1,14 +1,14 @@
 /*
  * update_file.c - heads and chunks of journaled updates.
  */
-#include "actors/server/update_file.h"
+#include "actors/storage/update_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "actors/server/durable.h"
+#include "actors/storage/file.h"
 #include "fedmq/broker/object.h"
 
 #define MAGIC   "FMQJRNL\n"
@@ -64,12 +64,12 @@ int fmq_update_file_chunk(int fd, const char *path, uint64_t *offset, unsigned c
                           size_t *size, fmq_error_t *err)
 {
     unsigned char length[4];
-    if (fmq_durable_read_at(fd, path, *offset, length, sizeof length, err) < 0)
+    if (fmq_file_read_at(fd, path, *offset, length, sizeof length, err) < 0)
         return -1;
     *size = get_u32(length);
     if (*size > FMQ_CHUNK_MAX)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' has a chunk of %zu bytes", path, *size);
-    if (out && fmq_durable_read_at(fd, path, *offset + 4, out, *size, err) < 0)
+    if (out && fmq_file_read_at(fd, path, *offset + 4, out, *size, err) < 0)
         return -1;
     *offset += 4 + *size;
     return 0;
@@ -116,7 +116,7 @@ int fmq_update_file_verify(const char *path, const fmq_update_head_t *expected,
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fmq_error_set(err, FMQ_ERR_IO, "cannot open '%s': %s", path, strerror(errno));
-    int rc = fmq_durable_read_at(fd, path, 0, bytes, sizeof bytes, err);
+    int rc = fmq_file_read_at(fd, path, 0, bytes, sizeof bytes, err);
     if (rc == 0)
         rc = fmq_update_head_decode(head, bytes, err);
     if (rc == 0)

@@ -1,7 +1,7 @@
 /*
- * cache.c - files of a cache directory: looked at, locked, filled, named.
+ * blob_cache.c - files of a cache directory: looked at, locked, filled, named.
  */
-#include "actors/layers/cache.h"
+#include "actors/storage/blob_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +29,7 @@ static char *join(const char *directory, const char *name, const char *ending, f
     return path;
 }
 
-char *fmq_cache_path(const char *directory, const fmq_digest_t *digest, fmq_error_t *err)
+char *fmq_blob_cache_path(const char *directory, const fmq_digest_t *digest, fmq_error_t *err)
 {
     char hex[FMQ_DIGEST_HEX_SIZE];
     fmq_digest_hex(digest, hex);
@@ -136,9 +136,9 @@ static int is_part(int fd, const char *path, const fmq_part_t *part, fmq_error_t
     return fmq_digest_equal(&digest, &part->digest);
 }
 
-int fmq_cache_has(const char *directory, const fmq_part_t *part, fmq_error_t *err)
+int fmq_blob_cache_has(const char *directory, const fmq_part_t *part, fmq_error_t *err)
 {
-    char *path = fmq_cache_path(directory, &part->digest, err);
+    char *path = fmq_blob_cache_path(directory, &part->digest, err);
     int result = -1;
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd >= 0)
@@ -153,7 +153,7 @@ int fmq_cache_has(const char *directory, const fmq_part_t *part, fmq_error_t *er
     return result;
 }
 
-uint64_t fmq_cache_partial(const char *directory, const fmq_part_t *part)
+uint64_t fmq_blob_cache_partial(const char *directory, const fmq_part_t *part)
 {
     char hex[FMQ_DIGEST_HEX_SIZE];
     struct stat status;
@@ -167,7 +167,7 @@ uint64_t fmq_cache_partial(const char *directory, const fmq_part_t *part)
     return bytes < part->bytes ? bytes : part->bytes;
 }
 
-int fmq_cache_room(const char *directory, uint64_t bytes, fmq_error_t *err)
+int fmq_blob_cache_room(const char *directory, uint64_t bytes, fmq_error_t *err)
 {
     struct statvfs disk;
     if (statvfs(directory, &disk) < 0)
@@ -204,7 +204,7 @@ static bool still_named(int fd, const char *path)
 }
 
 /* Keeps the whole chunks of what is there, but never a last, shorter one. */
-static int take_up(fmq_cache_entry_t *self, fmq_error_t *err)
+static int take_up(fmq_blob_cache_entry_t *self, fmq_error_t *err)
 {
     struct stat status;
     if (fstat(self->fd, &status) < 0)
@@ -223,48 +223,49 @@ static int take_up(fmq_cache_entry_t *self, fmq_error_t *err)
     return whole < 0 ? -1 : 0;
 }
 
-static fmq_cache_begun_t open_partial(fmq_cache_entry_t *self, fmq_error_t *err)
+static fmq_blob_cache_begun_t open_partial(fmq_blob_cache_entry_t *self, fmq_error_t *err)
 {
     for (;;) {
         self->fd = open(self->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (self->fd < 0)
-            return (fmq_cache_begun_t)failed(self->partial, "write", err);
+            return (fmq_blob_cache_begun_t)failed(self->partial, "write", err);
         int locked = lock(self->fd, self->partial, err);
         if (locked <= 0)
-            return locked < 0 ? FMQ_CACHE_FAILED : FMQ_CACHE_BUSY;
+            return locked < 0 ? FMQ_BLOB_CACHE_FAILED : FMQ_BLOB_CACHE_BUSY;
         if (still_named(self->fd, self->partial))
-            return FMQ_CACHE_BEGUN;
+            return FMQ_BLOB_CACHE_BEGUN;
         (void)close(self->fd);
         self->fd = -1;
     }
 }
 
-fmq_cache_begun_t fmq_cache_begin(fmq_cache_entry_t *self, const char *directory,
-                                  const fmq_part_t *part, fmq_error_t *err)
+fmq_blob_cache_begun_t fmq_blob_cache_begin(fmq_blob_cache_entry_t *self, const char *directory,
+                                            const fmq_part_t *part, fmq_error_t *err)
 {
     char hex[FMQ_DIGEST_HEX_SIZE];
     fmq_digest_hex(&part->digest, hex);
-    *self = (fmq_cache_entry_t){.fd = -1, .part = *part};
+    *self = (fmq_blob_cache_entry_t){.fd = -1, .part = *part};
     self->path = join(directory, hex, "", err);
     self->partial = join(directory, hex, ".part", err);
-    fmq_cache_begun_t begun = FMQ_CACHE_FAILED;
+    fmq_blob_cache_begun_t begun = FMQ_BLOB_CACHE_FAILED;
     if (self->path && self->partial)
         begun = open_partial(self, err);
-    if (begun == FMQ_CACHE_BEGUN) {
-        int has = fmq_cache_has(directory, part, err);
+    if (begun == FMQ_BLOB_CACHE_BEGUN) {
+        int has = fmq_blob_cache_has(directory, part, err);
         if (has > 0)
             (void)unlink(self->partial);
         if (has != 0)
-            begun = has > 0 ? FMQ_CACHE_HERE : FMQ_CACHE_FAILED;
+            begun = has > 0 ? FMQ_BLOB_CACHE_HERE : FMQ_BLOB_CACHE_FAILED;
     }
-    if (begun == FMQ_CACHE_BEGUN && take_up(self, err) < 0)
-        begun = FMQ_CACHE_FAILED;
-    if (begun != FMQ_CACHE_BEGUN)
-        fmq_cache_leave(self);
+    if (begun == FMQ_BLOB_CACHE_BEGUN && take_up(self, err) < 0)
+        begun = FMQ_BLOB_CACHE_FAILED;
+    if (begun != FMQ_BLOB_CACHE_BEGUN)
+        fmq_blob_cache_leave(self);
     return begun;
 }
 
-int fmq_cache_add(fmq_cache_entry_t *self, const void *data, size_t size, fmq_error_t *err)
+int fmq_blob_cache_add(fmq_blob_cache_entry_t *self, const void *data, size_t size,
+                       fmq_error_t *err)
 {
     if (size > self->part.bytes - self->bytes)
         return fmq_error_set(err, FMQ_ERR_MISMATCH,
@@ -282,7 +283,7 @@ int fmq_cache_add(fmq_cache_entry_t *self, const void *data, size_t size, fmq_er
     return 0;
 }
 
-int fmq_cache_restart(fmq_cache_entry_t *self, fmq_error_t *err)
+int fmq_blob_cache_restart(fmq_blob_cache_entry_t *self, fmq_error_t *err)
 {
     if (ftruncate(self->fd, 0) < 0)
         return failed(self->partial, "write", err);
@@ -307,7 +308,7 @@ static int sync_directory(const char *path, fmq_error_t *err)
     return rc;
 }
 
-int fmq_cache_commit(fmq_cache_entry_t *self, fmq_error_t *err)
+int fmq_blob_cache_commit(fmq_blob_cache_entry_t *self, fmq_error_t *err)
 {
     fmq_digest_state_t state = self->state;
     fmq_digest_t digest = fmq_digest_end(&state);
@@ -321,15 +322,15 @@ int fmq_cache_commit(fmq_cache_entry_t *self, fmq_error_t *err)
     if (rename(self->partial, self->path) < 0)
         return failed(self->path, "write", err);
     int rc = sync_directory(self->path, err);
-    fmq_cache_leave(self);
+    fmq_blob_cache_leave(self);
     return rc;
 }
 
-void fmq_cache_leave(fmq_cache_entry_t *self)
+void fmq_blob_cache_leave(fmq_blob_cache_entry_t *self)
 {
     if (self->path && self->fd >= 0)
         (void)close(self->fd);
     free(self->path);
     free(self->partial);
-    *self = (fmq_cache_entry_t){.fd = -1};
+    *self = (fmq_blob_cache_entry_t){.fd = -1};
 }

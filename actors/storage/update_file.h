@@ -6,8 +6,8 @@
  * digest of the schema, digest of all before.  Then for every chunk its size
  * (u32) and its bytes, and nothing more.  Knows nothing of directories.
  */
-#ifndef FEDMQ_ACTORS_SERVER_UPDATE_FILE_H
-#define FEDMQ_ACTORS_SERVER_UPDATE_FILE_H
+#ifndef FEDMQ_ACTORS_STORAGE_UPDATE_FILE_H
+#define FEDMQ_ACTORS_STORAGE_UPDATE_FILE_H
 
 #include "fedmq/actors/messages.h"
 

@@ -1,7 +1,7 @@
 /*
- * history.c - appends measurements with one write(2) each.
+ * metrics_log.c - appends measurements with one write(2) each.
  */
-#include "actors/server/history.h"
+#include "actors/storage/metrics_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,10 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "actors/server/durable.h"
+#include "actors/storage/file.h"
 #include "fedmq/base/clock.h"
 
-struct fmq_history {
+struct fmq_metrics_log {
     int fd;
     char *path; /* owned */
 };
@@ -25,7 +25,7 @@ static off_t whole_lines(int fd, const char *path, fmq_error_t *err)
     off_t end = lseek(fd, 0, SEEK_END);
     while (end > 0) {
         char last;
-        if (fmq_durable_read_at(fd, path, (uint64_t)end - 1, &last, 1, err) < 0)
+        if (fmq_file_read_at(fd, path, (uint64_t)end - 1, &last, 1, err) < 0)
             return -1;
         if (last == '\n')
             break;
@@ -34,15 +34,15 @@ static off_t whole_lines(int fd, const char *path, fmq_error_t *err)
     return end;
 }
 
-fmq_history_t *fmq_history_open(const char *path, fmq_error_t *err)
+fmq_metrics_log_t *fmq_metrics_log_open(const char *path, fmq_error_t *err)
 {
-    fmq_history_t *self = calloc(1, sizeof *self);
+    fmq_metrics_log_t *self = calloc(1, sizeof *self);
     if (!self) {
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for '%s'", path);
         return NULL;
     }
     self->fd = -1;
-    self->path = fmq_durable_path(err, "%s", path);
+    self->path = fmq_file_path(err, "%s", path);
     if (!self->path)
         goto fail;
     self->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
@@ -59,13 +59,13 @@ fmq_history_t *fmq_history_open(const char *path, fmq_error_t *err)
     }
     return self;
 fail:
-    fmq_history_close(&self);
+    fmq_metrics_log_close(&self);
     return NULL;
 }
 
-void fmq_history_close(fmq_history_t **self_p)
+void fmq_metrics_log_close(fmq_metrics_log_t **self_p)
 {
-    fmq_history_t *self = *self_p;
+    fmq_metrics_log_t *self = *self_p;
     if (!self)
         return;
     if (self->fd >= 0)
@@ -81,7 +81,7 @@ static json_t *number(double value)
 }
 
 /* Takes metrics over. */
-static int append(fmq_history_t *self, const fmq_history_key_t *key, json_t *metrics,
+static int append(fmq_metrics_log_t *self, const fmq_metrics_log_key_t *key, json_t *metrics,
                   fmq_error_t *err)
 {
     char now[FMQ_CLOCK_UTC_SIZE];
@@ -93,7 +93,7 @@ static int append(fmq_history_t *self, const fmq_history_key_t *key, json_t *met
                   key->source, "form", key->form, "metrics", metrics, "time", now);
     char *text = object ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
     if (text)
-        line = fmq_durable_path(err, "%s\n", text);
+        line = fmq_file_path(err, "%s\n", text);
     if (!line) {
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a line of '%s'", self->path);
         goto fail;
@@ -113,8 +113,8 @@ fail:
     return rc;
 }
 
-int fmq_history_add(fmq_history_t *self, const fmq_history_key_t *key, const fmq_merged_t *metrics,
-                    fmq_error_t *err)
+int fmq_metrics_log_add(fmq_metrics_log_t *self, const fmq_metrics_log_key_t *key,
+                        const fmq_merged_t *metrics, fmq_error_t *err)
 {
     json_t *object = json_object();
     for (size_t i = 0; object && i < metrics->size; i++)
@@ -122,8 +122,8 @@ int fmq_history_add(fmq_history_t *self, const fmq_history_key_t *key, const fmq
     return append(self, key, object, err);
 }
 
-int fmq_history_add_raw(fmq_history_t *self, const fmq_history_key_t *key,
-                        const fmq_metrics_t *metrics, fmq_error_t *err)
+int fmq_metrics_log_add_raw(fmq_metrics_log_t *self, const fmq_metrics_log_key_t *key,
+                            const fmq_metrics_t *metrics, fmq_error_t *err)
 {
     json_t *object = json_object();
     for (size_t i = 0; object && i < metrics->size; i++)
@@ -131,7 +131,7 @@ int fmq_history_add_raw(fmq_history_t *self, const fmq_history_key_t *key,
     return append(self, key, object, err);
 }
 
-int fmq_history_sync(fmq_history_t *self, fmq_error_t *err)
+int fmq_metrics_log_sync(fmq_metrics_log_t *self, fmq_error_t *err)
 {
     if (fsync(self->fd) == 0 || errno == EINVAL) /* a pipe or /dev/null has nothing to sync */
         return 0;

@@ -7,8 +7,8 @@
  * lives, also when the clock has been set back meanwhile.  So the run's
  * directory remembers, in the file `versions`, up to where they may be.
  */
-#ifndef FEDMQ_ACTORS_SERVER_VERSIONS_H
-#define FEDMQ_ACTORS_SERVER_VERSIONS_H
+#ifndef FEDMQ_ACTORS_STORAGE_VERSIONS_H
+#define FEDMQ_ACTORS_STORAGE_VERSIONS_H
 
 #include <stdint.h>
 
