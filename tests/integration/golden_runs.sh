@@ -9,6 +9,7 @@ OFFSITE=tests/integration/offsite.yaml
 
 # golden NAME DIGEST CFG KEY VALUE...: the adapter of a run.
 CHANGED=0 DONE=0
+declare -A EMULATORS=([fedbiot]=30d53cfb733508bc [last]=a7f30211ece1e7a1 [released]=db3fe13711f0e54a)
 compare() {
     [ "$3" = "$2" ] && return
     echo "run '$1' gave $3 where $2 was recorded"
@@ -32,6 +33,18 @@ golden sampled b199f535850bd905 tests/integration/federation.yaml "${DEALT[@]}" 
 golden halves 4e7d058054b64742 tests/integration/federation.yaml "${DEALT[@]}" fedmq.codec f16 train.optimizer.type SGD
 golden full 2e7c17ed5c3a82e0 tests/integration/federation.yaml "${DEALT[@]}" llm.adapter.use False federate.total_round_num 1
 golden fedbiot 85173cceac0cd2bb $OFFSITE "${DEALT[@]}"
+# Its own placement (only the last layers are trained), and as its released code: the emulator is sent once.
+golden last 0ecb0d0856350e1f $OFFSITE "${DEALT[@]}" llm.offsite_tuning.emu_l 0 llm.offsite_tuning.emu_r 2
+golden released 8c5fdf143cb091f8 $OFFSITE "${DEALT[@]}" fedmq.released_fedbiot True
+# A client whose updates are not finite is left out of every round; another weighs as much as any.
+golden rejected 72e9618030d5e15a tests/integration/federation.yaml "${DEALT[@]}" client_2.train.optimizer.lr 1e30 client_3.train.local_update_steps 1 federate.ignore_weight True
+golden near 577255dbd6eb0b51 tests/integration/federation.yaml "${DEALT[@]}" fedprox.use True fedprox.mu 0.5 federate.sample_client_rate 0.7 fedmq.codec bf16
+
+# The emulators of the last round lie in its checkpoint, behind the adapters.
+for name in fedbiot last released; do
+    wanted $name || continue
+    compare "$name" "${EMULATORS[$name]}" "$(vectors $name | sha256sum | cut -c1-16)"
+done
 
 # What each client has trained for itself shows in what it measures in the last round.
 CFG=tests/integration/federation.yaml
