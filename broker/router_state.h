@@ -8,8 +8,8 @@
 #include <stdatomic.h>
 
 #include "broker/catalog.h"
-#include "broker/notebook.h"
 #include "broker/relay.h"
+#include "broker/retained.h"
 #include "broker/roster.h"
 #include "fedmq/broker/router.h"
 
@@ -30,7 +30,7 @@ typedef struct {
     int64_t now_ms;   /* of the turn of the loop that is going on */
     int64_t ticked_ms;
     fmq_roster_t *roster;
-    fmq_notebook_t *notebook;
+    fmq_retained_t *retained;
     fmq_catalog_t *catalog;
     fmq_relays_t *relays;
     zlistx_t *lost;              /* names whose connections turned out to be gone; owned */

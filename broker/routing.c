@@ -114,7 +114,7 @@ static void part_with(fmq_router_state_t *self, fmq_member_t *member)
     const fmq_publication_t *publication;
     while ((publication = fmq_catalog_any(self->catalog, member->name, 0)))
         drop_publication(self, publication);
-    fmq_notebook_leave(self->notebook, member->name);
+    fmq_retained_leave(self->retained, member->name);
     fmq_roster_leave(self->roster, member);
     fmq_relays_lost(self->relays, member->name, true, self->now_ms);
 }
@@ -177,15 +177,15 @@ static void on_hello(fmq_router_state_t *self, const fmq_received_t *in)
     member = fmq_roster_find(self->roster, hello->name);
     fmq_relays_lost(self->relays, hello->name, false, self->now_ms);
     fmq_catalog_doubt(self->catalog, hello->name, self->now_ms);
-    if (fmq_notebook_join(self->notebook, hello->name, hello->role, verdict == FMQ_HELLO_NEW,
+    if (fmq_retained_join(self->retained, hello->name, hello->role, verdict == FMQ_HELLO_NEW,
                           &err) < 0)
         complain(self, hello->name, "notes-incomplete", &err);
     fmq_message_t welcome = {.type = FMQ_MESSAGE_WELCOME,
                              .session = self->session,
-                             .version = fmq_notebook_floor(self->notebook, hello->name),
+                             .version = fmq_retained_floor(self->retained, hello->name),
                              .timeout_ms = self->timeout_ms};
     (void)send_member(self, member, &welcome, NULL);
-    fmq_notebook_flush(self->notebook, self->now_ms, false, send_note, self);
+    fmq_retained_flush(self->retained, self->now_ms, false, send_note, self);
     if (verdict == FMQ_HELLO_NEW)
         fmq_log_write(self->log, FMQ_LOG_INFO, "router", "member-joined", "name=%s role=%s",
                       member->name, fmq_role_name(member->role));
@@ -231,13 +231,13 @@ static int on_note(fmq_router_state_t *self, fmq_member_t *from, fmq_received_t 
     if (strcmp(note->name, from->name) != 0 || note->role != from->role)
         return fmq_error_set(err, FMQ_ERR_DENIED, "note in the name of '%s'", note->name);
     if (check_audience(self, from, note->audience, err) < 0 ||
-        fmq_notebook_put(self->notebook, note, fmq_frame_data(in->payload),
+        fmq_retained_put(self->retained, note, fmq_frame_data(in->payload),
                          fmq_frame_size(in->payload), err) < 0)
         return -1;
     fmq_message_t ack = *note;
     ack.type = FMQ_MESSAGE_NOTE_ACK;
     (void)send_member(self, from, &ack, NULL);
-    fmq_notebook_flush(self->notebook, self->now_ms, false, send_note, self);
+    fmq_retained_flush(self->retained, self->now_ms, false, send_note, self);
     return 0;
 }
 
@@ -245,7 +245,7 @@ static int on_note_ack(fmq_router_state_t *self, fmq_member_t *from, fmq_receive
                        fmq_error_t *err)
 {
     (void)err;
-    fmq_notebook_ack(self->notebook, from->name, &in->message);
+    fmq_retained_ack(self->retained, from->name, &in->message);
     return 0;
 }
 
@@ -333,7 +333,7 @@ static void handle(fmq_router_state_t *self, fmq_member_t *member, fmq_received_
         return;
     }
     if (!member->alive)
-        (void)fmq_notebook_join(self->notebook, member->name, member->role, false, &err);
+        (void)fmq_retained_join(self->retained, member->name, member->role, false, &err);
     fmq_roster_touch(self->roster, member, self->now_ms);
     if (handler(self, member, in, &err) < 0)
         blame(self, &in->route, member, &err);
@@ -378,7 +378,7 @@ static void part_with_lost(fmq_router_state_t *self)
     while ((name = zlistx_detach(self->lost, NULL))) {
         const fmq_member_t *member = fmq_roster_find(self->roster, name);
         if (member && !member->connected) {
-            fmq_notebook_leave(self->notebook, name);
+            fmq_retained_leave(self->retained, name);
             fmq_relays_lost(self->relays, name, false, self->now_ms);
         }
         free(name);
@@ -390,7 +390,7 @@ static void expire_members(fmq_router_state_t *self)
     const fmq_member_t *member;
     while ((member = fmq_roster_expire(self->roster, self->now_ms))) {
         fmq_log_write(self->log, FMQ_LOG_WARNING, "router", "member-lost", "name=%s", member->name);
-        fmq_notebook_leave(self->notebook, member->name);
+        fmq_retained_leave(self->retained, member->name);
         fmq_relays_lost(self->relays, member->name, false, self->now_ms);
     }
 }
@@ -476,7 +476,7 @@ void fmq_router_state_tick(fmq_router_state_t *self)
     self->ticked_ms = self->now_ms;
     expire_members(self);
     fmq_relays_tick(self->relays, self->now_ms);
-    fmq_notebook_flush(self->notebook, self->now_ms, true, send_note, self);
+    fmq_retained_flush(self->retained, self->now_ms, true, send_note, self);
     speak(self);
     const fmq_publication_t *publication;
     while ((publication =
@@ -508,7 +508,7 @@ int fmq_router_state_init(fmq_router_state_t *self, fmq_error_t *err)
 {
     self->session = new_session();
     self->roster = fmq_roster_new(self->timeout_ms, self->heartbeat_ms, FMQ_ROUTER_MEMBERS_MAX);
-    self->notebook = fmq_notebook_new(RESEND_MS);
+    self->retained = fmq_retained_new(RESEND_MS);
     self->catalog = fmq_catalog_new();
     self->lost = zlistx_new();
     fmq_relays_options_t options = {.store = self->store,
@@ -517,7 +517,7 @@ int fmq_router_state_init(fmq_router_state_t *self, fmq_error_t *err)
                                     .send = send_name,
                                     .argument = self};
     self->relays = fmq_relays_new(&options);
-    if (!self->roster || !self->notebook || !self->catalog || !self->lost || !self->relays)
+    if (!self->roster || !self->retained || !self->catalog || !self->lost || !self->relays)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the router's tables");
     return 0;
 }
@@ -530,7 +530,7 @@ void fmq_router_state_release(fmq_router_state_t *self)
     zlistx_destroy(&self->lost);
     fmq_relays_destroy(&self->relays);
     fmq_catalog_destroy(&self->catalog);
-    fmq_notebook_destroy(&self->notebook);
+    fmq_retained_destroy(&self->retained);
     fmq_roster_destroy(&self->roster);
     zsock_destroy(&self->socket);
 }

@@ -1,5 +1,5 @@
 /*
- * test_notebook.c - newest notes, their readers, acknowledgements and limits.
+ * test_retained.c - newest notes, their readers, acknowledgements and limits.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "broker/notebook.h"
+#include "broker/retained.h"
 
 /* What was sent, newest last; and whether the reader takes it. */
 typedef struct {
@@ -44,16 +44,16 @@ static fmq_message_t note_of(const char *from, fmq_role_t role, const char *to, 
     return note;
 }
 
-static int put(fmq_notebook_t *book, const char *to, uint64_t version, const char *body)
+static int put(fmq_retained_t *book, const char *to, uint64_t version, const char *body)
 {
     fmq_message_t note = note_of("server", FMQ_ROLE_SERVER, to, version);
-    return fmq_notebook_put(book, &note, body, strlen(body), NULL);
+    return fmq_retained_put(book, &note, body, strlen(body), NULL);
 }
 
-static unsigned flush(fmq_notebook_t *book, int64_t now, bool again, sink_t *sink)
+static unsigned flush(fmq_retained_t *book, int64_t now, bool again, sink_t *sink)
 {
     unsigned before = sink->count;
-    fmq_notebook_flush(book, now, again, take, sink);
+    fmq_retained_flush(book, now, again, take, sink);
     return sink->count - before;
 }
 
@@ -61,8 +61,8 @@ static void a_note_is_repeated_until_it_is_acknowledged(void **state)
 {
     (void)state;
     sink_t sink = {0};
-    fmq_notebook_t *book = fmq_notebook_new(100);
-    assert_int_equal(fmq_notebook_join(book, "c", FMQ_ROLE_CLIENT, true, NULL), 0);
+    fmq_retained_t *book = fmq_retained_new(100);
+    assert_int_equal(fmq_retained_join(book, "c", FMQ_ROLE_CLIENT, true, NULL), 0);
     assert_int_equal(put(book, "c", 5, "x"), 0);
     assert_int_equal(flush(book, 0, false, &sink), 1);
     assert_string_equal(sink.reader, "c");
@@ -71,22 +71,22 @@ static void a_note_is_repeated_until_it_is_acknowledged(void **state)
     assert_int_equal(flush(book, 100, true, &sink), 1);
     fmq_message_t wrong = sink.note;
     wrong.version = 6;
-    fmq_notebook_ack(book, "c", &wrong);
+    fmq_retained_ack(book, "c", &wrong);
     wrong.version = 4;
-    fmq_notebook_ack(book, "c", &wrong);
-    fmq_notebook_ack(book, "nobody", &sink.note);
+    fmq_retained_ack(book, "c", &wrong);
+    fmq_retained_ack(book, "nobody", &sink.note);
     assert_int_equal(flush(book, 200, true, &sink), 1);
-    fmq_notebook_ack(book, "c", &sink.note);
+    fmq_retained_ack(book, "c", &sink.note);
     assert_int_equal(flush(book, 10000, true, &sink), 0);
-    fmq_notebook_destroy(&book);
+    fmq_retained_destroy(&book);
 }
 
 static void only_a_newer_version_replaces_a_note(void **state)
 {
     (void)state;
     sink_t sink = {0};
-    fmq_notebook_t *book = fmq_notebook_new(100);
-    (void)fmq_notebook_join(book, "c", FMQ_ROLE_CLIENT, true, NULL);
+    fmq_retained_t *book = fmq_retained_new(100);
+    (void)fmq_retained_join(book, "c", FMQ_ROLE_CLIENT, true, NULL);
     assert_int_equal(put(book, "c", 5, "five"), 0);
     assert_int_equal(put(book, "c", 5, "FIVE"), 0);
     assert_int_equal(put(book, "c", 4, "four"), 0);
@@ -95,57 +95,57 @@ static void only_a_newer_version_replaces_a_note(void **state)
     assert_int_equal(put(book, "c", 6, "six"), 0);
     assert_int_equal(flush(book, 0, false, &sink), 1);
     assert_string_equal(sink.body, "six");
-    assert_int_equal(fmq_notebook_size(book), 1);
-    assert_true(fmq_notebook_bytes(book) == 3);
-    assert_true(fmq_notebook_floor(book, "server") == 6);
-    assert_true(fmq_notebook_floor(book, "nobody") == 0);
-    fmq_notebook_destroy(&book);
+    assert_int_equal(fmq_retained_size(book), 1);
+    assert_true(fmq_retained_bytes(book) == 3);
+    assert_true(fmq_retained_floor(book, "server") == 6);
+    assert_true(fmq_retained_floor(book, "nobody") == 0);
+    fmq_retained_destroy(&book);
 }
 
 static void late_and_returning_readers_get_what_they_lack(void **state)
 {
     (void)state;
     sink_t sink = {0};
-    fmq_notebook_t *book = fmq_notebook_new(100);
+    fmq_retained_t *book = fmq_retained_new(100);
     assert_int_equal(put(book, "@client", 1, "r"), 0);
     assert_int_equal(put(book, "late", 2, "n"), 0);
     assert_int_equal(put(book, "*", 3, "a"), 0);
     assert_int_equal(put(book, "@evaluator", 4, "e"), 0);
     assert_int_equal(flush(book, 0, true, &sink), 0);
-    (void)fmq_notebook_join(book, "late", FMQ_ROLE_CLIENT, true, NULL);
+    (void)fmq_retained_join(book, "late", FMQ_ROLE_CLIENT, true, NULL);
     assert_int_equal(flush(book, 0, false, &sink), 3);
-    fmq_notebook_ack(book, "late", &sink.note);
-    fmq_notebook_leave(book, "late");
+    fmq_retained_ack(book, "late", &sink.note);
+    fmq_retained_leave(book, "late");
     assert_int_equal(flush(book, 1000, true, &sink), 0);
-    (void)fmq_notebook_join(book, "late", FMQ_ROLE_CLIENT, false, NULL);
+    (void)fmq_retained_join(book, "late", FMQ_ROLE_CLIENT, false, NULL);
     assert_int_equal(flush(book, 1000, true, &sink), 2);
-    (void)fmq_notebook_join(book, "late", FMQ_ROLE_CLIENT, true, NULL);
+    (void)fmq_retained_join(book, "late", FMQ_ROLE_CLIENT, true, NULL);
     assert_int_equal(flush(book, 1000, true, &sink), 3);
-    fmq_notebook_destroy(&book);
+    fmq_retained_destroy(&book);
 }
 
 static void a_note_never_reaches_its_sender_or_a_role_beyond_its_reach(void **state)
 {
     (void)state;
     sink_t sink = {0};
-    fmq_notebook_t *book = fmq_notebook_new(100);
-    (void)fmq_notebook_join(book, "server", FMQ_ROLE_SERVER, true, NULL);
+    fmq_retained_t *book = fmq_retained_new(100);
+    (void)fmq_retained_join(book, "server", FMQ_ROLE_SERVER, true, NULL);
     assert_int_equal(put(book, "*", 1, "x"), 0);
     assert_int_equal(flush(book, 0, false, &sink), 0);
     fmq_message_t note = note_of("client-1", FMQ_ROLE_CLIENT, "client-2", 1);
-    assert_int_equal(fmq_notebook_put(book, &note, "y", 1, NULL), 0);
-    (void)fmq_notebook_join(book, "client-2", FMQ_ROLE_CLIENT, true, NULL);
+    assert_int_equal(fmq_retained_put(book, &note, "y", 1, NULL), 0);
+    (void)fmq_retained_join(book, "client-2", FMQ_ROLE_CLIENT, true, NULL);
     assert_int_equal(flush(book, 0, false, &sink), 1);
     assert_string_equal(sink.body, "x");
-    fmq_notebook_destroy(&book);
+    fmq_retained_destroy(&book);
 }
 
 static void a_reader_that_takes_nothing_is_tried_again(void **state)
 {
     (void)state;
     sink_t sink = {.full = true};
-    fmq_notebook_t *book = fmq_notebook_new(100);
-    (void)fmq_notebook_join(book, "c", FMQ_ROLE_CLIENT, true, NULL);
+    fmq_retained_t *book = fmq_retained_new(100);
+    (void)fmq_retained_join(book, "c", FMQ_ROLE_CLIENT, true, NULL);
     assert_int_equal(put(book, "c", 1, "x"), 0);
     assert_int_equal(flush(book, 0, true, &sink), 0);
     sink.full = false;
@@ -154,32 +154,32 @@ static void a_reader_that_takes_nothing_is_tried_again(void **state)
     assert_int_equal(flush(book, 500, true, &sink), 0);
     sink.full = false;
     assert_int_equal(flush(book, 501, true, &sink), 1);
-    fmq_notebook_destroy(&book);
+    fmq_retained_destroy(&book);
 }
 
 static void a_sender_of_many_notes_meets_its_limit(void **state)
 {
     (void)state;
     fmq_error_t err;
-    fmq_notebook_t *book = fmq_notebook_new(100);
+    fmq_retained_t *book = fmq_retained_new(100);
     fmq_message_t note = note_of("client-1", FMQ_ROLE_CLIENT, "server", 1);
     for (unsigned i = 0; i < FMQ_NOTES_FEW; i++) {
         (void)snprintf(note.topic, sizeof note.topic, "t%u", i);
-        assert_int_equal(fmq_notebook_put(book, &note, "x", 1, &err), 0);
+        assert_int_equal(fmq_retained_put(book, &note, "x", 1, &err), 0);
     }
     (void)snprintf(note.topic, sizeof note.topic, "more");
-    assert_int_equal(fmq_notebook_put(book, &note, "x", 1, &err), -1);
+    assert_int_equal(fmq_retained_put(book, &note, "x", 1, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_LIMIT);
     static uint8_t big[FMQ_NOTE_MAX];
     unsigned taken = 0;
     for (unsigned i = 0; i < FMQ_NOTES_FEW; i++) {
         note.version = 2;
         (void)snprintf(note.topic, sizeof note.topic, "t%u", i);
-        taken += fmq_notebook_put(book, &note, big, sizeof big, &err) == 0;
+        taken += fmq_retained_put(book, &note, big, sizeof big, &err) == 0;
     }
     assert_int_equal(taken, FMQ_NOTES_FEW_BYTES / FMQ_NOTE_MAX - 1);
-    assert_int_equal(fmq_notebook_size(book), FMQ_NOTES_FEW);
-    fmq_notebook_destroy(&book);
+    assert_int_equal(fmq_retained_size(book), FMQ_NOTES_FEW);
+    fmq_retained_destroy(&book);
 }
 
 int main(void)

@@ -1,11 +1,11 @@
 /*
- * notebook.c - notes, readers, and the copies that readers still have to get.
+ * retained.c - notes, readers, and the copies that readers still have to get.
  *
  * A copy ties one note to one reader that it is for.  Copies that were never
  * sent in their present version are in the list `fresh`, those that wait for
  * an acknowledgement in `waiting`; the others are in no list.
  */
-#include "broker/notebook.h"
+#include "broker/retained.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +45,7 @@ typedef struct {
     uint32_t notes;
 } sender_t;
 
-struct fmq_notebook {
+struct fmq_retained {
     uint32_t resend_ms;
     zhashx_t *notes;   /* key -> note_t, owned */
     zhashx_t *readers; /* name -> reader_t, owned */
@@ -106,9 +106,9 @@ static void sender_destroy(void **item)
     *item = NULL;
 }
 
-fmq_notebook_t *fmq_notebook_new(uint32_t resend_ms)
+fmq_retained_t *fmq_retained_new(uint32_t resend_ms)
 {
-    fmq_notebook_t *self = calloc(1, sizeof *self);
+    fmq_retained_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     self->resend_ms = resend_ms;
@@ -118,7 +118,7 @@ fmq_notebook_t *fmq_notebook_new(uint32_t resend_ms)
     self->readers = zhashx_new();
     self->senders = zhashx_new();
     if (!self->notes || !self->readers || !self->senders) {
-        fmq_notebook_destroy(&self);
+        fmq_retained_destroy(&self);
         return NULL;
     }
     zhashx_set_destructor(self->notes, note_destroy);
@@ -127,9 +127,9 @@ fmq_notebook_t *fmq_notebook_new(uint32_t resend_ms)
     return self;
 }
 
-void fmq_notebook_destroy(fmq_notebook_t **self_p)
+void fmq_retained_destroy(fmq_retained_t **self_p)
 {
-    fmq_notebook_t *self = *self_p;
+    fmq_retained_t *self = *self_p;
     if (!self)
         return;
     zhashx_destroy(&self->readers); /* copies first: they point to notes */
@@ -147,7 +147,7 @@ static bool is_for(const note_t *note, const reader_t *reader)
 }
 
 /* Puts the copy where its version says it belongs. */
-static void place_copy(fmq_notebook_t *self, copy_t *copy)
+static void place_copy(fmq_retained_t *self, copy_t *copy)
 {
     if (!copy->reader->present || copy->acked >= copy->note->head.version)
         copy_unlink(copy);
@@ -155,7 +155,7 @@ static void place_copy(fmq_notebook_t *self, copy_t *copy)
         copy_append(&self->fresh, copy);
 }
 
-static int hand_to(fmq_notebook_t *self, note_t *note, const char *key, reader_t *reader,
+static int hand_to(fmq_retained_t *self, note_t *note, const char *key, reader_t *reader,
                    fmq_error_t *err)
 {
     if (!is_for(note, reader))
@@ -174,7 +174,7 @@ static int hand_to(fmq_notebook_t *self, note_t *note, const char *key, reader_t
     return 0;
 }
 
-static int hand_to_all(fmq_notebook_t *self, note_t *note, const char *key, fmq_error_t *err)
+static int hand_to_all(fmq_retained_t *self, note_t *note, const char *key, fmq_error_t *err)
 {
     if (!fmq_audience_is_many(note->head.audience)) {
         reader_t *reader = zhashx_lookup(self->readers, note->head.audience);
@@ -187,7 +187,7 @@ static int hand_to_all(fmq_notebook_t *self, note_t *note, const char *key, fmq_
     return 0;
 }
 
-static sender_t *sender_of(fmq_notebook_t *self, const char *name)
+static sender_t *sender_of(fmq_retained_t *self, const char *name)
 {
     sender_t *sender = zhashx_lookup(self->senders, name);
     if (sender)
@@ -201,7 +201,7 @@ static sender_t *sender_of(fmq_notebook_t *self, const char *name)
 }
 
 /* Whether a sender may have so many more notes and bytes. */
-static int check_limits(const fmq_notebook_t *self, const sender_t *sender, fmq_role_t role,
+static int check_limits(const fmq_retained_t *self, const sender_t *sender, fmq_role_t role,
                         uint64_t more_bytes, uint32_t more_notes, fmq_error_t *err)
 {
     bool many = fmq_role_may_address(role, "*");
@@ -217,7 +217,7 @@ static int check_limits(const fmq_notebook_t *self, const sender_t *sender, fmq_
 }
 
 /* The note under key, made when there was none. */
-static note_t *note_at(fmq_notebook_t *self, const char *key, sender_t *sender)
+static note_t *note_at(fmq_retained_t *self, const char *key, sender_t *sender)
 {
     note_t *note = zhashx_lookup(self->notes, key);
     if (note)
@@ -231,7 +231,7 @@ static note_t *note_at(fmq_notebook_t *self, const char *key, sender_t *sender)
     return note;
 }
 
-int fmq_notebook_put(fmq_notebook_t *self, const fmq_message_t *head, const void *body, size_t size,
+int fmq_retained_put(fmq_retained_t *self, const fmq_message_t *head, const void *body, size_t size,
                      fmq_error_t *err)
 {
     char key[KEY_SIZE];
@@ -264,7 +264,7 @@ int fmq_notebook_put(fmq_notebook_t *self, const fmq_message_t *head, const void
     return hand_to_all(self, note, key, err);
 }
 
-uint64_t fmq_notebook_floor(const fmq_notebook_t *self, const char *name)
+uint64_t fmq_retained_floor(const fmq_retained_t *self, const char *name)
 {
     const sender_t *sender = zhashx_lookup(self->senders, name);
     return sender ? sender->floor : 0;
@@ -272,7 +272,7 @@ uint64_t fmq_notebook_floor(const fmq_notebook_t *self, const char *name)
 
 /* Forgets the readers that are gone, so that names that come and go do not
  * fill memory. */
-static void forget_absent(fmq_notebook_t *self)
+static void forget_absent(fmq_retained_t *self)
 {
     zlistx_t *names = zhashx_keys(self->readers);
     for (const char *name = names ? zlistx_first(names) : NULL; name; name = zlistx_next(names)) {
@@ -298,7 +298,7 @@ static reader_t *reader_new(const char *name)
     return reader;
 }
 
-int fmq_notebook_join(fmq_notebook_t *self, const char *name, fmq_role_t role, bool anew,
+int fmq_retained_join(fmq_retained_t *self, const char *name, fmq_role_t role, bool anew,
                       fmq_error_t *err)
 {
     reader_t *reader = zhashx_lookup(self->readers, name);
@@ -326,7 +326,7 @@ int fmq_notebook_join(fmq_notebook_t *self, const char *name, fmq_role_t role, b
     return 0;
 }
 
-void fmq_notebook_leave(fmq_notebook_t *self, const char *name)
+void fmq_retained_leave(fmq_retained_t *self, const char *name)
 {
     reader_t *reader = zhashx_lookup(self->readers, name);
     if (!reader)
@@ -336,7 +336,7 @@ void fmq_notebook_leave(fmq_notebook_t *self, const char *name)
         copy_unlink(copy);
 }
 
-void fmq_notebook_ack(fmq_notebook_t *self, const char *name, const fmq_message_t *ack)
+void fmq_retained_ack(fmq_retained_t *self, const char *name, const fmq_message_t *ack)
 {
     char key[KEY_SIZE];
     key_of(ack->name, ack->audience, ack->topic, key);
@@ -350,7 +350,7 @@ void fmq_notebook_ack(fmq_notebook_t *self, const char *name, const fmq_message_
 }
 
 /* Sends one copy and moves it among those that wait.  -1: not now. */
-static int send_copy(fmq_notebook_t *self, copy_t *copy, int64_t now_ms, fmq_notebook_send_fn *send,
+static int send_copy(fmq_retained_t *self, copy_t *copy, int64_t now_ms, fmq_retained_send_fn *send,
                      void *argument)
 {
     const note_t *note = copy->note;
@@ -361,8 +361,8 @@ static int send_copy(fmq_notebook_t *self, copy_t *copy, int64_t now_ms, fmq_not
     return 0;
 }
 
-void fmq_notebook_flush(fmq_notebook_t *self, int64_t now_ms, bool again,
-                        fmq_notebook_send_fn *send, void *argument)
+void fmq_retained_flush(fmq_retained_t *self, int64_t now_ms, bool again,
+                        fmq_retained_send_fn *send, void *argument)
 {
     const copy_t *last = self->fresh.before;
     for (copy_t *copy = self->fresh.after; copy != &self->fresh;) {
@@ -385,12 +385,12 @@ void fmq_notebook_flush(fmq_notebook_t *self, int64_t now_ms, bool again,
     }
 }
 
-size_t fmq_notebook_size(const fmq_notebook_t *self)
+size_t fmq_retained_size(const fmq_retained_t *self)
 {
     return zhashx_size(self->notes);
 }
 
-uint64_t fmq_notebook_bytes(const fmq_notebook_t *self)
+uint64_t fmq_retained_bytes(const fmq_retained_t *self)
 {
     return self->bytes;
 }
