@@ -1,9 +1,12 @@
 /*
  * retained.c - notes, readers, and the copies that readers still have to get.
  *
- * A copy ties one note to one reader that it is for.  Copies that were never
- * sent in their present version are in the list `fresh`, those that wait for
- * an acknowledgement in `waiting`; the others are in no list.
+ * Notes stand on shelves, one for each audience ("client-3", "@client", "*"),
+ * in the order in which they first came: who joins is given three shelves,
+ * however many notes there are for others.  A copy ties one note to one reader
+ * that it is for.  Copies that were never sent in their present version are in
+ * the list `fresh`, those that wait for an acknowledgement in `waiting`; the
+ * others are in no list.
  */
 #include "broker/retained.h"
 
@@ -18,11 +21,16 @@
 #define READERS_MAX 65536 /* beyond it those that are gone are forgotten */
 #define KEY_SIZE    (2 * FMQ_MEMBER_NAME_MAX + FMQ_TOPIC_MAX)
 
-typedef struct {
+typedef struct note {
     fmq_message_t head;
     uint8_t *body; /* owned */
     size_t size;
+    struct note *next; /* of the same audience; borrowed */
 } note_t;
+
+typedef struct {
+    note_t *first, *last; /* borrowed */
+} shelf_t;
 
 typedef struct copy {
     note_t *note; /* borrowed */
@@ -48,6 +56,7 @@ typedef struct {
 struct fmq_retained {
     uint32_t resend_ms;
     zhashx_t *notes;   /* key -> note_t, owned */
+    zhashx_t *shelves; /* audience -> shelf_t, owned */
     zhashx_t *readers; /* name -> reader_t, owned */
     zhashx_t *senders; /* name -> sender_t, owned */
     uint64_t bytes;
@@ -100,7 +109,7 @@ static void reader_destroy(void **item)
     *item = NULL;
 }
 
-static void sender_destroy(void **item)
+static void plain_destroy(void **item)
 {
     free(*item);
     *item = NULL;
@@ -117,13 +126,15 @@ fmq_retained_t *fmq_retained_new(uint32_t resend_ms)
     self->notes = zhashx_new();
     self->readers = zhashx_new();
     self->senders = zhashx_new();
-    if (!self->notes || !self->readers || !self->senders) {
+    self->shelves = zhashx_new();
+    if (!self->notes || !self->readers || !self->senders || !self->shelves) {
         fmq_retained_destroy(&self);
         return NULL;
     }
     zhashx_set_destructor(self->notes, note_destroy);
     zhashx_set_destructor(self->readers, reader_destroy);
-    zhashx_set_destructor(self->senders, sender_destroy);
+    zhashx_set_destructor(self->senders, plain_destroy);
+    zhashx_set_destructor(self->shelves, plain_destroy);
     return self;
 }
 
@@ -135,6 +146,7 @@ void fmq_retained_destroy(fmq_retained_t **self_p)
     zhashx_destroy(&self->readers); /* copies first: they point to notes */
     zhashx_destroy(&self->notes);
     zhashx_destroy(&self->senders);
+    zhashx_destroy(&self->shelves);
     free(self);
     *self_p = NULL;
 }
@@ -216,17 +228,34 @@ static int check_limits(const fmq_retained_t *self, const sender_t *sender, fmq_
     return 0;
 }
 
-/* The note under key, made when there was none. */
-static note_t *note_at(fmq_retained_t *self, const char *key, sender_t *sender)
+static shelf_t *shelf_of(fmq_retained_t *self, const char *audience)
+{
+    shelf_t *shelf = zhashx_lookup(self->shelves, audience);
+    if (shelf)
+        return shelf;
+    shelf = calloc(1, sizeof *shelf);
+    if (shelf && zhashx_insert(self->shelves, audience, shelf) < 0) {
+        free(shelf);
+        return NULL;
+    }
+    return shelf;
+}
+
+/* The note under key, put on its shelf when there was none. */
+static note_t *note_at(fmq_retained_t *self, const char *key, const char *audience,
+                       sender_t *sender)
 {
     note_t *note = zhashx_lookup(self->notes, key);
     if (note)
         return note;
-    note = calloc(1, sizeof *note);
+    shelf_t *shelf = shelf_of(self, audience);
+    note = shelf ? calloc(1, sizeof *note) : NULL;
     if (!note || zhashx_insert(self->notes, key, note) < 0) {
         free(note);
         return NULL;
     }
+    *(shelf->last ? &shelf->last->next : &shelf->first) = note;
+    shelf->last = note;
     sender->notes++;
     return note;
 }
@@ -247,7 +276,7 @@ int fmq_retained_put(fmq_retained_t *self, const fmq_message_t *head, const void
     if (check_limits(self, sender, head->role, more, note ? 0 : 1, err) < 0)
         return -1;
     uint8_t *copy = malloc(size > 0 ? size : 1);
-    if (!copy || !(note = note_at(self, key, sender))) {
+    if (!copy || !(note = note_at(self, key, head->audience, sender))) {
         free(copy);
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a note of %zu bytes", size);
     }
@@ -298,6 +327,24 @@ static reader_t *reader_new(const char *name)
     return reader;
 }
 
+/* All that is for a reader: by its name, for its role, for everybody. */
+static int hand_shelves_to(fmq_retained_t *self, reader_t *reader, fmq_error_t *err)
+{
+    char role[FMQ_MEMBER_NAME_MAX];
+    (void)snprintf(role, sizeof role, "@%s", fmq_role_name(reader->role));
+    const char *const audiences[] = {reader->name, role, "*"};
+    for (size_t i = 0; i < sizeof audiences / sizeof *audiences; i++) {
+        const shelf_t *shelf = zhashx_lookup(self->shelves, audiences[i]);
+        for (note_t *note = shelf ? shelf->first : NULL; note; note = note->next) {
+            char key[KEY_SIZE];
+            key_of(note->head.name, note->head.audience, note->head.topic, key);
+            if (hand_to(self, note, key, reader, err) < 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
 int fmq_retained_join(fmq_retained_t *self, const char *name, fmq_role_t role, bool anew,
                       fmq_error_t *err)
 {
@@ -317,13 +364,7 @@ int fmq_retained_join(fmq_retained_t *self, const char *name, fmq_role_t role, b
     }
     reader->role = role;
     reader->present = true;
-    for (note_t *note = zhashx_first(self->notes); note; note = zhashx_next(self->notes)) {
-        char key[KEY_SIZE];
-        key_of(note->head.name, note->head.audience, note->head.topic, key);
-        if (hand_to(self, note, key, reader, err) < 0)
-            return -1;
-    }
-    return 0;
+    return hand_shelves_to(self, reader, err);
 }
 
 void fmq_retained_leave(fmq_retained_t *self, const char *name)

@@ -3,7 +3,8 @@
  *
  * The router's memory of notes.  A note stays until a newer version replaces
  * it; every reader it is for gets it, late ones too, again and again until the
- * reader acknowledges.  One thread, no I/O, no clock: notes leave through a
+ * reader acknowledges.  Notes are indexed by whom they are for: a join costs what
+ * is for the one who joins.  One thread, no I/O, no clock: notes leave through a
  * function that the caller passes in.
  */
 #ifndef FEDMQ_BROKER_RETAINED_H

@@ -185,7 +185,6 @@ static void on_hello(fmq_router_state_t *self, const fmq_received_t *in)
                              .version = fmq_retained_floor(self->retained, hello->name),
                              .timeout_ms = self->timeout_ms};
     (void)send_member(self, member, &welcome, NULL);
-    fmq_retained_flush(self->retained, self->now_ms, false, send_note, self);
     if (verdict == FMQ_HELLO_NEW)
         fmq_log_write(self->log, FMQ_LOG_INFO, "router", "member-joined", "name=%s role=%s",
                       member->name, fmq_role_name(member->role));
@@ -237,7 +236,6 @@ static int on_note(fmq_router_state_t *self, fmq_member_t *from, fmq_received_t 
     fmq_message_t ack = *note;
     ack.type = FMQ_MESSAGE_NOTE_ACK;
     (void)send_member(self, from, &ack, NULL);
-    fmq_retained_flush(self->retained, self->now_ms, false, send_note, self);
     return 0;
 }
 
@@ -353,6 +351,8 @@ static void dispatch(fmq_router_state_t *self, fmq_received_t *in)
         handle(self, member, in);
 }
 
+/* Notes go out once for all the messages of a turn: a walk over those that could
+ * not be sent costs nothing more for each message that comes meanwhile. */
 void fmq_router_state_receive(fmq_router_state_t *self, unsigned most)
 {
     while (most-- > 0) {
@@ -360,7 +360,7 @@ void fmq_router_state_receive(fmq_router_state_t *self, unsigned most)
         fmq_received_t in;
         int rc = fmq_socket_receive(self->socket, true, &in, &err);
         if (rc == 0)
-            return;
+            break;
         atomic_fetch_add(&self->tally->messages_in, 1);
         atomic_fetch_add(&self->tally->bytes_in, in.bytes);
         if (rc < 0)
@@ -369,6 +369,7 @@ void fmq_router_state_receive(fmq_router_state_t *self, unsigned most)
             dispatch(self, &in);
         fmq_frame_destroy(&in.payload);
     }
+    fmq_retained_flush(self->retained, self->now_ms, false, send_note, self);
 }
 
 /* Ends what hung on connections that are gone; the members may come back. */

@@ -140,6 +140,69 @@ static void a_note_never_reaches_its_sender_or_a_role_beyond_its_reach(void **st
     fmq_retained_destroy(&book);
 }
 
+/* Bodies in the order in which they were sent. */
+typedef struct {
+    unsigned count;
+    char bodies[64];
+} order_t;
+
+static int take_in_order(void *argument, const char *reader, const fmq_message_t *note,
+                         const void *body, size_t size)
+{
+    order_t *order = argument;
+    (void)reader, (void)note;
+    order->count++;
+    strncat(order->bodies, body, size);
+    return 0;
+}
+
+static int put_topic(fmq_retained_t *book, const char *to, const char *topic, uint64_t version,
+                     const char *body)
+{
+    fmq_message_t note = note_of("server", FMQ_ROLE_SERVER, to, version);
+    (void)snprintf(note.topic, sizeof note.topic, "%s", topic);
+    return fmq_retained_put(book, &note, body, strlen(body), NULL);
+}
+
+static void who_joins_gets_its_own_notes_first_and_each_shelf_in_order(void **state)
+{
+    (void)state;
+    order_t order = {0};
+    fmq_retained_t *book = fmq_retained_new(100);
+    for (unsigned i = 0; i < 100; i++) {
+        char other[16];
+        (void)snprintf(other, sizeof other, "other-%u", i);
+        assert_int_equal(put_topic(book, other, "a", 1, "!"), 0);
+    }
+    assert_int_equal(put_topic(book, "*", "a", 1, "5"), 0);
+    assert_int_equal(put_topic(book, "c", "b", 1, "x"), 0);
+    assert_int_equal(put_topic(book, "@client", "a", 1, "3"), 0);
+    assert_int_equal(put_topic(book, "c", "a", 1, "2"), 0);
+    assert_int_equal(put_topic(book, "@client", "b", 1, "4"), 0);
+    assert_int_equal(put_topic(book, "c", "b", 2, "1"), 0); /* keeps its place */
+    assert_int_equal(put_topic(book, "@evaluator", "a", 1, "!"), 0);
+    assert_int_equal(fmq_retained_join(book, "c", FMQ_ROLE_CLIENT, true, NULL), 0);
+    fmq_retained_flush(book, 0, false, take_in_order, &order);
+    assert_string_equal(order.bodies, "12345");
+    assert_int_equal(order.count, 5);
+    fmq_retained_destroy(&book);
+}
+
+static void a_name_in_another_role_gets_the_notes_of_that_role(void **state)
+{
+    (void)state;
+    order_t order = {0};
+    fmq_retained_t *book = fmq_retained_new(100);
+    assert_int_equal(put_topic(book, "@client", "a", 1, "c"), 0);
+    assert_int_equal(put_topic(book, "@evaluator", "a", 1, "e"), 0);
+    assert_int_equal(fmq_retained_join(book, "x", FMQ_ROLE_CLIENT, true, NULL), 0);
+    fmq_retained_leave(book, "x");
+    assert_int_equal(fmq_retained_join(book, "x", FMQ_ROLE_EVALUATOR, true, NULL), 0);
+    fmq_retained_flush(book, 0, false, take_in_order, &order);
+    assert_string_equal(order.bodies, "e");
+    fmq_retained_destroy(&book);
+}
+
 static void a_reader_that_takes_nothing_is_tried_again(void **state)
 {
     (void)state;
@@ -189,6 +252,8 @@ int main(void)
         cmocka_unit_test(only_a_newer_version_replaces_a_note),
         cmocka_unit_test(late_and_returning_readers_get_what_they_lack),
         cmocka_unit_test(a_note_never_reaches_its_sender_or_a_role_beyond_its_reach),
+        cmocka_unit_test(who_joins_gets_its_own_notes_first_and_each_shelf_in_order),
+        cmocka_unit_test(a_name_in_another_role_gets_the_notes_of_that_role),
         cmocka_unit_test(a_reader_that_takes_nothing_is_tried_again),
         cmocka_unit_test(a_sender_of_many_notes_meets_its_limit),
     };
