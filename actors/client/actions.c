@@ -24,7 +24,7 @@ static int on_step(void *argument, uint64_t step, uint64_t steps, uint64_t token
     fmq_client_t *self = argument;
     (void)tokens;
     fmq_link_set_progress(self->link, step, steps);
-    fmq_permits_move(self->shared.permits);
+    fmq_devices_move(self->context.permits);
     return should_stop(self);
 }
 
@@ -33,7 +33,7 @@ static int on_step(void *argument, uint64_t step, uint64_t steps, uint64_t token
 static int while_waiting(void *argument)
 {
     fmq_client_t *self = argument;
-    fmq_link_set_progress(self->link, fmq_permits_moves(self->shared.permits), 0);
+    fmq_link_set_progress(self->link, fmq_devices_moves(self->context.permits), 0);
     return should_stop(self);
 }
 
@@ -47,19 +47,19 @@ static void on_plan(void *argument, llm_recompute_t recompute, size_t spared)
     if (recompute == self->recomputes)
         return;
     self->recomputes = recompute;
-    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "recompute", "what=%s spared_mib=%zu",
-                  what, spared >> 20);
+    fmq_log_write(self->context.log, FMQ_LOG_INFO, self->name, "recompute",
+                  "what=%s spared_mib=%zu", what, spared >> 20);
     snprintf(line, sizeof line,
              "%s computes %s again in backward, which spares %zu MiB (fedmq.recompute)", self->name,
              what, spared >> 20);
-    if (self->shared.say && self->number == 1 && recompute != LLM_RECOMPUTE_NONE)
-        self->shared.say(self->shared.say_argument, line);
+    if (self->context.say && self->number == 1 && recompute != LLM_RECOMPUTE_NONE)
+        self->context.say(self->context.say_argument, line);
 }
 
 /* What the frozen prefix depends on beside the tokens. */
 static fmq_digest_t prefix_tag(const fmq_client_t *self)
 {
-    fmq_digest_t model = llm_model_digest(fmq_shared_client_model(&self->shared));
+    fmq_digest_t model = llm_model_digest(fmq_context_client_model(&self->context));
     fmq_digest_state_t state;
     fmq_digest_begin(&state);
     fmq_digest_add(&state, model.bytes, sizeof model.bytes);
@@ -88,7 +88,7 @@ static fmq_routine_t routine(fmq_client_t *self)
 {
     fmq_digest_t tag = prefix_tag(self);
     tag_prefixes(self, &tag);
-    return (fmq_routine_t){.shared = &self->shared,
+    return (fmq_routine_t){.context = &self->context,
                            .config = self->config,
                            .examples = &self->examples,
                            .prefixes = self->prefixes,
@@ -113,7 +113,7 @@ static void do_drop(fmq_client_t *self)
 /* The vector becomes the update, unless the next task goes on from it. */
 static fmq_object_t *update_of(fmq_client_t *self, fmq_codec_t codec, fmq_error_t *err)
 {
-    const fmq_schema_t *schema = llm_adapter_schema(self->shared.adapter);
+    const fmq_schema_t *schema = llm_adapter_schema(self->context.adapter);
     if (fmq_client_own_is_here(self))
         return fmq_state_encode(schema, self->state.vector, codec, err);
     return fmq_state_give(schema, &self->state.vector, codec, err);
@@ -147,7 +147,7 @@ static void log_trained(const fmq_client_t *self, uint32_t round,
     char emulator[FMQ_DIGEST_HEX_SIZE] = "none";
     if (self->has_emulator)
         fmq_digest_hex(&self->emulator_digest, emulator);
-    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "trained",
+    fmq_log_write(self->context.log, FMQ_LOG_INFO, self->name, "trained",
                   "round=%u samples=%llu seconds=%.3f emulator=%.12s", round,
                   (unsigned long long)outcome->samples, outcome->seconds, emulator);
 }
@@ -213,8 +213,8 @@ static void do_report(fmq_client_t *self)
     fmq_error_t err = {0};
     size_t size = fmq_message_report_encode(&self->course.report, body, sizeof body, &err);
     if (size == 0 || fmq_link_note(self->link, self->server, "report", body, size, &err) < 0)
-        fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "report-failed", "reason=\"%s\"",
-                      err.text);
+        fmq_log_write(self->context.log, FMQ_LOG_ERROR, self->name, "report-failed",
+                      "reason=\"%s\"", err.text);
 }
 
 static void (*const actions[])(fmq_client_t *self) = {

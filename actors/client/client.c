@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "actors/client/client_private.h"
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "fedmq/base/clock.h"
 
 #define LINGER_MS 1000
@@ -34,23 +34,23 @@ static bool advance(fmq_client_t *self)
 
 static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
 {
-    fmq_digest_t model = llm_model_digest(fmq_shared_client_model(&self->shared));
-    fmq_digest_t schema = fmq_schema_digest(llm_adapter_schema(self->shared.adapter));
-    fmq_link_options_t options = {.endpoint = self->shared.endpoint,
+    fmq_digest_t model = llm_model_digest(fmq_context_client_model(&self->context));
+    fmq_digest_t schema = fmq_schema_digest(llm_adapter_schema(self->context.adapter));
+    fmq_link_options_t options = {.endpoint = self->context.endpoint,
                                   .name = self->name,
                                   .role = FMQ_ROLE_CLIENT,
-                                  .store = self->shared.store,
-                                  .first_version = self->shared.first_version,
-                                  .log = self->shared.log};
+                                  .store = self->context.store,
+                                  .first_version = self->context.first_version,
+                                  .log = self->context.log};
     char meaning[FMQ_REASON_MAX];
-    fmq_shared_meaning(&self->shared, meaning);
+    fmq_context_meaning(&self->context, meaning);
     fmq_course_init(&self->course, &model, &schema, meaning);
     self->course.number = self->number;
-    self->config = fmq_config_for_client(self->shared.config, self->number, err);
+    self->config = fmq_config_for_client(self->context.config, self->number, err);
     if (!self->config || fmq_settings_train(self->config, &self->train, err) < 0 ||
         fmq_client_keepsake_open(self, directory, err) < 0)
         return -1;
-    if (self->shared.offsite && fmq_settings_offsite(self->config, &self->offsite, err) < 0)
+    if (self->context.offsite && fmq_settings_offsite(self->config, &self->offsite, err) < 0)
         return -1;
     self->train.client = self->number;
     self->train.proximal_merged = self->offsite.proximal;
@@ -58,9 +58,9 @@ static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
     self->local = strcmp(fmq_config_text(self->config, "federate.method"), "local") == 0;
     if (fmq_client_own_open(self, directory, err) < 0)
         return -1;
-    fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
-    options.connect_ms = fmq_settings_connect(self->shared.config);
-    fmq_presence_init(&self->presence, &self->shared, fmq_clock_ms());
+    fmq_settings_times(self->context.config, &options.heartbeat_ms, &options.timeout_ms);
+    options.connect_ms = fmq_settings_connect(self->context.config);
+    fmq_presence_init(&self->presence, &self->context, fmq_clock_ms());
     self->link = fmq_link_open(&options, err);
     return self->link ? 0 : -1;
 }
@@ -137,7 +137,7 @@ void fmq_client_actor(zsock_t *pipe, void *options)
         fmq_pipe_wait(pipe);
         return;
     }
-    self->shared = *how->shared;
+    self->context = *how->context;
     self->number = how->client;
     self->recomputes = LLM_RECOMPUTE_NONE;
     self->hosted = how->hosted;
@@ -152,7 +152,7 @@ void fmq_client_actor(zsock_t *pipe, void *options)
         why = reason(self);
     bool terminated = self->terminated;
     if (!terminated && why.code != FMQ_OK)
-        fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "failed", "reason=\"%s\"",
+        fmq_log_write(self->context.log, FMQ_LOG_ERROR, self->name, "failed", "reason=\"%s\"",
                       why.text);
     release(self);
     free(self);

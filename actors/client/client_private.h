@@ -20,7 +20,7 @@
 typedef struct fmq_client fmq_client_t;
 
 struct fmq_client {
-    fmq_shared_t shared; /* what it points to is borrowed */
+    fmq_context_t context; /* what it points to is borrowed */
     uint32_t number;
     bool hosted;                         /* see fmq_client_options_t */
     const llm_records_t *own[FMQ_PARTS]; /* borrowed */

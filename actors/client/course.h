@@ -54,7 +54,7 @@ typedef struct {
 } fmq_course_t;
 
 /* model and schema: digests of what this process holds, meaning: its
- * fmq_shared_meaning(). */
+ * fmq_context_meaning(). */
 void fmq_course_init(fmq_course_t *self, const fmq_digest_t *model, const fmq_digest_t *schema,
                      const char *meaning);
 

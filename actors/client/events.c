@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "fedmq/actors/shard.h"
 #include "fedmq/base/clock.h"
 
@@ -17,7 +17,7 @@ void fmq_client_fail(fmq_client_t *self, const fmq_error_t *err)
 {
     if (err->code == FMQ_ERR_NOMEM)
         self->refused = *err;
-    fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "task-failed",
+    fmq_log_write(self->context.log, FMQ_LOG_ERROR, self->name, "task-failed",
                   "round=%u reason=\"%s\"", self->course.task.round, err->text);
     fmq_course_fail(&self->course, err->text);
 }
@@ -52,7 +52,7 @@ fmq_download_from_t fmq_client_from(const fmq_client_t *self, const char *what, 
                                     const fmq_digest_t *digest)
 {
     return (fmq_download_from_t){.link = self->link,
-                                 .log = self->shared.log,
+                                 .log = self->context.log,
                                  .actor = self->name,
                                  .what = what,
                                  .owner = owner,
@@ -122,9 +122,9 @@ static void handle(fmq_client_t *self, const fmq_event_t *event)
         return;
     case FMQ_EVENT_UP:
     case FMQ_EVENT_DOWN:
-        fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name,
+        fmq_log_write(self->context.log, FMQ_LOG_INFO, self->name,
                       event->type == FMQ_EVENT_UP ? "up" : "down", "endpoint=%s",
-                      self->shared.endpoint);
+                      self->context.endpoint);
         return;
     case FMQ_EVENT_MEMBER:
         return;
@@ -142,6 +142,6 @@ void fmq_client_pump(fmq_client_t *self)
         handle(self, &event);
     }
     if (self->refused.code == FMQ_OK && self->course.phase != FMQ_COURSE_ENDED)
-        (void)fmq_presence_tend(&self->presence, self->shared.log, self->name, fmq_clock_ms(),
+        (void)fmq_presence_tend(&self->presence, self->context.log, self->name, fmq_clock_ms(),
                                 &self->refused);
 }

@@ -65,11 +65,11 @@ static bool emulator_fits(fmq_client_t *self)
 {
     const fmq_message_task_t *task = &self->course.task;
     fmq_error_t err = {0};
-    if ((task->emulator_bytes > 0) == (self->shared.offsite != NULL))
+    if ((task->emulator_bytes > 0) == (self->context.offsite != NULL))
         return true;
     fmq_error_set(&err, FMQ_ERR_MISMATCH, "the server runs %s offsite tuning, this client %s it",
                   task->emulator_bytes > 0 ? "with" : "without",
-                  self->shared.offsite ? "with" : "without");
+                  self->context.offsite ? "with" : "without");
     fail(self, &err);
     return false;
 }
@@ -77,14 +77,14 @@ static bool emulator_fits(fmq_client_t *self)
 static int begin_emulator(fmq_client_t *self)
 {
     const fmq_digest_t *digest = &self->course.task.emulator;
-    if (!self->shared.offsite ||
+    if (!self->context.offsite ||
         (self->has_emulator && fmq_digest_equal(&self->emulator_digest, digest)))
         return 0;
     self->has_emulator = false;
     self->emulator_digest = *digest;
     fmq_download_from_t from = fmq_client_from(self, "emulator", self->server, digest);
     return begin(self, &self->emulator_download, &from,
-                 llm_adapter_schema(self->shared.offsite->state), &self->emulator);
+                 llm_adapter_schema(self->context.offsite->state), &self->emulator);
 }
 
 static void tell_when_complete(fmq_client_t *self)
@@ -102,7 +102,7 @@ static int begin_state(fmq_client_t *self)
     if (self->state.object)
         return 0;
     fmq_download_from_t from = fmq_client_from(self, "state", self->server, digest);
-    return begin(self, &self->download, &from, llm_adapter_schema(self->shared.adapter),
+    return begin(self, &self->download, &from, llm_adapter_schema(self->context.adapter),
                  &self->state.vector);
 }
 

@@ -29,7 +29,7 @@ static llm_records_t *relabel(void *argument, const llm_records_t *train, fmq_er
 {
     fmq_client_t *self = argument;
     fmq_relabel_stats_t stats;
-    fmq_relabel_t how = {.shared = &self->shared,
+    fmq_relabel_t how = {.context = &self->context,
                          .ratio = self->offsite.generated,
                          .tokens_max = self->offsite.generated_tokens_max,
                          .tok_len = (size_t)fmq_config_int(self->config, "llm.tok_len"),
@@ -41,7 +41,7 @@ static llm_records_t *relabel(void *argument, const llm_records_t *train, fmq_er
     llm_records_t *made = fmq_relabel_run(&how, train, &stats, err);
     fmq_link_set_progress(self->link, 0, 0);
     if (made)
-        fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "labels-generated",
+        fmq_log_write(self->context.log, FMQ_LOG_INFO, self->name, "labels-generated",
                       "chosen=%zu replaced=%zu kept=%zu", stats.chosen, stats.replaced,
                       stats.chosen - stats.replaced);
     return made;
@@ -49,7 +49,7 @@ static llm_records_t *relabel(void *argument, const llm_records_t *train, fmq_er
 
 static fmq_examples_how_t how_to_make(fmq_client_t *self)
 {
-    return (fmq_examples_how_t){.tokenizer = self->shared.tokenizer,
+    return (fmq_examples_how_t){.tokenizer = self->context.tokenizer,
                                 .tok_len = (size_t)fmq_config_int(self->config, "llm.tok_len"),
                                 .relabel = self->offsite.generated > 0 ? relabel : NULL,
                                 .argument = self};
@@ -58,10 +58,10 @@ static fmq_examples_how_t how_to_make(fmq_client_t *self)
 /* A cache for each part that has examples. */
 static int make_prefixes(fmq_client_t *self, fmq_error_t *err)
 {
-    for (int part = 0; self->shared.prefixes && part < FMQ_PARTS; part++) {
+    for (int part = 0; self->context.prefixes && part < FMQ_PARTS; part++) {
         if (!self->examples.parts[part])
             continue;
-        self->prefixes[part] = llm_prefix_cache_new(self->shared.prefixes, err);
+        self->prefixes[part] = llm_prefix_cache_new(self->context.prefixes, err);
         if (!self->prefixes[part])
             return -1;
     }
@@ -73,7 +73,7 @@ static int make_prefixes(fmq_client_t *self, fmq_error_t *err)
 static void log_records(const fmq_client_t *self, const llm_fit_t *all)
 {
     char misfits[LLM_FIT_TEXT_BYTES];
-    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "data",
+    fmq_log_write(self->context.log, FMQ_LOG_INFO, self->name, "data",
                   "train=%zu val=%zu test=%zu dropped=%llu cut=%llu",
                   fmq_examples_size(&self->examples, FMQ_PART_TRAIN),
                   fmq_examples_size(&self->examples, FMQ_PART_VAL),
@@ -82,7 +82,7 @@ static void log_records(const fmq_client_t *self, const llm_fit_t *all)
                   (unsigned long long)all->cut);
     llm_fit_text(all, "llm.tok_len", (size_t)fmq_config_int(self->config, "llm.tok_len"), misfits);
     if (*misfits)
-        fmq_log_write(self->shared.log, self->hosted ? FMQ_LOG_INFO : FMQ_LOG_WARNING, self->name,
+        fmq_log_write(self->context.log, self->hosted ? FMQ_LOG_INFO : FMQ_LOG_WARNING, self->name,
                       "records", "text=\"%s\"", misfits);
 }
 
@@ -112,7 +112,7 @@ static void loaded(fmq_client_t *self, int result, fmq_error_t *err)
         return;
     }
     if (samples == 0)
-        fmq_log_write(self->shared.log, self->hosted ? FMQ_LOG_INFO : FMQ_LOG_WARNING, self->name,
+        fmq_log_write(self->context.log, self->hosted ? FMQ_LOG_INFO : FMQ_LOG_WARNING, self->name,
                       "takes-part-in-no-training", "reason=\"%s\"", why.text);
     fmq_course_loaded(&self->course, samples);
 }

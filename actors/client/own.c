@@ -15,9 +15,9 @@
 
 int fmq_client_own_open(fmq_client_t *self, const char *directory, fmq_error_t *err)
 {
-    self->place = (fmq_personal_place_t){.schema = llm_adapter_schema(self->shared.adapter),
+    self->place = (fmq_personal_place_t){.schema = llm_adapter_schema(self->context.adapter),
                                          .client = self->number,
-                                         .log = self->shared.log,
+                                         .log = self->context.log,
                                          .actor = self->name};
     if (!self->local || !directory)
         return 0;
@@ -85,7 +85,7 @@ int fmq_client_own_recall(fmq_client_t *self, fmq_error_t *err)
         return 0;
     int found = load(self, most, last, err);
     if (found > 0)
-        fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "own-state",
+        fmq_log_write(self->context.log, FMQ_LOG_INFO, self->name, "own-state",
                       "trained-in-round=%u task-round=%u", self->trained.round, task->round);
     return found < 0 ? -1 : 0;
 }

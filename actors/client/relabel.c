@@ -52,14 +52,14 @@ static int choose(run_t *self, fmq_error_t *err)
 static int open_generator(run_t *self, fmq_error_t *err)
 {
     const fmq_relabel_t *how = self->how;
-    const llm_model_t *model = fmq_shared_client_model(how->shared);
+    const llm_model_t *model = fmq_context_client_model(how->context);
     const llm_shape_t *shape = llm_model_shape(model);
     llm_adapter_spec_t none = {.kind = LLM_ADAPTER_NONE};
     size_t context = how->tok_len + how->tokens_max;
     self->none = llm_adapter_new(shape, &none, err);
     if (!self->none)
         return -1;
-    self->backend = fmq_permits_take(how->shared->permits, how->stop, how->argument);
+    self->backend = fmq_devices_take(how->context->permits, how->stop, how->argument);
     if (!self->backend)
         return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped while waiting for a permit");
     self->generator = llm_generator_new(
@@ -101,7 +101,7 @@ static int ask(run_t *self, size_t index, fmq_error_t *err)
     uint32_t item = (uint32_t)index;
     llm_part_t part = {.items = &item, .size = 1};
     uint64_t exact, total;
-    if (llm_evaluate_match(self->generator, self->how->shared->tokenizer, self->records, &part,
+    if (llm_evaluate_match(self->generator, self->how->context->tokenizer, self->records, &part,
                            self->how->tokens_max, take_answer, self, &exact, &total, err) < 0)
         return -1;
     if (self->failure.code != FMQ_OK)
@@ -138,7 +138,7 @@ llm_records_t *fmq_relabel_run(const fmq_relabel_t *self, const llm_records_t *r
         rc = write_all(&run, err);
     llm_generator_destroy(&run.generator);
     if (run.backend)
-        fmq_permits_give(self->shared->permits, &run.backend);
+        fmq_devices_give(self->context->permits, &run.backend);
     llm_adapter_destroy(&run.none);
     free(run.chosen);
     if (rc < 0)

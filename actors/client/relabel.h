@@ -13,10 +13,10 @@
 #include "fedmq/llm/train.h"
 
 typedef struct {
-    const fmq_shared_t *shared; /* the client's model, tokenizer, permits */
-    double ratio;               /* [0, 1], rounded to whole records */
-    size_t tokens_max;          /* of a label */
-    size_t tok_len;             /* of a prompt; longer ones get no label */
+    const fmq_context_t *context; /* the client's model, tokenizer, permits */
+    double ratio;                 /* [0, 1], rounded to whole records */
+    size_t tokens_max;            /* of a label */
+    size_t tok_len;               /* of a prompt; longer ones get no label */
     uint64_t seed;
     uint32_t client;
     llm_progress_fn *progress; /* after every label; other than 0: stop */

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actors/runtime/kept_workspace.h"
 #include "actors/settings/settings.h"
-#include "actors/shared/kept_workspace.h"
 #include "fedmq/base/clock.h"
 
 /* What is computed with a permit, in the permit's own thread. */
@@ -86,7 +86,7 @@ static int measure_part(const fmq_routine_t *self, llm_workspace_t *workspace,
 /* "emulator." where the model is not the full one. */
 static const char *prefix_of(const fmq_routine_t *self)
 {
-    return self->shared->offsite ? "emulator." : "";
+    return self->context->offsite ? "emulator." : "";
 }
 
 /* With federate.use_diff: val_avg_loss_before or _after. */
@@ -153,7 +153,7 @@ static int evaluate_all(const fmq_routine_t *self, llm_workspace_t *workspace,
 
 static const fmq_schema_t *schema_of(const fmq_routine_t *self)
 {
-    return llm_adapter_schema(self->shared->adapter);
+    return llm_adapter_schema(self->context->adapter);
 }
 
 /* Where nobody goes on with the workspace its memory makes room for the vector. */
@@ -194,8 +194,8 @@ static void tell_plan(const fmq_routine_t *self, const llm_workspace_t *workspac
 static void take_turn(void *argument)
 {
     turn_t *turn = argument;
-    llm_stack_t stack = fmq_shared_client_stack(turn->routine->shared);
-    fmq_permits_t *permits = turn->routine->shared->permits;
+    llm_stack_t stack = fmq_context_client_stack(turn->routine->context);
+    fmq_devices_t *permits = turn->routine->context->permits;
     llm_workspace_t *workspace =
         fmq_workspace_take(permits, turn->permit, &stack, &turn->limits, turn->err);
     turn->result = -1;
@@ -214,13 +214,13 @@ static void take_turn(void *argument)
 static int with_a_permit(turn_t *turn, fmq_error_t *err)
 {
     const fmq_routine_t *self = turn->routine;
-    fmq_permits_t *permits = self->shared->permits;
+    fmq_devices_t *permits = self->context->permits;
     turn->err = err;
-    turn->permit = fmq_permits_take(permits, self->stop, self->argument);
+    turn->permit = fmq_devices_take(permits, self->stop, self->argument);
     if (!turn->permit)
         return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped while waiting for a permit");
-    fmq_permits_do(permits, turn->permit, take_turn, turn);
-    fmq_permits_give(permits, &turn->permit);
+    fmq_devices_do(permits, turn->permit, take_turn, turn);
+    fmq_devices_give(permits, &turn->permit);
     return turn->result;
 }
 
@@ -237,7 +237,7 @@ int fmq_routine_train(const fmq_routine_t *self, uint32_t round, fmq_task_state_
                    .limits = {.tokens_max = most,
                               .training = true,
                               .recompute = fmq_settings_recompute(self->config),
-                              .sharers = (unsigned)fmq_permits_size(self->shared->permits)},
+                              .sharers = (unsigned)fmq_devices_size(self->context->permits)},
                    .round = round,
                    .state = state,
                    .outcome = outcome};

@@ -17,7 +17,7 @@
 #include "fedmq/llm/train.h"
 
 typedef struct {
-    const fmq_shared_t *shared;     /* the client's stack, permits */
+    const fmq_context_t *context;   /* the client's stack, permits */
     const float *emulator;          /* with offsite tuning: E's vector, borrowed */
     const fmq_config_t *config;     /* this client's view */
     const fmq_examples_t *examples; /* borrowed */

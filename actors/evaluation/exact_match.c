@@ -11,7 +11,7 @@
 static size_t context_for(const fmq_exact_match_t *self, size_t answer_max)
 {
     size_t model = llm_shape_reach(llm_model_shape(self->stack.model));
-    size_t prompt = (size_t)fmq_config_int(self->shared->config, "llm.tok_len");
+    size_t prompt = (size_t)fmq_config_int(self->context->config, "llm.tok_len");
     return prompt + answer_max < model ? prompt + answer_max : model;
 }
 
@@ -20,7 +20,7 @@ static int ask_all(const fmq_exact_match_t *self, llm_generator_t *generator, si
 {
     llm_part_t answered = {0};
     int rc = llm_records_answered(self->records, &answered, err);
-    size_t limit = (size_t)fmq_config_int(self->shared->config, "fedmq.match_examples");
+    size_t limit = (size_t)fmq_config_int(self->context->config, "fedmq.match_examples");
     if (limit > 0 && limit < answered.size)
         answered.size = limit;
     for (size_t at = 0; rc == 0 && at < answered.size; at += ANSWERS_AT_ONCE) {
@@ -28,7 +28,7 @@ static int ask_all(const fmq_exact_match_t *self, llm_generator_t *generator, si
         size_t left = answered.size - at;
         llm_part_t part = {.items = answered.items + at,
                            .size = left < ANSWERS_AT_ONCE ? left : ANSWERS_AT_ONCE};
-        rc = llm_evaluate_match(generator, self->shared->tokenizer, self->records, &part,
+        rc = llm_evaluate_match(generator, self->context->tokenizer, self->records, &part,
                                 answer_max, NULL, NULL, &right, &asked, err);
         counts[0] += right;
         counts[1] += asked;
@@ -44,7 +44,7 @@ static int ask_all(const fmq_exact_match_t *self, llm_generator_t *generator, si
 int fmq_exact_match_measure(const fmq_exact_match_t *self, llm_backend_t *be, double *share,
                             uint64_t *total, fmq_error_t *err)
 {
-    int64_t answer_max = fmq_config_int(self->shared->config, "fedmq.match_tokens");
+    int64_t answer_max = fmq_config_int(self->context->config, "fedmq.match_tokens");
     uint64_t counts[2] = {0, 0}; /* exact, asked */
     llm_generator_t *generator =
         llm_generator_new_stack(&self->stack, context_for(self, (size_t)answer_max), be, err);

@@ -9,7 +9,7 @@
 
 /* Everything is borrowed. */
 typedef struct {
-    const fmq_shared_t *shared; /* tokenizer and configuration */
+    const fmq_context_t *context; /* tokenizer and configuration */
     llm_stack_t stack;
     const float *vector, *fixed; /* host; fixed may be NULL */
     const llm_records_t *records;

@@ -11,7 +11,7 @@
 
 static uint32_t batch_size(const fmq_measure_t *self)
 {
-    int64_t size = fmq_config_int(self->shared->config, "dataloader.batch_size");
+    int64_t size = fmq_config_int(self->context->config, "dataloader.batch_size");
     return size > 0 && size <= UINT32_MAX ? (uint32_t)size : 1;
 }
 
@@ -60,7 +60,7 @@ static int measure_loss(const fmq_measure_t *self, const view_t *view, llm_backe
 static int measure_match(const fmq_measure_t *self, const view_t *view, llm_backend_t *backend,
                          const float *vector, fmq_metrics_t *out, fmq_error_t *err)
 {
-    fmq_exact_match_t answers = {.shared = self->shared,
+    fmq_exact_match_t answers = {.context = self->context,
                                  .stack = view->stack,
                                  .vector = vector,
                                  .fixed = view->fixed,
@@ -69,7 +69,7 @@ static int measure_match(const fmq_measure_t *self, const view_t *view, llm_back
                                  .argument = self->argument};
     double share = 0;
     uint64_t total = 0;
-    if (fmq_config_int(self->shared->config, "fedmq.match_tokens") <= 0)
+    if (fmq_config_int(self->context->config, "fedmq.match_tokens") <= 0)
         return 0;
     if (fmq_exact_match_measure(&answers, backend, &share, &total, err) < 0 ||
         set(out, view, "exact_match", share, err) < 0)
@@ -80,30 +80,30 @@ static int measure_match(const fmq_measure_t *self, const view_t *view, llm_back
 static int measure_in(const fmq_measure_t *self, const view_t *view, const float *vector,
                       fmq_metrics_t *out, fmq_error_t *err)
 {
-    llm_backend_t *backend = fmq_permits_take(self->shared->permits, self->stop, self->argument);
+    llm_backend_t *backend = fmq_devices_take(self->context->permits, self->stop, self->argument);
     if (!backend)
         return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped while waiting for a permit");
     int rc = measure_loss(self, view, backend, vector, out, err);
     if (rc == 0)
         rc = measure_match(self, view, backend, vector, out, err);
-    fmq_permits_give(self->shared->permits, &backend);
+    fmq_devices_give(self->context->permits, &backend);
     return rc;
 }
 
 int fmq_measure_run(const fmq_measure_t *self, const float *vector, fmq_metrics_t *out,
                     fmq_error_t *err)
 {
-    const fmq_shared_t *shared = self->shared;
+    const fmq_context_t *context = self->context;
     fmq_metrics_t metrics = {0};
     const char *part = self->part ? self->part : "test";
-    view_t client = {.prefix = shared->offsite ? "emulator." : "",
+    view_t client = {.prefix = context->offsite ? "emulator." : "",
                      .part = part,
-                     .stack = fmq_shared_client_stack(shared),
+                     .stack = fmq_context_client_stack(context),
                      .fixed = self->emulator,
                      .cache = self->prefix};
     view_t full = {.prefix = "plugin.",
                    .part = part,
-                   .stack = {.model = shared->model, .adapter = shared->adapter},
+                   .stack = {.model = context->model, .adapter = context->adapter},
                    .cache = self->plugin_prefix};
     if (measure_in(self, &client, vector, &metrics, err) < 0 ||
         (self->plugin && measure_in(self, &full, vector, &metrics, err) < 0))

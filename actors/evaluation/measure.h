@@ -13,9 +13,9 @@
 #include "fedmq/llm/train.h"
 
 typedef struct {
-    const fmq_shared_t *shared; /* models, adapters, tokenizer, permits, config */
-    const float *emulator;      /* with offsite tuning: E's vector, borrowed */
-    bool plugin;                /* with offsite tuning: measure in the full model, too */
+    const fmq_context_t *context; /* models, adapters, tokenizer, permits, config */
+    const float *emulator;        /* with offsite tuning: E's vector, borrowed */
+    bool plugin;                  /* with offsite tuning: measure in the full model, too */
     /* Of the dataset in the client's model and in the full one; may be NULL. */
     llm_prefix_cache_t *prefix, *plugin_prefix;
     const char *part;             /* "val", or NULL: "test" */

@@ -18,7 +18,7 @@
 
 #include "actors/evaluation/measure.h"
 #include "actors/evaluator/evaluator_private.h"
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "fedmq/base/clock.h"
 
 #define TICK_MS     500
@@ -36,10 +36,10 @@ static void on_run(evaluator_t *self, const fmq_event_t *event)
     if (event->role != FMQ_ROLE_SERVER ||
         fmq_message_run_decode(&note, event->data, event->size, NULL) < 0)
         return;
-    fmq_digest_t model = llm_model_digest(fmq_shared_client_model(&self->shared));
-    fmq_digest_t schema = fmq_schema_digest(llm_adapter_schema(self->shared.adapter));
+    fmq_digest_t model = llm_model_digest(fmq_context_client_model(&self->context));
+    fmq_digest_t schema = fmq_schema_digest(llm_adapter_schema(self->context.adapter));
     char meaning[FMQ_REASON_MAX], reason[FMQ_REASON_MAX];
-    fmq_shared_meaning(&self->shared, meaning);
+    fmq_context_meaning(&self->context, meaning);
     if (fmq_digest_equal(&note.model, &model) &&
         fmq_meaning_refused(note.meaning, meaning, reason)) {
         (void)fmq_error_set(&self->fatal, FMQ_ERR_MISMATCH, "%s", reason);
@@ -64,11 +64,11 @@ static void on_state(evaluator_t *self, const fmq_event_t *event)
     if (event->role != FMQ_ROLE_SERVER ||
         fmq_message_state_decode(&note, event->data, event->size, NULL) < 0)
         return;
-    if ((note.emulator_bytes > 0) != (self->shared.offsite != NULL)) {
+    if ((note.emulator_bytes > 0) != (self->context.offsite != NULL)) {
         (void)fmq_error_set(&self->fatal, FMQ_ERR_MISMATCH,
                             "the server runs %s offsite tuning, this evaluator %s it",
                             note.emulator_bytes > 0 ? "with" : "without",
-                            self->shared.offsite ? "with" : "without");
+                            self->context.offsite ? "with" : "without");
         return;
     }
     memcpy(self->server, event->member, sizeof self->server);
@@ -111,9 +111,9 @@ static void on_note(evaluator_t *self, const fmq_event_t *event)
 
 static void on_connection(evaluator_t *self, const fmq_event_t *event)
 {
-    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name,
+    fmq_log_write(self->context.log, FMQ_LOG_INFO, self->name,
                   event->type == FMQ_EVENT_UP ? "up" : "down", "endpoint=%s",
-                  self->shared.endpoint);
+                  self->context.endpoint);
 }
 
 static void on_refused(evaluator_t *self, const fmq_event_t *event)
@@ -144,7 +144,7 @@ static void pump(evaluator_t *self)
         handlers[event.type](self, &event);
     }
     if (!is_over(self))
-        (void)fmq_presence_tend(&self->presence, self->shared.log, self->name, fmq_clock_ms(),
+        (void)fmq_presence_tend(&self->presence, self->context.log, self->name, fmq_clock_ms(),
                                 &self->fatal);
     fmq_download_work(&self->shard_download, fmq_clock_ms());
     if (!is_over(self))
@@ -169,7 +169,7 @@ static int on_step(void *argument, uint64_t step, uint64_t steps, uint64_t token
     (void)steps;
     (void)tokens;
     self->steps++;
-    fmq_permits_move(self->shared.permits);
+    fmq_devices_move(self->context.permits);
     fmq_link_set_progress(self->link, self->steps, self->steps);
     return should_stop(self);
 }
@@ -180,7 +180,7 @@ static void send_metrics(evaluator_t *self, const fmq_message_metrics_t *note)
     fmq_error_t err;
     size_t size = fmq_message_metrics_encode(note, body, sizeof body, &err);
     if (size == 0 || fmq_link_note(self->link, self->server, "metrics", body, size, &err) < 0)
-        fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "metrics-failed",
+        fmq_log_write(self->context.log, FMQ_LOG_ERROR, self->name, "metrics-failed",
                       "reason=\"%s\"", err.text);
 }
 
@@ -213,15 +213,15 @@ static void tag_prefixes(evaluator_t *self, const fmq_message_state_t *state)
 {
     if (!self->prefix)
         return;
-    fmq_digest_t model = llm_model_digest(fmq_shared_client_model(&self->shared));
+    fmq_digest_t model = llm_model_digest(fmq_context_client_model(&self->context));
     fmq_digest_state_t tag;
     fmq_digest_begin(&tag);
     fmq_digest_add(&tag, model.bytes, sizeof model.bytes);
     fmq_digest_add(&tag, state->emulator.bytes, sizeof state->emulator.bytes);
     fmq_digest_t client = fmq_digest_end(&tag);
     llm_prefix_cache_tag(self->prefix, &client);
-    if (self->shared.model) {
-        fmq_digest_t full = llm_model_digest(self->shared.model);
+    if (self->context.model) {
+        fmq_digest_t full = llm_model_digest(self->context.model);
         llm_prefix_cache_tag(self->plugin_prefix, &full);
     }
 }
@@ -236,7 +236,7 @@ static void report(evaluator_t *self, const fmq_message_metrics_t *note, double 
                        self->is_val ? "val" : "test");
         loss = fmq_metrics_get(&note->metrics, name);
     }
-    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "measured",
+    fmq_log_write(self->context.log, FMQ_LOG_INFO, self->name, "measured",
                   "round=%u %s=%.6g seconds=%.3f", note->round, name, loss ? *loss : NAN, seconds);
     self->reported = true;
     send_metrics(self, note);
@@ -245,9 +245,9 @@ static void report(evaluator_t *self, const fmq_message_metrics_t *note, double 
 
 static void measure(evaluator_t *self, fmq_follow_item_t *item)
 {
-    fmq_measure_t work = {.shared = &self->shared,
+    fmq_measure_t work = {.context = &self->context,
                           .plugin =
-                              self->shared.offsite && self->offsite.full && self->shared.model,
+                              self->context.offsite && self->offsite.full && self->context.model,
                           .prefix = self->prefix,
                           .plugin_prefix = self->plugin_prefix,
                           .records = self->records,
@@ -302,12 +302,12 @@ static int serve(evaluator_t *self, fmq_error_t *err)
 
 static int read_settings(evaluator_t *self, fmq_error_t *err)
 {
-    if (!self->shared.offsite)
+    if (!self->context.offsite)
         return 0;
-    if (fmq_settings_offsite(self->shared.config, &self->offsite, err) < 0)
+    if (fmq_settings_offsite(self->context.config, &self->offsite, err) < 0)
         return -1;
-    if (self->offsite.full && !self->shared.model)
-        fmq_log_write(self->shared.log, FMQ_LOG_WARNING, self->name, "plugin-off",
+    if (self->offsite.full && !self->context.model)
+        fmq_log_write(self->context.log, FMQ_LOG_WARNING, self->name, "plugin-off",
                       "reason=\"this evaluator does not hold the full model: it measures the "
                       "emulator alone\"");
     return 0;
@@ -315,17 +315,17 @@ static int read_settings(evaluator_t *self, fmq_error_t *err)
 
 static int start(evaluator_t *self, const fmq_evaluator_options_t *how, fmq_error_t *err)
 {
-    fmq_link_options_t options = {.endpoint = self->shared.endpoint,
+    fmq_link_options_t options = {.endpoint = self->context.endpoint,
                                   .name = self->name,
                                   .role = FMQ_ROLE_EVALUATOR,
-                                  .store = self->shared.store,
-                                  .first_version = self->shared.first_version,
-                                  .log = self->shared.log};
+                                  .store = self->context.store,
+                                  .first_version = self->context.first_version,
+                                  .log = self->context.log};
     if (read_settings(self, err) < 0)
         return -1;
-    fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
-    options.connect_ms = fmq_settings_connect(self->shared.config);
-    fmq_presence_init(&self->presence, &self->shared, fmq_clock_ms());
+    fmq_settings_times(self->context.config, &options.heartbeat_ms, &options.timeout_ms);
+    options.connect_ms = fmq_settings_connect(self->context.config);
+    fmq_presence_init(&self->presence, &self->context, fmq_clock_ms());
     self->link = fmq_link_open(&options, err);
     if (!self->link)
         return -1;
@@ -360,12 +360,12 @@ void fmq_evaluator_actor(zsock_t *pipe, void *options)
     evaluator_t *self = calloc(1, sizeof *self);
     fmq_error_t why = {0};
     if (self) {
-        self->shared = *copy.shared;
+        self->context = *copy.context;
         self->once = copy.once;
         self->out = copy.out;
         self->pipe = pipe;
         choose_name(self, copy.name);
-        fmq_follow_init(&self->follow, (uint32_t)fmq_config_int(copy.shared->config, "eval.freq"));
+        fmq_follow_init(&self->follow, (uint32_t)fmq_config_int(copy.context->config, "eval.freq"));
     }
     fmq_pipe_ready(pipe);
     if (!self)
@@ -378,7 +378,7 @@ void fmq_evaluator_actor(zsock_t *pipe, void *options)
     if (self && self->link && why.code != FMQ_OK && !self->done)
         fmq_evaluator_say(self, true, why.text);
     if (why.code != FMQ_OK && self)
-        fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "failed", "reason=\"%s\"",
+        fmq_log_write(self->context.log, FMQ_LOG_ERROR, self->name, "failed", "reason=\"%s\"",
                       why.text);
     if (self)
         release(self);

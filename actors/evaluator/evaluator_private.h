@@ -15,7 +15,7 @@
 #include "fedmq/actors/actors.h"
 
 typedef struct {
-    fmq_shared_t shared; /* what it points to is borrowed */
+    fmq_context_t context; /* what it points to is borrowed */
     bool once;
     fmq_writer_t *out; /* borrowed, or NULL */
     char name[FMQ_MEMBER_NAME_MAX];

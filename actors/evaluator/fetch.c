@@ -14,7 +14,7 @@
 
 static const fmq_schema_t *schema_of(const evaluator_t *self)
 {
-    return llm_adapter_schema(self->shared.adapter);
+    return llm_adapter_schema(self->context.adapter);
 }
 
 static void cancel(evaluator_t *self, fmq_state_reader_t *reader)
@@ -29,7 +29,7 @@ static void cancel(evaluator_t *self, fmq_state_reader_t *reader)
 static void fetch_failed(evaluator_t *self, fmq_follow_item_t *item, const fmq_error_t *err)
 {
     bool wrong = fmq_download_judge(err->code) == FMQ_DOWNLOAD_WRONG;
-    fmq_log_write(self->shared.log, wrong ? FMQ_LOG_WARNING : FMQ_LOG_INFO, self->name,
+    fmq_log_write(self->context.log, wrong ? FMQ_LOG_WARNING : FMQ_LOG_INFO, self->name,
                   wrong ? "state-skipped" : "fetch-again", "round=%u reason=\"%s\"",
                   item->state.round, err->text);
     cancel(self, &item->reader);
@@ -92,7 +92,7 @@ static int begin_fetch(evaluator_t *self, fmq_state_reader_t *reader, const fmq_
  * is fetching it, and only one fetch of a digest may run. */
 static int begin_emulator(evaluator_t *self, fmq_follow_item_t *item, fmq_error_t *err)
 {
-    const fmq_schema_t *schema = llm_adapter_schema(self->shared.offsite->state);
+    const fmq_schema_t *schema = llm_adapter_schema(self->context.offsite->state);
     if (!make_room(self, &item->emulator, schema))
         return 1;
     switch (fmq_follow_find_emulator(&self->follow, item, fmq_schema_elements(schema))) {
@@ -139,7 +139,7 @@ void fmq_evaluator_start_fetch(evaluator_t *self, fmq_follow_item_t *item)
     item->object = fmq_link_find(self->link, &item->state.state);
     if (!item->object && !make_room(self, &item->vector, schema_of(self)))
         return;
-    int rc = self->shared.offsite ? begin_emulator(self, item, &err) : 0;
+    int rc = self->context.offsite ? begin_emulator(self, item, &err) : 0;
     if (rc == 1) {
         item->retry_ms = fmq_clock_ms() + FMQ_FOLLOW_RETRY_MS;
         return;

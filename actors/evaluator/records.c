@@ -20,8 +20,8 @@ static const char *part_name(const evaluator_t *self)
 void fmq_evaluator_use_records(evaluator_t *self, const llm_records_t *records)
 {
     char what[32], misfits[LLM_FIT_TEXT_BYTES];
-    size_t tok_len = (size_t)fmq_config_int(self->shared.config, "llm.tok_len");
-    self->dataset = llm_dataset_new(records, NULL, self->shared.tokenizer, tok_len, &self->fatal);
+    size_t tok_len = (size_t)fmq_config_int(self->context.config, "llm.tok_len");
+    self->dataset = llm_dataset_new(records, NULL, self->context.tokenizer, tok_len, &self->fatal);
     if (!self->dataset)
         return;
     const llm_fit_t fit = llm_dataset_fit(self->dataset);
@@ -31,19 +31,19 @@ void fmq_evaluator_use_records(evaluator_t *self, const llm_records_t *records)
         fmq_error_prefix(&self->fatal, "there is nothing to evaluate");
         return;
     }
-    if (self->shared.prefixes) {
-        self->prefix = llm_prefix_cache_new(self->shared.prefixes, &self->fatal);
-        self->plugin_prefix = llm_prefix_cache_new(self->shared.prefixes, &self->fatal);
+    if (self->context.prefixes) {
+        self->prefix = llm_prefix_cache_new(self->context.prefixes, &self->fatal);
+        self->plugin_prefix = llm_prefix_cache_new(self->context.prefixes, &self->fatal);
         if (!self->prefix || !self->plugin_prefix)
             return;
     }
     self->records = records;
     llm_fit_text(&fit, "llm.tok_len", tok_len, misfits);
-    fmq_log_write(self->shared.log, FMQ_LOG_INFO, self->name, "data", "%s=%zu dropped=%zu",
+    fmq_log_write(self->context.log, FMQ_LOG_INFO, self->name, "data", "%s=%zu dropped=%zu",
                   part_name(self), llm_dataset_size(self->dataset),
                   llm_dataset_dropped(self->dataset));
     if (*misfits)
-        fmq_log_write(self->shared.log, FMQ_LOG_WARNING, self->name, "records", "text=\"%s\"",
+        fmq_log_write(self->context.log, FMQ_LOG_WARNING, self->name, "records", "text=\"%s\"",
                       misfits);
     fmq_evaluator_say(self, false, "");
 }
@@ -55,7 +55,7 @@ void fmq_evaluator_on_shard(evaluator_t *self, const fmq_event_t *event)
         fmq_message_shard_decode(&note, event->data, event->size, NULL) < 0 || note.client != 0)
         return;
     fmq_download_from_t from = {.link = self->link,
-                                .log = self->shared.log,
+                                .log = self->context.log,
                                 .actor = self->name,
                                 .what = "shard",
                                 .owner = event->member,
@@ -69,11 +69,11 @@ void fmq_evaluator_on_shard(evaluator_t *self, const fmq_event_t *event)
 /* Whether eval.split asks for this part. */
 static bool is_asked_for(const evaluator_t *self, const char *part)
 {
-    for (size_t i = 0; i < fmq_config_size(self->shared.config, "eval.split"); i++) {
+    for (size_t i = 0; i < fmq_config_size(self->context.config, "eval.split"); i++) {
         char key[48];
         const char *name = NULL;
         (void)snprintf(key, sizeof key, "eval.split.%zu", i);
-        if (fmq_config_get_text(self->shared.config, key, &name, NULL) == 0 &&
+        if (fmq_config_get_text(self->context.config, key, &name, NULL) == 0 &&
             strcmp(name, part) == 0)
             return true;
     }
@@ -144,7 +144,7 @@ void fmq_evaluator_tend_records(evaluator_t *self, int64_t now_ms)
     char reason[FMQ_REASON_MAX];
     if (self->records || !self->has_run)
         return;
-    if (fmq_config_bool(self->shared.config, "fedmq.own_data") && !self->shard_download.active) {
+    if (fmq_config_bool(self->context.config, "fedmq.own_data") && !self->shard_download.active) {
         (void)fmq_error_set(&self->fatal, FMQ_ERR_CONFIG,
                             "it has no records: clients bring their own (fedmq.own_data), so "
                             "nobody deals out any; use fedmq evaluator with --data FILE");

@@ -29,14 +29,14 @@ void fmq_evaluator_say(evaluator_t *self, bool failed, const char *reason)
     self->said = note;
     self->has_said = true;
     if (*reason && !failed)
-        fmq_log_write(self->shared.log, self->shared.leads ? FMQ_LOG_INFO : FMQ_LOG_WARNING,
+        fmq_log_write(self->context.log, self->context.leads ? FMQ_LOG_INFO : FMQ_LOG_WARNING,
                       self->name, "measures-nothing",
                       "reason=\"%s; its server will not wait for it\"", note.reason);
     size_t size = fmq_message_report_encode(&note, body, sizeof body, &err);
     if (size == 0 || fmq_link_note(self->link, self->has_run ? self->server : "@server", "report",
                                    body, size, &err) < 0)
-        fmq_log_write(self->shared.log, FMQ_LOG_ERROR, self->name, "report-failed", "reason=\"%s\"",
-                      err.text);
+        fmq_log_write(self->context.log, FMQ_LOG_ERROR, self->name, "report-failed",
+                      "reason=\"%s\"", err.text);
 }
 
 /* Beside its server an evaluator leaves it to that one to say how the run ended,
@@ -45,12 +45,12 @@ fmq_error_t fmq_evaluator_conclude(const evaluator_t *self)
 {
     fmq_error_t why = self->fatal;
     char reason[FMQ_REASON_MAX] = "no state could be measured in time";
-    bool told = self->shared.leads && self->has_said && *self->said.reason;
+    bool told = self->context.leads && self->has_said && *self->said.reason;
     if (why.code != FMQ_OK)
         return why;
     if (!self->records)
         fmq_evaluator_why_no_records(self, reason);
-    if (self->run_failed && !self->shared.leads)
+    if (self->run_failed && !self->context.leads)
         (void)fmq_error_set(&why, FMQ_ERR_FAILED, "the run has failed: %s", self->reason);
     else if (self->stated && !self->reported && !self->run_failed && !told)
         (void)fmq_error_set(&why, FMQ_ERR_TIMEOUT,

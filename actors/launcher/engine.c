@@ -202,18 +202,18 @@ static llm_stack_t stack_of(const fmq_engine_t *self)
         .model = offsite->student, .adapter = offsite->adapter, .fixed = offsite->state};
 }
 
-int fmq_engine_place(const fmq_engine_t *self, fmq_permits_t *permits, fmq_error_t *err)
+int fmq_engine_place(const fmq_engine_t *self, fmq_devices_t *permits, fmq_error_t *err)
 {
     const llm_stack_t stack = stack_of(self);
-    llm_backend_t *held[FMQ_PERMITS_MAX];
-    size_t size = fmq_permits_size(permits), taken = 0;
+    llm_backend_t *held[FMQ_DEVICES_MAX];
+    size_t size = fmq_devices_size(permits), taken = 0;
     int rc = 0;
     while (taken < size && rc == 0) {
-        held[taken] = fmq_permits_take(permits, NULL, NULL);
+        held[taken] = fmq_devices_take(permits, NULL, NULL);
         rc = llm_stack_place(&stack, held[taken++], err);
     }
     while (taken > 0)
-        fmq_permits_give(permits, &held[--taken]);
+        fmq_devices_give(permits, &held[--taken]);
     return rc;
 }
 

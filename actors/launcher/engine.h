@@ -59,7 +59,7 @@ bool fmq_engine_is_endless(const fmq_engine_t *self, char why[FMQ_ENDLESS_MAX]);
 /* Places the frozen weights that clients and evaluators compute with on every
  * device of the permits, none of which is taken: so that what does not fit is
  * said before the run begins.  Other models are placed when they are needed. */
-int fmq_engine_place(const fmq_engine_t *self, fmq_permits_t *permits, fmq_error_t *err);
+int fmq_engine_place(const fmq_engine_t *self, fmq_devices_t *permits, fmq_error_t *err);
 
 void fmq_engine_close(fmq_engine_t *self);
 

@@ -19,7 +19,7 @@
 #include "actors/launcher/rundir.h"
 #include "actors/launcher/signals.h"
 #include "actors/launcher/watchdog.h"
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "actors/settings/settings.h"
 #include "actors/storage/versions.h"
 #include "fedmq/actors/layers.h"
@@ -36,7 +36,7 @@
 typedef struct {
     const fmq_plan_t *plan;
     fmq_engine_t engine;
-    fmq_permits_t *permits;
+    fmq_devices_t *permits;
     fmq_store_t *store;
     fmq_output_t *output;
     fmq_log_t *log;         /* borrowed from output */
@@ -46,7 +46,7 @@ typedef struct {
     bool interrupted;
     llm_prefix_budget_t *prefixes;
     fmq_lending_t *lending; /* of the model's memory, where others can join */
-    fmq_shared_t shared;
+    fmq_context_t context;
     zactor_t *server, *splitter, *evaluator;
     zactor_t **clients; /* owned array of plan->clients */
     uint32_t clients_failed;
@@ -299,7 +299,7 @@ static int open_permits(federation_t *self, uint32_t computing, fmq_error_t *err
     if (fmq_settings_compute(plan->config, &compute, err) < 0)
         return -1;
     self->permits =
-        fmq_permits_new_on(&compute.device, 1, (unsigned)permits, (unsigned)threads, err);
+        fmq_devices_new_on(&compute.device, 1, (unsigned)permits, (unsigned)threads, err);
     if (!self->permits)
         return -1;
     log_engine(self, permits, threads);
@@ -336,7 +336,7 @@ static int start_clients(federation_t *self, fmq_error_t *err)
     if (!self->clients)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u clients", plan->clients);
     for (uint32_t i = 0; i < plan->clients; i++) {
-        fmq_client_options_t options = {.shared = &self->shared,
+        fmq_client_options_t options = {.context = &self->context,
                                         .client = plan->first_client + i,
                                         .directory = plan->keepsakes,
                                         .hosted = plan->server};
@@ -352,13 +352,13 @@ static int start_clients(federation_t *self, fmq_error_t *err)
 static int start_actors(federation_t *self, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
-    fmq_splitter_options_t splitter = {.shared = &self->shared};
-    fmq_server_options_t server = {.shared = &self->shared,
+    fmq_splitter_options_t splitter = {.context = &self->context};
+    fmq_server_options_t server = {.context = &self->context,
                                    .directory = plan->directory,
                                    .on_event = on_event,
                                    .argument = self};
     fmq_evaluator_options_t evaluator = {
-        .shared = &self->shared,
+        .context = &self->context,
         .name = plan->evaluator_name,
         .own = plan->clients == 0 ? plan->own[2] : NULL,
         .once = plan->once,
@@ -398,21 +398,21 @@ static int open_all(federation_t *self, fmq_error_t *err)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the store");
     if (open_router(self, err) < 0 || open_engine(self, err) < 0)
         return -1;
-    self->shared = (fmq_shared_t){.config = self->plan->config,
-                                  .model = self->engine.model,
-                                  .adapter = self->engine.adapter,
-                                  .offsite = fmq_engine_offsite(&self->engine),
-                                  .prefixes = self->prefixes,
-                                  .tokenizer = self->engine.tokenizer,
-                                  .permits = self->permits,
-                                  .store = self->store,
-                                  .log = self->log,
-                                  .endpoint = self->plan->connect ? self->plan->connect : INPROC,
-                                  .first_version = self->first_version,
-                                  .leads = self->plan->server,
-                                  .lending = self->lending,
-                                  .say = self->plan->server ? say : NULL,
-                                  .say_argument = self->output};
+    self->context = (fmq_context_t){.config = self->plan->config,
+                                    .model = self->engine.model,
+                                    .adapter = self->engine.adapter,
+                                    .offsite = fmq_engine_offsite(&self->engine),
+                                    .prefixes = self->prefixes,
+                                    .tokenizer = self->engine.tokenizer,
+                                    .permits = self->permits,
+                                    .store = self->store,
+                                    .log = self->log,
+                                    .endpoint = self->plan->connect ? self->plan->connect : INPROC,
+                                    .first_version = self->first_version,
+                                    .leads = self->plan->server,
+                                    .lending = self->lending,
+                                    .say = self->plan->server ? say : NULL,
+                                    .say_argument = self->output};
     return start_actors(self, err);
 }
 
@@ -496,8 +496,8 @@ static void watch_progress(federation_t *self)
 {
     if (!self->permits)
         return;
-    int64_t still_ms = fmq_watchdog_look(&self->watchdog, fmq_permits_taken(self->permits) > 0,
-                                         fmq_permits_moves(self->permits), fmq_clock_ms());
+    int64_t still_ms = fmq_watchdog_look(&self->watchdog, fmq_devices_taken(self->permits) > 0,
+                                         fmq_devices_moves(self->permits), fmq_clock_ms());
     if (still_ms > 0)
         fmq_log_write(self->log, FMQ_LOG_WARNING, "launcher", "no-progress",
                       "seconds=%lld reason=\"what computes here has made no step; a server leaves "
@@ -561,7 +561,7 @@ static void close_all(federation_t *self, const fmq_error_t *why)
     fmq_pipe_stop(&self->evaluator);
     fmq_pipe_stop(&self->splitter);
     fmq_router_destroy(&self->router);
-    fmq_permits_destroy(&self->permits);
+    fmq_devices_destroy(&self->permits);
     fmq_store_destroy(&self->store);
     llm_prefix_budget_destroy(&self->prefixes);
     close_models(self);

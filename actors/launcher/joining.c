@@ -83,7 +83,7 @@ static int fetch(const fmq_joining_t *how, const char *directory, fmq_manifest_t
                  fmq_error_t *err)
 {
     visit_t visit = {.how = how};
-    const fmq_shared_t joining = {.config = how->config, .endpoint = how->endpoint};
+    const fmq_context_t joining = {.config = how->config, .endpoint = how->endpoint};
     fmq_layers_fetch_t fetch = {
         .directory = directory, .show = show, .stop = stop, .watch = watch, .argument = &visit};
     fmq_presence_init(&visit.presence, &joining, fmq_clock_ms());

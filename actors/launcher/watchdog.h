@@ -17,7 +17,7 @@ typedef struct {
     int64_t next_ms;  /* when it says so next, from since_ms */
 } fmq_watchdog_t;
 
-/* busy: somebody computes; moves: fmq_permits_moves().  For how many ms nothing
+/* busy: somebody computes; moves: fmq_devices_moves().  For how many ms nothing
  * has moved, when that is to be said now; else 0. */
 int64_t fmq_watchdog_look(fmq_watchdog_t *self, bool busy, uint64_t moves, int64_t now_ms);
 

@@ -26,14 +26,14 @@ static void enter(fmq_presence_t *self, fmq_presence_state_t state, int64_t now_
     self->due_ms = state == FMQ_PRESENCE_AWAY ? now_ms : now_ms + QUIET_MS;
 }
 
-void fmq_presence_init(fmq_presence_t *self, const fmq_shared_t *shared, int64_t now_ms)
+void fmq_presence_init(fmq_presence_t *self, const fmq_context_t *context, int64_t now_ms)
 {
-    *self = (fmq_presence_t){.here = shared->leads || strncmp(shared->endpoint, "tcp://", 6) != 0,
-                             .patience_ms = milliseconds(shared->config, "fedmq.server_patience"),
-                             .limit_ms = milliseconds(shared->config, "fedmq.connect_timeout"),
+    *self = (fmq_presence_t){.here = context->leads || strncmp(context->endpoint, "tcp://", 6) != 0,
+                             .patience_ms = milliseconds(context->config, "fedmq.server_patience"),
+                             .limit_ms = milliseconds(context->config, "fedmq.connect_timeout"),
                              .began_ms = now_ms,
                              .since_ms = now_ms};
-    (void)snprintf(self->endpoint, sizeof self->endpoint, "%s", shared->endpoint);
+    (void)snprintf(self->endpoint, sizeof self->endpoint, "%s", context->endpoint);
 }
 
 static bool is_known(const fmq_presence_t *self)

@@ -12,7 +12,8 @@
 #ifndef FEDMQ_ACTORS_RUNTIME_PRESENCE_H
 #define FEDMQ_ACTORS_RUNTIME_PRESENCE_H
 
-#include "fedmq/actors/actors.h"
+#include "fedmq/actors/context.h"
+#include "fedmq/broker/link.h"
 
 typedef enum {
     FMQ_PRESENCE_SEEKING, /* no router has answered yet */
@@ -35,7 +36,7 @@ typedef struct {
 } fmq_presence_t;
 
 /* Reads fedmq.server_patience and fedmq.connect_timeout. */
-void fmq_presence_init(fmq_presence_t *self, const fmq_shared_t *shared, int64_t now_ms);
+void fmq_presence_init(fmq_presence_t *self, const fmq_context_t *context, int64_t now_ms);
 
 /* Takes what an event of the link says about the server: UP, DOWN, MEMBER, and
  * the run's note.  Others are passed over. */

@@ -11,7 +11,7 @@
 #include "fedmq/llm/align.h"
 
 struct fmq_aligner {
-    const fmq_shared_t *shared;             /* borrowed */
+    const fmq_context_t *context;           /* borrowed */
     const fmq_offsite_settings_t *settings; /* borrowed */
     llm_dataset_t *data;                    /* owned */
     llm_prefix_cache_t *cache;              /* owned, or NULL: nothing is kept */
@@ -22,13 +22,13 @@ static int load(fmq_aligner_t *self, fmq_error_t *err)
     llm_records_t *parts[3] = {NULL};
     if (fmq_public_load(self->settings, parts, err) < 0)
         return -1;
-    self->data = fmq_held_tokenize(self->shared, parts[0], "alignment", err);
+    self->data = fmq_held_tokenize(self->context, parts[0], "alignment", err);
     for (size_t i = 0; i < 3; i++)
         llm_records_destroy(&parts[i]);
     return self->data ? 0 : fmq_error_prefix(err, "llm.offsite_tuning.emu_align.data");
 }
 
-fmq_aligner_t *fmq_aligner_new(const fmq_shared_t *shared, const fmq_offsite_settings_t *settings,
+fmq_aligner_t *fmq_aligner_new(const fmq_context_t *context, const fmq_offsite_settings_t *settings,
                                fmq_error_t *err)
 {
     fmq_aligner_t *self = calloc(1, sizeof *self);
@@ -36,7 +36,7 @@ fmq_aligner_t *fmq_aligner_new(const fmq_shared_t *shared, const fmq_offsite_set
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for an alignment");
         return NULL;
     }
-    self->shared = shared;
+    self->context = context;
     self->settings = settings;
     if (load(self, err) < 0)
         goto fail;
@@ -46,7 +46,7 @@ fmq_aligner_t *fmq_aligner_new(const fmq_shared_t *shared, const fmq_offsite_set
                             "has a token to learn within llm.tok_len");
         goto fail;
     }
-    if (shared->prefixes && !(self->cache = llm_prefix_cache_new(shared->prefixes, err)))
+    if (context->prefixes && !(self->cache = llm_prefix_cache_new(context->prefixes, err)))
         goto fail;
     return self;
 fail:
@@ -94,16 +94,16 @@ int fmq_aligner_run(void *argument, const fmq_alignment_t *block, fmq_metrics_t 
     fmq_held_stop_t stop = {block->progress, block->argument};
     options.train.client = 0;
     options.train.round = block->block;
-    llm_align_t align = {.offsite = self->shared->offsite,
+    llm_align_t align = {.offsite = self->context->offsite,
                          .data = self->data,
                          .options = &options,
                          .cache = self->cache,
-                         .be = fmq_permits_take(self->shared->permits, fmq_held_stop, &stop),
+                         .be = fmq_devices_take(self->context->permits, fmq_held_stop, &stop),
                          .progress = block->progress,
                          .argument = block->argument};
     if (!align.be)
         return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped while waiting for a permit");
     int rc = llm_align_run(&align, block->state, block->emulator, &stats, err);
-    fmq_permits_give(self->shared->permits, &align.be);
+    fmq_devices_give(self->context->permits, &align.be);
     return rc < 0 ? -1 : put(metrics, &options, &stats, err);
 }

@@ -14,7 +14,7 @@
 typedef struct fmq_aligner fmq_aligner_t;
 
 /* Loads and tokenizes; shared and settings are borrowed. */
-fmq_aligner_t *fmq_aligner_new(const fmq_shared_t *shared, const fmq_offsite_settings_t *settings,
+fmq_aligner_t *fmq_aligner_new(const fmq_context_t *context, const fmq_offsite_settings_t *settings,
                                fmq_error_t *err);
 void fmq_aligner_destroy(fmq_aligner_t **self_p);
 

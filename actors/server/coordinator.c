@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "actors/server/coordinator_private.h"
 #include "actors/storage/directory.h"
 #include "actors/storage/file.h"

@@ -68,7 +68,7 @@ typedef struct {
     const float *initial;    /* state of round 0 ... */
     float *state;            /* ... and where the state is kept from then on; NULL: in a copy */
     fmq_digest_t model;      /* of the base model */
-    const char *meaning;     /* fmq_shared_meaning(); NULL: "" */
+    const char *meaning;     /* fmq_context_meaning(); NULL: "" */
     const char *config_text; /* effective configuration, for everybody to read */
     const char *directory;   /* created when absent */
     /* Tells people a line; may be NULL. */

@@ -15,7 +15,7 @@
 enum { VAL = 1, TEST = 2, PARTS = 3 };
 
 struct fmq_held {
-    const fmq_shared_t *shared;    /* borrowed */
+    const fmq_context_t *context;  /* borrowed */
     llm_records_t *records[PARTS]; /* owned; [0] is not used */
     llm_dataset_t *data[PARTS];    /* owned; of those that eval.split asks for */
 };
@@ -28,18 +28,18 @@ int fmq_held_stop(void *argument)
     return stop->progress ? stop->progress(stop->argument, 0, 0, 0) : 0;
 }
 
-llm_dataset_t *fmq_held_tokenize(const fmq_shared_t *shared, const llm_records_t *records,
+llm_dataset_t *fmq_held_tokenize(const fmq_context_t *context, const llm_records_t *records,
                                  const char *what, fmq_error_t *err)
 {
     char misfits[LLM_FIT_TEXT_BYTES];
-    size_t tok_len = (size_t)fmq_config_int(shared->config, "llm.tok_len");
-    llm_dataset_t *made = llm_dataset_new(records, NULL, shared->tokenizer, tok_len, err);
+    size_t tok_len = (size_t)fmq_config_int(context->config, "llm.tok_len");
+    llm_dataset_t *made = llm_dataset_new(records, NULL, context->tokenizer, tok_len, err);
     if (!made)
         return NULL;
     llm_fit_t fit = llm_dataset_fit(made);
     llm_fit_text(&fit, "llm.tok_len", tok_len, misfits);
     if (*misfits)
-        fmq_log_write(shared->log, FMQ_LOG_WARNING, "server", "own-records",
+        fmq_log_write(context->log, FMQ_LOG_WARNING, "server", "own-records",
                       "what=\"%s\" text=\"%s\"", what, misfits);
     return made;
 }
@@ -55,14 +55,14 @@ static int check_data(const fmq_held_t *self, fmq_error_t *err)
     if (all.records == 0 || llm_fit_used(&all) > 0)
         return 0;
     return llm_fit_refuse(&all, "records that the server measures", "llm.tok_len",
-                          (size_t)fmq_config_int(self->shared->config, "llm.tok_len"), err);
+                          (size_t)fmq_config_int(self->context->config, "llm.tok_len"), err);
 }
 
 /* The run's own, or the public ones: a server whose clients bring their own
  * data, or which has no data set beside it, holds no others. */
 static int load(fmq_held_t *self, const fmq_offsite_settings_t *settings, fmq_error_t *err)
 {
-    const fmq_config_t *config = self->shared->config;
+    const fmq_config_t *config = self->context->config;
     fmq_error_t why = {.text = "clients bring their own data"};
     if (!fmq_config_bool(config, "fedmq.own_data") &&
         fmq_pieces_held(config, self->records, &why) == 0) {
@@ -72,7 +72,7 @@ static int load(fmq_held_t *self, const fmq_offsite_settings_t *settings, fmq_er
         for (size_t i = 0; i < PARTS; i++)
             llm_records_destroy(&self->records[i]);
     }
-    fmq_log_write(self->shared->log, FMQ_LOG_INFO, "server", "measures-public-data",
+    fmq_log_write(self->context->log, FMQ_LOG_INFO, "server", "measures-public-data",
                   "data=%s why=\"%s\"", settings->public_type, why.text);
     return fmq_public_load(settings, self->records, err);
 }
@@ -89,7 +89,7 @@ static bool is_evaluated(const fmq_config_t *config, size_t part)
     return false;
 }
 
-fmq_held_t *fmq_held_new(const fmq_shared_t *shared, const fmq_offsite_settings_t *settings,
+fmq_held_t *fmq_held_new(const fmq_context_t *context, const fmq_offsite_settings_t *settings,
                          fmq_error_t *err)
 {
     fmq_held_t *self = calloc(1, sizeof *self);
@@ -97,12 +97,12 @@ fmq_held_t *fmq_held_new(const fmq_shared_t *shared, const fmq_offsite_settings_
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for what the server measures");
         return NULL;
     }
-    self->shared = shared;
+    self->context = context;
     if (load(self, settings, err) < 0)
         goto fail;
     for (size_t i = VAL; i < PARTS; i++)
-        if (is_evaluated(shared->config, i) &&
-            !(self->data[i] = fmq_held_tokenize(shared, self->records[i], names[i], err)))
+        if (is_evaluated(context->config, i) &&
+            !(self->data[i] = fmq_held_tokenize(context, self->records[i], names[i], err)))
             goto fail;
     if (check_data(self, err) < 0)
         goto fail;
@@ -138,7 +138,7 @@ static int measure_loss(const fmq_held_t *self, size_t part, llm_workspace_t *wo
 {
     const char *split = names[part];
     llm_eval_stats_t stats = {0};
-    uint32_t batch = (uint32_t)fmq_config_int(self->shared->config, "dataloader.batch_size");
+    uint32_t batch = (uint32_t)fmq_config_int(self->context->config, "dataloader.batch_size");
     if (!self->data[part] || llm_dataset_size(self->data[part]) == 0)
         return 0;
     if (llm_evaluate_loss(workspace, self->data[part], batch, how->progress, how->argument, &stats,
@@ -153,7 +153,7 @@ static int measure_loss(const fmq_held_t *self, size_t part, llm_workspace_t *wo
 static int measure_losses(const fmq_held_t *self, llm_backend_t *be, const fmq_measuring_t *how,
                           fmq_metrics_t *metrics, fmq_error_t *err)
 {
-    uint32_t batch = (uint32_t)fmq_config_int(self->shared->config, "dataloader.batch_size");
+    uint32_t batch = (uint32_t)fmq_config_int(self->context->config, "dataloader.batch_size");
     llm_limits_t limits = {0};
     for (size_t i = VAL; i < PARTS; i++) {
         size_t tokens = self->data[i] ? llm_train_tokens_max(self->data[i], batch) : 0;
@@ -162,7 +162,7 @@ static int measure_losses(const fmq_held_t *self, llm_backend_t *be, const fmq_m
     if (limits.tokens_max == 0)
         return 0;
     llm_workspace_t *workspace =
-        llm_workspace_new(self->shared->model, self->shared->adapter, &limits, be, err);
+        llm_workspace_new(self->context->model, self->context->adapter, &limits, be, err);
     if (!workspace)
         return -1;
     int rc = llm_workspace_set_params(workspace, how->state, err);
@@ -175,16 +175,16 @@ static int measure_losses(const fmq_held_t *self, llm_backend_t *be, const fmq_m
 static int measure_match(const fmq_held_t *self, llm_backend_t *be, const fmq_measuring_t *how,
                          fmq_metrics_t *metrics, fmq_error_t *err)
 {
-    const fmq_shared_t *shared = self->shared;
-    fmq_exact_match_t answers = {.shared = shared,
-                                 .stack = {.model = shared->model, .adapter = shared->adapter},
+    const fmq_context_t *context = self->context;
+    fmq_exact_match_t answers = {.context = context,
+                                 .stack = {.model = context->model, .adapter = context->adapter},
                                  .vector = how->state,
                                  .records = self->records[TEST],
                                  .progress = how->progress,
                                  .argument = how->argument};
     double share = 0;
     uint64_t total = 0;
-    if (fmq_config_int(shared->config, "fedmq.match_tokens") <= 0 || !self->data[TEST] ||
+    if (fmq_config_int(context->config, "fedmq.match_tokens") <= 0 || !self->data[TEST] ||
         llm_records_size(self->records[TEST]) == 0)
         return 0;
     if (fmq_exact_match_measure(&answers, be, &share, &total, err) < 0 ||
@@ -198,12 +198,12 @@ int fmq_held_measure(void *argument, const fmq_measuring_t *measuring, fmq_metri
 {
     const fmq_held_t *self = argument;
     fmq_held_stop_t stop = {measuring->progress, measuring->argument};
-    llm_backend_t *be = fmq_permits_take(self->shared->permits, fmq_held_stop, &stop);
+    llm_backend_t *be = fmq_devices_take(self->context->permits, fmq_held_stop, &stop);
     if (!be)
         return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped while waiting for a permit");
     int rc = measure_losses(self, be, measuring, metrics, err);
     if (rc == 0)
         rc = measure_match(self, be, measuring, metrics, err);
-    fmq_permits_give(self->shared->permits, &be);
+    fmq_devices_give(self->context->permits, &be);
     return rc;
 }

@@ -15,7 +15,7 @@
 typedef struct fmq_held fmq_held_t;
 
 /* Loads and tokenizes; shared and settings are borrowed. */
-fmq_held_t *fmq_held_new(const fmq_shared_t *shared, const fmq_offsite_settings_t *settings,
+fmq_held_t *fmq_held_new(const fmq_context_t *context, const fmq_offsite_settings_t *settings,
                          fmq_error_t *err);
 void fmq_held_destroy(fmq_held_t **self_p);
 
@@ -28,10 +28,10 @@ int fmq_held_measure(void *self, const fmq_measuring_t *measuring, fmq_metrics_t
 
 /* Tokenizes as llm.tok_len says; NULL with err.  What does not fit is a warning,
  * which calls the records `what`. */
-llm_dataset_t *fmq_held_tokenize(const fmq_shared_t *shared, const llm_records_t *records,
+llm_dataset_t *fmq_held_tokenize(const fmq_context_t *context, const llm_records_t *records,
                                  const char *what, fmq_error_t *err);
 
-/* A progress function as one that fmq_permits_take() asks. */
+/* A progress function as one that fmq_devices_take() asks. */
 typedef struct {
     llm_progress_fn *progress;
     void *argument;

@@ -11,7 +11,7 @@
 #include "actors/server/held.h"
 
 typedef struct {
-    const fmq_shared_t *shared; /* borrowed */
+    const fmq_context_t *context; /* borrowed */
     fmq_offsite_settings_t settings;
     float *emulator;        /* owned: the vector that a new run begins with */
     uint32_t aligned;       /* blocks before round 0 that it has been through */
@@ -20,7 +20,7 @@ typedef struct {
 } fmq_offsite_t;
 
 /* Fills self; after a failure too it must be released. */
-int fmq_offsite_open(fmq_offsite_t *self, const fmq_shared_t *shared, fmq_error_t *err);
+int fmq_offsite_open(fmq_offsite_t *self, const fmq_context_t *context, fmq_error_t *err);
 void fmq_offsite_release(fmq_offsite_t *self);
 
 /* Takes the emulator of emu_align.restore_from; a place where none is yet is

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "actors/server/offsite.h"
 #include "actors/settings/settings.h"
 #include "actors/storage/checkpoint.h"
@@ -27,7 +27,7 @@ typedef struct {
 static void moved(void *permits)
 {
     if (permits)
-        fmq_permits_move(permits);
+        fmq_devices_move(permits);
 }
 
 /* Clients may have settings of their own. */
@@ -36,7 +36,7 @@ static uint64_t samples_max(void *argument, uint32_t client, uint64_t shard)
     server_t *self = argument;
     llm_train_options_t *training = &self->training[client - 1];
     if (!self->known[client - 1]) {
-        fmq_config_t *view = fmq_config_for_client(self->options.shared->config, client, NULL);
+        fmq_config_t *view = fmq_config_for_client(self->options.context->config, client, NULL);
         self->known[client - 1] = view && fmq_settings_train(view, training, NULL) == 0;
         fmq_config_destroy(&view);
     }
@@ -47,23 +47,24 @@ static uint64_t samples_max(void *argument, uint32_t client, uint64_t shard)
 static int save(void *argument, const float *state, const char *directory, fmq_error_t *err)
 {
     const server_t *self = argument;
-    const fmq_shared_t *shared = self->options.shared;
-    const char *model = llm_model_directory(shared->model);
-    return llm_adapter_save(shared->adapter, state, model, *model ? model : NULL, FMQ_F32,
+    const fmq_context_t *context = self->options.context;
+    const char *model = llm_model_directory(context->model);
+    return llm_adapter_save(context->adapter, state, model, *model ? model : NULL, FMQ_F32,
                             directory, err);
 }
 
 /* A checkpoint of a run with an emulator brings that too, where there is one. */
 static int restore_checkpoint(server_t *self, const char *path, fmq_error_t *err)
 {
-    const fmq_shared_t *shared = self->options.shared;
+    const fmq_context_t *context = self->options.context;
     fmq_checkpoint_t checkpoint;
-    fmq_vectors_t vectors = {.schema = llm_adapter_schema(shared->adapter), .state = self->initial};
+    fmq_vectors_t vectors = {.schema = llm_adapter_schema(context->adapter),
+                             .state = self->initial};
     if (!self->offsite.settings.use)
         return fmq_checkpoint_load(path, &vectors, &checkpoint, err) < 0
                    ? -1
                    : fmq_checkpoint_compare(&checkpoint, self->meaning, path, err);
-    vectors.emulator_schema = llm_adapter_schema(shared->offsite->state);
+    vectors.emulator_schema = llm_adapter_schema(context->offsite->state);
     vectors.emulator = self->offsite.emulator;
     if (fmq_checkpoint_load(path, &vectors, &checkpoint, err) < 0 ||
         fmq_checkpoint_compare(&checkpoint, self->meaning, path, err) < 0)
@@ -75,7 +76,7 @@ static int restore_checkpoint(server_t *self, const char *path, fmq_error_t *err
 /* federate.restore_from: a checkpoint of ours, or an adapter directory. */
 static int restore(server_t *self, const char *path, fmq_error_t *err)
 {
-    const llm_adapter_t *adapter = self->options.shared->adapter;
+    const llm_adapter_t *adapter = self->options.context->adapter;
     struct stat status;
     if (stat(path, &status) < 0)
         return fmq_error_set(err, FMQ_ERR_NOTFOUND, "federate.restore_from: cannot open '%s': %s",
@@ -100,9 +101,9 @@ static bool goes_on(const server_t *self)
 
 static int prepare(server_t *self, fmq_error_t *err)
 {
-    const fmq_shared_t *shared = self->options.shared;
-    uint64_t elements = fmq_schema_elements(llm_adapter_schema(shared->adapter));
-    if (fmq_agenda_read(&self->agenda, shared->config, err) < 0)
+    const fmq_context_t *context = self->options.context;
+    uint64_t elements = fmq_schema_elements(llm_adapter_schema(context->adapter));
+    if (fmq_agenda_read(&self->agenda, context->config, err) < 0)
         return -1;
     if (elements == 0)
         return fmq_error_set(err, FMQ_ERR_CONFIG,
@@ -112,18 +113,18 @@ static int prepare(server_t *self, fmq_error_t *err)
     if (!self->initial)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a state of %llu elements",
                              (unsigned long long)elements);
-    fmq_shared_meaning(shared, self->meaning);
+    fmq_context_meaning(context, self->meaning);
     self->training = calloc(self->agenda.clients, sizeof *self->training);
     self->known = calloc(self->agenda.clients, sizeof *self->known);
     if (!self->training || !self->known)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for %u clients", self->agenda.clients);
-    self->config_text = fmq_config_dump(shared->config, false, err);
+    self->config_text = fmq_config_dump(context->config, false, err);
     if (!self->config_text ||
-        llm_adapter_init(shared->adapter, shared->model, self->agenda.seed, self->initial, err) <
+        llm_adapter_init(context->adapter, context->model, self->agenda.seed, self->initial, err) <
             0 ||
-        fmq_offsite_open(&self->offsite, shared, err) < 0)
+        fmq_offsite_open(&self->offsite, context, err) < 0)
         return -1;
-    const char *from = fmq_config_text(shared->config, "federate.restore_from");
+    const char *from = fmq_config_text(context->config, "federate.restore_from");
     if (*from && !goes_on(self) && restore(self, from, err) < 0)
         return -1;
     return fmq_offsite_restore(&self->offsite, err); /* the nearer key counts */
@@ -131,27 +132,27 @@ static int prepare(server_t *self, fmq_error_t *err)
 
 static fmq_coordinator_options_t options_of(server_t *self)
 {
-    const fmq_shared_t *shared = self->options.shared;
+    const fmq_context_t *context = self->options.context;
     fmq_coordinator_options_t options = {.agenda = &self->agenda,
-                                         .endpoint = shared->endpoint,
-                                         .first_version = shared->first_version,
-                                         .store = shared->store,
-                                         .log = shared->log,
-                                         .schema = llm_adapter_schema(shared->adapter),
+                                         .endpoint = context->endpoint,
+                                         .first_version = context->first_version,
+                                         .store = context->store,
+                                         .log = context->log,
+                                         .schema = llm_adapter_schema(context->adapter),
                                          .initial = self->initial,
                                          .state = self->initial,
-                                         .model = llm_model_digest(shared->model),
+                                         .model = llm_model_digest(context->model),
                                          .meaning = self->meaning,
                                          .config_text = self->config_text,
                                          .directory = self->options.directory,
-                                         .say = shared->say,
-                                         .say_argument = shared->say_argument,
+                                         .say = context->say,
+                                         .say_argument = context->say_argument,
                                          .save = save,
                                          .save_argument = self,
                                          .samples_max = samples_max,
                                          .samples_argument = self,
                                          .moved = moved,
-                                         .moved_argument = shared->permits,
+                                         .moved_argument = context->permits,
                                          .on_event = self->options.on_event,
                                          .event_argument = self->options.argument};
     fmq_offsite_fill(&self->offsite, &options);
@@ -167,7 +168,7 @@ void fmq_server_actor(zsock_t *pipe, void *options)
         fmq_coordinator_options_t how = options_of(&self);
         fmq_coordinator_run(pipe, &how);
     } else {
-        fmq_log_write(self.options.shared->log, FMQ_LOG_ERROR, "server", "failed", "reason=\"%s\"",
+        fmq_log_write(self.options.context->log, FMQ_LOG_ERROR, "server", "failed", "reason=\"%s\"",
                       err.text);
         fmq_pipe_done(pipe, &err);
         fmq_pipe_wait(pipe);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "actors/runtime/presence.h"
 #include "actors/settings/settings.h"
 #include "actors/splitter/dealing.h"
@@ -20,7 +20,7 @@
 #define LINGER_MS 500
 
 typedef struct {
-    fmq_shared_t shared; /* what it points to is borrowed */
+    fmq_context_t context; /* what it points to is borrowed */
     fmq_pieces_t *pieces;
     fmq_link_t *link;
     char run[FMQ_RUN_ID_SIZE]; /* the run that is going on, or "" */
@@ -62,7 +62,7 @@ static int publish(splitter_t *self, uint32_t client, fmq_message_shard_t *note,
     int result = fmq_link_publish(self->link, shard, reader, err);
     fmq_object_drop(&shard);
     if (result == 0)
-        fmq_log_write(self->shared.log, FMQ_LOG_INFO, NAME, "shard",
+        fmq_log_write(self->context.log, FMQ_LOG_INFO, NAME, "shard",
                       "reader=%s train=%llu val=%llu test=%llu bytes=%llu", reader,
                       (unsigned long long)note->train, (unsigned long long)note->val,
                       (unsigned long long)note->test, (unsigned long long)note->shard_bytes);
@@ -101,23 +101,23 @@ static int hand_out(splitter_t *self, fmq_error_t *err)
 
 static int start(splitter_t *self, fmq_error_t *err)
 {
-    fmq_link_options_t options = {.endpoint = self->shared.endpoint,
+    fmq_link_options_t options = {.endpoint = self->context.endpoint,
                                   .name = NAME,
                                   .role = FMQ_ROLE_SPLITTER,
-                                  .store = self->shared.store,
-                                  .first_version = self->shared.first_version,
-                                  .log = self->shared.log};
-    self->pieces = fmq_pieces_new(self->shared.config, self->shared.log, err);
+                                  .store = self->context.store,
+                                  .first_version = self->context.first_version,
+                                  .log = self->context.log};
+    self->pieces = fmq_pieces_new(self->context.config, self->context.log, err);
     if (!self->pieces)
         return -1;
-    if (self->shared.say) {
+    if (self->context.say) {
         char line[FMQ_DEALING_BYTES + 16];
         snprintf(line, sizeof line, "data: %s", fmq_pieces_told(self->pieces));
-        self->shared.say(self->shared.say_argument, line);
+        self->context.say(self->context.say_argument, line);
     }
-    fmq_settings_times(self->shared.config, &options.heartbeat_ms, &options.timeout_ms);
-    options.connect_ms = fmq_settings_connect(self->shared.config);
-    fmq_presence_init(&self->presence, &self->shared, fmq_clock_ms());
+    fmq_settings_times(self->context.config, &options.heartbeat_ms, &options.timeout_ms);
+    options.connect_ms = fmq_settings_connect(self->context.config);
+    fmq_presence_init(&self->presence, &self->context, fmq_clock_ms());
     self->link = fmq_link_open(&options, err);
     if (!self->link)
         return -1;
@@ -142,7 +142,7 @@ static bool take_note(splitter_t *self, const fmq_event_t *event, fmq_error_t *w
         fmq_message_done_decode(&done, event->data, event->size, NULL) < 0 ||
         strcmp(done.run, self->run) != 0)
         return false;
-    if (done.failed && !self->shared.leads) /* else its server says so itself */
+    if (done.failed && !self->context.leads) /* else its server says so itself */
         fmq_error_set(why, FMQ_ERR_FAILED, "the run has failed: %s", done.reason);
     else
         fmq_error_set(why, FMQ_OK, "%s", done.reason);
@@ -177,8 +177,8 @@ static bool serve(splitter_t *self, zsock_t *pipe, fmq_error_t *why)
             ended = handle(self, &event, why);
         }
         if (!ended && !terminated)
-            ended =
-                fmq_presence_tend(&self->presence, self->shared.log, NAME, fmq_clock_ms(), why) < 0;
+            ended = fmq_presence_tend(&self->presence, self->context.log, NAME, fmq_clock_ms(),
+                                      why) < 0;
     }
     zpoller_destroy(&poller);
     return terminated;
@@ -186,14 +186,14 @@ static bool serve(splitter_t *self, zsock_t *pipe, fmq_error_t *why)
 
 void fmq_splitter_actor(zsock_t *pipe, void *options)
 {
-    splitter_t self = {.shared = *((const fmq_splitter_options_t *)options)->shared};
+    splitter_t self = {.context = *((const fmq_splitter_options_t *)options)->context};
     fmq_error_t why = {0};
     bool terminated = false;
     fmq_pipe_ready(pipe);
     if (start(&self, &why) == 0)
         terminated = serve(&self, pipe, &why);
     if (!terminated && why.code != FMQ_OK)
-        fmq_log_write(self.shared.log, FMQ_LOG_ERROR, NAME, "failed", "reason=\"%s\"", why.text);
+        fmq_log_write(self.context.log, FMQ_LOG_ERROR, NAME, "failed", "reason=\"%s\"", why.text);
     if (self.link)
         fmq_link_close(&self.link, LINGER_MS);
     fmq_pieces_destroy(&self.pieces);

@@ -22,7 +22,7 @@ typedef struct {
     uint32_t empty_rounds;        /* in a row that closed without an update */
     uint32_t aligned;             /* blocks of alignment before round 0 that are done */
     fmq_digest_t model;           /* the base model that the state belongs to */
-    char meaning[FMQ_REASON_MAX]; /* fmq_shared_meaning() of the run, "" in older versions */
+    char meaning[FMQ_REASON_MAX]; /* fmq_context_meaning() of the run, "" in older versions */
     fmq_early_stop_t early_stop;
     fmq_best_t best;
 } fmq_checkpoint_t;

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <unistd.h>
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "actors/settings/settings.h"
 #include "fedmq/actors/receive.h"
 #include "fedmq/base/clock.h"
@@ -38,7 +38,7 @@ static void open_engine(stage_t *stage)
     need(fmq_settings_adapter(stage->config, &spec, &stage->err) == 0, stage);
     stage->adapter = llm_adapter_new(llm_model_shape(stage->model), &spec, &stage->err);
     need(stage->adapter != NULL, stage);
-    stage->permits = fmq_permits_new(1, 1, &stage->err);
+    stage->permits = fmq_devices_new(1, 1, &stage->err);
     need(stage->permits != NULL, stage);
 }
 
@@ -53,13 +53,13 @@ static float *first_vector(stage_t *stage, const llm_adapter_t *adapter, const l
 static void share(stage_t *stage)
 {
     fmq_offsite_settings_t offsite;
-    stage->shared = (fmq_shared_t){.config = stage->config,
-                                   .model = stage->model,
-                                   .adapter = stage->adapter,
-                                   .tokenizer = stage->tokenizer,
-                                   .permits = stage->permits,
-                                   .store = stage->store,
-                                   .endpoint = stage->endpoint};
+    stage->context = (fmq_context_t){.config = stage->config,
+                                     .model = stage->model,
+                                     .adapter = stage->adapter,
+                                     .tokenizer = stage->tokenizer,
+                                     .permits = stage->permits,
+                                     .store = stage->store,
+                                     .endpoint = stage->endpoint};
     need(fmq_settings_offsite(stage->config, &offsite, &stage->err) == 0, stage);
     if (offsite.use) {
         llm_emulator_building_t how = {.be = stage->loader};
@@ -67,12 +67,12 @@ static void share(stage_t *stage)
         need(stage->emulator != NULL, stage);
         const llm_offsite_t *models = llm_emulator_offsite(stage->emulator);
         stage->emulator_vector = first_vector(stage, models->state, models->student);
-        stage->shared.model = NULL;
-        stage->shared.adapter = models->plugged;
-        stage->shared.offsite = models;
+        stage->context.model = NULL;
+        stage->context.adapter = models->plugged;
+        stage->context.offsite = models;
     }
-    stage->state = first_vector(stage, stage->shared.adapter, stage->model);
-    stage->elements = (size_t)fmq_schema_elements(llm_adapter_schema(stage->shared.adapter));
+    stage->state = first_vector(stage, stage->context.adapter, stage->model);
+    stage->elements = (size_t)fmq_schema_elements(llm_adapter_schema(stage->context.adapter));
 }
 
 static void open_with(stage_t *stage, const char *yaml, uint32_t timeout_ms, fmq_store_t *store)
@@ -117,7 +117,7 @@ void stage_close(stage_t *stage)
     fmq_link_close(&stage->server, 0);
     fmq_router_destroy(&stage->router);
     fmq_store_destroy(&stage->store);
-    fmq_permits_destroy(&stage->permits);
+    fmq_devices_destroy(&stage->permits);
     llm_adapter_destroy(&stage->adapter);
     llm_emulator_destroy(&stage->emulator);
     llm_tokenizer_destroy(&stage->tokenizer);
@@ -163,11 +163,11 @@ void stage_say_run(stage_t *stage, const char *run)
     uint8_t body[1024];
     fmq_message_run_t note = {.rounds = 5,
                               .clients = 2,
-                              .model = llm_model_digest(fmq_shared_client_model(&stage->shared)),
+                              .model = llm_model_digest(fmq_context_client_model(&stage->context)),
                               .schema =
-                                  fmq_schema_digest(llm_adapter_schema(stage->shared.adapter))};
+                                  fmq_schema_digest(llm_adapter_schema(stage->context.adapter))};
     snprintf(note.run, sizeof note.run, "%s", run);
-    fmq_shared_meaning(&stage->shared, note.meaning);
+    fmq_context_meaning(&stage->context, note.meaning);
     leave(stage, "*", "run", body, fmq_message_run_encode(&note, body, sizeof body, &stage->err));
 }
 
@@ -193,7 +193,7 @@ void stage_say_task(stage_t *stage, uint64_t serial, fmq_task_kind_t kind)
                                .round = (uint32_t)serial,
                                .kind = kind,
                                .codec = FMQ_CODEC_F32};
-    note.state = publish(stage, stage->shared.adapter, stage->state, &note.state_bytes);
+    note.state = publish(stage, stage->context.adapter, stage->state, &note.state_bytes);
     if (stage->emulator)
         note.emulator = publish(stage, llm_emulator_offsite(stage->emulator)->state,
                                 stage->emulator_vector, &note.emulator_bytes);
@@ -261,7 +261,7 @@ fmq_message_report_t stage_hear(stage_t *stage, fmq_report_phase_t phase, uint64
 
 float *stage_fetch(stage_t *stage, const fmq_message_report_t *offer)
 {
-    const fmq_schema_t *schema = llm_adapter_schema(stage->shared.adapter);
+    const fmq_schema_t *schema = llm_adapter_schema(stage->context.adapter);
     float *vector = calloc(stage->elements, sizeof *vector);
     fmq_state_reader_t reader;
     fmq_receive_t got = FMQ_RECEIVE_OTHER;

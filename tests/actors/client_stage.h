@@ -21,10 +21,10 @@ typedef struct {
     llm_emulator_t *emulator; /* when yaml switches offsite tuning on; clients then hold no model */
     float *emulator_vector;   /* E's ... */
     fmq_digest_t emulator_digest; /* ... as it was published last */
-    fmq_permits_t *permits;
+    fmq_devices_t *permits;
     fmq_router_t *router;
     fmq_store_t *store; /* of router, server and clients; NULL: each has its own */
-    fmq_shared_t shared;
+    fmq_context_t context;
     char endpoint[64];
     fmq_link_t *server; /* the test is the server */
     float *state;       /* the initial vector of what travels */

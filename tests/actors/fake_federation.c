@@ -3,7 +3,7 @@
  */
 #include "fake_federation.h"
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "actors/storage/directory.h"
 #include "actors/storage/file.h"
 #include "fedmq/base/clock.h"

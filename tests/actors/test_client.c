@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "client_stage.h"
 
 typedef struct {
@@ -24,7 +24,7 @@ typedef struct {
 
 static void start(play_t *play)
 {
-    fmq_client_options_t options = {.shared = &play->stage.shared,
+    fmq_client_options_t options = {.context = &play->stage.context,
                                     .client = 1,
                                     .hosted = play->hosted,
                                     .directory = *play->folder ? play->folder : NULL};
@@ -345,7 +345,7 @@ static void a_second_client_of_that_number_is_turned_away(void **state)
     begin_with(&play, "");
     stage_say_run(&play.stage, STAGE_RUN);
     stage_hear(&play.stage, FMQ_REPORT_IDLE, 0);
-    fmq_client_options_t options = {.shared = &play.stage.shared, .client = 1};
+    fmq_client_options_t options = {.context = &play.stage.context, .client = 1};
     zactor_t *second = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
     fmq_error_t why = stage_end_of(second);
     assert_int_equal(why.code, FMQ_ERR_DENIED);

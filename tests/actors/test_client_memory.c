@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "broker/lent_state.h"
 #include "client_stage.h"
 #include "counted_memory.h"
@@ -38,10 +38,10 @@ static void begin(play_t *play)
     play->state = (double)(stage->elements * sizeof *stage->state);
     play->own[0] = stage_records(0, 20);
     play->own[2] = stage_records(200, 6);
-    fmq_client_options_t options = {.shared = &stage->shared, .client = 1};
+    fmq_client_options_t options = {.context = &stage->context, .client = 1};
     memcpy(options.own, play->own, sizeof options.own);
     play->client = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
-    play->lent = fmq_lent_state_new(llm_adapter_schema(stage->shared.adapter), stage->state,
+    play->lent = fmq_lent_state_new(llm_adapter_schema(stage->context.adapter), stage->state,
                                     FMQ_CODEC_F32, NULL);
     assert_non_null(play->lent);
     assert_int_equal(fmq_link_publish(stage->server, fmq_lent_state_object(play->lent), "*", NULL),

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "client_stage.h"
 
 /* Layers 0 to 2 of 4 are emulated by 2, the last one is the adapter. */
@@ -32,7 +32,7 @@ typedef struct {
 
 static void start(play_t *play)
 {
-    fmq_client_options_t options = {.shared = &play->stage.shared, .client = 1};
+    fmq_client_options_t options = {.context = &play->stage.context, .client = 1};
     memcpy(options.own, play->own, sizeof options.own);
     play->client = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
     assert_non_null(play->client);
@@ -90,13 +90,13 @@ static void a_client_without_the_model_trains_what_the_full_model_has(void **sta
     (void)state;
     play_t play;
     begin(&play, EMULATED);
-    assert_null(play.stage.shared.model);
+    assert_null(play.stage.context.model);
     fmq_message_report_t offer = train(&play, 1);
     assert_int_equal(offer.samples, 12);
     assert_null(fmq_metrics_get(&offer.metrics, "train_proximal_loss"));
     float *update = stage_fetch(&play.stage, &offer);
     assert_memory_not_equal(update, play.stage.state, play.stage.elements * sizeof *update);
-    const fmq_tensor_t *first = fmq_schema_at(llm_adapter_schema(play.stage.shared.adapter), 0);
+    const fmq_tensor_t *first = fmq_schema_at(llm_adapter_schema(play.stage.context.adapter), 0);
     assert_non_null(strstr(first->name, "layers.3.")); /* of the full model, not of 3 layers */
     free(update);
     end(&play);
@@ -156,7 +156,7 @@ static void an_emulator_that_is_here_is_not_fetched_again(void **state)
                                .emulator_bytes = 1,
                                .codec = FMQ_CODEC_F32};
     uint8_t body[512];
-    fmq_object_t *object = fmq_state_encode(llm_adapter_schema(play.stage.shared.adapter),
+    fmq_object_t *object = fmq_state_encode(llm_adapter_schema(play.stage.context.adapter),
                                             play.stage.state, FMQ_CODEC_F32, NULL);
     note.state = *fmq_object_digest(object);
     note.state_bytes = fmq_object_bytes(object);
@@ -227,7 +227,7 @@ static void kept_prefixes_change_no_byte(void **state)
         play_t play = {.own = {stage_records(0, 20), stage_records(100, 4), stage_records(200, 6)}};
         llm_prefix_budget_t *budget = llm_prefix_budget_new(1 << 20);
         stage_open(&play.stage, EMULATED);
-        play.stage.shared.prefixes = kept ? budget : NULL;
+        play.stage.context.prefixes = kept ? budget : NULL;
         start(&play);
         for (uint64_t round = 0; round < 4; round++) {
             if (round == 2)
@@ -253,14 +253,14 @@ static void what_it_trained_is_saved_for_the_full_model(void **state)
     assert_non_null(mkdtemp(folder));
     stage_open(&play.stage, EMULATED "federate: {save_client_model: True}\n");
     fmq_client_options_t options = {
-        .shared = &play.stage.shared, .client = 1, .own = {play.own[0]}, .directory = folder};
+        .context = &play.stage.context, .client = 1, .own = {play.own[0]}, .directory = folder};
     play.client = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
     stage_say_run(&play.stage, STAGE_RUN);
     fmq_message_report_t offer = train(&play, 1);
     float *update = stage_fetch(&play.stage, &offer);
     float *saved = calloc(play.stage.elements, sizeof *saved);
     snprintf(path, sizeof path, "%s/clients/client-1", folder);
-    if (llm_adapter_load(play.stage.shared.adapter, path, saved, &err) < 0)
+    if (llm_adapter_load(play.stage.context.adapter, path, saved, &err) < 0)
         fail_msg("%s", err.text);
     assert_memory_equal(saved, update, play.stage.elements * sizeof *saved);
     free(saved);

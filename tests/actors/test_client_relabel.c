@@ -21,8 +21,8 @@ static struct {
     llm_backend_t *loader;
     llm_model_t *model;
     llm_tokenizer_t *tokenizer;
-    fmq_permits_t *permits;
-    fmq_shared_t shared;
+    fmq_devices_t *permits;
+    fmq_context_t context;
     llm_records_t *records;
     size_t asked, stop_at;
 } f;
@@ -35,8 +35,8 @@ static int set_up(void **state)
     f.loader = llm_backend_cpu_new(1, &err);
     f.model = llm_model_open(path, f.loader, &err);
     f.tokenizer = llm_tokenizer_open(path, &err);
-    f.permits = fmq_permits_new(1, 1, &err);
-    f.shared = (fmq_shared_t){.model = f.model, .tokenizer = f.tokenizer, .permits = f.permits};
+    f.permits = fmq_devices_new(1, 1, &err);
+    f.context = (fmq_context_t){.model = f.model, .tokenizer = f.tokenizer, .permits = f.permits};
     f.records = llm_records_new();
     for (int i = 0; i < RECORDS; i++) {
         char question[64], answer[32];
@@ -52,7 +52,7 @@ static int tear_down(void **state)
 {
     (void)state;
     llm_records_destroy(&f.records);
-    fmq_permits_destroy(&f.permits);
+    fmq_devices_destroy(&f.permits);
     llm_tokenizer_destroy(&f.tokenizer);
     llm_model_destroy(&f.model);
     llm_backend_destroy(&f.loader);
@@ -75,7 +75,7 @@ static int never(void *argument)
 static fmq_relabel_t how(double ratio, uint32_t client)
 {
     f.asked = f.stop_at = 0;
-    return (fmq_relabel_t){.shared = &f.shared,
+    return (fmq_relabel_t){.context = &f.context,
                            .ratio = ratio,
                            .tokens_max = 12,
                            .tok_len = 128,
@@ -141,9 +141,9 @@ static void a_share_of_nothing_changes_nothing_and_asks_for_no_permit(void **sta
     (void)state;
     fmq_relabel_stats_t stats;
     fmq_relabel_t self = how(0.0, 1);
-    llm_backend_t *taken = fmq_permits_take(f.permits, NULL, NULL); /* the only one */
+    llm_backend_t *taken = fmq_devices_take(f.permits, NULL, NULL); /* the only one */
     llm_records_t *out = run(&self, &stats);
-    fmq_permits_give(f.permits, &taken);
+    fmq_devices_give(f.permits, &taken);
     assert_int_equal(stats.chosen, 0);
     assert_int_equal(replaced(out), 0);
     assert_int_equal(f.asked, 0);
@@ -234,12 +234,12 @@ static void it_can_be_stopped_and_gives_its_permit_back(void **state)
     assert_int_equal(f.asked, 3);
     assert_int_equal(stats.chosen, 77);
 
-    llm_backend_t *taken = fmq_permits_take(f.permits, NULL, NULL);
+    llm_backend_t *taken = fmq_devices_take(f.permits, NULL, NULL);
     self = how(1.0, 1);
     self.stop = at_once;
     assert_null(fmq_relabel_run(&self, f.records, &stats, &err));
     assert_int_equal(err.code, FMQ_ERR_STOPPED);
-    fmq_permits_give(f.permits, &taken);
+    fmq_devices_give(f.permits, &taken);
 }
 
 int main(void)

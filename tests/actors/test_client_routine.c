@@ -14,8 +14,8 @@
 #include <pthread.h>
 
 #include "actors/client/routine.h"
+#include "actors/runtime/kept_workspace.h"
 #include "actors/settings/settings.h"
-#include "actors/shared/kept_workspace.h"
 #include "broker/lent_state.h"
 #include "fedmq/actors/shard.h"
 #include "llm/backend/instance.h"
@@ -48,9 +48,9 @@ static int close_model(void **state)
 typedef struct {
     fmq_config_t *config;
     llm_adapter_t *adapter;
-    fmq_permits_t *permits;
+    fmq_devices_t *permits;
     fmq_examples_t examples;
-    fmq_shared_t shared;
+    fmq_context_t context;
     fmq_routine_t routine;
     fmq_task_state_t state;
     size_t elements;
@@ -113,19 +113,19 @@ static void build(stage_t *stage, unsigned threads, const char *more)
     assert_int_equal(fmq_config_parse(stage->config, "test", yaml, strlen(yaml), &stage->err), 0);
     assert_int_equal(fmq_settings_adapter(stage->config, &spec, &stage->err), 0);
     stage->adapter = llm_adapter_new(llm_model_shape(model), &spec, &stage->err);
-    stage->permits = fmq_permits_new(1, threads, &stage->err);
+    stage->permits = fmq_devices_new(1, threads, &stage->err);
     assert_non_null(stage->adapter);
     assert_non_null(stage->permits);
-    stage->shared = (fmq_shared_t){.config = stage->config,
-                                   .model = model,
-                                   .adapter = stage->adapter,
-                                   .tokenizer = tokenizer,
-                                   .permits = stage->permits};
+    stage->context = (fmq_context_t){.config = stage->config,
+                                     .model = model,
+                                     .adapter = stage->adapter,
+                                     .tokenizer = tokenizer,
+                                     .permits = stage->permits};
     stage->elements = (size_t)fmq_schema_elements(llm_adapter_schema(stage->adapter));
     stage->state.vector = calloc(stage->elements, sizeof *stage->state.vector);
     assert_int_equal(llm_adapter_init(stage->adapter, model, 3, stage->state.vector, &stage->err),
                      0);
-    stage->routine = (fmq_routine_t){.shared = &stage->shared,
+    stage->routine = (fmq_routine_t){.context = &stage->context,
                                      .config = stage->config,
                                      .examples = &stage->examples,
                                      .keeps = true,
@@ -140,7 +140,7 @@ static void release(stage_t *stage)
 {
     fmq_task_state_release(&stage->state);
     fmq_examples_release(&stage->examples);
-    fmq_permits_destroy(&stage->permits);
+    fmq_devices_destroy(&stage->permits);
     llm_adapter_destroy(&stage->adapter);
     fmq_config_destroy(&stage->config);
 }
@@ -236,9 +236,9 @@ static void where_little_is_free_as_much_as_possible_is_computed_again(void **st
     build(&stage, 1, "");
     make_examples(&stage, 4, 0, 0);
     stage.routine.planned = note_plan;
-    llm_backend_t *permit = fmq_permits_take(stage.permits, NULL, NULL);
+    llm_backend_t *permit = fmq_devices_take(stage.permits, NULL, NULL);
     llm_instance(permit)->ops.memory_free = little;
-    fmq_permits_give(stage.permits, &permit);
+    fmq_devices_give(stage.permits, &permit);
     assert_int_equal(fmq_routine_train(&stage.routine, 4, &stage.state, &report, &stage.err), 0);
     assert_int_equal(planned, LLM_RECOMPUTE_LAYERS);
     release(&stage);
@@ -348,11 +348,11 @@ static void all_who_compute_do_it_in_the_permits_thread(void **state)
 /* What lies with the only permit, which stays there. */
 static const void *lying(stage_t *stage)
 {
-    llm_backend_t *permit = fmq_permits_take(stage->permits, NULL, NULL);
-    llm_workspace_t *workspace = fmq_permits_pick_up(stage->permits, permit);
+    llm_backend_t *permit = fmq_devices_take(stage->permits, NULL, NULL);
+    llm_workspace_t *workspace = fmq_devices_pick_up(stage->permits, permit);
     const void *same = workspace;
     fmq_workspace_give(stage->permits, permit, &workspace);
-    fmq_permits_give(stage->permits, &permit);
+    fmq_devices_give(stage->permits, &permit);
     return same;
 }
 
@@ -370,7 +370,7 @@ static void a_task_takes_the_workspace_of_one_before_it_and_gives_the_same_bytes
     const void *workspace = lying(&one);
     assert_non_null(workspace);
     fmq_routine_t work = two.routine; /* another client of the process */
-    work.shared = &one.shared;
+    work.context = &one.context;
     assert_int_equal(llm_adapter_init(one.adapter, model, 3, one.state.vector, &one.err), 0);
     assert_int_equal(fmq_routine_train(&work, 2, &one.state, &report, &one.err), 0);
     assert_ptr_equal(lying(&one), workspace);

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "client_stage.h"
 #include "fedmq/actors/shard.h"
 
@@ -36,7 +36,7 @@ static void begin(play_t *play, const char *yaml, bool own, const char *director
     play->server = play->stage.server;
     play->splitter = stage_join(&play->stage, "splitter", FMQ_ROLE_SPLITTER);
     fmq_client_options_t options = {
-        .shared = &play->stage.shared, .client = 1, .directory = directory};
+        .context = &play->stage.context, .client = 1, .directory = directory};
     options.own[0] = play->own;
     play->client = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
     assert_non_null(play->client);

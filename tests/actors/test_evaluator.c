@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "actors/storage/file.h"
 #include "broker/lent_state.h"
 #include "fedmq/actors/shard.h"
@@ -26,9 +26,9 @@ typedef struct {
     llm_adapter_t *adapter;
     llm_tokenizer_t *tokenizer;
     llm_records_t *records;
-    fmq_permits_t *permits;
+    fmq_devices_t *permits;
     fmq_config_t *config;
-    fmq_shared_t shared;
+    fmq_context_t context;
     fmq_evaluator_options_t options;
     FILE *out;
     fmq_writer_t *writer; /* to out */
@@ -108,7 +108,7 @@ static int setup(void **state)
         snprintf(text, sizeof text, "Say %d", i);
         llm_records_add(f->records, &(llm_record_t){text, "", "ok", ""}, NULL);
     }
-    f->permits = fmq_permits_new(1, 1, NULL);
+    f->permits = fmq_devices_new(1, 1, NULL);
     f->config = fmq_config_new();
     set(f, "llm.tok_len", "200");
     set(f, "dataloader.batch_size", "2");
@@ -118,13 +118,13 @@ static int setup(void **state)
     const fmq_writer_options_t writing = {.descriptor = fileno(f->out)};
     f->writer = fmq_writer_new(&writing, NULL);
     assert_non_null(f->writer);
-    f->shared = (fmq_shared_t){.config = f->config,
-                               .model = f->model,
-                               .adapter = f->adapter,
-                               .tokenizer = f->tokenizer,
-                               .permits = f->permits,
-                               .store = f->run.store,
-                               .endpoint = f->run.endpoint};
+    f->context = (fmq_context_t){.config = f->config,
+                                 .model = f->model,
+                                 .adapter = f->adapter,
+                                 .tokenizer = f->tokenizer,
+                                 .permits = f->permits,
+                                 .store = f->run.store,
+                                 .endpoint = f->run.endpoint};
     *state = f;
     return 0;
 }
@@ -136,7 +136,7 @@ static int teardown(void **state)
     fmq_writer_destroy(&f->writer);
     fclose(f->out);
     fmq_config_destroy(&f->config);
-    fmq_permits_destroy(&f->permits);
+    fmq_devices_destroy(&f->permits);
     llm_records_destroy(&f->records);
     llm_tokenizer_destroy(&f->tokenizer);
     llm_adapter_destroy(&f->adapter);
@@ -150,7 +150,7 @@ static int teardown(void **state)
 /* The run's numbers mean what the evaluator's do. */
 static void start_prepared(fixture_t *f)
 {
-    fmq_shared_meaning(&f->shared, f->meaning);
+    fmq_context_meaning(&f->context, f->meaning);
     f->run.options.meaning = f->meaning;
     fake_start_prepared(&f->run);
 }
@@ -179,7 +179,7 @@ static void stop_evaluator(zactor_t **actor)
 
 static zactor_t *start_evaluator(fixture_t *f, const char *name, bool own, bool once)
 {
-    f->options = (fmq_evaluator_options_t){.shared = &f->shared,
+    f->options = (fmq_evaluator_options_t){.context = &f->context,
                                            .name = name,
                                            .own = own ? f->records : NULL,
                                            .once = once,
@@ -462,7 +462,7 @@ static void another_base_model_is_refused_with_the_reason(void **state)
     start_run(f, 20);
     llm_shape_t shape = *llm_model_shape(f->model);
     llm_model_t *other = llm_model_new_random(&shape, 2, f->backend, NULL);
-    f->shared.model = other;
+    f->context.model = other;
     zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
     fmq_error_t why = wait_evaluator(evaluator);
     assert_int_equal(why.code, FMQ_ERR_MISMATCH);
@@ -513,9 +513,9 @@ static void go_offsite(fixture_t *f, offsite_t *self)
     self->log = fmq_log_new(count_warnings, self, FMQ_LOG_WARNING);
     fake_use(&f->run, llm_adapter_schema(self->models->plugged),
              test_vector(llm_adapter_schema(self->models->plugged), 9));
-    f->shared.offsite = self->models;
-    f->shared.adapter = self->models->plugged;
-    f->shared.log = self->log;
+    f->context.offsite = self->models;
+    f->context.adapter = self->models->plugged;
+    f->context.log = self->log;
     set(f, "llm.offsite_tuning.use", "True");
     set(f, "llm.offsite_tuning.emu_r", "2");
     set(f, "llm.offsite_tuning.eval_type", "full");
@@ -553,7 +553,7 @@ static void an_emulator_and_the_plugged_state_are_measured(void **state)
     float *result = fake_result(&f->run);
     llm_dataset_t *dataset = llm_dataset_new(f->records, NULL, f->tokenizer, 200, NULL);
     llm_limits_t limits = {.tokens_max = llm_train_tokens_max(dataset, 2)};
-    llm_stack_t stack = fmq_shared_client_stack(&f->shared);
+    llm_stack_t stack = fmq_context_client_stack(&f->context);
     llm_workspace_t *ws = llm_workspace_new_stack(&stack, &limits, f->backend, NULL);
     llm_eval_stats_t stats;
     assert_int_equal(llm_workspace_set_params(ws, result, NULL), 0);
@@ -574,7 +574,7 @@ static void without_the_full_model_it_says_once_that_the_emulator_is_all(void **
     fixture_t *f = *state;
     offsite_t offsite;
     go_offsite(f, &offsite);
-    f->shared.model = NULL;
+    f->context.model = NULL;
     start_prepared(f);
     zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
     assert_int_equal(fake_wait(&f->run, LIMIT_MS), 0);

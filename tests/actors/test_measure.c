@@ -20,9 +20,9 @@ static struct {
     const llm_offsite_t *offsite;
     llm_records_t *records;
     llm_dataset_t *dataset;
-    fmq_permits_t *permits;
+    fmq_devices_t *permits;
     fmq_config_t *config;
-    fmq_shared_t shared;
+    fmq_context_t context;
     float *vector, *state; /* A's and E's */
 } f;
 
@@ -66,17 +66,17 @@ static int set_up(void **state)
         llm_records_add(f.records, &(llm_record_t){question, "", "abc", ""}, &err);
     }
     f.dataset = llm_dataset_new(f.records, NULL, f.tokenizer, 96, &err);
-    f.permits = fmq_permits_new(1, 1, &err);
+    f.permits = fmq_devices_new(1, 1, &err);
     f.config = fmq_config_new();
     fmq_config_set(f.config, "llm.tok_len", "96", &err);
     fmq_config_set(f.config, "dataloader.batch_size", "3", &err);
     fmq_config_set(f.config, "fedmq.match_tokens", "4", &err);
-    f.shared = (fmq_shared_t){.config = f.config,
-                              .model = f.model,
-                              .adapter = f.offsite->plugged,
-                              .offsite = f.offsite,
-                              .tokenizer = f.tokenizer,
-                              .permits = f.permits};
+    f.context = (fmq_context_t){.config = f.config,
+                                .model = f.model,
+                                .adapter = f.offsite->plugged,
+                                .offsite = f.offsite,
+                                .tokenizer = f.tokenizer,
+                                .permits = f.permits};
     f.vector = vector_of(f.offsite->plugged, 1);
     f.state = vector_of(f.offsite->state, 2);
     return f.dataset ? 0 : -1;
@@ -88,7 +88,7 @@ static int tear_down(void **state)
     free(f.vector);
     free(f.state);
     fmq_config_destroy(&f.config);
-    fmq_permits_destroy(&f.permits);
+    fmq_devices_destroy(&f.permits);
     llm_dataset_destroy(&f.dataset);
     llm_records_destroy(&f.records);
     llm_emulator_destroy(&f.emulator);
@@ -126,7 +126,7 @@ static fmq_metrics_t measure_with(const fmq_measure_t *how, const float *vector)
 
 static fmq_metrics_t measure(const float *vector, const float *emulator)
 {
-    fmq_measure_t how = {.shared = &f.shared, .emulator = emulator, .plugin = true};
+    fmq_measure_t how = {.context = &f.context, .emulator = emulator, .plugin = true};
     return measure_with(&how, vector);
 }
 
@@ -173,11 +173,11 @@ static fmq_metrics_t measure_merged(const float *vector)
     llm_model_t *merged = llm_model_open(path, f.loader, &err);
     assert_non_null(merged);
     llm_adapter_t *adapter = llm_adapter_new(llm_model_shape(merged), &none, &err);
-    fmq_shared_t shared = f.shared;
-    shared.model = merged;
-    shared.adapter = adapter;
-    shared.offsite = NULL;
-    fmq_measure_t how = {.shared = &shared};
+    fmq_context_t context = f.context;
+    context.model = merged;
+    context.adapter = adapter;
+    context.offsite = NULL;
+    fmq_measure_t how = {.context = &context};
     fmq_metrics_t metrics = measure_with(&how, NULL);
     llm_adapter_destroy(&adapter);
     llm_model_destroy(&merged);
@@ -204,9 +204,9 @@ static void the_plugged_state_is_the_exported_merged_model(void **state)
 static void without_the_full_model_the_emulator_alone_is_measured(void **state)
 {
     (void)state;
-    fmq_shared_t shared = f.shared;
-    shared.model = NULL;
-    fmq_measure_t how = {.shared = &shared, .emulator = f.state};
+    fmq_context_t context = f.context;
+    context.model = NULL;
+    fmq_measure_t how = {.context = &context, .emulator = f.state};
     fmq_metrics_t alone = measure_with(&how, f.vector), both = measure(f.vector, f.state);
     assert_true(metric(&alone, "emulator.test_loss") == metric(&both, "emulator.test_loss"));
     assert_null(fmq_metrics_get(&alone, "plugin.test_loss"));
@@ -222,7 +222,7 @@ static void kept_prefixes_change_no_number(void **state)
     llm_prefix_cache_t *full = llm_prefix_cache_new(budget, &err);
     llm_prefix_cache_tag(client, &tag);
     llm_prefix_cache_tag(full, &tag);
-    fmq_measure_t how = {.shared = &f.shared,
+    fmq_measure_t how = {.context = &f.context,
                          .emulator = f.state,
                          .plugin = true,
                          .prefix = client,

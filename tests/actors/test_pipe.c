@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 
 static void fails_at_once(zsock_t *pipe, void *options)
 {

@@ -6,7 +6,7 @@
 #include "actors/runtime/presence.h"
 
 static fmq_config_t *config;
-static fmq_shared_t shared;
+static fmq_context_t context;
 static fmq_presence_t presence;
 static fmq_error_t err;
 static char heard[8192];
@@ -24,8 +24,8 @@ static int set_up(void **state)
     config = fmq_config_new();
     assert_non_null(config);
     assert_int_equal(fmq_config_set(config, "fedmq.server_patience", "20", &err), 0);
-    shared = (fmq_shared_t){.config = config, .endpoint = "tcp://127.0.0.1:7"};
-    fmq_presence_init(&presence, &shared, 0);
+    context = (fmq_context_t){.config = config, .endpoint = "tcp://127.0.0.1:7"};
+    fmq_presence_init(&presence, &context, 0);
     heard[0] = '\0';
     *state = fmq_log_new(hear, NULL, FMQ_LOG_WARNING);
     return *state ? 0 : -1;
@@ -139,7 +139,7 @@ static void a_router_without_a_run_is_spoken_of_and_left_where_a_limit_says_so(v
     assert_non_null(strstr(heard, "no server has come yet"));
     assert_int_equal(tend(state, 100000000), 0);
     assert_int_equal(fmq_config_set(config, "fedmq.connect_timeout", "3", &err), 0);
-    fmq_presence_init(&presence, &shared, 1000);
+    fmq_presence_init(&presence, &context, 1000);
     take(FMQ_EVENT_UP, 2000);
     assert_int_equal(tend(state, 3999), 0);
     assert_int_equal(tend(state, 4000), -1);
@@ -150,9 +150,9 @@ static void a_router_without_a_run_is_spoken_of_and_left_where_a_limit_says_so(v
 static void who_shares_a_process_with_the_server_waits_for_nothing(void **state)
 {
     for (int i = 0; i < 2; i++) {
-        shared.endpoint = i == 0 ? "inproc://x" : "tcp://127.0.0.1:7";
-        shared.leads = i == 1;
-        fmq_presence_init(&presence, &shared, 0);
+        context.endpoint = i == 0 ? "inproc://x" : "tcp://127.0.0.1:7";
+        context.leads = i == 1;
+        fmq_presence_init(&presence, &context, 0);
         take(FMQ_EVENT_UP, 10);
         take_run(30);
         take_server(false, 1000);

@@ -22,9 +22,9 @@ typedef struct {
     llm_model_t *model;
     llm_tokenizer_t *tokenizer;
     llm_emulator_t *emulator;
-    fmq_permits_t *permits;
+    fmq_devices_t *permits;
     llm_prefix_budget_t *prefixes;
-    fmq_shared_t shared;
+    fmq_context_t context;
     fmq_offsite_t offsite;
     fmq_coordinator_options_t options;
     float *state; /* A's */
@@ -78,19 +78,19 @@ static void open_engine(bench_t *self)
     llm_emulator_building_t how = {.be = self->loader};
     self->emulator = llm_emulator_new(self->model, &settings.emulator, &how, &self->err);
     need(self->emulator != NULL, self);
-    self->permits = fmq_permits_new(1, 1, &self->err);
+    self->permits = fmq_devices_new(1, 1, &self->err);
     need(self->permits != NULL, self);
     self->prefixes = llm_prefix_budget_new(1u << 24);
     assert_non_null(self->prefixes);
     const llm_offsite_t *offsite = llm_emulator_offsite(self->emulator);
-    self->shared = (fmq_shared_t){.config = self->config,
-                                  .model = self->model,
-                                  .adapter = offsite->plugged,
-                                  .offsite = offsite,
-                                  .prefixes = self->prefixes,
-                                  .tokenizer = self->tokenizer,
-                                  .permits = self->permits,
-                                  .endpoint = "inproc://nobody"};
+    self->context = (fmq_context_t){.config = self->config,
+                                    .model = self->model,
+                                    .adapter = offsite->plugged,
+                                    .offsite = offsite,
+                                    .prefixes = self->prefixes,
+                                    .tokenizer = self->tokenizer,
+                                    .permits = self->permits,
+                                    .endpoint = "inproc://nobody"};
     uint64_t elements = fmq_schema_elements(llm_adapter_schema(offsite->plugged));
     self->state = calloc((size_t)elements, sizeof *self->state);
     need(llm_adapter_init(offsite->plugged, self->model, 3, self->state, &self->err) == 0, self);
@@ -126,7 +126,7 @@ static void open_bench(bench_t *self, const char *yaml)
     say_folder(self);
     say(self, yaml);
     open_engine(self);
-    need(fmq_offsite_open(&self->offsite, &self->shared, &self->err) == 0, self);
+    need(fmq_offsite_open(&self->offsite, &self->context, &self->err) == 0, self);
     fmq_offsite_fill(&self->offsite, &self->options);
 }
 
@@ -136,7 +136,7 @@ static void close_bench(bench_t *self)
     llm_emulator_destroy(&self->emulator);
     llm_tokenizer_destroy(&self->tokenizer);
     llm_model_destroy(&self->model);
-    fmq_permits_destroy(&self->permits);
+    fmq_devices_destroy(&self->permits);
     llm_prefix_budget_destroy(&self->prefixes);
     llm_backend_destroy(&self->loader);
     fmq_config_destroy(&self->config);
@@ -274,7 +274,7 @@ static void public_data_that_is_not_there_is_named_before_the_run(void **state)
     need(fmq_config_set(b.config, "llm.offsite_tuning.emu_align.data.type", "no.jsonl@llm",
                         &b.err) == 0,
          &b);
-    assert_int_equal(fmq_offsite_open(&other, &b.shared, &b.err), -1);
+    assert_int_equal(fmq_offsite_open(&other, &b.context, &b.err), -1);
     assert_non_null(strstr(b.err.text, "emu_align.data"));
     assert_non_null(strstr(b.err.text, "no.jsonl"));
     fmq_offsite_release(&other);
@@ -307,7 +307,7 @@ static void the_full_model_is_measured_with_the_adapter_that_is_plugged_in(void 
     assert_true(metric(&before, "plugin.test_avg_loss") > 0);
     assert_true(metric(&before, "plugin.test_loss") == metric(&again, "plugin.test_loss"));
     assert_null(fmq_metrics_get(&before, "plugin.test_exact_match"));
-    uint64_t elements = fmq_schema_elements(llm_adapter_schema(b.shared.adapter));
+    uint64_t elements = fmq_schema_elements(llm_adapter_schema(b.context.adapter));
     for (uint64_t i = 0; i < elements; i++)
         b.state[i] += 0.05F;
     measure(&b, &after);
@@ -357,7 +357,7 @@ static void restore_from(bench_t *self, const char *path, fmq_offsite_t *out)
     need(fmq_config_set(self->config, "llm.offsite_tuning.emu_align.restore_from", path,
                         &self->err) == 0,
          self);
-    need(fmq_offsite_open(out, &self->shared, &self->err) == 0, self);
+    need(fmq_offsite_open(out, &self->context, &self->err) == 0, self);
     need(fmq_offsite_restore(out, &self->err) == 0, self);
 }
 
@@ -396,7 +396,7 @@ static double loss_of(bench_t *self, const char *directory)
     llm_adapter_t *adapter = llm_adapter_new(llm_model_shape(model), &none, &self->err);
     need(adapter != NULL, self);
     need(fmq_public_load(&self->offsite.settings, records, &self->err) == 0, self);
-    llm_dataset_t *data = fmq_held_tokenize(&self->shared, records[2], "test", &self->err);
+    llm_dataset_t *data = fmq_held_tokenize(&self->context, records[2], "test", &self->err);
     need(data != NULL, self);
     llm_limits_t limits = {.tokens_max = llm_train_tokens_max(data, 4)};
     llm_workspace_t *workspace =
@@ -420,7 +420,7 @@ static void the_whole_model_that_is_saved_computes_what_was_measured(void **stat
     fmq_metrics_t metrics;
     open_bench(&b, "fedmq: {own_data: True}\n"
                    "llm: {offsite_tuning: {eval_type: full, save_full_model: True}}\n");
-    uint64_t elements = fmq_schema_elements(llm_adapter_schema(b.shared.adapter));
+    uint64_t elements = fmq_schema_elements(llm_adapter_schema(b.context.adapter));
     for (uint64_t i = 0; i < elements; i++)
         b.state[i] += 0.05F;
     measure(&b, &metrics);

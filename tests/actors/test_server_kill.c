@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "actors/storage/file.h"
 #include "fedmq/base/clock.h"
 #include "fedmq/base/rng.h"

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include <unistd.h>
 
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 #include "client_stage.h"
 #include "fedmq/actors/receive.h"
 #include "fedmq/actors/shard.h"
@@ -39,7 +39,7 @@ static void begin(play_t *play)
              "data: {type: a.jsonl@llm, file_path: %s, splitter: iid, splits: [0.8, 0.1, 0.1]}\n",
              play->path);
     stage_open(&play->stage, yaml);
-    fmq_splitter_options_t options = {.shared = &play->stage.shared};
+    fmq_splitter_options_t options = {.context = &play->stage.context};
     play->splitter = fmq_pipe_start(fmq_splitter_actor, &options, "a splitter", NULL);
 }
 
@@ -161,7 +161,7 @@ static void a_client_without_data_trains_on_its_shard(void **state)
     (void)state;
     play_t play;
     begin(&play);
-    fmq_client_options_t options = {.shared = &play.stage.shared, .client = 1};
+    fmq_client_options_t options = {.context = &play.stage.context, .client = 1};
     zactor_t *client = fmq_pipe_start(fmq_client_actor, &options, "a client", NULL);
     stage_say_run(&play.stage, STAGE_RUN);
     assert_int_equal(stage_hear(&play.stage, FMQ_REPORT_IDLE, 0).shard_samples, 16);
@@ -244,7 +244,7 @@ static void data_that_cannot_be_read_ends_the_splitter_with_the_reason(void **st
     play_t play = {.path = "/tmp/fedmq-splitter-none"};
     stage_open(&play.stage, "data: {type: a.jsonl@llm, file_path: /nonexistent/a.jsonl,"
                             " splitter: iid}\n");
-    fmq_splitter_options_t options = {.shared = &play.stage.shared};
+    fmq_splitter_options_t options = {.context = &play.stage.context};
     play.splitter = fmq_pipe_start(fmq_splitter_actor, &options, "a splitter", NULL);
     fmq_error_t why = stage_end_of(play.splitter);
     assert_int_not_equal(why.code, FMQ_OK);

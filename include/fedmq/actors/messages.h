@@ -57,7 +57,7 @@ typedef struct {
     fmq_digest_t model;  /* llm_model_digest(): all must hold the same base model */
     fmq_digest_t schema; /* of the trainable state */
     /* What decides what that state's numbers mean beside model and schema, as
-     * fmq_shared_meaning() has it: all must say the same. */
+     * fmq_context_meaning() has it: all must say the same. */
     char meaning[FMQ_REASON_MAX];
     /* With offsite tuning: model is the digest of the client's model, and this
      * object says what that is made of (docs/offsite.md).  Else 0 bytes. */

@@ -5,8 +5,8 @@
  * given back.  A thousand actors that compute now and then would keep it a
  * thousand times, so they have it done by the few hands of the permits.
  */
-#ifndef FEDMQ_ACTORS_PERMITS_HAND_H
-#define FEDMQ_ACTORS_PERMITS_HAND_H
+#ifndef FEDMQ_ACTORS_RUNTIME_HAND_H
+#define FEDMQ_ACTORS_RUNTIME_HAND_H
 
 #include "fedmq/base/error.h"
 

@@ -1,7 +1,7 @@
 /*
  * pipe.c - what an actor and its owner say to each other on the actor's pipe.
  */
-#include "actors/pipe/pipe.h"
+#include "actors/runtime/pipe.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /*
- * permits.c - how many actors of a process may compute at once, and where.
+ * devices.c - how many actors of a process may compute at once, and where.
  *
  * A fixed set of backends, dealt round robin to the devices, each with threads
  * of its own; whoever takes one has it alone.  Waiting is not fair: the next to
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "actors/permits/hand.h"
+#include "actors/runtime/hand.h"
 
 #define PERMIT_THREADS_MAX 1024
 #define STOP_CHECK_MS      100
@@ -34,7 +34,7 @@ typedef struct {
     uint64_t turn; /* when one was last handed out, counted in permits */
 } device_t;
 
-struct fmq_permits {
+struct fmq_devices {
     pthread_mutex_t lock;
     pthread_cond_t freed;
     size_t size, idle, devices_size;
@@ -45,7 +45,7 @@ struct fmq_permits {
     device_t *devices; /* owned array */
 };
 
-static int init_waiting(fmq_permits_t *self)
+static int init_waiting(fmq_devices_t *self)
 {
     pthread_condattr_t attributes;
     if (pthread_condattr_init(&attributes) != 0)
@@ -62,7 +62,7 @@ static int init_waiting(fmq_permits_t *self)
     return 0;
 }
 
-static int open_permit(fmq_permits_t *self, const char *device, unsigned threads, fmq_error_t *err)
+static int open_permit(fmq_devices_t *self, const char *device, unsigned threads, fmq_error_t *err)
 {
     permit_t *permit = &self->every[self->size];
     permit->device = self->size % self->devices_size;
@@ -78,9 +78,9 @@ static int open_permit(fmq_permits_t *self, const char *device, unsigned threads
     return 0;
 }
 
-static fmq_permits_t *shell_new(size_t devices, unsigned permits, fmq_error_t *err)
+static fmq_devices_t *shell_new(size_t devices, unsigned permits, fmq_error_t *err)
 {
-    fmq_permits_t *self = calloc(1, sizeof *self);
+    fmq_devices_t *self = calloc(1, sizeof *self);
     if (!self || init_waiting(self) < 0) {
         free(self);
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u permits", permits);
@@ -92,33 +92,33 @@ static fmq_permits_t *shell_new(size_t devices, unsigned permits, fmq_error_t *e
     self->devices = calloc(devices, sizeof *self->devices);
     if (!self->free || !self->every || !self->devices) {
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u permits", permits);
-        fmq_permits_destroy(&self);
+        fmq_devices_destroy(&self);
     }
     return self;
 }
 
-fmq_permits_t *fmq_permits_new_on(const char *const *devices, size_t devices_size, unsigned permits,
+fmq_devices_t *fmq_devices_new_on(const char *const *devices, size_t devices_size, unsigned permits,
                                   unsigned threads, fmq_error_t *err)
 {
-    if (permits == 0 || permits > FMQ_PERMITS_MAX || threads == 0 || threads > PERMIT_THREADS_MAX ||
-        devices_size == 0 || devices_size > FMQ_PERMITS_MAX) {
+    if (permits == 0 || permits > FMQ_DEVICES_MAX || threads == 0 || threads > PERMIT_THREADS_MAX ||
+        devices_size == 0 || devices_size > FMQ_DEVICES_MAX) {
         fmq_error_set(err, FMQ_ERR_CONFIG,
                       "%u permits of %u threads on %zu devices: each must lie between 1 and %d",
-                      permits, threads, devices_size, FMQ_PERMITS_MAX);
+                      permits, threads, devices_size, FMQ_DEVICES_MAX);
         return NULL;
     }
-    fmq_permits_t *self = shell_new(devices_size, permits, err);
+    fmq_devices_t *self = shell_new(devices_size, permits, err);
     while (self && self->size < permits) {
         if (open_permit(self, devices[self->size % devices_size], threads, err) < 0)
-            fmq_permits_destroy(&self);
+            fmq_devices_destroy(&self);
     }
     return self;
 }
 
-fmq_permits_t *fmq_permits_new(unsigned permits, unsigned threads, fmq_error_t *err)
+fmq_devices_t *fmq_devices_new(unsigned permits, unsigned threads, fmq_error_t *err)
 {
     static const char *const cpu[] = {"cpu"};
-    return fmq_permits_new_on(cpu, 1, permits, threads, err);
+    return fmq_devices_new_on(cpu, 1, permits, threads, err);
 }
 
 static void forget_thing(permit_t *permit)
@@ -129,9 +129,9 @@ static void forget_thing(permit_t *permit)
         permit->forget(thing);
 }
 
-void fmq_permits_destroy(fmq_permits_t **self_p)
+void fmq_devices_destroy(fmq_devices_t **self_p)
 {
-    fmq_permits_t *self = *self_p;
+    fmq_devices_t *self = *self_p;
     if (!self)
         return;
     for (size_t i = 0; i < self->size; i++) {
@@ -148,22 +148,22 @@ void fmq_permits_destroy(fmq_permits_t **self_p)
     *self_p = NULL;
 }
 
-void fmq_permits_move(fmq_permits_t *self)
+void fmq_devices_move(fmq_devices_t *self)
 {
     atomic_fetch_add_explicit(&self->moves, 1, memory_order_relaxed);
 }
 
-uint64_t fmq_permits_moves(const fmq_permits_t *self)
+uint64_t fmq_devices_moves(const fmq_devices_t *self)
 {
     return atomic_load_explicit(&self->moves, memory_order_relaxed);
 }
 
-size_t fmq_permits_size(const fmq_permits_t *self)
+size_t fmq_devices_size(const fmq_devices_t *self)
 {
     return self->size;
 }
 
-size_t fmq_permits_taken(fmq_permits_t *self)
+size_t fmq_devices_taken(fmq_devices_t *self)
 {
     pthread_mutex_lock(&self->lock);
     size_t taken = self->size - self->idle;
@@ -192,7 +192,7 @@ static bool comes_before(const device_t *a, const device_t *b)
 
 /* Takes one of those that are idle: of its device the one given back last,
  * whose memory may still be in a cache. */
-static llm_backend_t *take_idle(fmq_permits_t *self)
+static llm_backend_t *take_idle(fmq_devices_t *self)
 {
     size_t chosen = self->idle - 1;
     for (size_t i = self->idle - 1; i-- > 0;) {
@@ -207,13 +207,13 @@ static llm_backend_t *take_idle(fmq_permits_t *self)
     self->idle--;
     memmove(&self->free[chosen], &self->free[chosen + 1],
             (self->idle - chosen) * sizeof *self->free);
-    fmq_permits_move(self);
+    fmq_devices_move(self);
     return permit->backend;
 }
 
 /* stop() is called without the lock, so that it may take its time and may
  * itself give permits back. */
-llm_backend_t *fmq_permits_take(fmq_permits_t *self, int (*stop)(void *), void *argument)
+llm_backend_t *fmq_devices_take(fmq_devices_t *self, int (*stop)(void *), void *argument)
 {
     pthread_mutex_lock(&self->lock);
     while (self->idle == 0) {
@@ -235,7 +235,7 @@ llm_backend_t *fmq_permits_take(fmq_permits_t *self, int (*stop)(void *), void *
 }
 
 /* The place of a permit that somebody holds; every never changes. */
-static size_t place_of(const fmq_permits_t *self, const llm_backend_t *backend)
+static size_t place_of(const fmq_devices_t *self, const llm_backend_t *backend)
 {
     size_t i = 0;
     while (i + 1 < self->size && self->every[i].backend != backend)
@@ -243,7 +243,7 @@ static size_t place_of(const fmq_permits_t *self, const llm_backend_t *backend)
     return i;
 }
 
-void fmq_permits_give(fmq_permits_t *self, llm_backend_t **backend_p)
+void fmq_devices_give(fmq_devices_t *self, llm_backend_t **backend_p)
 {
     if (!*backend_p)
         return;
@@ -251,19 +251,19 @@ void fmq_permits_give(fmq_permits_t *self, llm_backend_t **backend_p)
     pthread_mutex_lock(&self->lock);
     self->free[self->idle++] = place;
     self->devices[self->every[place].device].taken--;
-    fmq_permits_move(self);
+    fmq_devices_move(self);
     pthread_cond_signal(&self->freed);
     pthread_mutex_unlock(&self->lock);
     *backend_p = NULL;
 }
 
-void fmq_permits_do(fmq_permits_t *self, const llm_backend_t *permit, void (*work)(void *),
+void fmq_devices_do(fmq_devices_t *self, const llm_backend_t *permit, void (*work)(void *),
                     void *argument)
 {
     fmq_hand_do(self->every[place_of(self, permit)].hand, work, argument);
 }
 
-void fmq_permits_leave(fmq_permits_t *self, const llm_backend_t *permit, void *thing,
+void fmq_devices_leave(fmq_devices_t *self, const llm_backend_t *permit, void *thing,
                        void (*forget)(void *thing))
 {
     permit_t *place = &self->every[place_of(self, permit)];
@@ -272,7 +272,7 @@ void fmq_permits_leave(fmq_permits_t *self, const llm_backend_t *permit, void *t
     place->forget = forget;
 }
 
-void *fmq_permits_pick_up(fmq_permits_t *self, const llm_backend_t *permit)
+void *fmq_devices_pick_up(fmq_devices_t *self, const llm_backend_t *permit)
 {
     permit_t *place = &self->every[place_of(self, permit)];
     void *thing = place->thing;
@@ -281,7 +281,7 @@ void *fmq_permits_pick_up(fmq_permits_t *self, const llm_backend_t *permit)
 }
 
 /* While the lock is held nobody becomes the holder of one that is idle. */
-void fmq_permits_forget(fmq_permits_t *self, const llm_backend_t *permit)
+void fmq_devices_forget(fmq_devices_t *self, const llm_backend_t *permit)
 {
     if (permit) {
         forget_thing(&self->every[place_of(self, permit)]);

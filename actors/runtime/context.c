@@ -1,17 +1,17 @@
 /*
- * shared.c - which model an actor of a client's kind computes with, and what
+ * context.c - which model an actor of a client's kind computes with, and what
  * must be the same at all of them.  Holds and opens nothing.
  */
 #include "fedmq/actors/actors.h"
 
 #include <stdio.h>
 
-const llm_model_t *fmq_shared_client_model(const fmq_shared_t *self)
+const llm_model_t *fmq_context_client_model(const fmq_context_t *self)
 {
     return self->offsite ? self->offsite->student : self->model;
 }
 
-llm_stack_t fmq_shared_client_stack(const fmq_shared_t *self)
+llm_stack_t fmq_context_client_stack(const fmq_context_t *self)
 {
     if (!self->offsite)
         return (llm_stack_t){.model = self->model, .adapter = self->adapter};
@@ -21,7 +21,7 @@ llm_stack_t fmq_shared_client_stack(const fmq_shared_t *self)
 }
 
 /* The tokenizer comes first: the adapter's text may be cut at its end. */
-void fmq_shared_meaning(const fmq_shared_t *self, char out[FMQ_REASON_MAX])
+void fmq_context_meaning(const fmq_context_t *self, char out[FMQ_REASON_MAX])
 {
     char adapter[LLM_MEANING_MAX], hex[FMQ_DIGEST_HEX_SIZE];
     fmq_digest_t digest = llm_tokenizer_digest(self->tokenizer);

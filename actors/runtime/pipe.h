@@ -6,8 +6,8 @@
  * DONE, exit status and reason, and then waits for its $TERM, so that nothing
  * it sends is lost and zactor_destroy() finds it alive.
  */
-#ifndef FEDMQ_ACTORS_PIPE_H
-#define FEDMQ_ACTORS_PIPE_H
+#ifndef FEDMQ_ACTORS_RUNTIME_PIPE_H
+#define FEDMQ_ACTORS_RUNTIME_PIPE_H
 
 #include <czmq.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /*
  * hand.c - a thread that does what others ask for, one thing after another.
  */
-#include "actors/permits/hand.h"
+#include "actors/runtime/hand.h"
 
 #include <pthread.h>
 #include <signal.h>

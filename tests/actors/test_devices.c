@@ -1,5 +1,5 @@
 /*
- * test_permits.c - permits hand out each backend once, wait, and give up when
+ * test_devices.c - permits hand out each backend once, wait, and give up when
  * asked.  Backends are counting fakes, so that nothing here computes.
  */
 #include <setjmp.h>
@@ -74,19 +74,19 @@ static void every_permit_is_a_backend_of_its_own(void **state)
 {
     (void)state;
     fmq_error_t err = {0};
-    fmq_permits_t *permits = fmq_permits_new(2, 3, &err);
+    fmq_devices_t *permits = fmq_devices_new(2, 3, &err);
     assert_non_null(permits);
     assert_int_equal(factory.alive, 2);
     assert_int_equal(factory.threads, 3);
-    llm_backend_t *first = fmq_permits_take(permits, NULL, NULL);
-    llm_backend_t *second = fmq_permits_take(permits, NULL, NULL);
+    llm_backend_t *first = fmq_devices_take(permits, NULL, NULL);
+    llm_backend_t *second = fmq_devices_take(permits, NULL, NULL);
     assert_non_null(first);
     assert_non_null(second);
     assert_ptr_not_equal(first, second);
-    fmq_permits_give(permits, &first);
+    fmq_devices_give(permits, &first);
     assert_null(first);
-    fmq_permits_give(permits, &second);
-    fmq_permits_destroy(&permits);
+    fmq_devices_give(permits, &second);
+    fmq_devices_destroy(&permits);
     assert_null(permits);
     assert_int_equal(factory.alive, 0);
 }
@@ -94,22 +94,22 @@ static void every_permit_is_a_backend_of_its_own(void **state)
 static void who_waits_may_give_up(void **state)
 {
     (void)state;
-    fmq_permits_t *permits = fmq_permits_new(1, 1, NULL);
+    fmq_devices_t *permits = fmq_devices_new(1, 1, NULL);
     assert_non_null(permits);
-    llm_backend_t *held = fmq_permits_take(permits, NULL, NULL);
+    llm_backend_t *held = fmq_devices_take(permits, NULL, NULL);
     int calls = 0;
-    assert_null(fmq_permits_take(permits, count_and_stop_at_two, &calls));
+    assert_null(fmq_devices_take(permits, count_and_stop_at_two, &calls));
     assert_int_equal(calls, 2);
-    fmq_permits_give(permits, &held);
-    held = fmq_permits_take(permits, count_and_stop_at_two, &calls);
+    fmq_devices_give(permits, &held);
+    held = fmq_devices_take(permits, count_and_stop_at_two, &calls);
     assert_non_null(held);
     assert_int_equal(calls, 2);
-    fmq_permits_give(permits, &held);
-    fmq_permits_destroy(&permits);
+    fmq_devices_give(permits, &held);
+    fmq_devices_destroy(&permits);
 }
 
 typedef struct {
-    fmq_permits_t *permits;
+    fmq_devices_t *permits;
     pthread_mutex_t lock;
     int inside, most, turns;
 } crowd_t;
@@ -118,7 +118,7 @@ static void *take_turns(void *argument)
 {
     crowd_t *crowd = argument;
     for (int i = 0; i < 50; i++) {
-        llm_backend_t *backend = fmq_permits_take(crowd->permits, NULL, NULL);
+        llm_backend_t *backend = fmq_devices_take(crowd->permits, NULL, NULL);
         pthread_mutex_lock(&crowd->lock);
         crowd->inside++;
         if (crowd->inside > crowd->most)
@@ -129,7 +129,7 @@ static void *take_turns(void *argument)
         crowd->inside--;
         crowd->turns++;
         pthread_mutex_unlock(&crowd->lock);
-        fmq_permits_give(crowd->permits, &backend);
+        fmq_devices_give(crowd->permits, &backend);
     }
     return NULL;
 }
@@ -137,7 +137,7 @@ static void *take_turns(void *argument)
 static void a_crowd_never_holds_more_than_there_are(void **state)
 {
     (void)state;
-    crowd_t crowd = {.permits = fmq_permits_new(2, 1, NULL)};
+    crowd_t crowd = {.permits = fmq_devices_new(2, 1, NULL)};
     assert_non_null(crowd.permits);
     pthread_mutex_init(&crowd.lock, NULL);
     pthread_t threads[8];
@@ -148,17 +148,17 @@ static void a_crowd_never_holds_more_than_there_are(void **state)
     assert_int_equal(crowd.turns, 400);
     assert_true(crowd.most <= 2);
     pthread_mutex_destroy(&crowd.lock);
-    fmq_permits_destroy(&crowd.permits);
+    fmq_devices_destroy(&crowd.permits);
 }
 
 static void no_permits_or_no_threads_is_a_mistake_that_says_so(void **state)
 {
     (void)state;
     fmq_error_t err = {0};
-    assert_null(fmq_permits_new(0, 1, &err));
+    assert_null(fmq_devices_new(0, 1, &err));
     assert_int_equal(err.code, FMQ_ERR_CONFIG);
-    assert_null(fmq_permits_new(1, 0, &err));
-    assert_null(fmq_permits_new(1000000, 1, &err));
+    assert_null(fmq_devices_new(1, 0, &err));
+    assert_null(fmq_devices_new(1000000, 1, &err));
     assert_int_equal(factory.made, 0);
 }
 
@@ -167,7 +167,7 @@ static void a_backend_that_cannot_be_made_leaves_nothing_behind(void **state)
     (void)state;
     factory.fail_at = 3;
     fmq_error_t err = {0};
-    assert_null(fmq_permits_new(4, 1, &err));
+    assert_null(fmq_devices_new(4, 1, &err));
     assert_int_equal(err.code, FMQ_ERR_NOMEM);
     assert_int_equal(factory.alive, 0);
 }
@@ -176,17 +176,17 @@ static void a_backend_that_cannot_be_made_leaves_nothing_behind(void **state)
 static void steps_takings_and_givings_are_counted(void **state)
 {
     (void)state;
-    fmq_permits_t *permits = fmq_permits_new(2, 1, NULL);
-    uint64_t before = fmq_permits_moves(permits);
-    assert_int_equal(fmq_permits_taken(permits), 0);
-    llm_backend_t *backend = fmq_permits_take(permits, NULL, NULL);
-    assert_int_equal(fmq_permits_taken(permits), 1);
-    assert_int_equal(fmq_permits_moves(permits), before + 1);
-    fmq_permits_move(permits);
-    fmq_permits_give(permits, &backend);
-    assert_int_equal(fmq_permits_moves(permits), before + 3);
-    assert_int_equal(fmq_permits_taken(permits), 0);
-    fmq_permits_destroy(&permits);
+    fmq_devices_t *permits = fmq_devices_new(2, 1, NULL);
+    uint64_t before = fmq_devices_moves(permits);
+    assert_int_equal(fmq_devices_taken(permits), 0);
+    llm_backend_t *backend = fmq_devices_take(permits, NULL, NULL);
+    assert_int_equal(fmq_devices_taken(permits), 1);
+    assert_int_equal(fmq_devices_moves(permits), before + 1);
+    fmq_devices_move(permits);
+    fmq_devices_give(permits, &backend);
+    assert_int_equal(fmq_devices_moves(permits), before + 3);
+    assert_int_equal(fmq_devices_taken(permits), 0);
+    fmq_devices_destroy(&permits);
 }
 
 static void note_thread(void *argument)
@@ -199,20 +199,20 @@ static void note_thread(void *argument)
 static void a_permit_has_a_thread_of_its_own(void **state)
 {
     (void)state;
-    fmq_permits_t *permits = fmq_permits_new(2, 1, NULL);
+    fmq_devices_t *permits = fmq_devices_new(2, 1, NULL);
     assert_non_null(permits);
-    llm_backend_t *first = fmq_permits_take(permits, NULL, NULL);
-    llm_backend_t *second = fmq_permits_take(permits, NULL, NULL);
+    llm_backend_t *first = fmq_devices_take(permits, NULL, NULL);
+    llm_backend_t *second = fmq_devices_take(permits, NULL, NULL);
     pthread_t one = pthread_self(), again = pthread_self(), other = pthread_self();
-    fmq_permits_do(permits, first, note_thread, &one);
-    fmq_permits_do(permits, second, note_thread, &other);
-    fmq_permits_do(permits, first, note_thread, &again);
+    fmq_devices_do(permits, first, note_thread, &one);
+    fmq_devices_do(permits, second, note_thread, &other);
+    fmq_devices_do(permits, first, note_thread, &again);
     assert_false(pthread_equal(one, pthread_self()));
     assert_true(pthread_equal(one, again));
     assert_false(pthread_equal(one, other));
-    fmq_permits_give(permits, &first);
-    fmq_permits_give(permits, &second);
-    fmq_permits_destroy(&permits);
+    fmq_devices_give(permits, &first);
+    fmq_devices_give(permits, &second);
+    fmq_devices_destroy(&permits);
 }
 
 static const char *device_of(const llm_backend_t *permit)
@@ -231,30 +231,30 @@ static void what_lies_with_a_permit_is_its_next_holders(void **state)
 {
     (void)state;
     int forgotten[4] = {0};
-    fmq_permits_t *permits = fmq_permits_new(2, 1, NULL);
-    llm_backend_t *first = fmq_permits_take(permits, NULL, NULL);
-    llm_backend_t *second = fmq_permits_take(permits, NULL, NULL), *again = NULL;
-    assert_null(fmq_permits_pick_up(permits, first));
-    fmq_permits_leave(permits, first, &forgotten[0], count_forgotten);
-    fmq_permits_leave(permits, second, &forgotten[1], count_forgotten);
-    fmq_permits_leave(permits, first, &forgotten[2], count_forgotten); /* in its place */
+    fmq_devices_t *permits = fmq_devices_new(2, 1, NULL);
+    llm_backend_t *first = fmq_devices_take(permits, NULL, NULL);
+    llm_backend_t *second = fmq_devices_take(permits, NULL, NULL), *again = NULL;
+    assert_null(fmq_devices_pick_up(permits, first));
+    fmq_devices_leave(permits, first, &forgotten[0], count_forgotten);
+    fmq_devices_leave(permits, second, &forgotten[1], count_forgotten);
+    fmq_devices_leave(permits, first, &forgotten[2], count_forgotten); /* in its place */
     assert_int_equal(forgotten[0], 1);
     again = first;
-    fmq_permits_give(permits, &first);
-    fmq_permits_forget(permits, NULL); /* of those that nobody holds */
+    fmq_devices_give(permits, &first);
+    fmq_devices_forget(permits, NULL); /* of those that nobody holds */
     assert_int_equal(forgotten[1], 0);
     assert_int_equal(forgotten[2], 1);
-    first = fmq_permits_take(permits, NULL, NULL);
+    first = fmq_devices_take(permits, NULL, NULL);
     assert_ptr_equal(first, again);
-    assert_null(fmq_permits_pick_up(permits, first));
-    assert_ptr_equal(fmq_permits_pick_up(permits, second), &forgotten[1]);
-    fmq_permits_leave(permits, second, &forgotten[1], count_forgotten);
-    fmq_permits_forget(permits, second);
+    assert_null(fmq_devices_pick_up(permits, first));
+    assert_ptr_equal(fmq_devices_pick_up(permits, second), &forgotten[1]);
+    fmq_devices_leave(permits, second, &forgotten[1], count_forgotten);
+    fmq_devices_forget(permits, second);
     assert_int_equal(forgotten[1], 1);
-    fmq_permits_leave(permits, second, &forgotten[3], count_forgotten);
-    fmq_permits_give(permits, &first);
-    fmq_permits_give(permits, &second);
-    fmq_permits_destroy(&permits);
+    fmq_devices_leave(permits, second, &forgotten[3], count_forgotten);
+    fmq_devices_give(permits, &first);
+    fmq_devices_give(permits, &second);
+    fmq_devices_destroy(&permits);
     assert_int_equal(forgotten[3], 1);
 }
 
@@ -263,35 +263,35 @@ static void devices_take_turns(void **state)
     (void)state;
     static const char *const devices[] = {"one", "two"};
     fmq_error_t err = {0};
-    fmq_permits_t *permits = fmq_permits_new_on(devices, 2, 5, 1, &err);
+    fmq_devices_t *permits = fmq_devices_new_on(devices, 2, 5, 1, &err);
     assert_non_null(permits);
     assert_string_equal(factory.devices, "one two one two one ");
     const char *last = "";
     for (int i = 0; i < 4; i++) {
-        llm_backend_t *alone = fmq_permits_take(permits, NULL, NULL);
+        llm_backend_t *alone = fmq_devices_take(permits, NULL, NULL);
         assert_string_not_equal(device_of(alone), last);
         last = device_of(alone);
-        fmq_permits_give(permits, &alone);
+        fmq_devices_give(permits, &alone);
     }
     llm_backend_t *held[5] = {NULL};
     for (int i = 0; i < 4; i += 2) {
-        held[i] = fmq_permits_take(permits, NULL, NULL);
-        held[i + 1] = fmq_permits_take(permits, NULL, NULL);
+        held[i] = fmq_devices_take(permits, NULL, NULL);
+        held[i + 1] = fmq_devices_take(permits, NULL, NULL);
         assert_string_not_equal(device_of(held[i]), device_of(held[i + 1]));
     }
-    held[4] = fmq_permits_take(permits, NULL, NULL);
+    held[4] = fmq_devices_take(permits, NULL, NULL);
     assert_string_equal(device_of(held[4]), "one");
     const char *freed = device_of(held[1]);
-    fmq_permits_give(permits, &held[0]);
-    fmq_permits_give(permits, &held[1]);
-    held[1] = fmq_permits_take(permits, NULL, NULL);
+    fmq_devices_give(permits, &held[0]);
+    fmq_devices_give(permits, &held[1]);
+    held[1] = fmq_devices_take(permits, NULL, NULL);
     assert_string_equal(device_of(held[1]), strcmp(freed, "two") == 0 ? "two" : "one");
     for (int i = 1; i < 5; i++)
-        fmq_permits_give(permits, &held[i]);
-    assert_int_equal(fmq_permits_taken(permits), 0);
-    fmq_permits_destroy(&permits);
+        fmq_devices_give(permits, &held[i]);
+    assert_int_equal(fmq_devices_taken(permits), 0);
+    fmq_devices_destroy(&permits);
     assert_int_equal(factory.alive, 0);
-    assert_null(fmq_permits_new_on(devices, 0, 1, 1, &err));
+    assert_null(fmq_devices_new_on(devices, 0, 1, 1, &err));
     assert_int_equal(err.code, FMQ_ERR_CONFIG);
 }
 
