@@ -115,5 +115,6 @@ void check_attention(check_t *check);
 void check_lora(check_t *check);
 void check_decode(check_t *check);
 void check_quantized(check_t *check);
+void check_products(check_t *check);
 
 #endif
