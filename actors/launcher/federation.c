@@ -22,7 +22,7 @@
 #include "actors/runtime/pipe.h"
 #include "actors/settings/settings.h"
 #include "actors/storage/versions.h"
-#include "fedmq/actors/layers.h"
+#include "fedmq/actors/model_transfer.h"
 #include "fedmq/base/clock.h"
 #include "fedmq/broker/router.h"
 
@@ -45,7 +45,7 @@ typedef struct {
     int signals;
     bool interrupted;
     llm_prefix_budget_t *prefixes;
-    fmq_lending_t *lending; /* of the model's memory, where others can join */
+    fmq_pins_t *pins; /* of the model's memory, where others can join */
     fmq_context_t context;
     zactor_t *server, *splitter, *evaluator;
     zactor_t **clients; /* owned array of plan->clients */
@@ -236,9 +236,8 @@ static int open_lending(federation_t *self, fmq_error_t *err)
     const fmq_plan_t *plan = self->plan;
     if (!plan->server || !self->engine.emulator || (!plan->connect && !plan->listen))
         return 0;
-    self->lending = fmq_lending_new();
-    return self->lending ? 0
-                         : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for published parts");
+    self->pins = fmq_pins_new();
+    return self->pins ? 0 : fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for published parts");
 }
 
 /* Sockets that are closed may still read what was published; a process that
@@ -246,12 +245,12 @@ static int open_lending(federation_t *self, fmq_error_t *err)
 static void close_models(federation_t *self)
 {
     fmq_error_t why;
-    if (self->lending && fmq_lending_await(self->lending, LENDING_MS, &why) < 0) {
+    if (self->pins && fmq_pins_await(self->pins, LENDING_MS, &why) < 0) {
         fmq_log_write(self->log, FMQ_LOG_WARNING, "launcher", "model-left-open", "reason=\"%s\"",
                       why.text);
         return;
     }
-    fmq_lending_destroy(&self->lending);
+    fmq_pins_destroy(&self->pins);
     fmq_engine_close(&self->engine);
 }
 
@@ -410,7 +409,7 @@ static int open_all(federation_t *self, fmq_error_t *err)
                                     .endpoint = self->plan->connect ? self->plan->connect : INPROC,
                                     .first_version = self->first_version,
                                     .leads = self->plan->server,
-                                    .lending = self->lending,
+                                    .pins = self->pins,
                                     .say = self->plan->server ? say : NULL,
                                     .say_argument = self->output};
     return start_actors(self, err);

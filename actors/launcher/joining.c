@@ -13,7 +13,7 @@
 #include "actors/launcher/figures.h"
 #include "actors/runtime/presence.h"
 #include "actors/settings/settings.h"
-#include "fedmq/actors/layers.h"
+#include "fedmq/actors/model_transfer.h"
 #include "fedmq/base/clock.h"
 
 #define SHOW_MS 2000 /* between two lines about a part that is being fetched */
@@ -26,7 +26,7 @@ typedef struct {
     int64_t shown_ms;
 } visit_t;
 
-static void show(void *argument, const fmq_layers_progress_t *progress)
+static void show(void *argument, const fmq_model_progress_t *progress)
 {
     visit_t *self = argument;
     char bytes[32], total[32];
@@ -84,14 +84,14 @@ static int fetch(const fmq_joining_t *how, const char *directory, fmq_manifest_t
 {
     visit_t visit = {.how = how};
     const fmq_context_t joining = {.config = how->config, .endpoint = how->endpoint};
-    fmq_layers_fetch_t fetch = {
+    fmq_model_download_t fetch = {
         .directory = directory, .show = show, .stop = stop, .watch = watch, .argument = &visit};
     fmq_presence_init(&visit.presence, &joining, fmq_clock_ms());
     fetch.link = open_link(how, err);
     if (!fetch.link)
         return -1;
     fmq_log_write(how->log, FMQ_LOG_INFO, "launcher", "waiting-for-run", "cache=\"%s\"", directory);
-    int rc = fmq_layers_fetch(&fetch, manifest, err);
+    int rc = fmq_model_download(&fetch, manifest, err);
     if (rc == 0)
         fmq_log_write(how->log, FMQ_LOG_INFO, "launcher", "layers-here",
                       "bytes=%" PRIu64 " fetched=%" PRIu64, fmq_manifest_bytes(manifest),
@@ -113,7 +113,7 @@ static int open_full(const fmq_joining_t *how, const fmq_manifest_t *manifest, f
         free(directory);
         if (!engine->model)
             return -1;
-        if (fmq_layers_match(engine->model, manifest, &why) == 0)
+        if (fmq_model_match(engine->model, manifest, &why) == 0)
             return 0;
         llm_model_destroy(&engine->model);
     }
@@ -127,10 +127,11 @@ static int open_from(const fmq_joining_t *how, const char *directory,
 {
     fmq_offsite_settings_t settings;
     fmq_compute_settings_t compute;
-    fmq_student_t student;
+    fmq_assembled_t student;
     if (fmq_settings_offsite(how->config, &settings, err) < 0 ||
         fmq_settings_compute(how->config, &compute, err) < 0 ||
-        fmq_student_open(&student, directory, manifest, &settings.emulator.adapter, NULL, err) < 0)
+        fmq_assembled_open(&student, directory, manifest, &settings.emulator.adapter, NULL, err) <
+            0)
         return -1;
     engine->emulator = student.emulator;
     engine->tokenizer = student.tokenizer;
@@ -149,7 +150,8 @@ int fmq_joining_open(const fmq_joining_t *self, fmq_engine_t *engine, fmq_error_
     fmq_engine_t joined = {0};
     int rc = -1;
     fmq_manifest_t *manifest = malloc(sizeof *manifest);
-    char *directory = fmq_layers_directory(fmq_config_text(self->config, "fedmq.layer_cache"), err);
+    char *directory =
+        fmq_blob_cache_directory(fmq_config_text(self->config, "fedmq.layer_cache"), err);
     if (!manifest)
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a manifest");
     else if (directory && fetch(self, directory, manifest, err) == 0)

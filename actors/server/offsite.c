@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "fedmq/actors/layers.h"
+#include "fedmq/actors/model_transfer.h"
 
 static const char restore_key[] = "llm.offsite_tuning.emu_align.restore_from";
 
@@ -90,11 +90,11 @@ static int publish(void *argument, fmq_link_t *link, fmq_digest_t *manifest, uin
 {
     const fmq_offsite_t *self = argument;
     const llm_offsite_t *offsite = self->context->offsite;
-    const fmq_layers_offer_t offer = {.offsite = offsite,
-                                      .tokenizer = llm_model_directory(offsite->teacher),
-                                      .lending = self->context->lending};
-    fmq_part_t part;
-    if (fmq_layers_publish(link, &offer, &part, err) < 0)
+    const fmq_model_offer_t offer = {.offsite = offsite,
+                                     .tokenizer = llm_model_directory(offsite->teacher),
+                                     .pins = self->context->pins};
+    fmq_blob_t part;
+    if (fmq_model_publish(link, &offer, &part, err) < 0)
         return -1;
     *manifest = part.digest;
     *bytes = part.bytes;
@@ -133,7 +133,7 @@ void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options)
         .save_to = settings->save_to,
         .align = self->aligner ? align : NULL,
         .save = save,
-        .publish = self->context->lending ? publish : NULL,
+        .publish = self->context->pins ? publish : NULL,
         .argument = self};
     if (self->held) {
         options->measure = fmq_held_measure;

@@ -74,7 +74,7 @@ static char *usual_directory(fmq_error_t *err)
     return NULL;
 }
 
-char *fmq_layers_directory(const char *configured, fmq_error_t *err)
+char *fmq_blob_cache_directory(const char *configured, fmq_error_t *err)
 {
     char *path = *configured ? strdup(configured) : usual_directory(err);
     if (!path && *configured)
@@ -121,7 +121,7 @@ static int digest_file(int fd, const char *path, uint64_t bytes, fmq_digest_stat
 }
 
 /* Whether the open file is the part. */
-static int is_part(int fd, const char *path, const fmq_part_t *part, fmq_error_t *err)
+static int is_part(int fd, const char *path, const fmq_blob_t *part, fmq_error_t *err)
 {
     struct stat status;
     fmq_digest_state_t state;
@@ -136,7 +136,7 @@ static int is_part(int fd, const char *path, const fmq_part_t *part, fmq_error_t
     return fmq_digest_equal(&digest, &part->digest);
 }
 
-int fmq_blob_cache_has(const char *directory, const fmq_part_t *part, fmq_error_t *err)
+int fmq_blob_cache_has(const char *directory, const fmq_blob_t *part, fmq_error_t *err)
 {
     char *path = fmq_blob_cache_path(directory, &part->digest, err);
     int result = -1;
@@ -153,7 +153,7 @@ int fmq_blob_cache_has(const char *directory, const fmq_part_t *part, fmq_error_
     return result;
 }
 
-uint64_t fmq_blob_cache_partial(const char *directory, const fmq_part_t *part)
+uint64_t fmq_blob_cache_partial(const char *directory, const fmq_blob_t *part)
 {
     char hex[FMQ_DIGEST_HEX_SIZE];
     struct stat status;
@@ -240,7 +240,7 @@ static fmq_blob_cache_begun_t open_partial(fmq_blob_cache_entry_t *self, fmq_err
 }
 
 fmq_blob_cache_begun_t fmq_blob_cache_begin(fmq_blob_cache_entry_t *self, const char *directory,
-                                            const fmq_part_t *part, fmq_error_t *err)
+                                            const fmq_blob_t *part, fmq_error_t *err)
 {
     char hex[FMQ_DIGEST_HEX_SIZE];
     fmq_digest_hex(&part->digest, hex);

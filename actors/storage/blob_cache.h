@@ -10,17 +10,17 @@
 #ifndef FEDMQ_ACTORS_STORAGE_BLOB_CACHE_H
 #define FEDMQ_ACTORS_STORAGE_BLOB_CACHE_H
 
-#include "fedmq/actors/layers.h"
+#include "fedmq/actors/blob.h"
 
 /* "<directory>/<digest in hex>", the caller's. */
 char *fmq_blob_cache_path(const char *directory, const fmq_digest_t *digest, fmq_error_t *err);
 
 /* Whether the part is here, whole and with the right bytes: all are read.  1,
  * 0, or -1 with err when it cannot be said. */
-int fmq_blob_cache_has(const char *directory, const fmq_part_t *part, fmq_error_t *err);
+int fmq_blob_cache_has(const char *directory, const fmq_blob_t *part, fmq_error_t *err);
 
 /* How many bytes of it an earlier attempt has left. */
-uint64_t fmq_blob_cache_partial(const char *directory, const fmq_part_t *part);
+uint64_t fmq_blob_cache_partial(const char *directory, const fmq_blob_t *part);
 
 /* FMQ_ERR_LIMIT, with what to do, when the disk has no room for bytes more. */
 int fmq_blob_cache_room(const char *directory, uint64_t bytes, fmq_error_t *err);
@@ -29,7 +29,7 @@ int fmq_blob_cache_room(const char *directory, uint64_t bytes, fmq_error_t *err)
 typedef struct {
     int fd;               /* -1: closed */
     char *path, *partial; /* owned */
-    fmq_part_t part;
+    fmq_blob_t part;
     uint64_t bytes;           /* in the file: whole chunks */
     fmq_digest_state_t state; /* over them */
 } fmq_blob_cache_entry_t;
@@ -44,7 +44,7 @@ typedef enum {
 /* Begins a part that is not here, at the last whole chunk of what an earlier
  * attempt left. */
 fmq_blob_cache_begun_t fmq_blob_cache_begin(fmq_blob_cache_entry_t *self, const char *directory,
-                                            const fmq_part_t *part, fmq_error_t *err);
+                                            const fmq_blob_t *part, fmq_error_t *err);
 /* The next chunk. */
 int fmq_blob_cache_add(fmq_blob_cache_entry_t *self, const void *data, size_t size,
                        fmq_error_t *err);

@@ -7,12 +7,12 @@
 
 #include "actors/storage/blob_cache.h"
 #include "actors_test.h"
-#include "layers_stage.h"
+#include "transfer_stage.h"
 
 typedef struct {
     char folder[64];
     fmq_object_t *object; /* of three chunks */
-    fmq_part_t part;
+    fmq_blob_t part;
     char path[256], partial[256];
 } stage_t;
 
@@ -21,7 +21,7 @@ static int set_up(void **state)
     stage_t *self = calloc(1, sizeof *self);
     test_folder_make(self->folder);
     self->object = stage_part(2, 9);
-    self->part = (fmq_part_t){*fmq_object_digest(self->object), fmq_object_bytes(self->object)};
+    self->part = (fmq_blob_t){*fmq_object_digest(self->object), fmq_object_bytes(self->object)};
     char hex[FMQ_DIGEST_HEX_SIZE];
     fmq_digest_hex(&self->part.digest, hex);
     test_path(self->path, self->folder, hex);
@@ -227,25 +227,25 @@ static void the_directory_is_chosen_and_made(void **state)
     snprintf(root, sizeof root, "%s/%s", cwd, self->folder);
     setenv("HOME", root, 1);
     unsetenv("XDG_CACHE_HOME");
-    char *path = fmq_layers_directory("", NULL);
+    char *path = fmq_blob_cache_directory("", NULL);
     snprintf(expected, sizeof expected, "%s/.cache/fedmq/layers", root);
     assert_string_equal(path, expected);
     assert_int_equal(access(path, W_OK), 0);
     free(path);
     setenv("XDG_CACHE_HOME", root, 1);
-    path = fmq_layers_directory("", NULL);
+    path = fmq_blob_cache_directory("", NULL);
     snprintf(expected, sizeof expected, "%s/fedmq/layers", root);
     assert_string_equal(path, expected);
     free(path);
     snprintf(expected, sizeof expected, "%s/a/b/c", self->folder);
-    path = fmq_layers_directory(expected, NULL);
+    path = fmq_blob_cache_directory(expected, NULL);
     assert_int_equal(access(expected, W_OK), 0);
     free(path);
     fmq_error_t err;
     snprintf(expected, sizeof expected, "%s/file", self->folder);
     stage_write(expected, "x", 1);
     snprintf(expected, sizeof expected, "%s/file/inside", self->folder);
-    assert_null(fmq_layers_directory(expected, &err));
+    assert_null(fmq_blob_cache_directory(expected, &err));
     assert_int_equal(err.code, FMQ_ERR_IO);
 }
 

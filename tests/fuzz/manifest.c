@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "fedmq/actors/layers.h"
+#include "fedmq/actors/model_transfer.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -46,7 +46,7 @@ typedef struct {
     void *say_argument;
     /* With offsite tuning: the client's model is published, and this counts
      * who reads it.  NULL: nobody of another process can join the run. */
-    struct fmq_lending *lending;
+    struct fmq_pins *pins;
 } fmq_context_t;
 
 /* The model that clients compute with: the offsite student, or the model. */

@@ -1,9 +1,9 @@
 /*
- * test_layers_manifest.c - manifests survive their encoding, and what makes no
+ * test_manifest.c - manifests survive their encoding, and what makes no
  * sense is refused.
  */
 #include "actors_test.h"
-#include "layers_stage.h"
+#include "transfer_stage.h"
 
 static size_t encode(const fmq_manifest_t *manifest, uint8_t *out)
 {
@@ -40,7 +40,7 @@ static void the_largest_manifest_fits_its_limit(void **state)
     manifest->r = manifest->behind = manifest->layers = LLM_LAYERS_MAX;
     for (uint32_t i = 0; i < LLM_LAYERS_MAX; i++) {
         manifest->source[i] = i;
-        manifest->parts[i] = (fmq_part_t){.bytes = UINT64_C(1) << 38};
+        manifest->parts[i] = (fmq_blob_t){.bytes = UINT64_C(1) << 38};
     }
     assert_int_equal(fmq_manifest_decode(back, bytes, encode(manifest, bytes), NULL), 0);
     assert_memory_equal(back, manifest, sizeof *back);
@@ -186,7 +186,7 @@ static void the_page_about_the_protocol_has_a_manifest_byte_for_byte(void **stat
     static uint8_t bytes[FMQ_MANIFEST_MAX];
     static char line[4096] = "\nmanifest  ";
     fmq_manifest_t *manifest = calloc(1, sizeof *manifest);
-    fmq_part_t part = {.bytes = 300};
+    fmq_blob_t part = {.bytes = 300};
     for (size_t i = 0; i < FMQ_DIGEST_SIZE; i++)
         part.digest.bytes[i] = (uint8_t)i;
     strcpy(manifest->config, "{}");

@@ -1,14 +1,14 @@
 /*
- * test_layers_student.c - a model that was cut up by a server and fetched by a
+ * test_model_assemble.c - a model that was cut up by a server and fetched by a
  * client is the same model, and the server gives nothing else away.
  */
 #include <unistd.h>
 
-#include "actors/layers/part_object.h"
+#include "actors/model_transfer/part_object.h"
 #include "actors/storage/blob_cache.h"
 #include "actors_test.h"
-#include "layers_stage.h"
 #include "tests/broker/fabric.h"
+#include "transfer_stage.h"
 
 #define DIRECTORY FEDMQ_SOURCE_DIR "/configs/quickstart/model"
 
@@ -19,7 +19,7 @@ typedef struct {
     llm_emulator_t *emulator;
     fmq_router_t *router;
     fmq_link_t *server, *client;
-    fmq_lending_t *lending;
+    fmq_pins_t *pins;
     fmq_manifest_t manifest;
     fmq_error_t err;
 } stage_t;
@@ -50,16 +50,15 @@ static void serve(stage_t *self, const llm_emulator_t *emulator)
 {
     uint8_t body[1024];
     fmq_message_run_t run = {.rounds = 1};
-    fmq_part_t manifest;
+    fmq_blob_t manifest;
     fmq_link_close(&self->client, 100);
     fmq_link_close(&self->server, 100);
     const char *endpoint = fmq_router_endpoint(self->router, 0);
     self->server = fabric_link(endpoint, "server", FMQ_ROLE_SERVER);
     self->client = fabric_link(endpoint, "client-1", FMQ_ROLE_CLIENT);
-    const fmq_layers_offer_t offer = {.offsite = llm_emulator_offsite(emulator),
-                                      .tokenizer = DIRECTORY,
-                                      .lending = self->lending};
-    need(self, fmq_layers_publish(self->server, &offer, &manifest, &self->err) == 0);
+    const fmq_model_offer_t offer = {
+        .offsite = llm_emulator_offsite(emulator), .tokenizer = DIRECTORY, .pins = self->pins};
+    need(self, fmq_model_publish(self->server, &offer, &manifest, &self->err) == 0);
     run.manifest = manifest.digest;
     run.manifest_bytes = manifest.bytes;
     memset(run.run, '1', FMQ_RUN_ID_SIZE - 1);
@@ -76,8 +75,8 @@ static int set_up(void **state)
     need(self, self->teacher != NULL);
     self->router = fabric_router("tcp://127.0.0.1:*", NULL);
     assert_non_null(self->router);
-    self->lending = fmq_lending_new();
-    assert_non_null(self->lending);
+    self->pins = fmq_pins_new();
+    assert_non_null(self->pins);
     self->emulator = emulate(self, 0.5);
     serve(self, self->emulator);
     *state = self;
@@ -90,8 +89,8 @@ static int tear_down(void **state)
     fmq_link_close(&self->client, 0);
     fmq_link_close(&self->server, 0);
     fmq_router_destroy(&self->router);
-    need(self, fmq_lending_await(self->lending, FABRIC_PATIENCE_MS, &self->err) == 0);
-    fmq_lending_destroy(&self->lending);
+    need(self, fmq_pins_await(self->pins, FABRIC_PATIENCE_MS, &self->err) == 0);
+    fmq_pins_destroy(&self->pins);
     llm_emulator_destroy(&self->emulator);
     llm_model_destroy(&self->teacher);
     llm_backend_destroy(&self->be);
@@ -102,18 +101,18 @@ static int tear_down(void **state)
 
 static void fetch(stage_t *self)
 {
-    const fmq_layers_fetch_t how = {.link = self->client, .directory = self->folder};
-    need(self, fmq_layers_fetch(&how, &self->manifest, &self->err) == 0);
+    const fmq_model_download_t how = {.link = self->client, .directory = self->folder};
+    need(self, fmq_model_download(&how, &self->manifest, &self->err) == 0);
 }
 
 static void the_fetched_model_is_the_one_that_was_cut_up(void **state)
 {
     stage_t *self = *state;
-    fmq_student_t student;
+    fmq_assembled_t student;
     const llm_offsite_t *here = llm_emulator_offsite(self->emulator);
     fetch(self);
-    need(self, fmq_student_open(&student, self->folder, &self->manifest, &lora, self->be,
-                                &self->err) == 0);
+    need(self, fmq_assembled_open(&student, self->folder, &self->manifest, &lora, self->be,
+                                  &self->err) == 0);
     const llm_offsite_t *there = llm_emulator_offsite(student.emulator);
     fmq_digest_t a = llm_model_digest(here->student), b = llm_model_digest(there->student);
     assert_true(fmq_digest_equal(&a, &b));
@@ -139,7 +138,7 @@ static void the_fetched_model_is_the_one_that_was_cut_up(void **state)
     llm_ids_release(&ids);
     llm_ids_release(&again);
     llm_tokenizer_destroy(&own);
-    fmq_student_close(&student);
+    fmq_assembled_close(&student);
 }
 
 /* How fetching this object as a client ends. */
@@ -192,28 +191,28 @@ static void another_drop_ratio_fetches_the_new_layer_alone(void **state)
     assert_true(fmq_manifest_bytes(&self->manifest) == before + layer);
     assert_true(received >= layer && received < layer + FMQ_MANIFEST_MAX);
     fmq_link_close(&self->server, 100);
-    need(self, fmq_lending_await(self->lending, FABRIC_PATIENCE_MS, &self->err) == 0);
+    need(self, fmq_pins_await(self->pins, FABRIC_PATIENCE_MS, &self->err) == 0);
     llm_emulator_destroy(&more);
 }
 
 static void the_model_is_awaited_until_nobody_reads_it(void **state)
 {
     stage_t *self = *state;
-    fmq_object_t *object = fmq_part_object(self->teacher, 0, self->lending, &self->err);
+    fmq_object_t *object = fmq_part_object(self->teacher, 0, self->pins, &self->err);
     fmq_link_close(&self->server, 100);
-    assert_int_equal(fmq_lending_await(self->lending, 30, &self->err), -1);
+    assert_int_equal(fmq_pins_await(self->pins, 30, &self->err), -1);
     assert_int_equal(self->err.code, FMQ_ERR_TIMEOUT);
     fmq_object_drop(&object);
-    assert_int_equal(fmq_lending_await(self->lending, FABRIC_PATIENCE_MS, &self->err), 0);
+    assert_int_equal(fmq_pins_await(self->pins, FABRIC_PATIENCE_MS, &self->err), 0);
 }
 
 static void the_full_model_is_known_by_its_parts(void **state)
 {
     stage_t *self = *state;
     fetch(self);
-    assert_int_equal(fmq_layers_match(self->teacher, &self->manifest, &self->err), 0);
+    assert_int_equal(fmq_model_match(self->teacher, &self->manifest, &self->err), 0);
     llm_model_t *other = llm_model_new_random(llm_model_shape(self->teacher), 1, self->be, NULL);
-    assert_int_equal(fmq_layers_match(other, &self->manifest, &self->err), -1);
+    assert_int_equal(fmq_model_match(other, &self->manifest, &self->err), -1);
     assert_int_equal(self->err.code, FMQ_ERR_MISMATCH);
     llm_model_destroy(&other);
 }
@@ -221,13 +220,14 @@ static void the_full_model_is_known_by_its_parts(void **state)
 static void a_file_that_is_no_part_is_an_error_with_its_name(void **state)
 {
     stage_t *self = *state;
-    fmq_student_t student = {0};
+    fmq_assembled_t student = {0};
     char hex[FMQ_DIGEST_HEX_SIZE], path[256];
     fetch(self);
     fmq_digest_hex(&self->manifest.parts[1].digest, hex);
     stage_write(test_path(path, self->folder, hex), "garbage", 7);
     assert_int_equal(
-        fmq_student_open(&student, self->folder, &self->manifest, &lora, self->be, &self->err), -1);
+        fmq_assembled_open(&student, self->folder, &self->manifest, &lora, self->be, &self->err),
+        -1);
     assert_non_null(strstr(self->err.text, hex));
     assert_null(student.emulator);
     assert_null(student.tokenizer);

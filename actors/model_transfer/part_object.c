@@ -2,25 +2,25 @@
  * part_object.c - a part of an open model as an object, and whether a model
  * has the parts of a manifest.
  */
-#include "actors/layers/part_object.h"
+#include "actors/model_transfer/part_object.h"
 
 #include <stdlib.h>
 
-#include "actors/layers/lending.h"
+#include "actors/model_transfer/pins.h"
 
 typedef struct {
     llm_part_image_t *image; /* owned */
-    fmq_lending_t *lending;  /* or NULL */
+    fmq_pins_t *pins;        /* or NULL */
 } loan_t;
 
 static void end_loan(void *argument)
 {
     loan_t *self = argument;
-    fmq_lending_t *lending = self->lending;
+    fmq_pins_t *pins = self->pins;
     llm_part_image_destroy(&self->image);
     free(self);
-    if (lending)
-        fmq_lending_give(lending);
+    if (pins)
+        fmq_pins_give(pins);
 }
 
 static fmq_object_t *borrow(loan_t *loan, fmq_error_t *err)
@@ -40,7 +40,7 @@ static fmq_object_t *borrow(loan_t *loan, fmq_error_t *err)
     return object;
 }
 
-fmq_object_t *fmq_part_object(const llm_model_t *model, uint32_t part, fmq_lending_t *lending,
+fmq_object_t *fmq_part_object(const llm_model_t *model, uint32_t part, fmq_pins_t *pins,
                               fmq_error_t *err)
 {
     fmq_object_t *object = NULL;
@@ -57,13 +57,13 @@ fmq_object_t *fmq_part_object(const llm_model_t *model, uint32_t part, fmq_lendi
         free(loan);
         return NULL;
     }
-    if (lending)
-        fmq_lending_take(lending);
-    loan->lending = lending;
+    if (pins)
+        fmq_pins_take(pins);
+    loan->pins = pins;
     return object;
 }
 
-static int match(const llm_model_t *full, uint32_t part, const fmq_part_t *expected,
+static int match(const llm_model_t *full, uint32_t part, const fmq_blob_t *expected,
                  fmq_error_t *err)
 {
     fmq_object_t *object = fmq_part_object(full, part, NULL, err);
@@ -77,7 +77,7 @@ static int match(const llm_model_t *full, uint32_t part, const fmq_part_t *expec
                          llm_model_directory(full));
 }
 
-int fmq_layers_match(const llm_model_t *full, const fmq_manifest_t *manifest, fmq_error_t *err)
+int fmq_model_match(const llm_model_t *full, const fmq_manifest_t *manifest, fmq_error_t *err)
 {
     llm_shape_t shape;
     if (fmq_manifest_shape(manifest, &shape, err) < 0)

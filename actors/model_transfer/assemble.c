@@ -1,7 +1,7 @@
 /*
- * student.c - the client's model and its tokenizer from the files of a cache.
+ * assemble.c - the client's model and its tokenizer from the files of a cache.
  */
-#include "actors/layers/manifest.h"
+#include "actors/model_transfer/manifest.h"
 #include "actors/storage/blob_cache.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static char *path_of(const char *directory, const fmq_part_t *part, fmq_error_t *err)
+static char *path_of(const char *directory, const fmq_blob_t *part, fmq_error_t *err)
 {
     return fmq_blob_cache_path(directory, &part->digest, err);
 }
@@ -103,21 +103,21 @@ static llm_tokenizer_t *open_tokenizer(const char *directory, const fmq_manifest
     return tokenizer;
 }
 
-int fmq_student_open(fmq_student_t *self, const char *directory, const fmq_manifest_t *manifest,
-                     const llm_adapter_spec_t *spec, llm_backend_t *be, fmq_error_t *err)
+int fmq_assembled_open(fmq_assembled_t *self, const char *directory, const fmq_manifest_t *manifest,
+                       const llm_adapter_spec_t *spec, llm_backend_t *be, fmq_error_t *err)
 {
-    fmq_student_t student = {.tokenizer = open_tokenizer(directory, manifest, err)};
+    fmq_assembled_t student = {.tokenizer = open_tokenizer(directory, manifest, err)};
     if (student.tokenizer)
         student.emulator = assemble(directory, manifest, spec, be, err);
     if (!student.emulator) {
-        fmq_student_close(&student);
+        fmq_assembled_close(&student);
         return fmq_error_prefix(err, "the run's model cannot be put together");
     }
     *self = student;
     return 0;
 }
 
-void fmq_student_close(fmq_student_t *self)
+void fmq_assembled_close(fmq_assembled_t *self)
 {
     llm_emulator_destroy(&self->emulator);
     llm_tokenizer_destroy(&self->tokenizer);

@@ -1,11 +1,11 @@
 /*
- * layers_stage.h - what the tests of manifests, caches and fetching share: a
+ * transfer_stage.h - what the tests of manifests, caches and fetching share: a
  * model that is not there, its manifest and its parts.
  */
-#ifndef FEDMQ_TESTS_LAYERS_STAGE_H
-#define FEDMQ_TESTS_LAYERS_STAGE_H
+#ifndef FEDMQ_TESTS_ACTORS_TRANSFER_STAGE_H
+#define FEDMQ_TESTS_ACTORS_TRANSFER_STAGE_H
 
-#include "actors/layers/manifest.h"
+#include "actors/model_transfer/manifest.h"
 #include "fedmq/broker/object.h"
 
 /* Part `index` of the model of a seed, sizes beyond one chunk for index 2. */

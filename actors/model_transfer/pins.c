@@ -1,7 +1,7 @@
 /*
- * lending.c - counts the objects that borrow a model's memory.
+ * pins.c - counts the objects that borrow a model's memory.
  */
-#include "actors/layers/lending.h"
+#include "actors/model_transfer/pins.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -12,35 +12,35 @@
 
 #define LOOK_MS 2
 
-struct fmq_lending {
+struct fmq_pins {
     atomic_uint out;
 };
 
-fmq_lending_t *fmq_lending_new(void)
+fmq_pins_t *fmq_pins_new(void)
 {
-    fmq_lending_t *self = calloc(1, sizeof *self);
+    fmq_pins_t *self = calloc(1, sizeof *self);
     if (self)
         atomic_init(&self->out, 0);
     return self;
 }
 
-void fmq_lending_destroy(fmq_lending_t **self_p)
+void fmq_pins_destroy(fmq_pins_t **self_p)
 {
     free(*self_p);
     *self_p = NULL;
 }
 
-void fmq_lending_take(fmq_lending_t *self)
+void fmq_pins_take(fmq_pins_t *self)
 {
     atomic_fetch_add_explicit(&self->out, 1, memory_order_relaxed);
 }
 
-void fmq_lending_give(fmq_lending_t *self)
+void fmq_pins_give(fmq_pins_t *self)
 {
     atomic_fetch_sub_explicit(&self->out, 1, memory_order_release);
 }
 
-int fmq_lending_await(fmq_lending_t *self, uint32_t timeout_ms, fmq_error_t *err)
+int fmq_pins_await(fmq_pins_t *self, uint32_t timeout_ms, fmq_error_t *err)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
     int64_t until = fmq_clock_ms() + timeout_ms;

@@ -1,5 +1,5 @@
 /*
- * test_layers_fetch.c - a client fetches the parts of a run's manifest over
+ * test_model_download.c - a client fetches the parts of a run's manifest over
  * tcp: what is missing, from where it ended, past restarts and mistakes.
  */
 #include <pthread.h>
@@ -9,8 +9,8 @@
 
 #include "actors/storage/blob_cache.h"
 #include "actors_test.h"
-#include "layers_stage.h"
 #include "tests/broker/fabric.h"
+#include "transfer_stage.h"
 
 typedef struct {
     char folder[64];
@@ -90,7 +90,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void show(void *argument, const fmq_layers_progress_t *progress)
+static void show(void *argument, const fmq_model_progress_t *progress)
 {
     stage_t *self = argument;
     if (self->shown++ == 0)
@@ -119,14 +119,14 @@ static int watch(void *argument, const fmq_event_t *event, fmq_error_t *err)
 
 static int fetch(stage_t *self, fmq_manifest_t *manifest, fmq_error_t *err)
 {
-    const fmq_layers_fetch_t how = {.link = self->client,
-                                    .directory = self->folder,
-                                    .show = show,
-                                    .stop = stop,
-                                    .watch = watch,
-                                    .argument = self};
+    const fmq_model_download_t how = {.link = self->client,
+                                      .directory = self->folder,
+                                      .show = show,
+                                      .stop = stop,
+                                      .watch = watch,
+                                      .argument = self};
     self->shown = self->parts = self->last = 0;
-    return fmq_layers_fetch(&how, manifest, err);
+    return fmq_model_download(&how, manifest, err);
 }
 
 static char *path_of(const stage_t *self, int part, const char *ending, char out[256])

@@ -2,8 +2,8 @@
  * publish.c - the server's end: parts of the client's model as objects, whose
  * bytes stay where they are.  What the client's model lacks is not touched.
  */
-#include "actors/layers/manifest.h"
-#include "actors/layers/part_object.h"
+#include "actors/model_transfer/manifest.h"
+#include "actors/model_transfer/part_object.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,14 +13,14 @@
 static const char *const readers[] = {"@client", "@evaluator"};
 
 /* Publishes and gives the reference back. */
-static int offer(fmq_link_t *link, fmq_object_t *object, fmq_part_t *part, fmq_error_t *err)
+static int offer(fmq_link_t *link, fmq_object_t *object, fmq_blob_t *part, fmq_error_t *err)
 {
     if (!object)
         return -1;
     int rc = 0;
     for (size_t i = 0; i < sizeof readers / sizeof *readers && rc == 0; i++)
         rc = fmq_link_publish(link, object, readers[i], err);
-    *part = (fmq_part_t){.digest = *fmq_object_digest(object), .bytes = fmq_object_bytes(object)};
+    *part = (fmq_blob_t){.digest = *fmq_object_digest(object), .bytes = fmq_object_bytes(object)};
     fmq_object_drop(&object);
     return rc;
 }
@@ -83,14 +83,14 @@ static int offer_files(fmq_link_t *link, const char *directory, fmq_manifest_t *
     return 0;
 }
 
-static int offer_parts(fmq_link_t *link, const fmq_layers_offer_t *what, fmq_manifest_t *manifest,
+static int offer_parts(fmq_link_t *link, const fmq_model_offer_t *what, fmq_manifest_t *manifest,
                        fmq_error_t *err)
 {
     const llm_model_t *student = what->offsite->student;
     for (uint32_t i = 0; i <= manifest->layers; i++) {
         uint32_t part = i == 0 ? LLM_PART_STEM : i - 1;
-        fmq_part_t *place = i == 0 ? &manifest->stem : &manifest->parts[i - 1];
-        fmq_object_t *object = fmq_part_object(student, part, what->lending, err);
+        fmq_blob_t *place = i == 0 ? &manifest->stem : &manifest->parts[i - 1];
+        fmq_object_t *object = fmq_part_object(student, part, what->pins, err);
         if (offer(link, object, place, err) < 0)
             return fmq_error_prefix(err, "cannot publish part %u of the client's model", i);
     }
@@ -114,8 +114,8 @@ static int describe(const llm_offsite_t *offsite, fmq_manifest_t *manifest, fmq_
     return 0;
 }
 
-int fmq_layers_publish(fmq_link_t *link, const fmq_layers_offer_t *what, fmq_part_t *manifest,
-                       fmq_error_t *err)
+int fmq_model_publish(fmq_link_t *link, const fmq_model_offer_t *what, fmq_blob_t *manifest,
+                      fmq_error_t *err)
 {
     fmq_manifest_t *self = calloc(1, sizeof *self);
     uint8_t *bytes = malloc(FMQ_MANIFEST_MAX);

@@ -2,7 +2,7 @@
  * manifest.c - what a client's model is made of, as msgpack, and its checks:
  * [version, config, l, r, behind, source, parts, files].
  */
-#include "actors/layers/manifest.h"
+#include "actors/model_transfer/manifest.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -29,7 +29,7 @@ const char *fmq_manifest_file_name(size_t index)
     return index < FMQ_MANIFEST_FILES_MAX ? file_names[index] : NULL;
 }
 
-const fmq_part_t *fmq_manifest_at(const fmq_manifest_t *self, size_t index)
+const fmq_blob_t *fmq_manifest_at(const fmq_manifest_t *self, size_t index)
 {
     if (index == 0)
         return &self->stem;
@@ -41,7 +41,7 @@ const fmq_part_t *fmq_manifest_at(const fmq_manifest_t *self, size_t index)
 
 bool fmq_manifest_repeats(const fmq_manifest_t *self, size_t index)
 {
-    const fmq_part_t *part = fmq_manifest_at(self, index);
+    const fmq_blob_t *part = fmq_manifest_at(self, index);
     for (size_t i = 0; i < index; i++)
         if (fmq_digest_equal(&fmq_manifest_at(self, i)->digest, &part->digest))
             return true;
@@ -50,7 +50,7 @@ bool fmq_manifest_repeats(const fmq_manifest_t *self, size_t index)
 
 uint64_t fmq_manifest_bytes(const fmq_manifest_t *self)
 {
-    const fmq_part_t *part;
+    const fmq_blob_t *part;
     uint64_t bytes = 0;
     for (size_t i = 0; (part = fmq_manifest_at(self, i)) != NULL; i++)
         if (!fmq_manifest_repeats(self, i))
@@ -58,7 +58,7 @@ uint64_t fmq_manifest_bytes(const fmq_manifest_t *self)
     return bytes;
 }
 
-static void pack_part(fmq_packer_t *packer, const fmq_part_t *part)
+static void pack_part(fmq_packer_t *packer, const fmq_blob_t *part)
 {
     fmq_pack_array(packer, 2);
     fmq_pack_bin(packer, part->digest.bytes, sizeof part->digest.bytes);
@@ -89,7 +89,7 @@ size_t fmq_manifest_encode(const fmq_manifest_t *self, void *out, size_t capacit
     return fmq_packer_end(&packer, err);
 }
 
-static void unpack_part(fmq_unpacker_t *in, fmq_part_t *part, uint64_t most)
+static void unpack_part(fmq_unpacker_t *in, fmq_blob_t *part, uint64_t most)
 {
     if (fmq_unpack_array(in, 2) != 2)
         fmq_unpack_fail(in, "a part is a digest and a size");
@@ -170,7 +170,7 @@ int fmq_manifest_decode(fmq_manifest_t *out, const void *data, size_t size, fmq_
     return 0;
 }
 
-static int check_size(const fmq_part_t *part, const char *what, uint64_t parameters,
+static int check_size(const fmq_blob_t *part, const char *what, uint64_t parameters,
                       fmq_error_t *err)
 {
     uint64_t most = ELEMENT_MAX * parameters + HEADER_MAX;

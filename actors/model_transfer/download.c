@@ -1,10 +1,10 @@
 /*
- * fetch.c - the client's end: the run's note, its manifest, and the parts that
+ * download.c - the client's end: the run's note, its manifest, and the parts that
  * are missing, one after the other.  What fails because somebody is away is
  * tried again; what is wrong ends it.
  */
-#include "actors/layers/manifest.h"
 #include "actors/protocol/download.h"
+#include "actors/model_transfer/manifest.h"
 #include "actors/storage/blob_cache.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@
 typedef enum { CAME, AGAIN, BROKEN } outcome_t; /* BROKEN: err says why */
 
 typedef struct {
-    const fmq_layers_fetch_t *how;
+    const fmq_model_download_t *how;
     fmq_message_run_t run; /* the newest */
     bool has_run;
     char server[FMQ_MEMBER_NAME_MAX];
@@ -27,7 +27,7 @@ typedef struct {
     char reason[FMQ_REASON_MAX];
     fmq_digest_t looked;  /* of the manifest that this is about: */
     bool here[PARTS_MAX]; /* known to be in the cache */
-    fmq_layers_progress_t progress;
+    fmq_model_progress_t progress;
 } fetcher_t;
 
 static void on_run(fetcher_t *self, const fmq_event_t *event)
@@ -61,7 +61,7 @@ static int may_go_on(const fetcher_t *self, fmq_error_t *err)
 /* Waits for one event, a little while.  1: event; 0: none; -1. */
 static int next(fetcher_t *self, fmq_event_t *event, fmq_error_t *err)
 {
-    const fmq_layers_fetch_t *how = self->how;
+    const fmq_model_download_t *how = self->how;
     if (may_go_on(self, err) < 0)
         return -1;
     int got = fmq_link_receive(how->link, WAIT_MS, event, err);
@@ -185,7 +185,7 @@ static outcome_t fill(fetcher_t *self, fmq_blob_cache_entry_t *entry, fmq_error_
     }
 }
 
-static outcome_t fetch_part(fetcher_t *self, const fmq_part_t *part, fmq_error_t *err)
+static outcome_t fetch_part(fetcher_t *self, const fmq_blob_t *part, fmq_error_t *err)
 {
     fmq_blob_cache_entry_t entry;
     uint64_t before = self->progress.bytes;
@@ -217,9 +217,9 @@ static int look(fetcher_t *self, const fmq_manifest_t *manifest, fmq_error_t *er
     if (!fmq_digest_equal(&self->looked, &self->run.manifest))
         memset(self->here, 0, sizeof self->here);
     self->looked = self->run.manifest;
-    const fmq_part_t *part;
+    const fmq_blob_t *part;
     uint64_t partial = 0;
-    self->progress = (fmq_layers_progress_t){.part = 0};
+    self->progress = (fmq_model_progress_t){.part = 0};
     for (size_t i = 0; (part = fmq_manifest_at(manifest, i)) != NULL; i++) {
         if (self->here[i])
             continue;
@@ -240,7 +240,7 @@ static int look(fetcher_t *self, const fmq_manifest_t *manifest, fmq_error_t *er
 
 static outcome_t fetch_parts(fetcher_t *self, const fmq_manifest_t *manifest, fmq_error_t *err)
 {
-    const fmq_part_t *part;
+    const fmq_blob_t *part;
     if (look(self, manifest, err) < 0)
         return BROKEN;
     for (size_t i = 0; (part = fmq_manifest_at(manifest, i)) != NULL; i++) {
@@ -297,7 +297,7 @@ static outcome_t fetch_manifest(fetcher_t *self, fmq_manifest_t *manifest, fmq_e
     return outcome;
 }
 
-int fmq_layers_fetch(const fmq_layers_fetch_t *how, fmq_manifest_t *manifest, fmq_error_t *err)
+int fmq_model_download(const fmq_model_download_t *how, fmq_manifest_t *manifest, fmq_error_t *err)
 {
     fetcher_t self = {.how = how};
     uint32_t failures = 0;

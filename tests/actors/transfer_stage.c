@@ -1,7 +1,7 @@
 /*
- * layers_stage.c - see layers_stage.h.
+ * transfer_stage.c - see transfer_stage.h.
  */
-#include "layers_stage.h"
+#include "transfer_stage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,9 +27,9 @@ fmq_object_t *stage_part(uint32_t index, uint32_t seed)
     return object;
 }
 
-static void describe(fmq_part_t *part, fmq_object_t *object, fmq_object_t **keep)
+static void describe(fmq_blob_t *part, fmq_object_t *object, fmq_object_t **keep)
 {
-    *part = (fmq_part_t){.digest = *fmq_object_digest(object), .bytes = fmq_object_bytes(object)};
+    *part = (fmq_blob_t){.digest = *fmq_object_digest(object), .bytes = fmq_object_bytes(object)};
     if (keep)
         *keep = object;
     else
@@ -51,7 +51,7 @@ fmq_manifest_t *stage_manifest(uint32_t seed, fmq_object_t *objects[STAGE_PARTS]
     strcpy(self->file[0].name, "tokenizer.json");
     strcpy(self->file[1].name, "tokenizer_config.json");
     for (uint32_t i = 0; i < STAGE_PARTS; i++) {
-        fmq_part_t *part = i == 0              ? &self->stem
+        fmq_blob_t *part = i == 0              ? &self->stem
                            : i <= self->layers ? &self->parts[i - 1]
                                                : &self->file[i - 1 - self->layers].part;
         describe(part, stage_part(i == 4 ? 3 : i, seed), objects ? &objects[i] : NULL);
