@@ -32,6 +32,7 @@ static part_t part_of(const llm_pass_t *pass, uint32_t layer, const llm_packed_t
                     .be = pass->decoder.be,
                     .run = {.be = pass->decoder.be,
                             .rows = batch->tokens,
+                            .first_row = batch->first_row,
                             .dropout = batch->dropout,
                             .dh = pass->plan.dh},
                     .T = batch->tokens,

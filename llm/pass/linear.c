@@ -35,6 +35,7 @@ static llm_lora_t lora_of(const llm_linear_run_t *run, const llm_bound_linear_t 
                           const fmq_rng_name_t *stream)
 {
     return (llm_lora_t){.M = run->rows,
+                        .first_row = run->first_row,
                         .in = self->in,
                         .out = self->out,
                         .rank = self->rank,

@@ -9,7 +9,7 @@
 /* What the linear modules of a pass have in common; all of it borrowed. */
 typedef struct {
     llm_backend_t *be;
-    size_t rows;
+    size_t rows, first_row;        /* as llm_lora_t has them */
     const fmq_rng_name_t *dropout; /* of this pass, or NULL */
     float *dh;                     /* [rows][rank] of scratch for backward */
 } llm_linear_run_t;

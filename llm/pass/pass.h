@@ -21,6 +21,7 @@ typedef struct {
     size_t tokens, sequences;
     const uint32_t *starts;        /* host; where the backend reads them, also in the plan */
     size_t longest;                /* tokens of the longest sequence */
+    size_t first_row;              /* of the batch that this is a part of */
     const fmq_rng_name_t *dropout; /* NULL: none */
 } llm_packed_t;
 

@@ -218,6 +218,7 @@ int llm_workspace_take_tokens(llm_workspace_t *self, const llm_batch_t *batch, l
         llm_batch_check_tokens(batch, self->pass.decoder.shape, plan->tokens_max, err) < 0)
         return -1;
     *packed = llm_pass_pack(&self->pass, batch->sequences, batch->starts);
+    packed->first_row = batch->first_row;
     llm_batch_positions(batch, self->positions_host);
     size_t bytes = packed->tokens * sizeof(int32_t);
     self->be->ops->upload(self->be, plan->ids, batch->ids, bytes);

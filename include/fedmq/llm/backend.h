@@ -66,13 +66,15 @@ typedef struct {
 /* LoRA on a linear module: y += scaling h B^T with h = drop(x) A^T.
  *
  * drop() zeroes an element with probability p and scales the others by
- * 1 / (1 - p).  Element i of x, counted over rows of exactly `in`, is dropped
- * when word i % 4 of Philox block (key, counter + i / 4) lies below p 2^32.
+ * 1 / (1 - p).  Element i of x, counted over rows of exactly `in` and as if
+ * first_row of them came before, is dropped when word i % 4 of Philox block
+ * (key, counter + i / 4) lies below p 2^32.
  * lora_down draws that once and leaves it in a mask: rows of (in + 7) / 8
  * bytes, bit c % 8 of byte c / 8 set where element c of the row is kept; bits
  * behind the last element are not read.  Backward reads the mask. */
 typedef struct {
-    size_t M; /* rows of x, y and h */
+    size_t M;         /* rows of x, y and h */
+    size_t first_row; /* of what they are a part of; the stream goes by it */
     size_t in, out, rank;
     const float *a;  /* [rank][in], rows a_stride apart, as those of its gradient */
     size_t a_stride; /* in or more */

@@ -26,6 +26,8 @@ typedef struct {
     size_t supervised;      /* positions with a target, ascending rows */
     const int32_t *rows;    /* row whose output predicts ... */
     const int32_t *targets; /* ... this id (the next token) */
+    size_t first_row;       /* rows that come before, of the batch that this is a part of: dropout
+                               falls as it would in the whole */
     /* What the frozen layers below the lowest trainable one give for these
      * tokens: activations of the backend, llm_workspace_prefix_bytes() a token.
      * It depends on each sequence alone, to the byte, so that it may be kept

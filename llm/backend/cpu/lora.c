@@ -32,8 +32,9 @@ static void draw_row(const llm_cpu_kernels_t *kernels, void *argument, size_t fi
 {
     const job_t *job = argument;
     for (size_t m = first; m < first + count; m++)
-        kernels->draw_mask(job->drawn + m * mask_stride(job->how), m * job->how->in, job->how->in,
-                           job->how->p, &job->stream);
+        kernels->draw_mask(job->drawn + m * mask_stride(job->how),
+                           (job->how->first_row + m) * job->how->in, job->how->in, job->how->p,
+                           &job->stream);
 }
 
 void llm_cpu_draw_mask(llm_backend_t *be, uint8_t *mask, const llm_lora_t *how)

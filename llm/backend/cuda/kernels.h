@@ -36,13 +36,15 @@ typedef struct {
 } llm_cuda_queue_t;
 
 /* Dropout's mask as a stream of Philox4x32-10: element i is dropped when word
- * i % 4 of block i / 4 lies below threshold; what is kept is multiplied by
- * keep.  key and counter are those of fmq_rng_init(). */
+ * (first + i) % 4 of block (first + i) / 4 lies below threshold; what is kept
+ * is multiplied by keep.  key and counter are those of fmq_rng_init(); first is
+ * llm_lora_t's first_row * in. */
 typedef struct {
     uint64_t threshold; /* p 2^32; 0: nothing is dropped */
     float keep;         /* 1 / (1 - p) */
     uint32_t key[2];
     uint32_t counter[4];
+    uint64_t first;
 } llm_cuda_dropout_t;
 
 /* elements.cu: vectors of activations. */

@@ -32,9 +32,10 @@ DEVICE void philox(uint32_t words[4], const llm_cuda_dropout_t &stream, uint32_t
     words[3] = c3;
 }
 
-/* Bit j says whether element first + j is kept, for eight elements. */
-DEVICE uint32_t kept8(const llm_cuda_dropout_t &stream, uint64_t first)
+/* Bit j says whether element at + j is kept, for eight elements. */
+DEVICE uint32_t kept8(const llm_cuda_dropout_t &stream, uint64_t at)
 {
+    const uint64_t first = stream.first + at;
     uint32_t kept = 0;
     const int offset = (int)(first % 4); /* 0 wherever rows are a multiple of 4 */
     for (int part = 0; part < (offset ? 3 : 2); part++) {

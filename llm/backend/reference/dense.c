@@ -75,7 +75,11 @@ static void draw_mask(uint8_t *mask, const llm_lora_t *how)
     uint64_t threshold = (uint64_t)((double)how->p * 4294967296.0);
     size_t stride = llm_lora_mask_bytes(1, how->in);
     fmq_rng_t rng;
+    uint64_t before = (uint64_t)how->first_row * how->in;
     fmq_rng_init(&rng, how->stream);
+    rng.counter[0] += (uint32_t)(before / 4);
+    for (uint64_t i = 0; i < before % 4; i++)
+        (void)fmq_rng_u32(&rng);
     memset(mask, 0, how->M * stride);
     for (size_t m = 0; m < how->M; m++)
         for (size_t i = 0; i < how->in; i++)

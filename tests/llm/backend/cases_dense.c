@@ -109,7 +109,7 @@ static void lora_passes(trace_t *trace, const lora_room_t *room, const llm_lora_
     trace_add(trace, room->dh, M * R, "dh alone %zux%zu of %zu", M, out, R);
 }
 
-static void one_lora(trace_t *trace, const size_t shape[4], float p)
+static void one_lora(trace_t *trace, const size_t shape[4], float p, size_t first_row)
 {
     llm_backend_t *be = trace->be;
     fmq_rng_name_t stream = {.seed = 77, .purpose = FMQ_RNG_DROPOUT, .client = 3, .round = 5};
@@ -117,6 +117,7 @@ static void one_lora(trace_t *trace, const size_t shape[4], float p)
     float *a = random_on(be, R * (in + 1), 23), *b = random_on(be, out * R, 24);
     llm_lora_t how = {.M = M, .in = in, .out = out, .rank = R, .a = a, .a_stride = in + 1};
     how.b = b;
+    how.first_row = first_row;
     how.scaling = 0.5f;
     how.p = p;
     how.stream = p > 0 ? &stream : NULL;
@@ -139,8 +140,9 @@ void run_lora(trace_t *trace)
                                        {66, 131, 65, 8}, {400, 96, 70, 16}, {5, 3100, 40, 4},
                                        {390, 33, 20, 40}};
     for (size_t i = 0; i < COUNT(shapes); i++) {
-        one_lora(trace, shapes[i], 0.0f);
-        one_lora(trace, shapes[i], 0.3f);
+        one_lora(trace, shapes[i], 0.0f, 0);
+        one_lora(trace, shapes[i], 0.3f, 0);
+        one_lora(trace, shapes[i], 0.3f, 5);
     }
-    one_lora(trace, shapes[3], 1e-12f);
+    one_lora(trace, shapes[3], 1e-12f, 0);
 }

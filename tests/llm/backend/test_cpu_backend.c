@@ -341,6 +341,31 @@ static void dropout_drops_the_asked_share_and_keeps_the_mean(void **state)
     llm_backend_destroy(&be);
 }
 
+static void rows_of_a_part_are_dropped_as_in_the_whole(void **state)
+{
+    (void)state;
+    enum { M = 9, IN = 7, FIRST = 2 };
+    llm_backend_t *backends[] = {fresh(1), llm_backend_reference_new(NULL)};
+    fmq_rng_name_t stream = {.seed = 9, .purpose = FMQ_RNG_DROPOUT, .step = 3};
+    for (size_t b = 0; b < 2; b++) {
+        llm_backend_t *be = backends[b];
+        float *x = randoms(be, M * IN, 1), *h = randoms(be, M, 2), *a = randoms(be, IN, 3);
+        uint8_t whole[M], part[M];
+        llm_lora_t how = {.M = M, .in = IN, .out = 1, .rank = 1, .a = a, .a_stride = IN, .p = 0.5f};
+        how.stream = &stream;
+        be->ops->lora_down(be, h, whole, const_act(x), &how);
+        how.first_row = FIRST;
+        how.M = M - FIRST;
+        be->ops->lora_down(be, h, part, const_act(x + FIRST * IN), &how);
+        for (size_t m = FIRST; m < M; m++)
+            assert_int_equal(part[m - FIRST] & 0x7f, whole[m] & 0x7f);
+        float *const owned[] = {x, h, a};
+        for (size_t i = 0; i < 3; i++)
+            be->ops->release(be, owned[i]);
+        llm_backend_destroy(&be);
+    }
+}
+
 static void time_in_products_is_counted(void **state)
 {
     (void)state;
@@ -384,6 +409,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_nan_is_passed_on_and_not_lost),
         cmocka_unit_test(the_loss_of_far_logits_is_their_distance),
         cmocka_unit_test(dropout_drops_the_asked_share_and_keeps_the_mean),
+        cmocka_unit_test(rows_of_a_part_are_dropped_as_in_the_whole),
         cmocka_unit_test(time_in_products_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

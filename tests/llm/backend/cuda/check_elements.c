@@ -125,18 +125,20 @@ llm_cuda_dropout_t dropout_stream(float p, uint64_t seed)
     return stream;
 }
 
-/* Row by row what base/rng.h draws. */
-static void mask(check_t *c, size_t M, size_t in, float p)
+/* Row by row what base/rng.h draws, behind so many others. */
+static void mask(check_t *c, size_t before, size_t M, size_t in, float p)
 {
     llm_cuda_dropout_t stream = dropout_stream(p, 0x1234567890abcdefu);
     size_t bytes = (in + 7) / 8;
+    stream.first = before * in;
     array_t *drawn = writes(c, BYTES, M * bytes);
     for (runs(c); next_run(c);)
         llm_cuda_dropout_mask(&c->queue, drawn->device, M, in, &stream);
-    uint8_t *want = dropout_bits(M, in, p, 0x1234567890abcdefu);
+    uint8_t *want = dropout_bits(before + M, in, p, 0x1234567890abcdefu);
     c->compared++;
-    if (memcmp(drawn->answer, want, M * bytes))
-        mistake(c, "another mask than the CPU's for %zux%zu of %.2f", M, in, (double)p);
+    if (memcmp(drawn->answer, want + before * bytes, M * bytes))
+        mistake(c, "another mask than the CPU's for %zux%zu of %.2f behind %zu rows", M, in,
+                (double)p, before);
     free(want);
     check_clear(c);
 }
@@ -145,8 +147,9 @@ void check_dropout(check_t *c)
 {
     static const size_t shapes[][2] = {{1, 1}, {3, 7}, {5, 8}, {9, 13}, {4, 64}, {3, 770}};
     for (size_t i = 0; i < FEW(c, shapes); i++) {
-        mask(c, shapes[i][0], shapes[i][1], 0.3f);
-        mask(c, shapes[i][0], shapes[i][1], 1.0f);
+        mask(c, 0, shapes[i][0], shapes[i][1], 0.3f);
+        mask(c, 3, shapes[i][0], shapes[i][1], 0.3f);
+        mask(c, 0, shapes[i][0], shapes[i][1], 1.0f);
     }
 }
 
