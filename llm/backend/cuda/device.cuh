@@ -12,6 +12,7 @@
 
 #ifdef LLM_CUDA_EMULATED
 #include "llm/backend/cuda/emulate.h"
+#include "llm/backend/cuda/emulate_memory.h"
 #else
 #include <cuda_runtime.h>
 
@@ -241,16 +242,30 @@ static inline unsigned ceil_div(size_t n, size_t by)
 
 #ifdef LLM_CUDA_EMULATED
 template <class... P, class... A>
-static void launch(const llm_cuda_queue_t *, dim3 grid, dim3 block, size_t bytes,
+static void launch(const llm_cuda_queue_t *queue, dim3 grid, dim3 block, size_t bytes,
                    void (*kernel)(P...), A... arguments)
 {
-    if (grid.x && grid.y && grid.z)
-        emulate::launch(grid, block, bytes, kernel, arguments...);
+    if (!grid.x || !grid.y || !grid.z)
+        return;
+    emulate::device_t &device = emulate::device_of(queue->stream);
+    emulate::window_open(device);
+    emulate::launch(grid, block, bytes, kernel, arguments...);
+    emulate::window_close(device);
 }
 #else
+/* Keeps the first failure of a queue, where it keeps one.  The runtime has it for
+ * this thread only, and another may be the one that waits. */
+static inline void keep_failure(const llm_cuda_queue_t *queue, cudaError_t error)
+{
+    if (error == cudaSuccess || !queue->failure)
+        return;
+    (void)cudaGetLastError();
+    if (!*queue->failure)
+        *queue->failure = cudaGetErrorString(error);
+}
+
 /* kernel<<<grid, block, bytes>>>(arguments ...) on a queue; an empty grid is
- * nothing to do.  A failure stays in the runtime until
- * llm_cuda_synchronize() asks for it. */
+ * nothing to do. */
 template <class... P, class... A>
 static void launch(const llm_cuda_queue_t *queue, dim3 grid, dim3 block, size_t bytes,
                    void (*kernel)(P...), A... arguments)
@@ -260,6 +275,7 @@ static void launch(const llm_cuda_queue_t *queue, dim3 grid, dim3 block, size_t 
     if (bytes > 48 << 10)
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
     kernel<<<grid, block, bytes, (cudaStream_t)queue->stream>>>(static_cast<P>(arguments)...);
+    keep_failure(queue, cudaPeekAtLastError());
 }
 #endif
 

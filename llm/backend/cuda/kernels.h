@@ -11,7 +11,7 @@
  *
  * Results depend on shapes and values only: no sum has a shape that the device
  * or its load decides, and there are no atomics.  Calls do not fail; what a
- * launch met is told by llm_cuda_synchronize() (runtime.h).  What is written
+ * launch met is told by llm_cuda_queue_wait() (runtime.h).  What is written
  * (=) and what is added to (+=) is as in fedmq/llm/backend.h.
  *
  * Letters as there: T tokens, C channels, H heads, KV key/value heads, D head
@@ -31,8 +31,10 @@ extern "C" {
 #define LLM_CUDA_CHANNELS_MAX 16384 /* of a row that is normed */
 
 typedef struct {
-    void *stream; /* borrowed, a cudaStream_t; unused by the emulation */
-    bool bf16;    /* activations; false: float */
+    void *stream;         /* a cudaStream_t, or an emulated device; NULL: the first one's */
+    bool bf16;            /* activations; false: float */
+    const char **failure; /* owned by who opened the queue: what the first launch that failed met;
+                             NULL: that stays in the runtime */
 } llm_cuda_queue_t;
 
 /* Dropout's mask as a stream of Philox4x32-10: element i is dropped when word
