@@ -111,12 +111,12 @@ static float *widened(const void *b, const llm_cuda_product_t *what)
 const char *llm_cuda_product(llm_cuda_products_t *self, const llm_cuda_queue_t *queue, void *c,
                              const void *a, const void *b, const llm_cuda_product_t *what)
 {
-    (void)queue;
     const char *wrong = llm_cuda_product_check(c, a, b, what);
     if (!wrong)
         wrong = check_workspace(self);
     if (wrong)
         return wrong;
+    llm_cuda_emulated_open(queue);
     float *wide = widened(b, what), *sums = malloc(what->N * sizeof *sums);
     for (size_t m = 0; wide && sums && m < what->M; m++) {
         memset(sums, 0, what->N * sizeof *sums);
@@ -128,6 +128,7 @@ const char *llm_cuda_product(llm_cuda_products_t *self, const llm_cuda_queue_t *
         }
         store_row(c, m, sums, what);
     }
+    llm_cuda_emulated_close(queue);
     wrong = wide && sums ? NULL : "out of memory for an emulated product";
     free(wide);
     free(sums);

@@ -21,10 +21,14 @@ typedef struct {
     llm_cuda_product_t what;
 } scene_t;
 
+static const llm_cuda_queue_t queue = {.bf16 = true};
+
+/* Until scene_end() the device's memory is the host's to write. */
 static scene_t scene_new(void)
 {
     scene_t s = {.memory = llm_cuda_alloc(4096)};
     assert_non_null(s.memory);
+    llm_cuda_emulated_open(&queue);
     memset(s.memory, 0, 4096);
     uint16_t *halves = (uint16_t *)(void *)s.memory;
     s.a = halves;
@@ -45,10 +49,15 @@ static scene_t scene_new(void)
     return s;
 }
 
+static void scene_end(const scene_t *s)
+{
+    llm_cuda_emulated_close(&queue);
+    llm_cuda_release(s->memory);
+}
+
 static void expect_refused(const scene_t *s, const llm_cuda_product_t *what, const char *because)
 {
     const char *why = NULL;
-    const llm_cuda_queue_t queue = {.bf16 = true};
     llm_cuda_products_t *products = llm_cuda_products_new(&why);
     assert_non_null(products);
     const char *wrong = llm_cuda_product(products, &queue, s->c, s->a, s->b, what);
@@ -74,7 +83,7 @@ static void a_product_that_is_right_is_computed(void **state)
     expect_refused(&s, &s.what, NULL);
     assert_int_equal(s.c[0], 0);
     assert_int_equal(s.c[2], 0x4200); /* 32 */
-    llm_cuda_release(s.memory);
+    scene_end(&s);
 }
 
 static void shapes_that_cannot_be_are_refused(void **state)
@@ -101,7 +110,7 @@ static void shapes_that_cannot_be_are_refused(void **state)
     what = s.what;
     what.bf16 = false;
     expect_refused(&s, &what, "stored as bf16");
-    llm_cuda_release(s.memory);
+    scene_end(&s);
 }
 
 static void epilogues_with_other_memory_than_they_take_are_refused(void **state)
@@ -125,7 +134,7 @@ static void epilogues_with_other_memory_than_they_take_are_refused(void **state)
     expect_refused(&s, &what, NULL);
     what.add = true;
     expect_refused(&s, &what, "GELU");
-    llm_cuda_release(s.memory);
+    scene_end(&s);
 }
 
 static void memory_that_is_shared_or_off_its_elements_is_refused(void **state)
@@ -145,7 +154,7 @@ static void memory_that_is_shared_or_off_its_elements_is_refused(void **state)
     expect_refused(&moved, &s.what, "multiple of its elements");
     moved.a = NULL;
     expect_refused(&moved, &s.what, "without memory");
-    llm_cuda_release(s.memory);
+    scene_end(&s);
 }
 
 static void a_class_is_at_most_an_eighth_above_its_numbers(void **state)
