@@ -84,6 +84,9 @@ void llm_cuda_scatter_rows(const llm_cuda_queue_t *queue, void *dx, const void *
                            const int32_t *rows, size_t n, size_t C);
 void llm_cuda_copy_rows(const llm_cuda_queue_t *queue, void *to, size_t to_stride, const void *from,
                         size_t from_stride, size_t n, size_t C);
+/* out[T][C] = columns ids[t] of rows of x, x_stride elements apart. */
+void llm_cuda_gather_columns(const llm_cuda_queue_t *queue, void *out, const void *x,
+                             size_t x_stride, const int32_t *ids, size_t T, size_t C);
 void llm_cuda_bias_forward(const llm_cuda_queue_t *queue, void *y, const float *bias, size_t M,
                            size_t N);
 
@@ -219,7 +222,7 @@ void llm_cuda_attention_decode(const llm_cuda_queue_t *queue, void *out, const v
  * have them, [rows][columns] as stored. */
 typedef enum { LLM_CUDA_INT8, LLM_CUDA_INT4, LLM_CUDA_NF4 } llm_cuda_codes_t;
 typedef struct {
-    const uint8_t *codes; /* at 4 bits two a byte, the low half first; columns are even */
+    const uint8_t *codes; /* at 4 bits two a byte, the low half first; a row is whole bytes */
     const float *scales;  /* [rows][ceil(columns / group)] */
     size_t rows, columns, group;
     llm_cuda_codes_t form;
@@ -230,6 +233,23 @@ void llm_cuda_dequantize(const llm_cuda_queue_t *queue, void *out, size_t stride
 /* out[T][columns] = rows ids[t]. */
 void llm_cuda_gather_quantized(const llm_cuda_queue_t *queue, void *out,
                                const llm_cuda_quantized_t *weight, const int32_t *ids, size_t T);
+
+/* few.cu: y[M][out] = x[M][in] W^T + bias for a few rows of bf16, as decoding has
+ * them; a weight of bf16 as stored, or of codes. */
+#define LLM_CUDA_FEW_MAX 8
+typedef struct {
+    size_t in, out;
+    const void *elements; /* bf16, stride elements between rows; NULL: codes, of rows of outputs */
+    size_t stride;
+    bool input_major; /* rows are those of inputs */
+    llm_cuda_quantized_t codes;
+} llm_cuda_few_t;
+/* Whether so many rows of this weight are for few.cu. */
+bool llm_cuda_few_takes(const llm_cuda_few_t *weight, size_t M);
+/* bias may be NULL; the queue's activations are bf16. */
+void llm_cuda_few_forward(const llm_cuda_queue_t *queue, void *y, size_t y_stride, const void *x,
+                          size_t x_stride, const llm_cuda_few_t *weight, const float *bias,
+                          size_t M);
 
 /* optimizer.cu: vectors of floats.  The scalars are those that the CPU's
  * backends derive, and so are the bits of the results. */

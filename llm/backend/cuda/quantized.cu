@@ -46,7 +46,7 @@ __global__ void widen_rows(A *out, size_t stride, llm_cuda_quantized_t weight, s
     const size_t row = ids ? (size_t)ids[blockIdx.x] : first + blockIdx.x;
     const size_t groups = (weight.columns + weight.group - 1) / weight.group;
     const size_t bits = weight.form == LLM_CUDA_INT8 ? 8 : 4;
-    const uint8_t *codes = weight.codes + row * (weight.columns * bits / 8);
+    const uint8_t *codes = weight.codes + row * ((weight.columns * bits + 7) / 8);
     const float *scales = weight.scales + row * groups;
     for (size_t c = threadIdx.x * PIECE; c < weight.columns; c += blockDim.x * PIECE) {
         const long count = smaller((long)(weight.columns - c), PIECE);

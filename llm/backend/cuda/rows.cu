@@ -48,6 +48,14 @@ __global__ void copy(A *to, size_t to_stride, const A *from, size_t from_stride,
     move_row<false>(to + blockIdx.x * to_stride, from + blockIdx.x * from_stride, C);
 }
 
+template <class A>
+__global__ void gather_column(A *out, const A *x, size_t x_stride, const int32_t *ids, size_t C)
+{
+    const A *column = x + ids[blockIdx.x];
+    for (size_t c = threadIdx.x; c < C; c += blockDim.x)
+        out[blockIdx.x * C + c] = column[c * x_stride];
+}
+
 template <class A> __global__ void add_bias(A *y, const float *bias, size_t N)
 {
     move_row<true>(y + blockIdx.x * N, bias, N);
@@ -100,6 +108,16 @@ void llm_cuda_copy_rows(const llm_cuda_queue_t *queue, void *to, size_t to_strid
         using A = decltype(a);
         launch(queue, dim3((unsigned)n), threads_of(C), 0, copy<A>, (A *)to, to_stride,
                (const A *)from, from_stride, C);
+    });
+}
+
+void llm_cuda_gather_columns(const llm_cuda_queue_t *queue, void *out, const void *x,
+                             size_t x_stride, const int32_t *ids, size_t T, size_t C)
+{
+    for_activations(queue, [&](auto a) {
+        using A = decltype(a);
+        launch(queue, dim3((unsigned)T), dim3(THREADS_MAX), 0, gather_column<A>, (A *)out,
+               (const A *)x, x_stride, ids, C);
     });
 }
 

@@ -115,6 +115,7 @@ void check_attention(check_t *check);
 void check_lora(check_t *check);
 void check_decode(check_t *check);
 void check_quantized(check_t *check);
+void check_few(check_t *check);
 void check_products(check_t *check);
 
 #endif

@@ -79,7 +79,7 @@ static void quantized(check_t *c, size_t rows, size_t columns, size_t group, llm
     static const llm_matrix_form_t forms[] = {[LLM_CUDA_INT8] = LLM_FORM_INT8,
                                               [LLM_CUDA_INT4] = LLM_FORM_INT4,
                                               [LLM_CUDA_NF4] = LLM_FORM_NF4};
-    const size_t bits = form == LLM_CUDA_INT8 ? 8 : 4, bytes = columns * bits / 8;
+    const size_t bits = form == LLM_CUDA_INT8 ? 8 : 4, bytes = (columns * bits + 7) / 8;
     const size_t groups = (columns + group - 1) / group;
     uint8_t *codes = malloc(rows * bytes);
     fmq_rng_t rng;
@@ -124,6 +124,7 @@ void check_quantized(check_t *c)
             quantized(c, 3, 14, 4, (llm_cuda_codes_t)form);
             quantized(c, 9, 200, 64, (llm_cuda_codes_t)form);
             quantized(c, 4, 2, 64, (llm_cuda_codes_t)form);
+            quantized(c, 5, 77, 64, (llm_cuda_codes_t)form);
         }
     c->shift = 0;
 }

@@ -19,7 +19,8 @@ static const family_t families[] = {
     {"elements", check_elements}, {"dropout", check_dropout},     {"rows", check_rows},
     {"norms", check_norms},       {"columns", check_columns},     {"losses", check_losses},
     {"vectors", check_vectors},   {"attention", check_attention}, {"lora", check_lora},
-    {"decode", check_decode},     {"quantized", check_quantized}, {"products", check_products},
+    {"decode", check_decode},     {"quantized", check_quantized}, {"few", check_few},
+    {"products", check_products},
 };
 #define FAMILIES (sizeof families / sizeof families[0])
 

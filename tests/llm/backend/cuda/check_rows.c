@@ -51,10 +51,13 @@ static void by_index(check_t *c, size_t C)
     array_t *x = reads(c, ACT, 50 * C, 5), *dx = changes(c, ACT, 50 * C, 6);
     array_t *dout = reads(c, ACT, n * C, 7), *out = writes(c, ACT, n * C);
     array_t *wide = changes(c, ACT, n * (C + 3), 8), *ids = reads_values(c, I32, n, rows);
+    array_t *turned = writes(c, ACT, n * (C - C / 2));
     for (runs(c); next_run(c);) {
         llm_cuda_gather_rows(&c->queue, out->device, x->device, ids->device, n, C);
         llm_cuda_scatter_rows(&c->queue, dx->device, dout->device, ids->device, n, C);
         llm_cuda_copy_rows(&c->queue, wide->device, C + 3, dout->device, C, n, C);
+        llm_cuda_gather_columns(&c->queue, turned->device, x->device, 50, ids->device, n,
+                                C - C / 2);
     }
     void *want = room(n * C), *scattered = copy_of(dx);
     float *copied = copy_of(wide);
@@ -62,6 +65,10 @@ static void by_index(check_t *c, size_t C)
     ops->scatter_rows(c->reference, scattered, dout->floats, rows, n, C);
     for (size_t i = 0; i < n; i++)
         memcpy(copied + i * (C + 3), (float *)dout->floats + i * C, C * sizeof(float));
+    float *columns = room(n * (C - C / 2));
+    for (size_t i = 0; i < n * (C - C / 2); i++) /* x read as rows of 50 */
+        columns[i] = ((float *)x->floats)[i % (C - C / 2) * 50 + (size_t)rows[i / (C - C / 2)]];
+    expect(c, turned, columns, EXACTLY, "gathered columns of %zu", C);
     expect(c, out, want, EXACTLY, "gathered rows of %zu", C);
     expect(c, dx, scattered, EXACTLY, "scattered rows of %zu", C);
     expect(c, wide, copied, EXACTLY, "copied rows of %zu", C);
