@@ -46,6 +46,7 @@ float *llm_half_rooms(llm_cpu_t *self, size_t floats);
 float *llm_half_wide(llm_cpu_t *self, size_t floats);
 
 void llm_cpu_half_attention(llm_ops_t *ops);
+void llm_cpu_half_decode(llm_ops_t *ops);
 void llm_cpu_half_elements(llm_ops_t *ops);
 void llm_cpu_half_rows(llm_ops_t *ops);
 void llm_cpu_half_losses(llm_ops_t *ops);

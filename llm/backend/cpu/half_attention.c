@@ -405,47 +405,9 @@ static void attention_backward(llm_backend_t *be, llm_act_t *dq, llm_act_t *dk, 
     llm_pool_run(cpu->pool, shape->S * shape->KV, backward_item, &job);
 }
 
-typedef struct {
-    const llm_cpu_t *cpu;
-    uint16_t *out;
-    const uint16_t *q, *k, *v;
-    float *scratch;
-    size_t length, H, KV, D;
-    float scale;
-} decode_t;
-
-static void decode_item(void *argument, size_t h, size_t thread)
-{
-    (void)thread;
-    const decode_t *job = argument;
-    const llm_cpu_half_kernels_t *half = job->cpu->half;
-    size_t D = job->D, row = job->KV * D, kv = h / (job->H / job->KV) * D;
-    float *scores = job->scratch + h * job->length;
-    half->scores(scores, job->q + h * D, job->k + kv, row, job->length, D, job->scale);
-    job->cpu->kernels->softmax(scores, job->length);
-    half->weigh(job->out + h * D, scores, job->v + kv, row, job->length, D);
-}
-
-static void attention_decode(llm_backend_t *be, llm_act_t *out, const llm_act_t *q,
-                             const llm_act_t *k, const llm_act_t *v, size_t length, size_t H,
-                             size_t KV, size_t D, float scale, float *scratch)
-{
-    decode_t job = {.cpu = llm_cpu(be), .out = llm_half_write(out), .scratch = scratch};
-    job.q = llm_half_read(q);
-    job.k = llm_half_read(k);
-    job.v = llm_half_read(v);
-    job.length = length;
-    job.H = H;
-    job.KV = KV;
-    job.D = D;
-    job.scale = scale;
-    llm_pool_run(llm_cpu(be)->pool, H, decode_item, &job);
-}
-
 void llm_cpu_half_attention(llm_ops_t *ops)
 {
     ops->attention_scratch = attention_scratch;
     ops->attention_forward = attention_forward;
     ops->attention_backward = attention_backward;
-    ops->attention_decode = attention_decode;
 }

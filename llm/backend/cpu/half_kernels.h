@@ -61,6 +61,20 @@ typedef struct {
     size_t rows, columns;
 } llm_cpu_kept_t;
 
+#define LLM_HALF_KEYS 32 /* of a stretch of attention_decode */
+
+/* A stretch of up to LLM_HALF_KEYS keys and values, rows ld elements apart,
+ * against the queries that share them. */
+typedef struct {
+    const uint16_t *q; /* [queries][D] */
+    const uint16_t *k, *v;
+    size_t ld, queries, count, D;
+    float scale;
+    float *sums;        /* [queries][D]: of exp(score - most) v */
+    float *most, *mass; /* of query h, at h step: the largest score; the sum of the exponentials */
+    size_t step;
+} llm_cpu_attend_t;
+
 typedef struct llm_cpu_half_kernels {
     const char *name;
     size_t width, tile_rows;
@@ -84,12 +98,12 @@ typedef struct llm_cpu_half_kernels {
     void (*softmax_dx)(const llm_cpu_score_pair_t *pair);
 
     float (*dot)(const uint16_t *a, const uint16_t *b, size_t n);
-    /* scores[j] = scale q . k_j, rows of k ld elements apart. */
-    void (*scores)(float *scores, const uint16_t *q, const uint16_t *k, size_t ld, size_t length,
-                   size_t D, float scale);
-    /* y[D] = sum_j weights[j] v_j, in the order of j. */
-    void (*weigh)(uint16_t *y, const float *weights, const uint16_t *v, size_t ld, size_t length,
-                  size_t D);
+    /* Attention of one token: see llm_cpu_attend_t. */
+    void (*attend)(const llm_cpu_attend_t *a);
+    /* out[D] of one query: its sums of so many stretches, ld floats apart, divided
+     * by the whole mass.  most is spoilt. */
+    void (*put_together)(uint16_t *out, const float *sums, size_t ld, float *most,
+                         const float *mass, size_t parts, size_t D);
 
     /* LoRA's thin products.  to[row][width] = the rows, zeros where they are
      * dropped and behind the last column; and rows += scale sums[row][width]. */

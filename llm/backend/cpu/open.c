@@ -113,6 +113,7 @@ static void fill_half_table(llm_cpu_t *self)
     llm_cpu_half_rows(ops);
     llm_cpu_half_losses(ops);
     llm_cpu_half_attention(ops);
+    llm_cpu_half_decode(ops);
     llm_cpu_half_products(ops);
     llm_cpu_half_lora(ops);
 }

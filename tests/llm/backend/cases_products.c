@@ -218,24 +218,29 @@ void run_attention(trace_t *trace)
     one_attention(trace, alone, 1, 5, 1, 24);
 }
 
+static void one_decode(trace_t *trace, size_t n, size_t H, size_t KV, size_t D)
+{
+    llm_backend_t *be = trace->be;
+    llm_act_t *q = acts_on(be, H * D, 31);
+    llm_act_t *k = acts_on(be, n * KV * D, 32);
+    llm_act_t *v = acts_on(be, n * KV * D, 33);
+    llm_act_t *out = zero_acts_on(be, H * D);
+    float *scratch = zeros_on(be, H * n);
+    be->ops->attention_decode(be, out, q, k, v, n, H, KV, D, 0.2f, scratch);
+    trace_acts(trace, out, H * D, "length %zu, H %zu, KV %zu, D %zu", n, H, KV, D);
+    be->ops->release(be, q);
+    be->ops->release(be, k);
+    be->ops->release(be, v);
+    be->ops->release(be, out);
+    be->ops->release(be, scratch);
+}
+
 void run_decode(trace_t *trace)
 {
-    static const size_t lengths[] = {1, 2, 31, 64, 65, 129};
-    llm_backend_t *be = trace->be;
+    static const size_t lengths[] = {1, 2, 31, 32, 33, 64, 65, 129, 161, 700};
+    static const size_t shapes[][3] = {{4, 1, 24}, {4, 2, 24}, {4, 4, 24}, {9, 3, 64},
+                                       {7, 1, 40}, {3, 1, 65}, {4, 2, 128}};
     for (size_t i = 0; i < COUNT(lengths); i++)
-        for (size_t KV = 1; KV <= 4; KV *= 2) {
-            size_t n = lengths[i];
-            llm_act_t *q = acts_on(be, 4 * 24, 31);
-            llm_act_t *k = acts_on(be, n * KV * 24, 32);
-            llm_act_t *v = acts_on(be, n * KV * 24, 33);
-            llm_act_t *out = zero_acts_on(be, 4 * 24);
-            float *scratch = zeros_on(be, 4 * n);
-            be->ops->attention_decode(be, out, q, k, v, n, 4, KV, 24, 0.2f, scratch);
-            trace_acts(trace, out, 4 * 24, "length %zu, KV %zu", n, KV);
-            be->ops->release(be, q);
-            be->ops->release(be, k);
-            be->ops->release(be, v);
-            be->ops->release(be, out);
-            be->ops->release(be, scratch);
-        }
+        for (size_t s = 0; s < COUNT(shapes); s++)
+            one_decode(trace, lengths[i], shapes[s][0], shapes[s][1], shapes[s][2]);
 }

@@ -178,6 +178,35 @@ static void probabilities_of_a_row_are_masked_and_rounded(void **state)
     }
 }
 
+/* Keys whose scores overflow to -inf, a stretch of them and more, beside one that does not. */
+static void a_stretch_without_a_finite_score_has_no_share(void **state)
+{
+    (void)state;
+    enum { D = 40, KEYS = LLM_HALF_KEYS, PARTS = 2 };
+    static uint16_t q[D], k[PARTS * KEYS * D], v[PARTS * KEYS * D], out[D];
+    float sums[PARTS * D], most[PARTS], mass[PARTS];
+    for (size_t d = 0; d < D; d++)
+        q[d] = fmq_bf16_of_float(1e30f);
+    for (size_t i = 0; i < PARTS * KEYS * D; i++) {
+        k[i] = fmq_bf16_of_float(i / D == KEYS + 3 ? 0.0f : -1e30f);
+        v[i] = fmq_bf16_of_float((float)(i / D));
+    }
+    for (size_t p = 0; p < PARTS; p++) {
+        llm_cpu_attend_t a = {.q = q, .ld = D, .queries = 1, .D = D, .scale = 0.5f, .step = 1};
+        a.k = k + p * KEYS * D;
+        a.v = v + p * KEYS * D;
+        a.count = p ? KEYS - 1 : KEYS;
+        a.sums = sums + p * D;
+        a.most = most + p;
+        a.mass = mass + p;
+        half->attend(&a);
+    }
+    assert_true(mass[0] == 0.0f && mass[1] == 1.0f);
+    half->put_together(out, sums, D, most, mass, PARTS, D);
+    for (size_t d = 0; d < D; d++)
+        assert_int_equal(out[d], fmq_bf16_of_float(KEYS + 3));
+}
+
 int main(void)
 {
     static const char *const variants[] = {"avx512bf16", "avx512", "avx2", "portable"};
@@ -189,6 +218,7 @@ int main(void)
         cmocka_unit_test(rows_are_turned_in_pairs),
         cmocka_unit_test(a_tile_is_a_sum_over_pairs),
         cmocka_unit_test(probabilities_of_a_row_are_masked_and_rounded),
+        cmocka_unit_test(a_stretch_without_a_finite_score_has_no_share),
     };
     int failed = 0;
     for (size_t v = 0; v < sizeof variants / sizeof variants[0]; v++) {

@@ -1,7 +1,7 @@
 /*
- * kernels/half_rows.h - conversions, the softmax of attention on its way into
- * pairs, and the loops of decoding.  Formulas are derived in
- * reference/attention.c.  Included by the half_*.c files only.
+ * kernels/half_rows.h - conversions, and the softmax of attention on its way
+ * into pairs.  Formulas are derived in reference/attention.c.  Included by the
+ * half_*.c files only.
  */
 #ifndef LLM_BACKEND_CPU_HALF_ROWS_H
 #define LLM_BACKEND_CPU_HALF_ROWS_H
@@ -123,74 +123,6 @@ static float dot(const uint16_t *a, const uint16_t *b, size_t n)
         sums = v_fma(v_widen_n(a + i, count), v_widen_n(b + i, count), sums);
     }
     return sum_of_lanes(sums);
-}
-
-/* Sums, lane by lane, of the products of q and a key. */
-INLINE vf key_products(const uint16_t *q, const uint16_t *k, size_t D)
-{
-    vf sums = v_set(0);
-#if defined(__AVX512BF16__)
-    for (size_t d = 0; d < D; d += 32) {
-        __mmask32 some = D - d < 32 ? (1u << (D - d)) - 1 : UINT32_MAX;
-        __m512bh x = (__m512bh)_mm512_maskz_loadu_epi16(some, q + d);
-        __m512bh y = (__m512bh)_mm512_maskz_loadu_epi16(some, k + d);
-        sums = (vf)_mm512_dpbf16_ps((__m512)sums, x, y);
-    }
-#else
-    for (size_t d = 0; d < D; d += LANES) {
-        size_t n = up_to_lanes(D - d);
-        sums = v_fma(v_widen_n(q + d, n), v_widen_n(k + d, n), sums);
-    }
-#endif
-    return sums;
-}
-
-/* LANES keys at a time: turning their sums leaves one addition for each lane
- * of all of them. */
-static void scores(float *out, const uint16_t *q, const uint16_t *k, size_t ld, size_t length,
-                   size_t D, float scale)
-{
-    for (size_t j = 0; j < length; j += LANES) {
-        size_t n = up_to_lanes(length - j);
-        vf sums[LANES];
-        for (size_t i = 0; i < LANES; i++)
-            sums[i] = i < n ? key_products(q, k + (j + i) * ld, D) : v_set(0);
-        v_transpose(sums);
-        for (size_t half = LANES / 2; half; half /= 2)
-            for (size_t i = 0; i < half; i++)
-                sums[i] += sums[i + half];
-        v_store_n(out + j, scale * sums[0], n);
-    }
-}
-
-/* CHANNELS of the sum stay in registers while the rows pass by. */
-#define CHANNELS (4 * LANES)
-
-INLINE void weigh_channels(uint16_t *y, const float *weights, const uint16_t *v, size_t ld,
-                           size_t length, const size_t vectors)
-{
-    vf sums[4] = {v_set(0), v_set(0), v_set(0), v_set(0)};
-    for (size_t j = 0; j < length; j++)
-        for (size_t i = 0; i < vectors; i++)
-            sums[i] = v_fma(v_set(weights[j]), v_widen(v + j * ld + i * LANES), sums[i]);
-    for (size_t i = 0; i < vectors; i++)
-        v_narrow(y + i * LANES, sums[i]);
-}
-
-static void weigh(uint16_t *y, const float *weights, const uint16_t *v, size_t ld, size_t length,
-                  size_t D)
-{
-    size_t d = 0;
-    for (; d + CHANNELS <= D; d += CHANNELS)
-        weigh_channels(y + d, weights, v + d, ld, length, 4);
-    for (; d + LANES <= D; d += LANES)
-        weigh_channels(y + d, weights, v + d, ld, length, 1);
-    if (d == D)
-        return;
-    vf sums = v_set(0);
-    for (size_t j = 0; j < length; j++)
-        sums = v_fma(v_set(weights[j]), v_widen_n(v + j * ld + d, D - d), sums);
-    v_narrow_n(y + d, sums, D - d);
 }
 
 #endif

@@ -4,6 +4,7 @@
  * LLM_CPU_HALF_TABLE, called LLM_CPU_NAME.
  */
 #include "llm/backend/cpu/half_kernels.h"
+#include "llm/backend/cpu/kernels/half_decode.h"
 #include "llm/backend/cpu/kernels/half_rows.h"
 #include "llm/backend/cpu/kernels/half_thin.h"
 #include "llm/backend/cpu/kernels/half_tile.h"
@@ -20,8 +21,8 @@ const llm_cpu_half_kernels_t LLM_CPU_HALF_TABLE = {
     .softmax_row = softmax_row,
     .softmax_dx = softmax_dx,
     .dot = dot,
-    .scores = scores,
-    .weigh = weigh,
+    .attend = attend,
+    .put_together = put_together,
     .dots = dots,
     .widen_kept = widen_kept,
     .add_kept = add_kept,
