@@ -370,11 +370,17 @@ static inline size_t llm_lora_mask_bytes(size_t M, size_t in)
 }
 
 /* An instance on the device of this name, with so many threads (>= 1) of its own:
- *   "cpu"             the CPU, in fp32
- *   "cpu:bf16"        the CPU, with activations in bf16
- *   "cuda", "cuda:N"  the first GPU, or that of number N
- * NULL with FMQ_ERR_CONFIG when there is no such name, and FMQ_ERR_UNSUPPORTED
- * when this build or this machine has no such device. */
+ *   "cpu", "cpu:f32"    the CPU, with activations in fp32
+ *   "cpu:bf16"          the CPU, with activations in bf16
+ *   "cuda", "cuda:N"    the first GPU, or that of number N, in bf16, which is
+ *                       what it is made for; so are "cuda:bf16", "cuda:N:bf16"
+ *   "cuda:f32", "cuda:N:f32"  the same in fp32, which is slower
+ * GPUs are behind a module, libfedmq-cuda.so, that is loaded here: from the path
+ * in $FEDMQ_CUDA, or else from the folder of libfedmq or of the program, from
+ * where libraries are installed, or by the loader.  NULL with FMQ_ERR_CONFIG
+ * when there is no such name, FMQ_ERR_UNSUPPORTED when there is no module, no
+ * driver or no such device, and FMQ_ERR_MISMATCH when the module is of another
+ * build. */
 llm_backend_t *llm_backend_open(const char *device, unsigned threads, fmq_error_t *err);
 
 /* The CPU backend with its own pool of threads (>= 1, the caller is one of

@@ -29,7 +29,8 @@ static void draw(const llm_cuda_t *self, uint8_t *mask, const llm_lora_t *how)
     fmq_rng_init(&start, how->stream);
     double bound = (double)how->p * 0x1p32;
     llm_cuda_dropout_t stream = {.threshold = bound < UINT32_MAX ? (uint64_t)bound : UINT32_MAX,
-                                 .keep = llm_lora_keep(how)};
+                                 .keep = llm_lora_keep(how),
+                                 .first = (uint64_t)how->first_row * how->in};
     memcpy(stream.key, start.key, sizeof stream.key);
     memcpy(stream.counter, start.counter, sizeof stream.counter);
     llm_cuda_dropout_mask(&self->queue, mask, how->M, how->in, &stream);

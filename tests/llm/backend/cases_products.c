@@ -177,6 +177,11 @@ static void one_attention(trace_t *trace, const uint32_t *starts, size_t S, size
     for (size_t s = 0; s < S; s++)
         if (starts[s + 1] - starts[s] > shape.longest)
             shape.longest = starts[s + 1] - starts[s];
+    uint32_t *device_starts = be->ops->alloc(be, (S + 1) * sizeof *starts);
+    assert_non_null(device_starts);
+    be->ops->upload(be, device_starts, starts, (S + 1) * sizeof *starts);
+    if (be->ops->device_starts)
+        shape.device_starts = device_starts;
     shape.scale = 1.0f / sqrtf((float)D);
     shape.q_stride = shape.k_stride = shape.v_stride = row;
     shape.out_stride = H * D + 2;
@@ -202,6 +207,7 @@ static void one_attention(trace_t *trace, const uint32_t *starts, size_t S, size
     be->ops->release(be, dout);
     be->ops->release(be, lse);
     be->ops->release(be, scratch);
+    be->ops->release(be, device_starts);
 }
 
 void run_attention(trace_t *trace)

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -53,16 +54,30 @@ static void another_instance_is_of_the_same_device(void **state)
         llm_backend_destroy(&all[i]);
 }
 
-static void a_gpu_that_this_build_cannot_use_is_refused_by_its_name(void **state)
+static void fp32_may_be_said_of_the_cpu(void **state)
 {
     (void)state;
-    static const char *const names[] = {"cuda", "cuda:0", "cuda:1", "cuda:12"};
+    llm_backend_t *be = llm_backend_open("cpu:f32", 1, NULL);
+    assert_non_null(be);
+    assert_int_equal(be->ops->act, FMQ_F32);
+    llm_backend_destroy(&be);
+}
+
+static void a_gpu_without_a_module_is_refused_by_its_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *asked, *said;
+    } names[] = {{"cuda", "cuda:0"},      {"cuda:0", "cuda:0"},   {"cuda:1", "cuda:1"},
+                 {"cuda:12", "cuda:12"},  {"cuda:f32", "cuda:0"}, {"cuda:bf16", "cuda:0"},
+                 {"cuda:3:f32", "cuda:3"}};
+    assert_int_equal(setenv("FEDMQ_CUDA", "/nowhere/libfedmq-cuda.so", 1), 0);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         fmq_error_t err = {0};
-        assert_null(llm_backend_open(names[i], 1, &err));
+        assert_null(llm_backend_open(names[i].asked, 1, &err));
         assert_int_equal(err.code, FMQ_ERR_UNSUPPORTED);
-        assert_non_null(strstr(err.text, names[i]));
-        assert_non_null(strstr(err.text, "no CUDA module"));
+        assert_non_null(strstr(err.text, names[i].said));
+        assert_non_null(strstr(err.text, "no CUDA module: /nowhere/libfedmq-cuda.so"));
         assert_non_null(strstr(err.text, "use 'cpu'"));
     }
 }
@@ -71,9 +86,10 @@ static void other_names_are_refused_with_those_that_are_known(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "",        "gpu",   "CPU",    "cpu:0",  "cpu:bf16 ", "cpu:f16",
-        "cuda:",   "cudax", "cuda:x", "cuda: ", "cuda:1x",   "cuda:12345",
-        "cuda:-1", "cuda1", "rocm",   "cpu:",   "cpux",      "cuda:1:2:3"};
+        "",         "gpu",        "CPU",       "cpu:0",   "cpu:bf16 ",     "cpu:f16",
+        "cuda:",    "cudax",      "cuda:x",    "cuda: ",  "cuda:1x",       "cuda:12345",
+        "cuda:-1",  "cuda1",      "rocm",      "cpu:",    "cpux",          "cuda:1:2:3",
+        "cuda:f16", "cuda:f32:1", "cuda::f32", "cuda:1:", "cuda:f32:bf16", "cpu:0:f32"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         fmq_error_t err = {0};
         assert_null(llm_backend_open(names[i], 1, &err));
@@ -89,7 +105,8 @@ int main(void)
         cmocka_unit_test(the_cpu_opens_by_its_name),
         cmocka_unit_test(the_cpu_in_bf16_opens_by_its_name),
         cmocka_unit_test(another_instance_is_of_the_same_device),
-        cmocka_unit_test(a_gpu_that_this_build_cannot_use_is_refused_by_its_name),
+        cmocka_unit_test(fp32_may_be_said_of_the_cpu),
+        cmocka_unit_test(a_gpu_without_a_module_is_refused_by_its_name),
         cmocka_unit_test(other_names_are_refused_with_those_that_are_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
