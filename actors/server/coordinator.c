@@ -310,13 +310,13 @@ static int stand_at_the_beginning(coordinator_t *self, fmq_error_t *err)
         memcpy(self->emulator, emulator->initial,
                fmq_schema_elements(emulator->schema) * sizeof *self->emulator);
     }
-    return fmq_checkpoint_put(self->checkpoints, &self->mark, &self->vectors, err);
+    return fmq_checkpoint_put(self->checkpoints, &self->mark, &self->sections, err);
 }
 
 /* Begins anew, or goes on where the directory's checkpoints say. */
 static int stand(coordinator_t *self, fmq_error_t *err)
 {
-    fmq_checkpoint_search_t search = {self->checkpoints, &self->vectors, self->options.log};
+    fmq_checkpoint_search_t search = {self->checkpoints, &self->sections, self->options.log};
     uint32_t skipped = 0;
     int found = fmq_checkpoint_newest(&search, &self->mark, &skipped, err);
     if (found < 0)
@@ -335,7 +335,7 @@ static int stand(coordinator_t *self, fmq_error_t *err)
     if (skipped == 0)
         return 0;
     self->mark.epoch++;
-    if (fmq_checkpoint_put(self->checkpoints, &self->mark, &self->vectors, err) < 0)
+    if (fmq_checkpoint_put(self->checkpoints, &self->mark, &self->sections, err) < 0)
         return -1;
     fmq_checkpoint_forget(self->checkpoints, self->mark.round);
     return 0;
@@ -397,8 +397,7 @@ static int open_emulator(coordinator_t *self, fmq_error_t *err)
         self->sent = calloc(elements ? (size_t)elements : 1, sizeof *self->sent);
     if (!self->emulator || (emulator->sent_once && !self->sent))
         return no_memory(elements, err);
-    self->vectors.emulator_schema = emulator->schema;
-    self->vectors.emulator = self->emulator;
+    (void)fmq_sections_add(&self->sections, FMQ_SECTION_EMULATOR, emulator->schema, self->emulator);
     return 0;
 }
 
@@ -417,7 +416,7 @@ static int open_memory(coordinator_t *self, fmq_error_t *err)
     self->fetched = calloc(clients, sizeof *self->fetched);
     if (!self->state || !self->answers || !self->progress || !self->fetched || !self->fits)
         return no_memory(elements, err);
-    self->vectors = (fmq_vectors_t){.schema = self->options.schema, .state = self->state};
+    (void)fmq_sections_add(&self->sections, FMQ_SECTION_STATE, self->options.schema, self->state);
     return open_emulator(self, err);
 }
 

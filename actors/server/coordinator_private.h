@@ -55,14 +55,14 @@ typedef struct {
 
     char *journals, *checkpoints, *best; /* owned paths */
     fmq_metrics_log_t *history;
-    fmq_checkpoint_t mark;  /* where the run stands */
-    float *state;           /* of round mark.round, ... */
-    float *own_state;       /* ... and owned, unless options say where it lies */
-    fmq_lent_state_t *lent; /* of state while it is published; NULL: it may be written to */
-    float *emulator;        /* owned; NULL without offsite tuning */
-    float *sent;            /* owned: what clients get in its place; NULL: emulator itself */
-    fmq_digest_t *fetched;  /* owned, client k at k - 1: the emulator it was last told of */
-    fmq_vectors_t vectors;  /* of checkpoints: state and emulator */
+    fmq_checkpoint_t mark;   /* where the run stands */
+    float *state;            /* of round mark.round, ... */
+    float *own_state;        /* ... and owned, unless options say where it lies */
+    fmq_lent_state_t *lent;  /* of state while it is published; NULL: it may be written to */
+    float *emulator;         /* owned; NULL without offsite tuning */
+    float *sent;             /* owned: what clients get in its place; NULL: emulator itself */
+    fmq_digest_t *fetched;   /* owned, client k at k - 1: the emulator it was last told of */
+    fmq_sections_t sections; /* of checkpoints: state, emulator, what the method keeps */
     fmq_digest_t manifest;
     uint64_t manifest_bytes;
     published_t published, published_emulator;

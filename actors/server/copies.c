@@ -33,7 +33,7 @@ int fmq_coordinator_save_best(coordinator_t *self, fmq_error_t *err)
     int rc = -1;
     if (!file || !adapter || fmq_directory_make(self->best, err) < 0)
         goto fail;
-    if (fmq_checkpoint_save(file, &self->mark, &self->vectors, err) < 0 ||
+    if (fmq_checkpoint_save(file, &self->mark, &self->sections, err) < 0 ||
         save_as(self, adapter, err) < 0)
         goto fail;
     rc = *self->agenda->save_to ? copy_to(self, self->agenda->save_to, err) : 0;

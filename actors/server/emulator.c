@@ -56,25 +56,26 @@ static int align(coordinator_t *self, bool first, fmq_metrics_t *metrics, fmq_er
 static int keep_first(coordinator_t *self, fmq_error_t *err)
 {
     char *path = fmq_file_path(err, "%s/sent.state", self->checkpoints);
-    fmq_vectors_t first = self->vectors;
+    fmq_sections_t first = self->sections;
+    const fmq_schema_t *schema = self->options.emulator.schema;
     fmq_checkpoint_t mark;
     float *state = NULL;
     int rc = -1;
     if (!path)
         return -1;
     if (self->mark.round == 0) {
-        size_t elements = (size_t)fmq_schema_elements(self->vectors.emulator_schema);
+        size_t elements = (size_t)fmq_schema_elements(schema);
         memcpy(self->sent, self->emulator, elements * sizeof *self->sent);
-        rc = fmq_checkpoint_save(path, &self->mark, &self->vectors, err);
+        rc = fmq_checkpoint_save(path, &self->mark, &self->sections, err);
         goto fail;
     }
-    state = malloc((size_t)fmq_schema_elements(first.schema) * sizeof *state);
+    state = malloc((size_t)fmq_schema_elements(self->options.schema) * sizeof *state);
     if (!state) {
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to read '%s'", path);
         goto fail;
     }
-    first.state = state;
-    first.emulator = self->sent;
+    fmq_sections_find(&first, FMQ_SECTION_STATE)->vector = state;
+    fmq_sections_find(&first, FMQ_SECTION_EMULATOR)->vector = self->sent;
     rc = fmq_checkpoint_load(path, &first, &mark, err);
 fail:
     free(state);
@@ -95,7 +96,7 @@ int fmq_coordinator_align_first(coordinator_t *self, fmq_error_t *err)
             return done;
         self->mark.aligned++;
         if (note_block(self, 0, self->mark.aligned, &metrics, err) < 0 ||
-            fmq_checkpoint_put(self->checkpoints, &self->mark, &self->vectors, err) < 0)
+            fmq_checkpoint_put(self->checkpoints, &self->mark, &self->sections, err) < 0)
             return -1;
     }
     if (self->sent && keep_first(self, err) < 0)

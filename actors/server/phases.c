@@ -388,7 +388,7 @@ static int close_training(coordinator_t *self, fmq_error_t *err)
         return 0;
     self->mark.round++;
     if (fmq_metrics_log_sync(self->history, err) < 0 ||
-        fmq_checkpoint_put(self->checkpoints, &self->mark, &self->vectors, err) < 0)
+        fmq_checkpoint_put(self->checkpoints, &self->mark, &self->sections, err) < 0)
         return -1;
     tidy(self);
     if (fmq_coordinator_post_state(self, self->mark.round >= self->agenda->rounds, err) < 0 ||

@@ -58,18 +58,17 @@ static int restore_checkpoint(server_t *self, const char *path, fmq_error_t *err
 {
     const fmq_context_t *context = self->options.context;
     fmq_checkpoint_t checkpoint;
-    fmq_vectors_t vectors = {.schema = llm_adapter_schema(context->adapter),
-                             .state = self->initial};
-    if (!self->offsite.settings.use)
-        return fmq_checkpoint_load(path, &vectors, &checkpoint, err) < 0
-                   ? -1
-                   : fmq_checkpoint_compare(&checkpoint, self->meaning, path, err);
-    vectors.emulator_schema = llm_adapter_schema(context->offsite->state);
-    vectors.emulator = self->offsite.emulator;
-    if (fmq_checkpoint_load(path, &vectors, &checkpoint, err) < 0 ||
+    fmq_sections_t sections = {.passed_over = FMQ_SECTION_METHOD};
+    (void)fmq_sections_add(&sections, FMQ_SECTION_STATE, llm_adapter_schema(context->adapter),
+                           self->initial);
+    if (self->offsite.settings.use)
+        (void)fmq_sections_add(&sections, FMQ_SECTION_EMULATOR,
+                               llm_adapter_schema(context->offsite->state), self->offsite.emulator);
+    if (fmq_checkpoint_load(path, &sections, &checkpoint, err) < 0 ||
         fmq_checkpoint_compare(&checkpoint, self->meaning, path, err) < 0)
         return -1;
-    self->offsite.aligned = checkpoint.aligned;
+    if (self->offsite.settings.use)
+        self->offsite.aligned = checkpoint.aligned;
     return 0;
 }
 

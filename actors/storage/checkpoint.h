@@ -1,11 +1,15 @@
 /*
- * checkpoint.h - where a run stands after a round, in one file.
+ * checkpoint.h - where a run stands after a round, in one file: a head, and
+ * named sections that are vectors or bytes.
  *
- * checkpoints/round-000007.state: magic "FMQCKPT\n", version u32, size of the
- * head u32, the head (a msgpack list), digest of the schema, elements u64, the
- * state (f32), in version 2 the same three of the emulator's vector, and the
- * digest of all before; numbers little endian.  Version 1 has no emulator.  A
- * file is written beside, synced and renamed; the generation before it stays.
+ * checkpoints/round-000007.state: magic "FMQCKPT\n", version u32 = 5, size of
+ * the head u32, the head (a msgpack list, whose last item names the sections),
+ * for every section the digest of its schema (zeros: it is bytes), its elements
+ * or bytes as u64, and these (vectors as f32), and the digest of all before;
+ * numbers little endian.  A run has the sections "state", "emulator" with offsite
+ * tuning, and what its method keeps.  Versions 1 to 4 are read: they name no
+ * sections; they have a state, and the even ones an emulator.
+ * A file is written beside, synced and renamed; the generation before it stays.
  */
 #ifndef FEDMQ_ACTORS_STORAGE_CHECKPOINT_H
 #define FEDMQ_ACTORS_STORAGE_CHECKPOINT_H
@@ -14,6 +18,13 @@
 #include "fedmq/actors/messages.h"
 #include "fedmq/base/log.h"
 #include "fedmq/base/schema.h"
+
+#define FMQ_SECTIONS_MAX     16
+#define FMQ_SECTION_NAME_MAX 64 /* bytes with NUL */
+
+#define FMQ_SECTION_STATE    "state"
+#define FMQ_SECTION_EMULATOR "emulator"
+#define FMQ_SECTION_METHOD   "method." /* what a method keeps begins its names so */
 
 typedef struct {
     char run[FMQ_RUN_ID_SIZE];
@@ -27,23 +38,53 @@ typedef struct {
     fmq_best_t best;
 } fmq_checkpoint_t;
 
-/* What is trained; everything is borrowed.  Loading fills both vectors, which
- * are undefined when it fails. */
+/* A part of a checkpoint; everything is borrowed. */
 typedef struct {
-    const fmq_schema_t *schema;
-    float *state;
-    const fmq_schema_t *emulator_schema; /* NULL: without offsite tuning */
-    float *emulator;
-} fmq_vectors_t;
+    const char *name;           /* fewer than FMQ_SECTION_NAME_MAX bytes */
+    const fmq_schema_t *schema; /* of vector; NULL: the section is bytes */
+    float *vector;
+    void *bytes;
+    size_t size;     /* of bytes; loading fills it */
+    size_t capacity; /* room at bytes for loading */
+    bool optional;   /* loading: a file that has no such section is right too */
+    bool found;      /* loading fills it */
+} fmq_section_t;
+
+/* What a checkpoint consists of, in the order of the file.  Loading fills the
+ * vectors and bytes by name, whatever the order; they are undefined when it
+ * fails. */
+typedef struct {
+    fmq_section_t items[FMQ_SECTIONS_MAX];
+    size_t size;
+    const char *passed_over; /* loading: what a file holds beside items is refused, except
+                                sections whose names begin with this; NULL: no exception */
+} fmq_sections_t;
+
+/* One more; more than FMQ_SECTIONS_MAX, which only a mistake of ours can be, is
+ * found by saving and loading.  The section, for who sets more of it. */
+fmq_section_t *fmq_sections_add(fmq_sections_t *self, const char *name, const fmq_schema_t *schema,
+                                float *vector);
+fmq_section_t *fmq_sections_add_bytes(fmq_sections_t *self, const char *name, void *bytes,
+                                      size_t size, size_t capacity);
+/* NULL when there is none. */
+fmq_section_t *fmq_sections_find(fmq_sections_t *self, const char *name);
 
 /* Writes the file; a failure (FMQ_ERR_IO: no space) leaves what was there. */
 int fmq_checkpoint_save(const char *path, const fmq_checkpoint_t *checkpoint,
-                        const fmq_vectors_t *vectors, fmq_error_t *err);
+                        const fmq_sections_t *sections, fmq_error_t *err);
 
 /* Reads and verifies: FMQ_ERR_FORMAT when it is not intact, FMQ_ERR_MISMATCH
- * when it belongs to other schemas. */
-int fmq_checkpoint_load(const char *path, const fmq_vectors_t *vectors,
-                        fmq_checkpoint_t *checkpoint, fmq_error_t *err);
+ * when it belongs to other schemas or has other sections. */
+int fmq_checkpoint_load(const char *path, fmq_sections_t *sections, fmq_checkpoint_t *checkpoint,
+                        fmq_error_t *err);
+
+/* What an intact one says about itself, whatever it was made with. */
+int fmq_checkpoint_read_head(const char *path, fmq_checkpoint_t *checkpoint, fmq_error_t *err);
+
+/* Where in the file a vector's elements lie, for who reads them there; nothing
+ * is verified but the table of sections. */
+int fmq_checkpoint_locate(const char *path, const char *section, const fmq_schema_t *schema,
+                          uint64_t *offset, fmq_error_t *err);
 
 /* FMQ_ERR_MISMATCH, with the key and both values, when a checkpoint's numbers
  * mean something else here; path is named.  One of an older version, which
@@ -51,13 +92,14 @@ int fmq_checkpoint_load(const char *path, const fmq_vectors_t *vectors,
 int fmq_checkpoint_compare(const fmq_checkpoint_t *self, const char *meaning, const char *path,
                            fmq_error_t *err);
 
-/* The same in a directory, by round. */
+/* A directory of them, by round (checkpoint_directory.c). */
+
 int fmq_checkpoint_put(const char *directory, const fmq_checkpoint_t *checkpoint,
-                       const fmq_vectors_t *vectors, fmq_error_t *err);
+                       const fmq_sections_t *sections, fmq_error_t *err);
 
 typedef struct {
     const char *directory;
-    const fmq_vectors_t *vectors;
+    fmq_sections_t *sections;
     fmq_log_t *log; /* may be NULL */
 } fmq_checkpoint_search_t;
 
@@ -72,8 +114,8 @@ int fmq_checkpoint_newest(const fmq_checkpoint_search_t *search, fmq_checkpoint_
  * intact, err says why of the oldest. */
 int fmq_checkpoint_look(const char *directory, fmq_checkpoint_t *newest, fmq_error_t *err);
 
-/* Where in the checkpoint of a round the state's elements lie, for who reads
- * them there: the path, the caller's to free, and their offset. */
+/* Where in the checkpoint of a round the state's elements lie: the path, the
+ * caller's to free, and their offset. */
 char *fmq_checkpoint_find_state(const char *directory, uint32_t round, const fmq_schema_t *schema,
                                 uint64_t *offset, fmq_error_t *err);
 

@@ -11,6 +11,8 @@
 #include "actors/storage/directory.h"
 #include "actors/storage/file.h"
 
+#define GOLDENS FEDMQ_SOURCE_DIR "/tests/actors/goldens"
+
 typedef struct {
     char folder[64];
     fmq_schema_t *schema;
@@ -18,10 +20,20 @@ typedef struct {
 } fixture_t;
 
 /* Where fixture's state is written from, or read to. */
-static fmq_vectors_t vectors(const fixture_t *fixture, bool back)
+static fmq_sections_t sections_of(const fixture_t *fixture, bool back)
 {
-    return (fmq_vectors_t){.schema = fixture->schema,
-                           .state = back ? fixture->back : fixture->state};
+    fmq_sections_t sections = {.size = 0};
+    (void)fmq_sections_add(&sections, FMQ_SECTION_STATE, fixture->schema,
+                           back ? fixture->back : fixture->state);
+    return sections;
+}
+
+/* A schema of one tensor. */
+static fmq_schema_t *test_schema_of(const char *name, uint64_t elements)
+{
+    fmq_schema_t *schema = fmq_schema_new(FMQ_F32);
+    assert_int_equal(fmq_schema_add(schema, name, 1, &elements, NULL), 0);
+    return schema;
 }
 
 static int setup(void **state)
@@ -61,13 +73,13 @@ static int put(const fixture_t *fixture, uint32_t round, fmq_error_t *err)
 {
     fmq_checkpoint_t checkpoint = a_checkpoint(round);
     fixture->state[0] = (float)round;
-    fmq_vectors_t from = vectors(fixture, false);
+    fmq_sections_t from = sections_of(fixture, false);
     return fmq_checkpoint_put(fixture->folder, &checkpoint, &from, err);
 }
 
 static int newest(const fixture_t *fixture, uint32_t *round, uint32_t *skipped, fmq_error_t *err)
 {
-    fmq_vectors_t to = vectors(fixture, true);
+    fmq_sections_t to = sections_of(fixture, true);
     fmq_checkpoint_search_t search = {fixture->folder, &to, NULL};
     fmq_checkpoint_t checkpoint = {.round = 999};
     int rc = fmq_checkpoint_newest(&search, &checkpoint, skipped, err);
@@ -81,7 +93,7 @@ static void all_of_it_comes_back(void **state)
     char path[256];
     assert_int_equal(put(fixture, 12, NULL), 0);
     fmq_checkpoint_t back, expected = a_checkpoint(12);
-    fmq_vectors_t to = vectors(fixture, true);
+    fmq_sections_t to = sections_of(fixture, true);
     test_path(path, fixture->folder, "round-000012.state");
     assert_int_equal(fmq_checkpoint_load(path, &to, &back, NULL), 0);
     assert_memory_equal(fixture->back, fixture->state,
@@ -172,7 +184,8 @@ static void a_checkpoint_of_another_adapter_is_a_mismatch(void **state)
     assert_int_equal(put(fixture, 3, NULL), 0);
     fmq_schema_t *other = fmq_schema_new(FMQ_F32);
     assert_int_equal(fmq_schema_add(other, "x", 1, (const uint64_t[]){72003}, NULL), 0);
-    fmq_vectors_t to = {.schema = other, .state = fixture->back};
+    fmq_sections_t to = {.size = 0};
+    (void)fmq_sections_add(&to, FMQ_SECTION_STATE, other, fixture->back);
     fmq_checkpoint_search_t search = {fixture->folder, &to, NULL};
     fmq_checkpoint_t checkpoint;
     uint32_t skipped;
@@ -182,27 +195,18 @@ static void a_checkpoint_of_another_adapter_is_a_mismatch(void **state)
     fmq_schema_destroy(&other);
 }
 
-/* A schema of one tensor, and what an emulator of it may hold. */
-static fmq_schema_t *small_schema(uint64_t elements)
-{
-    fmq_schema_t *schema = fmq_schema_new(FMQ_F32);
-    assert_int_equal(fmq_schema_add(schema, "e", 1, &elements, NULL), 0);
-    return schema;
-}
-
 static void an_emulator_comes_back_beside_the_state(void **state)
 {
     const fixture_t *fixture = *state;
-    fmq_schema_t *schema = small_schema(3);
+    fmq_schema_t *schema = test_schema_of("e", 3);
     float emulator[3] = {1, 2, 3}, back[3] = {0};
     char path[256];
     test_path(path, fixture->folder, "file");
     fmq_checkpoint_t checkpoint = a_checkpoint(7), found;
     checkpoint.aligned = 41;
-    fmq_vectors_t from = vectors(fixture, false), to = vectors(fixture, true);
-    from.emulator_schema = to.emulator_schema = schema;
-    from.emulator = emulator;
-    to.emulator = back;
+    fmq_sections_t from = sections_of(fixture, false), to = sections_of(fixture, true);
+    (void)fmq_sections_add(&from, FMQ_SECTION_EMULATOR, schema, emulator);
+    (void)fmq_sections_add(&to, FMQ_SECTION_EMULATOR, schema, back);
     assert_int_equal(fmq_checkpoint_save(path, &checkpoint, &from, NULL), 0);
     assert_int_equal(fmq_checkpoint_load(path, &to, &found, NULL), 0);
     assert_memory_equal(back, emulator, sizeof back);
@@ -216,60 +220,122 @@ static void an_emulator_comes_back_beside_the_state(void **state)
 static void with_and_without_an_emulator_are_not_the_same_run(void **state)
 {
     const fixture_t *fixture = *state;
-    fmq_schema_t *schema = small_schema(3), *other = small_schema(4);
+    fmq_schema_t *schema = test_schema_of("e", 3), *other = test_schema_of("e", 4);
     float emulator[4] = {0};
     char path[256];
     test_path(path, fixture->folder, "file");
     fmq_checkpoint_t checkpoint = a_checkpoint(7), found;
     fmq_error_t err;
-    fmq_vectors_t plain = vectors(fixture, false), offsite = plain, third = plain;
-    offsite.emulator_schema = schema;
-    offsite.emulator = emulator;
-    third.emulator_schema = other;
-    third.emulator = emulator;
+    fmq_sections_t plain = sections_of(fixture, false), offsite = plain, third = plain;
+    (void)fmq_sections_add(&offsite, FMQ_SECTION_EMULATOR, schema, emulator);
+    (void)fmq_sections_add(&third, FMQ_SECTION_EMULATOR, other, emulator);
     assert_int_equal(fmq_checkpoint_save(path, &checkpoint, &plain, NULL), 0);
     assert_int_equal(fmq_checkpoint_load(path, &offsite, &found, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_MISMATCH);
-    assert_non_null(strstr(err.text, "no emulator"));
+    assert_non_null(strstr(err.text, "holds no 'emulator'"));
     assert_int_equal(fmq_checkpoint_save(path, &checkpoint, &offsite, NULL), 0);
     assert_int_equal(fmq_checkpoint_load(path, &plain, &found, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_MISMATCH);
+    assert_non_null(strstr(err.text, "holds also 'emulator'"));
     assert_int_equal(fmq_checkpoint_load(path, &third, &found, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_MISMATCH);
     fmq_schema_destroy(&schema);
     fmq_schema_destroy(&other);
 }
 
-/* What earlier versions of this program have written: byte 8 is the version,
- * bytes 12 to 15 are the size of the head, a list, which ended before the
- * number of blocks (0) and the meaning (""). */
-static void a_file_of_the_first_version_is_still_read(void **state)
+/* Files that earlier programs have written: versions 1 and 3 hold a state, 2 and
+ * 4 an emulator too; from 2 on there is a number of blocks, from 3 on a meaning. */
+static void files_of_all_older_versions_are_still_read(void **state)
+{
+    (void)state;
+    static const float expected[] = {1.5F, -2.25F, 3.0F}, expected_emulator[] = {-0.5F, 8.0F};
+    fmq_schema_t *schema = test_schema_of("w", 3), *other = test_schema_of("e", 2);
+    for (int version = 1; version <= 4; version++) {
+        char path[512];
+        bool offsite = version % 2 == 0;
+        float vector[3] = {0}, emulator[2] = {0};
+        uint64_t offset = 0;
+        fmq_checkpoint_t found;
+        fmq_error_t err;
+        fmq_sections_t to = {.size = 0};
+        (void)snprintf(path, sizeof path, "%s/checkpoint-%d.state", GOLDENS, version);
+        if (offsite) /* the order in the file does not matter */
+            (void)fmq_sections_add(&to, FMQ_SECTION_EMULATOR, other, emulator);
+        (void)fmq_sections_add(&to, FMQ_SECTION_STATE, schema, vector);
+        if (fmq_checkpoint_load(path, &to, &found, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_memory_equal(vector, expected, sizeof vector);
+        if (offsite)
+            assert_memory_equal(emulator, expected_emulator, sizeof emulator);
+        assert_string_equal(found.run, "00112233445566778899aabbccddeeff");
+        assert_int_equal(found.round, 7);
+        assert_int_equal(found.epoch, 2);
+        assert_int_equal(found.empty_rounds, 1);
+        assert_int_equal(found.model.bytes[3], 77);
+        assert_true(found.early_stop.best == 1.5 && found.early_stop.last[1] == 2.25);
+        assert_true(found.best.any && found.best.value == 1.25 && found.best.round == 4);
+        assert_int_equal(found.aligned, version == 1 ? 0 : 4);
+        assert_string_equal(found.meaning, version < 3 ? "" : "adapter=lora r=8 lora_alpha=16");
+        assert_int_equal(fmq_checkpoint_locate(path, FMQ_SECTION_STATE, schema, &offset, NULL), 0);
+        FILE *file = fopen(path, "rb");
+        assert_int_equal(fseek(file, (long)offset, SEEK_SET), 0);
+        assert_int_equal(fread(vector, sizeof vector, 1, file), 1);
+        assert_memory_equal(vector, expected, sizeof vector);
+        (void)fclose(file);
+    }
+    fmq_schema_destroy(&schema);
+    fmq_schema_destroy(&other);
+}
+
+/* What a method keeps: vectors of its own, and numbers. */
+static void what_a_method_keeps_comes_back_by_name(void **state)
 {
     const fixture_t *fixture = *state;
-    char path[256], *text;
-    size_t size;
-    uint32_t round, skipped;
-    assert_int_equal(put(fixture, 3, NULL), 0);
-    text = fmq_file_load(test_path(path, fixture->folder, "round-000003.state"), 1u << 20, &size,
-                         NULL);
-    assert_non_null(text);
-    size_t head = (unsigned char)text[12] | (size_t)(unsigned char)text[13] << 8;
-    assert_int_equal(text[8], 3);
-    assert_int_equal((unsigned char)text[16], 0x99);
-    text[8] = 1;
-    text[12] = (char)((head - 2) & 0xff);
-    text[13] = (char)((head - 2) >> 8);
-    text[16] = (char)0x97;
-    memmove(text + 16 + head - 2, text + 16 + head, size - 16 - head);
-    fmq_digest_t digest = fmq_digest_of(text, size - 2 - FMQ_DIGEST_SIZE);
-    memcpy(text + size - 2 - FMQ_DIGEST_SIZE, digest.bytes, FMQ_DIGEST_SIZE);
-    assert_int_equal(fmq_file_save(path, text, size - 2, NULL), 0);
-    free(text);
-    assert_int_equal(newest(fixture, &round, &skipped, NULL), 1);
-    assert_int_equal(round, 3);
-    assert_int_equal(skipped, 0);
+    fmq_schema_t *small = test_schema_of("m", 3);
+    float moments[3] = {1, 2, 3}, back[3] = {0};
+    char steps[] = "41 steps", room[16] = "", path[256];
+    fmq_checkpoint_t checkpoint = a_checkpoint(7), found;
+    fmq_sections_t from = sections_of(fixture, false), to = {.size = 0};
+    test_path(path, fixture->folder, "file");
+    (void)fmq_sections_add(&from, "method.m", small, moments);
+    (void)fmq_sections_add_bytes(&from, "method.steps", steps, sizeof steps, 0);
+    assert_int_equal(fmq_checkpoint_save(path, &checkpoint, &from, NULL), 0);
+    (void)fmq_sections_add_bytes(&to, "method.steps", room, 0, sizeof room);
+    (void)fmq_sections_add(&to, "method.m", small, back);
+    (void)fmq_sections_add(&to, FMQ_SECTION_STATE, fixture->schema, fixture->back);
+    fmq_sections_add_bytes(&to, "method.newer", room, 0, 0)->optional = true;
+    assert_int_equal(fmq_checkpoint_load(path, &to, &found, NULL), 0);
+    assert_memory_equal(back, moments, sizeof back);
+    assert_string_equal(room, "41 steps");
+    assert_int_equal(fmq_sections_find(&to, "method.steps")->size, sizeof steps);
+    assert_true(fmq_sections_find(&to, "method.steps")->found);
+    assert_false(fmq_sections_find(&to, "method.newer")->found);
     assert_memory_equal(fixture->back, fixture->state,
                         fmq_schema_elements(fixture->schema) * sizeof(float));
+    fmq_schema_destroy(&small);
+}
+
+static void what_another_method_kept_is_refused_or_passed_over_by_name(void **state)
+{
+    const fixture_t *fixture = *state;
+    char steps[] = "41 steps", path[256];
+    fmq_checkpoint_t checkpoint = a_checkpoint(7), found;
+    fmq_error_t err;
+    fmq_sections_t from = sections_of(fixture, false), to = sections_of(fixture, true);
+    test_path(path, fixture->folder, "file");
+    (void)fmq_sections_add_bytes(&from, "method.steps", steps, sizeof steps, 0);
+    assert_int_equal(fmq_checkpoint_save(path, &checkpoint, &from, NULL), 0);
+    assert_int_equal(fmq_checkpoint_load(path, &to, &found, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_MISMATCH);
+    assert_non_null(strstr(err.text, "holds also 'method.steps'"));
+    to.passed_over = FMQ_SECTION_METHOD;
+    assert_int_equal(fmq_checkpoint_load(path, &to, &found, &err), 0);
+    (void)fmq_sections_add_bytes(&to, "method.steps", path, 0, sizeof steps - 1);
+    assert_int_equal(fmq_checkpoint_load(path, &to, &found, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_MISMATCH);
+    assert_int_equal(
+        fmq_checkpoint_save("unused", &checkpoint, &(fmq_sections_t){.size = 17}, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_INTERNAL);
 }
 
 /* The same tensors, and another scaling. */
@@ -278,7 +344,7 @@ static void what_the_numbers_mean_comes_back_and_is_compared(void **state)
     const fixture_t *fixture = *state;
     static const char meaning[] = "adapter=lora r=8 lora_alpha=16";
     fmq_checkpoint_t checkpoint = a_checkpoint(7), found;
-    fmq_vectors_t from = vectors(fixture, false), to = vectors(fixture, true);
+    fmq_sections_t from = sections_of(fixture, false), to = sections_of(fixture, true);
     char path[256];
     fmq_error_t err;
     test_path(path, fixture->folder, "file");
@@ -351,7 +417,9 @@ int main(void)
         TEST(a_checkpoint_of_another_adapter_is_a_mismatch),
         TEST(an_emulator_comes_back_beside_the_state),
         TEST(with_and_without_an_emulator_are_not_the_same_run),
-        TEST(a_file_of_the_first_version_is_still_read),
+        TEST(files_of_all_older_versions_are_still_read),
+        TEST(what_a_method_keeps_comes_back_by_name),
+        TEST(what_another_method_kept_is_refused_or_passed_over_by_name),
         TEST(what_the_numbers_mean_comes_back_and_is_compared),
         TEST(a_full_disk_is_an_error_and_the_one_before_stays),
         TEST(small_files_are_saved_and_loaded_whole),

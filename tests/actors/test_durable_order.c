@@ -102,9 +102,10 @@ static void a_checkpoint_is_durable_when_it_is_saved(void **state)
 {
     fmq_schema_t *schema = test_schema();
     float *vector = test_vector(schema, 1);
-    fmq_vectors_t vectors = {.schema = schema, .state = vector};
+    fmq_sections_t sections = {.size = 0};
+    (void)fmq_sections_add(&sections, FMQ_SECTION_STATE, schema, vector);
     fmq_checkpoint_t mark = {.run = "00112233445566778899aabbccddeeff", .round = 7};
-    assert_int_equal(fmq_checkpoint_put(*state, &mark, &vectors, NULL), 0);
+    assert_int_equal(fmq_checkpoint_put(*state, &mark, &sections, NULL), 0);
     expect("sync ./round-000007.state.tmp\nname ./round-000007.state\nsync .\n");
     free(vector);
     fmq_schema_destroy(&schema);

@@ -306,7 +306,7 @@ static void a_run_with_another_emulator_is_not_resumed(void **state)
     f.options.emulator.schema = NULL;
     fake_start_prepared(&f);
     assert_int_equal(fake_wait(&f, LIMIT_MS), 7);
-    assert_non_null(strstr(f.reason, "an emulator (offsite tuning)"));
+    assert_non_null(strstr(f.reason, "holds also 'emulator'"));
     fake_close(&f);
 }
 
@@ -350,9 +350,11 @@ static void what_the_server_measures_decides_and_stops_the_run(void **state)
     char path[256];
     fmq_checkpoint_t best;
     float *best_state = calloc(f.elements, sizeof *best_state), emulator[FAKE_EMULATOR_SIZE];
-    fmq_vectors_t vectors = {f.schema, best_state, f.emulator.schema, emulator};
+    fmq_sections_t sections = {.size = 0};
+    (void)fmq_sections_add(&sections, FMQ_SECTION_STATE, f.schema, best_state);
+    (void)fmq_sections_add(&sections, FMQ_SECTION_EMULATOR, f.emulator.schema, emulator);
     test_path(path, f.folder, "best/best.state");
-    assert_int_equal(fmq_checkpoint_load(path, &vectors, &best, NULL), 0);
+    assert_int_equal(fmq_checkpoint_load(path, &sections, &best, NULL), 0);
     assert_int_equal(best.round, 2);
     float *expected = fake_expected(&f, both, 2);
     assert_memory_equal(best_state, expected, f.elements * sizeof *expected);

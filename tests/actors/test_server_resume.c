@@ -38,11 +38,12 @@ static fmq_checkpoint_t checkpoint_of(const federation_t *f, uint32_t round)
 {
     char path[256], name[64];
     float *state = calloc(f->elements, sizeof *state);
-    fmq_vectors_t vectors = {.schema = f->schema, .state = state};
+    fmq_sections_t sections = {.size = 0};
+    (void)fmq_sections_add(&sections, FMQ_SECTION_STATE, f->schema, state);
     fmq_checkpoint_t mark;
     fmq_error_t err;
     snprintf(name, sizeof name, "checkpoints/round-%06u.state", round);
-    if (fmq_checkpoint_load(test_path(path, f->folder, name), &vectors, &mark, &err) < 0)
+    if (fmq_checkpoint_load(test_path(path, f->folder, name), &sections, &mark, &err) < 0)
         fail_msg("%s", err.text);
     free(state);
     return mark;
