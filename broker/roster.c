@@ -19,7 +19,8 @@ struct fmq_roster {
     uint64_t serial;
 };
 
-#define ROUTE_KEY_SIZE (2 * FMQ_ROUTE_MAX + 1)
+#define LANE_DIGITS    8
+#define ROUTE_KEY_SIZE (2 * FMQ_ROUTE_MAX + LANE_DIGITS + 1)
 
 static void key_of(const fmq_route_t *route, char key[ROUTE_KEY_SIZE])
 {
@@ -28,7 +29,10 @@ static void key_of(const fmq_route_t *route, char key[ROUTE_KEY_SIZE])
         key[2 * i] = digits[route->bytes[i] >> 4];
         key[2 * i + 1] = digits[route->bytes[i] & 15];
     }
-    key[2 * (size_t)route->size] = '\0';
+    char *lane = key + 2 * (size_t)route->size;
+    for (int i = 0; i < LANE_DIGITS; i++)
+        lane[i] = digits[route->lane >> (4 * i) & 15];
+    lane[LANE_DIGITS] = '\0';
 }
 
 fmq_roster_t *fmq_roster_new(uint32_t timeout_ms, uint32_t heartbeat_ms, uint32_t members_max)

@@ -151,9 +151,7 @@ static void blame(fmq_router_state_t *self, const fmq_route_t *route, fmq_member
 static void probe(fmq_router_state_t *self, fmq_member_t *member, const fmq_route_t *route)
 {
     fmq_message_t pong = {.type = FMQ_MESSAGE_PONG, .session = self->session};
-    bool same = member->route.size == route->size &&
-                memcmp(member->route.bytes, route->bytes, route->size) == 0;
-    if (member->connected && !same)
+    if (member->connected && !fmq_route_equal(&member->route, route))
         (void)send_member(self, member, &pong, NULL);
 }
 

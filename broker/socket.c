@@ -18,7 +18,7 @@
 #define ROUTER_SNDHWM    1000                 /* messages per peer; credit bounds the large ones */
 #define ROUTER_RCVHWM    16
 #define DEALER_SNDHWM    16
-#define DEALER_RCVHWM    1000
+#define DEALER_RCVHWM    10000 /* for the members of a whole process */
 #define HANDSHAKE_MS     5000
 #define KEEPALIVE_S      60 /* of silence, and a quarter of it four times unanswered */
 #define RECONNECT_MS     250
@@ -28,6 +28,8 @@
 #define BIND_PAUSE_MS    20
 #define CHOOSE_MS        250 /* for each address of a name that has several */
 #define OPEN_FILES       131072
+#define LANE_SIZE        5    /* of a lane frame: msgpack's unsigned 32 bit, */
+#define LANE_MARK        0xce /* which begins with it, as no header does */
 
 void fmq_files_raise(void)
 {
@@ -186,6 +188,26 @@ zsock_t *fmq_socket_dealer(const char *endpoint, uint32_t timeout_ms, fmq_error_
     return socket;
 }
 
+bool fmq_route_equal(const fmq_route_t *a, const fmq_route_t *b)
+{
+    return a->lane == b->lane && a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
+}
+
+/* The frames in front of the header, once the first of which was taken the
+ * socket takes the others too. */
+static int send_route(void *handle, const fmq_route_t *route)
+{
+    const uint8_t lane[LANE_SIZE] = {LANE_MARK, (uint8_t)(route->lane >> 24),
+                                     (uint8_t)(route->lane >> 16), (uint8_t)(route->lane >> 8),
+                                     (uint8_t)route->lane};
+    if (route->size > 0 &&
+        zmq_send(handle, route->bytes, route->size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+        return -1;
+    if (route->lane > 0 && zmq_send(handle, lane, sizeof lane, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+        return -1;
+    return 0;
+}
+
 int fmq_socket_send(zsock_t *socket, const fmq_route_t *route, const fmq_message_t *message,
                     fmq_frame_t **payload_p)
 {
@@ -197,7 +219,7 @@ int fmq_socket_send(zsock_t *socket, const fmq_route_t *route, const fmq_message
         return -1;
     }
     size_t bytes = size + (payload_p ? fmq_frame_size(*payload_p) : 0);
-    if (route && zmq_send(handle, route->bytes, route->size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+    if (route && send_route(handle, route) < 0)
         return -1;
     if (zmq_send(handle, header, size, (payload_p ? ZMQ_SNDMORE : 0) | ZMQ_DONTWAIT) < 0)
         return -1;
@@ -243,6 +265,28 @@ static bool receive_route(void *handle, fmq_route_t *route, bool *more)
     return true;
 }
 
+/* Is this part, which others follow, a lane frame?  Then *lane is its number. */
+static bool is_lane(zmq_msg_t *part, uint32_t *lane)
+{
+    const uint8_t *data = zmq_msg_data(part);
+    if (!zmq_msg_more(part) || zmq_msg_size(part) != LANE_SIZE || data[0] != LANE_MARK)
+        return false;
+    *lane = (uint32_t)data[1] << 24 | (uint32_t)data[2] << 16 | (uint32_t)data[3] << 8 | data[4];
+    return true;
+}
+
+/* The header, and before it the lane where there is one. */
+static bool receive_header(void *handle, uint32_t *lane, zmq_msg_t *header)
+{
+    *lane = 0;
+    if (!receive_part(handle, header))
+        return false;
+    if (!is_lane(header, lane))
+        return true;
+    (void)zmq_msg_close(header);
+    return receive_part(handle, header);
+}
+
 /* The payload frame that the header's type asks for, and nothing behind it. */
 static int receive_payload(void *handle, fmq_received_t *out, bool more, fmq_error_t *err)
 {
@@ -277,10 +321,12 @@ int fmq_socket_receive(zsock_t *socket, bool routed, fmq_received_t *out, fmq_er
     bool more = true;
     out->payload = NULL;
     out->bytes = 0;
+    out->route.size = 0;
+    out->route.lane = 0;
     if (routed && !receive_route(handle, &out->route, &more))
         return 0;
     zmq_msg_t header;
-    if (!more || !receive_part(handle, &header))
+    if (!more || !receive_header(handle, &out->route.lane, &header))
         return routed ? fmq_error_set(err, FMQ_ERR_FORMAT, "message without a header") : 0;
     out->bytes = zmq_msg_size(&header);
     more = zmq_msg_more(&header);

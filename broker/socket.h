@@ -16,11 +16,15 @@
 #define FMQ_ROUTE_MAX   255   /* bytes of a routing id */
 #define FMQ_SOCKETS_MAX 65000 /* of a process; libzmq knows no more than 65535 */
 
-/* The routing id of a connection to a ROUTER socket. */
+/* The way to a member: the routing id of its connection to a ROUTER socket, of
+ * no bytes at a DEALER's end, and the lane that is its own on that connection. */
 typedef struct {
+    uint32_t lane; /* 0: the one without a lane frame */
     uint8_t size;
     uint8_t bytes[FMQ_ROUTE_MAX];
 } fmq_route_t;
+
+bool fmq_route_equal(const fmq_route_t *a, const fmq_route_t *b);
 
 /* Makes the process fit for sockets: one ZeroMQ context with room for many,
  * as many open files as the system allows, and no signal handlers of CZMQ's.
@@ -45,14 +49,14 @@ void fmq_socket_unbind(zsock_t *router, const char *resolved);
  * NULL with err, FMQ_ERR_NOTFOUND when the name has no address (now). */
 zsock_t *fmq_socket_dealer(const char *endpoint, uint32_t timeout_ms, fmq_error_t *err);
 
-/* Sends a message without blocking; route for a ROUTER, else NULL.  Takes
+/* Sends a message without blocking; route NULL: a DEALER's, lane 0.  Takes
  * *payload_p on success (payload_p may be NULL).  Returns bytes sent, or -1
  * with errno EAGAIN (full), EHOSTUNREACH (no such peer), or another. */
 int fmq_socket_send(zsock_t *socket, const fmq_route_t *route, const fmq_message_t *message,
                     fmq_frame_t **payload_p);
 
 typedef struct {
-    fmq_route_t route; /* from a ROUTER */
+    fmq_route_t route; /* without an id from a DEALER */
     fmq_message_t message;
     fmq_frame_t *payload; /* owned by whoever received it; NULL when there is none */
     size_t bytes;         /* of all frames but the route */

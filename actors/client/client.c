@@ -2,7 +2,7 @@
  * client.c - the actor that trains on its own data.
  *
  * Events feed the course (course.h), which says what to do; actions.c does it.
- * The link's own thread keeps the router content while this one trains.
+ * The hub's thread keeps the router content while this one trains.
  */
 #include "fedmq/actors/actors.h"
 
@@ -40,6 +40,7 @@ static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
                                   .name = self->name,
                                   .role = FMQ_ROLE_CLIENT,
                                   .store = self->context.store,
+                                  .hub = self->context.hub,
                                   .first_version = self->context.first_version,
                                   .log = self->context.log};
     char meaning[FMQ_REASON_MAX];
@@ -75,20 +76,14 @@ static int patience(fmq_client_t *self)
     return fetch < presence ? fetch : presence;
 }
 
-static int serve(fmq_client_t *self, fmq_error_t *err)
+static void serve(fmq_client_t *self)
 {
-    zpoller_t *poller = zpoller_new(self->pipe, fmq_link_handle(self->link), NULL);
-    if (!poller)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a poller");
-    zpoller_set_nonstop(poller, true);
     bool ended = false;
     while (!ended && !self->terminated) {
-        zpoller_wait(poller, patience(self));
+        (void)fmq_link_wait(self->link, self->pipe, patience(self));
         fmq_client_pump(self);
         ended = advance(self);
     }
-    zpoller_destroy(&poller);
-    return 0;
 }
 
 /* Why the client has ended by itself. */
@@ -148,8 +143,11 @@ void fmq_client_actor(zsock_t *pipe, void *options)
     const char *directory = how->directory;
     fmq_pipe_ready(pipe);
 
-    if (start(self, directory, &why) == 0 && serve(self, &why) == 0 && !self->terminated)
-        why = reason(self);
+    if (start(self, directory, &why) == 0) {
+        serve(self);
+        if (!self->terminated)
+            why = reason(self);
+    }
     bool terminated = self->terminated;
     if (!terminated && why.code != FMQ_OK)
         fmq_log_write(self->context.log, FMQ_LOG_ERROR, self->name, "failed", "reason=\"%s\"",

@@ -281,23 +281,17 @@ static void measure(evaluator_t *self, fmq_follow_item_t *item)
     }
 }
 
-static int serve(evaluator_t *self, fmq_error_t *err)
+static void serve(evaluator_t *self)
 {
-    zpoller_t *poller = zpoller_new(self->pipe, fmq_link_handle(self->link), NULL);
-    if (!poller)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a poller");
-    zpoller_set_nonstop(poller, true);
     while (!is_over(self)) {
         fmq_follow_item_t *item = self->records ? fmq_follow_to_measure(&self->follow) : NULL;
         if (item)
             measure(self, item);
         else
-            (void)zpoller_wait(poller,
-                               fmq_evaluator_records_patience(self, fmq_clock_ms(), TICK_MS));
+            (void)fmq_link_wait(self->link, self->pipe,
+                                fmq_evaluator_records_patience(self, fmq_clock_ms(), TICK_MS));
         pump(self);
     }
-    zpoller_destroy(&poller);
-    return 0;
 }
 
 static int read_settings(evaluator_t *self, fmq_error_t *err)
@@ -319,6 +313,7 @@ static int start(evaluator_t *self, const fmq_evaluator_options_t *how, fmq_erro
                                   .name = self->name,
                                   .role = FMQ_ROLE_EVALUATOR,
                                   .store = self->context.store,
+                                  .hub = self->context.hub,
                                   .first_version = self->context.first_version,
                                   .log = self->context.log};
     if (read_settings(self, err) < 0)
@@ -371,7 +366,7 @@ void fmq_evaluator_actor(zsock_t *pipe, void *options)
     if (!self)
         (void)fmq_error_set(&why, FMQ_ERR_NOMEM, "no memory for an evaluator");
     else if (start(self, &copy, &why) == 0)
-        (void)serve(self, &why);
+        serve(self);
     bool terminated = self && self->terminated;
     if (self && why.code == FMQ_OK && !terminated)
         why = fmq_evaluator_conclude(self);

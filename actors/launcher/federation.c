@@ -38,6 +38,7 @@ typedef struct {
     fmq_engine_t engine;
     fmq_devices_t *permits;
     fmq_store_t *store;
+    fmq_hub_t *hub; /* of the links of all actors here */
     fmq_output_t *output;
     fmq_log_t *log;         /* borrowed from output */
     uint64_t first_version; /* of notes; 0: the clock says */
@@ -395,6 +396,9 @@ static int open_all(federation_t *self, fmq_error_t *err)
     self->store = fmq_store_new(STORE_BYTES_MAX);
     if (!self->store)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the store");
+    self->hub = fmq_hub_new(err);
+    if (!self->hub)
+        return -1;
     if (open_router(self, err) < 0 || open_engine(self, err) < 0)
         return -1;
     self->context = (fmq_context_t){.config = self->plan->config,
@@ -405,6 +409,7 @@ static int open_all(federation_t *self, fmq_error_t *err)
                                     .tokenizer = self->engine.tokenizer,
                                     .permits = self->permits,
                                     .store = self->store,
+                                    .hub = self->hub,
                                     .log = self->log,
                                     .endpoint = self->plan->connect ? self->plan->connect : INPROC,
                                     .first_version = self->first_version,
@@ -559,6 +564,7 @@ static void close_all(federation_t *self, const fmq_error_t *why)
     free(self->clients);
     fmq_pipe_stop(&self->evaluator);
     fmq_pipe_stop(&self->splitter);
+    fmq_hub_destroy(&self->hub);
     fmq_router_destroy(&self->router);
     fmq_devices_destroy(&self->permits);
     fmq_store_destroy(&self->store);

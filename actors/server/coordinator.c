@@ -1,6 +1,6 @@
 /*
  * coordinator.c - the server's life: opening, events in, $TERM, the end.  Its
- * thread may wait for the disk; the link's own thread keeps the fabric alive
+ * thread may wait for the disk; the hub's thread keeps the fabric alive
  * meanwhile.
  */
 #include "actors/server/coordinator.h"
@@ -249,17 +249,13 @@ static int turn(coordinator_t *self, fmq_error_t *err)
 
 static int serve(coordinator_t *self, fmq_error_t *err)
 {
-    zpoller_t *poller = zpoller_new(self->pipe, fmq_link_handle(self->link), NULL);
-    if (!poller)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a poller");
-    zpoller_set_nonstop(poller, true);
     int rc = 0;
     while (rc == 0 && !self->over && !self->terminated) {
-        (void)zpoller_wait(poller, fmq_round_patience(&self->round, fmq_clock_ms(), TICK_MS));
+        (void)fmq_link_wait(self->link, self->pipe,
+                            fmq_round_patience(&self->round, fmq_clock_ms(), TICK_MS));
         self->terminated = fmq_pipe_terminated_because(self->pipe, &self->told);
         rc = turn(self, err);
     }
-    zpoller_destroy(&poller);
     return rc;
 }
 
@@ -431,6 +427,7 @@ static int open_fabric(coordinator_t *self, fmq_error_t *err)
                                .name = "server",
                                .role = FMQ_ROLE_SERVER,
                                .store = self->options.store,
+                               .hub = self->options.hub,
                                .heartbeat_ms = self->agenda->heartbeat_ms,
                                .timeout_ms = self->agenda->timeout_ms,
                                .connect_ms = self->agenda->connect_ms,

@@ -63,6 +63,7 @@ typedef struct {
     const char *endpoint;
     uint64_t first_version; /* of notes; 0: the directory says */
     fmq_store_t *store;     /* may be NULL */
+    fmq_hub_t *hub;         /* of its link; may be NULL */
     fmq_log_t *log;         /* may be NULL */
     const fmq_schema_t *schema;
     const float *initial;    /* state of round 0 ... */

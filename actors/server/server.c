@@ -136,6 +136,7 @@ static fmq_coordinator_options_t options_of(server_t *self)
                                          .endpoint = context->endpoint,
                                          .first_version = context->first_version,
                                          .store = context->store,
+                                         .hub = context->hub,
                                          .log = context->log,
                                          .schema = llm_adapter_schema(context->adapter),
                                          .initial = self->initial,

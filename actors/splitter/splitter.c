@@ -105,6 +105,7 @@ static int start(splitter_t *self, fmq_error_t *err)
                                   .name = NAME,
                                   .role = FMQ_ROLE_SPLITTER,
                                   .store = self->context.store,
+                                  .hub = self->context.hub,
                                   .first_version = self->context.first_version,
                                   .log = self->context.log};
     self->pieces = fmq_pieces_new(self->context.config, self->context.log, err);
@@ -162,15 +163,9 @@ static bool handle(splitter_t *self, const fmq_event_t *event, fmq_error_t *why)
 static bool serve(splitter_t *self, zsock_t *pipe, fmq_error_t *why)
 {
     bool terminated = false, ended = false;
-    zpoller_t *poller = zpoller_new(pipe, fmq_link_handle(self->link), NULL);
-    if (!poller) {
-        fmq_error_set(why, FMQ_ERR_NOMEM, "out of memory for a poller");
-        return false;
-    }
-    zpoller_set_nonstop(poller, true);
     while (!terminated && !ended) {
         fmq_event_t event;
-        zpoller_wait(poller, fmq_presence_wait(&self->presence, fmq_clock_ms()));
+        (void)fmq_link_wait(self->link, pipe, fmq_presence_wait(&self->presence, fmq_clock_ms()));
         terminated = fmq_pipe_terminated(pipe);
         while (!ended && fmq_link_receive(self->link, 0, &event, NULL) > 0) {
             fmq_presence_event(&self->presence, &event, fmq_clock_ms());
@@ -180,7 +175,6 @@ static bool serve(splitter_t *self, zsock_t *pipe, fmq_error_t *why)
             ended = fmq_presence_tend(&self->presence, self->context.log, NAME, fmq_clock_ms(),
                                       why) < 0;
     }
-    zpoller_destroy(&poller);
     return terminated;
 }
 

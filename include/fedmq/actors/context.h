@@ -13,6 +13,7 @@
 #include "fedmq/base/api.h"
 #include "fedmq/base/config.h"
 #include "fedmq/base/log.h"
+#include "fedmq/broker/hub.h"
 #include "fedmq/broker/store.h"
 #include "fedmq/llm/adapter.h"
 #include "fedmq/llm/model.h"
@@ -35,6 +36,7 @@ typedef struct {
     const llm_tokenizer_t *tokenizer;
     fmq_devices_t *permits;
     fmq_store_t *store; /* may be NULL */
+    fmq_hub_t *hub;     /* of its links; may be NULL */
     fmq_log_t *log;
     const char *endpoint; /* of the router */
     bool leads;           /* the run's server is in this process: nobody waits for it */

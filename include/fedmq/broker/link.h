@@ -2,7 +2,7 @@
  * link.h - an actor's end of the fabric.
  *
  * A link keeps its actor connected to a router: it says hello, sends
- * heartbeats from its own thread (training never silences it), reconnects with
+ * heartbeats from its hub's thread (training never silences it), reconnects with
  * back-off and re-announces.  Through it an actor
  *   - leaves *notes*: latest-value records for a member or a role.  A note is
  *     repeated until the router has it, kept there, and repeated to every
@@ -30,6 +30,7 @@
 #include "fedmq/base/api.h"
 #include "fedmq/base/log.h"
 #include "fedmq/broker/endpoint.h"
+#include "fedmq/broker/hub.h"
 #include "fedmq/broker/store.h"
 
 FMQ_API_BEGIN
@@ -49,19 +50,26 @@ typedef enum {
 
 const char *fmq_role_name(fmq_role_t role); /* "server", "client", ... */
 
+/* Events begin to wait.  Called in the hub's thread: it must not wait, nor call
+ * functions of the link. */
+typedef void(fmq_link_notify_fn)(void *argument);
+
 typedef struct {
     const char *endpoint; /* "inproc://..." or "tcp://host:port" */
     const char *name;     /* "server", "client-3"; unique; a second one is refused */
     fmq_role_t role;
-    fmq_store_t *store;     /* of this process, borrowed; NULL: the link makes its own */
-    uint32_t heartbeat_ms;  /* 0: 1000 */
-    uint32_t timeout_ms;    /* without a sign of life the router counts as lost; 0: 10000 */
-    uint32_t connect_ms;    /* REFUSED with FMQ_ERR_TIMEOUT when no router has answered for the
-                               first time by then; 0: tries for ever */
-    uint64_t first_version; /* of its notes: above those of all former lives under that name; 0:
-                             * from the clock, and from what the router knows */
-    uint32_t window;        /* chunks in flight of a fetch; 0: 8 */
-    fmq_log_t *log;         /* borrowed, may be NULL */
+    fmq_store_t *store;         /* of this process, borrowed; NULL: the link makes its own */
+    fmq_hub_t *hub;             /* the same; many links need one hub */
+    uint32_t heartbeat_ms;      /* 0: 1000 */
+    uint32_t timeout_ms;        /* without a sign of life the router counts as lost; 0: 10000 */
+    uint32_t connect_ms;        /* REFUSED with FMQ_ERR_TIMEOUT when no router has answered for the
+                                   first time by then; 0: tries for ever */
+    uint64_t first_version;     /* of its notes: above those of all former lives under that name; 0:
+                                 * from the clock, and from what the router knows */
+    uint32_t window;            /* chunks in flight of a fetch; 0: 8 */
+    fmq_log_t *log;             /* borrowed, may be NULL */
+    fmq_link_notify_fn *notify; /* NULL: fmq_link_wait() and receive wait themselves */
+    void *notify_argument;
 } fmq_link_options_t;
 
 typedef struct fmq_link fmq_link_t;
@@ -94,21 +102,25 @@ typedef struct {
     fmq_error_t error;      /* FAILED, REFUSED */
 } fmq_event_t;
 
-/* Starts the link's thread and returns without waiting for the router (UP
+/* Starts the link and returns without waiting for the router (UP
  * says when).  NULL with err for a bad endpoint or name, or out of memory. */
 fmq_link_t *fmq_link_open(const fmq_link_options_t *options, fmq_error_t *err);
 
-/* Says goodbye (so that the router need not time us out) and ends the thread.
- * Notes that the router has not acknowledged get up to linger_ms to arrive. */
+/* Begins to close: says goodbye (so that the router need not time us out), once
+ * the router has acknowledged all notes or linger_ms have passed.  No events
+ * follow.  So that many links close together. */
+void fmq_link_leave(fmq_link_t *self, uint32_t linger_ms);
+
+/* Leaves, if the link has not yet, and waits until it has. */
 void fmq_link_close(fmq_link_t **self_p, uint32_t linger_ms);
 
-/* Waits up to timeout_ms (-1: for ever) for an event.  1: event filled;
- * 0: none; -1 with FMQ_ERR_STOPPED when interrupted. */
+/* Waits up to timeout_ms (-1: for ever) for an event, not at all on a link with
+ * notify.  1: event filled; 0: none; -1 with FMQ_ERR_STOPPED when interrupted. */
 int fmq_link_receive(fmq_link_t *self, int timeout_ms, fmq_event_t *event, fmq_error_t *err);
 
-/* A zsock_t * that is readable while events wait: for a zpoller together with
- * the actor's pipe. */
-void *fmq_link_handle(fmq_link_t *self);
+/* Waits until an event waits, beside (a zsock_t *, such as the actor's pipe;
+ * NULL: none) is readable, time is up or a signal came.  Not with notify. */
+int fmq_link_wait(fmq_link_t *self, void *beside, int timeout_ms);
 
 /* Leaves a note: to is a member's name, "@role" or "*".  body is copied.
  * FMQ_ERR_DENIED for somebody our role may not address (clients: only servers
@@ -117,7 +129,7 @@ int fmq_link_note(fmq_link_t *self, const char *to, const char *topic, const voi
                   size_t size, fmq_error_t *err);
 
 /* Offers a sealed object to readers ("*", "@role", a name); takes its own
- * reference.  It is served from the link's thread, or from the router's store
+ * reference.  It is served from the hub's thread, or from the router's store
  * once that has it, until withdrawn or the link is closed.  Announced before
  * any note that is left later.  FMQ_ERR_DENIED for readers our role may not
  * address, FMQ_ERR_LIMIT when the store is full. */
