@@ -92,3 +92,12 @@ function(fedmq_test name)
     set_tests_properties(${name} PROPERTIES LABELS "${arg_LABEL}" TIMEOUT ${arg_TIMEOUT}
         SKIP_RETURN_CODE 77)
 endfunction()
+
+# fedmq_on_emulated(<program> <label>): the program of a test once more, with the GPU that the CPU
+# emulates as its argument.
+function(fedmq_on_emulated program label)
+    add_test(NAME ${program}_cuda_emulated COMMAND ${program} cuda-emulated)
+    set_tests_properties(${program}_cuda_emulated PROPERTIES LABELS "${label}" TIMEOUT 300
+        SKIP_RETURN_CODE 77
+        ENVIRONMENT "FEDMQ_CUDA_EMULATED=$<TARGET_FILE:fedmq_cuda_emulated_module>")
+endfunction()

@@ -105,8 +105,8 @@ static int choose(llm_cuda_t *self, int device, fmq_error_t *err)
     const char *wrong = llm_cuda_count(&count);
     if (wrong)
         return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
-                             "no GPU can be used: %s; look at what nvidia-smi says, or compute on "
-                             "the CPU",
+                             "no GPU can be used: %s; nvidia-smi shows which driver is there, if "
+                             "any; mend it, or use 'cpu'",
                              wrong);
     if (device >= count)
         return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,

@@ -118,6 +118,13 @@ struct shared_t {
     std::unique_ptr<char, void (*)(void *)> memory;
 };
 
+/* The order that a thread begins with: FEDMQ_EMULATED_ORDER, or 0. */
+inline uint64_t first_order()
+{
+    const char *said = getenv("FEDMQ_EMULATED_ORDER");
+    return said ? strtoull(said, nullptr, 10) : 0;
+}
+
 struct machine_t {
     std::vector<fiber_t> fibers;
     context_t home; /* the scheduler's */
@@ -129,7 +136,7 @@ struct machine_t {
     std::vector<shared_t> shared;
     std::unique_ptr<char, void (*)(void *)> dynamic{nullptr, free};
     size_t dynamic_bytes = 0;
-    uint64_t seed = 0, random = 0;
+    uint64_t seed = first_order(), random = 0;
 
     ~machine_t()
     {

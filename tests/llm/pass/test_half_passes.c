@@ -3,6 +3,8 @@
  * gradient of those in F32 but for rounding, the same bytes at any number of
  * threads, and those of a workspace that computes again.
  *
+ * Usage: test_half_passes [VARIANT of the CPU | cuda-emulated]
+ *
  * In models as small as these a rounding does not average out: the reference
  * that stores BF16 ends 0.9990 to 0.9999 from F32 as well.
  */
@@ -12,6 +14,8 @@
 
 #include "tests/llm/pass/tiny.h"
 
+static const char *device = "cpu:bf16"; /* that is tested; set once, by main() */
+
 typedef struct {
     float *grads;
     uint64_t elements;
@@ -20,21 +24,21 @@ typedef struct {
 
 static fmq_error_t err;
 
-static llm_backend_t *open_device(const char *device, unsigned threads)
+static llm_backend_t *open_device(const char *name, unsigned threads)
 {
-    llm_backend_t *be = strcmp(device, "reference") == 0
+    llm_backend_t *be = strcmp(name, "reference") == 0
                             ? llm_backend_reference_act_new(FMQ_BF16, &err)
-                            : llm_backend_open(device, threads, &err);
+                            : llm_backend_open(name, threads, &err);
     assert_non_null(be);
     return be;
 }
 
-static outcome_t train(const llm_shape_t *shape, const llm_adapter_spec_t *spec, const char *device,
+static outcome_t train(const llm_shape_t *shape, const llm_adapter_spec_t *spec, const char *on,
                        unsigned threads, llm_recompute_t recompute)
 {
     tiny_t tiny;
     tiny_batch_t batch = {0};
-    llm_backend_t *be = open_device(device, threads);
+    llm_backend_t *be = open_device(on, threads);
     tiny_init(&tiny, shape, spec, be);
     llm_stack_t stack = {.model = tiny.model, .adapter = tiny.adapter};
     llm_limits_t limits = {.tokens_max = TINY_TOKENS, .training = true, .recompute = recompute};
@@ -69,7 +73,7 @@ static double cosine_of(const outcome_t *a, const outcome_t *b)
 static void check(llm_shape_t shape, llm_adapter_spec_t spec)
 {
     outcome_t wide = train(&shape, &spec, "cpu", 1, LLM_RECOMPUTE_NONE);
-    outcome_t half = train(&shape, &spec, "cpu:bf16", 1, LLM_RECOMPUTE_NONE);
+    outcome_t half = train(&shape, &spec, device, 1, LLM_RECOMPUTE_NONE);
     outcome_t rounded = train(&shape, &spec, "reference", 1, LLM_RECOMPUTE_NONE);
     double with_wide = cosine_of(&wide, &half), with_rounded = cosine_of(&rounded, &half);
     if (!(with_wide >= 0.998 && with_rounded >= 0.9995))
@@ -79,12 +83,12 @@ static void check(llm_shape_t shape, llm_adapter_spec_t spec)
     assert_true(fabs(half.loss - wide.loss) <= 1e-2 * fabs(wide.loss));
     assert_memory_not_equal(half.grads, wide.grads, (size_t)wide.elements * sizeof(float));
     for (unsigned threads = 2; threads <= 3; threads++) {
-        outcome_t other = train(&shape, &spec, "cpu:bf16", threads, LLM_RECOMPUTE_NONE);
+        outcome_t other = train(&shape, &spec, device, threads, LLM_RECOMPUTE_NONE);
         assert_memory_equal(other.grads, half.grads, (size_t)half.elements * sizeof(float));
         assert_true(other.loss == half.loss);
         free(other.grads);
     }
-    outcome_t again = train(&shape, &spec, "cpu:bf16", 2, LLM_RECOMPUTE_LAYERS);
+    outcome_t again = train(&shape, &spec, device, 2, LLM_RECOMPUTE_LAYERS);
     assert_memory_equal(again.grads, half.grads, (size_t)half.elements * sizeof(float));
     free(again.grads);
     free(wide.grads);
@@ -116,9 +120,11 @@ static void every_weight_of_a_model(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1)
+    if (argc > 1 && strncmp(argv[1], "cuda", 4) == 0)
+        device = argv[1];
+    else if (argc > 1)
         setenv("FEDMQ_CPU", argv[1], 1);
-    llm_backend_t *probe = llm_backend_open("cpu:bf16", 1, &err);
+    llm_backend_t *probe = llm_backend_open(device, 1, &err);
     if (!probe) {
         print_message("skipped: %s\n", err.text);
         return 77;
