@@ -88,7 +88,8 @@ static void fill_table(llm_cuda_t *self)
     ops->synchronize = synchronize;
     llm_cuda_memory_ops(ops);
     llm_cuda_matrix_ops(ops);
-    llm_cuda_product_ops(ops);
+    llm_cuda_linear_ops(ops);
+    llm_cuda_dense_ops(ops);
     llm_cuda_elements_ops(ops);
     llm_cuda_rows_ops(ops);
     llm_cuda_norms_ops(ops);

@@ -21,8 +21,8 @@ typedef enum {
     LLM_CUDA_ROOM_SUMS,    /* parts of sums */
     LLM_CUDA_ROOM_RESULT,  /* what goes to the host */
     LLM_CUDA_ROOM_WEIGHT,  /* of products: a weight widened from codes ... */
-    LLM_CUDA_ROOM_OPERAND, /* ... operands in another type or order ... */
-    LLM_CUDA_ROOM_PRODUCT, /* ... and the library's workspace */
+    LLM_CUDA_ROOM_OPERAND, /* ... rows that begin at multiples of 16 bytes ... */
+    LLM_CUDA_ROOM_BIAS,    /* ... and a bias in the type of the result */
     LLM_CUDA_ROOMS
 } llm_cuda_room_t;
 
@@ -74,9 +74,8 @@ void llm_cuda_losses_ops(llm_ops_t *ops);
 void llm_cuda_vectors_ops(llm_ops_t *ops);
 void llm_cuda_attention_ops(llm_ops_t *ops);
 void llm_cuda_lora_ops(llm_ops_t *ops);
-/* matrix.c: matrix_new, _new_quantized, _new_form, forms, _destroy, _bytes,
- * matrix_gather.  linear.c: linear_*, dense_*, gemm. */
 void llm_cuda_matrix_ops(llm_ops_t *ops);
-void llm_cuda_product_ops(llm_ops_t *ops);
+void llm_cuda_linear_ops(llm_ops_t *ops);
+void llm_cuda_dense_ops(llm_ops_t *ops); /* and gemm */
 
 #endif

@@ -73,6 +73,12 @@ const char *llm_cuda_product_check(const void *c, const void *a, const void *b,
  * an eighth above it. */
 size_t llm_cuda_product_class(size_t tokens);
 
+/* Elements that rows of so many take at a multiple of 16 bytes, bf16 or float. */
+static inline size_t llm_cuda_padded(size_t columns)
+{
+    return (columns + 7) / 8 * 8;
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -72,7 +72,8 @@ static void codes(check_t *c, const size_t shape[2], size_t M, size_t group, llm
     llm_cuda_few_t weight = {.out = out, .in = in};
     weight.codes = (llm_cuda_quantized_t){packed->device, scales->device, out, in, group, form};
     for (size_t i = 0; i < out * in; i++) {
-        unsigned code = bits == 8 ? host[i] : host[i / 2] >> 4 * (i % 2) & 15u;
+        unsigned byte = host[i * bits / 8];
+        unsigned code = bits == 8 ? byte : byte >> 4 * (i % 2) & 15u;
         floats[i] = llm_form_value(forms[form], code,
                                    ((float *)scales->floats)[i / in * groups + i % in / group]);
     }
