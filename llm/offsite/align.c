@@ -109,6 +109,7 @@ int llm_align_run(const llm_align_t *self, const float *adapter, float *state,
         llm_train_options_t options = self->options->train;
         options.client = 0;
         options.prefix = NULL; /* the streams kept here are the teacher's */
+        options.team = NULL;
         rc = llm_routine_run(&routine, self->data, &options, &result, err);
     }
     if (rc == 0) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "llm/pass/batch.h"
+#include "llm/pass/parts.h"
 #include "llm/pass/workspace_private.h"
 
 static float *vector_new(llm_backend_t *be, uint64_t elements, fmq_error_t *err)
@@ -314,11 +315,9 @@ static void backward(llm_workspace_t *self, const llm_packed_t *packed)
     llm_embed_backward(&self->pass, packed);
 }
 
-int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float scale,
-                        const fmq_rng_name_t *dropout, double *loss_sum, fmq_error_t *err)
+static int check_backward(const llm_workspace_t *self, fmq_error_t *err)
 {
     const llm_plan_t *plan = &self->pass.plan;
-    llm_packed_t packed;
     if (self->elements && !self->grads)
         return fmq_error_set(err, FMQ_ERR_INTERNAL, "the workspace was not planned for training");
     if (plan->training && plan->behind < self->pass.decoder.shape->layers)
@@ -326,23 +325,44 @@ int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float s
                              "the workspace was planned for backward passes through layers below "
                              "%u only",
                              plan->behind);
-    if (take_batch(self, batch, &packed, err) < 0)
+    return 0;
+}
+
+int llm_workspace_train(llm_workspace_t *self, const llm_batch_t *batch, float scale,
+                        const fmq_rng_name_t *dropout, double *loss_sum, fmq_error_t *err)
+{
+    const llm_train_pass_t pass = {.scale = scale, .dropout = dropout};
+    return llm_workspace_train_when(self, batch, &pass, loss_sum, err);
+}
+
+int llm_workspace_train_when(llm_workspace_t *self, const llm_batch_t *batch,
+                             const llm_train_pass_t *pass, double *loss_sum, fmq_error_t *err)
+{
+    const llm_plan_t *plan = &self->pass.plan;
+    llm_packed_t packed;
+    if (check_backward(self, err) < 0 || take_batch(self, batch, &packed, err) < 0)
         return -1;
-    packed.dropout = dropout;
+    packed.dropout = pass->dropout;
     forward(self, batch, &packed);
-    bool learns = plan->training && batch->supervised > 0 && scale != 0.0f;
+    bool learns = plan->training && batch->supervised > 0 && pass->scale != 0.0f;
     if (learns)
         self->be->ops->zero(
             self->be, plan->dx,
             llm_act_bytes(self->be, packed.tokens * self->pass.decoder.shape->width));
-    double sum =
-        llm_head_loss(&self->pass, batch->supervised, learns ? scale : 0.0f, self->losses_host);
-    if (learns && isfinite(sum))
+    double sum = llm_head_loss(&self->pass, batch->supervised, learns ? pass->scale : 0.0f,
+                               self->losses_host);
+    bool goes_on = pass->agree ? pass->agree(pass->argument, sum) : isfinite(sum);
+    if (learns && goes_on)
         backward(self, &packed);
     if (self->be->ops->synchronize(self->be, err) < 0)
         return -1;
     *loss_sum = sum;
     return 0;
+}
+
+const float *llm_workspace_losses(const llm_workspace_t *self)
+{
+    return self->losses_host;
 }
 
 static int check_rows(const int32_t *rows, size_t count, size_t tokens, fmq_error_t *err)

@@ -7,6 +7,7 @@
 #include "llm/train/loader.h"
 #include "llm/train/options.h"
 #include "llm/train/prefix_batch.h"
+#include "llm/train/team.h"
 
 typedef struct {
     llm_workspace_t *ws;  /* borrowed */
@@ -17,6 +18,14 @@ typedef struct {
     llm_eval_stats_t sums;
 } evaluation_t;
 
+static int loss_of(const evaluation_t *self, const llm_batch_t *batch, double *loss,
+                   fmq_error_t *err)
+{
+    llm_team_t *team = self->options->team;
+    return team ? llm_team_loss(team, batch, loss, err)
+                : llm_workspace_loss(self->ws, batch, loss, err);
+}
+
 /* Adds one batch to the sums; its sequences are these examples. */
 static int measure(evaluation_t *self, const uint32_t *examples, llm_batch_t *batch,
                    fmq_error_t *err)
@@ -24,7 +33,7 @@ static int measure(evaluation_t *self, const uint32_t *examples, llm_batch_t *ba
     double loss;
     llm_eval_stats_t *sums = &self->sums;
     if (llm_prefix_batch_fill(&self->prefix, examples, batch, err) < 0 ||
-        llm_workspace_loss(self->ws, batch, &loss, err) < 0)
+        loss_of(self, batch, &loss, err) < 0)
         return -1;
     if (!isfinite(loss)) {
         sums->nan_batches++;
@@ -66,7 +75,9 @@ int llm_evaluate_dataset(llm_workspace_t *ws, const llm_dataset_t *dataset,
     evaluation_t self = {.ws = ws,
                          .batches = llm_train_epoch_batches(&whole, llm_dataset_size(dataset)),
                          .options = options,
-                         .prefix = {.ws = ws, .cache = options->prefix}};
+                         .prefix = {.ws = ws, .team = options->team, .cache = options->prefix}};
+    if (options->team && llm_team_spread(options->team, err) < 0)
+        return -1;
     self.loader = llm_loader_new(dataset, options->batch_size, err);
     int result = -1;
     if (self.loader)

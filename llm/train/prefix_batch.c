@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "llm/train/prefix_cache.h"
+#include "llm/train/team.h"
 
 static int reserve(llm_prefix_batch_t *self, size_t sequences, size_t tokens)
 {
@@ -88,13 +89,19 @@ static void spread(llm_prefix_batch_t *self, const llm_batch_t *batch, const llm
     }
 }
 
+static int compute(const llm_prefix_batch_t *self, const llm_batch_t *missing, fmq_error_t *err)
+{
+    return self->team ? llm_team_prefix(self->team, missing, self->streams, err)
+                      : llm_workspace_prefix(self->ws, missing, self->streams, err);
+}
+
 int llm_prefix_batch_fill(llm_prefix_batch_t *self, const uint32_t *examples, llm_batch_t *batch,
                           fmq_error_t *err)
 {
     if (!self->cache)
         return 0;
     llm_batch_t missing = find_missing(self, examples, batch);
-    if (missing.sequences > 0 && llm_workspace_prefix(self->ws, &missing, self->streams, err) < 0)
+    if (missing.sequences > 0 && compute(self, &missing, err) < 0)
         return -1;
     spread(self, batch, &missing);
     for (size_t s = 0; s < batch->sequences; s++) {

@@ -10,11 +10,13 @@
 
 #include "fedmq/llm/data.h"
 #include "fedmq/llm/prefix_cache.h"
+#include "fedmq/llm/team.h"
 #include "fedmq/llm/workspace.h"
 
 /* All zero it leaves batches as they are. */
 typedef struct {
     llm_workspace_t *ws;       /* borrowed; set before it is initialized */
+    llm_team_t *team;          /* as that: computes what is missing; NULL: ws does */
     llm_prefix_cache_t *cache; /* as that; NULL: nothing is done */
     size_t token_bytes;        /* of a stream */
     char *streams;             /* owned, [tokens][token_bytes]: a batch's prefix */

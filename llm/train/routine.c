@@ -11,11 +11,11 @@
 #include "fedmq/base/clock.h"
 #include "llm/train/loader.h"
 #include "llm/train/merged.h"
-#include "llm/train/optimizer.h"
 #include "llm/train/options.h"
 #include "llm/train/prefix_batch.h"
 #include "llm/train/proximal.h"
 #include "llm/train/routine.h"
+#include "llm/train/update.h"
 
 typedef struct {
     uint64_t tried, good; /* batches */
@@ -33,7 +33,7 @@ typedef struct {
     const llm_train_options_t *options;
     llm_loader_t *loader; /* owned */
     llm_prefix_batch_t prefix;
-    llm_optimizer_state_t optimizer;
+    llm_update_t update;
     llm_proximal_t proximal;
     llm_merged_t merged;
     uint64_t per_epoch;
@@ -77,21 +77,21 @@ static int routine_init(routine_t *self, const llm_dataset_t *dataset, fmq_error
     self->per_epoch = llm_train_epoch_batches(options, examples);
     self->planned = llm_train_batches(options, examples);
     self->loader = llm_loader_new(dataset, options->batch_size, err);
-    self->prefix = (llm_prefix_batch_t){.ws = self->ws, .cache = options->prefix};
+    self->prefix =
+        (llm_prefix_batch_t){.ws = self->ws, .team = options->team, .cache = options->prefix};
     if (!self->loader ||
         llm_prefix_batch_init(&self->prefix, dataset, options->batch_size, err) < 0 ||
-        llm_optimizer_init(&self->optimizer, &options->optimizer, self->be, self->n, err) < 0 ||
+        llm_update_init(&self->update, self->ws, options->team, &options->optimizer, err) < 0 ||
         remember_start(self, err) < 0)
         return -1;
-    self->be->ops->zero(self->be, self->grads, self->n * sizeof *self->grads);
-    return 0;
+    return llm_update_begin(&self->update, err);
 }
 
 static void routine_release(routine_t *self)
 {
     llm_loader_destroy(&self->loader);
     llm_prefix_batch_release(&self->prefix);
-    llm_optimizer_release(&self->optimizer);
+    llm_update_release(&self->update);
     llm_proximal_release(&self->proximal);
     llm_merged_release(&self->merged);
 }
@@ -120,21 +120,17 @@ static int draw(routine_t *self, llm_batch_t *batch, const uint32_t **examples, 
     return llm_prefix_batch_fill(&self->prefix, *examples, batch, err);
 }
 
-static void forget_group(routine_t *self)
+static int forget_group(routine_t *self, fmq_error_t *err)
 {
     self->result.stats.nan_batches += self->group.good;
-    self->be->ops->zero(self->be, self->grads, self->n * sizeof *self->grads);
     self->group = (group_t){.tried = self->group.tried};
-}
-
-static bool grads_are_finite(const routine_t *self)
-{
-    return isfinite(self->be->ops->sum_squares(self->be, self->grads, self->n));
+    return llm_update_forget(&self->update, err);
 }
 
 /* A NaN batch is left out; a retry puts one more behind the others. */
-static void skip_batch(routine_t *self)
+static int skip_batch(routine_t *self, fmq_error_t *err)
 {
+    bool finite;
     self->result.stats.nan_batches++;
     if (self->options->retry_on_nan && self->retries < self->options->retries_max) {
         self->retries++;
@@ -142,8 +138,9 @@ static void skip_batch(routine_t *self)
     } else {
         self->group.tried++;
     }
-    if (!grads_are_finite(self))
-        forget_group(self);
+    if (llm_update_is_finite(&self->update, &finite, err) < 0)
+        return -1;
+    return finite ? 0 : forget_group(self, err);
 }
 
 static void count_batch(group_t *group, const llm_batch_t *batch, const llm_routine_loss_t *loss)
@@ -173,8 +170,7 @@ static int train_batch(routine_t *self, fmq_error_t *err)
         return -1;
     if (!isfinite(loss.loss)) {
         self->nan_tail++;
-        skip_batch(self);
-        return 0;
+        return skip_batch(self, err);
     }
     self->nan_tail = 0;
     self->good = (self->drawn - 1) % self->per_epoch;
@@ -199,7 +195,8 @@ static void count_group(routine_t *self)
         self->result.parts[i] += group->parts[i];
 }
 
-/* Adds the terms that pull towards the start to the gradient. */
+/* Adds the terms that pull towards the start to the gradient; of a team, to its
+ * lead's, before all are added up. */
 static void pull_back(routine_t *self)
 {
     const llm_train_options_t *options = self->options;
@@ -212,28 +209,26 @@ static void pull_back(routine_t *self)
 }
 
 /* One optimizer step with the group's mean gradient. */
-static void step(routine_t *self)
+static int step(routine_t *self, fmq_error_t *err)
 {
     const llm_train_options_t *options = self->options;
-    const llm_ops_t *ops = self->be->ops;
+    double squares, accumulated = (double)options->grad_accum;
     /* A short group counts as the mean of what it has. */
-    if (self->group.good != options->grad_accum)
-        ops->scale(self->be, self->grads,
-                   (float)((double)options->grad_accum / (double)self->group.good), self->n);
+    if (self->group.good != options->grad_accum &&
+        llm_update_scale(&self->update, (float)(accumulated / (double)self->group.good), err) < 0)
+        return -1;
     pull_back(self);
-    double norm = sqrt(ops->sum_squares(self->be, self->grads, self->n));
-    if (!isfinite(norm)) {
-        forget_group(self);
-        return;
-    }
-    double factor = llm_clip_factor(norm, options->grad_clip);
-    if (factor < 1)
-        ops->scale(self->be, self->grads, (float)factor, self->n);
+    if (llm_update_gather(&self->update, &squares, err) < 0)
+        return -1;
+    double norm = sqrt(squares);
+    if (!isfinite(norm))
+        return forget_group(self, err);
     double lr =
         llm_schedule_lr(&options->schedule, options->optimizer.lr, self->result.stats.steps);
-    llm_optimizer_step(&self->optimizer, self->params, self->grads, lr);
-    ops->zero(self->be, self->grads, self->n * sizeof *self->grads);
+    if (llm_update_step(&self->update, llm_clip_factor(norm, options->grad_clip), lr, err) < 0)
+        return -1;
     count_group(self);
+    return 0;
 }
 
 static bool group_ends(const routine_t *self)
@@ -250,8 +245,8 @@ static int run(routine_t *self, uint64_t steps, fmq_error_t *err)
         if (!group_ends(self))
             continue;
         uint64_t before = self->result.stats.steps;
-        if (self->group.good > 0)
-            step(self);
+        if (self->group.good > 0 && step(self, err) < 0)
+            return -1;
         self->group = (group_t){0};
         if (self->result.stats.steps == before || !progress)
             continue;

@@ -11,6 +11,7 @@
 #include "fedmq/base/api.h"
 #include "fedmq/llm/data.h"
 #include "fedmq/llm/prefix_cache.h"
+#include "fedmq/llm/team.h"
 #include "fedmq/llm/workspace.h"
 
 FMQ_API_BEGIN
@@ -66,6 +67,7 @@ typedef struct {
     double proximal_merged;
     bool proximal_inert;
     llm_prefix_cache_t *prefix; /* of the dataset, borrowed; NULL: nothing is kept */
+    llm_team_t *team;           /* borrowed: trains, led by the workspace; NULL: that alone does */
     uint64_t seed;
     uint32_t client, round; /* name the Philox streams */
 } llm_train_options_t;
@@ -99,6 +101,8 @@ uint64_t llm_train_batches(const llm_train_options_t *options, size_t examples);
 uint64_t llm_train_steps(const llm_train_options_t *options, size_t examples);
 
 /* Trains ws's params in place on dataset.
+ *
+ * With options.team, which ws leads, its devices share every batch (team.h).
  *
  * Every epoch has an order of its own from Philox (seed, FMQ_RNG_SHUFFLE,
  * client, round, epoch).  The loss of a batch is the mean over its supervised
@@ -134,6 +138,7 @@ int llm_evaluate_loss(llm_workspace_t *ws, const llm_dataset_t *dataset, uint32_
 typedef struct {
     uint32_t batch_size;
     llm_prefix_cache_t *prefix; /* of the dataset, borrowed; NULL: nothing is kept */
+    llm_team_t *team;           /* borrowed: computes, led by ws; NULL: that alone does */
     llm_progress_fn *progress;  /* may be NULL */
     void *argument;
 } llm_eval_options_t;

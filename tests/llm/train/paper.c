@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "llm/pass/parts.h"
 #include "tests/llm/data/byte_tokenizer.h"
 
 void paper_open(llm_workspace_t *self, const float start[PAPER_SIZE])
@@ -179,4 +180,48 @@ float *llm_workspace_grads(llm_workspace_t *self)
 uint64_t llm_workspace_elements(const llm_workspace_t *self)
 {
     return self->grads ? PAPER_SIZE : 0;
+}
+
+/* What only a team of real workspaces needs: there is none on paper. */
+llm_workspace_t *llm_workspace_new_stack(const llm_stack_t *stack, const llm_limits_t *limits,
+                                         llm_backend_t *be, fmq_error_t *err)
+{
+    (void)stack, (void)limits, (void)be;
+    fmq_error_set(err, FMQ_ERR_UNSUPPORTED, "no team works on paper");
+    return NULL;
+}
+
+void llm_workspace_destroy(llm_workspace_t **self_p)
+{
+    *self_p = NULL;
+}
+
+void llm_workspace_strip(llm_workspace_t *self)
+{
+    (void)self;
+}
+
+bool llm_workspace_serves(const llm_workspace_t *self, const llm_stack_t *stack,
+                          const llm_limits_t *limits)
+{
+    (void)self, (void)stack, (void)limits;
+    return false;
+}
+
+int llm_workspace_set_fixed(llm_workspace_t *self, const float *host, fmq_error_t *err)
+{
+    (void)self, (void)host;
+    return fmq_error_set(err, FMQ_ERR_UNSUPPORTED, "nothing is fixed on paper");
+}
+
+int llm_workspace_train_when(llm_workspace_t *self, const llm_batch_t *batch,
+                             const llm_train_pass_t *pass, double *loss_sum, fmq_error_t *err)
+{
+    return llm_workspace_train(self, batch, pass->scale, pass->dropout, loss_sum, err);
+}
+
+const float *llm_workspace_losses(const llm_workspace_t *self)
+{
+    (void)self;
+    return NULL;
 }
