@@ -17,7 +17,6 @@
 typedef struct {
     fmq_fetch_options_t want;
     fmq_object_t *object; /* owned reference: served from here, without the router */
-    bool strayed;         /* ... but what it gives is verified */
     uint32_t ticket;      /* on the wire; 0: not asked */
     uint32_t next;        /* chunk to come */
     uint32_t chunks;      /* of the object; known once one came */
@@ -131,7 +130,6 @@ int fmq_fetches_begin(fmq_fetches_t *self, const fmq_fetch_options_t *options, i
         return 0;
     }
     fetch->object = fmq_object_hold(options->object);
-    fetch->strayed = fmq_object_strayed(fetch->object);
     fetch->chunks = fmq_object_chunks(fetch->object);
     if (fetch->next > fetch->chunks)
         fail(self, fetch, FMQ_ERR_MISMATCH, "it has not so many chunks");
@@ -280,17 +278,7 @@ static void describe(const fetch_t *fetch, fmq_event_type_t type, fmq_event_t *e
     memcpy(event->member, fetch->want.owner, sizeof event->member);
 }
 
-/* What is here needs no verification, unless it has been elsewhere; whatever has
- * gone there meanwhile is asked for again. */
-static void check_strayed(fmq_fetches_t *self, fetch_t *fetch)
-{
-    if (fetch->strayed)
-        check_digest(self, fetch);
-    else if (fmq_object_strayed(fetch->object))
-        fail(self, fetch, FMQ_ERR_TIMEOUT, "it was moved while it was read");
-}
-
-/* The next chunk of a fetch that is served from here. */
+/* The next chunk of a fetch that is served from here, and needs no verification. */
 static bool next_from_object(fmq_fetches_t *self, fetch_t *fetch, fmq_event_t *event,
                              fmq_frame_t **payload_p)
 {
@@ -302,14 +290,9 @@ static bool next_from_object(fmq_fetches_t *self, fetch_t *fetch, fmq_event_t *e
         fail(self, fetch, why.code, why.text);
         return false;
     }
-    if (fetch->strayed)
-        fmq_object_digest_chunk(&fetch->running, fmq_frame_data(*payload_p),
-                                fmq_frame_size(*payload_p));
     describe(fetch, FMQ_EVENT_CHUNK, event);
     fetch->next++;
     fetch->held++;
-    if (fetch->next == fetch->chunks)
-        check_strayed(self, fetch);
     return true;
 }
 

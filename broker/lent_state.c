@@ -1,6 +1,9 @@
 /*
  * lent_state.c - chunks of a vector, or of a file, made when they are read.
  *
+ * A disk is not believed: before the vector goes away each range of its values
+ * gets a checksum, which what the file gives must have.
+ *
  * The lock is between readers and the one who takes the vector away: reading a
  * chunk is short, and after the vector is away nobody knows its address.
  */
@@ -13,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/checksum.h"
 #include "base/read_at.h"
 
 /* Shared by the object and the lender. */
@@ -24,6 +28,7 @@ typedef struct {
     float *owned;        /* the same, or NULL */
     int fd;              /* -1: nowhere any more */
     uint64_t offset;     /* of the first element in it */
+    uint64_t *checksums; /* owned: of each range, once there is a file */
 } source_t;
 
 struct fmq_lent_state {
@@ -53,15 +58,22 @@ static int room_init(room_t *self, fmq_error_t *err)
     return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a chunk of a state");
 }
 
-static int read_file(const source_t *self, uint64_t first, uint64_t count, float *values,
-                     fmq_error_t *err)
+/* One range of values from the file, if they are what they were. */
+static int read_file(const source_t *self, uint32_t index, float *values, fmq_error_t *err)
 {
+    uint64_t first, count;
+    fmq_state_range(self->schema, index, &first, &count);
     size_t bytes = (size_t)count * sizeof *values;
     ssize_t got = fmq_read_at(self->fd, self->offset + first * sizeof *values, values, bytes);
-    if (got >= 0 && (size_t)got == bytes)
-        return 0;
-    return fmq_error_set(err, FMQ_ERR_IO, "a state that was moved to disk is gone: %s",
-                         got < 0 ? strerror(errno) : "its file ends too early");
+    if (got < 0 || (size_t)got != bytes)
+        return fmq_error_set(err, FMQ_ERR_IO, "a state that was moved to disk is gone: %s",
+                             got < 0 ? strerror(errno) : "its file ends too early");
+    if (fmq_checksum(values, bytes) != self->checksums[index])
+        return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                             "a state that was moved to disk has changed there: range %u does not "
+                             "have its checksum any more",
+                             index);
+    return 0;
 }
 
 static int encode(const source_t *self, uint32_t index, const float *values, void *out, size_t size,
@@ -81,7 +93,7 @@ static int render_moved(const source_t *self, uint32_t index, void *out, size_t 
     float *values = malloc((size_t)count * sizeof *values);
     if (!values)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a chunk of a state");
-    int rc = read_file(self, first, count, values, err);
+    int rc = read_file(self, index, values, err);
     if (rc == 0)
         rc = encode(self, index, values, out, size, err);
     free(values);
@@ -104,21 +116,13 @@ static int render(void *argument, uint32_t index, void *out, size_t size, fmq_er
     return rc;
 }
 
-static bool strayed(void *argument)
-{
-    source_t *self = argument;
-    pthread_rwlock_rdlock(&self->lock);
-    bool moved = self->fd >= 0;
-    pthread_rwlock_unlock(&self->lock);
-    return moved;
-}
-
 static void source_destroy(void *argument)
 {
     source_t *self = argument;
     if (self->fd >= 0)
         (void)close(self->fd);
     free(self->owned);
+    free(self->checksums);
     pthread_rwlock_destroy(&self->lock);
     free(self);
 }
@@ -173,8 +177,8 @@ static fmq_object_t *object_over(const fmq_schema_t *schema, const float *vector
     if (!source || !sizes)
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a state of %u chunks", chunks);
     else if (survey(source, sizes, &digest, err) == 0)
-        object = fmq_object_rendered(&(fmq_renderer_t){render, strayed, source_destroy, source},
-                                     sizes, chunks, &digest, err);
+        object = fmq_object_rendered(&(fmq_renderer_t){render, source_destroy, source}, sizes,
+                                     chunks, &digest, err);
     if (!object && source)
         source_destroy(source);
     free(sizes);
@@ -202,20 +206,56 @@ fmq_object_t *fmq_lent_state_object(const fmq_lent_state_t *self)
     return self->object;
 }
 
+/* Of each range of the vector. */
+static uint64_t *checksums_of(const source_t *self, fmq_error_t *err)
+{
+    uint32_t ranges = fmq_state_chunks(self->schema);
+    uint64_t first, count, *sums = malloc((ranges ? ranges : 1) * sizeof *sums);
+    if (!sums) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the checksums of a state");
+        return NULL;
+    }
+    for (uint32_t i = 0; i < ranges; i++) {
+        fmq_state_range(self->schema, i, &first, &count);
+        sums[i] = fmq_checksum(self->vector + first, (size_t)count * sizeof *self->vector);
+    }
+    return sums;
+}
+
+/* Only the lender writes to these, in its thread. */
 int fmq_lent_state_move(fmq_lent_state_t *self, const char *path, uint64_t offset, fmq_error_t *err)
 {
     source_t *source = self->source;
+    if (!source->vector)
+        return 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fmq_error_set(err, FMQ_ERR_IO, "cannot open '%s': %s", path, strerror(errno));
+    uint64_t *checksums = checksums_of(source, err);
+    if (!checksums) {
+        (void)close(fd);
+        return -1;
+    }
     pthread_rwlock_wrlock(&source->lock);
-    int before = source->fd;
     source->fd = fd;
     source->offset = offset;
+    source->checksums = checksums;
     source->vector = NULL;
     pthread_rwlock_unlock(&source->lock);
-    if (before >= 0)
-        (void)close(before);
+    return 0;
+}
+
+int fmq_lent_state_restore(const fmq_lent_state_t *self, float *vector, fmq_error_t *err)
+{
+    const source_t *source = self->source;
+    uint64_t first, count;
+    if (source->fd < 0)
+        return fmq_error_set(err, FMQ_ERR_INTERNAL, "a state that is restored was never moved");
+    for (uint32_t i = 0; i < fmq_state_chunks(source->schema); i++) {
+        fmq_state_range(source->schema, i, &first, &count);
+        if (read_file(source, i, vector + first, err) < 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -250,7 +290,6 @@ typedef struct {
     fmq_state_take_fn *take;
     void *argument;
     room_t room;
-    fmq_digest_state_t *digest; /* NULL: nothing is verified */
 } reading_t;
 
 static int read_chunk(const reading_t *self, uint32_t index, fmq_error_t *err)
@@ -258,46 +297,25 @@ static int read_chunk(const reading_t *self, uint32_t index, fmq_error_t *err)
     size_t size;
     uint64_t first, count;
     (void)fmq_object_chunk(self->object, index, &size);
-    if (fmq_object_copy(self->object, index, self->room.chunk, err) < 0)
-        return -1;
-    if (self->digest)
-        fmq_object_digest_chunk(self->digest, self->room.chunk, size);
-    if (fmq_state_decode(self->schema, index, self->room.chunk, size, self->room.values, err) < 0)
+    if (fmq_object_copy(self->object, index, self->room.chunk, err) < 0 ||
+        fmq_state_decode(self->schema, index, self->room.chunk, size, self->room.values, err) < 0)
         return -1;
     fmq_state_range(self->schema, index, &first, &count);
     return self->take(self->argument, first, count, self->room.values, err);
-}
-
-static int read_all(reading_t *self, bool verifies, fmq_error_t *err)
-{
-    fmq_digest_state_t digest;
-    fmq_digest_begin(&digest);
-    self->digest = verifies ? &digest : NULL;
-    for (uint32_t i = 0; i < fmq_object_chunks(self->object); i++)
-        if (read_chunk(self, i, err) < 0)
-            return -1;
-    if (!verifies)
-        return 0;
-    fmq_digest_t found = fmq_digest_end(&digest);
-    if (!fmq_digest_equal(&found, fmq_object_digest(self->object)))
-        return fmq_error_set(err, FMQ_ERR_MISMATCH,
-                             "a state that was moved to disk does not have its digest any more");
-    return 0;
 }
 
 int fmq_state_read(const fmq_object_t *object, const fmq_schema_t *schema, fmq_state_take_fn *take,
                    void *argument, fmq_error_t *err)
 {
     reading_t self = {.object = object, .schema = schema, .take = take, .argument = argument};
-    bool verifies = fmq_object_strayed(object);
+    int rc = 0;
     if (fmq_object_chunks(object) != fmq_state_chunks(schema))
         return fmq_error_set(err, FMQ_ERR_MISMATCH, "a state of %u chunks where the schema has %u",
                              fmq_object_chunks(object), fmq_state_chunks(schema));
     if (room_init(&self.room, err) < 0)
         return -1;
-    int rc = read_all(&self, verifies, err);
-    if (rc == 0 && !verifies && fmq_object_strayed(object)) /* meanwhile: once more, verified */
-        rc = read_all(&self, true, err);
+    for (uint32_t i = 0; rc == 0 && i < fmq_object_chunks(object); i++)
+        rc = read_chunk(&self, i, err);
     room_release(&self.room);
     return rc;
 }

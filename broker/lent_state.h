@@ -22,10 +22,15 @@ fmq_lent_state_t *fmq_lent_state_new(const fmq_schema_t *schema, const float *ve
 /* Borrowed; who wants to keep it holds it. */
 fmq_object_t *fmq_lent_state_object(const fmq_lent_state_t *self);
 /* The vector is the lender's again, and chunks are read from a file: the
- * elements, f32 and little endian, from offset on.  -1 with FMQ_ERR_IO when it
- * cannot be opened; then the vector is still lent. */
+ * elements, f32 and little endian, from offset on.  Nobody is given what the
+ * file has changed since (FMQ_ERR_MISMATCH).  Done once; later calls do nothing.
+ * -1 with FMQ_ERR_IO when it cannot be opened, or FMQ_ERR_NOMEM; then the vector
+ * is still lent. */
 int fmq_lent_state_move(fmq_lent_state_t *self, const char *path, uint64_t offset,
                         fmq_error_t *err);
+/* Writes the elements, as they were lent, from that file into vector.  -1: what
+ * is there is not what was lent, or cannot be read. */
+int fmq_lent_state_restore(const fmq_lent_state_t *self, float *vector, fmq_error_t *err);
 /* The vector is the lender's again.  Whoever still reads it there is told that
  * it is gone (FMQ_ERR_NOTFOUND); a file is read to the end. */
 void fmq_lent_state_end(fmq_lent_state_t **self_p);
@@ -41,10 +46,8 @@ size_t fmq_state_encode_chunk(const fmq_schema_t *schema, uint32_t index, const 
                               fmq_codec_t codec, void *out, fmq_error_t *err);
 
 /* Reads a state of this process range by range: take() gets the values of each,
- * ascending.  Where the bytes have been on a disk meanwhile their digest is
- * verified, and ranges may come again from the first one on: only after 0 is
- * what was taken right.  -1: not a state of this schema, not to be had any more,
- * or what take() says. */
+ * ascending.  Nothing is digested.  -1: not a state of this schema, not to be
+ * had any more, or what take() says. */
 typedef int(fmq_state_take_fn)(void *argument, uint64_t first, uint64_t count, const float *values,
                                fmq_error_t *err);
 int fmq_state_read(const fmq_object_t *object, const fmq_schema_t *schema, fmq_state_take_fn *take,

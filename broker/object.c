@@ -320,8 +320,3 @@ int fmq_object_copy(const fmq_object_t *self, uint32_t index, void *out, fmq_err
     memcpy(out, data, size);
     return 0;
 }
-
-bool fmq_object_strayed(const fmq_object_t *self)
-{
-    return self->renderer.strayed && self->renderer.strayed(self->argument);
-}

@@ -466,7 +466,7 @@ static void release(coordinator_t *self)
 {
     fmq_intake_destroy(&self->intake);
     fmq_update_log_close(&self->journal);
-    fmq_coordinator_reclaim_state(self);
+    fmq_coordinator_end_lending(self);
     fmq_link_close(&self->link, LINGER_MS);
     fmq_metrics_log_close(&self->history);
     fmq_coordinator_drop_answers(self);

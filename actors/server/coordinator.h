@@ -21,6 +21,9 @@
 #define FMQ_EVALUATOR_NEW_MS  5000  /* ... from one that has said and shown nothing yet */
 #define FMQ_EMPTY_ROUNDS_MAX  3     /* in a row, then the run fails */
 
+/* A state of more bytes lies in its checkpoint alone while clients compute. */
+#define FMQ_STATE_KEPT_MAX ((size_t)64 << 20)
+
 /* One block of alignment: trains the emulator with the state. */
 typedef struct {
     uint32_t block; /* from 0: those before round 0, then one for each round */
@@ -68,6 +71,7 @@ typedef struct {
     const fmq_schema_t *schema;
     const float *initial;    /* state of round 0 ... */
     float *state;            /* ... and where the state is kept from then on; NULL: in a copy */
+    size_t state_kept_max;   /* bytes; 0: FMQ_STATE_KEPT_MAX */
     fmq_digest_t model;      /* of the base model */
     const char *meaning;     /* fmq_context_meaning(); NULL: "" */
     const char *config_text; /* effective configuration, for everybody to read */

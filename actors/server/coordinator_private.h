@@ -59,6 +59,7 @@ typedef struct {
     float *state;            /* of round mark.round, ... */
     float *own_state;        /* ... and owned, unless options say where it lies */
     fmq_lent_state_t *lent;  /* of state while it is published; NULL: it may be written to */
+    bool away;               /* the state is in its checkpoint only, and its memory given back */
     float *emulator;         /* owned; NULL without offsite tuning */
     float *sent;             /* owned: what clients get in its place; NULL: emulator itself */
     fmq_digest_t *fetched;   /* owned, client k at k - 1: the emulator it was last told of */
@@ -141,9 +142,14 @@ int fmq_coordinator_post_run(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_post_state(coordinator_t *self, bool last, fmq_error_t *err);
 int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kind_t kind,
                               fmq_error_t *err);
-/* The state may be written to: who still reads the published one goes on in its
- * checkpoint. */
-void fmq_coordinator_reclaim_state(coordinator_t *self);
+/* The state may be written to, or is not needed any more: who still reads the
+ * published one goes on in its checkpoint. */
+int fmq_coordinator_reclaim_state(coordinator_t *self, fmq_error_t *err);
+void fmq_coordinator_end_lending(coordinator_t *self);
+/* While others compute, the memory of a large published state is theirs: it is in
+ * its checkpoint.  It is brought back before the server itself reads it. */
+void fmq_coordinator_put_state_away(coordinator_t *self);
+int fmq_coordinator_bring_state(coordinator_t *self, fmq_error_t *err);
 /* This process leaves a run that is not over: who takes part waits. */
 int fmq_coordinator_post_away(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_post_done(coordinator_t *self, bool failed, const char *reason,

@@ -15,6 +15,8 @@ static int save_as(coordinator_t *self, const char *directory, fmq_error_t *err)
 {
     if (!self->options.save || self->agenda->local)
         return 0;
+    if (fmq_coordinator_bring_state(self, err) < 0)
+        return -1;
     return self->options.save(self->options.save_argument, self->state, directory, err);
 }
 
@@ -23,6 +25,8 @@ static int copy_to(coordinator_t *self, const char *directory, fmq_error_t *err)
 {
     if (!self->options.save_copy || self->agenda->local)
         return save_as(self, directory, err);
+    if (fmq_coordinator_bring_state(self, err) < 0)
+        return -1;
     return self->options.save_copy(self->options.save_copy_argument, self->state, directory, err);
 }
 
@@ -31,7 +35,8 @@ int fmq_coordinator_save_best(coordinator_t *self, fmq_error_t *err)
     char *file = fmq_file_path(err, "%s/best.state", self->best);
     char *adapter = fmq_file_path(err, "%s/adapter", self->best);
     int rc = -1;
-    if (!file || !adapter || fmq_directory_make(self->best, err) < 0)
+    if (!file || !adapter || fmq_directory_make(self->best, err) < 0 ||
+        fmq_coordinator_bring_state(self, err) < 0)
         goto fail;
     if (fmq_checkpoint_save(file, &self->mark, &self->sections, err) < 0 ||
         save_as(self, adapter, err) < 0)

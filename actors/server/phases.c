@@ -167,6 +167,7 @@ static int begin_training(coordinator_t *self, fmq_error_t *err)
                   "round=%u clients=%zu journaled=%zu", self->mark.round, size,
                   fmq_update_log_size(self->journal));
     fmq_coordinator_show(self, FMQ_RUN_ROUND);
+    fmq_coordinator_put_state_away(self);
     rc = 0;
 fail:
     free(list);
@@ -221,8 +222,9 @@ static int fold(coordinator_t *self, fmq_error_t *err)
                              .samples = self->agenda->ignore_weight ? NULL : samples,
                              .read = read_update,
                              .argument = self->journal};
-    fmq_coordinator_reclaim_state(self);
-    int rc = self->agenda->rule->fold(&updates, self->options.schema, self->state, err);
+    int rc = fmq_coordinator_reclaim_state(self, err);
+    if (rc == 0)
+        rc = self->agenda->rule->fold(&updates, self->options.schema, self->state, err);
     free(samples);
     return rc < 0 ? fmq_error_prefix(err, "round %u", self->mark.round) : 0;
 }
@@ -336,6 +338,8 @@ static int measure(coordinator_t *self, fmq_error_t *err)
     self->own.size = 0;
     if (!self->options.measure)
         return 0;
+    if (fmq_coordinator_bring_state(self, err) < 0)
+        return -1;
     fmq_error_t why; /* being told to stop is no error of the run's */
     int rc = self->options.measure(self->options.measure_argument, &measuring, &self->own, &why);
     if (rc == 0 || self->terminated)
@@ -352,6 +356,7 @@ static int begin_evaluation(coordinator_t *self, fmq_error_t *err)
         if (seat->alive && seat->ready && ask(self, k, FMQ_TASK_EVALUATE, err) < 0)
             return -1;
     }
+    fmq_coordinator_put_state_away(self);
     return measure(self, err);
 }
 
@@ -388,6 +393,7 @@ static int close_training(coordinator_t *self, fmq_error_t *err)
         return 0;
     self->mark.round++;
     if (fmq_metrics_log_sync(self->history, err) < 0 ||
+        fmq_coordinator_bring_state(self, err) < 0 ||
         fmq_checkpoint_put(self->checkpoints, &self->mark, &self->sections, err) < 0)
         return -1;
     tidy(self);

@@ -3,6 +3,7 @@
  */
 #include "actors/server/coordinator_private.h"
 #include "actors/server/missing.h"
+#include "base/pages.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,19 +102,60 @@ static int publish_state(coordinator_t *self, fmq_error_t *err)
     return publish(self, &self->published, fmq_lent_state_object(self->lent), err);
 }
 
-void fmq_coordinator_reclaim_state(coordinator_t *self)
+/* Readers of the published state go on in its checkpoint. */
+static bool move_state(coordinator_t *self)
 {
     fmq_error_t err;
     uint64_t offset;
-    if (!self->lent)
-        return;
     char *path = fmq_checkpoint_find_state(self->checkpoints, self->mark.round,
                                            self->options.schema, &offset, &err);
-    if (!path || fmq_lent_state_move(self->lent, path, offset, &err) < 0)
-        fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "state-taken-back",
+    bool moved = path && fmq_lent_state_move(self->lent, path, offset, &err) == 0;
+    if (!moved)
+        fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "state-not-moved",
                       "round=%u reason=\"%s\"", self->mark.round, err.text);
-    fmq_lent_state_end(&self->lent);
     free(path);
+    return moved;
+}
+
+static size_t state_bytes(const coordinator_t *self)
+{
+    return (size_t)fmq_schema_elements(self->options.schema) * sizeof *self->state;
+}
+
+/* With an emulator, or without aggregation, every round reads it again. */
+void fmq_coordinator_put_state_away(coordinator_t *self)
+{
+    size_t most = self->options.state_kept_max ? self->options.state_kept_max : FMQ_STATE_KEPT_MAX;
+    if (self->away || !self->lent || state_bytes(self) <= most || self->agenda->local ||
+        fmq_coordinator_has_emulator(self) || !move_state(self))
+        return;
+    fmq_pages_forget(self->state, state_bytes(self));
+    self->away = true;
+}
+
+int fmq_coordinator_bring_state(coordinator_t *self, fmq_error_t *err)
+{
+    if (!self->away)
+        return 0;
+    if (fmq_lent_state_restore(self->lent, self->state, err) < 0)
+        return fmq_error_prefix(err, "round %u", self->mark.round);
+    self->away = false;
+    return 0;
+}
+
+int fmq_coordinator_reclaim_state(coordinator_t *self, fmq_error_t *err)
+{
+    if (fmq_coordinator_bring_state(self, err) < 0)
+        return -1;
+    fmq_coordinator_end_lending(self);
+    return 0;
+}
+
+void fmq_coordinator_end_lending(coordinator_t *self)
+{
+    if (self->lent)
+        (void)move_state(self);
+    fmq_lent_state_end(&self->lent);
 }
 
 static int publish_emulator(coordinator_t *self, fmq_error_t *err)

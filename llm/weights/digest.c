@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "llm/hub/pages.h"
+#include "base/pages.h"
 #include "llm/weights/source.h"
 
 #define BLOCK ((uint64_t)4 << 20) /* bytes read between giving memory back */
@@ -66,7 +66,7 @@ static void digest_stored(fmq_digest_state_t *state, const llm_stored_t *stored,
         const char *block = (const char *)stored->data + done;
         fmq_digest_add(state, block, size);
         if (mapped)
-            llm_pages_release(block, size);
+            fmq_pages_release(block, size);
     }
 }
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "llm/hub/pages.h"
+#include "base/pages.h"
 
 /* Tensors of a layer at most: two norms and eight modules, each with a bias. */
 #define LAYER_PARAMETERS_MAX (2 * (2 + LLM_MODULES))
@@ -241,8 +241,8 @@ int llm_parameter_check_tie(const llm_shape_t *shape, const llm_weights_t *weigh
         return 0;
     bool same = first->dtype == second->dtype && first->bytes == second->bytes &&
                 memcmp(first->data, second->data, (size_t)first->bytes) == 0;
-    llm_pages_release(first->data, (size_t)first->bytes);
-    llm_pages_release(second->data, (size_t)second->bytes);
+    fmq_pages_release(first->data, (size_t)first->bytes);
+    fmq_pages_release(second->data, (size_t)second->bytes);
     if (same)
         return 0;
     return fmq_error_set(err, FMQ_ERR_MISMATCH,

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pages.h"
 #include "fedmq/base/rng.h"
-#include "llm/hub/pages.h"
 #include "llm/weights/part.h"
 
 #define INIT_DEVIATION 0.02
@@ -118,8 +118,8 @@ static void release_pages(const llm_source_t *source)
     if (!source->mapped)
         return;
     if (!source->buffer)
-        llm_pages_release(source->main.data, (size_t)source->main.bytes);
-    llm_pages_release(source->more.data, (size_t)source->more.bytes);
+        fmq_pages_release(source->main.data, (size_t)source->main.bytes);
+    fmq_pages_release(source->more.data, (size_t)source->more.bytes);
 }
 
 void llm_source_close(llm_source_t *source)
@@ -139,7 +139,7 @@ int llm_source_align(llm_source_t *source, fmq_error_t *err)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a copy of %llu bytes",
                              (unsigned long long)main->bytes);
     memcpy(source->buffer, main->data, (size_t)main->bytes);
-    llm_pages_release(main->data, (size_t)main->bytes);
+    fmq_pages_release(main->data, (size_t)main->bytes);
     main->data = source->buffer;
     return 0;
 }

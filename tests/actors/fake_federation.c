@@ -205,13 +205,13 @@ float *fake_expected(const federation_t *self, const uint32_t *who, uint32_t rou
     return state;
 }
 
-float *fake_result(const federation_t *self)
+static float *load(const federation_t *self, const char *directory)
 {
-    char path[256];
+    char path[256], name[64];
     size_t size = 0;
     fmq_error_t err;
-    char *bytes =
-        fmq_file_load(test_path(path, self->folder, "adapter/state.bin"), 1u << 30, &size, &err);
+    (void)snprintf(name, sizeof name, "%s/state.bin", directory);
+    char *bytes = fmq_file_load(test_path(path, self->folder, name), 1u << 30, &size, &err);
     if (!bytes)
         fail_msg("%s", err.text);
     assert_int_equal(size, fmq_schema_elements(self->schema) * sizeof(float));
@@ -221,10 +221,20 @@ float *fake_result(const federation_t *self)
     return state;
 }
 
-void fake_check(const federation_t *self, float *expected)
+float *fake_result(const federation_t *self)
 {
-    float *result = fake_result(self);
+    return load(self, "adapter");
+}
+
+void fake_check_in(const federation_t *self, const char *directory, float *expected)
+{
+    float *result = load(self, directory);
     assert_memory_equal(result, expected, fmq_schema_elements(self->schema) * sizeof *result);
     free(result);
     free(expected);
+}
+
+void fake_check(const federation_t *self, float *expected)
+{
+    fake_check_in(self, "adapter", expected);
 }

@@ -59,6 +59,8 @@ float *fake_expected(const federation_t *self, const uint32_t *who, uint32_t rou
 float *fake_result(const federation_t *self);
 /* Fails unless the saved adapter has these bytes; frees expected. */
 void fake_check(const federation_t *self, float *expected);
+/* ... a state saved elsewhere in the run's folder. */
+void fake_check_in(const federation_t *self, const char *directory, float *expected);
 
 /* Saves a state as <directory>/state.bin: the coordinator's save function;
  * argument points to the number of elements. */

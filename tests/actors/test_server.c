@@ -3,6 +3,7 @@
  */
 #include "fake_federation.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "actors/storage/file.h"
@@ -56,6 +57,66 @@ static void nothing_is_digested_twice_in_one_process(void **state)
     double states = (double)(counted_digest() - before) / (double)(f.elements * sizeof *f.initial);
     assert_true(states > 6 + 6 + 15 - 0.1 && states < 6 + 6 + 15 + 1);
     fake_close(&f);
+}
+
+/* A state of pages that a test can look for; the caller's to free. */
+static float *place_state(federation_t *f, size_t *pages)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *place = NULL;
+    *pages = (size_t)f->elements * sizeof(float) / page;
+    assert_true(*pages > 1);
+    assert_int_equal(posix_memalign(&place, page, (*pages + 1) * page), 0);
+    fake_prepare(f);
+    f->options.state = place;
+    f->options.state_kept_max = 1;
+    return place;
+}
+
+static bool is_in_memory(void *place, size_t pages)
+{
+    bool any = false;
+    unsigned char *there = calloc(pages, 1);
+    assert_int_equal(mincore(place, pages * (size_t)sysconf(_SC_PAGESIZE), there), 0);
+    for (size_t i = 0; i < pages; i++)
+        any |= there[i] & 1;
+    free(there);
+    return any;
+}
+
+static void wait_until_away(void *place, size_t pages)
+{
+    for (int i = 0; i < LIMIT_MS / 5 && is_in_memory(place, pages); i++)
+        zclock_sleep(5);
+    assert_false(is_in_memory(place, pages));
+}
+
+/* Nothing is lost with it: neither where a round brings nothing, nor in what is
+ * saved; and nothing is digested for it. */
+static void a_large_state_lies_on_the_disk_alone_while_clients_train(void **state)
+{
+    (void)state;
+    federation_t f;
+    size_t pages;
+    char copies[128];
+    fake_open(&f, 2, 3);
+    (void)snprintf(copies, sizeof copies, "%s/copy", f.folder);
+    f.agenda.save_to = copies;
+    f.agenda.save_freq = 1;
+    for (uint32_t k = 1; k <= 2; k++)
+        fake_add(&f, k, FAKE_FAILING, 1, 200);
+    float *place = place_state(&f, &pages);
+    uint64_t before = counted_digest();
+    fake_start_prepared(&f);
+    wait_until_away(place, pages);
+    assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
+    double states = (double)(counted_digest() - before) / (double)(f.elements * sizeof *f.initial);
+    assert_true(states > 2 + 4 + 2 - 0.1 && states < 2 + 4 + 2 + 1); /* checkpoints are four */
+    fake_check(&f, fake_expected(&f, (uint32_t[]){0x6, 0, 0}, 3));
+    fake_check_in(&f, "1_copy", fake_expected(&f, (uint32_t[]){0x6}, 1));
+    fake_check_in(&f, "3_copy", fake_expected(&f, (uint32_t[]){0x6}, 1));
+    fake_close(&f);
+    free(place);
 }
 
 static void three_clients_and_five_rounds_give_the_weighted_mean(void **state)
@@ -690,6 +751,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_digested_twice_in_one_process),
+        cmocka_unit_test(a_large_state_lies_on_the_disk_alone_while_clients_train),
         cmocka_unit_test(three_clients_and_five_rounds_give_the_weighted_mean),
         cmocka_unit_test(the_order_of_arrival_changes_no_byte),
         cmocka_unit_test(a_sample_is_the_same_in_every_run_and_others_stay_idle),

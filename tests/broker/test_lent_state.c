@@ -166,9 +166,12 @@ static void it_is_digested_once_however_often_it_is_read(void **state)
         assert_int_equal(read_state(self, object, NULL), 0);
     check_taken(self);
     assert_true(counted_digest() - before == once);
-    move(self); /* a disk is not believed: */
-    assert_int_equal(read_state(self, object, NULL), 0);
-    assert_true(counted_digest() - before == 2 * once);
+    move(self);
+    memset(self->taken, 0, (size_t)self->elements * sizeof *self->taken);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(read_state(self, object, NULL), 0);
+    check_taken(self);
+    assert_true(counted_digest() - before == once);
 }
 
 static void readers_go_on_in_the_file_it_was_moved_to(void **state)
@@ -176,9 +179,7 @@ static void readers_go_on_in_the_file_it_was_moved_to(void **state)
     bench_t *self = *state;
     fmq_error_t err;
     fmq_object_t *object = fmq_object_hold(lend(self, FMQ_CODEC_F32));
-    assert_false(fmq_object_strayed(object));
     move(self);
-    assert_true(fmq_object_strayed(object));
     fmq_lent_state_end(&self->lent);
     (void)unlink(self->path);
     assert_int_equal(read_state(self, object, NULL), 0);
@@ -200,9 +201,28 @@ static void what_the_disk_has_changed_is_noticed(void **state)
     damage(self);
     assert_int_equal(read_state(self, object, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_MISMATCH);
+    assert_int_equal(fmq_lent_state_restore(self->lent, self->taken, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_MISMATCH);
     assert_int_equal(truncate(self->path, OFFSET + 1000), 0);
     assert_int_equal(read_state(self, object, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_IO);
+}
+
+static void its_owner_gets_it_back_from_the_file(void **state)
+{
+    bench_t *self = *state;
+    fmq_error_t err;
+    size_t bytes = (size_t)self->elements * sizeof *self->vector;
+    fmq_object_t *object = lend(self, FMQ_CODEC_BF16); /* not what is restored */
+    assert_int_equal(fmq_lent_state_restore(self->lent, self->vector, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_INTERNAL);
+    move(self);
+    assert_int_equal(fmq_lent_state_restore(self->lent, self->vector, NULL), 0);
+    assert_memory_equal(self->vector, self->copy, bytes);
+    self->vector[7] = 1e9f; /* it is the owner's to write to: nobody reads it there */
+    assert_int_equal(fmq_lent_state_move(self->lent, self->path, 0, NULL), 0);
+    assert_int_equal(read_state(self, object, NULL), 0);
+    assert_true(fabsf(self->taken[7] - self->copy[7]) < 0.01f);
 }
 
 /* The state is moved, to a disk that changes it, while it is being read. */
@@ -210,7 +230,7 @@ static int take_and_move(void *argument, uint64_t first, uint64_t count, const f
                          fmq_error_t *err)
 {
     bench_t *self = argument;
-    if (!fmq_object_strayed(fmq_lent_state_object(self->lent))) {
+    if (first == 0) {
         move(self);
         damage(self);
     }
@@ -294,17 +314,16 @@ static fmq_event_type_t fetch(const bench_t *self, fmq_object_t *object, fmq_err
     return event.type;
 }
 
-static void a_fetch_verifies_what_has_been_on_a_disk(void **state)
+static void a_fetch_notices_what_a_disk_has_changed(void **state)
 {
     bench_t *self = *state;
     fmq_error_t err;
     fmq_object_t *object = lend(self, FMQ_CODEC_F32);
     uint64_t before = counted_digest();
     assert_int_equal(fetch(self, object, &err, false), FMQ_EVENT_FETCHED);
-    assert_true(counted_digest() == before);
-    assert_int_equal(fetch(self, object, &err, true), FMQ_EVENT_FAILED); /* moved meanwhile */
-    assert_int_equal(err.code, FMQ_ERR_TIMEOUT);
+    assert_int_equal(fetch(self, object, &err, true), FMQ_EVENT_FETCHED); /* moved meanwhile */
     assert_int_equal(fetch(self, object, &err, false), FMQ_EVENT_FETCHED);
+    assert_true(counted_digest() == before);
     damage(self);
     assert_int_equal(fetch(self, object, &err, false), FMQ_EVENT_FAILED);
     assert_int_equal(err.code, FMQ_ERR_MISMATCH);
@@ -381,10 +400,11 @@ int main(void)
         TEST(it_is_digested_once_however_often_it_is_read),
         TEST(readers_go_on_in_the_file_it_was_moved_to),
         TEST(what_the_disk_has_changed_is_noticed),
+        TEST(its_owner_gets_it_back_from_the_file),
         TEST(what_moves_while_it_is_read_is_verified_too),
         TEST(what_was_taken_back_is_gone),
         TEST(a_vector_that_is_given_goes_with_its_last_reader),
-        TEST(a_fetch_verifies_what_has_been_on_a_disk),
+        TEST(a_fetch_notices_what_a_disk_has_changed),
         TEST(the_owner_may_write_while_others_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

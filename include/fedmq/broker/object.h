@@ -59,11 +59,9 @@ fmq_object_t *fmq_object_borrow(const fmq_segment_t *segments, size_t count,
  * holds none of them.  Called in any thread, several at a time. */
 typedef struct {
     /* Writes chunk index, the same bytes each time, into out: size bytes, as
-     * was said of it.  -1: it cannot be had now. */
+     * was said of it.  Readers of this process believe them.  -1: it cannot be
+     * had now, or is not what it was. */
     int (*render)(void *argument, uint32_t index, void *out, size_t size, fmq_error_t *err);
-    /* Have the bytes been where others than this process can have changed them?
-     * Who reads them then verifies them, also here.  NULL: never. */
-    bool (*strayed)(void *argument);
     fmq_release_fn *release; /* once, by whoever drops the last reference; may be NULL */
     void *argument;
 } fmq_renderer_t;
@@ -91,8 +89,6 @@ uint32_t fmq_object_chunks(const fmq_object_t *self);
 const void *fmq_object_chunk(const fmq_object_t *self, uint32_t index, size_t *size);
 /* Copies a chunk of any object into out, which has room for its size. */
 int fmq_object_copy(const fmq_object_t *self, uint32_t index, void *out, fmq_error_t *err);
-/* Must who reads it verify it, although it never left this process? */
-bool fmq_object_strayed(const fmq_object_t *self);
 
 FMQ_API_END
 
