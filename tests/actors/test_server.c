@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "actors/storage/checkpoint.h"
 #include "actors/storage/file.h"
 #include "broker/lent_state.h"
 #include "tests/base/counted_digest.h"
@@ -67,6 +68,7 @@ static float *place_state(federation_t *f, size_t *pages)
     *pages = (size_t)f->elements * sizeof(float) / page;
     assert_true(*pages > 1);
     assert_int_equal(posix_memalign(&place, page, (*pages + 1) * page), 0);
+    memset(place, 1, (*pages + 1) * page); /* it is there at first */
     fake_prepare(f);
     f->options.state = place;
     f->options.state_kept_max = 1;
@@ -91,30 +93,42 @@ static void wait_until_away(void *place, size_t pages)
     assert_false(is_in_memory(place, pages));
 }
 
-/* Nothing is lost with it: neither where a round brings nothing, nor in what is
- * saved; and nothing is digested for it. */
+static void check_checkpoint(const federation_t *f, const char *name, float *expected)
+{
+    char path[256];
+    fmq_checkpoint_t mark;
+    float *found = calloc((size_t)f->elements, sizeof *found);
+    fmq_vectors_t vectors = {.schema = f->schema, .state = found};
+    assert_int_equal(fmq_checkpoint_load(test_path(path, f->folder, name), &vectors, &mark, NULL),
+                     0);
+    assert_memory_equal(found, expected, (size_t)f->elements * sizeof *found);
+    free(found);
+    free(expected);
+}
+
+/* Digested are two states as objects, four checkpoints and the best one, and six
+ * updates. */
 static void a_large_state_lies_on_the_disk_alone_while_clients_train(void **state)
 {
     (void)state;
+    static const uint32_t who[] = {0x6, 0, 0};
     federation_t f;
     size_t pages;
-    char copies[128];
     fake_open(&f, 2, 3);
-    (void)snprintf(copies, sizeof copies, "%s/copy", f.folder);
-    f.agenda.save_to = copies;
-    f.agenda.save_freq = 1;
+    f.agenda.eval_freq = 1;
     for (uint32_t k = 1; k <= 2; k++)
-        fake_add(&f, k, FAKE_FAILING, 1, 200);
+        fake_add(&f, k, FAKE_WITHOUT, 1, 200);
     float *place = place_state(&f, &pages);
     uint64_t before = counted_digest();
     fake_start_prepared(&f);
     wait_until_away(place, pages);
     assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
     double states = (double)(counted_digest() - before) / (double)(f.elements * sizeof *f.initial);
-    assert_true(states > 2 + 4 + 2 - 0.1 && states < 2 + 4 + 2 + 1); /* checkpoints are four */
-    fake_check(&f, fake_expected(&f, (uint32_t[]){0x6, 0, 0}, 3));
-    fake_check_in(&f, "1_copy", fake_expected(&f, (uint32_t[]){0x6}, 1));
-    fake_check_in(&f, "3_copy", fake_expected(&f, (uint32_t[]){0x6}, 1));
+    assert_true(states > 2 + 4 + 1 + 6 - 0.1 && states < 2 + 4 + 1 + 6 + 0.5);
+    fake_check(&f, fake_expected(&f, who, 3));
+    fake_check_in(&f, "best/adapter", fake_expected(&f, who, 3));
+    check_checkpoint(&f, "best/best.state", fake_expected(&f, who, 3));
+    check_checkpoint(&f, "checkpoints/round-000003.state", fake_expected(&f, who, 3));
     fake_close(&f);
     free(place);
 }
