@@ -98,8 +98,9 @@ static void check_checkpoint(const federation_t *f, const char *name, float *exp
     char path[256];
     fmq_checkpoint_t mark;
     float *found = calloc((size_t)f->elements, sizeof *found);
-    fmq_vectors_t vectors = {.schema = f->schema, .state = found};
-    assert_int_equal(fmq_checkpoint_load(test_path(path, f->folder, name), &vectors, &mark, NULL),
+    fmq_sections_t sections = {0};
+    (void)fmq_sections_add(&sections, FMQ_SECTION_STATE, f->schema, found);
+    assert_int_equal(fmq_checkpoint_load(test_path(path, f->folder, name), &sections, &mark, NULL),
                      0);
     assert_memory_equal(found, expected, (size_t)f->elements * sizeof *found);
     free(found);
