@@ -119,11 +119,11 @@ static int read_rules(fmq_agenda_t *agenda, const fmq_config_t *config, fmq_erro
     agenda->sampler = fmq_sampler_find(fmq_config_text(config, "federate.sampler"), err);
     if (!agenda->sampler)
         return -1;
-    agenda->rule = fmq_aggregation_find(fmq_config_text(config, "aggregator.robust_rule"), err);
-    if (!agenda->rule)
+    agenda->rule = fmq_rule_find(fmq_config_text(config, "aggregator.robust_rule"), err);
+    agenda->method = agenda->rule ? fmq_strategy_of(config, err) : NULL;
+    if (!agenda->method)
         return -1;
     agenda->ignore_weight = fmq_config_bool(config, "federate.ignore_weight");
-    agenda->local = strcmp(fmq_config_text(config, "federate.method"), "local") == 0;
     agenda->own_data = fmq_config_bool(config, "fedmq.own_data");
     int codec = fmq_codec_find(fmq_config_text(config, "fedmq.codec"));
     if (codec < 0)

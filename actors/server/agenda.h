@@ -9,9 +9,9 @@
 
 #include "actors/evaluation/early_stop.h"
 #include "actors/evaluation/summary.h"
-#include "actors/server/aggregate.h"
 #include "actors/server/round.h"
-#include "actors/server/sampler.h"
+#include "actors/strategy/sampler.h"
+#include "actors/strategy/strategy.h"
 #include "fedmq/base/config.h"
 #include "fedmq/broker/state.h"
 
@@ -30,8 +30,8 @@ typedef struct {
 
     bool own_data; /* clients bring their data: nobody knows how many they have */
 
-    bool local; /* nothing is exchanged: clients keep what they train */
-    const fmq_aggregation_t *rule;
+    const fmq_strategy_ops_t *method;
+    const fmq_rule_t *rule;
     bool ignore_weight;
     fmq_codec_t codec;
 

@@ -294,18 +294,13 @@ static void take_meaning(coordinator_t *self)
 
 static int stand_at_the_beginning(coordinator_t *self, fmq_error_t *err)
 {
-    const fmq_coordinator_emulator_t *emulator = &self->options.emulator;
     name_new_run(self->mark.run);
     self->mark.model = self->options.model;
     take_meaning(self);
     if (self->state != self->options.initial)
         memcpy(self->state, self->options.initial,
                fmq_schema_elements(self->options.schema) * sizeof *self->state);
-    if (emulator->schema) {
-        self->mark.aligned = emulator->aligned;
-        memcpy(self->emulator, emulator->initial,
-               fmq_schema_elements(emulator->schema) * sizeof *self->emulator);
-    }
+    self->mark.aligned = fmq_strategy_prepared(&self->strategy);
     return fmq_checkpoint_put(self->checkpoints, &self->mark, &self->sections, err);
 }
 
@@ -363,8 +358,7 @@ static int open_files(coordinator_t *self, fmq_error_t *err)
     if (fmq_directory_make(self->journals, err) < 0 ||
         fmq_directory_make(self->checkpoints, err) < 0 ||
         make_place_for_copies(self->agenda->save_to, err) < 0 ||
-        (fmq_coordinator_has_emulator(self) &&
-         make_place_for_copies(self->options.emulator.save_to, err) < 0))
+        (self->options.offsite && make_place_for_copies(self->options.offsite->save_to, err) < 0))
         goto fail;
     if (!self->agenda->own_data &&
         !(self->dealt = fmq_dealt_open(directory, self->agenda->clients, err)))
@@ -382,21 +376,6 @@ static int no_memory(uint64_t elements, fmq_error_t *err)
                          elements);
 }
 
-static int open_emulator(coordinator_t *self, fmq_error_t *err)
-{
-    const fmq_coordinator_emulator_t *emulator = &self->options.emulator;
-    if (!emulator->schema)
-        return 0;
-    uint64_t elements = fmq_schema_elements(emulator->schema);
-    self->emulator = calloc(elements ? (size_t)elements : 1, sizeof *self->emulator);
-    if (emulator->sent_once)
-        self->sent = calloc(elements ? (size_t)elements : 1, sizeof *self->sent);
-    if (!self->emulator || (emulator->sent_once && !self->sent))
-        return no_memory(elements, err);
-    (void)fmq_sections_add(&self->sections, FMQ_SECTION_EMULATOR, emulator->schema, self->emulator);
-    return 0;
-}
-
 static int open_memory(coordinator_t *self, fmq_error_t *err)
 {
     uint32_t clients = self->agenda->clients;
@@ -412,8 +391,7 @@ static int open_memory(coordinator_t *self, fmq_error_t *err)
     self->fetched = calloc(clients, sizeof *self->fetched);
     if (!self->state || !self->answers || !self->progress || !self->fetched || !self->fits)
         return no_memory(elements, err);
-    (void)fmq_sections_add(&self->sections, FMQ_SECTION_STATE, self->options.schema, self->state);
-    return open_emulator(self, err);
+    return fmq_coordinator_open_strategy(self, err);
 }
 
 static int open_fabric(coordinator_t *self, fmq_error_t *err)
@@ -447,15 +425,14 @@ static int open_fabric(coordinator_t *self, fmq_error_t *err)
 }
 
 /* What everybody needs is there first, so that clients can get their model
- * while the emulator is aligned; the state comes when it is. */
+ * while the strategy prepares; the state comes when it has. */
 static int open_run(coordinator_t *self, fmq_error_t *err)
 {
-    const fmq_coordinator_emulator_t *emulator = &self->options.emulator;
-    if (emulator->schema && emulator->publish &&
-        emulator->publish(emulator->argument, self->link, &self->manifest, &self->manifest_bytes,
-                          err) < 0)
+    const fmq_coordinator_options_t *options = &self->options;
+    if (options->publish && options->publish(options->publish_argument, self->link, &self->manifest,
+                                             &self->manifest_bytes, err) < 0)
         return -1;
-    if (fmq_coordinator_post_run(self, err) < 0 || fmq_coordinator_align_first(self, err) < 0)
+    if (fmq_coordinator_post_run(self, err) < 0 || fmq_coordinator_prepare(self, err) < 0)
         return -1;
     if (self->over || self->terminated)
         return 0;
@@ -477,8 +454,7 @@ static void release(coordinator_t *self)
     free(self->fits);
     free(self->fetched);
     free(self->own_state);
-    free(self->emulator);
-    free(self->sent);
+    fmq_strategy_close(&self->strategy);
     free(self->journals);
     free(self->checkpoints);
     free(self->best);

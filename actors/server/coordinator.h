@@ -2,8 +2,8 @@
  * coordinator.h - runs a federation from the first round to the last.
  *
  * The server without a language model: it knows schemas, initial vectors and
- * numbers, and leaves the writing of adapters, the alignment of emulators and
- * measuring to functions it is given.  They run in its thread, which hears
+ * numbers, leaves to the run's strategy what makes its method (strategy.h), and the
+ * writing of adapters and measuring to functions it is given.  They run in its thread, which hears
  * $TERM meanwhile; fmq_server_actor() (server.c) puts the model behind it.
  *
  * In its directory: journal/, checkpoints/, best/, metrics.jsonl, adapter/.  A
@@ -15,6 +15,7 @@
 #include <czmq.h>
 
 #include "actors/server/agenda.h"
+#include "actors/strategy/fedbiot.h"
 #include "fedmq/actors/actors.h"
 
 #define FMQ_EVALUATOR_WAIT_MS 60000 /* for a sign of work on the last state ... */
@@ -24,40 +25,10 @@
 /* A state of more bytes lies in its checkpoint alone while clients compute. */
 #define FMQ_STATE_KEPT_MAX ((size_t)64 << 20)
 
-/* One block of alignment: trains the emulator with the state. */
-typedef struct {
-    uint32_t block; /* from 0: those before round 0, then one for each round */
-    bool first;     /* before round 0 */
-    const float *state;
-    float *emulator;           /* trained in place; as it was when it fails */
-    llm_progress_fn *progress; /* other than 0: stop, with FMQ_ERR_STOPPED */
-    void *argument;            /* of progress */
-} fmq_alignment_t;
-
-/* Offsite tuning, as far as a coordinator knows it. */
-typedef struct {
-    const fmq_schema_t *schema; /* of the emulator's vector; NULL: no offsite tuning */
-    const float *initial;
-    uint32_t aligned;      /* blocks before round 0 that initial has been through */
-    uint32_t first_blocks; /* blocks before round 0 */
-    bool every_round;      /* and one after each round */
-    bool sent_once;        /* clients keep the emulator of round 0 */
-    bool exit_after_align; /* the run ends when the first blocks are done */
-    const char *save_to;   /* "" : nowhere */
-    /* Trains; says what it measured.  NULL where nothing is to be aligned. */
-    int (*align)(void *argument, const fmq_alignment_t *block, fmq_metrics_t *metrics,
-                 fmq_error_t *err);
-    int (*save)(void *argument, const float *emulator, const char *directory, fmq_error_t *err);
-    /* Publishes what clients make their model of; NULL: nothing. */
-    int (*publish)(void *argument, fmq_link_t *link, fmq_digest_t *manifest, uint64_t *bytes,
-                   fmq_error_t *err);
-    void *argument;
-} fmq_coordinator_emulator_t;
-
 /* Measures a state on data that the server holds. */
 typedef struct {
     const float *state;
-    llm_progress_fn *progress; /* as in an alignment */
+    llm_progress_fn *progress; /* other than 0: stop, with FMQ_ERR_STOPPED */
     void *argument;
 } fmq_measuring_t;
 
@@ -85,7 +56,12 @@ typedef struct {
     /* The same for federate.save_to and its relatives; NULL: save. */
     int (*save_copy)(void *argument, const float *state, const char *directory, fmq_error_t *err);
     void *save_copy_argument;
-    fmq_coordinator_emulator_t emulator;
+    const fmq_config_t *config;           /* for the strategy while it is made; NULL: defaults */
+    const fmq_fedbiot_options_t *offsite; /* NULL: without offsite tuning */
+    /* Publishes what clients make their model of; NULL: nothing. */
+    int (*publish)(void *argument, fmq_link_t *link, fmq_digest_t *manifest, uint64_t *bytes,
+                   fmq_error_t *err);
+    void *publish_argument;
     /* Part of every evaluation; its metrics decide beside those of clients.
      * NULL: the server measures nothing. */
     int (*measure)(void *argument, const fmq_measuring_t *measuring, fmq_metrics_t *metrics,

@@ -3,7 +3,7 @@
  * coordinator.c (life and events), records.c (what clients' data come to), reports.c (what clients
  * say), stalls.c (who does not get on), watchers.c (evaluators), phases.c (what follows what),
  * posts.c (notes that it leaves), outcome.c (metrics, best state), copies.c (what is saved),
- * emulator.c (its alignment).
+ * hosting.c (what it lends the strategy).
  */
 #ifndef FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
 #define FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
@@ -55,18 +55,20 @@ typedef struct {
 
     char *journals, *checkpoints, *best; /* owned paths */
     fmq_metrics_log_t *history;
-    fmq_checkpoint_t mark;   /* where the run stands */
-    float *state;            /* of round mark.round, ... */
-    float *own_state;        /* ... and owned, unless options say where it lies */
-    fmq_lent_state_t *lent;  /* of state while it is published; NULL: it may be written to */
-    bool away;               /* the state is in its checkpoint only, and its memory given back */
-    float *emulator;         /* owned; NULL without offsite tuning */
-    float *sent;             /* owned: what clients get in its place; NULL: emulator itself */
-    fmq_digest_t *fetched;   /* owned, client k at k - 1: the emulator it was last told of */
-    fmq_sections_t sections; /* of checkpoints: state, emulator, what the method keeps */
+    fmq_checkpoint_t mark;  /* where the run stands */
+    float *state;           /* of round mark.round, ... */
+    float *own_state;       /* ... and owned, unless options say where it lies */
+    fmq_lent_state_t *lent; /* of state while it is published; NULL: it may be written to */
+    bool away;              /* the state is in its checkpoint only, and its memory given back */
+    fmq_strategy_t strategy;
+    fmq_exchange_t exchanges[FMQ_EXCHANGES_MAX]; /* of a round */
+    size_t exchanges_size;
+    fmq_sections_t sections; /* of checkpoints: the state and what the strategy keeps */
+    fmq_digest_t *fetched;   /* owned, client k at k - 1: what it was last told of that lies
+                              * beside the state */
     fmq_digest_t manifest;
     uint64_t manifest_bytes;
-    published_t published, published_emulator;
+    published_t published, published_beside;
 
     fmq_round_t round;
     fmq_update_log_t *journal; /* of the round in training, or NULL */
@@ -160,13 +162,16 @@ void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type);
  * when it should stop. */
 int fmq_coordinator_progress(void *self, uint64_t step, uint64_t steps, uint64_t tokens);
 
-/* emulator.c */
-bool fmq_coordinator_has_emulator(const coordinator_t *self);
-/* The blocks before round 0 that are not done yet; a checkpoint after each.
- * When told to stop, terminated is set and the rest is left for later. */
-int fmq_coordinator_align_first(coordinator_t *self, fmq_error_t *err);
-/* The block after a round; terminated and nothing trained when told to stop. */
-int fmq_coordinator_align_round(coordinator_t *self, fmq_error_t *err);
+/* hosting.c: the strategy's part.  prepare: until it is done; over or terminated may
+ * be set.  aggregate: of the updates (NULL: none is usable); terminated and the round
+ * to be tried again when told to stop. */
+int fmq_coordinator_open_strategy(coordinator_t *self, fmq_error_t *err);
+int fmq_coordinator_prepare(coordinator_t *self, fmq_error_t *err);
+int fmq_coordinator_aggregate(coordinator_t *self, const fmq_updates_t *updates, fmq_error_t *err);
+int fmq_coordinator_export(coordinator_t *self, fmq_error_t *err);
+/* Does training bring updates, and is there a state of the run? */
+bool fmq_coordinator_collects(const coordinator_t *self);
+bool fmq_coordinator_shares(const coordinator_t *self);
 
 /* phases.c: does what the facts call for, until they call for nothing. */
 int fmq_coordinator_advance(coordinator_t *self, fmq_error_t *err);
@@ -194,11 +199,9 @@ int fmq_coordinator_note_evaluation(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_note_metrics(coordinator_t *self, const char *source,
                                  const fmq_message_metrics_t *note, fmq_error_t *err);
 /* copies.c: best/ and save_to; "<round>_<save_to>" when it is due; adapter/,
- * "final_<save_to>" and the emulator. */
+ * "final_<save_to>" and what the strategy makes for others. */
 int fmq_coordinator_save_best(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_save_periodic(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_save_final(coordinator_t *self, fmq_error_t *err);
-/* The emulator as save_to says; first: before round 0. */
-int fmq_coordinator_save_emulator(coordinator_t *self, bool first, fmq_error_t *err);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * copies.c - what a run leaves for others: the best and the last state, the
- * emulator, and copies of them where the configuration says.
+ * copies.c - what a run leaves for others: the best and the last state, and
+ * copies of them where the configuration says.
  */
 #include "actors/server/coordinator_private.h"
 
@@ -13,7 +13,7 @@
 
 static int save_as(coordinator_t *self, const char *directory, fmq_error_t *err)
 {
-    if (!self->options.save || self->agenda->local)
+    if (!self->options.save || !fmq_coordinator_shares(self))
         return 0;
     if (fmq_coordinator_bring_state(self, err) < 0)
         return -1;
@@ -23,7 +23,7 @@ static int save_as(coordinator_t *self, const char *directory, fmq_error_t *err)
 /* For whoever takes it elsewhere: perhaps more than the adapter. */
 static int copy_to(coordinator_t *self, const char *directory, fmq_error_t *err)
 {
-    if (!self->options.save_copy || self->agenda->local)
+    if (!self->options.save_copy || !fmq_coordinator_shares(self))
         return save_as(self, directory, err);
     if (fmq_coordinator_bring_state(self, err) < 0)
         return -1;
@@ -48,17 +48,9 @@ fail:
     return rc;
 }
 
-/* "models/x" and "final" -> "models/final_x". */
-static char *prefixed(const char *save_to, const char *prefix, fmq_error_t *err)
-{
-    const char *slash = strrchr(save_to, '/');
-    int head = slash ? (int)(slash - save_to) + 1 : 0;
-    return fmq_file_path(err, "%.*s%s_%s", head, save_to, prefix, save_to + head);
-}
-
 static int save_prefixed(coordinator_t *self, const char *prefix, fmq_error_t *err)
 {
-    char *path = prefixed(self->agenda->save_to, prefix, err);
+    char *path = fmq_prefixed_path(self->agenda->save_to, prefix, err);
     int rc = path ? copy_to(self, path, err) : -1;
     free(path);
     return rc;
@@ -81,28 +73,5 @@ int fmq_coordinator_save_final(coordinator_t *self, fmq_error_t *err)
     free(adapter);
     if (rc == 0 && *self->agenda->save_to)
         rc = save_prefixed(self, "final", err);
-    return rc < 0 ? -1 : fmq_coordinator_save_emulator(self, false, err);
-}
-
-static int save_emulator_as(coordinator_t *self, const char *directory, fmq_error_t *err)
-{
-    const fmq_coordinator_emulator_t *how = &self->options.emulator;
-    return how->save(how->argument, self->emulator, directory, err);
-}
-
-int fmq_coordinator_save_emulator(coordinator_t *self, bool first, fmq_error_t *err)
-{
-    const fmq_coordinator_emulator_t *how = &self->options.emulator;
-    if (!fmq_coordinator_has_emulator(self) || !how->save || !*how->save_to)
-        return 0;
-    if (!first && !how->every_round) /* it is what it was before round 0 */
-        return 0;
-    if (first && how->every_round) {
-        char *path = prefixed(how->save_to, "0", err);
-        int rc = path ? save_emulator_as(self, path, err) : -1;
-        free(path);
-        if (rc < 0)
-            return -1;
-    }
-    return save_emulator_as(self, how->save_to, err);
+    return rc < 0 ? -1 : fmq_coordinator_export(self, err);
 }

@@ -122,19 +122,21 @@ void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options)
     if (!settings->use)
         return;
     options->model = llm_model_digest(self->context->offsite->student);
-    options->emulator = (fmq_coordinator_emulator_t){
-        .schema = llm_adapter_schema(self->context->offsite->state),
-        .initial = self->emulator,
-        .aligned = self->aligned,
-        .first_blocks = settings->first_blocks,
-        .every_round = settings->bilevel,
-        .sent_once = settings->bilevel && settings->released,
-        .exit_after_align = settings->align && settings->exit_after_align,
-        .save_to = settings->save_to,
-        .align = self->aligner ? align : NULL,
-        .save = save,
-        .publish = self->context->pins ? publish : NULL,
-        .argument = self};
+    self->fedbiot =
+        (fmq_fedbiot_options_t){.schema = llm_adapter_schema(self->context->offsite->state),
+                                .initial = self->emulator,
+                                .aligned = self->aligned,
+                                .first_blocks = settings->first_blocks,
+                                .every_round = settings->bilevel,
+                                .sent_once = settings->bilevel && settings->released,
+                                .exit_after_align = settings->align && settings->exit_after_align,
+                                .save_to = settings->save_to,
+                                .align = self->aligner ? align : NULL,
+                                .save = save,
+                                .argument = self};
+    options->offsite = &self->fedbiot;
+    options->publish = self->context->pins ? publish : NULL;
+    options->publish_argument = self;
     if (self->held) {
         options->measure = fmq_held_measure;
         options->measure_argument = self->held;

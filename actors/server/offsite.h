@@ -1,6 +1,6 @@
 /*
- * offsite.h - the server's side of offsite tuning: what the coordinator's
- * emulator functions stand on.
+ * offsite.h - the server's side of offsite tuning: what FedBiOT's
+ * strategy stands on.
  *
  * Without llm.offsite_tuning.use everything here is empty and harmless.
  */
@@ -13,10 +13,11 @@
 typedef struct {
     const fmq_context_t *context; /* borrowed */
     fmq_offsite_settings_t settings;
-    float *emulator;        /* owned: the vector that a new run begins with */
-    uint32_t aligned;       /* blocks before round 0 that it has been through */
-    fmq_aligner_t *aligner; /* owned; NULL: nothing is aligned */
-    fmq_held_t *held;       /* owned; NULL: the server measures nothing */
+    fmq_fedbiot_options_t fedbiot; /* what fill() lends the coordinator */
+    float *emulator;               /* owned: the vector that a new run begins with */
+    uint32_t aligned;              /* blocks before round 0 that it has been through */
+    fmq_aligner_t *aligner;        /* owned; NULL: nothing is aligned */
+    fmq_held_t *held;              /* owned; NULL: the server measures nothing */
 } fmq_offsite_t;
 
 /* Fills self; after a failure too it must be released. */

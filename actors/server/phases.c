@@ -114,7 +114,7 @@ static int close_training(coordinator_t *self, fmq_error_t *err);
 static bool is_complete(const coordinator_t *self, const uint32_t *closed, size_t size)
 {
     for (size_t i = 0; i < size; i++)
-        if (!self->agenda->local && !fmq_update_log_find(self->journal, closed[i]))
+        if (fmq_coordinator_collects(self) && !fmq_update_log_find(self->journal, closed[i]))
             return false;
     return true;
 }
@@ -203,28 +203,30 @@ fail:
     return rc;
 }
 
-static int read_update(void *argument, size_t index, uint32_t chunk, float *values,
+static int read_update(void *argument, size_t index, uint64_t first, uint64_t count, float *values,
                        fmq_error_t *err)
 {
-    return fmq_update_log_read(argument, index, chunk, values, err);
+    return fmq_update_log_read_range(argument, index, first, count, values, err);
 }
 
-/* Folds the journal, in client order, into the state. */
-static int fold(coordinator_t *self, fmq_error_t *err)
+/* What the strategy makes of the log, in client order, is the state. */
+static int aggregate(coordinator_t *self, bool usable, fmq_error_t *err)
 {
-    size_t size = fmq_update_log_size(self->journal);
-    uint64_t *samples = calloc(size, sizeof *samples);
+    size_t size = usable ? fmq_update_log_size(self->journal) : 0;
+    uint64_t *samples = calloc(size + 1, sizeof *samples);
     if (!samples)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to aggregate");
     for (size_t i = 0; i < size; i++)
         samples[i] = fmq_update_log_at(self->journal, i)->samples;
     fmq_updates_t updates = {.size = size,
                              .samples = self->agenda->ignore_weight ? NULL : samples,
+                             .elements = fmq_schema_elements(self->options.schema),
                              .read = read_update,
                              .argument = self->journal};
-    int rc = fmq_coordinator_reclaim_state(self, err);
+    int rc = size > 0 ? fmq_coordinator_reclaim_state(self, err)
+                      : fmq_coordinator_bring_state(self, err);
     if (rc == 0)
-        rc = self->agenda->rule->fold(&updates, self->options.schema, self->state, err);
+        rc = fmq_coordinator_aggregate(self, size > 0 ? &updates : NULL, err);
     free(samples);
     return rc < 0 ? fmq_error_prefix(err, "round %u", self->mark.round) : 0;
 }
@@ -239,7 +241,7 @@ static int settle_journal(coordinator_t *self, fmq_error_t *err)
     for (uint32_t k = 1; k <= self->agenda->clients; k++)
         if (self->round.seats[k - 1].answered)
             list[size++] = k;
-    if (!self->agenda->local)
+    if (fmq_coordinator_collects(self))
         fmq_update_log_keep(self->journal, list, size);
     int rc = fmq_update_log_save_list(self->journal, FMQ_UPDATE_LOG_CLOSED, list, size, err);
     free(list);
@@ -261,7 +263,7 @@ static int call_off(coordinator_t *self, fmq_error_t *err)
 /* An update of no example teaches nothing, whatever it weighs. */
 static bool has_usable_update(const coordinator_t *self)
 {
-    if (self->agenda->local)
+    if (!fmq_coordinator_collects(self))
         return fmq_round_count(&self->round, self->now_ms).answered > 0;
     for (size_t i = 0; i < fmq_update_log_size(self->journal); i++)
         if (fmq_update_log_at(self->journal, i)->samples > 0)
@@ -384,11 +386,9 @@ static int close_training(coordinator_t *self, fmq_error_t *err)
     bool usable = has_usable_update(self);
     if (call_off(self, err) < 0 || count_empty(self, !usable, err) < 0)
         return -1;
-    if (usable && !self->agenda->local && fold(self, err) < 0)
+    if (aggregate(self, usable && fmq_coordinator_collects(self), err) < 0)
         return -1;
     fmq_update_log_close(&self->journal);
-    if (fmq_coordinator_align_round(self, err) < 0)
-        return -1;
     if (self->terminated) /* the checkpoint before and the journal hold it all */
         return 0;
     self->mark.round++;

@@ -122,12 +122,14 @@ static size_t state_bytes(const coordinator_t *self)
     return (size_t)fmq_schema_elements(self->options.schema) * sizeof *self->state;
 }
 
-/* With an emulator, or without aggregation, every round reads it again. */
+/* With something beside it that is made of it, or without aggregation, every round reads it
+ * again. */
 void fmq_coordinator_put_state_away(coordinator_t *self)
 {
+    const fmq_schema_t *beside;
     size_t most = self->options.state_kept_max ? self->options.state_kept_max : FMQ_STATE_KEPT_MAX;
-    if (self->away || !self->lent || state_bytes(self) <= most || self->agenda->local ||
-        fmq_coordinator_has_emulator(self) || !move_state(self))
+    if (self->away || !self->lent || state_bytes(self) <= most || !fmq_coordinator_shares(self) ||
+        fmq_strategy_beside(&self->strategy, &beside) || !move_state(self))
         return;
     fmq_pages_forget(self->state, state_bytes(self));
     self->away = true;
@@ -158,14 +160,15 @@ void fmq_coordinator_end_lending(coordinator_t *self)
     fmq_lent_state_end(&self->lent);
 }
 
-static int publish_emulator(coordinator_t *self, fmq_error_t *err)
+/* What clients get beside the state. */
+static int publish_beside(coordinator_t *self, fmq_error_t *err)
 {
-    const float *vector = self->sent ? self->sent : self->emulator;
-    if (!fmq_coordinator_has_emulator(self))
+    const fmq_schema_t *schema = NULL;
+    const float *vector = fmq_strategy_beside(&self->strategy, &schema);
+    if (!vector)
         return 0;
-    fmq_object_t *object =
-        fmq_state_encode(self->options.emulator.schema, vector, self->agenda->codec, err);
-    int rc = object ? publish(self, &self->published_emulator, object, err) : -1;
+    fmq_object_t *object = fmq_state_encode(schema, vector, self->agenda->codec, err);
+    int rc = object ? publish(self, &self->published_beside, object, err) : -1;
     fmq_object_drop(&object);
     return rc;
 }
@@ -174,13 +177,13 @@ static int publish_emulator(coordinator_t *self, fmq_error_t *err)
 int fmq_coordinator_post_state(coordinator_t *self, bool last, fmq_error_t *err)
 {
     static const char *const readers[] = {"@evaluator", "@observer"};
-    if (publish_state(self, err) < 0 || publish_emulator(self, err) < 0)
+    if (publish_state(self, err) < 0 || publish_beside(self, err) < 0)
         return -1;
     fmq_message_state_t note = {.round = self->mark.round,
                                 .state = self->published.now,
                                 .state_bytes = self->published.bytes,
-                                .emulator = self->published_emulator.now,
-                                .emulator_bytes = self->published_emulator.bytes,
+                                .emulator = self->published_beside.now,
+                                .emulator_bytes = self->published_beside.bytes,
                                 .last = last};
     name_run(self, note.run);
     unsigned char body[512];
@@ -193,14 +196,14 @@ int fmq_coordinator_post_state(coordinator_t *self, bool last, fmq_error_t *err)
     return 0;
 }
 
-/* What a task makes its client fetch: an emulator that it has is not. */
+/* What a task makes its client fetch: what it has already is not. */
 static void count_down(coordinator_t *self, uint32_t client)
 {
     fmq_digest_t *fetched = &self->fetched[client - 1];
     self->bytes_down += self->published.bytes;
-    if (!fmq_digest_equal(fetched, &self->published_emulator.now))
-        self->bytes_down += self->published_emulator.bytes;
-    *fetched = self->published_emulator.now;
+    if (!fmq_digest_equal(fetched, &self->published_beside.now))
+        self->bytes_down += self->published_beside.bytes;
+    *fetched = self->published_beside.now;
 }
 
 int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kind_t kind,
@@ -213,8 +216,8 @@ int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kin
                                .kind = kind,
                                .state = self->published.now,
                                .state_bytes = self->published.bytes,
-                               .emulator = self->published_emulator.now,
-                               .emulator_bytes = self->published_emulator.bytes,
+                               .emulator = self->published_beside.now,
+                               .emulator_bytes = self->published_beside.bytes,
                                .codec = self->agenda->codec};
     name_run(self, note.run);
     if (kind == FMQ_TASK_TRAIN || kind == FMQ_TASK_EVALUATE)

@@ -89,7 +89,7 @@ static int take_answer(coordinator_t *self, uint32_t client, const fmq_message_r
     }
     if (fmq_coordinator_keep_answer(self, client, &report->metrics, err) < 0)
         return -1;
-    if (training && !self->agenda->local)
+    if (training && fmq_coordinator_collects(self))
         fmq_intake_offer(self->intake, client, report);
     else
         fmq_round_answered(&self->round, client);

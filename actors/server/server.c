@@ -143,6 +143,7 @@ static fmq_coordinator_options_t options_of(server_t *self)
                                          .state = self->initial,
                                          .model = llm_model_digest(context->model),
                                          .meaning = self->meaning,
+                                         .config = context->config,
                                          .config_text = self->config_text,
                                          .directory = self->options.directory,
                                          .say = context->say,

@@ -37,6 +37,7 @@ struct fmq_update_log {
     size_t size, capacity, open_files;
     fmq_update_log_writer_t *pending; /* owned list of finished writers */
     unsigned char *bytes;             /* owned: one chunk */
+    float *part;                      /* owned: of which a range is read, or NULL */
     float *values;                    /* owned: one range */
 };
 
@@ -184,6 +185,7 @@ void fmq_update_log_close(fmq_update_log_t **self_p)
     free(self->directory);
     free(self->folder);
     free(self->bytes);
+    free(self->part);
     free(self->values);
     free(self);
     *self_p = NULL;
@@ -383,6 +385,22 @@ int fmq_update_log_read(fmq_update_log_t *self, size_t index, uint32_t chunk, fl
 fail:
     free(path);
     return rc;
+}
+
+int fmq_update_log_read_range(fmq_update_log_t *self, size_t index, uint64_t first, uint64_t count,
+                              float *values, fmq_error_t *err)
+{
+    uint32_t chunk = (uint32_t)(first / FMQ_STATE_RANGE_MAX);
+    uint64_t from, whole;
+    fmq_state_range(self->options.schema, chunk, &from, &whole);
+    if (first == from && count == whole)
+        return fmq_update_log_read(self, index, chunk, values, err);
+    if (!self->part && !(self->part = malloc(FMQ_STATE_RANGE_MAX * sizeof *self->part)))
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to read an update");
+    if (fmq_update_log_read(self, index, chunk, self->part, err) < 0)
+        return -1;
+    memcpy(values, self->part + (first - from), (size_t)count * sizeof *values);
+    return 0;
 }
 
 static const char *const list_names[] = {"plan", "closed"};

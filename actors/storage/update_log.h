@@ -74,6 +74,10 @@ int fmq_update_log_commit(fmq_update_log_t *self, void (*committed)(void *, uint
 int fmq_update_log_read(fmq_update_log_t *self, size_t index, uint32_t chunk, float *values,
                         fmq_error_t *err);
 
+/* The same of `count` elements from `first` on, which lie in one chunk. */
+int fmq_update_log_read_range(fmq_update_log_t *self, size_t index, uint64_t first, uint64_t count,
+                              float *values, fmq_error_t *err);
+
 /* The two lists of clients.  Loading gives 1, 0 when there is none, -1 with
  * err; the list is the caller's to free. */
 typedef enum { FMQ_UPDATE_LOG_PLAN, FMQ_UPDATE_LOG_CLOSED } fmq_update_log_list_t;

@@ -145,7 +145,7 @@ static size_t unlikeness(const search_t *search, const char *candidate, size_t l
 static void consider(search_t *search, const char *candidate, size_t length, bool moving)
 {
     size_t score = unlikeness(search, candidate, length, moving);
-    if (score < search->best) {
+    if (score <= search->best && score < SIZE_MAX) { /* of two as near, train's lies behind */
         search->best = score;
         search->found = candidate;
         search->found_length = length;

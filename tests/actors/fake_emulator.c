@@ -95,15 +95,16 @@ static int save(void *argument, const float *emulator, const char *directory, fm
 
 void fake_emulator_fill(fake_emulator_t *self, fmq_coordinator_options_t *options)
 {
-    options->emulator = (fmq_coordinator_emulator_t){.schema = self->schema,
-                                                     .initial = self->initial,
-                                                     .aligned = self->aligned,
-                                                     .first_blocks = self->first_blocks,
-                                                     .every_round = self->every_round,
-                                                     .sent_once = self->sent_once,
-                                                     .exit_after_align = self->exit_after_align,
-                                                     .save_to = self->save_to,
-                                                     .align = align,
-                                                     .save = save,
-                                                     .argument = self};
+    self->how = (fmq_fedbiot_options_t){.schema = self->schema,
+                                        .initial = self->initial,
+                                        .aligned = self->aligned,
+                                        .first_blocks = self->first_blocks,
+                                        .every_round = self->every_round,
+                                        .sent_once = self->sent_once,
+                                        .exit_after_align = self->exit_after_align,
+                                        .save_to = self->save_to,
+                                        .align = align,
+                                        .save = save,
+                                        .argument = self};
+    options->offsite = &self->how;
 }

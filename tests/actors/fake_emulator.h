@@ -18,10 +18,11 @@ typedef struct {
     uint32_t aligned; /* blocks that initial has been through */
     bool every_round, sent_once, exit_after_align;
     const char *save_to;
-    uint32_t steps, step_ms; /* of a block */
-    uint32_t fails_in;       /* block that fails, from 1; 0: none */
-    atomic_uint blocks;      /* that were finished */
-    atomic_uint begun;       /* ... or only begun */
+    uint32_t steps, step_ms;   /* of a block */
+    uint32_t fails_in;         /* block that fails, from 1; 0: none */
+    atomic_uint blocks;        /* that were finished */
+    atomic_uint begun;         /* ... or only begun */
+    fmq_fedbiot_options_t how; /* what fake_emulator_fill() lends the coordinator */
 } fake_emulator_t;
 
 /* Three steps of no time, one first block, and one after each round. */

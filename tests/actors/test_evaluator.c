@@ -523,9 +523,9 @@ static void go_offsite(fixture_t *f, offsite_t *self)
         fake_add(&f->run, k, FAKE_HONEST, 0, 60);
     fake_prepare(&f->run);
     f->run.options.model = llm_model_digest(self->models->student);
-    f->run.options.emulator.schema = llm_adapter_schema(self->models->state);
-    f->run.options.emulator.initial = self->vector;
-    f->run.options.emulator.save_to = "";
+    f->run.emulator.how = (fmq_fedbiot_options_t){
+        .schema = llm_adapter_schema(self->models->state), .initial = self->vector, .save_to = ""};
+    f->run.options.offsite = &f->run.emulator.how;
 }
 
 static void release_offsite(offsite_t *self)
@@ -593,7 +593,7 @@ static void a_run_without_an_emulator_is_refused_by_one_that_expects_it(void **s
     fixture_t *f = *state;
     offsite_t offsite;
     go_offsite(f, &offsite);
-    f->run.options.emulator.schema = NULL;
+    f->run.options.offsite = NULL;
     start_prepared(f);
     zactor_t *evaluator = start_evaluator(f, "evaluator-1", true, false);
     fmq_error_t why = wait_evaluator(evaluator);

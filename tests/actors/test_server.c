@@ -406,14 +406,14 @@ static void a_count_of_examples_that_cannot_be_leaves_its_client_out(void **stat
     for (size_t i = 0; i < 4; i++) {
         federation_t f;
         fake_open(&f, 2, 3);
-        f.agenda.local = i >= 2;
+        f.agenda.method = fmq_strategy_find(i >= 2 ? "local" : "FedAvg", NULL);
         for (uint32_t k = 1; k <= 2; k++)
             fake_add(&f, k, k == 2 ? bad[i % 2] : FAKE_HONEST, 1, 0);
         fake_prepare(&f);
         f.options.samples_max = at_most_200;
         fake_start_prepared(&f);
         assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
-        if (!f.agenda.local)
+        if (i < 2)
             fake_check(&f, fake_expected(&f, (uint32_t[]){0x6, 0x2, 0x2}, 3));
         fake_close(&f);
     }
@@ -704,7 +704,7 @@ static void with_method_local_nothing_is_exchanged(void **state)
     (void)state;
     federation_t f;
     fake_open(&f, 2, 3);
-    f.agenda.local = true;
+    f.agenda.method = fmq_strategy_find("local", NULL);
     f.agenda.eval_freq = 1;
     for (uint32_t k = 1; k <= 2; k++)
         fake_add(&f, k, FAKE_HONEST, 0, 0);

@@ -32,7 +32,7 @@ static void defaults_are_those_of_fs(void **state)
     assert_string_equal(agenda.sampler->name, "uniform");
     assert_string_equal(agenda.rule->name, "fedavg");
     assert_int_equal(fmq_sampler_wanted(agenda.sample_number, agenda.sample_rate, 3), 3);
-    assert_false(agenda.local);
+    assert_string_equal(agenda.method->name, "fedavg");
     assert_false(agenda.ignore_weight);
     assert_int_equal(agenda.codec, FMQ_CODEC_F32);
     assert_int_equal(agenda.eval_freq, 1);
@@ -65,7 +65,7 @@ static void what_is_given_is_taken(void **state)
     assert_int_equal(agenda.rounds, 4);
     assert_int_equal(agenda.training, 8);
     assert_int_equal(fmq_sampler_wanted(agenda.sample_number, agenda.sample_rate, 8), 4);
-    assert_true(agenda.local);
+    assert_string_equal(agenda.method->name, "local");
     assert_true(agenda.ignore_weight);
     assert_int_equal(agenda.save_freq, 2);
     assert_string_equal(agenda.save_to, "models/x");

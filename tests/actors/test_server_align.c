@@ -146,7 +146,7 @@ static void close_bench(bench_t *self)
 
 static size_t emulator_bytes(const bench_t *self)
 {
-    return (size_t)fmq_schema_elements(self->options.emulator.schema) * sizeof(float);
+    return (size_t)fmq_schema_elements(self->options.offsite->schema) * sizeof(float);
 }
 
 static float *copy_emulator(const bench_t *self)
@@ -166,13 +166,13 @@ static int run_block(bench_t *self, uint32_t block, float *emulator, fmq_metrics
                      void *stop)
 {
     fmq_alignment_t alignment = {.block = block,
-                                 .first = block < self->options.emulator.first_blocks,
+                                 .first = block < self->options.offsite->first_blocks,
                                  .state = self->state,
                                  .emulator = emulator,
                                  .progress = go_on,
                                  .argument = stop};
     metrics->size = 0;
-    return self->options.emulator.align(self->options.emulator.argument, &alignment, metrics,
+    return self->options.offsite->align(self->options.offsite->argument, &alignment, metrics,
                                         &self->err);
 }
 
@@ -375,7 +375,7 @@ static void what_is_saved_can_be_restored_and_is_not_aligned_again(void **state)
     assert_memory_equal(other.emulator, b.offsite.emulator, emulator_bytes(&b));
     fmq_offsite_release(&other);
     need(run_block(&b, 0, b.offsite.emulator, &metrics, NULL) == 0, &b);
-    need(b.options.emulator.save(b.options.emulator.argument, b.offsite.emulator, path, &b.err) ==
+    need(b.options.offsite->save(b.options.offsite->argument, b.offsite.emulator, path, &b.err) ==
              0,
          &b);
     restore_from(&b, path, &other);

@@ -303,7 +303,7 @@ static void a_run_with_another_emulator_is_not_resumed(void **state)
     add_two(&f);
     run_to_the_end(&f, "finished");
     fake_end_server(&f);
-    f.options.emulator.schema = NULL;
+    f.options.offsite = NULL;
     fake_start_prepared(&f);
     assert_int_equal(fake_wait(&f, LIMIT_MS), 7);
     assert_non_null(strstr(f.reason, "holds also 'emulator'"));

@@ -72,9 +72,7 @@ static void what_fedmq_does_not_do_is_refused(void **state)
         {"asyn: {use: True}", "asyn.use"},
         {"quantization: {method: uniform}", "quantization.method"},
         {"nbafl: {use: True}", "nbafl.use"},
-        {"fedopt: {use: True}", "fedopt.use"},
         {"fedswa: {use: True}", "fedswa.use"},
-        {"aggregator: {robust_rule: krum}", "aggregator.robust_rule"},
         {"llm: {deepspeed: {use: True}}", "llm.deepspeed.use"},
         {"llm: {accelerator: {use: True}}", "llm.accelerator.use"},
         {"wandb: {use: True}", "wandb.use"},
@@ -85,6 +83,21 @@ static void what_fedmq_does_not_do_is_refused(void **state)
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         refuse(texts[i][0], texts[i][1]);
+}
+
+static void rules_and_methods_that_are_not_there_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"aggregator: {robust_rule: krum}",
+                                        "federate: {method: FedSGD}",
+                                        "fedopt: {optimizer: {type: Lion}}"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        fmq_config_t *config = fmq_config_new();
+        fmq_error_t err = {0};
+        assert_int_equal(fmq_config_parse(config, "t", texts[i], strlen(texts[i]), &err), -1);
+        assert_non_null(strstr(err.text, "is none of"));
+        fmq_config_destroy(&config);
+    }
 }
 
 static void a_default_that_is_written_out_is_never_a_problem(void **state)
@@ -113,6 +126,9 @@ static void methods_that_are_acted_on_pass(void **state)
     accept("federate: {method: fedavg}");
     accept("federate: {method: local}");
     accept("federate: {method: global}");
+    accept("federate: {method: FedOpt}\nfedopt: {use: True, optimizer: {type: Adam, betas: "
+           "[0.9, 0.99]}}");
+    accept("aggregator: {robust_rule: median}");
     accept("fedprox: {use: True, mu: 0.1}");
     accept("federate: {mode: distributed}\ndistribute: {use: True, role: server}");
 }
@@ -382,6 +398,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_fedmq_does_not_do_is_refused),
+        cmocka_unit_test(rules_and_methods_that_are_not_there_are_refused_by_name),
         cmocka_unit_test(a_default_that_is_written_out_is_never_a_problem),
         cmocka_unit_test(children_of_a_switched_off_node_never_stop_a_run),
         cmocka_unit_test(methods_that_are_acted_on_pass),

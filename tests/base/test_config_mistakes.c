@@ -53,7 +53,8 @@ static void all_mistakes_of_a_file_come_at_once(void **state)
         "mistakes.yaml:2:3: unknown key 'federate.client_nums'; did you mean "
         "'federate.client_num'?",
         "mistakes.yaml:3:3: federate.total_round_num: 'many' is not a whole number",
-        "mistakes.yaml:4:3: federate.method: 'FedAgv' is none of FedAvg|fedavg|local|global; did "
+        "mistakes.yaml:4:3: federate.method: 'FedAgv' is none of "
+        "FedAvg|fedavg|FedOpt|fedopt|local|global; did "
         "you mean 'FedAvg'?",
         "mistakes.yaml:5:3: federate.use_ss: fedmq does not act on 'True' here",
         "mistakes.yaml:9:3: data.splitter_args: 'alfa' is none of alpha; did you mean 'alpha'?",

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/server/aggregate.h"
+#include "actors/strategy/rule.h"
 #include "fedmq/llm/align.h"
 #include "tests/bench/flags.h"
 #include "tests/bench/footprint.h"
@@ -81,19 +81,29 @@ static llm_adapter_t *new_adapter(const row_t *row)
 }
 
 /* An update that says nothing. */
-static int read_update(void *argument, size_t index, uint32_t chunk, float *values,
+static int read_update(void *argument, size_t index, uint64_t first, uint64_t count, float *values,
                        fmq_error_t *err)
 {
-    (void)argument, (void)index, (void)chunk, (void)values, (void)err;
+    (void)argument, (void)index, (void)first, (void)err;
+    memset(values, 0, (size_t)count * sizeof *values);
+    return 0;
+}
+
+static int put(void *argument, uint64_t first, uint64_t count, float *values, fmq_error_t *err)
+{
+    (void)err;
+    memcpy((float *)argument + first, values, (size_t)count * sizeof *values);
     return 0;
 }
 
 static void fold(const llm_adapter_t *adapter, float *vector)
 {
     fmq_error_t err;
-    fmq_updates_t updates = {.size = UPDATES, .read = read_update};
-    const fmq_aggregation_t *rule = fmq_aggregation_find("fedavg", &err);
-    if (!rule || rule->fold(&updates, llm_adapter_schema(adapter), vector, &err) < 0)
+    fmq_updates_t updates = {.size = UPDATES,
+                             .elements = fmq_schema_elements(llm_adapter_schema(adapter)),
+                             .read = read_update};
+    const fmq_rule_t *rule = fmq_rule_find("fedavg", &err);
+    if (!rule || fmq_rule_run(rule, &updates, put, vector, &err) < 0)
         scene_die("aggregation", &err);
 }
 

@@ -4,8 +4,8 @@
  * The choice is a pure function of the seed, the round and the set of
  * candidates: neither their order nor anything that happened before counts.
  */
-#ifndef FEDMQ_ACTORS_SERVER_SAMPLER_H
-#define FEDMQ_ACTORS_SERVER_SAMPLER_H
+#ifndef FEDMQ_ACTORS_STRATEGY_SAMPLER_H
+#define FEDMQ_ACTORS_STRATEGY_SAMPLER_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
  * from a stream of its own and the smallest ones win, so that a client that is
  * missing changes as little as possible for the others.
  */
-#include "actors/server/sampler.h"
+#include "actors/strategy/sampler.h"
 
 #include <stdlib.h>
 #include <string.h>
