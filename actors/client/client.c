@@ -1,10 +1,10 @@
 /*
- * client.c - the actor that trains on its own data.
+ * client.c - the life of one that trains on its own data.
  *
  * Events feed the course (course.h), which says what to do; actions.c does it.
  * The hub's thread keeps the router content while this one trains.
  */
-#include "fedmq/actors/actors.h"
+#include "actors/client/client.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +32,9 @@ static bool advance(fmq_client_t *self)
     return self->refused.code != FMQ_OK;
 }
 
-static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
+static int prepare(fmq_client_t *self, const fmq_client_options_t *how, fmq_error_t *err)
 {
+    const char *directory = how->directory;
     fmq_digest_t model = llm_model_digest(fmq_context_client_model(&self->context));
     fmq_digest_t schema = fmq_schema_digest(llm_adapter_schema(self->context.adapter));
     fmq_link_options_t options = {.endpoint = self->context.endpoint,
@@ -42,12 +43,16 @@ static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
                                   .store = self->context.store,
                                   .hub = self->context.hub,
                                   .first_version = self->context.first_version,
-                                  .log = self->context.log};
+                                  .log = self->context.log,
+                                  .notify = how->notify,
+                                  .notify_argument = how->notify_argument};
     char meaning[FMQ_REASON_MAX];
     fmq_context_meaning(&self->context, meaning);
     fmq_course_init(&self->course, &model, &schema, meaning);
     self->course.number = self->number;
-    self->config = fmq_config_for_client(self->context.config, self->number, err);
+    self->config = self->context.config;
+    if (fmq_config_differs_for(self->config, self->number))
+        self->config = self->own_config = fmq_config_for_client(self->config, self->number, err);
     if (!self->config || fmq_settings_train(self->config, &self->train, err) < 0 ||
         fmq_client_keepsake_open(self, directory, err) < 0)
         return -1;
@@ -66,24 +71,13 @@ static int start(fmq_client_t *self, const char *directory, fmq_error_t *err)
     return self->link ? 0 : -1;
 }
 
-/* Milliseconds until something is to be done without an event; -1: nothing. */
-static int patience(fmq_client_t *self)
+int fmq_client_patience(fmq_client_t *self)
 {
     int fetch = fmq_client_fetch_work(self);
     int presence = fmq_presence_wait(&self->presence, fmq_clock_ms());
     if (fetch < 0 || presence < 0)
         return fetch < 0 ? presence : fetch;
     return fetch < presence ? fetch : presence;
-}
-
-static void serve(fmq_client_t *self)
-{
-    bool ended = false;
-    while (!ended && !self->terminated) {
-        (void)fmq_link_wait(self->link, self->pipe, patience(self));
-        fmq_client_pump(self);
-        ended = advance(self);
-    }
 }
 
 /* Why the client has ended by itself. */
@@ -104,57 +98,118 @@ static fmq_error_t reason(const fmq_client_t *self)
     return why;
 }
 
-static void release(fmq_client_t *self)
+fmq_client_t *fmq_client_new(const fmq_client_options_t *options, fmq_error_t *err)
 {
-    fmq_config_destroy(&self->config);
+    fmq_client_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a client");
+        return NULL;
+    }
+    self->context = *options->context;
+    self->number = options->client;
+    self->recomputes = LLM_RECOMPUTE_NONE;
+    self->hosted = options->hosted;
+    for (int part = 0; part < FMQ_PARTS; part++)
+        self->own[part] = options->own[part];
+    snprintf(self->name, sizeof self->name, "client-%u", self->number);
+    return self;
+}
+
+static void say_why(const fmq_client_t *self, const fmq_error_t *why)
+{
+    if (why->code != FMQ_OK)
+        fmq_log_write(self->context.log, FMQ_LOG_ERROR, self->name, "failed", "reason=\"%s\"",
+                      why->text);
+}
+
+int fmq_client_start(fmq_client_t *self, const fmq_client_options_t *options, fmq_error_t *err)
+{
+    if (prepare(self, options, err) == 0)
+        return 0;
+    say_why(self, err);
+    return -1;
+}
+
+bool fmq_client_turn(fmq_client_t *self, fmq_error_t *why)
+{
+    fmq_client_pump(self);
+    bool ended = advance(self);
+    if (self->terminated) {
+        fmq_error_set(why, FMQ_ERR_STOPPED, "told to end");
+        return true;
+    }
+    if (!ended)
+        return false;
+    *why = reason(self);
+    say_why(self, why);
+    return true;
+}
+
+void fmq_client_tell_to_end(fmq_client_t *self)
+{
+    atomic_store_explicit(&self->told, true, memory_order_release);
+}
+
+void fmq_client_show_waiting(fmq_client_t *self, bool waiting)
+{
+    if (self->link)
+        fmq_link_set_progress(self->link, waiting ? fmq_devices_moves(self->context.permits) : 0,
+                              0);
+}
+
+void fmq_client_leave(fmq_client_t *self)
+{
+    fmq_config_destroy(&self->own_config);
     for (int part = 0; part < FMQ_PARTS; part++)
         llm_prefix_cache_destroy(&self->prefixes[part]);
     fmq_examples_release(&self->examples);
     fmq_client_fetch_cancel(self);
     fmq_download_cancel(&self->shard);
     if (self->link)
-        fmq_link_close(&self->link, LINGER_MS);
+        fmq_link_leave(self->link, LINGER_MS);
     free(self->keepsake);
+    self->keepsake = NULL;
     fmq_client_own_close(self);
     fmq_task_state_release(&self->state);
     free(self->emulator);
+    self->emulator = NULL;
+}
+
+void fmq_client_destroy(fmq_client_t **self_p)
+{
+    fmq_client_t *self = *self_p;
+    if (!self)
+        return;
+    fmq_client_leave(self);
+    if (self->link)
+        fmq_link_close(&self->link, LINGER_MS);
+    free(self);
+    *self_p = NULL;
+}
+
+static bool serve(fmq_client_t *self, fmq_error_t *why)
+{
+    while (!fmq_client_turn(self, why))
+        (void)fmq_link_wait(self->link, self->pipe, fmq_client_patience(self));
+    return !self->terminated;
 }
 
 void fmq_client_actor(zsock_t *pipe, void *options)
 {
     const fmq_client_options_t *how = options;
-    fmq_client_t *self = calloc(1, sizeof *self);
+    fmq_client_options_t copy = *how;
+    char *directory = how->directory ? strdup(how->directory) : NULL;
     fmq_error_t why = {0};
-    if (!self) {
-        fmq_pipe_ready(pipe);
-        fmq_error_set(&why, FMQ_ERR_NOMEM, "out of memory for a client");
-        fmq_pipe_done(pipe, &why);
-        fmq_pipe_wait(pipe);
-        return;
-    }
-    self->context = *how->context;
-    self->number = how->client;
-    self->recomputes = LLM_RECOMPUTE_NONE;
-    self->hosted = how->hosted;
-    self->pipe = pipe;
-    for (int part = 0; part < FMQ_PARTS; part++)
-        self->own[part] = how->own[part];
-    snprintf(self->name, sizeof self->name, "client-%u", self->number);
-    const char *directory = how->directory;
+    fmq_client_t *self = fmq_client_new(how, &why);
+    copy.directory = directory;
+    copy.notify = NULL;
+    if (self)
+        self->pipe = pipe;
     fmq_pipe_ready(pipe);
-
-    if (start(self, directory, &why) == 0) {
-        serve(self);
-        if (!self->terminated)
-            why = reason(self);
-    }
-    bool terminated = self->terminated;
-    if (!terminated && why.code != FMQ_OK)
-        fmq_log_write(self->context.log, FMQ_LOG_ERROR, self->name, "failed", "reason=\"%s\"",
-                      why.text);
-    release(self);
-    free(self);
-    if (!terminated) {
+    bool by_itself = !self || fmq_client_start(self, &copy, &why) < 0 || serve(self, &why);
+    fmq_client_destroy(&self);
+    free(directory);
+    if (by_itself) {
         fmq_pipe_done(pipe, &why);
         fmq_pipe_wait(pipe);
     }

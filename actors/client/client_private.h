@@ -10,14 +10,15 @@
 #ifndef FEDMQ_ACTORS_CLIENT_PRIVATE_H
 #define FEDMQ_ACTORS_CLIENT_PRIVATE_H
 
+#include <stdatomic.h>
+
+#include "actors/client/client.h"
 #include "actors/client/course.h"
 #include "actors/client/personal_state.h"
 #include "actors/client/routine.h"
 #include "actors/protocol/download.h"
 #include "actors/runtime/presence.h"
 #include "actors/settings/settings.h"
-
-typedef struct fmq_client fmq_client_t;
 
 struct fmq_client {
     fmq_context_t context; /* what it points to is borrowed */
@@ -26,9 +27,11 @@ struct fmq_client {
     const llm_records_t *own[FMQ_PARTS]; /* borrowed */
     char name[FMQ_MEMBER_NAME_MAX];
     char server[FMQ_MEMBER_NAME_MAX]; /* who left the run's note */
-    fmq_config_t *config;             /* owned: this client's view */
+    const fmq_config_t *config;       /* this client's view: borrowed, or */
+    fmq_config_t *own_config;         /* ... this, owned, where settings are its own */
     fmq_link_t *link;
-    zsock_t *pipe;  /* borrowed */
+    zsock_t *pipe; /* borrowed; NULL where it has no thread of its own */
+    atomic_bool told;
     char *keepsake; /* owned: where what was trained last is saved, or NULL */
     fmq_course_t course;
     fmq_examples_t examples;

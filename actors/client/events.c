@@ -135,8 +135,9 @@ static void handle(fmq_client_t *self, const fmq_event_t *event)
 void fmq_client_pump(fmq_client_t *self)
 {
     fmq_event_t event;
-    if (!self->terminated)
-        self->terminated = fmq_pipe_terminated(self->pipe);
+    self->terminated = self->terminated ||
+                       atomic_load_explicit(&self->told, memory_order_acquire) ||
+                       (self->pipe && fmq_pipe_terminated(self->pipe));
     while (fmq_link_receive(self->link, 0, &event, NULL) > 0) {
         fmq_presence_event(&self->presence, &event, fmq_clock_ms());
         handle(self, &event);

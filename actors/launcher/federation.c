@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "actors/client/crew.h"
 #include "actors/launcher/exit_hint.h"
 #include "actors/launcher/joining.h"
 #include "actors/launcher/opening.h"
@@ -31,7 +32,7 @@
 #define FAREWELL_MS     3000 /* at most, for others to hear that the run is over */
 #define AWAY_MS         300  /* for others to hear that the server has gone */
 #define LENDING_MS      5000 /* at most, for sockets to end reading the model's parts */
-#define WATCH_MS        500  /* between looks at actors that are not polled */
+#define WATCH_MS        500  /* between looks at whether work goes on */
 
 typedef struct {
     const fmq_plan_t *plan;
@@ -49,7 +50,7 @@ typedef struct {
     fmq_pins_t *pins; /* of the model's memory, where others can join */
     fmq_context_t context;
     zactor_t *server, *splitter, *evaluator;
-    zactor_t **clients; /* owned array of plan->clients */
+    fmq_crew_t *crew; /* the clients here; NULL: none */
     uint32_t clients_failed;
     fmq_watchdog_t watchdog;
 } federation_t;
@@ -329,24 +330,28 @@ static void on_event(void *argument, const fmq_run_event_t *event)
     fmq_output_event(self->output, event, fmq_clock_ms());
 }
 
+/* A few beyond those that may compute: who waits for a permit keeps a thread. */
+static uint32_t threads_for_clients(const federation_t *self)
+{
+    uint32_t threads = (uint32_t)fmq_devices_size(self->permits) + FMQ_CREW_SPARE;
+    return threads < self->plan->clients ? threads : self->plan->clients;
+}
+
 static int start_clients(federation_t *self, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
-    self->clients = calloc(plan->clients ? plan->clients : 1, sizeof(zactor_t *));
-    if (!self->clients)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u clients", plan->clients);
-    for (uint32_t i = 0; i < plan->clients; i++) {
-        fmq_client_options_t options = {.context = &self->context,
-                                        .client = plan->first_client + i,
-                                        .directory = plan->keepsakes,
-                                        .hosted = plan->server};
-        if (!plan->server)
-            memcpy(options.own, plan->own, sizeof options.own);
-        self->clients[i] = fmq_pipe_start(fmq_client_actor, &options, "a client", err);
-        if (!self->clients[i])
-            return fmq_error_prefix(err, "client %u of %u", i + 1, plan->clients);
-    }
-    return 0;
+    fmq_crew_options_t options = {.client = {.context = &self->context,
+                                             .client = plan->first_client,
+                                             .directory = plan->keepsakes,
+                                             .hosted = plan->server},
+                                  .size = plan->clients};
+    if (plan->clients == 0)
+        return 0;
+    options.threads = threads_for_clients(self);
+    if (!plan->server)
+        memcpy(options.client.own, plan->own, sizeof plan->own);
+    self->crew = fmq_crew_new(&options, err);
+    return self->crew ? 0 : -1;
 }
 
 static int start_actors(federation_t *self, fmq_error_t *err)
@@ -378,7 +383,8 @@ static int start_actors(federation_t *self, fmq_error_t *err)
 /* Threads and files for the actors here and for those of others that will come. */
 static int ask_the_system(const fmq_plan_t *plan, fmq_error_t *err)
 {
-    fmq_needs_t needs = {.actors = plan->clients + plan->server + plan->splitter + plan->evaluator,
+    fmq_needs_t needs = {.actors = (uint32_t)plan->server + plan->splitter + plan->evaluator,
+                         .clients = plan->clients,
                          .threads = fmq_opening_cores()};
     if (plan->permits > 0 && plan->threads > 0)
         needs.threads = (uint32_t)(plan->permits * plan->threads);
@@ -435,12 +441,11 @@ static bool has_ended(zactor_t *actor, const char *name, fmq_error_t *err)
 static bool clients_have_ended(federation_t *self, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
-    for (uint32_t i = 0; i < plan->clients; i++) {
-        char name[32];
-        fmq_error_t why = {0};
-        snprintf(name, sizeof name, "client-%u", plan->first_client + i);
-        if (!self->clients[i] || !has_ended(self->clients[i], name, &why))
-            continue;
+    fmq_error_t why = {0};
+    uint32_t client;
+    while (self->crew && fmq_crew_ended(self->crew, &client, &why)) {
+        if (why.code != FMQ_OK)
+            fmq_error_prefix(&why, "client-%u", client);
         if (!plan->server || why.code == FMQ_ERR_NOMEM) {
             *err = why;
             return true;
@@ -481,14 +486,15 @@ static bool over(federation_t *self, fmq_error_t *err)
     return true;
 }
 
-/* Waits until a signal comes or an actor says something; those that are many
- * are looked at twice a second. */
+/* Waits until a signal comes or an actor says something. */
 static void wait_a_little(const federation_t *self)
 {
-    zactor_t *actors[] = {self->server, self->splitter, self->evaluator,
-                          self->plan->clients == 1 && self->clients ? self->clients[0] : NULL};
+    zactor_t *actors[] = {self->server, self->splitter, self->evaluator};
     zmq_pollitem_t items[5] = {{.fd = self->signals, .events = ZMQ_POLLIN}};
     int size = 1;
+    if (self->crew)
+        items[size++] =
+            (zmq_pollitem_t){.fd = fmq_crew_descriptor(self->crew), .events = ZMQ_POLLIN};
     for (size_t i = 0; i < sizeof actors / sizeof *actors; i++)
         if (actors[i])
             items[size++] =
@@ -556,12 +562,7 @@ static void close_all(federation_t *self, const fmq_error_t *why)
         fmq_pipe_stop_because(&self->server, why);
     if (led && self->router)
         let_members_leave(self, why->code != FMQ_ERR_STOPPED);
-    for (uint32_t i = 0; self->clients && i < self->plan->clients; i++)
-        if (self->clients[i])
-            zstr_send(self->clients[i], "$TERM");
-    for (uint32_t i = 0; self->clients && i < self->plan->clients; i++)
-        fmq_pipe_stop(&self->clients[i]);
-    free(self->clients);
+    fmq_crew_destroy(&self->crew);
     fmq_pipe_stop(&self->evaluator);
     fmq_pipe_stop(&self->splitter);
     fmq_hub_destroy(&self->hub);

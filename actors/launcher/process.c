@@ -23,7 +23,7 @@
 #define STACK_BYTES   ((size_t)1 << 20) /* of a thread; address space, not memory */
 #define ARENAS_MAX    1  /* where address space is limited: each takes 64 MiB of it */
 #define FILES_SPARE   28 /* data, model, checkpoints, sockets of libzmq's own */
-#define THREADS_SPARE 8  /* router, libzmq, writers */
+#define THREADS_SPARE 12 /* router, libzmq, writers, the hub, those that give clients turns */
 #define BYTES_SPARE   (16u << 20)
 
 static uint64_t limit_of(int resource)
@@ -78,23 +78,12 @@ static int ask_for_files(const fmq_needs_t *needs, fmq_error_t *err)
     if (wanted <= there)
         return 0;
     return fmq_error_set(err, FMQ_ERR_NOMEM,
-                         "%u actors in one process%s need %llu open files, and 'ulimit -n' allows "
+                         "this process%s needs %llu open files, and 'ulimit -n' allows "
                          "%llu: raise it to %llu or more (limits.conf, systemd's LimitNOFILE, "
-                         "docker's --ulimit nofile), or run fewer clients in a process",
-                         needs->actors, needs->peers > 0 ? ", and the clients that join it," : "",
+                         "docker's --ulimit nofile)",
+                         needs->peers > 0 ? ", with the clients that join it," : "",
                          (unsigned long long)wanted, (unsigned long long)there,
                          (unsigned long long)wanted);
-}
-
-static int ask_for_sockets(const fmq_needs_t *needs, fmq_error_t *err)
-{
-    uint64_t wanted = (uint64_t)needs->actors * FMQ_ACTOR_FILES + FILES_SPARE;
-    if (wanted <= FMQ_SOCKETS_MAX)
-        return 0;
-    return fmq_error_set(err, FMQ_ERR_NOMEM,
-                         "%u actors in one process need %llu sockets, and libzmq has at most %d of "
-                         "them: run fewer clients in a process, and more processes (fedmq client)",
-                         needs->actors, (unsigned long long)wanted, FMQ_SOCKETS_MAX);
 }
 
 /* Adds "name N" for a limit that is one. */
@@ -108,7 +97,7 @@ static void add_limit(char *text, size_t size, const char *name, uint64_t limit)
 
 static uint64_t threads_of(const fmq_needs_t *needs)
 {
-    return (uint64_t)needs->actors * FMQ_ACTOR_THREADS + needs->threads + THREADS_SPARE;
+    return (uint64_t)needs->actors + needs->threads + THREADS_SPARE;
 }
 
 static int ask_for_threads(const fmq_needs_t *needs, fmq_error_t *err)
@@ -129,47 +118,53 @@ static int ask_for_threads(const fmq_needs_t *needs, fmq_error_t *err)
         add_limit(limits, sizeof limits, "'ulimit -v' in KiB", limit_of(RLIMIT_AS) >> 10);
     return fmq_error_set(
         err, FMQ_ERR_NOMEM,
-        "%u actors in one process need %zu threads, and the system gives %zu (%s): "
-        "raise the limit that is in the way (%s), or run fewer clients in a process",
-        needs->actors, wanted, got, strerror(failed), limits);
+        "this process needs %zu threads, and the system gives %zu (%s): "
+        "raise the limit that is in the way (%s), or ask for less: fedmq.permits, fedmq.threads",
+        wanted, got, strerror(failed), limits);
+}
+
+static uint64_t bytes_of(const fmq_needs_t *needs)
+{
+    return (uint64_t)needs->actors * FMQ_ACTOR_BYTES + (uint64_t)needs->clients * FMQ_CLIENT_BYTES +
+           BYTES_SPARE;
 }
 
 static int ask_for_space(const fmq_needs_t *needs, fmq_error_t *err)
 {
-    uint64_t wanted = threads_of(needs) * (STACK_BYTES + GUARD_BYTES) +
-                      (uint64_t)needs->actors * FMQ_ACTOR_BYTES + BYTES_SPARE;
+    uint64_t wanted = threads_of(needs) * (STACK_BYTES + GUARD_BYTES) + bytes_of(needs);
     uint64_t limit = limit_of(RLIMIT_AS), used = address_space();
     if (limit == UINT64_MAX || used + wanted <= limit)
         return 0;
-    return fmq_error_set(err, FMQ_ERR_NOMEM,
-                         "%u actors in one process need %llu MiB of address space, beside %llu MiB "
-                         "that are in use, and 'ulimit -v' allows %llu MiB: raise it to %llu (KiB) "
-                         "or more, or run fewer clients in a process",
-                         needs->actors, (unsigned long long)(wanted >> 20),
-                         (unsigned long long)(used >> 20), (unsigned long long)(limit >> 20),
-                         (unsigned long long)((used + wanted) >> 10));
+    return fmq_error_set(
+        err, FMQ_ERR_NOMEM,
+        "%u clients in one process need %llu MiB of address space, beside %llu MiB "
+        "that are in use, and 'ulimit -v' allows %llu MiB: raise it to %llu (KiB) "
+        "or more, or run fewer clients in a process",
+        needs->clients, (unsigned long long)(wanted >> 20), (unsigned long long)(used >> 20),
+        (unsigned long long)(limit >> 20), (unsigned long long)((used + wanted) >> 10));
 }
 
 static int ask_for_memory(const fmq_needs_t *needs, fmq_error_t *err)
 {
-    uint64_t wanted = (uint64_t)needs->actors * FMQ_ACTOR_BYTES + BYTES_SPARE;
+    uint64_t wanted = bytes_of(needs);
     bool container = false;
     uint64_t there = fmq_proc_memory(&container);
     const char *whose = container ? "the container's memory.max leaves" : "the machine has";
     if (wanted <= there)
         return 0;
-    return fmq_error_set(err, FMQ_ERR_NOMEM,
-                         "%u actors in one process need %llu MiB of memory, and %s %llu MiB: raise "
-                         "that, or run fewer clients in a process",
-                         needs->actors, (unsigned long long)(wanted >> 20), whose,
-                         (unsigned long long)(there >> 20));
+    return fmq_error_set(
+        err, FMQ_ERR_NOMEM,
+        "%u clients in one process need %llu MiB of memory, and %s %llu MiB: raise "
+        "that, or run fewer clients in a process",
+        needs->clients, (unsigned long long)(wanted >> 20), whose,
+        (unsigned long long)(there >> 20));
 }
 
 int fmq_process_ask(const fmq_needs_t *needs, fmq_error_t *err)
 {
     fmq_files_raise();
-    if (ask_for_files(needs, err) < 0 || ask_for_sockets(needs, err) < 0 ||
-        ask_for_space(needs, err) < 0 || ask_for_memory(needs, err) < 0)
+    if (ask_for_files(needs, err) < 0 || ask_for_space(needs, err) < 0 ||
+        ask_for_memory(needs, err) < 0)
         return -1;
     return ask_for_threads(needs, err);
 }

@@ -142,12 +142,23 @@ void fmq_config_destroy(fmq_config_t **self_p)
     *self_p = NULL;
 }
 
-fmq_config_t *fmq_config_for_client(const fmq_config_t *self, uint32_t client, fmq_error_t *err)
+static const fmq_node_t *overrides_of(const fmq_config_t *self, uint32_t client)
 {
     const fmq_node_t *overrides = NULL;
     for (size_t i = 0; i < self->clients_size; i++)
         if (self->clients[i].client == client)
             overrides = self->clients[i].overrides;
+    return overrides;
+}
+
+bool fmq_config_differs_for(const fmq_config_t *self, uint32_t client)
+{
+    return overrides_of(self, client) != NULL;
+}
+
+fmq_config_t *fmq_config_for_client(const fmq_config_t *self, uint32_t client, fmq_error_t *err)
+{
+    const fmq_node_t *overrides = overrides_of(self, client);
     fmq_config_t *view = clone_without_clients(self);
     fmq_node_t *copy = overrides ? fmq_node_clone(overrides) : NULL;
     if (!view || (overrides && (!copy || fmq_merge_graft(view->root, &copy) < 0))) {

@@ -105,6 +105,8 @@ static void inline_client_nodes_change_that_client_only(void **state)
     assert_true(fmq_config_real(first, "train.optimizer.lr") == 0.001);
     assert_true(fmq_config_real(second, "train.optimizer.lr") == 0.0003);
     assert_string_equal(fmq_config_text(first, "train.optimizer.type"), "Adam");
+    assert_true(fmq_config_differs_for(config, 1));
+    assert_false(fmq_config_differs_for(config, 2));
     fmq_config_destroy(&first);
     fmq_config_destroy(&second);
     fmq_config_destroy(&config);

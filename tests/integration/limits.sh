@@ -20,9 +20,11 @@ refused() {
     tail -n 1 "$WORK/$1.log" | grep -qE -- "$2" || fail "$1: '$(tail -n 1 "$WORK/$1.log")' does not say '$2'"
 }
 
-# Files: what clients need is known before the first is started.
-limited files 'ulimit -n 100' federate.client_num 20
-refused files "need 1[0-9][0-9] open files, and 'ulimit -n' allows 100: raise it to 1[0-9][0-9]"
+# Files: what a process needs is known before the first actor is started, and clients need none.
+limited files 'ulimit -n 32' federate.client_num 20
+refused files "this process needs [0-9][0-9] open files, and 'ulimit -n' allows 32: raise it to [0-9][0-9]"
+limited many 'ulimit -n 80' federate.client_num 100 federate.sample_client_num 3
+[ "$STATUS" -eq 0 ] || fail "a hundred clients need more than 80 files: status $STATUS"
 limited soft 'ulimit -Sn 40' federate.client_num 20
 [ "$STATUS" -eq 0 ] || fail "a soft limit of files was not raised: status $STATUS"
 
@@ -33,7 +35,7 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
     if setpriv --reuid=65533 --clear-groups "$FEDMQ" version >"$WORK/version.log" 2>&1; then
         status_of threads setpriv --reuid=65533 --clear-groups bash -c 'ulimit -u 12 && exec "$@"' bash \
             "$FEDMQ" run --cfg $CFG outdir "$WORK/threads" expname threads
-        refused threads "need [0-9]+ threads, and the system gives [0-9]+ .*'ulimit -u' 12"
+        refused threads "this process needs [0-9]+ threads, and the system gives [0-9]+ .*'ulimit -u' 12"
     else
         echo "threads: not tried, another user cannot run $FEDMQ"
     fi

@@ -66,6 +66,8 @@ typedef struct {
                                     it; must exist; NULL: nothing is saved */
     bool hosted;                 /* beside its server, which speaks for its clients: it stays to the
                                     end of the run, also when its data are of no use */
+    fmq_link_notify_fn *notify;  /* of its link; for who gives it turns (crew.h) */
+    void *notify_argument;
 } fmq_client_options_t;
 
 typedef struct {

@@ -90,6 +90,8 @@ int fmq_config_set(fmq_config_t *self, const char *key, const char *value, fmq_e
  * clone with its overrides applied.  NULL with err on failure. */
 int fmq_config_load_clients(fmq_config_t *self, const char *path, fmq_error_t *err);
 fmq_config_t *fmq_config_for_client(const fmq_config_t *self, uint32_t client, fmq_error_t *err);
+/* Has client k settings of its own?  Else its view says what self says. */
+bool fmq_config_differs_for(const fmq_config_t *self, uint32_t client);
 
 /* Prints every collected mistake as "file:line:column: text" plus cross-key
  * checks; warns (through log, may be NULL) about harmless keys that are set.
