@@ -50,6 +50,7 @@ static int prepare(fmq_client_t *self, const fmq_client_options_t *how, fmq_erro
     fmq_context_meaning(&self->context, meaning);
     fmq_course_init(&self->course, &model, &schema, meaning);
     self->course.number = self->number;
+    fmq_context_computes(&self->context, self->course.computes);
     self->config = self->context.config;
     if (fmq_config_differs_for(self->config, self->number))
         self->config = self->own_config = fmq_config_for_client(self->config, self->number, err);

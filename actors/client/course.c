@@ -23,6 +23,7 @@ static void answer(fmq_course_t *self, fmq_report_phase_t phase)
     self->report = (fmq_message_report_t){.phase = phase, .shard_samples = samples};
     if (phase == FMQ_REPORT_IDLE || phase == FMQ_REPORT_WORKING)
         self->report.metrics = self->data;
+    memcpy(self->report.computes, self->computes, sizeof self->report.computes);
     memcpy(self->report.reason, self->untrained, sizeof self->report.reason);
     memcpy(self->report.run, self->run.run, sizeof self->report.run);
     if (self->has_task) {

@@ -38,6 +38,7 @@ typedef struct {
     fmq_digest_t model, schema; /* ours */
     uint32_t number;            /* which client of the run this is; 0: not compared */
     char meaning[FMQ_REASON_MAX];
+    char computes[FMQ_REASON_MAX]; /* set by the owner; what reports say of it */
     bool has_run, has_data, has_task, has_next;
     bool load_due, drop_due, fetch_due, work_due, report_due;
     fmq_message_run_t run;

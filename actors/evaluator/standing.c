@@ -24,6 +24,7 @@ void fmq_evaluator_say(evaluator_t *self, bool failed, const char *reason)
         return;
     (void)snprintf(note.run, sizeof note.run, "%s", self->has_run ? self->run.run : "");
     (void)snprintf(note.reason, sizeof note.reason, "%s", reason);
+    fmq_context_computes(&self->context, note.computes);
     if (is_known(self, &note))
         return;
     self->said = note;

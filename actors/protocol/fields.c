@@ -58,6 +58,7 @@ static void pack_field(fmq_packer_t *packer, const fmq_field_t *field, const voi
         fmq_pack_real(packer, real);
         break;
     case FMQ_FIELD_REASON:
+    case FMQ_FIELD_REMARK:
         pack_reason(packer, value);
         break;
     case FMQ_FIELD_DIGEST:
@@ -153,6 +154,7 @@ static void unpack_field(fmq_unpacker_t *unpacker, const fmq_field_t *field, voi
         memcpy(out, &real, sizeof real);
         break;
     case FMQ_FIELD_REASON:
+    case FMQ_FIELD_REMARK:
         unpack_reason(unpacker, out);
         break;
     case FMQ_FIELD_DIGEST:
@@ -197,7 +199,7 @@ int fmq_fields_decode(const fmq_fields_t *table, void *note, const void *data, s
     if (fmq_unpack_done(&unpacker, err) < 0)
         return fmq_error_prefix(err, "note '%s'", table->name);
     for (size_t i = 0; i < table->size; i++)
-        if (!seen[i])
+        if (!seen[i] && table->fields[i].kind != FMQ_FIELD_REMARK)
             return fmq_error_set(err, FMQ_ERR_FORMAT, "note '%s': key '%s' is missing", table->name,
                                  table->fields[i].key);
     memcpy(note, scratch, table->bytes);

@@ -1,8 +1,8 @@
 /*
  * fields.h - a note's keys as a table, and the one codec that reads it.
  *
- * A note is a msgpack map with every key of its table exactly once, in any
- * order; keys that the table does not hold are passed over, so that a newer
+ * A note is a msgpack map with every key of its table exactly once (a remark at
+ * most once), in any order; keys that the table does not hold are passed over, so that a newer
  * peer may say more.  Knows nothing of what the notes mean.
  */
 #ifndef FEDMQ_ACTORS_PROTOCOL_FIELDS_H
@@ -23,6 +23,8 @@ typedef enum {
     FMQ_FIELD_BOOL,   /* bool */
     FMQ_FIELD_REAL,   /* double */
     FMQ_FIELD_REASON, /* char[FMQ_REASON_MAX] without control characters */
+    FMQ_FIELD_REMARK, /* the same; may be missing, since older peers do not know it: then it is
+                         empty */
     FMQ_FIELD_DIGEST, /* fmq_digest_t as 32 bytes */
     FMQ_FIELD_METRICS /* fmq_metrics_t as a map from name to number */
 } fmq_field_kind_t;

@@ -65,6 +65,7 @@ static const fmq_field_t report_fields[] = {
     {"seconds", FMQ_FIELD_REAL, AT(report, seconds), NULL},
     {"metrics", FMQ_FIELD_METRICS, AT(report, metrics), NULL},
     {"reason", FMQ_FIELD_REASON, AT(report, reason), NULL},
+    {"computes", FMQ_FIELD_REMARK, AT(report, computes), NULL},
 };
 
 static const fmq_field_t state_fields[] = {

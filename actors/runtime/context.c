@@ -5,6 +5,7 @@
 #include "fedmq/actors/actors.h"
 
 #include <stdio.h>
+#include <string.h>
 
 const llm_model_t *fmq_context_client_model(const fmq_context_t *self)
 {
@@ -30,6 +31,17 @@ void fmq_context_meaning(const fmq_context_t *self, char out[FMQ_REASON_MAX])
     int used = snprintf(out, FMQ_REASON_MAX, "eos_token_id=%d tokenizer=%.16s ",
                         llm_tokenizer_eos(self->tokenizer), hex);
     (void)snprintf(out + used, FMQ_REASON_MAX - (size_t)used, "%s", adapter);
+}
+
+/* Weights that are `auto` are what that comes to. */
+void fmq_context_computes(const fmq_context_t *self, char out[FMQ_REASON_MAX])
+{
+    bool half = fmq_config_bool(self->config, "train.is_enable_half");
+    const char *weights = fmq_config_text(self->config, "fedmq.weights");
+    if (strcmp(weights, "auto") == 0)
+        weights = half ? "bf16" : "f32";
+    (void)snprintf(out, FMQ_REASON_MAX, "train.is_enable_half=%s fedmq.weights=%s",
+                   half ? "True" : "False", weights);
 }
 
 bool fmq_meaning_refused(const char *server, const char *here, char out[FMQ_REASON_MAX])

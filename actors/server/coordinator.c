@@ -388,8 +388,10 @@ static int open_memory(coordinator_t *self, fmq_error_t *err)
     self->answers = calloc(clients, sizeof *self->answers);
     self->progress = calloc(clients, sizeof *self->progress);
     self->fits = calloc(clients, sizeof *self->fits);
+    self->computing = calloc(clients, sizeof *self->computing);
     self->fetched = calloc(clients, sizeof *self->fetched);
-    if (!self->state || !self->answers || !self->progress || !self->fetched || !self->fits)
+    if (!self->state || !self->answers || !self->progress || !self->fetched || !self->fits ||
+        !self->computing)
         return no_memory(elements, err);
     return fmq_coordinator_open_strategy(self, err);
 }
@@ -452,6 +454,7 @@ static void release(coordinator_t *self)
     free(self->progress);
     fmq_dealt_close(&self->dealt);
     free(self->fits);
+    free(self->computing);
     free(self->fetched);
     free(self->own_state);
     fmq_strategy_close(&self->strategy);

@@ -45,6 +45,7 @@ typedef struct {
     size_t state_kept_max;   /* bytes; 0: FMQ_STATE_KEPT_MAX */
     fmq_digest_t model;      /* of the base model */
     const char *meaning;     /* fmq_context_meaning(); NULL: "" */
+    const char *computes;    /* fmq_context_computes(); NULL: "" */
     const char *config_text; /* effective configuration, for everybody to read */
     const char *directory;   /* created when absent */
     /* Tells people a line; may be NULL. */

@@ -28,8 +28,9 @@ typedef struct {
     char name[FMQ_MEMBER_NAME_MAX];
     bool alive;
     standing_t standing;
-    bool given_up; /* at the end, aloud */
-    bool measured; /* ... the state of round `round` */
+    bool given_up;      /* at the end, aloud */
+    bool measured;      /* ... the state of round `round` */
+    uint64_t computing; /* fmq_coordinator_compare_computing() */
     uint32_t round;
     uint64_t step;    /* its progress ... */
     int64_t moved_ms; /* ... changed then */
@@ -80,9 +81,11 @@ typedef struct {
     size_t watchers_size;
     int64_t waiting_ms; /* the end says again then that it waits for them */
 
-    fmq_dealt_t *dealt; /* what the splitter says; NULL where clients bring their own data */
-    llm_fit_t *fits;    /* owned, client k at k - 1: how its records fit; records 0: unknown */
-    bool fits_told;     /* those that were known then; others are told as they come */
+    fmq_dealt_t *dealt;  /* what the splitter says; NULL where clients bring their own data */
+    uint64_t *computing; /* owned, client k at k - 1: fmq_coordinator_compare_computing() */
+    bool computing_told; /* that somebody computes with something else */
+    llm_fit_t *fits;     /* owned, client k at k - 1: how its records fit; records 0: unknown */
+    bool fits_told;      /* those that were known then; others are told as they come */
 
     char left_out_because[256]; /* "client 3: reason", the newest of this round; "": nobody */
 
@@ -130,6 +133,11 @@ void fmq_coordinator_take_shard(coordinator_t *self, const fmq_event_t *event);
 int fmq_coordinator_tell_fits(coordinator_t *self, fmq_error_t *err);
 /* FMQ_ERR_CONFIG when every client that could train has said that it cannot. */
 int fmq_coordinator_check_trainable(coordinator_t *self, fmq_error_t *err);
+
+/* computing.c: says of a member that it computes with something else than the
+ * server's settings say.  *known is 0 at first: what it was said of. */
+void fmq_coordinator_compare_computing(coordinator_t *self, const char *member, uint64_t *known,
+                                       const char *computes);
 
 /* stalls.c: nobody is to blame for the time in which we did not listen; and who
  * is here without getting on is left out. */

@@ -125,6 +125,8 @@ int fmq_coordinator_take_report(coordinator_t *self, uint32_t client, const fmq_
         return 0;
     }
     fmq_round_is_ready(&self->round, client);
+    fmq_coordinator_compare_computing(self, event->member, &self->computing[client - 1],
+                                      report.computes);
     if (fmq_coordinator_take_fit(self, client, &report, err) < 0)
         return -1;
     if (current && report.phase == FMQ_REPORT_WORKING)

@@ -19,7 +19,7 @@ typedef struct {
     float *initial; /* owned */
     fmq_offsite_t offsite;
     char *config_text; /* owned */
-    char meaning[FMQ_REASON_MAX];
+    char meaning[FMQ_REASON_MAX], computes[FMQ_REASON_MAX];
     llm_train_options_t *training; /* owned: of client k at k - 1 ... */
     bool *known;                   /* owned: ... once it was asked for */
 } server_t;
@@ -116,6 +116,7 @@ static int prepare(server_t *self, fmq_error_t *err)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a state of %llu elements",
                              (unsigned long long)elements);
     fmq_context_meaning(context, self->meaning);
+    fmq_context_computes(context, self->computes);
     self->training = calloc(self->agenda.clients, sizeof *self->training);
     self->known = calloc(self->agenda.clients, sizeof *self->known);
     if (!self->training || !self->known)
@@ -146,6 +147,7 @@ static fmq_coordinator_options_t options_of(server_t *self)
                                          .state = self->initial,
                                          .model = llm_model_digest(context->model),
                                          .meaning = self->meaning,
+                                         .computes = self->computes,
                                          .config = context->config,
                                          .config_text = self->config_text,
                                          .directory = self->options.directory,

@@ -72,6 +72,7 @@ void fmq_coordinator_take_standing(coordinator_t *self, const fmq_event_t *event
         (*note.run && strcmp(note.run, self->mark.run) != 0))
         return;
     bool failed = note.phase == FMQ_REPORT_FAILED;
+    fmq_coordinator_compare_computing(self, event->member, &watcher->computing, note.computes);
     bool excused = failed || *note.reason;
     watcher->standing = excused ? WATCHER_EXCUSED : WATCHER_READY;
     watcher->moved_ms = self->now_ms;

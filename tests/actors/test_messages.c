@@ -40,6 +40,7 @@ static fmq_message_report_t a_report(void)
     assert_int_equal(fmq_metrics_set(&note.metrics, "train_avg_loss", 2.5, NULL), 0);
     assert_int_equal(fmq_metrics_set(&note.metrics, "train_total", 40, NULL), 0);
     strcpy(note.reason, "no reason");
+    strcpy(note.computes, "weights=int4");
     return note;
 }
 
@@ -136,6 +137,24 @@ static void the_fields_come_back_as_they_were(void **state)
     assert_int_equal(back.metrics.size, 2);
     assert_true(*fmq_metrics_get(&back.metrics, "train_avg_loss") == 2.5);
     assert_string_equal(back.reason, "no reason");
+    assert_string_equal(back.computes, "weights=int4");
+}
+
+/* As peers and personal states of before have it: the last pair is not there. */
+static void a_report_without_its_remark_is_understood(void **state)
+{
+    (void)state;
+    fmq_message_report_t note = a_report(), back;
+    unsigned char bytes[FMQ_NOTE_MAX];
+    size_t size = fmq_message_report_encode(&note, bytes, sizeof bytes, NULL);
+    size -= 1 + strlen("computes") + 1 + strlen(note.computes);
+    bytes[0]--; /* a map of so many pairs */
+    assert_int_equal(fmq_message_report_decode(&back, bytes, size, NULL), 0);
+    assert_string_equal(back.reason, "no reason");
+    assert_string_equal(back.computes, "");
+    size -= 1 + strlen("reason") + 1 + strlen(note.reason);
+    bytes[0]--;
+    assert_int_equal(fmq_message_report_decode(&back, bytes, size, NULL), -1);
 }
 
 static void the_largest_note_fits_into_a_note_of_the_fabric(void **state)
@@ -293,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_note_survives_its_encoding_and_no_cut_of_it_does),
         cmocka_unit_test(the_fields_come_back_as_they_were),
+        cmocka_unit_test(a_report_without_its_remark_is_understood),
         cmocka_unit_test(the_largest_note_fits_into_a_note_of_the_fabric),
         cmocka_unit_test(a_buffer_that_is_too_small_is_an_error),
         cmocka_unit_test(keys_may_come_in_any_order_and_unknown_ones_are_passed_over),

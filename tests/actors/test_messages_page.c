@@ -56,6 +56,8 @@ static const char *type_word(fmq_field_kind_t kind)
         return "real";
     case FMQ_FIELD_REASON:
         return "reason";
+    case FMQ_FIELD_REMARK:
+        return "remark";
     case FMQ_FIELD_DIGEST:
         return "digest";
     case FMQ_FIELD_METRICS:
@@ -178,6 +180,7 @@ static void set_example(const fmq_field_t *field, void *at)
         memcpy(at, &real, sizeof real);
         break;
     case FMQ_FIELD_REASON:
+    case FMQ_FIELD_REMARK:
         strcpy(at, "why");
         break;
     case FMQ_FIELD_DIGEST:

@@ -61,6 +61,9 @@ llm_stack_t fmq_context_client_stack(const fmq_context_t *self);
  * model's and the schema's digests, so that the same numbers mean the same:
  * "eos_token_id=2 tokenizer=5f2e9b5d3c8a1704 " and llm_adapter_meaning(). */
 void fmq_context_meaning(const fmq_context_t *self, char out[FMQ_REASON_MAX]);
+/* What the numbers of a process are computed with, which others need not share:
+ * "train.is_enable_half=True fedmq.weights=bf16". */
+void fmq_context_computes(const fmq_context_t *self, char out[FMQ_REASON_MAX]);
 /* The first difference between the server's text and one's own, in words that
  * name the key and both values; false when there is none. */
 bool fmq_meaning_refused(const char *server, const char *here, char out[FMQ_REASON_MAX]);

@@ -99,6 +99,7 @@ typedef struct {
     double seconds;
     fmq_metrics_t metrics;
     char reason[FMQ_REASON_MAX];
+    char computes[FMQ_REASON_MAX]; /* fmq_context_computes(); "": an older peer */
 } fmq_message_report_t;
 
 typedef struct {
