@@ -56,7 +56,7 @@ struct uint3 {
 };
 struct dim3 {
     unsigned x, y, z;
-    dim3(unsigned width = 1, unsigned height = 1, unsigned depth = 1)
+    constexpr dim3(unsigned width = 1, unsigned height = 1, unsigned depth = 1)
         : x(width), y(height), z(depth)
     {
     }
@@ -145,12 +145,36 @@ struct machine_t {
                 munmap(fiber.stack, STACK_BYTES);
     }
 };
-inline thread_local machine_t machine;
+/* A thread's own, made when it is first asked for: a pointer, since what has a
+ * constructor would be asked for whether it has run, each time. */
+inline thread_local machine_t *machine_here = nullptr;
+
+struct machine_owner_t {
+    ~machine_owner_t()
+    {
+        delete machine_here;
+        machine_here = nullptr;
+    }
+};
+
+__attribute__((noinline)) inline void machine_new()
+{
+    static thread_local machine_owner_t owner;
+    (void)&owner;
+    machine_here = new machine_t;
+}
+
+inline machine_t &machine()
+{
+    if (!machine_here)
+        machine_new();
+    return *machine_here;
+}
 
 /* The order of blocks, warps and lanes from now on; 0: as they are numbered. */
 inline void order(uint64_t seed)
 {
-    machine.seed = seed;
+    machine().seed = seed;
 }
 
 [[noreturn]] __attribute__((format(printf, 1, 2))) inline void fail(const char *format, ...)
@@ -166,7 +190,7 @@ inline void order(uint64_t seed)
 
 inline uint64_t draw()
 {
-    uint64_t z = machine.random += 0x9e3779b97f4a7c15u;
+    uint64_t z = machine().random += 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return z ^ z >> 31;
@@ -178,8 +202,8 @@ inline void permutation(std::vector<unsigned> &order, size_t n)
 {
     order.resize(n);
     for (size_t i = 0; i < n; i++)
-        order[i] = (unsigned)(machine.seed == 1 ? n - 1 - i : i);
-    if (machine.seed > 1)
+        order[i] = (unsigned)(machine().seed == 1 ? n - 1 - i : i);
+    if (machine().seed > 1)
         for (size_t i = n; i > 1; i--)
             std::swap(order[i - 1], order[draw() % i]);
 }
@@ -188,43 +212,43 @@ inline void arrive(fiber_t &fiber)
 {
     (void)fiber;
 #ifdef EMULATE_ASAN
-    __sanitizer_finish_switch_fiber(fiber.fake_stack, &machine.home_stack, &machine.home_bytes);
+    __sanitizer_finish_switch_fiber(fiber.fake_stack, &machine().home_stack, &machine().home_bytes);
 #endif
 }
 
 /* The running fiber waits: back to the scheduler, and here again later. */
 inline void leave(state_t state)
 {
-    fiber_t &fiber = machine.fibers[machine.now];
+    fiber_t &fiber = machine().fibers[machine().now];
     fiber.state = state;
 #ifdef EMULATE_ASAN
-    __sanitizer_start_switch_fiber(&fiber.fake_stack, machine.home_stack, machine.home_bytes);
+    __sanitizer_start_switch_fiber(&fiber.fake_stack, machine().home_stack, machine().home_bytes);
 #endif
-    context_switch(fiber.context, machine.home);
-    arrive(machine.fibers[machine.now]);
+    context_switch(fiber.context, machine().home);
+    arrive(machine().fibers[machine().now]);
 }
 
 inline void fiber_main()
 {
-    arrive(machine.fibers[machine.now]);
+    arrive(machine().fibers[machine().now]);
     for (;;) {
-        machine.body();
+        machine().body();
         leave(DONE);
     }
 }
 
 inline void resume(size_t index)
 {
-    fiber_t &fiber = machine.fibers[index];
-    machine.now = index;
+    fiber_t &fiber = machine().fibers[index];
+    machine().now = index;
     unsigned i = (unsigned)index;
     threadIdx = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
 #ifdef EMULATE_ASAN
-    __sanitizer_start_switch_fiber(&machine.home_fake_stack, fiber.stack, STACK_BYTES);
+    __sanitizer_start_switch_fiber(&machine().home_fake_stack, fiber.stack, STACK_BYTES);
 #endif
-    context_switch(machine.home, fiber.context);
+    context_switch(machine().home, fiber.context);
 #ifdef EMULATE_ASAN
-    __sanitizer_finish_switch_fiber(machine.home_fake_stack, nullptr, nullptr);
+    __sanitizer_finish_switch_fiber(machine().home_fake_stack, nullptr, nullptr);
 #endif
 }
 
@@ -250,7 +274,7 @@ inline bool release(size_t first, size_t last, state_t state)
 {
     const fiber_t *waiting = nullptr;
     for (size_t i = first; i < last; i++) {
-        const fiber_t &fiber = machine.fibers[i];
+        const fiber_t &fiber = machine().fibers[i];
         if (fiber.state == DONE)
             continue;
         if (fiber.state != state)
@@ -261,23 +285,23 @@ inline bool release(size_t first, size_t last, state_t state)
         waiting = &fiber;
     }
     for (size_t i = first; waiting && i < last; i++)
-        if (machine.fibers[i].state != DONE)
-            machine.fibers[i].state = RUNNING;
+        if (machine().fibers[i].state != DONE)
+            machine().fibers[i].state = RUNNING;
     return waiting != nullptr;
 }
 
 /* The same for what a warp does together, which needs all of its lanes. */
 inline bool release_exchange(size_t first, size_t last)
 {
-    const fiber_t &leader = machine.fibers[first];
+    const fiber_t &leader = machine().fibers[first];
     size_t waiting = 0;
     void *arguments[LANES];
     for (size_t i = first; i < last; i++)
-        waiting += machine.fibers[i].state == AT_EXCHANGE;
+        waiting += machine().fibers[i].state == AT_EXCHANGE;
     if (!waiting)
         return false;
     for (size_t i = first; i < last; i++) {
-        const fiber_t &fiber = machine.fibers[i];
+        const fiber_t &fiber = machine().fibers[i];
         if (fiber.state != AT_EXCHANGE || !same(fiber.place, leader.place) || last - first != LANES)
             fail("a warp operation misses lanes: %zu of 32 are at %s:%d", waiting, fiber.place.file,
                  fiber.place.line);
@@ -285,7 +309,7 @@ inline bool release_exchange(size_t first, size_t last)
     }
     leader.exchange(arguments);
     for (size_t i = first; i < last; i++)
-        machine.fibers[i].state = RUNNING;
+        machine().fibers[i].state = RUNNING;
     return true;
 }
 
@@ -298,34 +322,34 @@ inline bool run_warp(size_t first, size_t last)
     for (;;) {
         permutation(lanes, last - first);
         for (unsigned lane : lanes)
-            if (machine.fibers[first + lane].state == RUNNING) {
+            if (machine().fibers[first + lane].state == RUNNING) {
                 resume(first + lane);
                 ran = true;
             }
         if (!release_exchange(first, last) && !release(first, last, AT_WARP))
             return ran;
-        if (machine.seed > 1 && machine.seed % 2 && draw() % 8 == 0)
+        if (machine().seed > 1 && machine().seed % 2 && draw() % 8 == 0)
             return true;
     }
 }
 
 inline void begin_block()
 {
-    for (shared_t &shared : machine.shared)
+    for (shared_t &shared : machine().shared)
         memset(shared.memory.get(), 0xff, shared.bytes);
-    if (machine.dynamic_bytes)
-        memset(machine.dynamic.get(), 0xff, machine.dynamic_bytes);
-    for (size_t i = 0; i < machine.count; i++) {
-        machine.fibers[i].state = RUNNING;
-        machine.fibers[i].copies.clear();
-        machine.fibers[i].groups = 0;
+    if (machine().dynamic_bytes)
+        memset(machine().dynamic.get(), 0xff, machine().dynamic_bytes);
+    for (size_t i = 0; i < machine().count; i++) {
+        machine().fibers[i].state = RUNNING;
+        machine().fibers[i].copies.clear();
+        machine().fibers[i].groups = 0;
     }
 }
 
 inline bool block_done()
 {
-    for (size_t i = 0; i < machine.count; i++)
-        if (machine.fibers[i].state != DONE)
+    for (size_t i = 0; i < machine().count; i++)
+        if (machine().fibers[i].state != DONE)
             return false;
     return true;
 }
@@ -333,8 +357,8 @@ inline bool block_done()
 [[noreturn]] inline void fail_divergent()
 {
     const fiber_t *first = nullptr, *other = nullptr;
-    for (size_t i = 0; i < machine.count; i++) {
-        const fiber_t &fiber = machine.fibers[i];
+    for (size_t i = 0; i < machine().count; i++) {
+        const fiber_t &fiber = machine().fibers[i];
         if (fiber.state != DONE && !first)
             first = &fiber;
         if (fiber.state != DONE && !same(first->place, fiber.place))
@@ -355,12 +379,12 @@ inline void check_behind(const char *memory, size_t bytes)
 /* What must be so when all threads of a block have ended. */
 inline void end_block()
 {
-    for (size_t i = 0; i < machine.count; i++)
-        if (!machine.fibers[i].copies.empty())
+    for (size_t i = 0; i < machine().count; i++)
+        if (!machine().fibers[i].copies.empty())
             fail("a thread ended before its cp_async did");
-    for (const shared_t &shared : machine.shared)
+    for (const shared_t &shared : machine().shared)
         check_behind(shared.memory.get(), shared.bytes);
-    check_behind(machine.dynamic.get(), machine.dynamic_bytes);
+    check_behind(machine().dynamic.get(), machine().dynamic_bytes);
 }
 
 inline void run_block()
@@ -369,12 +393,12 @@ inline void run_block()
     begin_block();
     while (!block_done()) {
         bool ran = false;
-        permutation(warps, (machine.count + LANES - 1) / LANES);
+        permutation(warps, (machine().count + LANES - 1) / LANES);
         for (unsigned warp : warps) {
             size_t first = (size_t)warp * LANES;
-            ran |= run_warp(first, std::min(first + LANES, machine.count));
+            ran |= run_warp(first, std::min(first + LANES, machine().count));
         }
-        if (!block_done() && !release(0, machine.count, AT_BLOCK) && !ran)
+        if (!block_done() && !release(0, machine().count, AT_BLOCK) && !ran)
             fail_divergent();
     }
     end_block();
@@ -393,22 +417,22 @@ inline void prepare(dim3 grid, dim3 block, size_t bytes)
 {
     gridDim = grid;
     blockDim = block;
-    machine.count = (size_t)block.x * block.y * block.z;
-    if (!machine.count || machine.count > THREADS_MAX)
-        fail("a block of %zu threads", machine.count);
+    machine().count = (size_t)block.x * block.y * block.z;
+    if (!machine().count || machine().count > THREADS_MAX)
+        fail("a block of %zu threads", machine().count);
     if (bytes > DYNAMIC_SHARED_MAX)
         fail("%zu bytes of shared memory", bytes);
-    if (machine.fibers.size() < machine.count) {
-        size_t old = machine.fibers.size();
-        machine.fibers.reserve(THREADS_MAX);
-        machine.fibers.resize(machine.count);
-        for (size_t i = old; i < machine.count; i++)
-            fiber_new(machine.fibers[i]);
+    if (machine().fibers.size() < machine().count) {
+        size_t old = machine().fibers.size();
+        machine().fibers.reserve(THREADS_MAX);
+        machine().fibers.resize(machine().count);
+        for (size_t i = old; i < machine().count; i++)
+            fiber_new(machine().fibers[i]);
     }
-    machine.shared.clear();
-    machine.dynamic.reset(bytes ? aligned_bytes(bytes) : nullptr);
-    machine.dynamic_bytes = bytes;
-    machine.random = machine.seed * 0xda942042e4dd58b5u;
+    machine().shared.clear();
+    machine().dynamic.reset(bytes ? aligned_bytes(bytes) : nullptr);
+    machine().dynamic_bytes = bytes;
+    machine().random = machine().seed * 0xda942042e4dd58b5u;
 }
 
 /* Runs kernel(arguments ...) for every block of the grid, one after another. */
@@ -416,7 +440,7 @@ template <class... P, class... A>
 void launch(dim3 grid, dim3 block, size_t bytes, void (*kernel)(P...), A... arguments)
 {
     prepare(grid, block, bytes);
-    machine.body = [=] { kernel(static_cast<P>(arguments)...); };
+    machine().body = [=] { kernel(static_cast<P>(arguments)...); };
     std::vector<unsigned> blocks;
     permutation(blocks, (size_t)grid.x * grid.y * grid.z);
     for (unsigned b : blocks) {
@@ -429,21 +453,21 @@ void launch(dim3 grid, dim3 block, size_t bytes, void (*kernel)(P...), A... argu
 template <class T> T *shared(const void *key, size_t count)
 {
     size_t total = 0;
-    for (shared_t &known : machine.shared) {
+    for (shared_t &known : machine().shared) {
         if (known.key == key)
             return (T *)known.memory.get();
         total += known.bytes;
     }
     if (total + count * sizeof(T) > STATIC_SHARED_MAX)
         fail("%zu bytes of static shared memory", total + count * sizeof(T));
-    machine.shared.push_back({key, count * sizeof(T), {aligned_bytes(count * sizeof(T)), free}});
-    return (T *)machine.shared.back().memory.get();
+    machine().shared.push_back({key, count * sizeof(T), {aligned_bytes(count * sizeof(T)), free}});
+    return (T *)machine().shared.back().memory.get();
 }
 
 /* What the warp does together, at a place of the source. */
 inline void exchange(exchange_t what, void *argument, place_t place)
 {
-    fiber_t &fiber = machine.fibers[machine.now];
+    fiber_t &fiber = machine().fibers[machine().now];
     fiber.exchange = what;
     fiber.argument = argument;
     fiber.place = place;
@@ -452,7 +476,7 @@ inline void exchange(exchange_t what, void *argument, place_t place)
 
 inline void wait(state_t state, place_t place)
 {
-    machine.fibers[machine.now].place = place;
+    machine().fibers[machine().now].place = place;
     leave(state);
 }
 
@@ -496,7 +520,7 @@ template <class T> T shuffled(unsigned mask, T value, unsigned source, place_t p
 
 inline unsigned lane_index()
 {
-    return (unsigned)(machine.now % LANES);
+    return (unsigned)(machine().now % LANES);
 }
 
 inline void check_aligned(const void *address, size_t bytes, place_t place)
@@ -556,6 +580,6 @@ inline unsigned __umulhi(unsigned a, unsigned b)
 #define SHARED(type, name, count)                                                                  \
     static const char name##_key = 0;                                                              \
     type *name = emulate::shared<type>(&name##_key, count)
-#define DYNAMIC_SHARED(type, name) type *name = (type *)emulate::machine.dynamic.get()
+#define DYNAMIC_SHARED(type, name) type *name = (type *)emulate::machine().dynamic.get()
 
 #endif

@@ -104,7 +104,7 @@ inline void ldmatrix_transposed(uint32_t to[4], const bf16 *row, EMULATE_PLACE)
  * for; not there: 16 zero bytes. */
 inline void cp_async(void *to, const void *from, bool there, EMULATE_PLACE)
 {
-    emulate::fiber_t &fiber = emulate::machine.fibers[emulate::machine.now];
+    emulate::fiber_t &fiber = emulate::machine().fibers[emulate::machine().now];
     emulate::check_aligned(to, 16, {file, line});
     emulate::check_aligned(from, 16, {file, line});
     memset(to, 0xff, 16);
@@ -113,13 +113,13 @@ inline void cp_async(void *to, const void *from, bool there, EMULATE_PLACE)
 
 inline void cp_async_commit()
 {
-    emulate::machine.fibers[emulate::machine.now].groups++;
+    emulate::machine().fibers[emulate::machine().now].groups++;
 }
 
 /* All groups of this thread's copies but the last pending ones have come. */
 template <int PENDING> inline void cp_async_wait()
 {
-    emulate::fiber_t &fiber = emulate::machine.fibers[emulate::machine.now];
+    emulate::fiber_t &fiber = emulate::machine().fibers[emulate::machine().now];
     size_t left = 0;
     for (const emulate::copy_t &copy : fiber.copies) {
         if (copy.group + PENDING >= fiber.groups) {
