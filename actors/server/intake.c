@@ -233,7 +233,8 @@ static int start_fetch(fmq_intake_t *self, slot_t *slot, int64_t now_ms, fmq_err
 {
     fmq_update_log_entry_t entry = {.client = (uint32_t)(slot - self->slots) + 1,
                                     .samples = slot->samples,
-                                    .update = slot->update};
+                                    .update = slot->update,
+                                    .base = fmq_update_log_round(self->journal)};
     char owner[FMQ_MEMBER_NAME_MAX];
     (void)snprintf(owner, sizeof owner, "client-%u", entry.client);
     slot->writer = fmq_update_log_begin(self->journal, &entry, err);

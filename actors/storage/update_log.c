@@ -1,9 +1,12 @@
 /*
- * update_log.c - writes updates beside, commits them in groups, and reads them
- * back in client order.  The format of a file is update_file.c's.
+ * update_log.c - appends updates chunk by chunk, commits them in groups, and reads
+ * them back in client order.  The bytes are update_record.c's, what an earlier
+ * process left update_scan.c reads.
+ *
+ * The file grows at its end only.  What a writer has brought when it gives up is
+ * cut off where it lies at the end, and is else given back to the disk as a hole.
  */
 #include "actors/storage/update_log.h"
-#include "actors/storage/directory.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,27 +17,29 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "actors/storage/client_list.h"
+#include "actors/storage/directory.h"
 #include "actors/storage/file.h"
+#include "actors/storage/record_file.h"
 #include "actors/storage/update_file.h"
+#include "actors/storage/update_scan.h"
 #include "fedmq/broker/object.h"
 #include "fedmq/broker/state.h"
 
-#define LIST_FILE_MAX  (1u << 20) /* bytes of plan and closed */
-#define OPEN_FILES_MAX 128        /* update files kept open while reading */
-
 typedef struct {
     fmq_update_log_entry_t entry;
-    int fd;          /* -1: not open */
-    uint32_t chunk;  /* the next one, at ... */
-    uint64_t offset; /* ... this place */
+    fmq_place_t *places; /* owned: of the chunks */
 } slot_t;
 
 struct fmq_update_log {
     fmq_update_log_options_t options; /* directory and run are owned copies */
     char *directory, *folder;         /* owned */
     char run[FMQ_RUN_ID_SIZE];
-    slot_t *slots; /* owned, ascending clients */
-    size_t size, capacity, open_files;
+    uint32_t chunks; /* of an update */
+    fmq_record_file_t file;
+    uint32_t writers; /* numbers that are given away */
+    slot_t *slots;    /* owned, ascending clients */
+    size_t size, capacity;
     fmq_update_log_writer_t *pending; /* owned list of finished writers */
     unsigned char *bytes;             /* owned: one chunk */
     float *part;                      /* owned: of which a range is read, or NULL */
@@ -44,129 +49,243 @@ struct fmq_update_log {
 struct fmq_update_log_writer {
     fmq_update_log_t *journal; /* borrowed */
     fmq_update_log_entry_t entry;
-    fmq_file_t file;
-    uint32_t chunks;
+    uint32_t number, chunks;
+    fmq_place_t *places; /* owned */
     fmq_update_log_writer_t *next;
 };
 
-static char *update_path(const fmq_update_log_t *self, uint32_t client, fmq_error_t *err)
+static int no_memory(fmq_error_t *err)
 {
-    return fmq_file_path(err, "%s/client-%06u.update", self->folder, client);
+    return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the log of updates");
 }
 
-static fmq_update_head_t head_of(const fmq_update_log_t *self, const fmq_update_log_entry_t *entry)
+/* Where a client's entry is, or would be. */
+static size_t position(const fmq_update_log_t *self, uint32_t client)
 {
-    fmq_update_head_t head = {.round = self->options.round,
-                              .client = entry->client,
-                              .chunks = fmq_state_chunks(self->options.schema),
-                              .samples = entry->samples,
-                              .update = entry->update,
-                              .schema = fmq_schema_digest(self->options.schema)};
-    memcpy(head.run, self->run, sizeof head.run);
-    return head;
+    size_t low = 0, high = self->size;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (self->slots[middle].entry.client < client)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
-static void close_slot(fmq_update_log_t *self, slot_t *slot)
+static bool is_at(const fmq_update_log_t *self, size_t at, uint32_t client)
 {
-    if (slot->fd >= 0) {
-        (void)close(slot->fd);
-        self->open_files--;
-    }
-    slot->fd = -1;
+    return at < self->size && self->slots[at].entry.client == client;
 }
 
-/* Puts an entry at its place; a client that is there already is replaced. */
-static int insert(fmq_update_log_t *self, const fmq_update_log_entry_t *entry, fmq_error_t *err)
+/* Puts an entry at its place; a client that is there already is replaced.  Takes
+ * places over. */
+static int insert(fmq_update_log_t *self, const fmq_update_log_entry_t *entry, fmq_place_t **places,
+                  fmq_error_t *err)
 {
-    size_t at = 0;
-    while (at < self->size && self->slots[at].entry.client < entry->client)
-        at++;
-    if (at < self->size && self->slots[at].entry.client == entry->client) {
-        close_slot(self, &self->slots[at]);
-        self->slots[at] = (slot_t){.entry = *entry, .fd = -1, .offset = FMQ_UPDATE_HEAD_SIZE};
-        return 0;
+    size_t at = position(self, entry->client);
+    if (is_at(self, at, entry->client)) {
+        free(self->slots[at].places);
+    } else {
+        if (self->size == self->capacity) {
+            size_t capacity = self->capacity ? 2 * self->capacity : 16;
+            slot_t *slots = realloc(self->slots, capacity * sizeof *slots);
+            if (!slots)
+                return no_memory(err);
+            self->slots = slots;
+            self->capacity = capacity;
+        }
+        memmove(self->slots + at + 1, self->slots + at, (self->size - at) * sizeof *self->slots);
+        self->size++;
     }
-    if (self->size == self->capacity) {
-        size_t capacity = self->capacity ? 2 * self->capacity : 16;
-        slot_t *slots = realloc(self->slots, capacity * sizeof *slots);
-        if (!slots)
-            return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the journal");
-        self->slots = slots;
-        self->capacity = capacity;
-    }
-    memmove(self->slots + at + 1, self->slots + at, (self->size - at) * sizeof *self->slots);
-    self->slots[at] = (slot_t){.entry = *entry, .fd = -1, .offset = FMQ_UPDATE_HEAD_SIZE};
-    self->size++;
+    self->slots[at] = (slot_t){.entry = *entry, .places = *places};
+    *places = NULL;
     return 0;
 }
 
-/* Takes over one file of an earlier process, or removes it. */
-static int recover_file(fmq_update_log_t *self, const char *name, fmq_error_t *err)
+static bool is_ours(const fmq_update_log_t *self, const fmq_updates_head_t *found)
+{
+    return strcmp(found->run, self->run) == 0 && found->round == self->file.head.round &&
+           found->chunks == self->file.head.chunks &&
+           fmq_digest_equal(&found->schema, &self->file.head.schema);
+}
+
+static int take_found(void *argument, const fmq_commit_item_t *item, fmq_place_t **places,
+                      fmq_error_t *err)
+{
+    const fmq_update_log_entry_t entry = {.client = item->client,
+                                          .samples = item->samples,
+                                          .update = item->update,
+                                          .base = item->base};
+    return insert(argument, &entry, places, err);
+}
+
+static int drop_file(fmq_update_log_t *self, const char *reason)
+{
+    fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "journal-file-dropped",
+                  "round=%u file=" FMQ_UPDATES_NAME " reason=\"%s\"", self->options.round, reason);
+    (void)unlink(self->file.path);
+    fmq_record_file_close(&self->file);
+    return 0;
+}
+
+static int scan(fmq_update_log_t *self, fmq_error_t *err)
+{
+    uint64_t end = 0;
+    const fmq_update_scan_t how = {.fd = self->file.fd,
+                                   .path = self->file.path,
+                                   .head = &self->file.head,
+                                   .log = self->options.log,
+                                   .found = take_found,
+                                   .argument = self};
+    if (fmq_update_scan(&how, &end, &self->writers, err) < 0)
+        return -1;
+    off_t size = lseek(self->file.fd, 0, SEEK_END);
+    if (size > 0 && (uint64_t)size > end)
+        fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "journal-cut",
+                      "round=%u offset=%" PRIu64 " bytes=%" PRIu64
+                      " reason=\"written, but never committed\"",
+                      self->options.round, end, (uint64_t)size - end);
+    return fmq_record_file_cut(&self->file, end, err);
+}
+
+/* Takes over what an earlier process left. */
+static int recover(fmq_update_log_t *self, fmq_error_t *err)
+{
+    unsigned char bytes[FMQ_UPDATES_HEAD_SIZE];
+    fmq_updates_head_t found;
+    fmq_error_t why = {0};
+    self->file.fd = open(self->file.path, O_RDWR | O_CLOEXEC);
+    if (self->file.fd < 0)
+        return errno == ENOENT ? 0 : fmq_file_error(err, "open", self->file.path);
+    if (fmq_file_read_at(self->file.fd, self->file.path, 0, bytes, sizeof bytes, &why) < 0) {
+        if (why.code == FMQ_ERR_FORMAT)
+            return drop_file(self, why.text);
+        return fmq_error_set(err, why.code, "%s", why.text);
+    }
+    if (fmq_updates_head_decode(&found, bytes, &why) < 0)
+        return drop_file(self, why.text);
+    if (!is_ours(self, &found))
+        return drop_file(self, "of another run, round or schema than expected");
+    self->file.head = found;
+    return scan(self, err);
+}
+
+static int add_chunk(void *argument, const void *data, size_t size, fmq_error_t *err)
+{
+    return fmq_update_log_writer_add(argument, data, size, err);
+}
+
+/* One file of a program that kept each update in a file of its own: into the log,
+ * or dropped. */
+static int import_file(fmq_update_log_t *self, const char *name, fmq_error_t *err)
 {
     unsigned client = 0;
     int end = 0;
     if (sscanf(name, "client-%6u.update%n", &client, &end) != 1 || name[end] != '\0' || end == 0)
         return 0;
-    char *path = update_path(self, client, err);
+    char *path = fmq_file_path(err, "%s/%s", self->folder, name);
     if (!path)
         return -1;
-    fmq_update_log_entry_t entry = {.client = client};
-    fmq_update_head_t expected = head_of(self, &entry), head;
+    fmq_update_head_t expected = {.round = self->options.round,
+                                  .client = client,
+                                  .chunks = self->chunks,
+                                  .schema = self->file.head.schema},
+                      head;
     fmq_error_t why;
     int rc = 0;
-    if (fmq_update_file_verify(path, &expected, self->bytes, &head, &why) == 0) {
-        entry.samples = head.samples;
-        entry.update = head.update;
-        rc = insert(self, &entry, err);
-    } else {
+    memcpy(expected.run, self->run, sizeof expected.run);
+    if (fmq_update_file_verify(path, &expected, self->bytes, &head, &why) < 0) {
         fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "journal-file-dropped",
                       "round=%u client=%u reason=\"%s\"", self->options.round, client, why.text);
         (void)unlink(path);
+    } else {
+        const fmq_update_log_entry_t entry = {.client = client,
+                                              .samples = head.samples,
+                                              .update = head.update,
+                                              .base = self->options.round};
+        fmq_update_log_writer_t *writer = fmq_update_log_begin(self, &entry, err);
+        rc = writer ? fmq_update_file_each(path, self->chunks, self->bytes, add_chunk, writer, err)
+                    : -1;
+        if (rc == 0)
+            rc = fmq_update_log_writer_finish(&writer, &head.update, err);
+        fmq_update_log_writer_abandon(&writer);
     }
     free(path);
     return rc;
 }
 
-static int recover(fmq_update_log_t *self, fmq_error_t *err)
+/* Calls each(self, name) for the files of the folder. */
+static int each_file(fmq_update_log_t *self,
+                     int (*each)(fmq_update_log_t *, const char *, fmq_error_t *), fmq_error_t *err)
 {
     DIR *folder = opendir(self->folder);
     if (!folder)
-        return fmq_error_set(err, FMQ_ERR_IO, "cannot open '%s': %s", self->folder,
-                             strerror(errno));
+        return fmq_file_error(err, "open", self->folder);
     int rc = 0;
     const struct dirent *item;
     while (rc == 0 && (item = readdir(folder)))
-        rc = recover_file(self, item->d_name, err);
+        rc = each(self, item->d_name, err);
     (void)closedir(folder);
     return rc;
+}
+
+static int unlink_imported(fmq_update_log_t *self, const char *name, fmq_error_t *err)
+{
+    unsigned client = 0;
+    char *path = NULL;
+    if (sscanf(name, "client-%6u.update", &client) == 1 &&
+        (path = fmq_file_path(err, "%s/%s", self->folder, name)))
+        (void)unlink(path);
+    free(path);
+    return 0;
+}
+
+static int import_old(fmq_update_log_t *self, fmq_error_t *err)
+{
+    if (each_file(self, import_file, err) < 0)
+        return -1;
+    if (!self->pending)
+        return 0;
+    if (fmq_update_log_commit(self, NULL, NULL, err) < 0)
+        return -1;
+    return each_file(self, unlink_imported, err);
+}
+
+static int prepare(fmq_update_log_t *self, fmq_error_t *err)
+{
+    const fmq_update_log_options_t *options = &self->options;
+    self->directory = fmq_file_path(err, "%s", options->directory);
+    self->folder = fmq_file_path(err, "%s/round-%06u", options->directory, options->round);
+    self->file.path =
+        fmq_file_path(err, "%s/round-%06u/" FMQ_UPDATES_NAME, options->directory, options->round);
+    self->bytes = malloc(FMQ_CHUNK_MAX);
+    self->values = malloc(FMQ_STATE_RANGE_MAX * sizeof *self->values);
+    if (!self->directory || !self->folder || !self->file.path || !self->bytes || !self->values)
+        return no_memory(err);
+    self->chunks = fmq_state_chunks(options->schema);
+    self->file.head = (fmq_updates_head_t){.round = options->round,
+                                           .chunks = self->chunks,
+                                           .schema = fmq_schema_digest(options->schema)};
+    (void)snprintf(self->run, sizeof self->run, "%s", options->run);
+    memcpy(self->file.head.run, self->run, sizeof self->file.head.run);
+    return 0;
 }
 
 fmq_update_log_t *fmq_update_log_open(const fmq_update_log_options_t *options, fmq_error_t *err)
 {
     fmq_update_log_t *self = calloc(1, sizeof *self);
     if (!self) {
-        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a journal");
+        (void)no_memory(err);
         return NULL;
     }
     self->options = *options;
-    (void)snprintf(self->run, sizeof self->run, "%s", options->run);
-    self->directory = fmq_file_path(err, "%s", options->directory);
-    self->folder = fmq_file_path(err, "%s/round-%06u", options->directory, options->round);
-    self->bytes = malloc(FMQ_CHUNK_MAX);
-    self->values = malloc(FMQ_STATE_RANGE_MAX * sizeof *self->values);
-    if (!self->directory || !self->folder)
-        goto fail;
-    if (!self->bytes || !self->values) {
-        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a journal");
-        goto fail;
-    }
-    if (fmq_directory_make(self->folder, err) < 0 || recover(self, err) < 0 ||
+    self->file.fd = -1;
+    if (prepare(self, err) < 0 || fmq_directory_make(self->folder, err) < 0 ||
+        recover(self, err) < 0 || import_old(self, err) < 0 ||
         fmq_directory_sync(self->directory, err) < 0)
-        goto fail;
+        fmq_update_log_close(&self);
     return self;
-fail:
-    fmq_update_log_close(&self);
-    return NULL;
 }
 
 void fmq_update_log_close(fmq_update_log_t **self_p)
@@ -179,11 +298,13 @@ void fmq_update_log_close(fmq_update_log_t **self_p)
         self->pending = writer->next;
         fmq_update_log_writer_abandon(&writer);
     }
+    fmq_record_file_close(&self->file);
     for (size_t i = 0; i < self->size; i++)
-        close_slot(self, &self->slots[i]);
+        free(self->slots[i].places);
     free(self->slots);
     free(self->directory);
     free(self->folder);
+    free(self->file.path);
     free(self->bytes);
     free(self->part);
     free(self->values);
@@ -219,6 +340,11 @@ size_t fmq_update_log_size(const fmq_update_log_t *self)
     return self->size;
 }
 
+uint32_t fmq_update_log_round(const fmq_update_log_t *self)
+{
+    return self->options.round;
+}
+
 const fmq_update_log_entry_t *fmq_update_log_at(const fmq_update_log_t *self, size_t index)
 {
     return &self->slots[index].entry;
@@ -226,45 +352,33 @@ const fmq_update_log_entry_t *fmq_update_log_at(const fmq_update_log_t *self, si
 
 const fmq_update_log_entry_t *fmq_update_log_find(const fmq_update_log_t *self, uint32_t client)
 {
-    for (size_t i = 0; i < self->size; i++)
-        if (self->slots[i].entry.client == client)
-            return &self->slots[i].entry;
-    return NULL;
+    size_t at = position(self, client);
+    return is_at(self, at, client) ? &self->slots[at].entry : NULL;
 }
 
 fmq_update_log_writer_t *fmq_update_log_begin(fmq_update_log_t *self,
                                               const fmq_update_log_entry_t *entry, fmq_error_t *err)
 {
-    unsigned char bytes[FMQ_UPDATE_HEAD_SIZE];
-    fmq_update_head_t head = head_of(self, entry);
+    if (fmq_record_file_begin(&self->file, err) < 0)
+        return NULL;
     fmq_update_log_writer_t *writer = calloc(1, sizeof *writer);
-    char *path = update_path(self, entry->client, err);
-    if (!writer || !path) {
-        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to journal an update");
-        goto fail;
+    fmq_place_t *places = calloc(self->chunks ? self->chunks : 1, sizeof *places);
+    if (!writer || !places) {
+        free(writer);
+        free(places);
+        (void)no_memory(err);
+        return NULL;
     }
-    writer->journal = self;
-    writer->entry = *entry;
-    writer->file.fd = -1;
-    if (fmq_file_open(&writer->file, path, err) < 0)
-        goto fail;
-    fmq_update_head_encode(&head, bytes);
-    if (fmq_file_write(&writer->file, bytes, sizeof bytes, err) < 0)
-        goto fail;
-    free(path);
+    *writer = (fmq_update_log_writer_t){
+        .journal = self, .entry = *entry, .number = self->writers++, .places = places};
     return writer;
-fail:
-    free(path);
-    if (writer)
-        fmq_update_log_writer_abandon(&writer);
-    return NULL;
 }
 
 int fmq_update_log_writer_add(fmq_update_log_writer_t *writer, const void *data, size_t size,
                               fmq_error_t *err)
 {
     fmq_update_log_t *self = writer->journal;
-    if (writer->chunks >= fmq_state_chunks(self->options.schema))
+    if (writer->chunks >= self->chunks)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "an update has more than its %u chunks",
                              writer->chunks);
     if (size > FMQ_CHUNK_MAX)
@@ -272,12 +386,14 @@ int fmq_update_log_writer_add(fmq_update_log_writer_t *writer, const void *data,
                              FMQ_CHUNK_MAX);
     if (fmq_state_decode(self->options.schema, writer->chunks, data, size, self->values, err) < 0)
         return fmq_error_prefix(err, "chunk %u", writer->chunks);
-    unsigned char length[4];
-    fmq_update_put_u32(length, (uint32_t)size);
-    if (fmq_file_write(&writer->file, length, sizeof length, err) < 0 ||
-        fmq_file_write(&writer->file, data, size, err) < 0)
+    const fmq_record_t record = {.kind = FMQ_RECORD_CHUNK,
+                                 .writer = writer->number,
+                                 .index = writer->chunks,
+                                 .size = (uint32_t)size};
+    uint64_t at = 0;
+    if (fmq_record_file_append(&self->file, &record, data, &at, err) < 0)
         return -1;
-    writer->chunks++;
+    writer->places[writer->chunks++] = fmq_place(at, size);
     return 0;
 }
 
@@ -291,10 +407,9 @@ int fmq_update_log_writer_finish(fmq_update_log_writer_t **writer_p, const fmq_d
 {
     fmq_update_log_writer_t *writer = *writer_p;
     fmq_update_log_t *self = writer->journal;
-    uint32_t chunks = fmq_state_chunks(self->options.schema);
-    if (writer->chunks != chunks)
+    if (writer->chunks != self->chunks)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "an update has %u of its %u chunks",
-                             writer->chunks, chunks);
+                             writer->chunks, self->chunks);
     if (!fmq_digest_equal(verified, &writer->entry.update))
         return fmq_error_set(err, FMQ_ERR_MISMATCH, "an update is not what its digest says");
     writer->next = self->pending;
@@ -303,13 +418,38 @@ int fmq_update_log_writer_finish(fmq_update_log_writer_t **writer_p, const fmq_d
     return 0;
 }
 
+/* Gives what nobody will read back to the disk; what cannot be given back lies
+ * there until the round is removed. */
+static void give_back(fmq_update_log_writer_t *writer)
+{
+    fmq_update_log_t *self = writer->journal;
+    fmq_error_t ignored;
+    uint64_t end = self->file.end;
+    uint32_t chunks = writer->chunks;
+    while (chunks > 0 && fmq_place_offset(writer->places[chunks - 1]) +
+                                 fmq_place_size(writer->places[chunks - 1]) ==
+                             end)
+        end = fmq_place_offset(writer->places[--chunks]) - FMQ_RECORD_HEAD_SIZE;
+    if (end < self->file.end)
+        (void)fmq_record_file_cut(&self->file, end, &ignored);
+    for (uint32_t i = 0; i < chunks; i++)
+        fmq_record_file_punch(&self->file, fmq_place_offset(writer->places[i]),
+                              fmq_place_size(writer->places[i]));
+}
+
+static void release(fmq_update_log_writer_t *writer)
+{
+    free(writer->places);
+    free(writer);
+}
+
 void fmq_update_log_writer_abandon(fmq_update_log_writer_t **writer_p)
 {
     fmq_update_log_writer_t *writer = *writer_p;
     if (!writer)
         return;
-    fmq_file_abandon(&writer->file);
-    free(writer);
+    give_back(writer);
+    release(writer);
     *writer_p = NULL;
 }
 
@@ -321,70 +461,61 @@ size_t fmq_update_log_pending(const fmq_update_log_t *self)
     return size;
 }
 
+static int append_commit(fmq_update_log_t *self, fmq_error_t *err)
+{
+    size_t size = fmq_update_log_pending(self) * FMQ_COMMIT_ITEM_SIZE, at = 0;
+    unsigned char *items = malloc(size + FMQ_DIGEST_SIZE);
+    if (!items)
+        return no_memory(err);
+    for (const fmq_update_log_writer_t *writer = self->pending; writer; writer = writer->next) {
+        const fmq_commit_item_t item = {.client = writer->entry.client,
+                                        .base = writer->entry.base,
+                                        .writer = writer->number,
+                                        .samples = writer->entry.samples,
+                                        .update = writer->entry.update};
+        fmq_commit_item_encode(&item, items + at);
+        at += FMQ_COMMIT_ITEM_SIZE;
+    }
+    fmq_digest_t digest = fmq_commit_digest(&self->file.head.salt,
+                                            self->file.end + FMQ_RECORD_HEAD_SIZE, items, size);
+    memcpy(items + size, digest.bytes, FMQ_DIGEST_SIZE);
+    const fmq_record_t record = {.kind = FMQ_RECORD_COMMIT,
+                                 .size = (uint32_t)(size + FMQ_DIGEST_SIZE)};
+    int rc = fmq_record_file_append(&self->file, &record, items, NULL, err);
+    free(items);
+    return rc;
+}
+
 int fmq_update_log_commit(fmq_update_log_t *self, void (*committed)(void *, uint32_t client),
                           void *argument, fmq_error_t *err)
 {
     if (!self->pending)
         return 0;
-    for (fmq_update_log_writer_t *writer = self->pending; writer; writer = writer->next)
-        if (fmq_file_sync(&writer->file, err) < 0)
-            return -1;
-    for (fmq_update_log_writer_t *writer = self->pending; writer; writer = writer->next)
-        if (fmq_file_rename(&writer->file, err) < 0)
-            return -1;
-    if (fmq_directory_sync(self->folder, err) < 0)
+    if (append_commit(self, err) < 0 || fmq_record_file_sync(&self->file, self->folder, err) < 0)
         return -1;
     while (self->pending) {
         fmq_update_log_writer_t *writer = self->pending;
-        if (insert(self, &writer->entry, err) < 0)
+        if (insert(self, &writer->entry, &writer->places, err) < 0)
             return -1;
         if (committed)
             committed(argument, writer->entry.client);
         self->pending = writer->next;
-        fmq_update_log_writer_abandon(&writer);
+        release(writer);
     }
-    return 0;
-}
-
-/* Opens the file of a slot; beyond OPEN_FILES_MAX it is closed after the read. */
-static int open_slot(fmq_update_log_t *self, slot_t *slot, const char *path, fmq_error_t *err)
-{
-    if (slot->fd >= 0)
-        return 0;
-    slot->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (slot->fd < 0)
-        return fmq_error_set(err, FMQ_ERR_IO, "cannot open '%s': %s", path, strerror(errno));
-    self->open_files++;
     return 0;
 }
 
 int fmq_update_log_read(fmq_update_log_t *self, size_t index, uint32_t chunk, float *values,
                         fmq_error_t *err)
 {
-    slot_t *slot = &self->slots[index];
-    char *path = update_path(self, slot->entry.client, err);
-    int rc = -1;
-    size_t size = 0;
-    if (!path || open_slot(self, slot, path, err) < 0)
-        goto fail;
-    if (chunk < slot->chunk) {
-        slot->chunk = 0;
-        slot->offset = FMQ_UPDATE_HEAD_SIZE;
-    }
-    for (; slot->chunk <= chunk; slot->chunk++)
-        if (fmq_update_file_chunk(slot->fd, path, &slot->offset,
-                                  slot->chunk == chunk ? self->bytes : NULL, &size, err) < 0)
-            goto fail;
-    if (fmq_state_decode(self->options.schema, chunk, self->bytes, size, values, err) < 0) {
-        (void)fmq_error_prefix(err, "'%s'", path);
-        goto fail;
-    }
-    if (self->open_files > OPEN_FILES_MAX)
-        close_slot(self, slot);
-    rc = 0;
-fail:
-    free(path);
-    return rc;
+    const slot_t *slot = &self->slots[index];
+    size_t size = fmq_place_size(slot->places[chunk]);
+    if (fmq_file_read_at(self->file.fd, self->file.path, fmq_place_offset(slot->places[chunk]),
+                         self->bytes, size, err) < 0)
+        return -1;
+    if (fmq_state_decode(self->options.schema, chunk, self->bytes, size, values, err) < 0)
+        return fmq_error_prefix(err, "'%s', client %u", self->file.path, slot->entry.client);
+    return 0;
 }
 
 int fmq_update_log_read_range(fmq_update_log_t *self, size_t index, uint64_t first, uint64_t count,
@@ -396,97 +527,35 @@ int fmq_update_log_read_range(fmq_update_log_t *self, size_t index, uint64_t fir
     if (first == from && count == whole)
         return fmq_update_log_read(self, index, chunk, values, err);
     if (!self->part && !(self->part = malloc(FMQ_STATE_RANGE_MAX * sizeof *self->part)))
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to read an update");
+        return no_memory(err);
     if (fmq_update_log_read(self, index, chunk, self->part, err) < 0)
         return -1;
     memcpy(values, self->part + (first - from), (size_t)count * sizeof *values);
     return 0;
 }
 
-static const char *const list_names[] = {"plan", "closed"};
+static fmq_client_list_t list_of(const fmq_update_log_t *self, fmq_update_log_list_t which)
+{
+    static const char *const names[] = {"plan", "closed"};
+    return (fmq_client_list_t){.folder = self->folder,
+                               .name = names[which],
+                               .run = self->run,
+                               .round = self->options.round,
+                               .log = self->options.log};
+}
 
-/* "<run> <round> <count> <client>...\n" and the digest of that line. */
 int fmq_update_log_save_list(fmq_update_log_t *self, fmq_update_log_list_t which,
                              const uint32_t *clients, size_t size, fmq_error_t *err)
 {
-    int rc = -1;
-    size_t capacity = 256 + 12 * size, at = 0;
-    char *path = fmq_file_path(err, "%s/%s", self->folder, list_names[which]);
-    char *text = malloc(capacity);
-    if (!path || !text) {
-        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a journal's list");
-        goto fail;
-    }
-    at = (size_t)snprintf(text, capacity, "%s %u %zu", self->run, self->options.round, size);
-    for (size_t i = 0; i < size; i++)
-        at += (size_t)snprintf(text + at, capacity - at, " %u", clients[i]);
-    at += (size_t)snprintf(text + at, capacity - at, "\n");
-    fmq_digest_t digest = fmq_digest_of(text, at);
-    fmq_digest_hex(&digest, text + at);
-    at += FMQ_DIGEST_HEX_SIZE - 1;
-    rc = fmq_file_save(path, text, at, err);
-fail:
-    free(text);
-    free(path);
-    return rc;
-}
-
-/* Parses text in place; the number of clients, or -1 when it is not ours. */
-static int64_t parse_list(const fmq_update_log_t *self, const char *text, size_t size,
-                          uint32_t **clients)
-{
-    char expected[FMQ_DIGEST_HEX_SIZE];
-    const char *end = memchr(text, '\n', size);
-    if (!end)
-        return -1;
-    fmq_digest_t digest = fmq_digest_of(text, (size_t)(end - text) + 1);
-    fmq_digest_hex(&digest, expected);
-    if (strcmp(end + 1, expected) != 0)
-        return -1;
-    char run[FMQ_RUN_ID_SIZE];
-    unsigned round = 0;
-    size_t count = 0;
-    int used = 0;
-    if (sscanf(text, "%32s %u %zu%n", run, &round, &count, &used) != 3 ||
-        strcmp(run, self->run) != 0 || round != self->options.round || count > size)
-        return -1;
-    uint32_t *list = calloc(count + 1, sizeof *list);
-    const char *at = text + used;
-    for (size_t i = 0; list && i < count; i++) {
-        char *next = NULL;
-        list[i] = (uint32_t)strtoul(at, &next, 10);
-        at = next;
-    }
-    *clients = list;
-    return list ? (int64_t)count : -1;
+    fmq_client_list_t list = list_of(self, which);
+    return fmq_client_list_save(&list, clients, size, err);
 }
 
 int fmq_update_log_load_list(fmq_update_log_t *self, fmq_update_log_list_t which,
                              uint32_t **clients, size_t *size, fmq_error_t *err)
 {
-    size_t bytes = 0;
-    fmq_error_t why;
-    char *path = fmq_file_path(err, "%s/%s", self->folder, list_names[which]);
-    if (!path)
-        return -1;
-    int rc = 0;
-    char *text = fmq_file_load(path, LIST_FILE_MAX, &bytes, &why);
-    if (text) {
-        int64_t count = parse_list(self, text, bytes, clients);
-        if (count >= 0) {
-            *size = (size_t)count;
-            rc = 1;
-        } else {
-            fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "journal-file-dropped",
-                          "round=%u file=%s reason=\"not intact or of another run\"",
-                          self->options.round, list_names[which]);
-        }
-    } else if (why.code != FMQ_ERR_NOTFOUND) {
-        rc = fmq_error_set(err, why.code, "%s", why.text);
-    }
-    free(text);
-    free(path);
-    return rc;
+    fmq_client_list_t list = list_of(self, which);
+    return fmq_client_list_load(&list, clients, size, err);
 }
 
 void fmq_update_log_keep(fmq_update_log_t *self, const uint32_t *clients, size_t size)
@@ -499,7 +568,7 @@ void fmq_update_log_keep(fmq_update_log_t *self, const uint32_t *clients, size_t
         if (wanted)
             self->slots[kept++] = self->slots[i];
         else
-            close_slot(self, &self->slots[i]);
+            free(self->slots[i].places);
     }
     self->size = kept;
 }

@@ -2,14 +2,15 @@
  * update_log.h - the updates of one round, on disk.
  *
  * journal/round-000007/
- *     plan                who was sampled
- *     client-000003.update  one verified update, byte for byte as it came
- *     closed              whose updates the round's state is made of
+ *     plan      who was sampled
+ *     updates   what was fetched: one file, which only grows (update_record.h)
+ *     closed    whose updates the round's state is made of
  *
- * An update file is a fixed header and then, for every chunk, its size (u32,
- * little endian) and its bytes: exactly what the object's digest is taken
- * over.  Opening a journal reads and verifies what an earlier process left; a
- * file that is not intact is removed.  One thread.
+ * Many writers may bring an update at once, chunk by chunk; a commit makes those
+ * that are whole durable, all of them by one sync.  Opening reads and verifies
+ * what an earlier process left: what is behind the last commit is cut off, what
+ * is damaged is dropped, both with a word in the log.  Updates that an earlier
+ * program kept in a file each are taken over.  One thread.
  */
 #ifndef FEDMQ_ACTORS_STORAGE_UPDATE_LOG_H
 #define FEDMQ_ACTORS_STORAGE_UPDATE_LOG_H
@@ -19,6 +20,8 @@
 #include "fedmq/actors/messages.h"
 #include "fedmq/base/log.h"
 #include "fedmq/base/schema.h"
+
+#define FMQ_UPDATES_NAME "updates"
 
 typedef struct {
     const char *directory; /* ".../journal", created when absent */
@@ -32,6 +35,7 @@ typedef struct {
     uint32_t client;
     uint64_t samples;
     fmq_digest_t update; /* the object's digest */
+    uint32_t base;       /* rounds aggregated into the state that it began from */
 } fmq_update_log_entry_t;
 
 typedef struct fmq_update_log fmq_update_log_t;
@@ -44,6 +48,7 @@ void fmq_update_log_remove(const char *directory, uint32_t round);
 
 /* Durable updates, in client order whatever the order of arrival. */
 size_t fmq_update_log_size(const fmq_update_log_t *self);
+uint32_t fmq_update_log_round(const fmq_update_log_t *self);
 const fmq_update_log_entry_t *fmq_update_log_at(const fmq_update_log_t *self, size_t index);
 const fmq_update_log_entry_t *fmq_update_log_find(const fmq_update_log_t *self, uint32_t client);
 
@@ -70,7 +75,7 @@ size_t fmq_update_log_pending(const fmq_update_log_t *self);
 int fmq_update_log_commit(fmq_update_log_t *self, void (*committed)(void *, uint32_t client),
                           void *argument, fmq_error_t *err);
 
-/* Values of chunk `chunk` of entry index; cheap when chunks ascend. */
+/* Values of chunk `chunk` of entry index, in any order. */
 int fmq_update_log_read(fmq_update_log_t *self, size_t index, uint32_t chunk, float *values,
                         fmq_error_t *err);
 

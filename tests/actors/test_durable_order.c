@@ -136,7 +136,8 @@ static void put(const fmq_schema_t *schema, fmq_update_log_t *journal, uint32_t 
 {
     float *vector = test_vector(schema, client);
     fmq_object_t *object = fmq_state_encode(schema, vector, FMQ_CODEC_F32, NULL);
-    fmq_update_log_entry_t entry = {client, 10, *fmq_object_digest(object)};
+    fmq_update_log_entry_t entry = {
+        .client = client, .samples = 10, .update = *fmq_object_digest(object)};
     fmq_update_log_writer_t *writer = fmq_update_log_begin(journal, &entry, NULL);
     assert_non_null(writer);
     for (uint32_t i = 0; i < fmq_object_chunks(object); i++) {
@@ -167,20 +168,23 @@ static void updates_are_told_to_be_there_when_all_of_them_are_durable(void **sta
     put(schema, journal, 2);
     expect("");
     assert_int_equal(fmq_update_log_commit(journal, committed, NULL, NULL), 0);
-    expect("sync ./round-000003/client-000002.update.tmp\n"
-           "sync ./round-000003/client-000001.update.tmp\n"
-           "name ./round-000003/client-000002.update\n"
-           "name ./round-000003/client-000001.update\n"
-           "sync ./round-000003\n"
+    expect("sync ./round-000003/updates\n"
+           "sync ./round-000003\n" /* the file has a name */
            "told ./2\n"
            "told ./1\n");
+    put(schema, journal, 3);
+    put(schema, journal, 4);
+    assert_int_equal(fmq_update_log_commit(journal, committed, NULL, NULL), 0);
+    expect("sync ./round-000003/updates\n" /* one for all of a commit */
+           "told ./4\n"
+           "told ./3\n");
     fmq_update_log_close(&journal);
     fmq_schema_destroy(&schema);
 }
 
 static void an_update_whose_sync_fails_is_told_to_nobody(void **state)
 {
-    static const char *const places[] = {"client-000001.update.tmp", "/round-000003"};
+    static const char *const places[] = {"round-000003/updates", "/round-000003"};
     fmq_schema_t *schema = test_schema();
     for (size_t i = 0; i < 2; i++) {
         fmq_error_t err;

@@ -114,10 +114,10 @@ static void a_round_is_on_the_disk_before_it_is_spoken_of(void **state)
     assert_int_equal(play(&f, 2), 0);
     const char *const plan[] = {"name round-000001/plan 0", "sync journal/round-000001 0",
                                 "train client-1 1", NULL};
-    const char *const update[] = {"sync round-000000/client-000001.update.tmp 0",
-                                  "name round-000000/client-000001.update 0",
-                                  "sync journal/round-000000 0", "wait client-1 0", NULL};
-    const char *const close[] = {"name round-000000/client-000002.update 0",
+    const char *const update[] = {"sync round-000000/updates 0", "sync journal/round-000000 0",
+                                  "wait client-1 0", NULL};
+    const char *const close[] = {"wait client-1 0",
+                                 "sync round-000000/updates 0",
                                  "name round-000000/closed 0",
                                  "sync journal/round-000000 0",
                                  "sync checkpoints/round-000001.state.tmp 0",
@@ -135,7 +135,7 @@ static void an_update_that_is_not_durable_is_not_acknowledged(void **state)
 {
     (void)state;
     federation_t f;
-    broken = "client-000001.update.tmp";
+    broken = "round-000000/updates";
     int status = play(&f, 2);
     broken = NULL;
     assert_int_equal(status, 4);

@@ -11,6 +11,7 @@
 #include "actors/storage/checkpoint.h"
 #include "actors/storage/file.h"
 #include "actors/storage/update_log.h"
+#include "damaged_updates.h"
 #include "fedmq/base/clock.h"
 #include "tests/broker/fabric.h"
 
@@ -142,7 +143,8 @@ static void journal_a_late_update(const federation_t *f)
     fmq_update_log_t *journal = fmq_update_log_open(&options, NULL);
     assert_non_null(journal);
     fmq_object_t *object = fmq_state_encode(f->schema, f->initial, FMQ_CODEC_F32, NULL);
-    fmq_update_log_entry_t entry = {2, 1000, *fmq_object_digest(object)};
+    fmq_update_log_entry_t entry = {
+        .client = 2, .samples = 1000, .update = *fmq_object_digest(object)};
     fmq_update_log_writer_t *writer = fmq_update_log_begin(journal, &entry, NULL);
     for (uint32_t i = 0; i < fmq_object_chunks(object); i++) {
         size_t size;
@@ -170,10 +172,11 @@ static void an_update_that_came_after_the_closing_stays_out(void **state)
 static void a_closed_round_that_lost_an_update_asks_for_that_one_alone(void **state)
 {
     (void)state;
+    char path[256];
     federation_t f;
     play_without_the_second(&f);
     damage(&f, "checkpoints/round-000002.state");
-    damage(&f, "journal/round-000001/client-000003.update");
+    damage_update(test_path(path, f.folder, "journal/round-000001/updates"), 3);
     assert_int_equal(resume_with_all(&f), 1);
     assert_int_equal(fake_client_trained(f.clients[2]), 1);
     fake_check(&f, fake_expected(&f, (uint32_t[]){0xe, 0xa}, 2));
@@ -191,7 +194,7 @@ static void play_and_damage(federation_t *f)
     fake_end_server(f);
     stop_clients(f);
     damage(f, "checkpoints/round-000004.state");
-    damage(f, "journal/round-000003/client-000001.update");
+    damage(f, "journal/round-000003/updates");
 }
 
 static void after_a_fall_back_tasks_have_other_serials(void **state)

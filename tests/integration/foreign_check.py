@@ -9,7 +9,6 @@ mean weighted by examples, to the bit; CLIENT's update must be the checkpoint's 
 added to the lora_B tensors.
 """
 import array
-import glob
 import hashlib
 import json
 import os
@@ -28,22 +27,37 @@ def digest(data):
     return hashlib.blake2b(data, digest_size=32).digest()
 
 
-def update_of(path):
-    """(samples, floats) of a file of the journal."""
-    data = read(path)
-    version, _, client, chunks, samples = struct.unpack_from("<IIIIQ", data, 8)
-    assert data[:8] == b"FMQJRNL\n" and version == 1, path
-    assert data[128:160] == digest(data[:128]), path
-    assert data[64:96] == digest(data[160:]), path
-    values, at = array.array("f"), 160
-    for _ in range(chunks):
-        size, = struct.unpack_from("<I", data, at)
-        for tensor, offset, count, codec, part in msgpack.unpackb(data[at + 4:at + 4 + size]):
+def floats_of(chunks):
+    values = array.array("f")
+    for chunk in chunks:
+        for tensor, offset, count, codec, part in msgpack.unpackb(chunk):
             assert codec == 0 and len(part) == 4 * count
             values.frombytes(part)
-        at += 4 + size
-    assert at == len(data)
-    return samples, values
+    return values
+
+
+def updates_of(path):
+    """{client: (samples, floats)} of the updates that a log has committed."""
+    data, at = read(path), 152
+    assert data[:8] == b"FMQULOG\n" and data[120:152] == digest(data[:120]), path
+    salt, brought, updates = data[88:120], {}, {}
+    while at < len(data):
+        kind, writer, index, size = struct.unpack_from("<4sIII", data, at)
+        place = salt + struct.pack("<Q", at)
+        assert data[at + 16:at + 32] == digest(place + data[at:at + 16])[:16], (path, at)
+        body = data[at + 32:at + 32 + size]
+        at += 32 + size
+        if kind == b"CHNK":
+            assert index == len(brought.setdefault(writer, []))
+            brought[writer].append(body)
+            continue
+        assert kind == b"CMIT" and body[-32:] == digest(salt + struct.pack("<Q", at - size) + body[:-32])
+        for item in range(0, size - 32, 56):
+            client, _, writer, _, samples = struct.unpack_from("<IIIIQ", body, item)
+            whole = b"".join(struct.pack("<I", len(chunk)) + chunk for chunk in brought[writer])
+            assert body[item + 24:item + 56] == digest(whole), client
+            updates[client] = samples, floats_of(brought[writer])
+    return updates
 
 
 def adapter_of(path):
@@ -76,8 +90,8 @@ def to_float(value):
 
 def main(run, number, client, shift):
     names, adapter = adapter_of(os.path.join(run, "adapter/adapter_model.safetensors"))
-    paths = sorted(glob.glob(os.path.join(run, f"journal/round-{number:06}/client-*.update")))
-    updates = [update_of(path) for path in paths]
+    by_client = updates_of(os.path.join(run, f"journal/round-{number:06}/updates"))
+    updates = [by_client[k] for k in sorted(by_client)]
     total = float(sum(samples for samples, _ in updates))
     for i, value in enumerate(adapter):
         weighted = 0.0
@@ -85,7 +99,7 @@ def main(run, number, client, shift):
             weighted += samples * values[i]
         assert value == to_float(weighted / total), f"element {i} is not the mean"
     state = state_of(os.path.join(run, f"checkpoints/round-{number:06}.state"), len(adapter))
-    mine = updates[[f"client-{client:06}" in path for path in paths].index(True)][1]
+    mine = by_client[client][1]
     at = 0
     for name, count in names:
         for i in range(at, at + count):
