@@ -12,12 +12,13 @@
  * Usage: bench_step [--shape NAME | --model DIR] [--weights FORM] [--half]
  *        [--threads N] [--steps N] [--sequences B --tokens T] [--layers N]
  *        [--first N] [--modules all] [--recompute none|norms|layers]
+ *        [--device NAME [--peak TFLOPS]]
  * tokens being those of one sequence.  Without --sequences, both 1 x 512 and
  * 4 x 128 are run.  With --first, only layers from N on have an adapter, and
  * the layers below are computed in the first step and kept, as from the second
  * epoch on.  --modules all: LoRA lies on every linear module, not on those that
  * it lies on by default.  --recompute: what backward computes again instead of
- * keeping it.
+ * keeping it.  --device: another than the CPU, whose peak --peak says.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@
 
 typedef struct {
     subject_options_t subject;
-    int steps, sequences, tokens, first;
+    int steps, sequences, tokens, first, peak;
     const char *modules, *recompute;
 } options_t;
 
@@ -41,7 +42,8 @@ typedef struct {
     llm_backend_t *be;
     llm_model_t *model;
     llm_adapter_t *adapter;
-    double peak; /* GFLOP/s */
+    double peak;        /* GFLOP/s */
+    size_t free_before; /* see subject_t */
 } bench_t;
 
 /* Operations of a step, see above; of the layers from options->first on. */
@@ -166,6 +168,10 @@ static void report(const bench_t *bench, const options_t *options, double *secon
     printf("\n  model %.0f MiB, workspace %.0f MiB, peak RSS %.0f MiB\n",
            (double)llm_model_bytes(bench->model) / 1048576.0, (double)workspace_bytes / 1048576.0,
            subject_peak_memory());
+    if (bench->free_before != SIZE_MAX)
+        printf("  device memory taken %.0f MiB\n",
+               ((double)bench->free_before - (double)bench->be->ops->memory_free(bench->be)) /
+                   1048576.0);
 }
 
 static llm_recompute_t recompute_of(const char *name)
@@ -227,7 +233,7 @@ static void run(bench_t *bench, const options_t *options)
 
 static void parse(options_t *options, int argc, char **argv)
 {
-    bench_flag_t flags[SUBJECT_FLAGS + 6];
+    bench_flag_t flags[SUBJECT_FLAGS + 7];
     subject_flags(&options->subject, flags);
     flags[SUBJECT_FLAGS] = bench_number("--steps", &options->steps, 1, STEPS_MAX);
     flags[SUBJECT_FLAGS + 1] = bench_number("--sequences", &options->sequences, 1, 1024);
@@ -235,6 +241,7 @@ static void parse(options_t *options, int argc, char **argv)
     flags[SUBJECT_FLAGS + 3] = bench_number("--first", &options->first, 1, 95);
     flags[SUBJECT_FLAGS + 4] = bench_text("--modules", &options->modules, "all");
     flags[SUBJECT_FLAGS + 5] = bench_text("--recompute", &options->recompute, "none|norms|layers");
+    flags[SUBJECT_FLAGS + 6] = bench_number("--peak", &options->peak, 1, 100000);
     bench_flags(flags, sizeof flags / sizeof *flags, argc, argv);
 }
 
@@ -250,12 +257,12 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "bench_step: there are %u layers\n", (unsigned)shape->layers);
         return 2;
     }
-    bench_t bench = {.be = subject.be, .model = subject.model};
+    bench_t bench = {.be = subject.be, .model = subject.model, .free_before = subject.free_before};
     llm_adapter_spec_t spec = spec_of(shape, &options);
     bench.adapter = llm_adapter_new(shape, &spec, &err);
     if (!bench.adapter)
         subject_die("adapter", &err);
-    bench.peak = subject_peak(&subject, &options.subject);
+    bench.peak = options.peak ? 1e3 * options.peak : subject_peak(&subject, &options.subject);
     printf("LoRA r=8 from layer %d on, ", options.first);
     subject_print(&subject, &options.subject);
     if (options.sequences) {

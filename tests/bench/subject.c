@@ -24,6 +24,7 @@ void subject_flags(subject_options_t *options, bench_flag_t flags[SUBJECT_FLAGS]
     flags[3] = bench_switch("--half", &options->half);
     flags[4] = bench_number("--threads", &options->threads, 1, BENCH_THREADS_MAX);
     flags[5] = bench_number("--layers", &options->layers, 1, 96);
+    flags[6] = bench_text("--device", &options->device, "NAME");
 }
 
 /* The model of the options, nothing of it placed yet. */
@@ -43,10 +44,11 @@ void subject_open(subject_t *self, const subject_options_t *options)
 {
     fmq_error_t err;
     llm_form_choice_t form;
-    self->be =
-        llm_backend_open(options->half ? "cpu:bf16" : "cpu", (unsigned)options->threads, &err);
+    const char *device = options->device ? options->device : options->half ? "cpu:bf16" : "cpu";
+    self->be = llm_backend_open(device, (unsigned)options->threads, &err);
     if (!self->be)
         subject_die("backend", &err);
+    self->free_before = self->be->ops->memory_free(self->be);
     self->model = open_model(options, &err);
     if (!self->model ||
         llm_form_choice_parse(options->weights ? options->weights : "auto", &form, &err) < 0 ||
@@ -57,6 +59,8 @@ void subject_open(subject_t *self, const subject_options_t *options)
 
 double subject_peak(const subject_t *self, const subject_options_t *options)
 {
+    if (options->device)
+        return 0.0;
     double pairs = options->half ? bench_peak_half(options->threads) : 0.0;
     return pairs > 0.0 ? pairs : bench_peak(options->threads, llm_backend_variant(self->be));
 }
@@ -73,7 +77,7 @@ void subject_print(const subject_t *self, const subject_options_t *options)
     llm_form_choice_t form = llm_model_form(self->model);
     printf("%s, %u layers, weights %s, %s, %s, %d threads\n",
            options->model ? options->model : options->shape, (unsigned)shape->layers,
-           llm_form_choice_name(&form), options->half ? "bf16" : "f32",
+           llm_form_choice_name(&form), self->be->ops->act == FMQ_BF16 ? "bf16" : "f32",
            llm_backend_variant(self->be), options->threads);
 }
 

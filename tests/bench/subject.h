@@ -12,6 +12,7 @@ typedef struct {
     const char *shape;   /* a name of shapes.h; its weights are random */
     const char *weights; /* what they are kept as: "f32", "nf4", ...; NULL: the backend's own */
     bool half;           /* activations in bf16 */
+    const char *device;  /* NULL: the CPU, in the type that `half` says */
     const char *model;   /* NULL, or a model's directory, which takes the shape's place */
     int threads;
     int layers; /* 0: as many as the shape has; else the first ones, of random weights */
@@ -20,12 +21,13 @@ typedef struct {
 typedef struct {
     llm_backend_t *be;
     llm_model_t *model;
+    size_t free_before; /* bytes of the device's memory that were free; SIZE_MAX: not known */
 } subject_t;
 
-#define SUBJECT_FLAGS 6 /* how many subject_flags() writes */
+#define SUBJECT_FLAGS 7 /* how many subject_flags() writes */
 
-/* The arguments "--shape", "--model", "--weights", "--half", "--threads" and
- * "--layers" over options, which hold the defaults. */
+/* The arguments "--shape", "--model", "--weights", "--half", "--threads",
+ * "--layers" and "--device" over options, which hold the defaults. */
 void subject_flags(subject_options_t *options, bench_flag_t flags[SUBJECT_FLAGS]);
 
 /* Opens both, or says what failed and exits. */
@@ -36,7 +38,7 @@ void subject_close(subject_t *self);
 void subject_print(const subject_t *self, const subject_options_t *options);
 
 /* What products can reach at most on these threads, GFLOP/s: of pairs of bf16
- * values, or of fused multiply-adds; 0 where that is not known. */
+ * values, or of fused multiply-adds; 0 where that is not known, as on devices. */
 double subject_peak(const subject_t *self, const subject_options_t *options);
 
 /* VmHWM of this process in MiB. */
