@@ -94,7 +94,6 @@ static fmq_routine_t routine(fmq_client_t *self)
                            .prefixes = self->prefixes,
                            .emulator = self->has_emulator ? self->emulator : NULL,
                            .train = self->train,
-                           .keeps = fmq_client_own_is_here(self),
                            .progress = on_step,
                            .stop = while_waiting,
                            .planned = on_plan,
@@ -114,9 +113,10 @@ static void do_drop(fmq_client_t *self)
 static fmq_object_t *update_of(fmq_client_t *self, fmq_codec_t codec, fmq_error_t *err)
 {
     const fmq_schema_t *schema = llm_adapter_schema(self->context.adapter);
-    if (fmq_client_own_is_here(self))
-        return fmq_state_encode(schema, self->state.vector, codec, err);
-    return fmq_state_give(schema, &self->state.vector, codec, err);
+    fmq_task_state_t *sent = fmq_client_sent(self);
+    if (sent == &self->own_state && fmq_client_own_is_here(self))
+        return fmq_state_encode(schema, sent->vector, codec, err);
+    return fmq_state_give(schema, &sent->vector, codec, err);
 }
 
 /* Publishes what was trained, for the server alone. */
@@ -152,28 +152,13 @@ static void log_trained(const fmq_client_t *self, uint32_t round,
                   (unsigned long long)outcome->samples, outcome->seconds, emulator);
 }
 
-/* Trains, and keeps what must be kept, unless this round's training is there
- * already.  When keeping fails the vector is nobody's: neither what the disk has
- * nor what may be reported. */
-static int train(fmq_client_t *self, fmq_message_report_t *outcome, fmq_error_t *err)
-{
-    fmq_routine_t work = routine(self);
-    if (fmq_client_own_trained(self, outcome))
-        return 0;
-    if (fmq_routine_train(&work, self->course.task.round, &self->state, outcome, err) < 0)
-        return -1;
-    if (self->terminated || fmq_client_own_keep(self, outcome, err) == 0)
-        return 0;
-    self->has_own = false;
-    return -1;
-}
-
 static void do_train(fmq_client_t *self)
 {
     fmq_message_report_t outcome = {.phase = FMQ_REPORT_FAILED};
     fmq_error_t err = {0};
     uint32_t round = self->course.task.round;
-    int result = train(self, &outcome, &err);
+    fmq_routine_t work = routine(self);
+    int result = fmq_client_train(self, &work, &outcome, &err);
     bool wanted = !self->terminated && !fmq_course_overtaken(&self->course);
     if (result == 0 && wanted)
         result = fmq_client_keepsake_save(self, &err);
@@ -197,7 +182,9 @@ static void do_evaluate(fmq_client_t *self)
     fmq_message_report_t outcome = {.phase = FMQ_REPORT_MEASURED};
     fmq_error_t err = {0};
     fmq_routine_t work = routine(self);
-    int result = fmq_routine_evaluate(&work, &self->state, &outcome, &err);
+    bool own = self->method->measures_own && self->has_own;
+    fmq_task_state_t *state = own ? &self->own_state : &self->state;
+    int result = fmq_routine_evaluate(&work, state, &outcome, &err);
     fmq_link_set_progress(self->link, 0, 0);
     if (result == 0 || err.code == FMQ_ERR_STOPPED)
         fmq_course_finish(&self->course, &outcome);

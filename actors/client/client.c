@@ -62,7 +62,12 @@ static int prepare(fmq_client_t *self, const fmq_client_options_t *how, fmq_erro
     self->train.client = self->number;
     self->train.proximal_merged = self->offsite.proximal;
     self->train.proximal_inert = self->offsite.released;
-    self->local = strcmp(fmq_config_text(self->config, "federate.method"), "local") == 0;
+    self->method = fmq_strategy_of(self->config, err);
+    if (!self->method)
+        return -1;
+    self->passes_size = fmq_strategy_passes(self->method, self->config, self->passes);
+    for (size_t i = 0; i < self->passes_size; i++)
+        self->keeps = self->keeps || self->passes[i].keeps;
     if (fmq_client_own_open(self, directory, err) < 0)
         return -1;
     fmq_settings_times(self->context.config, &options.heartbeat_ms, &options.timeout_ms);
@@ -172,6 +177,7 @@ void fmq_client_leave(fmq_client_t *self)
     self->keepsake = NULL;
     fmq_client_own_close(self);
     fmq_task_state_release(&self->state);
+    fmq_task_state_release(&self->own_state);
     free(self->emulator);
     self->emulator = NULL;
 }

@@ -3,7 +3,7 @@
  *
  * events.c takes in what the link brings, actions.c does what the course asks
  * for, loading.c makes the examples, fetch.c gets a task's vectors, own.c keeps
- * those of federate.method local, keepsake.c exports what was trained, client.c
+ * this client's own states, passes.c trains, keepsake.c exports what was trained, client.c
  * is the actor's life.  Nobody else includes
  * this.
  */
@@ -19,6 +19,7 @@
 #include "actors/protocol/download.h"
 #include "actors/runtime/presence.h"
 #include "actors/settings/settings.h"
+#include "actors/strategy/strategy.h"
 
 struct fmq_client {
     fmq_context_t context; /* what it points to is borrowed */
@@ -39,12 +40,16 @@ struct fmq_client {
     llm_train_options_t train;
     llm_recompute_t recomputes;     /* what training was last said to compute again */
     fmq_offsite_settings_t offsite; /* use is false without offsite tuning */
-    bool local;   /* federate.method local: the vector stays here between rounds */
-    bool has_own; /* local: vector holds what this client trained last: */
+    const fmq_strategy_ops_t *method;
+    fmq_pass_t passes[FMQ_PASSES_MAX]; /* the trainings of a task */
+    size_t passes_size;
+    bool keeps;   /* one of them makes this client's own state */
+    bool has_own; /* there is one, which this client trained last: */
     fmq_personal_mark_t trained;
     bool behind;                /* ... or an older one, for a server that fell back */
-    fmq_personal_place_t place; /* local: its directory is owned, or NULL */
-    fmq_task_state_t state;     /* of the task at hand */
+    fmq_personal_place_t place; /* of own states: its directory is owned, or NULL */
+    fmq_task_state_t state;     /* of the task at hand: the one that it names */
+    fmq_task_state_t own_state; /* this client's, while a task is at it */
     fmq_download_t download;    /* of it, when it is not in this process */
     float *emulator;            /* owned: E's vector, kept from task to task */
     fmq_digest_t emulator_digest;
@@ -76,7 +81,7 @@ void fmq_client_load(fmq_client_t *self);
 /* Makes them of the shard that has come. */
 void fmq_client_use_shard(fmq_client_t *self);
 
-/* own.c, federate.method local: where this client's states are kept; brings back
+/* own.c, for methods whose clients keep a state: where these are kept; brings back
  * the one that the task at hand goes on from (none: it begins with the
  * server's), and keeps the one that was trained in it, before it is reported. */
 int fmq_client_own_open(fmq_client_t *self, const char *directory, fmq_error_t *err);
@@ -88,6 +93,16 @@ bool fmq_client_own_is_here(const fmq_client_t *self);
 /* Has the task at hand been trained already, before this process perhaps?  Fills
  * what was reported then. */
 bool fmq_client_own_trained(const fmq_client_t *self, fmq_message_report_t *outcome);
+
+/* Does the task at hand need the state that it names? */
+bool fmq_client_needs_shared(const fmq_client_t *self);
+
+/* passes.c: all trainings of the task at hand; work: how, by default.  What is sent is in
+ * state then, or in own_state where that pass keeps what it sends. */
+int fmq_client_train(fmq_client_t *self, const fmq_routine_t *work, fmq_message_report_t *outcome,
+                     fmq_error_t *err);
+/* The vector that is sent. */
+fmq_task_state_t *fmq_client_sent(fmq_client_t *self);
 
 /* Fetches what the task at hand needs and is not here, and tells the course. */
 void fmq_client_fetch_task(fmq_client_t *self);

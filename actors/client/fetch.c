@@ -31,8 +31,9 @@ int fmq_client_fetch_work(fmq_client_t *self)
 
 void fmq_client_put_state_away(fmq_client_t *self)
 {
+    fmq_task_state_release(&self->state);
     if (!fmq_client_own_is_here(self) || !self->has_own)
-        fmq_task_state_release(&self->state);
+        fmq_task_state_release(&self->own_state);
 }
 
 static void fail(fmq_client_t *self, const fmq_error_t *err)
@@ -115,7 +116,7 @@ void fmq_client_fetch_task(fmq_client_t *self)
         fail(self, &err);
         return;
     }
-    if (!(self->local && self->has_own) && begin_state(self) < 0)
+    if (fmq_client_needs_shared(self) && begin_state(self) < 0)
         return;
     tell_when_complete(self);
 }

@@ -31,6 +31,7 @@ int fmq_client_keepsake_save(const fmq_client_t *self, fmq_error_t *err)
     if (!self->keepsake)
         return 0;
     const char *model = self->context.model ? llm_model_directory(self->context.model) : "";
-    return llm_adapter_save(self->context.adapter, self->state.vector, model, *model ? model : NULL,
-                            FMQ_F32, self->keepsake, err);
+    const float *vector = self->keeps ? self->own_state.vector : self->state.vector;
+    return llm_adapter_save(self->context.adapter, vector, model, *model ? model : NULL, FMQ_F32,
+                            self->keepsake, err);
 }

@@ -1,5 +1,5 @@
 /*
- * own.c - federate.method local: a client goes on from its own state, in this
+ * own.c - a state of the client's own (local, Ditto): it goes on from that, in this
  * process and in the next one.
  *
  * Which state a task goes on from follows from the task alone: training in round
@@ -19,7 +19,7 @@ int fmq_client_own_open(fmq_client_t *self, const char *directory, fmq_error_t *
                                          .client = self->number,
                                          .log = self->context.log,
                                          .actor = self->name};
-    if (!self->local || !directory)
+    if (!self->keeps || !directory)
         return 0;
     self->place.directory = fmq_file_path(err, "%s/personal/%s", directory, self->name);
     return self->place.directory ? 0 : -1;
@@ -33,7 +33,7 @@ void fmq_client_own_close(fmq_client_t *self)
 
 bool fmq_client_own_is_here(const fmq_client_t *self)
 {
-    return self->local && !self->place.directory;
+    return self->keeps && !self->place.directory;
 }
 
 /* The last round whose training the task may build upon; false: none.  A task
@@ -50,18 +50,18 @@ static int load(fmq_client_t *self, uint32_t most, bool last, fmq_error_t *err)
 {
     const fmq_message_task_t *task = &self->course.task;
     uint32_t round = self->trained.round;
-    fmq_task_state_release(&self->state);
-    if (fmq_task_state_make_room(&self->state, self->place.schema, err) < 0)
+    fmq_task_state_release(&self->own_state);
+    if (fmq_task_state_make_room(&self->own_state, self->place.schema, err) < 0)
         return -1;
-    int found =
-        fmq_personal_load(&self->place, task->run, most, &self->trained, self->state.vector, err);
+    int found = fmq_personal_load(&self->place, task->run, most, &self->trained,
+                                  self->own_state.vector, err);
     if (found >= 0 && last && (found == 0 || self->trained.round < round))
         found = fmq_error_set(err, FMQ_ERR_IO,
                               "the state that was trained in round %u is not in '%s' any more",
                               round, self->place.directory);
     self->has_own = found > 0;
     if (found <= 0)
-        fmq_task_state_release(&self->state);
+        fmq_task_state_release(&self->own_state);
     return found;
 }
 
@@ -72,12 +72,12 @@ int fmq_client_own_recall(fmq_client_t *self, fmq_error_t *err)
 {
     const fmq_message_task_t *task = &self->course.task;
     uint32_t most;
-    if (!self->local)
+    if (!self->keeps)
         return 0;
     bool same_run = self->has_own && strcmp(self->trained.run, task->run) == 0;
     bool any = last_round(task, &most);
     bool last = same_run && any && self->trained.round <= most && !self->behind;
-    if (last && self->state.vector)
+    if (last && self->own_state.vector)
         return 0;
     self->behind = same_run && !last;
     self->has_own = false;
@@ -98,16 +98,27 @@ bool fmq_client_own_trained(const fmq_client_t *self, fmq_message_report_t *outc
     return true;
 }
 
+bool fmq_client_needs_shared(const fmq_client_t *self)
+{
+    bool train = self->course.task.kind == FMQ_TASK_TRAIN;
+    if (!self->has_own)
+        return true;
+    for (size_t i = 0; train && i < self->passes_size; i++)
+        if (self->passes[i].from == FMQ_FROM_SHARED || self->passes[i].pull > 0)
+            return true;
+    return !train && !self->method->measures_own;
+}
+
 int fmq_client_own_keep(fmq_client_t *self, const fmq_message_report_t *outcome, fmq_error_t *err)
 {
     const fmq_message_task_t *task = &self->course.task;
     fmq_personal_mark_t mark = {.round = task->round, .outcome = *outcome};
-    if (!self->local)
+    if (!self->keeps)
         return 0;
     memcpy(mark.run, task->run, sizeof mark.run);
     memcpy(mark.outcome.run, task->run, sizeof mark.outcome.run);
     mark.outcome.round = task->round;
-    if (fmq_personal_save(&self->place, &mark, self->state.vector,
+    if (fmq_personal_save(&self->place, &mark, self->own_state.vector,
                           self->has_own ? &self->trained.round : NULL, err) < 0)
         return -1;
     self->trained = mark;

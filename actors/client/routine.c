@@ -54,23 +54,24 @@ static int set_eval_metrics(fmq_metrics_t *metrics, const char *part, const llm_
     return set_metric(metrics, part, "token_loss", stats->token_loss, err);
 }
 
-static int set_train_metrics(fmq_metrics_t *metrics, const llm_train_stats_t *stats, bool proximal,
-                             fmq_error_t *err)
+/* of: "train" with what stands before it. */
+static int set_train_metrics(fmq_metrics_t *metrics, const char *of, const llm_train_stats_t *stats,
+                             bool proximal, fmq_error_t *err)
 {
     double supervised = (double)stats->supervised;
-    if (set_metric(metrics, "train", "loss", stats->loss_sum, err) < 0 ||
-        set_metric(metrics, "train", "total", (double)stats->samples, err) < 0 ||
-        set_metric(metrics, "train", "avg_loss", stats->loss_avg, err) < 0 ||
-        set_metric(metrics, "train", "token_loss", supervised > 0 ? stats->nll_sum / supervised : 0,
+    if (set_metric(metrics, of, "loss", stats->loss_sum, err) < 0 ||
+        set_metric(metrics, of, "total", (double)stats->samples, err) < 0 ||
+        set_metric(metrics, of, "avg_loss", stats->loss_avg, err) < 0 ||
+        set_metric(metrics, of, "token_loss", supervised > 0 ? stats->nll_sum / supervised : 0,
                    err) < 0 ||
-        set_metric(metrics, "train", "steps", (double)stats->steps, err) < 0)
+        set_metric(metrics, of, "steps", (double)stats->steps, err) < 0)
         return -1;
-    if (proximal && set_metric(metrics, "train", "proximal_loss", stats->proximal_loss, err) < 0)
+    if (proximal && set_metric(metrics, of, "proximal_loss", stats->proximal_loss, err) < 0)
         return -1;
     if (stats->nan_batches > 0 &&
-        set_metric(metrics, "train", "nan_batches", (double)stats->nan_batches, err) < 0)
+        set_metric(metrics, of, "nan_batches", (double)stats->nan_batches, err) < 0)
         return -1;
-    return set_metric(metrics, "train", "tokens", (double)stats->tokens, err);
+    return set_metric(metrics, of, "tokens", (double)stats->tokens, err);
 }
 
 static int measure_part(const fmq_routine_t *self, llm_workspace_t *workspace,
@@ -114,15 +115,18 @@ static int train_on(const fmq_routine_t *self, llm_workspace_t *workspace, uint3
 {
     llm_train_options_t options = self->train;
     llm_train_stats_t stats = {0};
+    bool plain = !self->prefix || !*self->prefix;
+    char of[48];
+    snprintf(of, sizeof of, "%strain", plain ? "" : self->prefix);
     options.round = round;
     options.prefix = self->prefixes ? self->prefixes[FMQ_PART_TRAIN] : NULL;
-    if (measure_difference(self, workspace, "before", &outcome->metrics, err) < 0 ||
+    if ((plain && measure_difference(self, workspace, "before", &outcome->metrics, err) < 0) ||
         llm_train_run(workspace, self->examples->parts[FMQ_PART_TRAIN], &options, self->progress,
                       self->argument, &stats, err) < 0 ||
-        measure_difference(self, workspace, "after", &outcome->metrics, err) < 0)
+        (plain && measure_difference(self, workspace, "after", &outcome->metrics, err) < 0))
         return -1;
     outcome->samples = stats.samples;
-    return set_train_metrics(&outcome->metrics, &stats, options.proximal_merged != 0, err);
+    return set_train_metrics(&outcome->metrics, of, &stats, options.proximal_merged != 0, err);
 }
 
 static int evaluate_part(const fmq_routine_t *self, llm_workspace_t *workspace,

@@ -25,6 +25,7 @@ typedef struct {
      * nothing is kept. */
     llm_prefix_cache_t *const *prefixes;
     llm_train_options_t train;
+    const char *prefix;        /* of the names of a training's metrics; NULL: none */
     bool keeps;                /* a state that fails to be trained is wanted as it was */
     llm_progress_fn *progress; /* other than 0: stop */
     int (*stop)(void *);       /* asked while waiting for a permit */

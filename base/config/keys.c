@@ -203,8 +203,8 @@ static const fmq_key_t keys[] = {
             "Merge the clients' test data at the server."),
     BOOLEAN("federate.merge_val_data", "False", REFUSED,
             "Merge the clients' validation data at the server."),
-    TEXT("federate.method", "FedAvg", "FedAvg|fedavg|FedOpt|fedopt|local|global", ACTED,
-         "FedAvg; FedOpt: with fedopt.optimizer; local: alone; global: one "
+    TEXT("federate.method", "FedAvg", "FedAvg|fedavg|FedOpt|fedopt|Ditto|ditto|local|global", ACTED,
+         "FedAvg; FedOpt: with fedopt.optimizer; Ditto: and own models; local: alone; global: one "
          "client."),
     TEXT("federate.mode", "standalone", "standalone|distributed", FREE,
          "All actors in one process, or one process for each."),
@@ -461,13 +461,13 @@ static const fmq_key_t keys[] = {
     LIST("personalization.local_param", "[]", NULL, REFUSED,
          "Parameters that are never shared, by parts of their names."),
     WHOLE(
-        "personalization.local_update_steps", "-1", -1, MANY, HARMLESS,
+        "personalization.local_update_steps", "-1", -1, MANY, ACTED,
         "Ditto: local steps or epochs of a client's own model; -1: as many as of the shared one."),
-    REAL("personalization.lr", "0.0", 0, MANY, HARMLESS,
+    REAL("personalization.lr", "0.0", 0, MANY, ACTED,
          "Ditto: learning rate of a client's own model; 0: that of the shared one."),
     REAL("personalization.lr_feature", "0.1", 0, MANY, HARMLESS, "Only for FedRep."),
     REAL("personalization.lr_linear", "0.1", 0, MANY, HARMLESS, "Only for FedRep."),
-    REAL("personalization.regular_weight", "0.1", 0, MANY, HARMLESS,
+    REAL("personalization.regular_weight", "0.1", 0, MANY, ACTED,
          "Ditto: lambda, how hard a client's own model is pulled to the shared one."),
     BOOLEAN("personalization.share_non_trainable_para", "False", REFUSED,
             "Send frozen parameters too."),

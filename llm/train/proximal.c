@@ -5,8 +5,8 @@
  */
 #include "llm/train/proximal.h"
 
-int llm_proximal_init(llm_proximal_t *self, llm_backend_t *be, const float *params, size_t n,
-                      fmq_error_t *err)
+int llm_proximal_init(llm_proximal_t *self, llm_backend_t *be, const float *params,
+                      const float *anchor, size_t n, fmq_error_t *err)
 {
     *self = (llm_proximal_t){.be = be, .n = n};
     size_t bytes = n * sizeof *params;
@@ -15,7 +15,10 @@ int llm_proximal_init(llm_proximal_t *self, llm_backend_t *be, const float *para
     if (!self->minus_start || !self->scratch)
         return fmq_error_set(err, FMQ_ERR_NOMEM,
                              "cannot remember %zu parameters for fedprox: out of memory", n);
-    be->ops->copy(be, self->minus_start, params, bytes);
+    if (anchor)
+        be->ops->upload(be, self->minus_start, anchor, bytes);
+    else
+        be->ops->copy(be, self->minus_start, params, bytes);
     be->ops->scale(be, self->minus_start, -1, n);
     return 0;
 }

@@ -50,8 +50,8 @@ typedef struct {
 static int remember_start(routine_t *self, fmq_error_t *err)
 {
     const llm_train_options_t *options = self->options;
-    if (options->proximal_mu > 0 &&
-        llm_proximal_init(&self->proximal, self->be, self->params, self->n, err) < 0)
+    if (options->proximal_mu > 0 && llm_proximal_init(&self->proximal, self->be, self->params,
+                                                      options->proximal_anchor, self->n, err) < 0)
         return -1;
     return options->proximal_merged > 0
                ? llm_merged_init(&self->merged, llm_workspace_adapter(self->ws), self->be,

@@ -128,6 +128,8 @@ static void methods_that_are_acted_on_pass(void **state)
     accept("federate: {method: global}");
     accept("federate: {method: FedOpt}\nfedopt: {use: True, optimizer: {type: Adam, betas: "
            "[0.9, 0.99]}}");
+    accept(
+        "federate: {method: Ditto}\npersonalization: {regular_weight: 0.5, local_update_steps: 3}");
     accept("aggregator: {robust_rule: median}");
     accept("fedprox: {use: True, mu: 0.1}");
     accept("federate: {mode: distributed}\ndistribute: {use: True, role: server}");

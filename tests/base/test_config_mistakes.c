@@ -54,7 +54,7 @@ static void all_mistakes_of_a_file_come_at_once(void **state)
         "'federate.client_num'?",
         "mistakes.yaml:3:3: federate.total_round_num: 'many' is not a whole number",
         "mistakes.yaml:4:3: federate.method: 'FedAgv' is none of "
-        "FedAvg|fedavg|FedOpt|fedopt|local|global; did "
+        "FedAvg|fedavg|FedOpt|fedopt|Ditto|ditto|local|global; did "
         "you mean 'FedAvg'?",
         "mistakes.yaml:5:3: federate.use_ss: fedmq does not act on 'True' here",
         "mistakes.yaml:9:3: data.splitter_args: 'alfa' is none of alpha; did you mean 'alpha'?",

@@ -60,6 +60,9 @@ typedef struct {
     bool retry_on_nan;    /* draw one extra batch for each NaN batch */
     uint32_t retries_max; /* of a routine */
     double proximal_mu;   /* FedProx: + mu/2 ||w - w_start||^2; 0: off */
+    /* What is pulled to in place of w_start, as Ditto does: the adapter's vector in
+     * memory of the caller's, borrowed; NULL: w_start. */
+    const float *proximal_anchor;
     /* FedBiOT's regulariser: + eps ||M - M_start||^2, where M are the merged
      * updates s B A of LoRA's modules (a FULL adapter's tensors themselves).
      * M is never formed.  inert: the term counts in proximal_loss but has no

@@ -43,7 +43,9 @@ static void simulate(const llm_workspace_t *ws, const llm_train_options_t *optio
     double origin[PAPER_SIZE];
     uint64_t step = 0;
     for (size_t j = 0; j < PAPER_SIZE; j++)
-        w[j] = origin[j] = (double)start[j];
+        w[j] = (double)start[j];
+    for (size_t j = 0; j < PAPER_SIZE; j++)
+        origin[j] = options->proximal_anchor ? (double)options->proximal_anchor[j] : w[j];
     for (size_t call = 0; call < ws->calls; step++) {
         double grad[PAPER_SIZE] = {0}, norm = 0;
         size_t group =
@@ -226,6 +228,32 @@ static void fedprox_has_a_real_gradient(void **state)
     assert_true(near < far / 2);
     paper_close(&free_one);
     paper_close(&held);
+    llm_dataset_destroy(&dataset);
+}
+
+/* As a client's own model is pulled to the shared one: from start, to elsewhere. */
+static void the_pull_may_be_to_something_else_than_the_start(void **state)
+{
+    (void)state;
+    llm_dataset_t *dataset = paper_dataset(10, 3);
+    llm_train_options_t options = plain_options();
+    float anchor[PAPER_SIZE];
+    for (size_t j = 0; j < PAPER_SIZE; j++)
+        anchor[j] = 5.0F + (float)j;
+    options.steps = 20;
+    options.proximal_mu = 3;
+    options.proximal_anchor = anchor;
+    llm_workspace_t pulled;
+    paper_open(&pulled, start);
+    train(&pulled, dataset, &options, NULL);
+    assert_simulated(&pulled, &options);
+    double before = 0, after = 0;
+    for (size_t j = 0; j < PAPER_SIZE; j++) {
+        before += fabs((double)start[j] - (double)anchor[j]);
+        after += fabs((double)pulled.params[j] - (double)anchor[j]);
+    }
+    assert_true(after < before / 2);
+    paper_close(&pulled);
     llm_dataset_destroy(&dataset);
 }
 
@@ -604,6 +632,7 @@ int main(void)
         cmocka_unit_test(clipping_bounds_the_whole_gradient),
         cmocka_unit_test(the_rate_follows_the_schedule),
         cmocka_unit_test(fedprox_has_a_real_gradient),
+        cmocka_unit_test(the_pull_may_be_to_something_else_than_the_start),
         cmocka_unit_test(an_epoch_meets_every_example_and_the_next_has_another_order),
         cmocka_unit_test(every_round_client_and_seed_has_an_order_of_its_own),
         cmocka_unit_test(every_batch_has_a_dropout_stream_of_its_own),
