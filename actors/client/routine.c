@@ -15,6 +15,7 @@ typedef struct {
     const fmq_routine_t *routine;
     llm_backend_t *permit;
     llm_limits_t limits;
+    size_t longest; /* tokens of an example */
     uint32_t round;
     fmq_task_state_t *state;
     fmq_message_report_t *outcome;
@@ -74,14 +75,22 @@ static int set_train_metrics(fmq_metrics_t *metrics, const char *of, const llm_t
     return set_metric(metrics, of, "tokens", (double)stats->tokens, err);
 }
 
-static int measure_part(const fmq_routine_t *self, llm_workspace_t *workspace,
-                        fmq_examples_part_t part, llm_eval_stats_t *stats, fmq_error_t *err)
+/* NULL where the lead is all there is. */
+static llm_team_t *others(llm_team_t *team)
+{
+    return llm_team_size(team) > 1 ? team : NULL;
+}
+
+static int measure_part(const fmq_routine_t *self, llm_team_t *team, fmq_examples_part_t part,
+                        llm_eval_stats_t *stats, fmq_error_t *err)
 {
     llm_eval_options_t options = {.batch_size = self->train.batch_size,
                                   .prefix = self->prefixes ? self->prefixes[part] : NULL,
+                                  .team = others(team),
                                   .progress = self->progress,
                                   .argument = self->argument};
-    return llm_evaluate_dataset(workspace, self->examples->parts[part], &options, stats, err);
+    return llm_evaluate_dataset(llm_team_lead(team), self->examples->parts[part], &options, stats,
+                                err);
 }
 
 /* "emulator." where the model is not the full one. */
@@ -91,26 +100,31 @@ static const char *prefix_of(const fmq_routine_t *self)
 }
 
 /* With federate.use_diff: val_avg_loss_before or _after. */
-static int measure_difference(const fmq_routine_t *self, llm_workspace_t *workspace,
-                              const char *when, fmq_metrics_t *metrics, fmq_error_t *err)
+static int measure_difference(const fmq_routine_t *self, llm_team_t *team, const char *when,
+                              fmq_metrics_t *metrics, fmq_error_t *err)
 {
     llm_eval_stats_t stats;
     char name[48];
     if (!self->examples->parts[FMQ_PART_VAL] || !fmq_config_bool(self->config, "federate.use_diff"))
         return 0;
-    if (measure_part(self, workspace, FMQ_PART_VAL, &stats, err) < 0)
+    if (measure_part(self, team, FMQ_PART_VAL, &stats, err) < 0)
         return -1;
     snprintf(name, sizeof name, "%sval_avg_loss", prefix_of(self));
     return set_metric(metrics, name, when, stats.loss_avg, err);
 }
 
-static size_t tokens_max(const fmq_routine_t *self, fmq_examples_part_t part)
+static void plan_for(const fmq_routine_t *self, fmq_examples_part_t part, turn_t *turn)
 {
     const llm_dataset_t *dataset = self->examples->parts[part];
-    return dataset ? llm_train_tokens_max(dataset, self->train.batch_size) : 0;
+    size_t most = dataset ? llm_train_tokens_max(dataset, self->train.batch_size) : 0;
+    size_t longest = dataset ? llm_train_tokens_max(dataset, 1) : 0;
+    if (most > turn->limits.tokens_max)
+        turn->limits.tokens_max = most;
+    if (longest > turn->longest)
+        turn->longest = longest;
 }
 
-static int train_on(const fmq_routine_t *self, llm_workspace_t *workspace, uint32_t round,
+static int train_on(const fmq_routine_t *self, llm_team_t *team, uint32_t round,
                     fmq_message_report_t *outcome, fmq_error_t *err)
 {
     llm_train_options_t options = self->train;
@@ -120,21 +134,22 @@ static int train_on(const fmq_routine_t *self, llm_workspace_t *workspace, uint3
     snprintf(of, sizeof of, "%strain", plain ? "" : self->prefix);
     options.round = round;
     options.prefix = self->prefixes ? self->prefixes[FMQ_PART_TRAIN] : NULL;
-    if ((plain && measure_difference(self, workspace, "before", &outcome->metrics, err) < 0) ||
-        llm_train_run(workspace, self->examples->parts[FMQ_PART_TRAIN], &options, self->progress,
-                      self->argument, &stats, err) < 0 ||
-        (plain && measure_difference(self, workspace, "after", &outcome->metrics, err) < 0))
+    options.team = others(team);
+    if ((plain && measure_difference(self, team, "before", &outcome->metrics, err) < 0) ||
+        llm_train_run(llm_team_lead(team), self->examples->parts[FMQ_PART_TRAIN], &options,
+                      self->progress, self->argument, &stats, err) < 0 ||
+        (plain && measure_difference(self, team, "after", &outcome->metrics, err) < 0))
         return -1;
     outcome->samples = stats.samples;
     return set_train_metrics(&outcome->metrics, of, &stats, options.proximal_merged != 0, err);
 }
 
-static int evaluate_part(const fmq_routine_t *self, llm_workspace_t *workspace,
-                         fmq_examples_part_t part, fmq_metrics_t *metrics, fmq_error_t *err)
+static int evaluate_part(const fmq_routine_t *self, llm_team_t *team, fmq_examples_part_t part,
+                         fmq_metrics_t *metrics, fmq_error_t *err)
 {
     llm_eval_stats_t stats;
     char name[48];
-    if (measure_part(self, workspace, part, &stats, err) < 0)
+    if (measure_part(self, team, part, &stats, err) < 0)
         return -1;
     snprintf(name, sizeof name, "%s%s", prefix_of(self), fmq_part_name(part));
     return set_eval_metrics(metrics, name, &stats, err);
@@ -145,12 +160,12 @@ static bool wanted(const fmq_routine_t *self, fmq_examples_part_t part)
     return evaluated(self->config, part) && fmq_examples_size(self->examples, part) > 0;
 }
 
-static int evaluate_all(const fmq_routine_t *self, llm_workspace_t *workspace,
-                        fmq_message_report_t *outcome, fmq_error_t *err)
+static int evaluate_all(const fmq_routine_t *self, llm_team_t *team, fmq_message_report_t *outcome,
+                        fmq_error_t *err)
 {
     for (int part = 0; part < FMQ_PARTS; part++)
         if (wanted(self, (fmq_examples_part_t)part) &&
-            evaluate_part(self, workspace, (fmq_examples_part_t)part, &outcome->metrics, err) < 0)
+            evaluate_part(self, team, (fmq_examples_part_t)part, &outcome->metrics, err) < 0)
             return -1;
     return 0;
 }
@@ -160,37 +175,43 @@ static const fmq_schema_t *schema_of(const fmq_routine_t *self)
     return llm_adapter_schema(self->context->adapter);
 }
 
-/* Where nobody goes on with the workspace its memory makes room for the vector. */
-static int take_trained(const turn_t *turn, llm_workspace_t *workspace)
+/* Does the memory stay on the device when the task is over? */
+static bool keeps_memory(const fmq_routine_t *self, llm_team_t *team)
 {
-    if (!fmq_workspace_is_kept(workspace))
-        llm_workspace_strip(workspace);
+    return fmq_workspace_is_kept(team) && !fmq_config_bool(self->config, "llm.adapter.mv_to_cpu");
+}
+
+/* Where nobody goes on with the workspace its memory makes room for the vector. */
+static int take_trained(const turn_t *turn, llm_team_t *team)
+{
+    if (!keeps_memory(turn->routine, team))
+        llm_team_strip(team);
     if (fmq_task_state_make_room(turn->state, schema_of(turn->routine), turn->err) < 0)
         return -1;
     fmq_object_drop(&turn->state->object);
-    llm_workspace_get_params(workspace, turn->state->vector);
+    llm_workspace_get_params(llm_team_lead(team), turn->state->vector);
     return 0;
 }
 
-static int compute(const turn_t *turn, llm_workspace_t *workspace)
+static int compute(const turn_t *turn, llm_team_t *team)
 {
     const fmq_routine_t *self = turn->routine;
-    if (fmq_task_state_load(turn->state, schema_of(self), workspace, turn->err) < 0 ||
-        (self->emulator && llm_workspace_set_fixed(workspace, self->emulator, turn->err) < 0))
+    if (fmq_task_state_load(turn->state, schema_of(self), llm_team_lead(team), turn->err) < 0 ||
+        (self->emulator && llm_team_set_fixed(team, self->emulator, turn->err) < 0))
         return -1;
     if (!turn->limits.training)
-        return evaluate_all(self, workspace, turn->outcome, turn->err);
+        return evaluate_all(self, team, turn->outcome, turn->err);
     if (!self->keeps)
         fmq_task_state_release(turn->state);
-    if (train_on(self, workspace, turn->round, turn->outcome, turn->err) < 0)
+    if (train_on(self, team, turn->round, turn->outcome, turn->err) < 0)
         return -1;
-    return take_trained(turn, workspace);
+    return take_trained(turn, team);
 }
 
-static void tell_plan(const fmq_routine_t *self, const llm_workspace_t *workspace)
+static void tell_plan(const fmq_routine_t *self, llm_team_t *team)
 {
     size_t spared;
-    llm_recompute_t recompute = llm_workspace_recomputes(workspace, &spared);
+    llm_recompute_t recompute = llm_workspace_recomputes(llm_team_lead(team), &spared);
     if (self->planned)
         self->planned(self->argument, recompute, spared);
 }
@@ -200,19 +221,19 @@ static void take_turn(void *argument)
     turn_t *turn = argument;
     llm_stack_t stack = fmq_context_client_stack(turn->routine->context);
     fmq_devices_t *permits = turn->routine->context->permits;
-    llm_workspace_t *workspace =
-        fmq_workspace_take(permits, turn->permit, &stack, &turn->limits, turn->err);
+    llm_team_t *team =
+        fmq_workspace_take(permits, turn->permit, &stack, &turn->limits, turn->longest, turn->err);
     turn->result = -1;
-    if (!workspace)
+    if (!team)
         return;
     if (turn->limits.training)
-        tell_plan(turn->routine, workspace);
+        tell_plan(turn->routine, team);
     double began = fmq_clock_seconds(); /* waiting for the permit does not count */
-    turn->result = compute(turn, workspace);
+    turn->result = compute(turn, team);
     turn->outcome->seconds = fmq_clock_seconds() - began;
-    if (turn->result == 0)
-        fmq_workspace_give(permits, turn->permit, &workspace);
-    llm_workspace_destroy(&workspace);
+    if (turn->result == 0 && keeps_memory(turn->routine, team))
+        fmq_workspace_give(permits, turn->permit, &team);
+    llm_team_destroy(&team);
 }
 
 static int with_a_permit(turn_t *turn, fmq_error_t *err)
@@ -228,23 +249,29 @@ static int with_a_permit(turn_t *turn, fmq_error_t *err)
     return turn->result;
 }
 
+/* Workspaces that share a device's memory: of every permit's team, those on it. */
+static unsigned sharers_of(const fmq_routine_t *self)
+{
+    fmq_devices_t *permits = self->context->permits;
+    return (unsigned)(fmq_devices_size(permits) * fmq_devices_crowd(permits));
+}
+
 int fmq_routine_train(const fmq_routine_t *self, uint32_t round, fmq_task_state_t *state,
                       fmq_message_report_t *outcome, fmq_error_t *err)
 {
-    size_t most = tokens_max(self, FMQ_PART_TRAIN);
     outcome->samples = 0;
     if (fmq_examples_size(self->examples, FMQ_PART_TRAIN) == 0)
         return fmq_task_state_settle(state, schema_of(self), err);
-    if (fmq_config_bool(self->config, "federate.use_diff") && tokens_max(self, FMQ_PART_VAL) > most)
-        most = tokens_max(self, FMQ_PART_VAL);
     turn_t turn = {.routine = self,
-                   .limits = {.tokens_max = most,
-                              .training = true,
+                   .limits = {.training = true,
                               .recompute = fmq_settings_recompute(self->config),
-                              .sharers = (unsigned)fmq_devices_size(self->context->permits)},
+                              .sharers = sharers_of(self)},
                    .round = round,
                    .state = state,
                    .outcome = outcome};
+    plan_for(self, FMQ_PART_TRAIN, &turn);
+    if (fmq_config_bool(self->config, "federate.use_diff"))
+        plan_for(self, FMQ_PART_VAL, &turn);
     return with_a_permit(&turn, err);
 }
 
@@ -253,8 +280,7 @@ int fmq_routine_evaluate(const fmq_routine_t *self, fmq_task_state_t *state,
 {
     turn_t turn = {.routine = self, .state = state, .outcome = outcome};
     for (int part = 0; part < FMQ_PARTS; part++)
-        if (wanted(self, (fmq_examples_part_t)part) &&
-            tokens_max(self, (fmq_examples_part_t)part) > turn.limits.tokens_max)
-            turn.limits.tokens_max = tokens_max(self, (fmq_examples_part_t)part);
+        if (wanted(self, (fmq_examples_part_t)part))
+            plan_for(self, (fmq_examples_part_t)part, &turn);
     return turn.limits.tokens_max == 0 ? 0 : with_a_permit(&turn, err);
 }

@@ -59,9 +59,13 @@ static int show(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_
 
 static const char *type_name(fmq_key_type_t type)
 {
-    static const char *const names[] = {
-        [FMQ_KEY_BOOL] = "bool", [FMQ_KEY_INT] = "int",   [FMQ_KEY_REAL] = "real",
-        [FMQ_KEY_TEXT] = "text", [FMQ_KEY_LIST] = "list", [FMQ_KEY_NODE] = "open"};
+    static const char *const names[] = {[FMQ_KEY_BOOL] = "bool",
+                                        [FMQ_KEY_INT] = "int",
+                                        [FMQ_KEY_REAL] = "real",
+                                        [FMQ_KEY_TEXT] = "text",
+                                        [FMQ_KEY_LIST] = "list",
+                                        [FMQ_KEY_NODE] = "open",
+                                        [FMQ_KEY_DEVICE] = "int, text or list"};
     return names[type];
 }
 

@@ -210,7 +210,10 @@ int fmq_engine_place(const fmq_engine_t *self, fmq_devices_t *permits, fmq_error
     int rc = 0;
     while (taken < size && rc == 0) {
         held[taken] = fmq_devices_take(permits, NULL, NULL);
+        llm_team_plan_t team = fmq_devices_team(permits, held[taken]);
         rc = llm_stack_place(&stack, held[taken++], err);
+        for (size_t i = 0; i < team.size && rc == 0; i++)
+            rc = llm_stack_place(&stack, team.backends[i], err);
     }
     while (taken > 0)
         fmq_devices_give(permits, &held[--taken]);

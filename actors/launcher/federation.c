@@ -287,6 +287,38 @@ static void warn_of_endless_texts(const federation_t *self)
                       why);
 }
 
+/* How many may compute at once where nobody says: one a GPU, or with a team one
+ * a team, on the CPU as many as have a core for each worker; 0: as without any. */
+static uint64_t permits_of(const fmq_compute_settings_t *compute, unsigned cores)
+{
+    size_t workers = compute->team.size;
+    if (fmq_compute_on_gpu(compute))
+        return workers > 1 ? 1 : compute->devices.size;
+    return workers > 1 ? (cores > workers ? cores / workers : 1) : 0;
+}
+
+static void names_of(const fmq_device_list_t *list, const char *names[FMQ_DEVICE_LIST_MAX])
+{
+    for (size_t i = 0; i < list->size; i++)
+        names[i] = list->names[i];
+}
+
+static fmq_devices_t *open_devices(const fmq_compute_settings_t *compute, unsigned permits,
+                                   unsigned threads, fmq_error_t *err)
+{
+    const char *devices[FMQ_DEVICE_LIST_MAX], *team[FMQ_DEVICE_LIST_MAX];
+    names_of(&compute->devices, devices);
+    names_of(&compute->team, team);
+    const fmq_devices_plan_t plan = {.devices = devices,
+                                     .devices_size = compute->devices.size,
+                                     .team = team,
+                                     .team_size = compute->team.size,
+                                     .sharded = compute->sharded,
+                                     .permits = permits,
+                                     .threads = threads};
+    return fmq_devices_open(&plan, err);
+}
+
 static int open_permits(federation_t *self, uint32_t computing, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
@@ -295,12 +327,13 @@ static int open_permits(federation_t *self, uint32_t computing, fmq_error_t *err
         permits = (uint64_t)fmq_config_int(plan->config, "fedmq.permits");
     if (threads == 0)
         threads = (uint64_t)fmq_config_int(plan->config, "fedmq.threads");
-    fmq_federation_share(computing, fmq_opening_cores(), &permits, &threads);
     fmq_compute_settings_t compute;
     if (fmq_settings_compute(plan->config, &compute, err) < 0)
         return -1;
-    self->permits =
-        fmq_devices_new_on(&compute.device, 1, (unsigned)permits, (unsigned)threads, err);
+    if (permits == 0 && threads == 0)
+        permits = permits_of(&compute, fmq_opening_cores());
+    fmq_federation_share(computing, fmq_opening_cores(), &permits, &threads);
+    self->permits = open_devices(&compute, (unsigned)permits, (unsigned)threads, err);
     if (!self->permits)
         return -1;
     log_engine(self, permits, threads);

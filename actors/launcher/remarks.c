@@ -57,15 +57,38 @@ void fmq_remarks_inert(const fmq_config_t *config, bool asked, fmq_log_t *log, f
     json_decref(found.keys);
 }
 
+/* "cuda:0:bf16,cuda:1:bf16", cut where the line ends. */
+static void join(const fmq_device_list_t *list, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < list->size && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "", list->names[i]);
+}
+
 void fmq_remarks_compute(const fmq_compute_settings_t *compute, fmq_log_t *log)
 {
-    fmq_log_write(log, FMQ_LOG_INFO, "launcher", "computing", "device=%s weights=%s",
-                  compute->device, llm_form_choice_name(&compute->weights));
+    char devices[400], team[400];
+    join(&compute->devices, devices, sizeof devices);
+    join(&compute->team, team, sizeof team);
+    if (compute->team.size > 1)
+        fmq_log_write(log, FMQ_LOG_INFO, "launcher", "computing",
+                      "device=%s weights=%s together=%s optimizer=%s", devices,
+                      llm_form_choice_name(&compute->weights), team,
+                      compute->sharded ? "sharded" : "whole");
+    else
+        fmq_log_write(log, FMQ_LOG_INFO, "launcher", "computing", "device=%s weights=%s", devices,
+                      llm_form_choice_name(&compute->weights));
     if (compute->lacks_gpu)
+        fmq_log_write(log, FMQ_LOG_WARNING, "launcher", "no-gpu",
+                      "reason=\"use_gpu is True, but %s: the CPU is used; with fedmq.require_gpu "
+                      "True that is an error\"",
+                      compute->why);
+    if (compute->sharded && compute->team.size <= 1)
         fmq_log_write(
-            log, FMQ_LOG_WARNING, "launcher", "no-gpu",
-            "reason=\"use_gpu is True, but this build has no GPU module: the CPU is used; "
-            "with fedmq.require_gpu True that is an error\"");
+            log, FMQ_LOG_WARNING, "launcher", "nothing-to-shard",
+            "reason=\"llm.deepspeed.use is True, but one device computes: it keeps all of "
+            "the optimizer's state; name several in train.data_para_dids\"");
 }
 
 void fmq_remarks_resumed(const char *directory, const char *changes, fmq_log_t *log,

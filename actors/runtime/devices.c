@@ -23,6 +23,7 @@
 
 typedef struct {
     llm_backend_t *backend; /* owned */
+    llm_backend_t **team;   /* owned, as its items; NULL: backend computes alone */
     fmq_hand_t *hand;       /* owned */
     size_t device;
     void *thing; /* that lies there, or NULL; forget ends it */
@@ -37,7 +38,8 @@ typedef struct {
 struct fmq_devices {
     pthread_mutex_t lock;
     pthread_cond_t freed;
-    size_t size, idle, devices_size;
+    size_t size, idle, devices_size, team_size, crowd;
+    bool sharded;
     uint64_t turns;
     atomic_uint_fast64_t moves;
     permit_t *every;   /* owned array */
@@ -62,20 +64,53 @@ static int init_waiting(fmq_devices_t *self)
     return 0;
 }
 
-static int open_permit(fmq_devices_t *self, const char *device, unsigned threads, fmq_error_t *err)
+/* The permit's threads are its team's, all of which never compute at once with
+ * its own backend. */
+static int open_team(const fmq_devices_plan_t *plan, permit_t *permit, fmq_error_t *err)
+{
+    unsigned each = plan->threads / (unsigned)plan->team_size;
+    permit->team = calloc(plan->team_size, sizeof(*permit->team));
+    if (!permit->team)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %zu devices", plan->team_size);
+    for (size_t i = 0; i < plan->team_size; i++)
+        if (!(permit->team[i] = llm_backend_open(plan->team[i], each ? each : 1, err)))
+            return -1;
+    return 0;
+}
+
+static void close_permit(permit_t *permit, size_t team_size)
+{
+    fmq_hand_destroy(&permit->hand);
+    for (size_t i = 0; permit->team && i < team_size; i++)
+        llm_backend_destroy(&permit->team[i]);
+    free(permit->team);
+    llm_backend_destroy(&permit->backend);
+}
+
+static int open_permit(fmq_devices_t *self, const fmq_devices_plan_t *plan, fmq_error_t *err)
 {
     permit_t *permit = &self->every[self->size];
     permit->device = self->size % self->devices_size;
-    permit->backend = llm_backend_open(device, threads, err);
-    if (!permit->backend)
-        return -1;
-    permit->hand = fmq_hand_new(err);
-    if (!permit->hand) {
-        llm_backend_destroy(&permit->backend);
+    permit->backend = llm_backend_open(plan->devices[permit->device], plan->threads, err);
+    if (!permit->backend || (self->team_size > 0 && open_team(plan, permit, err) < 0) ||
+        !(permit->hand = fmq_hand_new(err))) {
+        close_permit(permit, self->team_size);
         return -1;
     }
     self->free[self->idle++] = self->size++;
     return 0;
+}
+
+static size_t crowd_of(const fmq_devices_plan_t *plan)
+{
+    size_t most = 1;
+    for (size_t i = 0; i < plan->team_size; i++) {
+        size_t same = 0;
+        for (size_t k = 0; k < plan->team_size; k++)
+            same += strcmp(plan->team[i], plan->team[k]) == 0;
+        most = same > most ? same : most;
+    }
+    return most;
 }
 
 static fmq_devices_t *shell_new(size_t devices, unsigned permits, fmq_error_t *err)
@@ -97,22 +132,35 @@ static fmq_devices_t *shell_new(size_t devices, unsigned permits, fmq_error_t *e
     return self;
 }
 
-fmq_devices_t *fmq_devices_new_on(const char *const *devices, size_t devices_size, unsigned permits,
-                                  unsigned threads, fmq_error_t *err)
+fmq_devices_t *fmq_devices_open(const fmq_devices_plan_t *plan, fmq_error_t *err)
 {
-    if (permits == 0 || permits > FMQ_DEVICES_MAX || threads == 0 || threads > PERMIT_THREADS_MAX ||
-        devices_size == 0 || devices_size > FMQ_DEVICES_MAX) {
+    if (plan->permits == 0 || plan->permits > FMQ_DEVICES_MAX || plan->threads == 0 ||
+        plan->threads > PERMIT_THREADS_MAX || plan->devices_size == 0 ||
+        plan->devices_size > FMQ_DEVICES_MAX || plan->team_size > LLM_TEAM_MAX) {
         fmq_error_set(err, FMQ_ERR_CONFIG,
                       "%u permits of %u threads on %zu devices: each must lie between 1 and %d",
-                      permits, threads, devices_size, FMQ_DEVICES_MAX);
+                      plan->permits, plan->threads, plan->devices_size, FMQ_DEVICES_MAX);
         return NULL;
     }
-    fmq_devices_t *self = shell_new(devices_size, permits, err);
-    while (self && self->size < permits) {
-        if (open_permit(self, devices[self->size % devices_size], threads, err) < 0)
+    fmq_devices_t *self = shell_new(plan->devices_size, plan->permits, err);
+    if (self) {
+        self->team_size = plan->team_size > 1 ? plan->team_size : 0;
+        self->sharded = plan->sharded;
+        self->crowd = crowd_of(plan);
+    }
+    while (self && self->size < plan->permits) {
+        if (open_permit(self, plan, err) < 0)
             fmq_devices_destroy(&self);
     }
     return self;
+}
+
+fmq_devices_t *fmq_devices_new_on(const char *const *devices, size_t devices_size, unsigned permits,
+                                  unsigned threads, fmq_error_t *err)
+{
+    const fmq_devices_plan_t plan = {
+        .devices = devices, .devices_size = devices_size, .permits = permits, .threads = threads};
+    return fmq_devices_open(&plan, err);
 }
 
 fmq_devices_t *fmq_devices_new(unsigned permits, unsigned threads, fmq_error_t *err)
@@ -136,8 +184,7 @@ void fmq_devices_destroy(fmq_devices_t **self_p)
         return;
     for (size_t i = 0; i < self->size; i++) {
         forget_thing(&self->every[i]);
-        fmq_hand_destroy(&self->every[i].hand);
-        llm_backend_destroy(&self->every[i].backend);
+        close_permit(&self->every[i], self->team_size);
     }
     free(self->devices);
     free(self->every);
@@ -161,6 +208,11 @@ uint64_t fmq_devices_moves(const fmq_devices_t *self)
 size_t fmq_devices_size(const fmq_devices_t *self)
 {
     return self->size;
+}
+
+size_t fmq_devices_crowd(const fmq_devices_t *self)
+{
+    return self->crowd;
 }
 
 size_t fmq_devices_taken(fmq_devices_t *self)
@@ -241,6 +293,15 @@ static size_t place_of(const fmq_devices_t *self, const llm_backend_t *backend)
     while (i + 1 < self->size && self->every[i].backend != backend)
         i++;
     return i;
+}
+
+llm_team_plan_t fmq_devices_team(const fmq_devices_t *self, const llm_backend_t *permit)
+{
+    const permit_t *place = &self->every[place_of(self, permit)];
+    if (!place->team)
+        return (llm_team_plan_t){.backends = &place->backend, .size = 1, .sharded = self->sharded};
+    return (llm_team_plan_t){
+        .backends = place->team, .size = self->team_size, .sharded = self->sharded};
 }
 
 void fmq_devices_give(fmq_devices_t *self, llm_backend_t **backend_p)

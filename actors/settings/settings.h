@@ -14,6 +14,7 @@
 #include "fedmq/llm/adapter.h"
 #include "fedmq/llm/align.h"
 #include "fedmq/llm/data.h"
+#include "fedmq/llm/team.h"
 #include "fedmq/llm/train.h"
 #include "fedmq/llm/workspace.h"
 
@@ -86,14 +87,35 @@ typedef struct {
 
 int fmq_settings_offsite(const fmq_config_t *config, fmq_offsite_settings_t *out, fmq_error_t *err);
 
-/* train.is_enable_half, fedmq.weights, use_gpu and fedmq.require_gpu. */
+#define FMQ_DEVICE_NAME_MAX 32
+#define FMQ_DEVICE_LIST_MAX LLM_TEAM_MAX
+
+/* Names as llm_backend_open() knows them. */
 typedef struct {
-    const char *device; /* as llm_backend_open() knows it */
+    size_t size;
+    char names[FMQ_DEVICE_LIST_MAX][FMQ_DEVICE_NAME_MAX];
+} fmq_device_list_t;
+
+/* use_gpu, device, train.data_para_dids, llm.deepspeed.use, fedmq.require_gpu,
+ * train.is_enable_half and fedmq.weights.
+ *
+ * A number is a GPU's where use_gpu says so, and else just the CPU (in
+ * data_para_dids, one more of its workers); a name is what it names.  Every GPU is
+ * opened once: where one cannot be all become the CPU, or with fedmq.require_gpu
+ * it is an error.  Names say what activations are, as is_enable_half does. */
+typedef struct {
+    char device[FMQ_DEVICE_NAME_MAX]; /* the first of devices */
+    fmq_device_list_t devices;        /* to which permits are dealt */
+    fmq_device_list_t team;           /* which share every batch; size 0: nobody does */
+    bool sharded;                     /* ... and the optimizer's state */
     llm_form_choice_t weights;
-    bool lacks_gpu; /* use_gpu, and there is none: the CPU is used */
+    bool lacks_gpu;               /* a GPU is asked for, and the CPU is used ... */
+    char why[FMQ_ERROR_TEXT_MAX]; /* ... because */
 } fmq_compute_settings_t;
 
 int fmq_settings_compute(const fmq_config_t *config, fmq_compute_settings_t *out, fmq_error_t *err);
+
+bool fmq_compute_on_gpu(const fmq_compute_settings_t *self);
 
 /* The device that computes with activations of 32 bits, or of 16. */
 const char *fmq_compute_device(bool half);

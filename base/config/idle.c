@@ -9,6 +9,7 @@
 
 #include "base/config/config_private.h"
 #include "base/config/keys.h"
+#include "base/config/scalar.h"
 
 #define OFFSITE "llm.offsite_tuning."
 #define ALIGN   OFFSITE "emu_align."
@@ -26,6 +27,7 @@ static const struct {
     {ALIGN "kl_divergence", {"!" ALIGN "initial_only"}},
     {ALIGN "train.enable_ground_truth", {"!" ALIGN "initial_only"}},
     {ALIGN "train.initial_update_rounds", {"!" ALIGN "initial_only"}},
+    {"device", {"use_gpu"}},
     {"fedmq.layer_cache", {OFFSITE "use"}},
     {"fedmq.require_gpu", {"use_gpu"}},
     {"fedmq.released_fedbiot", {OFFSITE "use", ALIGN "use", "!" ALIGN "initial_only"}},
@@ -37,6 +39,15 @@ static bool is_met(const fmq_config_t *self, const char *need)
     return need[0] == '!' ? !fmq_config_bool(self, need + 1) : fmq_config_bool(self, need);
 }
 
+/* A device that is named is used as it is named. */
+static bool is_named(const fmq_config_t *self)
+{
+    const fmq_node_t *node = fmq_node_find(self->root, "device");
+    if (node->kind == FMQ_NODE_LIST)
+        node = node->items[0];
+    return node->quoted || fmq_scalar_kind(node->text) != FMQ_SCALAR_INT;
+}
+
 /* Two are no part of a tree that merely waits: whoever turned the alignment on,
  * or asked for FedBiOT, expects something. */
 static bool is_waiting(const fmq_config_t *self, const char *path)
@@ -45,6 +56,8 @@ static bool is_waiting(const fmq_config_t *self, const char *path)
         return false;
     if (strcmp(path, ALIGN "initial_only") == 0)
         return !fmq_config_bool(self, OFFSITE "use");
+    if (strcmp(path, "device") == 0 || strcmp(path, "fedmq.require_gpu") == 0)
+        return is_named(self);
     return fmq_config_switched_off(self, path);
 }
 

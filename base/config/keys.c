@@ -46,6 +46,10 @@
     {                                                                                              \
         path, FMQ_KEY_LIST, fallback, 1, 0, choices, status, help, dead                            \
     }
+#define DEVICE(path, fallback, least, most, status, help)                                          \
+    {                                                                                              \
+        path, FMQ_KEY_DEVICE, fallback, least, most, NULL, status, help, NULL                      \
+    }
 #define OPEN(path, choices, status, help)                                                          \
     {                                                                                              \
         path, FMQ_KEY_NODE, "{}", 1, 0, choices, status, help, NULL                                \
@@ -142,7 +146,9 @@ static const fmq_key_t keys[] = {
     WHOLE("dataloader.theta", "-1", 1, 0, HARMLESS, "Not for language models."),
     TEXT("dataloader.type", "base", NULL, HARMLESS, "fedmq has one data loader."),
     WHOLE("dataloader.walk_length", "2", 0, MANY, HARMLESS, "Graphs only."),
-    WHOLE("device", "-1", -1, 1023, HARMLESS, "Which GPU; this version computes on the CPU."),
+    DEVICE("device", "-1", -1, 1023, FREE,
+           "A GPU's number (-1: the first) with use_gpu, or names such as cuda:1; a list is dealt "
+           "to clients."),
     TEXT("distribute.client_host", "0.0.0.0", NULL, HARMLESS,
          "FS-LLM's clients listen there; fedmq's clients only connect."),
     WHOLE("distribute.client_port", "50050", 0, 65535, HARMLESS,
@@ -226,7 +232,7 @@ static const fmq_key_t keys[] = {
     TEXT("federate.save_to", "", NULL, FREE,
          "Where the best state and the final_ state are saved."),
     BOOLEAN("federate.share_local_model", "False", HARMLESS,
-            "Share one model in memory; fedmq always does."),
+            "Share one model in memory; fedmq always does, on each device, whatever this says."),
     WHOLE("federate.total_round_num", "50", 0, 1000000, FREE, "Rounds of a run."),
     REAL("federate.unseen_clients_rate", "0.0", 0, 0.999999, ACTED,
          "Share of the clients that never train and are only evaluated."),
@@ -268,7 +274,7 @@ static const fmq_key_t keys[] = {
             "Do as FedBiOT's released code: no proximal gradient, emulator sent once, other sign "
             "of logps."),
     BOOLEAN("fedmq.require_gpu", "False", FREE,
-            "With use_gpu: end with an error where there is no GPU."),
+            "With use_gpu: end with an error, before anything starts, where there is no GPU."),
     REAL("fedmq.round_deadline", "0", 0, MANY, FREE,
          "Seconds after which a round closes with a quorum; 0: wait for all."),
     BOOLEAN("fedmq.save_journal", "False", FREE, "Keep the updates of past rounds on disk."),
@@ -317,6 +323,10 @@ static const fmq_key_t keys[] = {
     REAL("grad.grad_clip", "-1.0", 1, 0, ACTED,
          "Largest L2 norm of the gradient; 0 or below: off."),
     OPEN("hpo", NULL, REFUSED, "Search of hyper-parameters."),
+    TEXT("llm.accelation.ds_config", "", NULL, HARMLESS,
+         "As some write llm.deepspeed.ds_config, which it overrides."),
+    BOOLEAN("llm.accelation.use", "False", HARMLESS,
+            "As FS-LLM's README writes llm.deepspeed.use, which it overrides."),
     TEXT("llm.accelerator.config", "", NULL, HARMLESS, "Only with llm.accelerator.use."),
     BOOLEAN("llm.accelerator.use", "False", REFUSED, "Hugging Face accelerate."),
     LIST("llm.adapter.args", "[{}]",
@@ -330,8 +340,8 @@ static const fmq_key_t keys[] = {
     BOOLEAN("llm.adapter.grouping.use", "False", REFUSED, "FedBiscuit: group clients by adapter."),
     BOOLEAN("llm.adapter.local_only", "False", REFUSED,
             "FedBiscuit: clients choose adapters alone."),
-    BOOLEAN("llm.adapter.mv_to_cpu", "False", HARMLESS,
-            "Move adapters off the GPU after training."),
+    BOOLEAN("llm.adapter.mv_to_cpu", "False", FREE,
+            "Clients keep nothing on their device between two of their tasks."),
     BOOLEAN("llm.adapter.use", "False", ACTED, "Train an adapter instead of the whole model."),
     WHOLE("llm.adapter.warmup.round", "10", 0, MANY, HARMLESS,
           "FedBiscuit: rounds of the warm-up."),
@@ -341,9 +351,10 @@ static const fmq_key_t keys[] = {
           "Turns that a chat remembers; no effect on a run."),
     WHOLE("llm.chat.max_len", "100", 1, 1000000, HARMLESS,
           "New tokens of a chat's answer; no effect on a run."),
-    TEXT("llm.deepspeed.ds_config", "", NULL, HARMLESS, "Only with llm.deepspeed.use."),
-    BOOLEAN("llm.deepspeed.use", "False", REFUSED,
-            "DeepSpeed, whose ds_config brings a batch size and an optimizer of its own."),
+    TEXT("llm.deepspeed.ds_config", "", NULL, ACTED,
+         "DeepSpeed's JSON file, whose entries count before train.* and dataloader.*; see below."),
+    BOOLEAN("llm.deepspeed.use", "False", ACTED,
+            "ZeRO: the devices of train.data_para_dids share out the optimizer's state and steps."),
     TEXT("llm.fedrlhf.config_file", "", NULL, HARMLESS, "Only with llm.fedrlhf.use."),
     WHOLE("llm.fedrlhf.frequency", "100", 1, MANY, HARMLESS, "Only with llm.fedrlhf.use."),
     BOOLEAN("llm.fedrlhf.pretrained", "False", HARMLESS, "Only with llm.fedrlhf.use."),
@@ -488,7 +499,8 @@ static const fmq_key_t keys[] = {
     BOOLEAN("sgdmf.use", "False", REFUSED,
             "Matrix factorisation with privacy: not for language models."),
     TEXT("train.batch_or_epoch", "batch", "batch|epoch", ACTED, "What local_update_steps counts."),
-    LIST("train.data_para_dids", "[]", NULL, HARMLESS, "GPUs of DataParallel."),
+    LIST("train.data_para_dids", "[]", NULL, ACTED,
+         "Devices that share each of a client's batches: GPUs' numbers (CPU: workers), or names."),
     BOOLEAN("train.is_enable_half", "False", ACTED,
             "Compute in bf16; what is trained, sums and optimizers stay fp32."),
     WHOLE("train.local_update_steps", "1", 1, 1000000000, ACTED,
@@ -519,7 +531,7 @@ static const fmq_key_t keys[] = {
     TEXT("trainer.type", "general", "general|llmtrainer", FREE, "Both names mean fedmq's trainer."),
     WHOLE("trainer.val_freq", "100000000", 0, MANY, HARMLESS, "Unused with language models."),
     BOOLEAN("use_gpu", "False", FREE,
-            "Compute on a GPU; this version has none, says so and computes on the CPU."),
+            "Compute on a GPU; where there is none it is said, and the CPU computes."),
     WHOLE("verbose", "1", 0, 2, FREE, "0: warnings only; 1: events of the run; 2: everything."),
     OPEN("vertical", NULL, REFUSED, "Vertical federated learning: not for language models."),
     BOOLEAN("wandb.client_train_info", "False", HARMLESS, "Only with wandb.use."),

@@ -14,14 +14,12 @@
 
 #define CLIENT_MAX 65535u
 
-/* FS-LLM's old names still set the new keys, unless they hold their default. */
-static int apply_old_names(fmq_node_t *map, fmq_mistakes_t *mistakes)
+/* Puts what a group holds under old names into renamed under the new ones. */
+static int rename_group(const fmq_node_t *group, fmq_node_t *renamed)
 {
-    const fmq_node_t *data = fmq_node_child(map, "data");
-    fmq_node_t *renamed = fmq_node_new(FMQ_NODE_MAP, NULL, NULL);
-    int rc = renamed ? 0 : -1;
-    for (size_t i = 0; data && i < data->size && rc == 0; i++) {
-        const fmq_node_t *old = data->items[i];
+    int rc = 0;
+    for (size_t i = 0; group && i < group->size && rc == 0; i++) {
+        const fmq_node_t *old = group->items[i];
         const char *path = old->key ? fmq_key_renamed(old->key->path) : NULL;
         fmq_node_t *standard = path ? fmq_config_default_of(old->key) : NULL;
         if (standard && !fmq_node_equal(standard, old)) {
@@ -31,6 +29,17 @@ static int apply_old_names(fmq_node_t *map, fmq_mistakes_t *mistakes)
         }
         fmq_node_destroy(&standard);
     }
+    return rc;
+}
+
+/* Old names still set the new keys, unless they hold their default. */
+static int apply_old_names(fmq_node_t *map, fmq_mistakes_t *mistakes)
+{
+    static const char *const groups[] = {"data", "llm.accelation"};
+    fmq_node_t *renamed = fmq_node_new(FMQ_NODE_MAP, NULL, NULL);
+    int rc = renamed ? 0 : -1;
+    for (size_t i = 0; i < sizeof groups / sizeof *groups && rc == 0; i++)
+        rc = rename_group(fmq_node_find(map, groups[i]), renamed);
     if (rc == 0)
         rc = fmq_merge_check(renamed, mistakes);
     if (rc == 0)

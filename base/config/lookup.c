@@ -68,6 +68,8 @@ const char *fmq_key_renamed(const char *path)
         {"data.shuffle", "dataloader.shuffle"},
         {"data.sizes", "dataloader.sizes"},
         {"data.walk_length", "dataloader.walk_length"},
+        {"llm.accelation.ds_config", "llm.deepspeed.ds_config"},
+        {"llm.accelation.use", "llm.deepspeed.use"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i][0], path) == 0)
@@ -180,9 +182,13 @@ void fmq_key_nearest(const char *path, char out[FMQ_KEY_PATH_MAX])
 const char *fmq_key_type_name(fmq_key_type_t type)
 {
     static const char *const names[] = {
-        [FMQ_KEY_BOOL] = "True or False", [FMQ_KEY_INT] = "a whole number",
-        [FMQ_KEY_REAL] = "a number",      [FMQ_KEY_TEXT] = "a text",
-        [FMQ_KEY_LIST] = "a list",        [FMQ_KEY_NODE] = "a group of keys",
+        [FMQ_KEY_BOOL] = "True or False",
+        [FMQ_KEY_INT] = "a whole number",
+        [FMQ_KEY_REAL] = "a number",
+        [FMQ_KEY_TEXT] = "a text",
+        [FMQ_KEY_LIST] = "a list",
+        [FMQ_KEY_NODE] = "a group of keys",
+        [FMQ_KEY_DEVICE] = "a number, a name or a list of them",
     };
     return names[type];
 }

@@ -83,6 +83,29 @@ static void judge_list(const fmq_key_t *key, const fmq_node_t *node, char *out, 
     }
 }
 
+/* What a name stands for is asked of who opens it. */
+static void judge_device(const fmq_key_t *key, const fmq_node_t *node, char *out, size_t size)
+{
+    fmq_scalar_kind_t kind = node->kind != FMQ_NODE_SCALAR ? FMQ_SCALAR_NULL
+                             : node->quoted                ? FMQ_SCALAR_TEXT
+                                                           : fmq_scalar_kind(node->text);
+    if (kind == FMQ_SCALAR_INT)
+        judge_number(key, node, out, size);
+    else if (kind != FMQ_SCALAR_TEXT || !*node->text)
+        (void)snprintf(out, size, "'%.80s' is neither a GPU's number nor a device's name",
+                       node->kind == FMQ_NODE_SCALAR ? node->text : "(several)");
+}
+
+static void judge_devices(const fmq_key_t *key, const fmq_node_t *node, char *out, size_t size)
+{
+    if (node->kind != FMQ_NODE_LIST)
+        judge_device(key, node, out, size);
+    else if (node->size == 0)
+        (void)snprintf(out, size, "the list of devices is empty");
+    for (size_t i = 0; node->kind == FMQ_NODE_LIST && i < node->size && !*out; i++)
+        judge_device(key, node->items[i], out, size);
+}
+
 static const char *kind_name(const fmq_node_t *node)
 {
     static const char *const names[] = {"a single value", "a list", "a map"};
@@ -94,7 +117,9 @@ void fmq_merge_judge(const fmq_key_t *key, const fmq_node_t *node, char *out, si
     bool truth;
     bool list = key->type == FMQ_KEY_LIST;
     out[0] = '\0';
-    if (node->kind != (list ? FMQ_NODE_LIST : FMQ_NODE_SCALAR))
+    if (key->type == FMQ_KEY_DEVICE)
+        judge_devices(key, node, out, size);
+    else if (node->kind != (list ? FMQ_NODE_LIST : FMQ_NODE_SCALAR))
         (void)snprintf(out, size, "%s where %s is expected%s", kind_name(node),
                        list ? "a list" : fmq_key_type_name(key->type),
                        list ? ", such as [a, b]" : "");
@@ -112,7 +137,7 @@ void fmq_merge_judge(const fmq_key_t *key, const fmq_node_t *node, char *out, si
 static int check_value(fmq_node_t *node, const fmq_key_t *key, fmq_mistakes_t *mistakes)
 {
     char wrong[FMQ_ERROR_TEXT_MAX];
-    if (key->type == FMQ_KEY_LIST)
+    if (key->type == FMQ_KEY_LIST || key->type == FMQ_KEY_DEVICE)
         fmq_literal_decode(node);
     fmq_merge_judge(key, node, wrong, sizeof wrong);
     if (*wrong) {
@@ -125,7 +150,7 @@ static int check_value(fmq_node_t *node, const fmq_key_t *key, fmq_mistakes_t *m
             fmq_node_set_text(node, "") < 0)
             return -1;
         node->quoted = true;
-    } else {
+    } else if (key->type != FMQ_KEY_DEVICE) { /* whose '1' is a name */
         node->quoted = false;
     }
     return 1;

@@ -15,8 +15,13 @@ static const char *fallback_of(const fmq_key_t *key)
 static const char *type_word(fmq_key_type_t type)
 {
     static const char *const words[] = {
-        [FMQ_KEY_BOOL] = "bool", [FMQ_KEY_INT] = "int",   [FMQ_KEY_REAL] = "real",
-        [FMQ_KEY_TEXT] = "text", [FMQ_KEY_LIST] = "list", [FMQ_KEY_NODE] = "open group",
+        [FMQ_KEY_BOOL] = "bool",
+        [FMQ_KEY_INT] = "int",
+        [FMQ_KEY_REAL] = "real",
+        [FMQ_KEY_TEXT] = "text",
+        [FMQ_KEY_LIST] = "list",
+        [FMQ_KEY_NODE] = "open group",
+        [FMQ_KEY_DEVICE] = "int, text or list",
     };
     return words[type];
 }

@@ -140,14 +140,25 @@ static int open_members(llm_team_t *self, const llm_team_plan_t *plan, const llm
     return 0;
 }
 
+/* Streams that one device has kept another reads. */
+static int check_plan(const llm_team_plan_t *plan, fmq_error_t *err)
+{
+    if (plan->size == 0 || plan->size > LLM_TEAM_MAX)
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "%zu devices cannot train together: 1 to %d can",
+                             plan->size, LLM_TEAM_MAX);
+    for (size_t r = 1; r < plan->size; r++)
+        if (plan->backends[r]->ops->act != plan->backends[0]->ops->act)
+            return fmq_error_set(err, FMQ_ERR_CONFIG,
+                                 "devices that train together must have activations of one type: "
+                                 "one has bf16, another f32");
+    return 0;
+}
+
 llm_team_t *llm_team_new(const llm_team_plan_t *plan, const llm_stack_t *stack,
                          const llm_limits_t *limits, fmq_error_t *err)
 {
-    if (plan->size == 0 || plan->size > LLM_TEAM_MAX) {
-        fmq_error_set(err, FMQ_ERR_CONFIG, "%zu devices cannot train together: 1 to %d can",
-                      plan->size, LLM_TEAM_MAX);
+    if (check_plan(plan, err) < 0)
         return NULL;
-    }
     llm_team_t *self = calloc(1, sizeof *self);
     if (self)
         self->members = calloc(plan->size, sizeof *self->members);

@@ -2,6 +2,7 @@
  * test_client_routine.c - a client's task, computed: training, evaluation,
  * stopping, with the embedded model.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -349,11 +350,80 @@ static void all_who_compute_do_it_in_the_permits_thread(void **state)
 static const void *lying(stage_t *stage)
 {
     llm_backend_t *permit = fmq_devices_take(stage->permits, NULL, NULL);
-    llm_workspace_t *workspace = fmq_devices_pick_up(stage->permits, permit);
-    const void *same = workspace;
-    fmq_workspace_give(stage->permits, permit, &workspace);
+    llm_team_t *team = fmq_devices_pick_up(stage->permits, permit);
+    const void *same = team;
+    fmq_workspace_give(stage->permits, permit, &team);
     fmq_devices_give(stage->permits, &permit);
     return same;
+}
+
+/* Puts a team of workers of one thread in the permits' place. */
+static void give_team(stage_t *stage, size_t size, bool sharded)
+{
+    static const char *const cpu[] = {"cpu", "cpu", "cpu"};
+    fmq_devices_plan_t plan = {.devices = cpu,
+                               .devices_size = 1,
+                               .team = cpu,
+                               .team_size = size,
+                               .sharded = sharded,
+                               .permits = 1,
+                               .threads = (unsigned)size};
+    fmq_devices_destroy(&stage->permits);
+    stage->permits = fmq_devices_open(&plan, &stage->err);
+    assert_non_null(stage->permits);
+    stage->context.permits = stage->permits;
+}
+
+/* One device, two, two that share the optimizer, three. */
+static void train_and_measure(stage_t *stage, size_t number, fmq_message_report_t *report)
+{
+    build(stage, 1, "eval: {split: [val]}\n");
+    make_examples(stage, 10, 5, 0);
+    if (number > 0)
+        give_team(stage, number == 3 ? 3 : 2, number == 2);
+    assert_int_equal(fmq_routine_train(&stage->routine, 4, &stage->state, report, &stage->err), 0);
+    assert_int_equal(fmq_routine_evaluate(&stage->routine, &stage->state, report, &stage->err), 0);
+}
+
+static void a_team_trains_and_measures_what_one_device_does(void **state)
+{
+    (void)state;
+    stage_t stages[4];
+    fmq_message_report_t reports[4];
+    memset(reports, 0, sizeof reports);
+    for (size_t i = 0; i < 4; i++) {
+        train_and_measure(&stages[i], i, &reports[i]);
+        assert_true(metric(&reports[i], "val_avg_loss_before") ==
+                    metric(&reports[0], "val_avg_loss_before"));
+        assert_true(
+            fabs(metric(&reports[i], "val_avg_loss") - metric(&reports[0], "val_avg_loss")) < 1e-4);
+        for (size_t e = 0; e < stages[0].elements; e++)
+            assert_true(
+                fabs((double)stages[i].state.vector[e] - (double)stages[0].state.vector[e]) < 1e-4);
+    }
+    assert_memory_equal(stages[1].state.vector, stages[2].state.vector,
+                        stages[1].elements * sizeof *stages[1].state.vector);
+    for (size_t i = 0; i < 4; i++)
+        release(&stages[i]);
+}
+
+static void a_client_that_moves_to_the_cpu_leaves_nothing_on_its_device(void **state)
+{
+    (void)state;
+    for (int moves = 0; moves < 2; moves++) {
+        stage_t stage;
+        fmq_message_report_t report = {0};
+        build(&stage, 1, "eval: {split: [val]}\n");
+        fmq_config_set(stage.config, "llm.adapter.mv_to_cpu", moves ? "True" : "False", NULL);
+        make_examples(&stage, 8, 4, 0);
+        assert_int_equal(fmq_routine_train(&stage.routine, 1, &stage.state, &report, &stage.err),
+                         0);
+        assert_true((lying(&stage) == NULL) == (moves == 1));
+        assert_int_equal(fmq_routine_evaluate(&stage.routine, &stage.state, &report, &stage.err),
+                         0);
+        assert_true((lying(&stage) == NULL) == (moves == 1));
+        release(&stage);
+    }
 }
 
 static void a_task_takes_the_workspace_of_one_before_it_and_gives_the_same_bytes(void **state)
@@ -465,6 +535,8 @@ int main(void)
         cmocka_unit_test(without_training_examples_nothing_is_trained),
         cmocka_unit_test(evaluation_measures_the_parts_that_are_asked_for),
         cmocka_unit_test(all_who_compute_do_it_in_the_permits_thread),
+        cmocka_unit_test(a_team_trains_and_measures_what_one_device_does),
+        cmocka_unit_test(a_client_that_moves_to_the_cpu_leaves_nothing_on_its_device),
         cmocka_unit_test(a_task_takes_the_workspace_of_one_before_it_and_gives_the_same_bytes),
         cmocka_unit_test(a_state_that_is_computed_with_is_not_held_as_a_copy_too),
         cmocka_unit_test(a_shards_bytes_become_examples),

@@ -295,6 +295,56 @@ static void devices_take_turns(void **state)
     assert_int_equal(err.code, FMQ_ERR_CONFIG);
 }
 
+static void a_permit_may_have_a_team_of_devices(void **state)
+{
+    (void)state;
+    static const char *const devices[] = {"one"}, *const team[] = {"two", "three", "two"};
+    fmq_error_t err = {0};
+    fmq_devices_plan_t plan = {.devices = devices,
+                               .devices_size = 1,
+                               .team = team,
+                               .team_size = 3,
+                               .sharded = true,
+                               .permits = 2,
+                               .threads = 7};
+    fmq_devices_t *permits = fmq_devices_open(&plan, &err);
+    assert_non_null(permits);
+    assert_string_equal(factory.devices, "one two three two one two three two ");
+    assert_int_equal(factory.threads, 2); /* of the seven */
+    assert_int_equal(fmq_devices_crowd(permits), 2);
+    llm_backend_t *first = fmq_devices_take(permits, NULL, NULL);
+    llm_backend_t *second = fmq_devices_take(permits, NULL, NULL);
+    llm_team_plan_t mine = fmq_devices_team(permits, first);
+    llm_team_plan_t other = fmq_devices_team(permits, second);
+    assert_int_equal(mine.size, 3);
+    assert_true(mine.sharded);
+    assert_string_equal(device_of(mine.backends[1]), "three");
+    for (size_t i = 0; i < 3; i++)
+        assert_ptr_not_equal(mine.backends[i], other.backends[i]);
+    fmq_devices_give(permits, &first);
+    fmq_devices_give(permits, &second);
+    fmq_devices_destroy(&permits);
+    assert_int_equal(factory.alive, 0);
+    factory.fail_at = factory.made + 3;
+    assert_null(fmq_devices_open(&plan, &err));
+    assert_int_equal(err.code, FMQ_ERR_NOMEM);
+    assert_int_equal(factory.alive, 0);
+}
+
+static void without_a_team_a_permit_computes_alone(void **state)
+{
+    (void)state;
+    fmq_devices_t *permits = fmq_devices_new(1, 4, NULL);
+    llm_backend_t *permit = fmq_devices_take(permits, NULL, NULL);
+    llm_team_plan_t alone = fmq_devices_team(permits, permit);
+    assert_int_equal(alone.size, 1);
+    assert_ptr_equal(alone.backends[0], permit);
+    assert_false(alone.sharded);
+    assert_int_equal(fmq_devices_crowd(permits), 1);
+    fmq_devices_give(permits, &permit);
+    fmq_devices_destroy(&permits);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +352,8 @@ int main(void)
         cmocka_unit_test_setup(every_permit_is_a_backend_of_its_own, reset),
         cmocka_unit_test_setup(a_permit_has_a_thread_of_its_own, reset),
         cmocka_unit_test_setup(devices_take_turns, reset),
+        cmocka_unit_test_setup(a_permit_may_have_a_team_of_devices, reset),
+        cmocka_unit_test_setup(without_a_team_a_permit_computes_alone, reset),
         cmocka_unit_test_setup(what_lies_with_a_permit_is_its_next_holders, reset),
         cmocka_unit_test_setup(who_waits_may_give_up, reset),
         cmocka_unit_test_setup(a_crowd_never_holds_more_than_there_are, reset),

@@ -98,6 +98,14 @@ static void what_is_computed_again_is_chosen_by_name(void **state)
     assert_int_equal(fmq_settings_recompute(config), LLM_RECOMPUTE_LAYERS);
 }
 
+/* Nothing but this is given. */
+static void given_alone(const char *yaml)
+{
+    (void)tear_down(NULL);
+    (void)set_up(NULL);
+    given(yaml);
+}
+
 static fmq_compute_settings_t compute(void)
 {
     fmq_compute_settings_t settings = {0};
@@ -119,6 +127,7 @@ static void half_and_weights_say_where_and_in_what_is_computed(void **state)
     assert_string_equal(settings.device, "cpu:bf16");
     assert_true(settings.weights.given && settings.weights.form == LLM_FORM_NF4);
     assert_true(settings.lacks_gpu);
+    assert_non_null(strstr(settings.why, "cuda"));
 }
 
 static void a_whole_model_that_trains_has_no_frozen_weights(void **state)
@@ -135,6 +144,72 @@ static void a_gpu_that_is_required_is_missed(void **state)
     fmq_compute_settings_t settings;
     given("use_gpu: True\nfedmq: {require_gpu: True}");
     assert_names(fmq_settings_compute(config, &settings, &err), "fedmq.require_gpu");
+}
+
+static void numbers_are_gpus_where_one_is_asked_for_and_else_the_cpus_workers(void **state)
+{
+    (void)state;
+    given_alone("train: {data_para_dids: [0, 1, 2]}\ndevice: 1");
+    fmq_compute_settings_t settings = compute();
+    assert_int_equal(settings.team.size, 3);
+    assert_string_equal(settings.team.names[2], "cpu");
+    assert_int_equal(settings.devices.size, 1);
+    assert_string_equal(settings.device, "cpu");
+    assert_false(settings.lacks_gpu || settings.sharded);
+    given_alone(
+        "use_gpu: True\ndevice: [0, 1]\ntrain: {data_para_dids: [0, 1], is_enable_half: True}\n"
+        "llm: {deepspeed: {use: True}}");
+    settings = compute();
+    assert_true(settings.lacks_gpu && settings.sharded);
+    assert_non_null(strstr(settings.why, "cuda"));
+    assert_int_equal(settings.devices.size, 2);
+    assert_string_equal(settings.devices.names[1], "cpu:bf16");
+    assert_int_equal(settings.team.size, 2);
+    assert_string_equal(settings.team.names[1], "cpu:bf16");
+}
+
+static void a_device_that_is_named_is_used_as_it_is(void **state)
+{
+    (void)state;
+    given_alone("device: [cpu, 'cpu:bf16']\ntrain: {data_para_dids: ['cpu:bf16']}");
+    fmq_compute_settings_t settings = compute();
+    assert_string_equal(settings.device, "cpu:bf16"); /* the only one of a team */
+    given_alone("device: [cpu, 'cpu:bf16']");
+    settings = compute();
+    assert_int_equal(settings.devices.size, 2);
+    assert_string_equal(settings.devices.names[0], "cpu");
+    assert_string_equal(settings.devices.names[1], "cpu:bf16");
+    given_alone("device: cpu\ntrain: {is_enable_half: True}");
+    settings = compute();
+    assert_string_equal(settings.device, "cpu:bf16");
+    given_alone("use_gpu: True\ndevice: cpu");
+    settings = compute();
+    assert_true(settings.lacks_gpu);
+    assert_string_equal(settings.why, "device is 'cpu'");
+    given_alone("device: 'cuda:700'");
+    settings = compute();
+    assert_true(settings.lacks_gpu);
+    assert_string_equal(settings.device, "cpu");
+}
+
+static void devices_that_cannot_be_meant_are_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {
+        {"device: gpu0", "there is no device 'gpu0'"},
+        {"train: {data_para_dids: [0, tpu]}", "train.data_para_dids: there is no device 'tpu'"},
+        {"train: {data_para_dids: [0.5, 1]}", "train.data_para_dids"},
+        {"train: {data_para_dids: [-3]}", "-3 is no device's number"},
+        {"device: 'cuda:1'\nuse_gpu: False", "use_gpu is False, but device names 'cuda:1"},
+        {"train: {data_para_dids: ['cuda:1']}\nuse_gpu: False", "but train.data_para_dids names"},
+        {"train: {data_para_dids: [0, 1]}\ndataloader: {batch_size: 1}",
+         "names 2 devices, but a batch has 1 example and"},
+        {"device: 'cuda:1'\nfedmq: {require_gpu: True}", "fedmq.require_gpu is True, but"}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        fmq_compute_settings_t settings;
+        given_alone(texts[i][0]);
+        assert_names(fmq_settings_compute(config, &settings, &err), texts[i][1]);
+    }
 }
 
 static void a_proximal_weight_without_fedprox_is_off(void **state)
@@ -483,6 +558,9 @@ int main(void)
         CASE(half_and_weights_say_where_and_in_what_is_computed),
         CASE(a_whole_model_that_trains_has_no_frozen_weights),
         CASE(a_gpu_that_is_required_is_missed),
+        CASE(numbers_are_gpus_where_one_is_asked_for_and_else_the_cpus_workers),
+        CASE(a_device_that_is_named_is_used_as_it_is),
+        CASE(devices_that_cannot_be_meant_are_refused),
         CASE(a_proximal_weight_without_fedprox_is_off),
         CASE(adamw_has_torchs_defaults_and_takes_betas_as_a_tuple),
         CASE(adam_has_no_weight_decay_unless_given),

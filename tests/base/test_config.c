@@ -436,6 +436,17 @@ static void a_dump_keeps_odd_texts_and_types(void **state)
     }
 }
 
+static void the_readmes_word_for_deepspeed_is_taken(void **state)
+{
+    (void)state;
+    fmq_config_t *config = fmq_config_new();
+    set(config, "llm.accelation.use", "True");
+    set(config, "llm.accelation.ds_config", "ds.json");
+    assert_true(fmq_config_bool(config, "llm.deepspeed.use"));
+    assert_string_equal(fmq_config_text(config, "llm.deepspeed.ds_config"), "ds.json");
+    fmq_config_destroy(&config);
+}
+
 static void a_dump_of_defaults_only_is_empty_and_old_names_are_gone(void **state)
 {
     (void)state;
@@ -471,6 +482,7 @@ int main(void)
         cmocka_unit_test(dumps_load_again_to_the_same_values),
         cmocka_unit_test(a_dump_keeps_odd_texts_and_types),
         cmocka_unit_test(a_dump_of_defaults_only_is_empty_and_old_names_are_gone),
+        cmocka_unit_test(the_readmes_word_for_deepspeed_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

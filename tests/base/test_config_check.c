@@ -73,7 +73,6 @@ static void what_fedmq_does_not_do_is_refused(void **state)
         {"quantization: {method: uniform}", "quantization.method"},
         {"nbafl: {use: True}", "nbafl.use"},
         {"fedswa: {use: True}", "fedswa.use"},
-        {"llm: {deepspeed: {use: True}}", "llm.deepspeed.use"},
         {"llm: {accelerator: {use: True}}", "llm.accelerator.use"},
         {"wandb: {use: True}", "wandb.use"},
         {"finetune: {before_eval: True}", "finetune.before_eval"},
@@ -257,6 +256,30 @@ static void offsite_tuning_needs_layers_shares_and_one_map(void **state)
     accept("federate: {method: local}\nllm: {offsite_tuning: {use: True, emu_align: {use: True}}}");
 }
 
+static void a_device_is_a_number_a_name_or_a_list_of_them(void **state)
+{
+    (void)state;
+    static const char *const right[] = {"device: 3", "device: cpu", "device: 'cuda:1'",
+                                        "device: [cpu, 'cpu:bf16']", "device: '[0, 1]'"};
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++)
+        accept(right[i]);
+    static const char *const wrong[][2] = {
+        {"device: True", "device: 'True' is neither a GPU's number nor a device's name"},
+        {"device: 1.5", "device: '1.5' is neither"},
+        {"device: []", "device: the list of devices is empty"},
+        {"device: [0, {a: 1}]", "device: '(several)' is neither"},
+        {"device: -2", "device: -2 is out of range: -1 to 1023"},
+        {"device: [0, 1024]", "device: 1024 is out of range"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        fmq_error_t err = {0};
+        fmq_config_t *config = fmq_config_new();
+        assert_int_equal(fmq_config_parse(config, "t", wrong[i][0], strlen(wrong[i][0]), &err), -1);
+        if (!strstr(err.text, wrong[i][1]))
+            fail_msg("%s: %s", wrong[i][0], err.text);
+        fmq_config_destroy(&config);
+    }
+}
+
 static void keys_that_another_key_makes_idle_give_a_warning(void **state)
 {
     (void)state;
@@ -277,6 +300,11 @@ static void keys_that_another_key_makes_idle_give_a_warning(void **state)
          "llm: {offsite_tuning: {use: True, emu_align: {use: True, initial_only: False}}}",
          NULL},
         {"fedmq: {layer_cache: /tmp}", "key=fedmq.layer_cache"},
+        {"device: 1", "key=device value=1 at=t:1:1 why=\"It needs use_gpu True.\""},
+        {"device: [0, 1]", "key=device value=(several)"},
+        {"device: 1\nuse_gpu: True", NULL},
+        {"device: 'cuda:1'\nfedmq: {require_gpu: True}", NULL},
+        {"fedmq: {require_gpu: True}", "key=fedmq.require_gpu"},
         {"llm: {max_new_token: 3}", "key=llm.max_new_token"},
         {"llm: {offsite_tuning: {emu_l: 3}}", NULL},
     };
@@ -410,6 +438,7 @@ int main(void)
         cmocka_unit_test(optimizers_and_schedulers_have_what_they_need),
         cmocka_unit_test(keys_without_effect_give_one_warning_each),
         cmocka_unit_test(offsite_tuning_needs_layers_shares_and_one_map),
+        cmocka_unit_test(a_device_is_a_number_a_name_or_a_list_of_them),
         cmocka_unit_test(keys_that_another_key_makes_idle_give_a_warning),
         cmocka_unit_test(words_that_nobody_reads_are_taken_with_a_warning),
         cmocka_unit_test(other_words_are_still_refused_with_the_nearest),

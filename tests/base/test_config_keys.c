@@ -87,7 +87,7 @@ static void old_names_have_the_type_and_default_of_the_new(void **state)
         if (*keys[i].fallback) /* FS-LLM's data.loader is empty unless given */
             assert_string_equal(keys[i].fallback, key->fallback);
     }
-    assert_int_equal(renamed, 8);
+    assert_int_equal(renamed, 10);
 }
 
 static void keys_of_every_section_are_declared_with_their_status(void **state)
@@ -111,7 +111,7 @@ static void keys_of_every_section_are_declared_with_their_status(void **state)
         {"train.scheduler.type", FMQ_KEY_ACTED_ON},
         {"grad.grad_accum_count", FMQ_KEY_ACTED_ON},
         {"early_stop.improve_indicator_mode", FMQ_KEY_ACTED_ON},
-        {"llm.adapter.mv_to_cpu", FMQ_KEY_HARMLESS},
+        {"llm.adapter.mv_to_cpu", FMQ_KEY_ACTED_ON},
         {"llm.offsite_tuning.emu_align.train.initial_update_rounds", FMQ_KEY_ACTED_ON},
         {"llm.fedrlhf.train.batch_or_epoch", FMQ_KEY_HARMLESS},
         {"llm.adapter.grouping.round", FMQ_KEY_HARMLESS},

@@ -13,6 +13,7 @@
 #include "fedmq/base/api.h"
 #include "fedmq/base/error.h"
 #include "fedmq/llm/backend.h"
+#include "fedmq/llm/team.h"
 
 FMQ_API_BEGIN
 
@@ -30,7 +31,23 @@ fmq_devices_t *fmq_devices_new(unsigned permits, unsigned threads, fmq_error_t *
  * the device with the fewest permits taken, and among equals each in its turn. */
 fmq_devices_t *fmq_devices_new_on(const char *const *devices, size_t devices_size, unsigned permits,
                                   unsigned threads, fmq_error_t *err);
+
+typedef struct {
+    const char *const *devices; /* as above; read during the call only */
+    size_t devices_size;
+    const char *const *team; /* devices that share every batch of a permit's holder, its own
+                                instances of them, the permit's threads dealt out */
+    size_t team_size;        /* 0 or 1: the permit's backend computes alone */
+    bool sharded;            /* as in llm_team_plan_t */
+    unsigned permits, threads;
+} fmq_devices_plan_t;
+
+fmq_devices_t *fmq_devices_open(const fmq_devices_plan_t *plan, fmq_error_t *err);
 void fmq_devices_destroy(fmq_devices_t **self_p);
+
+/* What trains together for the holder of permit: its team's backends, or its own
+ * alone.  Borrowed; longest is left 0. */
+llm_team_plan_t fmq_devices_team(const fmq_devices_t *self, const llm_backend_t *permit);
 /* Waits for a permit, calling stop(argument) every 100 ms (NULL: never): a
  * value other than 0 gives up and returns NULL. */
 llm_backend_t *fmq_devices_take(fmq_devices_t *self, int (*stop)(void *), void *argument);
@@ -58,6 +75,9 @@ void fmq_devices_forget(fmq_devices_t *self, const llm_backend_t *permit);
 void fmq_devices_move(fmq_devices_t *self);
 uint64_t fmq_devices_moves(const fmq_devices_t *self);
 size_t fmq_devices_size(const fmq_devices_t *self);
+/* The most devices of a team that are one and the same: its workspaces share
+ * their memory. */
+size_t fmq_devices_crowd(const fmq_devices_t *self);
 /* How many are taken. */
 size_t fmq_devices_taken(fmq_devices_t *self);
 

@@ -33,8 +33,9 @@ typedef enum {
     FMQ_KEY_INT,
     FMQ_KEY_REAL, /* accepts an integer too, and 3e-4 without a dot */
     FMQ_KEY_TEXT,
-    FMQ_KEY_LIST, /* sequence of scalars and/or one-level maps, see below */
-    FMQ_KEY_NODE  /* open node: children that are not declared are kept as given */
+    FMQ_KEY_LIST,   /* sequence of scalars and/or one-level maps, see below */
+    FMQ_KEY_DEVICE, /* a number, a name (cuda:1), or a list of them: asked like a list's items */
+    FMQ_KEY_NODE    /* open node: children that are not declared are kept as given */
 } fmq_key_type_t;
 
 typedef enum {
