@@ -242,22 +242,32 @@ static int take_over(const placing_t *self, uint32_t number, fmq_error_t *err)
     return 0;
 }
 
+/* Until all of it is there: who computes with it next need not be the instance
+ * that put it there, and knows nothing of what that one still has to do. */
+static int place_tensors(const placing_t *self, uint32_t number, fmq_error_t *err)
+{
+    const llm_model_t *model = self->model;
+    llm_backend_t *keeper = self->placement->keeper;
+    for (size_t i = 0; i < model->parameters.size; i++) {
+        if (llm_model_part_of(model, &model->parameters.items[i]) == &model->parts[number] &&
+            place_parameter(self, i, err) < 0)
+            return -1;
+    }
+    return self->be->ops->synchronize(self->be, err) < 0 ? -1
+                                                         : keeper->ops->synchronize(keeper, err);
+}
+
 /* All of it, or nothing. */
 static int place_part(const placing_t *self, uint32_t number, fmq_error_t *err)
 {
-    const llm_model_t *model = self->model;
-    if (model->parts[number].lender)
+    if (self->model->parts[number].lender)
         return take_over(self, number, err);
     size_t before = self->placement->bytes;
-    for (size_t i = 0; i < model->parameters.size; i++) {
-        if (llm_model_part_of(model, &model->parameters.items[i]) != &model->parts[number] ||
-            place_parameter(self, i, err) == 0)
-            continue;
-        part_release(self->placement, model, number);
-        self->placement->bytes = before;
-        return -1;
-    }
-    return 0;
+    if (place_tensors(self, number, err) == 0)
+        return 0;
+    part_release(self->placement, self->model, number);
+    self->placement->bytes = before;
+    return -1;
 }
 
 static void placement_destroy(llm_placement_t **self_p, const llm_model_t *model)

@@ -140,9 +140,10 @@ typedef struct llm_ops {
      * be may go before it. */
     llm_backend_t *(*another)(const llm_backend_t *be, unsigned threads, fmq_error_t *err);
 
-    /* Waits until everything that was asked for is done.  -1 with the first
-     * error since the instance was made, and from then on: memory that an op
-     * wrote is undefined after it.  Passes ask once, at their end. */
+    /* Waits until everything that was asked for is done; only then may another
+     * instance read what this one wrote.  -1 with the first error since the
+     * instance was made, and from then on: memory that an op wrote is undefined
+     * after it.  Passes ask once, at their end. */
     int (*synchronize)(llm_backend_t *be, fmq_error_t *err);
 
     /* Memory.  alloc returns NULL when out of memory; 64-byte aligned.  upload

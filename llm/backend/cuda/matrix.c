@@ -179,7 +179,7 @@ static void encode(const llm_matrix_t *w, const encoded_t *to, const source_t *f
             uint8_t *bytes = to->codes + r * row + i * bits / 8;
             for (size_t j = 0; j < n; j += 8 / bits)
                 bytes[j * bits / 8] =
-                    bits == 8 ? codes[j] : (uint8_t)(codes[j] | codes[j + 1] << 4);
+                    (uint8_t)(bits == 8 ? codes[j] : codes[j] | codes[j + 1] << 4);
         }
 }
 

@@ -293,7 +293,9 @@ void llm_cuda_pinned_release(void *memory)
 
 const char *llm_cuda_upload(void *to, const void *host, size_t bytes)
 {
-    return told(cudaMemcpy(to, host, bytes, cudaMemcpyHostToDevice));
+    const cudaError_t error = cudaMemcpy(to, host, bytes, cudaMemcpyHostToDevice);
+    /* The last of it may still be on its way, and queues do not wait for it. */
+    return told(error != cudaSuccess ? error : cudaStreamSynchronize(cudaStreamLegacy));
 }
 
 const char *llm_cuda_download(void *host, const void *from, size_t bytes)

@@ -89,6 +89,31 @@ static void a_device_has_the_weights_once_whoever_asks(void **state)
 }
 
 /* And the weights outlive the instance that they were placed with. */
+static int out_of_memory(llm_backend_t *be, fmq_error_t *err)
+{
+    (void)be;
+    return fmq_error_set(err, FMQ_ERR_NOMEM, "the device is full");
+}
+
+static void what_a_device_could_not_do_is_told_when_a_model_is_placed(void **state)
+{
+    (void)state;
+    fmq_error_t err = {0};
+    llm_model_t *model = unplaced(tiny_llama());
+    llm_backend_t *be = cpu();
+    llm_ops_t ops = *be->ops;
+    llm_backend_t full = {.ops = &ops, .context = be->context};
+    ops.synchronize = out_of_memory;
+    assert_int_equal(llm_model_place(model, &full, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_NOMEM);
+    assert_string_equal(err.text, "the device is full");
+    assert_int_equal(llm_model_bytes(model), 0);
+    assert_int_equal(llm_model_place(model, be, &err), 0); /* a failure does not stick */
+    assert_true(llm_model_bytes(model) > 0);
+    llm_model_destroy(&model);
+    llm_backend_destroy(&be);
+}
+
 static void every_device_has_weights_of_its_own(void **state)
 {
     (void)state;
@@ -217,6 +242,7 @@ int main(void)
         cmocka_unit_test(who_only_reads_a_model_places_nothing),
         cmocka_unit_test(a_device_has_the_weights_once_whoever_asks),
         cmocka_unit_test(the_cpu_in_bf16_has_the_weights_once_too),
+        cmocka_unit_test(what_a_device_could_not_do_is_told_when_a_model_is_placed),
         cmocka_unit_test(every_device_has_weights_of_its_own),
         cmocka_unit_test(what_a_vector_takes_the_place_of_is_not_placed),
         cmocka_unit_test(of_a_lender_only_what_is_borrowed_is_placed),
