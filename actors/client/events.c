@@ -11,17 +11,6 @@
 #include "fedmq/actors/shard.h"
 #include "fedmq/base/clock.h"
 
-/* Memory that is not here now will not be here in the next round either: that
- * ends the client, so that who runs it is told what to raise. */
-void fmq_client_fail(fmq_client_t *self, const fmq_error_t *err)
-{
-    if (err->code == FMQ_ERR_NOMEM)
-        self->refused = *err;
-    fmq_log_write(self->context.log, FMQ_LOG_ERROR, self->name, "task-failed",
-                  "round=%u reason=\"%s\"", self->course.task.round, err->text);
-    fmq_course_fail(&self->course, err->text);
-}
-
 static void on_run(fmq_client_t *self, const fmq_event_t *event)
 {
     fmq_message_run_t note;
@@ -46,17 +35,6 @@ static void on_done(fmq_client_t *self, const fmq_event_t *event)
     if (event->role == FMQ_ROLE_SERVER &&
         fmq_message_done_decode(&note, event->data, event->size, NULL) == 0)
         fmq_course_done(&self->course, &note);
-}
-
-fmq_download_from_t fmq_client_from(const fmq_client_t *self, const char *what, const char *owner,
-                                    const fmq_digest_t *digest)
-{
-    return (fmq_download_from_t){.link = self->link,
-                                 .log = self->context.log,
-                                 .actor = self->name,
-                                 .what = what,
-                                 .owner = owner,
-                                 .digest = digest};
 }
 
 void fmq_client_fetch_shard(fmq_client_t *self)

@@ -11,6 +11,28 @@
 
 #include "fedmq/base/clock.h"
 
+/* Memory that is not here now will not be here in the next round either: that
+ * ends the client, so that who runs it is told what to raise. */
+void fmq_client_fail(fmq_client_t *self, const fmq_error_t *err)
+{
+    if (err->code == FMQ_ERR_NOMEM)
+        self->refused = *err;
+    fmq_log_write(self->context.log, FMQ_LOG_ERROR, self->name, "task-failed",
+                  "round=%u reason=\"%s\"", self->course.task.round, err->text);
+    fmq_course_fail(&self->course, err->text);
+}
+
+fmq_download_from_t fmq_client_from(const fmq_client_t *self, const char *what, const char *owner,
+                                    const fmq_digest_t *digest)
+{
+    return (fmq_download_from_t){.link = self->link,
+                                 .log = self->context.log,
+                                 .actor = self->name,
+                                 .what = what,
+                                 .owner = owner,
+                                 .digest = digest};
+}
+
 void fmq_client_fetch_cancel(fmq_client_t *self)
 {
     fmq_download_cancel(&self->download);

@@ -348,6 +348,28 @@ static void release(evaluator_t *self)
     llm_records_destroy(&self->fetched);
 }
 
+/* Beside its server an evaluator leaves it to that one to say how the run ended,
+ * and what it was told. */
+static fmq_error_t conclude(const evaluator_t *self)
+{
+    fmq_error_t why = self->fatal;
+    char reason[FMQ_REASON_MAX] = "no state could be measured in time";
+    bool told = self->context.leads && self->has_said && *self->said.reason;
+    if (why.code != FMQ_OK)
+        return why;
+    if (!self->records)
+        fmq_evaluator_why_no_records(self, reason);
+    if (self->run_failed && !self->context.leads)
+        (void)fmq_error_set(&why, FMQ_ERR_FAILED, "the run has failed: %s", self->reason);
+    else if (self->stated && !self->reported && !self->run_failed && !told)
+        (void)fmq_error_set(&why, FMQ_ERR_TIMEOUT,
+                            "the run has ended (%s) before anything was measured: %s", self->reason,
+                            reason);
+    else
+        (void)fmq_error_set(&why, FMQ_OK, "%s", self->reason);
+    return why;
+}
+
 void fmq_evaluator_actor(zsock_t *pipe, void *options)
 {
     const fmq_evaluator_options_t *how = options;
@@ -369,7 +391,7 @@ void fmq_evaluator_actor(zsock_t *pipe, void *options)
         serve(self);
     bool terminated = self && self->terminated;
     if (self && why.code == FMQ_OK && !terminated)
-        why = fmq_evaluator_conclude(self);
+        why = conclude(self);
     if (self && self->link && why.code != FMQ_OK && !self->done)
         fmq_evaluator_say(self, true, why.text);
     if (why.code != FMQ_OK && self)

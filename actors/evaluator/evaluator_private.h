@@ -61,8 +61,6 @@ void fmq_evaluator_why_no_records(const evaluator_t *self, char out[FMQ_REASON_M
 /* standing.c: tells the server, unless it knows, that this evaluator will report
  * (reason ""), or will not for now, or (failed) never. */
 void fmq_evaluator_say(evaluator_t *self, bool failed, const char *reason);
-/* How it ended: from fatal, the run's end, and what was measured. */
-fmq_error_t fmq_evaluator_conclude(const evaluator_t *self);
 
 /* Begins to fetch an item's state and, with offsite tuning, its emulator. */
 void fmq_evaluator_start_fetch(evaluator_t *self, fmq_follow_item_t *item);

@@ -1,7 +1,7 @@
 /*
  * standing.c - what an evaluator tells its server of itself: that it will
- * measure, that for now or for good it will not and why; and what it tells who
- * started it when it ends.  The server waits at its end for those who will.
+ * measure, or that for now or for good it will not and why.  The server waits at
+ * its end for those who will.
  */
 #include <stdio.h>
 #include <string.h>
@@ -38,26 +38,4 @@ void fmq_evaluator_say(evaluator_t *self, bool failed, const char *reason)
                                    body, size, &err) < 0)
         fmq_log_write(self->context.log, FMQ_LOG_ERROR, self->name, "report-failed",
                       "reason=\"%s\"", err.text);
-}
-
-/* Beside its server an evaluator leaves it to that one to say how the run ended,
- * and what it was told. */
-fmq_error_t fmq_evaluator_conclude(const evaluator_t *self)
-{
-    fmq_error_t why = self->fatal;
-    char reason[FMQ_REASON_MAX] = "no state could be measured in time";
-    bool told = self->context.leads && self->has_said && *self->said.reason;
-    if (why.code != FMQ_OK)
-        return why;
-    if (!self->records)
-        fmq_evaluator_why_no_records(self, reason);
-    if (self->run_failed && !self->context.leads)
-        (void)fmq_error_set(&why, FMQ_ERR_FAILED, "the run has failed: %s", self->reason);
-    else if (self->stated && !self->reported && !self->run_failed && !told)
-        (void)fmq_error_set(&why, FMQ_ERR_TIMEOUT,
-                            "the run has ended (%s) before anything was measured: %s", self->reason,
-                            reason);
-    else
-        (void)fmq_error_set(&why, FMQ_OK, "%s", self->reason);
-    return why;
 }

@@ -6,7 +6,7 @@
  * of that file is closed, so nothing else here opens the file while it is held.
  */
 #include "actors/storage/directory.h"
-#include "actors/storage/file.h"
+#include "actors/storage/path.h"
 
 #include <errno.h>
 #include <fcntl.h>

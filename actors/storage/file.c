@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,31 +13,6 @@
 #include <unistd.h>
 
 #include "base/read_at.h"
-
-int fmq_file_error(fmq_error_t *err, const char *what, const char *path)
-{
-    int saved = errno;
-    const char *advice = saved == ENOSPC || saved == EDQUOT ? "; free some space and resume" : "";
-    return fmq_error_set(err, FMQ_ERR_IO, "cannot %s '%s': %s%s", what, path, strerror(saved),
-                         advice);
-}
-
-char *fmq_file_path(fmq_error_t *err, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int size = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    char *path = size >= 0 ? malloc((size_t)size + 1) : NULL;
-    if (!path) {
-        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a path");
-        return NULL;
-    }
-    va_start(args, format);
-    (void)vsnprintf(path, (size_t)size + 1, format, args);
-    va_end(args);
-    return path;
-}
 
 int fmq_file_open(fmq_file_t *self, const char *path, fmq_error_t *err)
 {

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "actors/storage/path.h"
 #include "fedmq/base/digest.h"
 #include "fedmq/base/error.h"
 
@@ -48,13 +49,5 @@ char *fmq_file_load(const char *path, size_t most, size_t *size, fmq_error_t *er
 /* Exactly size bytes at offset: 0, or -1 with FMQ_ERR_FORMAT at the file's end. */
 int fmq_file_read_at(int fd, const char *path, uint64_t offset, void *out, size_t size,
                      fmq_error_t *err);
-
-/* FMQ_ERR_IO from errno: "cannot <what> '<path>': ...", and where the disk is
- * full what to do; -1. */
-int fmq_file_error(fmq_error_t *err, const char *what, const char *path);
-
-/* A path from its format, the caller's; NULL with err. */
-char *fmq_file_path(fmq_error_t *err, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
 
 #endif

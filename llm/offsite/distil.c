@@ -10,6 +10,7 @@
 #include "fedmq/llm/align.h"
 #include "llm/hub/half.h"
 #include "llm/offsite/draft.h"
+#include "llm/offsite/emulator.h"
 #include "llm/offsite/strategy.h"
 
 typedef struct {
@@ -56,8 +57,8 @@ static int distillation_init(distillation_t *self, const llm_making_t *making, f
     memset(self, 0, sizeof *self);
     self->making = making;
     spec.strategy = LLM_DROP_LAYER;
-    self->start = llm_emulator_new(making->teacher, &spec, making->how, err);
-    if (!self->start)
+    self->start = llm_emulator_begin(making->teacher, &spec, err);
+    if (!self->start || llm_emulator_compose(self->start, making->teacher, NULL, err) < 0)
         return -1;
     const llm_offsite_t *offsite = llm_emulator_offsite(self->start);
     llm_adapter_spec_t full = {.kind = LLM_ADAPTER_FULL,

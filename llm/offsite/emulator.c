@@ -1,12 +1,12 @@
 /*
  * emulator.c - puts a client's model together, from the open teacher or from
  * files, and binds to it what trains in A and in E.  How layers are changed is
- * not known here (strategy.h).
+ * not known here (build.c).
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "llm/offsite/strategy.h"
+#include "llm/offsite/emulator.h"
 #include "llm/offsite/structure.h"
 
 struct llm_emulator {
@@ -150,35 +150,28 @@ static int compose_from_teacher(llm_emulator_t *self, const llm_model_t *teacher
     return rc;
 }
 
-static int build(llm_emulator_t *self, const llm_model_t *teacher, const llm_emulator_spec_t *spec,
-                 const llm_emulator_building_t *how, fmq_error_t *err)
-{
-    char **paths = NULL;
-    if (llm_structure_init(&self->structure, self->full.layers, spec, err) < 0 ||
-        bind_adapters(self, &spec->adapter, err) < 0)
-        return -1;
-    if (spec->strategy != LLM_DROP_LAYER) {
-        llm_making_t making = {teacher, spec, how, &self->structure};
-        paths = llm_making_run(&making, err);
-        if (!paths)
-            return -1;
-    }
-    int rc = compose_from_teacher(self, teacher, paths, err);
-    llm_making_paths_destroy(&paths, self->structure.behind - self->structure.l);
-    return rc;
-}
-
-llm_emulator_t *llm_emulator_new(const llm_model_t *teacher, const llm_emulator_spec_t *spec,
-                                 const llm_emulator_building_t *how, fmq_error_t *err)
+llm_emulator_t *llm_emulator_begin(const llm_model_t *teacher, const llm_emulator_spec_t *spec,
+                                   fmq_error_t *err)
 {
     llm_emulator_t *self = shell_new(llm_model_shape(teacher), err);
-    if (!self)
-        return NULL;
-    if (build(self, teacher, spec, how, err) < 0)
+    if (self && (llm_structure_init(&self->structure, self->full.layers, spec, err) < 0 ||
+                 bind_adapters(self, &spec->adapter, err) < 0))
         llm_emulator_destroy(&self);
-    else
-        describe(self, teacher);
     return self;
+}
+
+const llm_structure_t *llm_emulator_structure(const llm_emulator_t *self)
+{
+    return &self->structure;
+}
+
+int llm_emulator_compose(llm_emulator_t *self, const llm_model_t *teacher, char *const *paths,
+                         fmq_error_t *err)
+{
+    if (compose_from_teacher(self, teacher, paths, err) < 0)
+        return -1;
+    describe(self, teacher);
+    return 0;
 }
 
 static int compose_from_files(llm_emulator_t *self, const llm_emulator_files_t *files,

@@ -20,9 +20,8 @@ typedef struct {
     const llm_structure_t *structure;
 } llm_making_t;
 
-/* Paths of E's part files, [behind - l] of them, made now or found; the
- * caller's.  NULL on failure; complete files of layers that were finished stay. */
-char **llm_making_run(const llm_making_t *self, fmq_error_t *err);
+/* How many layers E has. */
+uint32_t llm_making_layers(const llm_making_t *self);
 void llm_making_paths_destroy(char ***paths_p, uint32_t count);
 
 /* "drop_layer", ... */

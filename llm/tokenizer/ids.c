@@ -1,9 +1,10 @@
 /*
- * ids.c - a growing list of token ids.
+ * ids.c - the id of a token, and growing lists of ids.
  */
 #include <stdlib.h>
+#include <string.h>
 
-#include "fedmq/llm/tokenizer.h"
+#include "llm/tokenizer/loader.h"
 #include "llm/tokenizer/text.h"
 
 void llm_ids_release(llm_ids_t *ids)
@@ -20,4 +21,10 @@ int llm_ids_append(llm_ids_t *ids, int32_t id, fmq_error_t *err)
     ids->ids = grown;
     ids->ids[ids->size++] = id;
     return 0;
+}
+
+int32_t llm_tokenizer_id(const llm_tokenizer_t *self, const char *token)
+{
+    int32_t id = llm_vocab_find(&self->added.vocab, token, strlen(token));
+    return id >= 0 ? id : llm_vocab_find(&self->bpe.vocab, token, strlen(token));
 }

@@ -59,7 +59,12 @@ int llm_tokenizer_read_marks(llm_tokenizer_t *self, const char *directory, fmq_e
 int llm_tokenizer_finish(llm_tokenizer_t *self, fmq_error_t *err);
 
 /* A text of the JSON as bytes; size 0 unless value is a string. */
-llm_slice_t llm_tokenizer_slice(const json_t *value);
+static inline llm_slice_t llm_tokenizer_slice(const json_t *value)
+{
+    return json_is_string(value)
+               ? (llm_slice_t){json_string_value(value), json_string_length(value)}
+               : (llm_slice_t){"", 0};
+}
 
 /* GPT-2's pre-tokenizer. */
 int llm_tokenizer_add_byte_level(llm_tokenizer_t *self, bool prefix_space, bool splits,

@@ -10,13 +10,6 @@
 #include "llm/hub/kind.h"
 #include "llm/tokenizer/loader.h"
 
-llm_slice_t llm_tokenizer_slice(const json_t *value)
-{
-    return json_is_string(value)
-               ? (llm_slice_t){json_string_value(value), json_string_length(value)}
-               : (llm_slice_t){"", 0};
-}
-
 static int read_vocab(llm_bpe_t *bpe, json_t *vocab, fmq_error_t *err)
 {
     const char *token;

@@ -284,12 +284,6 @@ const int32_t *llm_tokenizer_ends(const llm_tokenizer_t *self, size_t *size)
     return self->ends.ids;
 }
 
-int32_t llm_tokenizer_id(const llm_tokenizer_t *self, const char *token)
-{
-    int32_t id = llm_vocab_find(&self->added.vocab, token, strlen(token));
-    return id >= 0 ? id : llm_vocab_find(&self->bpe.vocab, token, strlen(token));
-}
-
 const char *llm_tokenizer_eos_text(const llm_tokenizer_t *self)
 {
     return self->eos_text;
