@@ -40,10 +40,13 @@ typedef struct {
     fmq_field_kind_t kind;
     size_t offset;
     const fmq_field_words_t *words; /* CHOICE */
+    const char *says;               /* of the key, for the page; Markdown */
 } fmq_field_t;
 
 typedef struct {
-    const char *name; /* of the note, for messages */
+    const char *name;    /* of the note, for messages */
+    const char *between; /* who says it to whom, for the page; Markdown */
+    const char *says;    /* what for */
     const fmq_field_t *fields;
     size_t size;
     size_t bytes; /* of the struct; at most FMQ_FIELDS_STRUCT_MAX */

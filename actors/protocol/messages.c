@@ -1,6 +1,7 @@
 /*
- * messages.c - the keys of every note.  The table of a note is its definition;
- * fields.c does the work, and docs/runs.md shows the same tables.
+ * messages.c - the keys of every note, and what is said of them.  The table of a
+ * note is its definition; fields.c does the work, and docs/runs.md is written from
+ * the same tables (tests/actors/message_tables.c).
  */
 #include "fedmq/actors/messages.h"
 
@@ -9,7 +10,13 @@
 
 #include "actors/protocol/tables.h"
 
-#define AT(word, member) offsetof(fmq_message_##word##_t, member)
+/* A key, its type, and what is said of it on the page; key and member have one name. */
+#define FIELD(word, member, kind, words, says)                                                     \
+    {                                                                                              \
+#member, kind, offsetof(fmq_message_##word##_t, member), words, says                       \
+    }
+#define ROW(word, member, kind, says)     FIELD(word, member, FMQ_FIELD_##kind, NULL, says)
+#define CHOICE(word, member, words, says) FIELD(word, member, FMQ_FIELD_CHOICE, &words, says)
 #define WORDS(list)                                                                                \
     {                                                                                              \
         list, sizeof(list) / sizeof *(list)                                                        \
@@ -29,80 +36,98 @@ static const char *const report_phase_words[] = {[FMQ_REPORT_IDLE] = "idle",
 static const fmq_field_words_t report_phases = WORDS(report_phase_words);
 
 static const fmq_field_t run_fields[] = {
-    {"run", FMQ_FIELD_RUN, AT(run, run), NULL},
-    {"rounds", FMQ_FIELD_U32, AT(run, rounds), NULL},
-    {"clients", FMQ_FIELD_U32, AT(run, clients), NULL},
-    {"config", FMQ_FIELD_DIGEST, AT(run, config), NULL},
-    {"config_bytes", FMQ_FIELD_U64, AT(run, config_bytes), NULL},
-    {"model", FMQ_FIELD_DIGEST, AT(run, model), NULL},
-    {"schema", FMQ_FIELD_DIGEST, AT(run, schema), NULL},
-    {"meaning", FMQ_FIELD_REASON, AT(run, meaning), NULL},
-    {"manifest", FMQ_FIELD_DIGEST, AT(run, manifest), NULL},
-    {"manifest_bytes", FMQ_FIELD_U64, AT(run, manifest_bytes), NULL},
+    ROW(run, run, RUN, ""),
+    ROW(run, rounds, U32, "`federate.total_round_num`"),
+    ROW(run, clients, U32, "`federate.client_num`: clients are `client-1` to `client-<clients>`"),
+    ROW(run, config, DIGEST,
+        "of the object with the effective configuration as YAML, one chunk after the other"),
+    ROW(run, config_bytes, U64, "its size"),
+    ROW(run, model, DIGEST, "of the base model; with offsite tuning, of the clients' model"),
+    ROW(run, schema, DIGEST, "of the trained tensors (see [below](#the-state))"),
+    ROW(run, meaning, REASON,
+        "what decides what their numbers mean beside model and schema (see "
+        "[below](#what-must-be-the-same))"),
+    ROW(run, manifest, DIGEST,
+        "of the object that says what the clients' model is made of "
+        "([protocol.md](protocol.md#a-model-in-parts))"),
+    ROW(run, manifest_bytes, U64, "its size; 0: without offsite tuning"),
 };
 
 static const fmq_field_t task_fields[] = {
-    {"run", FMQ_FIELD_RUN, AT(task, run), NULL},
-    {"serial", FMQ_FIELD_U64, AT(task, serial), NULL},
-    {"round", FMQ_FIELD_U32, AT(task, round), NULL},
-    {"kind", FMQ_FIELD_CHOICE, AT(task, kind), &task_kinds},
-    {"state", FMQ_FIELD_DIGEST, AT(task, state), NULL},
-    {"state_bytes", FMQ_FIELD_U64, AT(task, state_bytes), NULL},
-    {"emulator", FMQ_FIELD_DIGEST, AT(task, emulator), NULL},
-    {"emulator_bytes", FMQ_FIELD_U64, AT(task, emulator_bytes), NULL},
-    {"codec", FMQ_FIELD_U32, AT(task, codec), NULL},
+    ROW(task, run, RUN, ""),
+    ROW(task, serial, U64, "grows with every new task of this client; a report quotes it"),
+    ROW(task, round, U32, "rounds that are aggregated into the state; 0: the initial one"),
+    CHOICE(task, kind, task_kinds, "finish: the client ends"),
+    ROW(task, state, DIGEST, "of the object with the state to begin from or to measure"),
+    ROW(task, state_bytes, U64, "its size"),
+    ROW(task, emulator, DIGEST, "of the emulator's trainable state, with offsite tuning"),
+    ROW(task, emulator_bytes, U64, "its size; 0: without offsite tuning"),
+    ROW(task, codec, U32, "for the update: 0 f32, 1 f16, 2 bf16"),
 };
 
 static const fmq_field_t report_fields[] = {
-    {"run", FMQ_FIELD_RUN, AT(report, run), NULL},
-    {"serial", FMQ_FIELD_U64, AT(report, serial), NULL},
-    {"round", FMQ_FIELD_U32, AT(report, round), NULL},
-    {"phase", FMQ_FIELD_CHOICE, AT(report, phase), &report_phases},
-    {"update", FMQ_FIELD_DIGEST, AT(report, update), NULL},
-    {"update_bytes", FMQ_FIELD_U64, AT(report, update_bytes), NULL},
-    {"samples", FMQ_FIELD_U64, AT(report, samples), NULL},
-    {"shard_samples", FMQ_FIELD_U64, AT(report, shard_samples), NULL},
-    {"seconds", FMQ_FIELD_REAL, AT(report, seconds), NULL},
-    {"metrics", FMQ_FIELD_METRICS, AT(report, metrics), NULL},
-    {"reason", FMQ_FIELD_REASON, AT(report, reason), NULL},
-    {"computes", FMQ_FIELD_REMARK, AT(report, computes), NULL},
+    ROW(report, run, RUN, "the one of the `run` note; reports of another run are dropped"),
+    ROW(report, serial, U64, "of the task; 0 before the first one"),
+    ROW(report, round, U32, "of the task"),
+    CHOICE(report, phase, report_phases, ""),
+    ROW(report, update, DIGEST, "offer: of the object with the new state"),
+    ROW(report, update_bytes, U64, "offer: its size"),
+    ROW(report, samples, U64,
+        "offer: examples that were really used, the update's weight in the mean; at most 2^40"),
+    ROW(report, shard_samples, U64, "training examples that the client has"),
+    ROW(report, seconds, REAL, "offer and measured: how long it took"),
+    ROW(report, metrics, METRICS,
+        "offer: of the training (`train_avg_loss`, `train_total`); measured: of the state "
+        "(`val_avg_loss`, `val_total`, `test_...`); idle and working: of the records "
+        "(`data_records`, and of them `data_unanswered`, `data_too_long`, `data_cut`)"),
+    ROW(report, reason, REASON,
+        "failed: why; idle, working and measured: why the client takes part in no training, else "
+        "empty"),
+    ROW(report, computes, REMARK,
+        "what it computes with: `train.is_enable_half=False fedmq.weights=f32`, with `auto` as "
+        "what that is there"),
 };
 
 static const fmq_field_t state_fields[] = {
-    {"run", FMQ_FIELD_RUN, AT(state, run), NULL},
-    {"round", FMQ_FIELD_U32, AT(state, round), NULL},
-    {"state", FMQ_FIELD_DIGEST, AT(state, state), NULL},
-    {"state_bytes", FMQ_FIELD_U64, AT(state, state_bytes), NULL},
-    {"emulator", FMQ_FIELD_DIGEST, AT(state, emulator), NULL},
-    {"emulator_bytes", FMQ_FIELD_U64, AT(state, emulator_bytes), NULL},
-    {"last", FMQ_FIELD_BOOL, AT(state, last), NULL},
+    ROW(state, run, RUN, ""),
+    ROW(state, round, U32, "rounds aggregated into it; 0: the initial state"),
+    ROW(state, state, DIGEST, "of the object"),
+    ROW(state, state_bytes, U64, "its size"),
+    ROW(state, emulator, DIGEST, "as in a task"),
+    ROW(state, emulator_bytes, U64, "as in a task"),
+    ROW(state, last, BOOL, "none follows"),
 };
 
 static const fmq_field_t metrics_fields[] = {
-    {"run", FMQ_FIELD_RUN, AT(metrics, run), NULL},
-    {"round", FMQ_FIELD_U32, AT(metrics, round), NULL},
-    {"metrics", FMQ_FIELD_METRICS, AT(metrics, metrics), NULL},
+    ROW(metrics, run, RUN, ""),
+    ROW(metrics, round, U32,
+        "of the state that was measured; a round that has not come yet is dropped"),
+    ROW(metrics, metrics, METRICS,
+        "of that state; each evaluator is one source in `metrics.jsonl`"),
 };
 
 static const fmq_field_t shard_fields[] = {
-    {"client", FMQ_FIELD_U32, AT(shard, client), NULL},
-    {"shard", FMQ_FIELD_DIGEST, AT(shard, shard), NULL},
-    {"shard_bytes", FMQ_FIELD_U64, AT(shard, shard_bytes), NULL},
-    {"train", FMQ_FIELD_U64, AT(shard, train), NULL},
-    {"val", FMQ_FIELD_U64, AT(shard, val), NULL},
-    {"test", FMQ_FIELD_U64, AT(shard, test), NULL},
+    ROW(shard, client, U32, "whose shard it is; 0: the data held by the server, for evaluators"),
+    ROW(shard, shard, DIGEST, "of the object"),
+    ROW(shard, shard_bytes, U64, "its size"),
+    ROW(shard, train, U64, "records"),
+    ROW(shard, val, U64, "records"),
+    ROW(shard, test, U64, "records"),
 };
 
 static const fmq_field_t done_fields[] = {
-    {"run", FMQ_FIELD_RUN, AT(done, run), NULL},
-    {"rounds", FMQ_FIELD_U32, AT(done, rounds), NULL},
-    {"failed", FMQ_FIELD_BOOL, AT(done, failed), NULL},
-    {"reason", FMQ_FIELD_REASON, AT(done, reason), NULL},
+    ROW(done, run, RUN, ""),
+    ROW(done, rounds, U32, "that were completed"),
+    ROW(done, failed, BOOL, ""),
+    ROW(done, reason, REASON, "`finished`, `early stop`, an error"),
 };
 
-#define CODEC(word)                                                                                \
+#define CODEC(word, between, says)                                                                 \
     _Static_assert(sizeof(fmq_message_##word##_t) <= FMQ_FIELDS_STRUCT_MAX, "fits the scratch");   \
-    static const fmq_fields_t word##_table = {#word, word##_fields,                                \
+    static const fmq_fields_t word##_table = {#word,                                               \
+                                              between,                                             \
+                                              says,                                                \
+                                              word##_fields,                                       \
                                               sizeof word##_fields / sizeof *word##_fields,        \
                                               sizeof(fmq_message_##word##_t)};                     \
     size_t fmq_message_##word##_encode(const fmq_message_##word##_t *note, void *out,              \
@@ -116,13 +141,16 @@ static const fmq_field_t done_fields[] = {
         return fmq_fields_decode(&word##_table, out, data, size, err);                             \
     }
 
-CODEC(run)
-CODEC(task)
-CODEC(report)
-CODEC(state)
-CODEC(metrics)
-CODEC(shard)
-CODEC(done)
+CODEC(run, "server to `*`", "Which run this is, and what all must have in common.")
+CODEC(task, "server to a client",
+      "What this client shall do now, in place of whatever it was told before.")
+CODEC(report, "client or evaluator to the server",
+      "What the client has done of its task; whether an evaluator will measure. Only the newest "
+      "report counts, so an offer must stand until a newer task comes.")
+CODEC(state, "server to `@evaluator` and `@observer`", "The newest state.")
+CODEC(metrics, "evaluator to the server", "")
+CODEC(shard, "splitter to a client or `@evaluator`", "")
+CODEC(done, "server to `*`", "The run has ended. Counts only for those who know its run.")
 
 const fmq_fields_t *fmq_message_table(size_t index)
 {
