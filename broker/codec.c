@@ -24,11 +24,17 @@
 static const struct {
     const char *name;
     size_t bytes;
+    const char *help;
 } codecs[] = {
-    [FMQ_CODEC_F32] = {"f32", 4},
-    [FMQ_CODEC_F16] = {"f16", 2},
-    [FMQ_CODEC_BF16] = {"bf16", 2},
+    [FMQ_CODEC_F32] = {"f32", 4, "as they are: 4 bytes a number, nothing is lost"},
+    [FMQ_CODEC_F16] = {"f16", 2, "IEEE 754 binary16: 2 bytes, 11 bits of precision, up to 65504"},
+    [FMQ_CODEC_BF16] = {"bf16", 2, "bfloat16: 2 bytes, 8 bits of precision, the range of f32"},
 };
+
+const char *fmq_codec_help(int codec)
+{
+    return codec >= 0 && (size_t)codec < sizeof codecs / sizeof *codecs ? codecs[codec].help : NULL;
+}
 
 int fmq_codec_find(const char *name)
 {

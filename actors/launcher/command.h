@@ -21,7 +21,7 @@ typedef struct {
     uint64_t id, permits, threads, seed, new_tokens, top_k, match, tok_len, batch_size, port;
     double temperature, top_p;
     bool quiet, json, insecure, resume, no_splitter, evaluator, no_evaluator, once;
-    bool decode, no_special, ids, instruct, given, all, file_only, half;
+    bool decode, no_special, ids, instruct, given, all, file_only, half, watch;
 } fmq_arguments_t;
 
 #define FMQ_ROW(word, type, field, argument, help)                                                 \
@@ -78,6 +78,8 @@ extern const fmq_command_t fmq_command_tokenize;
 extern const fmq_command_t fmq_command_generate;
 extern const fmq_command_t fmq_command_eval;
 extern const fmq_command_t fmq_command_merge;
+extern const fmq_command_t fmq_command_status;
+extern const fmq_command_t fmq_command_list;
 extern const fmq_command_t fmq_command_init;
 extern const fmq_command_t fmq_command_config;
 extern const fmq_command_t fmq_command_version;

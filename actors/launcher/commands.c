@@ -18,10 +18,12 @@
 #include "base/nearest.h"
 
 static const fmq_command_t *const commands[] = {
-    &fmq_command_run,      &fmq_command_server,   &fmq_command_client,   &fmq_command_evaluator,
-    &fmq_command_splitter, &fmq_command_broker,   &fmq_command_emulator, &fmq_command_config,
-    &fmq_command_tokenize, &fmq_command_generate, &fmq_command_eval,     &fmq_command_merge,
-    &fmq_command_init,     &fmq_command_version,  &fmq_command_help,     NULL};
+    &fmq_command_run,       &fmq_command_server,   &fmq_command_client,
+    &fmq_command_evaluator, &fmq_command_splitter, &fmq_command_broker,
+    &fmq_command_emulator,  &fmq_command_config,   &fmq_command_tokenize,
+    &fmq_command_generate,  &fmq_command_eval,     &fmq_command_merge,
+    &fmq_command_status,    &fmq_command_list,     &fmq_command_init,
+    &fmq_command_version,   &fmq_command_help,     NULL};
 
 const fmq_command_t *fmq_command_at(size_t index)
 {

@@ -244,6 +244,7 @@ static int turn(coordinator_t *self, fmq_error_t *err)
         return -1;
     if (self->round.phase == FMQ_PHASE_ENDING)
         self->over = fmq_coordinator_may_end(self);
+    fmq_coordinator_tell_status(self);
     return 0;
 }
 
@@ -272,6 +273,7 @@ int fmq_coordinator_progress(void *argument, uint64_t step, uint64_t steps, uint
         self->terminated = fmq_pipe_terminated_because(self->pipe, &self->told);
     if (self->block > 0 && self->now_ms - self->shown_ms >= SHOW_MS)
         fmq_coordinator_show(self, FMQ_RUN_ALIGNING);
+    fmq_coordinator_tell_status(self);
     return self->terminated ? 1 : 0;
 }
 
@@ -476,6 +478,7 @@ static fmq_error_t conclude(coordinator_t *self)
     bool failed = why.code != FMQ_OK;
     fmq_log_write(self->options.log, failed ? FMQ_LOG_ERROR : FMQ_LOG_INFO, "server", "ended",
                   "round=%u reason=\"%s\"", self->mark.round, why.text);
+    fmq_coordinator_tell_end(self, &why);
     if (self->link && why.code == FMQ_ERR_STOPPED) /* --resume goes on with who is still there */
         (void)fmq_coordinator_post_away(self, NULL);
     else if (self->link)

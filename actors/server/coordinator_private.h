@@ -3,11 +3,12 @@
  * coordinator.c (life and events), records.c (what clients' data come to), reports.c (what clients
  * say), stalls.c (who does not get on), watchers.c (evaluators), phases.c (what follows what),
  * posts.c (notes that it leaves), outcome.c (metrics, best state), copies.c (what is saved),
- * hosting.c (what it lends the strategy).
+ * hosting.c (what it lends the strategy), status.c (how the run stands).
  */
 #ifndef FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
 #define FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
 
+#include "actors/protocol/status.h"
 #include "actors/server/coordinator.h"
 #include "actors/server/intake.h"
 #include "actors/storage/checkpoint.h"
@@ -46,6 +47,15 @@ typedef struct {
     fmq_digest_t now, before;
     uint64_t bytes; /* of the newest */
 } published_t;
+
+/* What was told of how the run stands, and when. */
+typedef struct {
+    int64_t began_ms, phase_ms, told_ms, file_ms;
+    fmq_run_phase_t phase;
+    uint32_t round;
+    bool unsaved;   /* phase or round are others than in the file */
+    bool unwritten; /* the file could not be written; that was said */
+} told_status_t;
 
 typedef struct {
     fmq_coordinator_options_t options;
@@ -111,8 +121,9 @@ typedef struct {
     bool terminated;          /* $TERM */
     bool over;                /* nothing is left to do */
     const char *outcome;      /* how it ended when it ended well */
-    fmq_error_t told;         /* the failure elsewhere that $TERM came for */
-    fmq_error_t fatal;        /* code other than FMQ_OK: the run has failed */
+    told_status_t status;
+    fmq_error_t told;  /* the failure elsewhere that $TERM came for */
+    fmq_error_t fatal; /* code other than FMQ_OK: the run has failed */
 } coordinator_t;
 
 /* reports.c: takes a note of a client, and leaves out one from which nothing
@@ -183,6 +194,10 @@ bool fmq_coordinator_shares(const coordinator_t *self);
 
 /* phases.c: does what the facts call for, until they call for nothing. */
 int fmq_coordinator_advance(coordinator_t *self, fmq_error_t *err);
+
+/* status.c: tells, about once a second, how the run stands; and, once, how it ended. */
+void fmq_coordinator_tell_status(coordinator_t *self);
+void fmq_coordinator_tell_end(coordinator_t *self, const fmq_error_t *why);
 
 /* watchers.c: whom of the evaluators the end waits for.  What the link, a
  * `metrics` note, and a `report` say of one: */

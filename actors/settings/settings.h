@@ -62,6 +62,10 @@ typedef struct {
     uint32_t clients; /* of the run: 1 when only, or when federate.method is global */
 } fmq_split_settings_t;
 
+/* The splitters that data.splitter may name, with a line about each; NULL behind the
+ * last. */
+const char *fmq_splitter_at(size_t index, const char **help);
+
 int fmq_settings_split(const fmq_config_t *config, fmq_split_settings_t *out, fmq_error_t *err);
 
 /* llm.offsite_tuning.*: what takes the model's place at clients. */

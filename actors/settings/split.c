@@ -19,19 +19,33 @@ static int take_alpha(const fmq_config_t *config, const char *key, void *out, fm
 
 static const fmq_setting_t arguments_table[] = {{"alpha", take_alpha}, {NULL, NULL}};
 
+static const struct {
+    const char *name;
+    llm_splitter_t how;
+    const char *help;
+} splitters[] = {
+    {"iid", LLM_SPLIT_IID, "equal parts of the shuffled records"},
+    {"lda", LLM_SPLIT_LDA, "each category by shares from a Dirichlet distribution (alpha)"},
+    {"meta", LLM_SPLIT_META, "whole categories to each client"},
+};
+
+const char *fmq_splitter_at(size_t index, const char **help)
+{
+    if (index >= sizeof splitters / sizeof *splitters)
+        return NULL;
+    *help = splitters[index].help;
+    return splitters[index].name;
+}
+
 static int read_splitter(const fmq_config_t *config, fmq_split_settings_t *split, fmq_error_t *err)
 {
-    static const struct {
-        const char *name;
-        llm_splitter_t how;
-    } names[] = {{"iid", LLM_SPLIT_IID}, {"lda", LLM_SPLIT_LDA}, {"meta", LLM_SPLIT_META}};
     const char *name = fmq_config_text(config, "data.splitter");
     if (!*name && (split->parts == 1 || fmq_config_bool(config, "fedmq.own_data")))
         name = "iid";
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcasecmp(names[i].name, name) != 0)
+    for (size_t i = 0; i < sizeof splitters / sizeof *splitters; i++) {
+        if (strcasecmp(splitters[i].name, name) != 0)
             continue;
-        split->how = names[i].how;
+        split->how = splitters[i].how;
         if (fmq_config_size(config, "data.splitter_args") == 0)
             return 0;
         return fmq_settings_take(config, "data.splitter_args.0", arguments_table, split, err);

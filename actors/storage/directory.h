@@ -10,6 +10,8 @@
 #ifndef FEDMQ_ACTORS_STORAGE_DIRECTORY_H
 #define FEDMQ_ACTORS_STORAGE_DIRECTORY_H
 
+#include <stdbool.h>
+
 #include "fedmq/base/error.h"
 
 #define FMQ_LOCK_NAME "LOCK"
@@ -29,6 +31,9 @@ fmq_lock_t *fmq_lock_take(const char *directory, fmq_error_t *err);
 
 /* Writes into the file who leads: process, host, since when, and command. */
 int fmq_lock_sign(fmq_lock_t *self, const char *command, fmq_error_t *err);
+
+/* Does a process lead the run in this directory now?  Looks and touches nothing. */
+bool fmq_lock_is_held(const char *directory);
 
 /* Gives the lock back.  One that was never signed leaves no file that was not
  * there before. */

@@ -132,6 +132,11 @@ static const fmq_rule_t rules[] = {
     {"median", "median of every coordinate; all updates count alike", median_scratch, fold_median},
 };
 
+const fmq_rule_t *fmq_rule_at(size_t index)
+{
+    return index < sizeof rules / sizeof *rules ? &rules[index] : NULL;
+}
+
 const fmq_rule_t *fmq_rule_find(const char *name, fmq_error_t *err)
 {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)

@@ -62,6 +62,11 @@ static const fmq_sampler_t samplers[] = {
     {"uniform", "every set of clients is equally likely", choose_uniform},
 };
 
+const fmq_sampler_t *fmq_sampler_at(size_t index)
+{
+    return index < sizeof samplers / sizeof *samplers ? &samplers[index] : NULL;
+}
+
 const fmq_sampler_t *fmq_sampler_find(const char *name, fmq_error_t *err)
 {
     for (size_t i = 0; i < sizeof samplers / sizeof *samplers; i++)

@@ -117,11 +117,22 @@ static const data_type_t types[] = {
 };
 
 static const char code_search_name[] = "code_search_net";
+static const char code_search_origin[] =
+    "CodeSearchNet by Husain and others, github.com/github/CodeSearchNet";
 static const struct {
     const char *language;
     unsigned files;
 } code_search_files[] = {{"python", 14}, {"javascript", 5}, {"java", 16},
                          {"ruby", 2},    {"php", 18},       {"go", 11}};
+
+const char *llm_records_type_at(size_t index, const char **origin)
+{
+    size_t size = sizeof types / sizeof *types;
+    if (index > size)
+        return NULL;
+    *origin = index < size ? types[index].origin : code_search_origin;
+    return index < size ? types[index].name : code_search_name;
+}
 
 /* The places where a file was looked for, for the error. */
 typedef struct {

@@ -23,6 +23,8 @@ typedef enum { FMQ_CODEC_F32 = 0, FMQ_CODEC_F16, FMQ_CODEC_BF16 } fmq_codec_t;
 /* -1 when there is no codec of that name ("f32", "f16", "bf16"). */
 int fmq_codec_find(const char *name);
 const char *fmq_codec_name(fmq_codec_t codec);
+/* One line about it; NULL behind the last codec. */
+const char *fmq_codec_help(int codec);
 
 /* Encodes schema's elements of vector, and seals the object.  NULL with
  * FMQ_ERR_NUMERIC naming a tensor and element that is not finite or beyond the

@@ -79,6 +79,10 @@ int llm_records_parse(llm_records_t *self, const char *name, const void *data, s
  * LLM_TEXT_RECORD_BYTES bytes, so that it can be split over clients. */
 int llm_records_add_text(llm_records_t *self, const char *text, size_t size, fmq_error_t *err);
 
+/* The data sets that data.type may name before its @, and where each comes from;
+ * NULL behind the last. */
+const char *llm_records_type_at(size_t index, const char **origin);
+
 /* Resolves FS-LLM's data.type ("alpaca@llm", "dolly-15k@llm", "gsm8k@llm",
  * "rosetta_alpaca@llm", "<file>.json@llm", "<file>.jsonl@llm", ...) below root
  * and loads it with its field map and corrections; "<file>.txt@llm" is plain
