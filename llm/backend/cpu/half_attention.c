@@ -2,7 +2,10 @@
  * half_attention.c - causal attention over packed sequences of BF16, with tiles
  * of pairs.
  *
- * Items and blocks of queries are those of attention.c.  Scores, their softmax
+ * Forward's items and blocks of queries are those of attention.c.  Where heads
+ * share keys, backward computes what each adds to dk and dv on its own and adds
+ * that up head by head afterwards, so that few heads of keys occupy many
+ * threads.  Scores, their softmax
  * and every sum are floats; probabilities and score gradients are rounded to
  * BF16 where they become an operand of the next product, which are:
  *
@@ -22,6 +25,7 @@
 #include <string.h>
 
 #define QUERIES 64 /* in a block; even */
+#define HEADS   2  /* a thread whose parts of dk and dv are there at a time, or more */
 
 typedef struct {
     float *data;
@@ -43,6 +47,10 @@ typedef struct {
     const float *lse;
     char *scratch;
     size_t per_thread; /* bytes */
+    /* Of heads that share keys: what each adds to dk and dv. */
+    float *parts;
+    size_t part; /* floats of a head's: dk, then dv */
+    size_t head; /* the first at work, of all sequences' */
 } job_t;
 
 /* What an item keeps in its scratch. */
@@ -118,10 +126,26 @@ static size_t bytes_per_thread(const llm_cpu_t *cpu, const llm_attention_t *shap
     return lay_out(&item, NULL, shape->longest, shape->D, cpu->half->width);
 }
 
+/* Floats of what a head adds to dk and dv. */
+static size_t part_of(const llm_cpu_t *cpu, const llm_attention_t *shape)
+{
+    return 2 * round_up(shape->longest, cpu->half->width) * shape->D;
+}
+
+/* Heads of whole groups that backward has parts of at a time; 0 where heads
+ * share no keys. */
+static size_t heads_at_once(const llm_cpu_t *cpu, const llm_attention_t *shape)
+{
+    size_t group = shape->H / shape->KV;
+    size_t groups = llm_cpu_pieces(HEADS * llm_pool_threads(cpu->pool), group);
+    return group > 1 ? group * llm_cpu_min(groups, shape->S * shape->KV) : 0;
+}
+
 static size_t attention_scratch(const llm_backend_t *be, const llm_attention_t *shape)
 {
     const llm_cpu_t *cpu = llm_cpu(be);
-    return bytes_per_thread(cpu, shape) / sizeof(float) * llm_pool_threads(cpu->pool);
+    return bytes_per_thread(cpu, shape) / sizeof(float) * llm_pool_threads(cpu->pool) +
+           heads_at_once(cpu, shape) * part_of(cpu, shape);
 }
 
 /* Rows of D elements, made even by a zero where D is odd. */
@@ -362,28 +386,108 @@ static void backward_block(const job_t *job, const item_t *item, size_t start, s
         store_row(job, item, job->dq + (token + i) * shape->q_stride + h * D, i, 1.0f);
 }
 
+/* dq of head h of sequence s, and what the head adds to dk and dv, which begin
+ * as zeros. */
+static void backward_head(const job_t *job, const item_t *item, size_t s, size_t h)
+{
+    const llm_attention_t *shape = job->shape;
+    size_t D = shape->D, kv = h / (shape->H / shape->KV);
+    size_t start = shape->starts[s], n = shape->starts[s + 1] - start;
+    size_t key = start * shape->k_stride + kv * D;
+    size_t value = start * shape->v_stride + kv * D;
+    pack_across(job, item, item->keys_across, job->k + key, shape->k_stride, n);
+    pack_along(job, item->keys, job->k + key, shape->k_stride, n);
+    pack_across(job, item, item->values_across, job->v + value, shape->v_stride, n);
+    size_t bytes = round_up(n, job->half->width) * D * sizeof(float);
+    memset(item->dkeys.data, 0, bytes);
+    memset(item->dvalues.data, 0, bytes);
+    for (size_t first = 0; first < n; first += QUERIES)
+        backward_block(job, item, start, h, first, llm_cpu_min(QUERIES, n - first));
+}
+
+/* Rows of dk and dv of sequence s from row on, from blocks that hold them. */
+static void store_keys(const job_t *job, const item_t *item, size_t s, size_t kv, size_t row,
+                       size_t rows)
+{
+    const llm_attention_t *shape = job->shape;
+    size_t token = shape->starts[s] + row, at = kv * shape->D, block = row / job->half->width;
+    floats_t dkeys = {item->dkeys.data + block * item->dkeys.block, item->dkeys.block};
+    floats_t dvalues = {item->dvalues.data + block * item->dvalues.block, item->dvalues.block};
+    store_across(job, item, job->dk + token * shape->k_stride + at, shape->k_stride, dkeys, rows);
+    store_across(job, item, job->dv + token * shape->v_stride + at, shape->v_stride, dvalues, rows);
+}
+
+/* A head of keys that no other head of queries shares. */
 static void backward_item(void *argument, size_t number, size_t thread)
 {
     const job_t *job = argument;
     const llm_attention_t *shape = job->shape;
-    size_t D = shape->D, group = shape->H / shape->KV;
-    size_t s = number / shape->KV, kv = number % shape->KV;
-    size_t start = shape->starts[s], n = shape->starts[s + 1] - start;
+    size_t s = number / shape->H, h = number % shape->H;
+    size_t n = shape->starts[s + 1] - shape->starts[s];
     item_t item;
-    (void)lay_out(&item, job->scratch + thread * job->per_thread, n, D, job->half->width);
-    size_t key = start * shape->k_stride + kv * D;
-    size_t value = start * shape->v_stride + kv * D;
-    pack_across(job, &item, item.keys_across, job->k + key, shape->k_stride, n);
-    pack_along(job, item.keys, job->k + key, shape->k_stride, n);
-    pack_across(job, &item, item.values_across, job->v + value, shape->v_stride, n);
-    size_t bytes = round_up(n, job->half->width) * D * sizeof(float);
-    memset(item.dkeys.data, 0, bytes);
-    memset(item.dvalues.data, 0, bytes);
-    for (size_t h = kv * group; h < (kv + 1) * group; h++)
-        for (size_t first = 0; first < n; first += QUERIES)
-            backward_block(job, &item, start, h, first, llm_cpu_min(QUERIES, n - first));
-    store_across(job, &item, job->dk + key, shape->k_stride, item.dkeys, n);
-    store_across(job, &item, job->dv + value, shape->v_stride, item.dvalues, n);
+    (void)lay_out(&item, job->scratch + thread * job->per_thread, n, shape->D, job->half->width);
+    backward_head(job, &item, s, h);
+    store_keys(job, &item, s, h, 0, n);
+}
+
+/* Puts item's dk and dv where a head at work has its part. */
+static void use_part(const job_t *job, item_t *item, size_t number)
+{
+    item->dkeys.data = job->parts + number * job->part;
+    item->dvalues.data = item->dkeys.data + job->part / 2;
+}
+
+/* One of the heads that share keys. */
+static void part_item(void *argument, size_t number, size_t thread)
+{
+    const job_t *job = argument;
+    const llm_attention_t *shape = job->shape;
+    size_t s = (job->head + number) / shape->H, h = (job->head + number) % shape->H;
+    size_t n = shape->starts[s + 1] - shape->starts[s];
+    item_t item;
+    (void)lay_out(&item, job->scratch + thread * job->per_thread, n, shape->D, job->half->width);
+    use_part(job, &item, number);
+    backward_head(job, &item, s, h);
+}
+
+/* A panel of keys of one group at work: its heads' parts, added up in order. */
+static void join_item(void *argument, size_t number, size_t thread)
+{
+    const job_t *job = argument;
+    const llm_attention_t *shape = job->shape;
+    size_t width = job->half->width, group = shape->H / shape->KV, block = shape->D * width;
+    size_t panels = llm_cpu_pieces(shape->longest, width), row = number % panels * width;
+    size_t first = number / panels * group; /* head at work */
+    size_t s = (job->head + first) / shape->H, kv = (job->head + first) % shape->H / group;
+    size_t n = shape->starts[s + 1] - shape->starts[s];
+    if (row >= n)
+        return;
+    item_t item;
+    (void)lay_out(&item, job->scratch + thread * job->per_thread, n, shape->D, width);
+    use_part(job, &item, first);
+    for (size_t h = 1; h < group; h++) {
+        item_t other = item;
+        use_part(job, &other, first + h);
+        size_t at = row * shape->D;
+        job->kernels->add(item.dkeys.data + at, other.dkeys.data + at, block);
+        job->kernels->add(item.dvalues.data + at, other.dvalues.data + at, block);
+    }
+    store_keys(job, &item, s, kv, row, llm_cpu_min(width, n - row));
+}
+
+/* Whole groups of heads that share keys, some at a time. */
+static void backward_in_parts(llm_cpu_t *cpu, job_t *job, size_t at_once)
+{
+    const llm_attention_t *shape = job->shape;
+    size_t heads = shape->S * shape->H, group = shape->H / shape->KV;
+    size_t panels = llm_cpu_pieces(shape->longest, job->half->width);
+    job->part = part_of(cpu, shape);
+    job->parts = (float *)(void *)(job->scratch + llm_pool_threads(cpu->pool) * job->per_thread);
+    for (; job->head < heads; job->head += at_once) {
+        size_t count = llm_cpu_min(at_once, heads - job->head);
+        llm_pool_run(cpu->pool, count, part_item, job);
+        llm_pool_run(cpu->pool, count / group * panels, join_item, job);
+    }
 }
 
 static void attention_backward(llm_backend_t *be, llm_act_t *dq, llm_act_t *dk, llm_act_t *dv,
@@ -402,7 +506,11 @@ static void attention_backward(llm_backend_t *be, llm_act_t *dq, llm_act_t *dk, 
     job.q = llm_half_read(q);
     job.k = llm_half_read(k);
     job.v = llm_half_read(v);
-    llm_pool_run(cpu->pool, shape->S * shape->KV, backward_item, &job);
+    size_t at_once = heads_at_once(cpu, shape);
+    if (at_once)
+        backward_in_parts(cpu, &job, at_once);
+    else
+        llm_pool_run(cpu->pool, shape->S * shape->H, backward_item, &job);
 }
 
 void llm_cpu_half_attention(llm_ops_t *ops)

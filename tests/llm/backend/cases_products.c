@@ -222,6 +222,8 @@ void run_attention(trace_t *trace)
     one_attention(trace, longer, 3, 4, 1, 40);
     one_attention(trace, longer, 3, 2, 2, 129);
     one_attention(trace, alone, 1, 5, 1, 24);
+    one_attention(trace, ragged, 7, 6, 3, 16);
+    one_attention(trace, longer, 3, 32, 1, 8);
 }
 
 static void one_decode(trace_t *trace, size_t n, size_t H, size_t KV, size_t D)
