@@ -53,12 +53,6 @@ bool fmq_config_switched_off(const fmq_config_t *self, const char *path);
 /* True when the key was given with another value than its default. */
 bool fmq_config_differs(const fmq_config_t *self, const fmq_key_t *key);
 
-/* Visits what is given and differs from its default, but has no effect because
- * of another key: need is that key, with '!' before it when it must be False. */
-typedef void(fmq_config_idle_fn)(void *argument, const fmq_node_t *node, const char *path,
-                                 const char *need);
-void fmq_config_visit_idle(const fmq_config_t *self, fmq_config_idle_fn *visit, void *argument);
-
 /* The metric that decides, "val_loss", when its part of the data is not among
  * those that are evaluated; else NULL. */
 const char *fmq_config_unmeasured(const fmq_config_t *self);

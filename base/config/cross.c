@@ -1,6 +1,7 @@
 /*
  * cross.c - what no key can say alone: keys that must fit each other, and the
- * values in open nodes and lists of maps.
+ * values in open nodes and lists of maps.  Each kind of rule is a table, and the
+ * table of checks at the end is the order in which mistakes are told.
  */
 #include <string.h>
 #include <strings.h>
@@ -156,7 +157,6 @@ static void check_data(const fmq_config_t *self, fmq_mistakes_t *mistakes)
         !fmq_config_bool(self, "fedmq.own_data") && !is_wrong(self, "fedmq.own_data"))
         wrong(self, mistakes, "data.type", "data '%.80s' needs data.splitter: iid, lda or meta",
               fmq_config_text(self, "data.type"));
-    check_shares(self, "data.splits", mistakes);
 }
 
 static void check_rate(const fmq_config_t *self, fmq_mistakes_t *mistakes)
@@ -202,9 +202,6 @@ static void check_adapter(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 {
     if (!fmq_config_bool(self, "llm.adapter.use"))
         return;
-    const fmq_node_t *args = fmq_node_find(self->root, "llm.adapter.args");
-    if (args->size != 1 || args->items[0]->kind != FMQ_NODE_MAP)
-        wrong(self, mistakes, "llm.adapter.args", "it must be a list with one map");
     check_adapter_words(self, mistakes);
 }
 
@@ -263,10 +260,6 @@ static void check_best(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 
 static void check_training(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 {
-    if (fmq_node_find(self->root, "train.optimizer.betas") &&
-        fmq_config_size(self, "train.optimizer.betas") != 2)
-        wrong(self, mistakes, "train.optimizer.betas",
-              "it must be two numbers, such as (0.9, 0.999)");
     static const char *const needed[][2] = {
         {"warmup_step", "train.scheduler.warmup_steps"},
         {"warmup_step", "train.scheduler.total_steps"},
@@ -286,11 +279,6 @@ static void check_alignment(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 {
     if (!fmq_config_bool(self, "llm.offsite_tuning.emu_align.use"))
         return;
-    check_shares(self, "llm.offsite_tuning.emu_align.data.splits", mistakes);
-    if (fmq_node_find(self->root, "llm.offsite_tuning.emu_align.train.optimizer.betas") &&
-        fmq_config_size(self, "llm.offsite_tuning.emu_align.train.optimizer.betas") != 2)
-        wrong(self, mistakes, "llm.offsite_tuning.emu_align.train.optimizer.betas",
-              "it must be two numbers, such as (0.9, 0.999)");
     if (!fmq_config_bool(self, "llm.offsite_tuning.emu_align.initial_only") &&
         strcasecmp(fmq_config_text(self, "federate.method"), "local") == 0)
         wrong(self, mistakes, "federate.method",
@@ -310,21 +298,70 @@ static void check_offsite(const fmq_config_t *self, fmq_mistakes_t *mistakes)
               "the emulator replaces layers from emu_l = %lld up to, not including, emu_r = %lld: "
               "there is none",
               (long long)l, (long long)r);
-    const fmq_node_t *arguments = fmq_node_find(self->root, "llm.offsite_tuning.kwargs");
-    if (arguments->size > 1 || (arguments->size == 1 && arguments->items[0]->kind != FMQ_NODE_MAP))
-        wrong(self, mistakes, "llm.offsite_tuning.kwargs", "it must be a list with one map");
     check_alignment(self, mistakes);
+}
+
+static void check_betas(const fmq_config_t *self, const char *key, fmq_mistakes_t *mistakes)
+{
+    if (fmq_node_find(self->root, key) && fmq_config_size(self, key) != 2)
+        wrong(self, mistakes, key, "it must be two numbers, such as (0.9, 0.999)");
+}
+
+/* A list of one map; where fewer are allowed, of none too. */
+static void check_one_map(const fmq_config_t *self, const char *key, fmq_mistakes_t *mistakes)
+{
+    const fmq_node_t *list = fmq_node_find(self->root, key);
+    if (list->size != 1 || list->items[0]->kind != FMQ_NODE_MAP)
+        wrong(self, mistakes, key, "it must be a list with one map");
+}
+
+static void check_at_most_one_map(const fmq_config_t *self, const char *key,
+                                  fmq_mistakes_t *mistakes)
+{
+    if (fmq_node_find(self->root, key)->size > 0)
+        check_one_map(self, key, mistakes);
+}
+
+#define OFFSITE "llm.offsite_tuning."
+
+/* What a key's list looks like, where the switches say that it counts. */
+static const struct {
+    const char *switches[2]; /* NULL: none */
+    const char *key;
+    void (*check)(const fmq_config_t *self, const char *key, fmq_mistakes_t *mistakes);
+} lists[] = {
+    {{NULL}, "data.splits", check_shares},
+    {{"llm.adapter.use"}, "llm.adapter.args", check_one_map},
+    {{NULL}, "train.optimizer.betas", check_betas},
+    {{OFFSITE "use"}, OFFSITE "kwargs", check_at_most_one_map},
+    {{OFFSITE "use", OFFSITE "emu_align.use"}, OFFSITE "emu_align.data.splits", check_shares},
+    {{OFFSITE "use", OFFSITE "emu_align.use"},
+     OFFSITE "emu_align.train.optimizer.betas",
+     check_betas},
+};
+
+static void check_lists(const fmq_config_t *self, fmq_mistakes_t *mistakes)
+{
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        bool counts = true;
+        for (size_t n = 0; n < 2 && lists[i].switches[n]; n++)
+            counts = counts && fmq_config_bool(self, lists[i].switches[n]);
+        if (counts)
+            lists[i].check(self, lists[i].key, mistakes);
+    }
+}
+
+static void check_rules(const fmq_config_t *self, fmq_mistakes_t *mistakes)
+{
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        check_rule(self, &rules[i], mistakes);
 }
 
 void fmq_config_cross_check(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 {
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        check_rule(self, &rules[i], mistakes);
-    check_clients(self, mistakes);
-    check_data(self, mistakes);
-    check_rate(self, mistakes);
-    check_adapter(self, mistakes);
-    check_best(self, mistakes);
-    check_training(self, mistakes);
-    check_offsite(self, mistakes);
+    static void (*const checks[])(const fmq_config_t *self, fmq_mistakes_t *mistakes) = {
+        check_rules,   check_clients, check_data,     check_rate,   check_lists,
+        check_adapter, check_best,    check_training, check_offsite};
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+        checks[i](self, mistakes);
 }
