@@ -7,34 +7,30 @@
 
 #include <string.h>
 
+#include "actors/protocol/inbound.h"
 #include "actors/runtime/pipe.h"
 #include "fedmq/actors/shard.h"
 #include "fedmq/base/clock.h"
 
-static void on_run(fmq_client_t *self, const fmq_event_t *event)
+static void on_run(void *argument, const fmq_event_t *event, const void *message)
 {
-    fmq_message_run_t note;
-    if (event->role != FMQ_ROLE_SERVER ||
-        fmq_message_run_decode(&note, event->data, event->size, NULL) < 0)
-        return;
+    fmq_client_t *self = argument;
     memcpy(self->server, event->member, sizeof self->server);
-    fmq_course_run(&self->course, &note);
+    fmq_course_run(&self->course, message);
 }
 
-static void on_task(fmq_client_t *self, const fmq_event_t *event)
+static void on_task(void *argument, const fmq_event_t *event, const void *message)
 {
-    fmq_message_task_t note;
-    if (event->role == FMQ_ROLE_SERVER &&
-        fmq_message_task_decode(&note, event->data, event->size, NULL) == 0)
-        fmq_course_task(&self->course, &note);
+    fmq_client_t *self = argument;
+    (void)event;
+    fmq_course_task(&self->course, message);
 }
 
-static void on_done(fmq_client_t *self, const fmq_event_t *event)
+static void on_done(void *argument, const fmq_event_t *event, const void *message)
 {
-    fmq_message_done_t note;
-    if (event->role == FMQ_ROLE_SERVER &&
-        fmq_message_done_decode(&note, event->data, event->size, NULL) == 0)
-        fmq_course_done(&self->course, &note);
+    fmq_client_t *self = argument;
+    (void)event;
+    fmq_course_done(&self->course, message);
 }
 
 void fmq_client_fetch_shard(fmq_client_t *self)
@@ -49,30 +45,22 @@ void fmq_client_fetch_shard(fmq_client_t *self)
     fmq_download_bytes(&self->shard, &from, FMQ_SHARD_MAX, fmq_clock_ms());
 }
 
-static void on_shard(fmq_client_t *self, const fmq_event_t *event)
+static void on_shard(void *argument, const fmq_event_t *event, const void *message)
 {
-    fmq_message_shard_t note;
-    if (event->role != FMQ_ROLE_SPLITTER ||
-        fmq_message_shard_decode(&note, event->data, event->size, NULL) < 0 ||
-        note.client != self->number)
+    fmq_client_t *self = argument;
+    const fmq_message_shard_t *note = message;
+    if (note->client != self->number)
         return;
-    self->shard_note = note;
+    self->shard_note = *note;
     self->has_shard_note = true;
     memcpy(self->splitter, event->member, sizeof self->splitter);
     fmq_client_fetch_shard(self);
 }
 
-static const struct {
-    const char *topic;
-    void (*handle)(fmq_client_t *self, const fmq_event_t *event);
-} topics[] = {{"run", on_run}, {"task", on_task}, {"done", on_done}, {"shard", on_shard}};
-
-static void on_note(fmq_client_t *self, const fmq_event_t *event)
-{
-    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
-        if (strcmp(topics[i].topic, event->topic) == 0)
-            topics[i].handle(self, event);
-}
+static const fmq_inbound_t inbound[] = {{"run", FMQ_FROM(FMQ_ROLE_SERVER), on_run, false},
+                                        {"task", FMQ_FROM(FMQ_ROLE_SERVER), on_task, false},
+                                        {"done", FMQ_FROM(FMQ_ROLE_SERVER), on_done, false},
+                                        {"shard", FMQ_FROM(FMQ_ROLE_SPLITTER), on_shard, false}};
 
 static void take_shard(fmq_client_t *self, const fmq_event_t *event)
 {
@@ -87,7 +75,7 @@ static void handle(fmq_client_t *self, const fmq_event_t *event)
 {
     switch (event->type) {
     case FMQ_EVENT_NOTE:
-        on_note(self, event);
+        (void)fmq_inbound_take(inbound, sizeof inbound / sizeof *inbound, self, event);
         return;
     case FMQ_EVENT_CHUNK:
     case FMQ_EVENT_FETCHED:

@@ -18,6 +18,7 @@
 
 #include "actors/evaluation/measure.h"
 #include "actors/evaluator/evaluator_private.h"
+#include "actors/protocol/inbound.h"
 #include "actors/runtime/pipe.h"
 #include "fedmq/base/clock.h"
 
@@ -30,69 +31,65 @@ static bool is_over(const evaluator_t *self)
     return self->terminated || self->done || self->fatal.code != FMQ_OK;
 }
 
-static void on_run(evaluator_t *self, const fmq_event_t *event)
+static void on_run(void *argument, const fmq_event_t *event, const void *message)
 {
-    fmq_message_run_t note;
-    if (event->role != FMQ_ROLE_SERVER ||
-        fmq_message_run_decode(&note, event->data, event->size, NULL) < 0)
-        return;
+    evaluator_t *self = argument;
+    const fmq_message_run_t *note = message;
     fmq_digest_t model = llm_model_digest(fmq_context_client_model(&self->context));
     fmq_digest_t schema = fmq_schema_digest(llm_adapter_schema(self->context.adapter));
     char meaning[FMQ_REASON_MAX], reason[FMQ_REASON_MAX];
     fmq_context_meaning(&self->context, meaning);
-    if (fmq_digest_equal(&note.model, &model) &&
-        fmq_meaning_refused(note.meaning, meaning, reason)) {
+    if (fmq_digest_equal(&note->model, &model) &&
+        fmq_meaning_refused(note->meaning, meaning, reason)) {
         (void)fmq_error_set(&self->fatal, FMQ_ERR_MISMATCH, "%s", reason);
         return;
     }
-    if (!fmq_digest_equal(&note.model, &model) || !fmq_digest_equal(&note.schema, &schema)) {
+    if (!fmq_digest_equal(&note->model, &model) || !fmq_digest_equal(&note->schema, &schema)) {
         (void)fmq_error_set(&self->fatal, FMQ_ERR_MISMATCH,
                             "the run uses another base model or adapter than this evaluator; give "
                             "both the same model, llm.adapter and llm.offsite_tuning settings");
         return;
     }
-    self->run = note;
+    self->run = *note;
     self->has_run = true;
     memcpy(self->server, event->member, sizeof self->server);
     if (self->records)
         fmq_evaluator_say(self, false, "");
 }
 
-static void on_state(evaluator_t *self, const fmq_event_t *event)
+static void on_state(void *argument, const fmq_event_t *event, const void *message)
 {
-    fmq_message_state_t note;
-    if (event->role != FMQ_ROLE_SERVER ||
-        fmq_message_state_decode(&note, event->data, event->size, NULL) < 0)
-        return;
-    if ((note.emulator_bytes > 0) != (self->context.offsite != NULL)) {
+    evaluator_t *self = argument;
+    const fmq_message_state_t *note = message;
+    if ((note->emulator_bytes > 0) != (self->context.offsite != NULL)) {
         (void)fmq_error_set(&self->fatal, FMQ_ERR_MISMATCH,
                             "the server runs %s offsite tuning, this evaluator %s it",
-                            note.emulator_bytes > 0 ? "with" : "without",
+                            note->emulator_bytes > 0 ? "with" : "without",
                             self->context.offsite ? "with" : "without");
         return;
     }
     memcpy(self->server, event->member, sizeof self->server);
     self->stated = true;
-    fmq_follow_note(&self->follow, &note);
+    fmq_follow_note(&self->follow, note);
 }
 
-static void on_done(evaluator_t *self, const fmq_event_t *event)
+static void on_done(void *argument, const fmq_event_t *event, const void *message)
 {
-    fmq_message_done_t note;
-    if (event->role != FMQ_ROLE_SERVER ||
-        fmq_message_done_decode(&note, event->data, event->size, NULL) < 0 || !self->has_run ||
-        strcmp(note.run, self->run.run) != 0)
+    evaluator_t *self = argument;
+    const fmq_message_done_t *note = message;
+    (void)event;
+    if (!self->has_run || strcmp(note->run, self->run.run) != 0)
         return;
     self->done = true;
-    self->run_failed = note.failed;
-    (void)snprintf(self->reason, sizeof self->reason, "%s", note.reason);
+    self->run_failed = note->failed;
+    (void)snprintf(self->reason, sizeof self->reason, "%s", note->reason);
 }
 
-static const struct {
-    const char *topic;
-    void (*handle)(evaluator_t *self, const fmq_event_t *event);
-} topics[] = {
-    {"run", on_run}, {"state", on_state}, {"shard", fmq_evaluator_on_shard}, {"done", on_done}};
+static const fmq_inbound_t inbound[] = {
+    {"run", FMQ_FROM(FMQ_ROLE_SERVER), on_run, false},
+    {"state", FMQ_FROM(FMQ_ROLE_SERVER), on_state, false},
+    {"shard", FMQ_FROM(FMQ_ROLE_SPLITTER), fmq_evaluator_on_shard, false},
+    {"done", FMQ_FROM(FMQ_ROLE_SERVER), on_done, false}};
 
 static void on_fetch(evaluator_t *self, const fmq_event_t *event)
 {
@@ -104,9 +101,7 @@ static void on_fetch(evaluator_t *self, const fmq_event_t *event)
 
 static void on_note(evaluator_t *self, const fmq_event_t *event)
 {
-    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
-        if (strcmp(topics[i].topic, event->topic) == 0)
-            topics[i].handle(self, event);
+    (void)fmq_inbound_take(inbound, sizeof inbound / sizeof *inbound, self, event);
 }
 
 static void on_connection(evaluator_t *self, const fmq_event_t *event)

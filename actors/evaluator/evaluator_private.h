@@ -49,7 +49,7 @@ typedef struct {
 
 /* records.c: tokenizes what is measured; fatal is set when nothing can be. */
 void fmq_evaluator_use_records(evaluator_t *self, const llm_records_t *records);
-void fmq_evaluator_on_shard(evaluator_t *self, const fmq_event_t *event);
+void fmq_evaluator_on_shard(void *self, const fmq_event_t *event, const void *message);
 void fmq_evaluator_take_shard(evaluator_t *self, const fmq_event_t *event);
 /* Says on both sides, in time, that records are lacking; fatal where none can come. */
 void fmq_evaluator_tend_records(evaluator_t *self, int64_t now_ms);

@@ -48,19 +48,19 @@ void fmq_evaluator_use_records(evaluator_t *self, const llm_records_t *records)
     fmq_evaluator_say(self, false, "");
 }
 
-void fmq_evaluator_on_shard(evaluator_t *self, const fmq_event_t *event)
+void fmq_evaluator_on_shard(void *argument, const fmq_event_t *event, const void *message)
 {
-    fmq_message_shard_t note;
-    if (event->role != FMQ_ROLE_SPLITTER || self->records ||
-        fmq_message_shard_decode(&note, event->data, event->size, NULL) < 0 || note.client != 0)
+    evaluator_t *self = argument;
+    const fmq_message_shard_t *note = message;
+    if (self->records || note->client != 0)
         return;
     fmq_download_from_t from = {.link = self->link,
                                 .log = self->context.log,
                                 .actor = self->name,
                                 .what = "shard",
                                 .owner = event->member,
-                                .digest = &note.shard};
-    self->shard = note;
+                                .digest = &note->shard};
+    self->shard = *note;
     self->lacking_ms = fmq_clock_ms();
     memcpy(self->splitter, event->member, sizeof self->splitter);
     fmq_download_bytes(&self->shard_download, &from, FMQ_SHARD_MAX, fmq_clock_ms());

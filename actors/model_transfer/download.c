@@ -5,6 +5,7 @@
  */
 #include "actors/protocol/download.h"
 #include "actors/model_transfer/manifest.h"
+#include "actors/protocol/inbound.h"
 #include "actors/storage/blob_cache.h"
 
 #include <string.h>
@@ -30,26 +31,32 @@ typedef struct {
     fmq_model_progress_t progress;
 } fetcher_t;
 
-static void on_run(fetcher_t *self, const fmq_event_t *event)
+/* message: NULL when the server has taken its run back. */
+static void on_run(void *argument, const fmq_event_t *event, const void *message)
 {
-    fmq_message_run_t note;
-    self->has_run = fmq_message_run_decode(&note, event->data, event->size, NULL) == 0;
-    if (!self->has_run)
+    fetcher_t *self = argument;
+    const fmq_message_run_t *note = message;
+    self->has_run = note != NULL;
+    if (!note)
         return;
-    self->run = note;
+    self->run = *note;
     self->ended = false;
     memcpy(self->server, event->member, sizeof self->server);
 }
 
-static void on_done(fetcher_t *self, const fmq_event_t *event)
+static void on_done(void *argument, const fmq_event_t *event, const void *message)
 {
-    fmq_message_done_t note;
-    if (fmq_message_done_decode(&note, event->data, event->size, NULL) < 0 ||
-        memcmp(note.run, self->run.run, sizeof note.run) != 0)
+    fetcher_t *self = argument;
+    const fmq_message_done_t *note = message;
+    (void)event;
+    if (memcmp(note->run, self->run.run, sizeof note->run) != 0)
         return;
     self->ended = true;
-    memcpy(self->reason, note.reason, sizeof self->reason);
+    memcpy(self->reason, note->reason, sizeof self->reason);
 }
+
+static const fmq_inbound_t inbound[] = {{"run", FMQ_FROM(FMQ_ROLE_SERVER), on_run, true},
+                                        {"done", FMQ_FROM(FMQ_ROLE_SERVER), on_done, false}};
 
 static int may_go_on(const fetcher_t *self, fmq_error_t *err)
 {
@@ -71,12 +78,8 @@ static int next(fetcher_t *self, fmq_event_t *event, fmq_error_t *err)
         return got;
     if (event->type == FMQ_EVENT_REFUSED)
         return fmq_error_set(err, event->error.code, "%s", event->error.text);
-    if (event->type == FMQ_EVENT_NOTE && event->role == FMQ_ROLE_SERVER) {
-        if (strcmp(event->topic, "run") == 0)
-            on_run(self, event);
-        else if (strcmp(event->topic, "done") == 0)
-            on_done(self, event);
-    }
+    if (event->type == FMQ_EVENT_NOTE)
+        (void)fmq_inbound_take(inbound, sizeof inbound / sizeof *inbound, self, event);
     if (self->has_run && self->ended)
         return fmq_error_set(err, FMQ_ERR_NOTFOUND,
                              "the run has ended before its layers were here: %s", self->reason);

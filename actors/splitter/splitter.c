@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "actors/protocol/inbound.h"
 #include "actors/runtime/pipe.h"
 #include "actors/runtime/presence.h"
 #include "actors/settings/settings.h"
@@ -25,6 +26,8 @@ typedef struct {
     fmq_link_t *link;
     char run[FMQ_RUN_ID_SIZE]; /* the run that is going on, or "" */
     fmq_presence_t presence;   /* of its server */
+    bool ended;                /* the run is over: */
+    fmq_error_t why;           /* how */
 } splitter_t;
 
 static int leave_note(splitter_t *self, const char *reader, const char *topic,
@@ -128,35 +131,45 @@ static int start(splitter_t *self, fmq_error_t *err)
     return 0;
 }
 
-/* Takes a note; true when it ends the splitter, why says how.  Only the end of
- * a run that was seen going on counts: a router may remember older ones. */
-static bool take_note(splitter_t *self, const fmq_event_t *event, fmq_error_t *why)
+static void on_run(void *argument, const fmq_event_t *event, const void *message)
 {
-    fmq_message_run_t run;
-    fmq_message_done_t done;
-    if (event->role != FMQ_ROLE_SERVER)
-        return false;
-    if (strcmp(event->topic, "run") == 0 &&
-        fmq_message_run_decode(&run, event->data, event->size, NULL) == 0)
-        memcpy(self->run, run.run, sizeof self->run);
-    if (strcmp(event->topic, "done") != 0 ||
-        fmq_message_done_decode(&done, event->data, event->size, NULL) < 0 ||
-        strcmp(done.run, self->run) != 0)
-        return false;
-    if (done.failed && !self->context.leads) /* else its server says so itself */
-        fmq_error_set(why, FMQ_ERR_FAILED, "the run has failed: %s", done.reason);
-    else
-        fmq_error_set(why, FMQ_OK, "%s", done.reason);
-    return true;
+    splitter_t *self = argument;
+    const fmq_message_run_t *run = message;
+    (void)event;
+    memcpy(self->run, run->run, sizeof self->run);
 }
 
+/* Only the end of a run that was seen going on counts: a router may remember older
+ * ones. */
+static void on_done(void *argument, const fmq_event_t *event, const void *message)
+{
+    splitter_t *self = argument;
+    const fmq_message_done_t *done = message;
+    (void)event;
+    if (strcmp(done->run, self->run) != 0)
+        return;
+    self->ended = true;
+    if (done->failed && !self->context.leads) /* else its server says so itself */
+        fmq_error_set(&self->why, FMQ_ERR_FAILED, "the run has failed: %s", done->reason);
+    else
+        fmq_error_set(&self->why, FMQ_OK, "%s", done->reason);
+}
+
+static const fmq_inbound_t inbound[] = {{"run", FMQ_FROM(FMQ_ROLE_SERVER), on_run, false},
+                                        {"done", FMQ_FROM(FMQ_ROLE_SERVER), on_done, false}};
+
+/* True when it ends the splitter, why says how. */
 static bool handle(splitter_t *self, const fmq_event_t *event, fmq_error_t *why)
 {
     if (event->type == FMQ_EVENT_REFUSED) {
         *why = event->error;
         return true;
     }
-    return event->type == FMQ_EVENT_NOTE && take_note(self, event, why);
+    if (event->type == FMQ_EVENT_NOTE)
+        (void)fmq_inbound_take(inbound, sizeof inbound / sizeof *inbound, self, event);
+    if (self->ended)
+        *why = self->why;
+    return self->ended;
 }
 
 /* Serves until it is told to end (true) or the run is over (false). */
