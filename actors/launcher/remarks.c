@@ -84,6 +84,9 @@ void fmq_remarks_compute(const fmq_compute_settings_t *compute, fmq_log_t *log)
                       "reason=\"use_gpu is True, but %s: the CPU is used; with fedmq.require_gpu "
                       "True that is an error\"",
                       compute->why);
+    if (*compute->told)
+        fmq_log_write(log, FMQ_LOG_WARNING, "launcher", "deepspeed-without-effect",
+                      "entries=\"%s\"", compute->told);
     if (compute->sharded && compute->team.size <= 1)
         fmq_log_write(
             log, FMQ_LOG_WARNING, "launcher", "nothing-to-shard",

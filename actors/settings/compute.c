@@ -191,10 +191,16 @@ static int check_types(const fmq_config_t *config, const fmq_device_list_t *team
 }
 
 /* A device with nothing to do in any batch was named by mistake. */
-static int check_team(const fmq_config_t *config, fmq_compute_settings_t *out, fmq_error_t *err)
+static int check_team(const fmq_config_t *config, const fmq_deepspeed_t *deepspeed,
+                      fmq_compute_settings_t *out, fmq_error_t *err)
 {
-    int64_t batch = fmq_config_int(config, "dataloader.batch_size");
-    out->sharded = fmq_config_bool(config, "llm.deepspeed.use");
+    llm_train_options_t train = {.batch_size =
+                                     (uint32_t)fmq_config_int(config, "dataloader.batch_size")};
+    if (fmq_deepspeed_apply(deepspeed, out->team.size, &train, err) < 0)
+        return -1;
+    int64_t batch = train.batch_size;
+    out->sharded = deepspeed->use && deepspeed->sharded;
+    memcpy(out->told, deepspeed->told, sizeof out->told);
     if (out->team.size <= 1 || (int64_t)out->team.size <= batch)
         return check_types(config, &out->team, err);
     return fmq_error_set(
@@ -227,14 +233,19 @@ static int check_named(const fmq_config_t *config, const fmq_compute_settings_t 
 
 int fmq_settings_compute(const fmq_config_t *config, fmq_compute_settings_t *out, fmq_error_t *err)
 {
-    bool half = fmq_config_bool(config, "train.is_enable_half");
+    fmq_deepspeed_t deepspeed;
     fmq_compute_settings_t settings = {0};
+    if (fmq_settings_deepspeed(config, &deepspeed, err) < 0)
+        return -1;
+    bool half = deepspeed.use && deepspeed.says_half
+                    ? deepspeed.half
+                    : fmq_config_bool(config, "train.is_enable_half");
     const reading_t reading = {config, "device", fmq_config_bool(config, "use_gpu"), half};
     if (llm_form_choice_parse(fmq_config_text(config, "fedmq.weights"), &settings.weights, err) < 0)
         return fmq_error_prefix(err, "%s", fmq_config_origin(config, "fedmq.weights"));
     if (check_frozen(config, &settings.weights, err) < 0 ||
         read_devices(&reading, &settings, err) < 0 || check_named(config, &settings, err) < 0 ||
-        check_gpu(config, &settings, err) < 0 || check_team(config, &settings, err) < 0)
+        check_gpu(config, &settings, err) < 0 || check_team(config, &deepspeed, &settings, err) < 0)
         return -1;
     if (settings.lacks_gpu) {
         go_to_cpu(&settings.devices, half);

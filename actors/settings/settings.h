@@ -10,6 +10,7 @@
 #ifndef FEDMQ_ACTORS_SETTINGS_H
 #define FEDMQ_ACTORS_SETTINGS_H
 
+#include "actors/settings/deepspeed.h"
 #include "fedmq/base/config.h"
 #include "fedmq/llm/adapter.h"
 #include "fedmq/llm/align.h"
@@ -113,8 +114,9 @@ typedef struct {
     fmq_device_list_t team;           /* which share every batch; size 0: nobody does */
     bool sharded;                     /* ... and the optimizer's state */
     llm_form_choice_t weights;
-    bool lacks_gpu;               /* a GPU is asked for, and the CPU is used ... */
-    char why[FMQ_ERROR_TEXT_MAX]; /* ... because */
+    char told[FMQ_DEEPSPEED_TOLD_MAX]; /* entries of llm.deepspeed.ds_config without effect */
+    bool lacks_gpu;                    /* a GPU is asked for, and the CPU is used ... */
+    char why[FMQ_ERROR_TEXT_MAX];      /* ... because */
 } fmq_compute_settings_t;
 
 int fmq_settings_compute(const fmq_config_t *config, fmq_compute_settings_t *out, fmq_error_t *err);

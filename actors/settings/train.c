@@ -4,9 +4,10 @@
  * Gradients are accumulated as the keys' names promise: batches stay as many
  * as local_update_steps says, an optimizer step every grad_accum of them.
  */
-#include "actors/settings/settings.h"
-
 #include <string.h>
+
+#include "actors/settings/deepspeed.h"
+#include "actors/settings/settings.h"
 
 static uint32_t accumulation(const fmq_config_t *config)
 {
@@ -67,6 +68,7 @@ int fmq_settings_train(const fmq_config_t *config, llm_train_options_t *out, fmq
         .retries_max = FMQ_SETTINGS_NAN_RETRIES_MAX,
         .seed = (uint64_t)fmq_config_int(config, "seed"),
     };
+    fmq_deepspeed_t deepspeed;
     if (check_counts(config, err) < 0 ||
         fmq_settings_optimizer(config, "train.optimizer", &options.optimizer, err) < 0 ||
         fmq_settings_schedule(config, "train.scheduler", &options.schedule, err) < 0)
@@ -75,6 +77,10 @@ int fmq_settings_train(const fmq_config_t *config, llm_train_options_t *out, fmq
     options.batch_size = (uint32_t)fmq_config_int(config, "dataloader.batch_size");
     if (fmq_config_bool(config, "fedprox.use"))
         options.proximal_mu = fmq_config_real(config, "fedprox.mu");
+    if (fmq_settings_deepspeed(config, &deepspeed, err) < 0 ||
+        fmq_deepspeed_apply(&deepspeed, fmq_config_size(config, "train.data_para_dids"), &options,
+                            err) < 0)
+        return -1;
     *out = options;
     return 0;
 }

@@ -50,6 +50,25 @@ static double linear(const llm_schedule_t *self, uint64_t step)
     return self->start_factor + (self->end_factor - self->start_factor) * share;
 }
 
+/* DeepSpeed sets the rate behind a step, for the next: the first one takes the
+ * lowest. */
+static double warmup(const llm_schedule_t *self, double lr, uint64_t step)
+{
+    double share = 1;
+    uint64_t done = step > 0 ? step - 1 : 0;
+    if (step == 0)
+        share = 0;
+    else if (done < self->warmup)
+        share = self->logarithmic ? fmq_log((double)(done + 1)) / fmq_log((double)self->warmup)
+                                  : (double)done / (double)self->warmup;
+    else if (self->total > 0)
+        share = done >= self->total
+                    ? 0
+                    : (double)(self->total - done) /
+                          (double)(self->total > self->warmup ? self->total - self->warmup : 1);
+    return self->eta_min + (lr - self->eta_min) * share;
+}
+
 double llm_schedule_lr(const llm_schedule_t *self, double lr, uint64_t step)
 {
     switch (self->kind) {
@@ -69,6 +88,8 @@ double llm_schedule_lr(const llm_schedule_t *self, double lr, uint64_t step)
         return self->t_max ? cosine(self, lr, step) : lr;
     case LLM_SCHEDULE_LINEAR:
         return lr * linear(self, step);
+    case LLM_SCHEDULE_WARMUP:
+        return warmup(self, lr, step);
     }
     return lr;
 }
@@ -94,6 +115,8 @@ int llm_schedule_check(const llm_schedule_t *self, fmq_error_t *err)
         return complain(err, "warmup_step needs total_steps");
     if (self->kind == LLM_SCHEDULE_WARMUP_NOAM && self->warmup == 0)
         return complain(err, "warmup_noam needs warmup_steps of at least 1");
+    if (self->kind == LLM_SCHEDULE_WARMUP && (self->warmup < 2 || !isfinite(self->eta_min)))
+        return complain(err, "a warm-up needs at least 2 steps and a lowest rate that is a number");
     if (self->kind == LLM_SCHEDULE_LINEAR &&
         !(isfinite(self->start_factor) && isfinite(self->end_factor)))
         return complain(err, "LinearLR's factors must be numbers");

@@ -25,6 +25,15 @@ grep -q 'optimizer=sharded' "$WORK/sharded/run.log" || fail "the log does not sa
 one nothing federate.total_round_num 1 llm.deepspeed.use True
 grep -q 'nothing-to-shard reason="llm.deepspeed.use is True, but one device' "$WORK/nothing/run.log" || fail "nothing says that there is nothing to share out"
 
+# DeepSpeed's file: what it says counts, what it says in vain is told once.
+cat >"$WORK/ds.json" <<'JSON'
+{"train_batch_size": 4, "optimizer": {"type": "AdamW", "params": {"lr": 0.002}},
+ "zero_optimization": {"stage": 2, "overlap_comm": true}, "steps_per_print": 10}
+JSON
+one file "${TWO[@]}" llm.deepspeed.use True llm.deepspeed.ds_config "$WORK/ds.json" train.optimizer.lr 9 dataloader.batch_size 2
+same together file
+[ "$(grep -c 'deepspeed-without-effect entries="steps_per_print, zero_optimization.overlap_comm"' "$WORK/file/run.log")" = 1 ] || fail "it is not said once what the file says in vain"
+
 # Dealt to two devices, memory given back between tasks: no byte is another.
 one dealt federate.total_round_num 2 eval.freq 2 device "[cpu, cpu]" llm.adapter.mv_to_cpu True federate.share_local_model True
 same alone dealt
@@ -58,6 +67,7 @@ refused unknown "device: there is no device 'gpu'" device gpu
 refused unknown-member "train.data_para_dids: there is no device 'gpu'" train.data_para_dids "[gpu, cpu]"
 refused contradiction 'use_gpu is False, but device names' device cuda:0 use_gpu False
 refused crowded 'names 5 devices, but a batch has 4 examples' train.data_para_dids "[0, 1, 2, 3, 4]"
+refused no-file 'cannot read' llm.deepspeed.use True llm.deepspeed.ds_config "$WORK/none.json"
 refused mixed 'activations of one type' train.data_para_dids "[cpu, 'cpu:bf16']"
 one idle federate.total_round_num 1 device 1
 grep -q 'keys-without-effect .*device' "$WORK/idle/run.log" || fail "a number without use_gpu has no effect in silence"

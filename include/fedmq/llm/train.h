@@ -32,7 +32,9 @@ typedef enum {
     LLM_SCHEDULE_MULTISTEP,   /* torch MultiStepLR: milestones, gamma */
     LLM_SCHEDULE_EXPONENTIAL, /* torch ExponentialLR: gamma */
     LLM_SCHEDULE_COSINE,      /* torch CosineAnnealingLR: t_max, eta_min */
-    LLM_SCHEDULE_LINEAR       /* torch LinearLR: start_factor, end_factor, total */
+    LLM_SCHEDULE_LINEAR,      /* torch LinearLR: start_factor, end_factor, total */
+    LLM_SCHEDULE_WARMUP /* DeepSpeed's WarmupLR (total 0) and WarmupDecayLR: up from eta_min over
+                           warmup, logarithmic or linear, then constant or linear to total */
 } llm_schedule_kind_t;
 
 #define LLM_MILESTONES_MAX 32
@@ -41,6 +43,7 @@ typedef struct {
     llm_schedule_kind_t kind;
     uint64_t warmup, total, step_size, t_max;
     double gamma, eta_min, start_factor, end_factor;
+    bool logarithmic;
     uint64_t milestones[LLM_MILESTONES_MAX];
     size_t milestones_size;
 } llm_schedule_t;

@@ -108,7 +108,7 @@ static void no_schedule_gives_a_rate_that_is_no_number(void **state)
 {
     (void)state;
     /* Even unchecked settings of all zeros must not divide by zero. */
-    for (int kind = LLM_SCHEDULE_NONE; kind <= LLM_SCHEDULE_LINEAR; kind++) {
+    for (int kind = LLM_SCHEDULE_NONE; kind <= LLM_SCHEDULE_WARMUP; kind++) {
         llm_schedule_t schedule = {.kind = (llm_schedule_kind_t)kind};
         for (uint64_t step = 0; step < 3; step++)
             assert_true(isfinite(llm_schedule_lr(&schedule, 0.1, step)));
