@@ -60,15 +60,15 @@ static void measure(llm_generator_t *generator, const options_t *options, int32_
     out->memory = subject_peak_memory();
     double prompts = HUGE_VAL;
     for (int turn = 0; turn < options->turns; turn++) {
+        double begin = (double)clock();
         double first = timed(generator, prompt, options, 0);
-        double before = (double)clock();
+        double middle = (double)clock();
         double all = timed(generator, prompt, options, options->tokens);
-        double processor = ((double)clock() - before) / CLOCKS_PER_SEC;
+        double processor = ((double)clock() - middle - (middle - begin)) / CLOCKS_PER_SEC;
         prompts = first < prompts ? first : prompts;
         out->prompt[turn] = options->prompt / first;
         out->generation[turn] = all;
-        out->processor +=
-            processor * (all - first) / all / options->tokens / (double)options->turns;
+        out->processor += processor / options->tokens / (double)options->turns;
         out->bandwidth[turn] = bench_read_bandwidth(options->subject.threads);
     }
     /* Less the shortest prompt: a disturbed one must not pass for fast generation. */
