@@ -2,8 +2,8 @@
  * test_golden_lora.c - losses, logits and every gradient of tiny GPT-2 and
  * LLaMA models against PyTorch with transformers and PEFT, from the files that
  * scripts/goldens/make_lora_goldens.py writes; adapters are read as PEFT saved
- * them.  With "cuda-emulated" as its argument it checks that device instead of
- * the CPU.  Set FEDMQ_SAVE_ADAPTERS to a directory to keep what llm_adapter_save()
+ * them.  With a device as its argument ("cuda-emulated", "cuda") it checks that one
+ * instead of the CPU.  Set FEDMQ_SAVE_ADAPTERS to a directory to keep what llm_adapter_save()
  * makes of them, for scripts/goldens/check_saved_adapters.py.
  */
 #include <math.h>
@@ -251,26 +251,30 @@ static void the_cpu_backend_gives_the_same(void **state)
     }
 }
 
-static void check_device(const char *device, const tolerance_t *tolerance)
+static const char *device; /* that is tested; set once, by main() */
+
+static void check_device(const char *type, const tolerance_t *tolerance)
 {
     fmq_error_t err;
+    char name[128];
+    (void)snprintf(name, sizeof name, "%.100s%s", device, type);
     for (size_t i = 0; i < 2 * (sizeof cases / sizeof *cases); i++) {
-        llm_backend_t *be = llm_backend_open(device, 1, &err);
+        llm_backend_t *be = llm_backend_open(name, 1, &err);
         check(be, &err);
         check_case(cases[i / 2], i % 2, tolerance, be);
     }
 }
 
-static void an_emulated_gpu_gives_the_same(void **state)
+static void a_gpu_gives_the_same(void **state)
 {
     (void)state;
-    check_device("cuda-emulated:f32", &exact);
+    check_device(":f32", &exact);
 }
 
-static void an_emulated_gpu_rounds_to_bf16_and_stays_near(void **state)
+static void a_gpu_rounds_to_bf16_and_stays_near(void **state)
 {
     (void)state;
-    check_device("cuda-emulated", &rounded);
+    check_device(":bf16", &rounded);
 }
 
 static void adapters_of_peft_survive_saving_and_loading(void **state)
@@ -315,12 +319,13 @@ static void adapters_of_peft_survive_saving_and_loading(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest emulated[] = {
-        cmocka_unit_test(an_emulated_gpu_gives_the_same),
-        cmocka_unit_test(an_emulated_gpu_rounds_to_bf16_and_stays_near),
+    const struct CMUnitTest gpu[] = {
+        cmocka_unit_test(a_gpu_gives_the_same),
+        cmocka_unit_test(a_gpu_rounds_to_bf16_and_stays_near),
     };
-    if (argc > 1 && strcmp(argv[1], "cuda-emulated") == 0)
-        return cmocka_run_group_tests(emulated, NULL, NULL);
+    device = argc > 1 ? argv[1] : NULL;
+    if (device)
+        return cmocka_run_group_tests(gpu, NULL, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lora_losses_and_gradients_are_those_of_peft),
         cmocka_unit_test(full_losses_and_gradients_are_those_of_transformers),

@@ -1,7 +1,7 @@
 /*
  * bench_kernels.c - how fast the kernels are on this device: the ceiling of a
- * copy first, then attention in TFLOP/s, norms and LoRA's products as a share
- * of the copy.
+ * copy first, then attention in TFLOP/s, norms, LoRA's products and the products
+ * of decoding as a share of the copy.
  *
  * usage: bench_kernels
  *
@@ -90,6 +90,7 @@ typedef struct {
     llm_cuda_lora_rows_t rows[3];
     uint8_t *mask;
     float *scratch;
+    llm_cuda_few_t few;
 } work_t;
 
 static void copy_work(void *argument, int i)
@@ -304,6 +305,44 @@ static void bench_lora(double copy)
     line("lora input gradient, rank 8, dropout", 2 * act + bits, seconds(20, input_work, &w), copy);
 }
 
+static void few_work(void *argument, int i)
+{
+    (void)i;
+    work_t *w = argument;
+    llm_cuda_few_forward(&queue, w->m[1], w->few.out, w->m[0], w->few.in, &w->few, NULL, w->T);
+}
+
+/* One row and four times a weight that no cache holds. */
+static void bench_few(double copy)
+{
+    static const char *const names[] = {"int8", "int4", "nf4", "bf16", "bf16, by inputs"};
+    const size_t in = 4096, out = 98304, scales = out * in / 64;
+    work_t w = {.few = {.in = in, .out = out}};
+    w.m[0] = random_device(4 * in, true, 1);
+    w.m[1] = device_bytes(4 * out * 2);
+    w.m[2] = random_device(out * in, true, 1);
+    w.m[3] = random_device(scales, false, 1);
+    for (int form = 0; form < 5; form++) {
+        const bool codes = form < 3;
+        const double bits = form == 0 ? 8 : codes ? 4 : 16;
+        w.few.elements = codes ? NULL : w.m[2];
+        w.few.stride = form == 4 ? out : in;
+        w.few.input_major = form == 4;
+        w.few.codes = (llm_cuda_quantized_t){w.m[2], w.m[3], out, in, 64, LLM_CUDA_INT8};
+        if (codes)
+            w.few.codes.form = (llm_cuda_codes_t)form;
+        for (w.T = 1; w.T <= 4; w.T *= 4) {
+            char name[80];
+            double bytes = (double)(out * in) * bits / 8 + (codes ? 4.0 * (double)scales : 0.0);
+            snprintf(name, sizeof name, "%zu row%s times %s, 98304 x 4096", w.T, w.T > 1 ? "s" : "",
+                     names[form]);
+            line(name, bytes, seconds(10, few_work, &w), copy);
+        }
+    }
+    for (int i = 0; i < 4; i++)
+        llm_cuda_release(w.m[i]);
+}
+
 int main(void)
 {
     char text[200];
@@ -313,6 +352,7 @@ int main(void)
     double copy = copy_rate();
     bench_rows(copy);
     bench_lora(copy);
+    bench_few(copy);
     bench_attention(8, 2048, 16, 16, 128);
     bench_attention(4, 4096, 32, 8, 128);
     bench_attention(2, 8192, 16, 16, 128);

@@ -1,7 +1,7 @@
 /*
- * test_cuda_conformance.c - every op of the GPU backend, whole and emulated,
- * against the reference; and against itself, to the bit, in other orders of
- * blocks, warps and lanes.
+ * test_cuda_conformance.c - every op of the GPU backend, whole, against the
+ * reference; and against itself, to the bit: emulated in other orders of blocks,
+ * warps and lanes, and on other devices where there are several.
  *
  * Usage: test_cuda_conformance bf16|f32 [FILTER]
  */
@@ -29,10 +29,14 @@
 
 static bool in_half; /* the mode that is tested; set once, by main() */
 
-static llm_backend_t *emulated(int device)
+static llm_backend_t *on(int number)
 {
     fmq_error_t err;
-    llm_backend_t *be = llm_cuda_new(device, in_half, &err);
+    int count = 1;
+    const char *wrong = llm_cuda_count(&count);
+    if (wrong)
+        fail_msg("%s", wrong);
+    llm_backend_t *be = llm_cuda_new(number % count, in_half, &err);
     if (!be)
         fail_msg("%s", err.text);
     return be;
@@ -62,7 +66,7 @@ static void every_op_agrees_with_the_reference(void **state)
 {
     const case_t *which = *state;
     llm_backend_t *reference = llm_backend_reference_act_new(in_half ? FMQ_BF16 : FMQ_F32, NULL);
-    llm_backend_t *cuda = emulated(0);
+    llm_backend_t *cuda = on(0);
     llm_cuda_emulated_order(0);
     trace_t expected = trace_of(which, reference);
     trace_t actual = checked_trace(which, cuda);
@@ -86,11 +90,11 @@ static void every_op_gives_the_same_bytes_in_any_order_and_on_any_device(void **
     static const uint64_t orders[] = {3, 1, 2};
     const case_t *which = *state;
     const size_t count = in_half ? 3 : 1; /* in floats its attention and adapters are slow here */
-    llm_backend_t *first = emulated(0);
+    llm_backend_t *first = on(0);
     llm_cuda_emulated_order(0);
     trace_t expected = checked_trace(which, first);
     for (size_t k = 0; k < count; k++) {
-        llm_backend_t *other = emulated((int)k + 1);
+        llm_backend_t *other = on((int)k + 1);
         llm_cuda_emulated_order(orders[k]);
         trace_t actual = checked_trace(which, other);
         assert_int_equal(actual.size, expected.size);
@@ -126,5 +130,5 @@ int main(int argc, char **argv)
         }
     if (argc > 2)
         cmocka_set_test_filter(argv[2]);
-    return _cmocka_run_group_tests("cuda backend, emulated", tests, count, NULL, NULL);
+    return _cmocka_run_group_tests("cuda backend", tests, count, NULL, NULL);
 }
