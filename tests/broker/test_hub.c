@@ -206,6 +206,52 @@ static void a_lane_that_was_closed_is_nobodys_again(void **state)
     fmq_router_destroy(&router);
 }
 
+/* The lane on which a member of that name says hello. */
+static uint32_t await_hello(zsock_t *router, const char *name)
+{
+    int64_t end = fmq_clock_ms() + FABRIC_PATIENCE_MS;
+    while (fmq_clock_ms() < end) {
+        fmq_received_t in;
+        while (fmq_socket_receive(router, true, &in, NULL) == 1) {
+            fmq_frame_destroy(&in.payload);
+            if (in.message.type == FMQ_MESSAGE_HELLO && strcmp(in.message.name, name) == 0)
+                return in.route.lane;
+        }
+        (void)zmq_poll(NULL, 0, 1);
+    }
+    fail_msg("'%s' did not say hello", name);
+    return 0;
+}
+
+static void links_that_come_and_go_never_have_the_lane_of_another(void **state)
+{
+    (void)state;
+    fmq_error_t err;
+    char resolved[FMQ_ENDPOINT_MAX];
+    uint32_t lanes[6];
+    zsock_t *router = fmq_socket_router(&err);
+    assert_int_equal(fmq_socket_bind(router, "inproc://lanes", false, resolved, &err), 0);
+    fmq_hub_t *hub = fmq_hub_new(&err);
+    fmq_link_options_t options = {
+        .endpoint = "inproc://lanes", .role = FMQ_ROLE_CLIENT, .name = "stays", .hub = hub};
+    fmq_link_t *stays = fmq_link_open(&options, &err);
+    lanes[0] = await_hello(router, "stays");
+    assert_int_equal(lanes[0], 0); /* alone it speaks without lane frames */
+    for (unsigned i = 1; i < 6; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "client-%u", i);
+        options.name = name;
+        fmq_link_t *link = fmq_link_open(&options, &err);
+        lanes[i] = await_hello(router, name);
+        for (unsigned j = 0; j < i; j++)
+            assert_true(lanes[i] != lanes[j]);
+        fmq_link_close(&link, 0);
+    }
+    fmq_link_close(&stays, 0);
+    fmq_hub_destroy(&hub);
+    zsock_destroy(&router);
+}
+
 /* A busy actor holds up neither its own hub nor the others on it: its events wait
  * in the port, and all of them come in the end. */
 static void an_actor_that_does_not_listen_holds_nobody_up(void **state)
@@ -299,6 +345,7 @@ int main(void)
         cmocka_unit_test_setup(many_links_cost_neither_threads_nor_files, tcp),
         cmocka_unit_test(all_links_find_a_router_that_takes_the_place_of_another),
         cmocka_unit_test(a_lane_that_was_closed_is_nobodys_again),
+        cmocka_unit_test(links_that_come_and_go_never_have_the_lane_of_another),
         cmocka_unit_test(an_actor_that_does_not_listen_holds_nobody_up),
         cmocka_unit_test_setup(a_lane_frame_tells_the_members_of_a_connection_apart, inproc),
         cmocka_unit_test_setup(a_lane_frame_tells_the_members_of_a_connection_apart, tcp),
