@@ -24,6 +24,18 @@ forbid "broker include/fedmq/broker" "yaml|(fedmq/)?(llm|actors)/|fedmq/base/con
        "broker/ may know no language models and no configuration"
 forbid "base llm broker actors" "(\.\./)+tests/" "code may not include tests"
 
+# The rooms of actors/, from the ground up: none includes a room above it.
+above='actors/(launcher|server|client|evaluator|splitter)/'
+forbid "actors/protocol actors/settings" "$above|actors/(strategy|model_transfer|storage|evaluation|runtime)/" \
+       "what actors say, and their settings, stand on no other room"
+forbid "actors/runtime" "$above|actors/(strategy|model_transfer|storage|evaluation|settings)/" \
+       "runtime/ stands on protocol/ alone"
+forbid "actors/evaluation" "$above|actors/(strategy|model_transfer|storage)/" \
+       "evaluation/ may know no disk, no method and no actor"
+forbid "actors/storage" "zmq|czmq|fedmq/broker/(link|router)|$above|actors/(strategy|model_transfer|runtime)/" \
+       "storage/ may know no socket, no method and no actor"
+forbid "actors/strategy actors/model_transfer" "$above" "methods and the transfer of models may know no actor"
+
 # Only main ends the process; what a peer or a file says is never asserted.
 rows=$(grep -rnE '\b(exit|_exit|quick_exit)[[:space:]]*\(' base llm broker actors --include='*.[ch]' |
        grep -v '^actors/launcher/main\.c:' | grep -vE '^\S+\s*(\*|/\*|//)')
