@@ -78,8 +78,7 @@ static int on_member(coordinator_t *self, const fmq_event_t *event, fmq_error_t 
     else if (moved) /* it fetches, or waits for a permit: no measure of a step */
         fmq_round_excuse(&self->round, client, self->now_ms);
     *progress = (progress_t){event->step, event->steps};
-    bool busy =
-        self->round.phase == FMQ_PHASE_TRAINING || self->round.phase == FMQ_PHASE_EVALUATING;
+    bool busy = self->round.phase == FMQ_PHASE_ASKING;
     if (busy && event->steps > 0 && self->now_ms - self->shown_ms >= SHOW_MS)
         fmq_coordinator_show(self, FMQ_RUN_PROGRESS);
     return 0;

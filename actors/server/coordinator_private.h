@@ -1,9 +1,9 @@
 /*
  * coordinator_private.h - the coordinator's inside, shared by its files:
  * coordinator.c (life and events), records.c (what clients' data come to), reports.c (what clients
- * say), stalls.c (who does not get on), watchers.c (evaluators), phases.c (what follows what),
- * posts.c (notes that it leaves), outcome.c (metrics, best state), copies.c (what is saved),
- * hosting.c (what it lends the strategy), status.c (how the run stands).
+ * say), stalls.c (who does not get on), watchers.c (evaluators), perform.c (the steps that rounds.h
+ * orders), posts.c (notes that it leaves), outcome.c (metrics, best state), copies.c (what is
+ * saved), hosting.c (what it lends the strategy), status.c (how the run stands).
  */
 #ifndef FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
 #define FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
@@ -11,6 +11,7 @@
 #include "actors/protocol/status.h"
 #include "actors/server/coordinator.h"
 #include "actors/server/intake.h"
+#include "actors/server/rounds.h"
 #include "actors/storage/checkpoint.h"
 #include "actors/storage/dealt.h"
 #include "actors/storage/metrics_log.h"
@@ -74,9 +75,10 @@ typedef struct {
     fmq_strategy_t strategy;
     fmq_exchange_t exchanges[FMQ_EXCHANGES_MAX]; /* of a round */
     size_t exchanges_size;
-    fmq_sections_t sections; /* of checkpoints: the state and what the strategy keeps */
-    fmq_digest_t *fetched;   /* owned, client k at k - 1: what it was last told of that lies
-                              * beside the state */
+    const fmq_exchange_t *open; /* among them, or the evaluation; NULL: none was open yet */
+    fmq_sections_t sections;    /* of checkpoints: the state and what the strategy keeps */
+    fmq_digest_t *fetched;      /* owned, client k at k - 1: what it was last told of that lies
+                                 * beside the state */
     fmq_digest_t manifest;
     uint64_t manifest_bytes;
     published_t published, published_beside;
@@ -188,11 +190,13 @@ int fmq_coordinator_open_strategy(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_prepare(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_aggregate(coordinator_t *self, const fmq_updates_t *updates, fmq_error_t *err);
 int fmq_coordinator_export(coordinator_t *self, fmq_error_t *err);
+/* Which of a round's exchanges is open, from 0; 0 between rounds too. */
+size_t fmq_coordinator_exchange(const coordinator_t *self);
 /* Does training bring updates, and is there a state of the run? */
 bool fmq_coordinator_collects(const coordinator_t *self);
 bool fmq_coordinator_shares(const coordinator_t *self);
 
-/* phases.c: does what the facts call for, until they call for nothing. */
+/* perform.c: does what the facts call for, until they call for nothing. */
 int fmq_coordinator_advance(coordinator_t *self, fmq_error_t *err);
 
 /* status.c: tells, about once a second, how the run stands; and, once, how it ended. */

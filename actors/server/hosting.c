@@ -53,6 +53,9 @@ int fmq_coordinator_open_strategy(coordinator_t *self, fmq_error_t *err)
     if (fmq_strategy_open(&self->strategy, &setup, err) < 0)
         return -1;
     self->exchanges_size = fmq_strategy_exchanges(&self->strategy, self->exchanges);
+    if (!fmq_rounds_aggregating(self->exchanges, self->exchanges_size))
+        return fmq_error_set(err, FMQ_ERR_INTERNAL, "method '%s' has rounds without an end",
+                             self->strategy.ops->name);
     (void)fmq_sections_add(&self->sections, FMQ_SECTION_STATE, self->options.schema, self->state);
     fmq_strategy_sections(&self->strategy, &self->sections);
     return 0;
@@ -91,9 +94,16 @@ int fmq_coordinator_export(coordinator_t *self, fmq_error_t *err)
     return fmq_strategy_export(&self->strategy, &host, err);
 }
 
+size_t fmq_coordinator_exchange(const coordinator_t *self)
+{
+    bool of_round = self->open && self->open->close != FMQ_CLOSE_MEASURE;
+    return of_round ? (size_t)(self->open - self->exchanges) : 0;
+}
+
 bool fmq_coordinator_collects(const coordinator_t *self)
 {
-    return self->exchanges[0].accept == FMQ_ACCEPT_UPDATE;
+    const fmq_exchange_t *last = fmq_rounds_aggregating(self->exchanges, self->exchanges_size);
+    return last->accept == FMQ_ACCEPT_UPDATE;
 }
 
 bool fmq_coordinator_shares(const coordinator_t *self)

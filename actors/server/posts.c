@@ -17,7 +17,8 @@ uint64_t fmq_coordinator_serial(const coordinator_t *self, fmq_task_kind_t kind)
 {
     static const uint64_t order[] = {
         [FMQ_TASK_EVALUATE] = 1, [FMQ_TASK_TRAIN] = 2, [FMQ_TASK_WAIT] = 3, [FMQ_TASK_FINISH] = 4};
-    return (uint64_t)self->mark.epoch << 40 | (uint64_t)self->mark.round << 3 | order[kind];
+    return (uint64_t)self->mark.epoch << 40 | (uint64_t)fmq_coordinator_exchange(self) << 35 |
+           (uint64_t)self->mark.round << 3 | order[kind];
 }
 
 static void name_run(const coordinator_t *self, char run[FMQ_RUN_ID_SIZE])
@@ -277,7 +278,8 @@ void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type)
                              .rounds = self->agenda->rounds,
                              .clients = waiting ? self->agenda->clients : count.asked,
                              .clients_done = waiting ? count.ready : count.answered,
-                             .evaluating = self->round.phase == FMQ_PHASE_EVALUATING,
+                             .evaluating = self->round.phase == FMQ_PHASE_ASKING &&
+                                           self->round.exchange.close == FMQ_CLOSE_MEASURE,
                              .block = self->block,
                              .blocks = self->blocks,
                              .bytes_up = self->bytes_up,

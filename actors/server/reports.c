@@ -73,7 +73,8 @@ static int check_counts(const coordinator_t *self, uint32_t client,
 static int take_answer(coordinator_t *self, uint32_t client, const fmq_message_report_t *report,
                        fmq_error_t *err)
 {
-    bool training = self->round.phase == FMQ_PHASE_TRAINING;
+    const fmq_exchange_t *exchange = &self->round.exchange;
+    bool training = exchange->task == FMQ_TASK_TRAIN;
     bool wanted =
         training ? report->phase == FMQ_REPORT_OFFER : report->phase == FMQ_REPORT_MEASURED;
     if (!wanted)
@@ -87,23 +88,26 @@ static int take_answer(coordinator_t *self, uint32_t client, const fmq_message_r
         refuse_report(self, client, "it has used no training example");
         return 0;
     }
+    if (fmq_strategy_accept(&self->strategy, fmq_coordinator_exchange(self), client, report, &why) <
+        0) {
+        refuse_report(self, client, why.text);
+        return 0;
+    }
     if (fmq_coordinator_keep_answer(self, client, &report->metrics, err) < 0)
         return -1;
-    if (training && fmq_coordinator_collects(self))
+    if (exchange->accept == FMQ_ACCEPT_UPDATE)
         fmq_intake_offer(self->intake, client, report);
     else
         fmq_round_answered(&self->round, client);
     return 0;
 }
 
-/* The serial that answers of this phase quote; 0: none. */
+/* The serial that answers of this exchange quote; 0: none is open. */
 static uint64_t serial_of_phase(const coordinator_t *self)
 {
-    if (self->round.phase == FMQ_PHASE_TRAINING)
-        return fmq_coordinator_serial(self, FMQ_TASK_TRAIN);
-    if (self->round.phase == FMQ_PHASE_EVALUATING)
-        return fmq_coordinator_serial(self, FMQ_TASK_EVALUATE);
-    return 0;
+    return self->round.phase == FMQ_PHASE_ASKING
+               ? fmq_coordinator_serial(self, self->round.exchange.task)
+               : 0;
 }
 
 int fmq_coordinator_take_report(coordinator_t *self, uint32_t client, const fmq_event_t *event,

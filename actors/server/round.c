@@ -84,7 +84,7 @@ void fmq_round_leave_out(fmq_round_t *self, uint32_t client)
         seat->left_out = true;
 }
 
-void fmq_round_open(fmq_round_t *self, fmq_phase_t phase, int64_t now_ms)
+static void begin_phase(fmq_round_t *self, fmq_phase_t phase, int64_t now_ms)
 {
     self->phase = phase;
     self->opened_ms = now_ms;
@@ -92,6 +92,18 @@ void fmq_round_open(fmq_round_t *self, fmq_phase_t phase, int64_t now_ms)
         self->seats[i].asked = self->seats[i].answered = self->seats[i].left_out = false;
         self->seats[i].moved_ms = 0;
     }
+}
+
+void fmq_round_open(fmq_round_t *self, const fmq_exchange_t *exchange, int64_t now_ms)
+{
+    if (exchange)
+        self->exchange = *exchange;
+    begin_phase(self, exchange ? FMQ_PHASE_ASKING : FMQ_PHASE_WAITING, now_ms);
+}
+
+void fmq_round_end(fmq_round_t *self, int64_t now_ms)
+{
+    begin_phase(self, FMQ_PHASE_ENDING, now_ms);
 }
 
 void fmq_round_ask(fmq_round_t *self, uint32_t client)
@@ -185,11 +197,17 @@ fmq_round_count_t fmq_round_count(const fmq_round_t *self, int64_t now_ms)
  * that can still be had. */
 static bool enough(const fmq_round_t *self, const fmq_round_count_t *count)
 {
-    if (self->phase == FMQ_PHASE_EVALUATING)
-        return true;
     uint32_t possible = count->asked - count->left_out;
-    uint32_t quorum = self->limits.quorum < possible ? self->limits.quorum : possible;
+    uint32_t quorum = self->exchange.quorum ? self->exchange.quorum : self->limits.quorum;
+    if (self->exchange.close == FMQ_CLOSE_MEASURE)
+        return true;
+    quorum = quorum < possible ? quorum : possible;
     return count->answered > 0 && count->answered >= quorum;
+}
+
+static int64_t deadline_of(const fmq_round_t *self)
+{
+    return self->exchange.deadline_ms ? self->exchange.deadline_ms : self->limits.deadline_ms;
 }
 
 fmq_decision_t fmq_round_decide(const fmq_round_t *self, int64_t now_ms)
@@ -203,12 +221,11 @@ fmq_decision_t fmq_round_decide(const fmq_round_t *self, int64_t now_ms)
                    : FMQ_DECIDE_STAY;
     if (count.missing == 0)
         return FMQ_DECIDE_FULL;
-    bool late =
-        self->limits.deadline_ms > 0 && now_ms - self->opened_ms >= self->limits.deadline_ms;
+    bool late = deadline_of(self) > 0 && now_ms - self->opened_ms >= deadline_of(self);
     bool hopeless = count.gone == count.missing;
     if ((late || hopeless) && enough(self, &count))
         return FMQ_DECIDE_PARTIAL;
-    if (hopeless && self->phase == FMQ_PHASE_TRAINING && count.spare > 0)
+    if (hopeless && self->exchange.who == FMQ_WHO_SAMPLED && count.spare > 0)
         return FMQ_DECIDE_ASK_MORE;
     /* Some were no good and the others are gone: this round brings nothing.  When
      * all are merely gone it waits, for they may come back. */
@@ -220,10 +237,10 @@ fmq_decision_t fmq_round_decide(const fmq_round_t *self, int64_t now_ms)
 int fmq_round_patience(const fmq_round_t *self, int64_t now_ms, int most)
 {
     int64_t patience = most;
-    if (self->phase != FMQ_PHASE_TRAINING && self->phase != FMQ_PHASE_EVALUATING)
+    if (self->phase != FMQ_PHASE_ASKING)
         return most;
-    int64_t left = self->opened_ms + self->limits.deadline_ms - now_ms;
-    if (self->limits.deadline_ms > 0 && left > 0 && left < patience)
+    int64_t left = self->opened_ms + deadline_of(self) - now_ms;
+    if (deadline_of(self) > 0 && left > 0 && left < patience)
         patience = left;
     for (uint32_t i = 0; i < self->clients; i++) {
         const fmq_seat_t *seat = &self->seats[i];

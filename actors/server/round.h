@@ -5,9 +5,8 @@
  * is concerned.  It does no I/O and reads no clock: facts and the time are
  * told to it, and fmq_round_decide() says what they mean.
  *
- *   WAITING ----BEGIN----> TRAINING ----FULL/PARTIAL----> EVALUATING or TRAINING
- *                             ^                                |
- *                             +---------FULL/PARTIAL-----------+----> ENDING
+ *   WAITING ----BEGIN----> ASKING ----FULL/PARTIAL----> ASKING (the next exchange)
+ *                                                          or ENDING
  */
 #ifndef FEDMQ_ACTORS_SERVER_ROUND_H
 #define FEDMQ_ACTORS_SERVER_ROUND_H
@@ -15,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "actors/strategy/strategy.h"
 #include "fedmq/base/error.h"
 
 #define FMQ_ROUND_CLIENTS_MAX    65536
@@ -23,10 +23,9 @@
 #define FMQ_ROUND_STALL_FIRST_MS 3600000
 
 typedef enum {
-    FMQ_PHASE_WAITING,    /* for enough clients */
-    FMQ_PHASE_TRAINING,   /* asked clients train; updates come in */
-    FMQ_PHASE_EVALUATING, /* asked clients measure */
-    FMQ_PHASE_ENDING      /* nothing is asked any more */
+    FMQ_PHASE_WAITING, /* for enough clients */
+    FMQ_PHASE_ASKING,  /* an exchange is open: asked clients train or measure */
+    FMQ_PHASE_ENDING   /* nothing is asked any more */
 } fmq_phase_t;
 
 typedef enum {
@@ -61,6 +60,7 @@ typedef struct {
 typedef struct {
     fmq_round_limits_t limits;
     fmq_phase_t phase;
+    fmq_exchange_t exchange; /* ASKING: the open one */
     int64_t opened_ms;
     int64_t slowest_ms; /* the longest that anybody needed from one sign of progress to the next */
     uint32_t clients;
@@ -97,8 +97,10 @@ uint32_t fmq_round_stalled(const fmq_round_t *self, int64_t now_ms, int64_t *sin
 /* How long is too long now. */
 int64_t fmq_round_stall_limit(const fmq_round_t *self);
 
-/* Begins a phase in which nobody is asked yet, and asks. */
-void fmq_round_open(fmq_round_t *self, fmq_phase_t phase, int64_t now_ms);
+/* Opens an exchange in which nobody is asked yet, or (NULL) waits for clients again;
+ * asks; and asks nothing any more. */
+void fmq_round_open(fmq_round_t *self, const fmq_exchange_t *exchange, int64_t now_ms);
+void fmq_round_end(fmq_round_t *self, int64_t now_ms);
 void fmq_round_ask(fmq_round_t *self, uint32_t client);
 
 typedef struct {

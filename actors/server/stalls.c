@@ -41,8 +41,7 @@ void fmq_coordinator_drop_stalled(coordinator_t *self)
 {
     uint32_t client;
     int64_t since_ms;
-    if (!self->drained ||
-        (self->round.phase != FMQ_PHASE_TRAINING && self->round.phase != FMQ_PHASE_EVALUATING))
+    if (!self->drained || self->round.phase != FMQ_PHASE_ASKING)
         return;
     while ((client = fmq_round_stalled(&self->round, self->now_ms, &since_ms)) > 0) {
         if (fmq_intake_is_queued(self->intake, client))

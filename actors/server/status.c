@@ -18,13 +18,19 @@
 #define NOTE_MS 1000
 #define FILE_MS 5000
 
+static bool measures(const coordinator_t *self)
+{
+    return self->round.phase == FMQ_PHASE_ASKING && self->round.exchange.task == FMQ_TASK_EVALUATE;
+}
+
 static fmq_run_phase_t phase_of(const coordinator_t *self)
 {
     static const fmq_run_phase_t phases[] = {[FMQ_PHASE_WAITING] = FMQ_RUN_PHASE_WAITING,
-                                             [FMQ_PHASE_TRAINING] = FMQ_RUN_PHASE_TRAINING,
-                                             [FMQ_PHASE_EVALUATING] = FMQ_RUN_PHASE_MEASURING,
+                                             [FMQ_PHASE_ASKING] = FMQ_RUN_PHASE_TRAINING,
                                              [FMQ_PHASE_ENDING] = FMQ_RUN_PHASE_ENDING};
-    return self->block > 0 ? FMQ_RUN_PHASE_PREPARING : phases[self->round.phase];
+    if (self->block > 0)
+        return FMQ_RUN_PHASE_PREPARING;
+    return measures(self) ? FMQ_RUN_PHASE_MEASURING : phases[self->round.phase];
 }
 
 static fmq_standing_t standing_of_asked(const coordinator_t *self, uint32_t client)
@@ -38,15 +44,13 @@ static fmq_standing_t standing_of_asked(const coordinator_t *self, uint32_t clie
         return FMQ_STANDING_UPLOADING;
     if (self->progress[client - 1].steps == 0)
         return FMQ_STANDING_STARTING;
-    return self->round.phase == FMQ_PHASE_EVALUATING ? FMQ_STANDING_MEASURING
-                                                     : FMQ_STANDING_TRAINING;
+    return measures(self) ? FMQ_STANDING_MEASURING : FMQ_STANDING_TRAINING;
 }
 
 static fmq_standing_t standing_of(const coordinator_t *self, uint32_t client)
 {
     const fmq_seat_t *seat = &self->round.seats[client - 1];
-    bool works =
-        self->round.phase == FMQ_PHASE_TRAINING || self->round.phase == FMQ_PHASE_EVALUATING;
+    bool works = self->round.phase == FMQ_PHASE_ASKING;
     if (!seat->alive)
         return seat->ready || seat->gone_ms > 0 ? FMQ_STANDING_GONE : FMQ_STANDING_AWAITED;
     if (works && seat->asked)

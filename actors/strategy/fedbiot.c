@@ -77,6 +77,12 @@ static size_t exchanges(const void *argument, fmq_exchange_t out[FMQ_EXCHANGES_M
     return fmq_strategy_exchanges(&((const fedbiot_t *)argument)->inner, out);
 }
 
+static int accept(void *argument, size_t exchange, uint32_t client,
+                  const fmq_message_report_t *report, fmq_error_t *why)
+{
+    return fmq_strategy_accept(&((fedbiot_t *)argument)->inner, exchange, client, report, why);
+}
+
 static const float *beside(void *argument, const fmq_schema_t **schema)
 {
     const fedbiot_t *self = argument;
@@ -222,6 +228,7 @@ const fmq_strategy_ops_t fmq_fedbiot_ops = {
     .new = new,
     .destroy = destroy,
     .exchanges = exchanges,
+    .accept = accept,
     .prepared = prepared,
     .prepare = prepare,
     .aggregate = aggregate,

@@ -67,6 +67,12 @@ size_t fmq_strategy_exchanges(const fmq_strategy_t *self, fmq_exchange_t out[FMQ
     return 1;
 }
 
+int fmq_strategy_accept(const fmq_strategy_t *self, size_t exchange, uint32_t client,
+                        const fmq_message_report_t *report, fmq_error_t *why)
+{
+    return self->ops->accept ? self->ops->accept(self->self, exchange, client, report, why) : 0;
+}
+
 uint32_t fmq_strategy_prepared(const fmq_strategy_t *self)
 {
     return self->ops->prepared ? self->ops->prepared(self->self) : 0;

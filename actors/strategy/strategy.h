@@ -32,8 +32,9 @@ typedef enum {
     FMQ_ACCEPT_REPORT  /* what the report says is all */
 } fmq_accept_t;
 typedef enum {
-    FMQ_CLOSE_AGGREGATE, /* aggregate(), a checkpoint, the next round */
-    FMQ_CLOSE_MEASURE    /* the metrics decide what is best and when to stop */
+    FMQ_CLOSE_AGGREGATE, /* aggregate(), a checkpoint, the next round; the last of every round */
+    FMQ_CLOSE_NEXT,      /* the next exchange of the round, with the same clients */
+    FMQ_CLOSE_MEASURE    /* the metrics decide what is best and when to stop; the server's own */
 } fmq_close_t;
 
 typedef struct {
@@ -109,6 +110,11 @@ typedef struct fmq_strategy_ops {
     void (*destroy)(void *self);
     /* What a round asks, in this order.  NULL: training, of those sampled. */
     size_t (*exchanges)(const void *self, fmq_exchange_t out[FMQ_EXCHANGES_MAX]);
+    /* Hears every answer of an exchange before it counts; -1 refuses it, and `why` is the reason
+     * that its client is left out for.  What it remembers is lost by a kill: then a round that
+     * is not closed asks from its first exchange on again.  NULL: every answer is welcome. */
+    int (*accept)(void *self, size_t exchange, uint32_t client, const fmq_message_report_t *report,
+                  fmq_error_t *why);
     /* Steps of prepare() that a new run has done already; NULL: none. */
     uint32_t (*prepared)(const void *self);
     /* Until it is done, before the first exchange of a process. */
@@ -152,6 +158,8 @@ int fmq_strategy_open(fmq_strategy_t *self, const fmq_strategy_setup_t *setup, f
 void fmq_strategy_close(fmq_strategy_t *self);
 /* The same calls, with what holds where the table says NULL. */
 size_t fmq_strategy_exchanges(const fmq_strategy_t *self, fmq_exchange_t out[FMQ_EXCHANGES_MAX]);
+int fmq_strategy_accept(const fmq_strategy_t *self, size_t exchange, uint32_t client,
+                        const fmq_message_report_t *report, fmq_error_t *why);
 uint32_t fmq_strategy_prepared(const fmq_strategy_t *self);
 fmq_step_t fmq_strategy_prepare(const fmq_strategy_t *self, const fmq_strategy_host_t *host,
                                 const float *state, fmq_error_t *err);

@@ -762,6 +762,52 @@ static void a_directory_that_cannot_be_written_is_an_error_and_not_a_hang(void *
     fake_close(&f);
 }
 
+/* A method whose rounds ask everybody to measure, refuse one of them, and only then train. */
+typedef struct {
+    uint32_t heard[2]; /* of exchange, a bit a client */
+} asking_t;
+static asking_t asking;
+
+static size_t asking_exchanges(const void *self, fmq_exchange_t out[FMQ_EXCHANGES_MAX])
+{
+    (void)self;
+    out[0] = (fmq_exchange_t){.task = FMQ_TASK_EVALUATE,
+                              .who = FMQ_WHO_EVERYBODY,
+                              .accept = FMQ_ACCEPT_REPORT,
+                              .close = FMQ_CLOSE_NEXT};
+    out[1] = (fmq_exchange_t){.task = FMQ_TASK_TRAIN};
+    return 2;
+}
+
+static int asking_accept(void *self, size_t exchange, uint32_t client,
+                         const fmq_message_report_t *report, fmq_error_t *why)
+{
+    (void)self;
+    assert_int_equal(report->phase, exchange == 0 ? FMQ_REPORT_MEASURED : FMQ_REPORT_OFFER);
+    asking.heard[exchange] |= 1u << client;
+    return exchange == 1 && client == 2 ? fmq_error_set(why, FMQ_ERR_LIMIT, "not this one") : 0;
+}
+
+static void a_round_may_be_several_exchanges_and_its_method_may_refuse_answers(void **state)
+{
+    (void)state;
+    federation_t f;
+    fake_open(&f, 3, 2);
+    fmq_strategy_ops_t method = *fmq_strategy_find("FedAvg", NULL);
+    method.exchanges = asking_exchanges;
+    method.accept = asking_accept;
+    asking = (asking_t){.heard = {0}};
+    f.agenda.method = &method;
+    for (uint32_t k = 1; k <= 3; k++)
+        fake_add(&f, k, FAKE_HONEST, 0, 0);
+    fake_start_server(&f);
+    assert_int_equal(fake_wait(&f, 20000), 0);
+    assert_int_equal(asking.heard[0], 0xe);
+    assert_int_equal(asking.heard[1], 0xe);
+    fake_check(&f, fake_expected(&f, (uint32_t[]){0xa, 0xa}, 2));
+    fake_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -796,6 +842,7 @@ int main(void)
         cmocka_unit_test(a_run_of_no_rounds_saves_the_state_it_began_with),
         cmocka_unit_test(a_run_made_with_another_model_is_not_resumed),
         cmocka_unit_test(a_directory_that_cannot_be_written_is_an_error_and_not_a_hang),
+        cmocka_unit_test(a_round_may_be_several_exchanges_and_its_method_may_refuse_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,9 @@
 #include "actors_test.h"
 
 #include "actors/server/round.h"
+#include "actors/server/rounds.h"
+
+static const fmq_exchange_t training = {.task = FMQ_TASK_TRAIN};
 
 static const fmq_round_limits_t limits = {
     .min_ready = 3, .quorum = 1, .deadline_ms = 1000, .grace_ms = 300};
@@ -16,7 +19,7 @@ static void begin(fmq_round_t *round, const fmq_round_limits_t *which)
         fmq_round_arrived(round, k);
         fmq_round_is_ready(round, k);
     }
-    fmq_round_open(round, FMQ_PHASE_TRAINING, 0);
+    fmq_round_open(round, &training, 0);
     for (uint32_t k = 1; k <= 3; k++)
         fmq_round_ask(round, k);
 }
@@ -133,7 +136,7 @@ static void how_long_is_too_long_follows_from_what_steps_take(void **state)
     assert_int_equal(fmq_round_stall_limit(&round), FMQ_ROUND_STALL_MIN_MS);
     fmq_round_moved(&round, 2, 60000);
     assert_int_equal(fmq_round_stall_limit(&round), 600000);
-    fmq_round_open(&round, FMQ_PHASE_TRAINING, 100000); /* of the run, not of the round */
+    fmq_round_open(&round, &training, 100000); /* of the run, not of the round */
     assert_int_equal(fmq_round_stall_limit(&round), 600000);
     fmq_round_release(&round);
 }
@@ -181,7 +184,7 @@ static void when_all_who_are_missing_are_gone_others_take_their_place(void **sta
     assert_int_equal(fmq_round_init(&round, 3, &patient, NULL), 0);
     fmq_round_arrived(&round, 1);
     fmq_round_is_ready(&round, 1);
-    fmq_round_open(&round, FMQ_PHASE_TRAINING, 100);
+    fmq_round_open(&round, &training, 100);
     fmq_round_ask(&round, 1);
     fmq_round_left(&round, 1, 200);
     assert_int_equal(fmq_round_decide(&round, 10000), FMQ_DECIDE_STAY);
@@ -201,13 +204,13 @@ static void an_evaluation_goes_on_with_what_it_got(void **state)
     (void)state;
     fmq_round_t round;
     begin(&round, &limits);
-    fmq_round_open(&round, FMQ_PHASE_EVALUATING, 0);
+    fmq_round_open(&round, &fmq_rounds_evaluation, 0);
     fmq_round_ask(&round, 1);
     assert_int_equal(fmq_round_decide(&round, 999), FMQ_DECIDE_STAY);
     assert_int_equal(fmq_round_decide(&round, 1000), FMQ_DECIDE_PARTIAL);
-    fmq_round_open(&round, FMQ_PHASE_EVALUATING, 2000); /* nobody asked */
+    fmq_round_open(&round, &fmq_rounds_evaluation, 2000); /* nobody asked */
     assert_int_equal(fmq_round_decide(&round, 2000), FMQ_DECIDE_FULL);
-    fmq_round_open(&round, FMQ_PHASE_ENDING, 2000);
+    fmq_round_end(&round, 2000);
     assert_int_equal(fmq_round_decide(&round, 999999), FMQ_DECIDE_STAY);
     fmq_round_release(&round);
 }
@@ -222,7 +225,7 @@ static void facts_about_strangers_and_unasked_answers_change_nothing(void **stat
     fmq_round_answered(&round, 4);
     assert_null(fmq_round_seat(&round, 0));
     assert_null(fmq_round_seat(&round, 4));
-    fmq_round_open(&round, FMQ_PHASE_TRAINING, 0);
+    fmq_round_open(&round, &training, 0);
     fmq_round_ask(&round, 1);
     fmq_round_answered(&round, 2);
     assert_int_equal(fmq_round_count(&round, 0).answered, 0);

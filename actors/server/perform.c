@@ -1,19 +1,19 @@
 /*
- * phases.c - what follows what.  round.c says that something must happen; this
- * file makes it happen: asks, closes, aggregates, checkpoints.
+ * perform.c - does what rounds.h orders, one step after the other.
+ *
+ * The crash story.  A round's plan (who is asked) is on the disk before anybody is
+ * asked; an update before its client may forget it; the list of whose updates count
+ * (COMMIT) before anything is made of them; metrics before the checkpoint; the
+ * checkpoint before the state is announced.  So whoever is killed anywhere goes on
+ * from the newest checkpoint, asks those of the plan whose updates are not there, or
+ * makes of a closed list what was made of it before: the same bytes.  Aggregating
+ * leaves nothing behind but the checkpoint that follows it.
  */
 #include "actors/server/coordinator_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bool evaluation_is_due(const coordinator_t *self)
-{
-    uint32_t round = self->mark.round, freq = self->agenda->eval_freq;
-    return freq > 0 && self->evaluated != round &&
-           (round >= self->agenda->rounds || (round > 0 && round % freq == 0));
-}
 
 static int ask(coordinator_t *self, uint32_t client, fmq_task_kind_t kind, fmq_error_t *err)
 {
@@ -97,8 +97,10 @@ static int ask_planned(coordinator_t *self, const uint32_t *plan, size_t size, f
     for (size_t i = 0; i < size; i++) {
         if (plan[i] < 1 || plan[i] > self->agenda->training)
             continue;
-        if (!fmq_update_log_find(self->journal, plan[i])) {
-            if (ask(self, plan[i], FMQ_TASK_TRAIN, err) < 0)
+        bool here = self->round.exchange.accept == FMQ_ACCEPT_UPDATE &&
+                    fmq_update_log_find(self->journal, plan[i]);
+        if (!here) {
+            if (ask(self, plan[i], self->round.exchange.task, err) < 0)
                 return -1;
             continue;
         }
@@ -108,7 +110,15 @@ static int ask_planned(coordinator_t *self, const uint32_t *plan, size_t size, f
     return 0;
 }
 
-static int close_training(coordinator_t *self, fmq_error_t *err);
+static int close_exchange(coordinator_t *self, fmq_error_t *err);
+
+/* From now on an exchange is open, in which nobody is asked yet. */
+static void open_exchange(coordinator_t *self, const fmq_exchange_t *exchange)
+{
+    self->open = exchange;
+    fmq_coordinator_drop_answers(self);
+    fmq_round_open(&self->round, exchange, self->now_ms);
+}
 
 /* Does the journal still hold every update of an earlier process's list? */
 static bool is_complete(const coordinator_t *self, const uint32_t *closed, size_t size)
@@ -124,20 +134,59 @@ static bool is_complete(const coordinator_t *self, const uint32_t *closed, size_
  * was made of it, and why it failed may be gone. */
 static int close_again(coordinator_t *self, const uint32_t *closed, size_t size, fmq_error_t *err)
 {
-    fmq_round_open(&self->round, FMQ_PHASE_TRAINING, self->now_ms);
+    open_exchange(self, fmq_rounds_aggregating(self->exchanges, self->exchanges_size));
     for (size_t i = 0; i < size; i++) {
         fmq_round_ask(&self->round, closed[i]);
         fmq_round_answered(&self->round, closed[i]);
     }
-    return close_training(self, err);
+    return close_exchange(self, err);
 }
 
-static int begin_training(coordinator_t *self, fmq_error_t *err)
+static int ask_all(coordinator_t *self, fmq_error_t *err)
+{
+    for (uint32_t k = 1; k <= self->agenda->clients; k++) {
+        const fmq_seat_t *seat = &self->round.seats[k - 1];
+        if (seat->alive && seat->ready && ask(self, k, self->round.exchange.task, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Asks whom the open exchange is for: all, or those of the round's plan.  list is an earlier
+ * process's, or empty. */
+static int request(coordinator_t *self, const uint32_t *list, size_t size, fmq_error_t *err)
+{
+    uint32_t *plan = NULL;
+    bool everybody = self->round.exchange.who == FMQ_WHO_EVERYBODY;
+    int rc = 0;
+    if (!everybody && size == 0) {
+        rc = make_plan(self, &plan, &size, err);
+        list = plan;
+    }
+    if (rc == 0)
+        rc = everybody ? ask_all(self, err) : ask_planned(self, list, size, err);
+    free(plan);
+    if (rc < 0)
+        return -1;
+    uint32_t asked = fmq_round_count(&self->round, self->now_ms).asked;
+    if (asked == 0) { /* nobody who could train is here */
+        fmq_round_open(&self->round, NULL, self->now_ms);
+        return 0;
+    }
+    fmq_log_write(self->options.log, FMQ_LOG_INFO, "server", "round-began",
+                  "round=%u clients=%u journaled=%zu", self->mark.round, asked,
+                  fmq_update_log_size(self->journal));
+    fmq_coordinator_show(self, FMQ_RUN_ROUND);
+    fmq_coordinator_put_state_away(self);
+    return 0;
+}
+
+/* The first exchange of a round: what an earlier process left of it counts. */
+static int begin_round(coordinator_t *self, const fmq_exchange_t *exchange, fmq_error_t *err)
 {
     uint32_t *list = NULL;
     size_t size = 0;
     int rc = -1;
-    fmq_coordinator_drop_answers(self);
     self->left_out_because[0] = '\0';
     if (open_journal(self, err) < 0)
         return -1;
@@ -149,29 +198,18 @@ static int begin_training(coordinator_t *self, fmq_error_t *err)
         goto fail;
     }
     /* A list that lost an update still says whose updates the round is made of. */
-    fmq_round_open(&self->round, FMQ_PHASE_TRAINING, self->now_ms);
-    if (size == 0) {
-        free(list);
-        list = NULL;
-        if (make_plan(self, &list, &size, err) < 0)
-            goto fail;
-    }
-    if (size == 0) { /* nobody who could train is here */
-        fmq_round_open(&self->round, FMQ_PHASE_WAITING, self->now_ms);
-        rc = 0;
-        goto fail;
-    }
-    if (ask_planned(self, list, size, err) < 0)
-        goto fail;
-    fmq_log_write(self->options.log, FMQ_LOG_INFO, "server", "round-began",
-                  "round=%u clients=%zu journaled=%zu", self->mark.round, size,
-                  fmq_update_log_size(self->journal));
-    fmq_coordinator_show(self, FMQ_RUN_ROUND);
-    fmq_coordinator_put_state_away(self);
-    rc = 0;
+    open_exchange(self, exchange);
+    rc = request(self, list, size, err);
 fail:
     free(list);
     return rc;
+}
+
+/* A later exchange of a round is with those of its plan, or with everybody. */
+static int continue_round(coordinator_t *self, const fmq_exchange_t *exchange, fmq_error_t *err)
+{
+    open_exchange(self, exchange);
+    return request(self, NULL, 0, err);
 }
 
 /* Others take the place of those who are gone; the plan grows by them. */
@@ -184,7 +222,7 @@ static int ask_more(coordinator_t *self, fmq_error_t *err)
     if (sample(self, missing, &chosen, &size, err) < 0)
         return -1;
     for (size_t i = 0; i < size; i++)
-        if (ask(self, chosen[i], FMQ_TASK_TRAIN, err) < 0)
+        if (ask(self, chosen[i], self->round.exchange.task, err) < 0)
             goto fail;
     plan = calloc(self->agenda->clients, sizeof *plan);
     if (!plan) {
@@ -318,7 +356,7 @@ static int finish(coordinator_t *self, fmq_error_t *err)
 {
     if (self->mark.round > 0 && self->mark.empty_rounds == self->mark.round)
         return give_up(self, "no round", err);
-    fmq_round_open(&self->round, FMQ_PHASE_ENDING, self->now_ms);
+    fmq_round_end(&self->round, self->now_ms);
     if (self->stopped && fmq_coordinator_post_state(self, true, err) < 0)
         return -1;
     if (fmq_coordinator_save_final(self, err) < 0)
@@ -349,74 +387,115 @@ static int measure(coordinator_t *self, fmq_error_t *err)
     return fmq_error_set(err, why.code, "measuring round %u: %s", self->mark.round, why.text);
 }
 
-static int begin_evaluation(coordinator_t *self, fmq_error_t *err)
+static int begin_evaluation(coordinator_t *self, const fmq_exchange_t *exchange, fmq_error_t *err)
 {
-    fmq_coordinator_drop_answers(self);
-    fmq_round_open(&self->round, FMQ_PHASE_EVALUATING, self->now_ms);
-    for (uint32_t k = 1; k <= self->agenda->clients; k++) {
-        const fmq_seat_t *seat = &self->round.seats[k - 1];
-        if (seat->alive && seat->ready && ask(self, k, FMQ_TASK_EVALUATE, err) < 0)
-            return -1;
-    }
+    open_exchange(self, exchange);
+    if (ask_all(self, err) < 0)
+        return -1;
     fmq_coordinator_put_state_away(self);
     return measure(self, err);
 }
 
-static int after_evaluation(coordinator_t *self, fmq_error_t *err)
+/* Opens the exchange that comes next, or ends the run. */
+static int go_on(coordinator_t *self, const fmq_exchange_t *closed, fmq_error_t *err)
 {
-    if (self->stopped || self->mark.round >= self->agenda->rounds)
+    const fmq_rounds_facts_t standing = {.exchanges = self->exchanges,
+                                         .size = self->exchanges_size,
+                                         .closed = closed,
+                                         .round = self->mark.round,
+                                         .rounds = self->agenda->rounds,
+                                         .eval_freq = self->agenda->eval_freq,
+                                         .evaluated = self->evaluated,
+                                         .stopped = self->stopped};
+    const fmq_exchange_t *next = fmq_rounds_next(&standing);
+    if (!next)
         return finish(self, err);
-    return begin_training(self, err);
+    if (next->close == FMQ_CLOSE_MEASURE)
+        return begin_evaluation(self, next, err);
+    return next == self->exchanges ? begin_round(self, next, err) : continue_round(self, next, err);
 }
 
-static int go_on(coordinator_t *self, fmq_error_t *err)
+static int commit_list(coordinator_t *self, fmq_error_t *err)
 {
-    return evaluation_is_due(self) ? begin_evaluation(self, err) : after_evaluation(self, err);
-}
-
-static int close_training(coordinator_t *self, fmq_error_t *err)
-{
-    fmq_round_count_t count = fmq_round_count(&self->round, self->now_ms);
-    fmq_log_write(self->options.log, count.missing ? FMQ_LOG_WARNING : FMQ_LOG_INFO, "server",
-                  "round-closed", "round=%u updates=%u rejected=%u missing=%u", self->mark.round,
-                  count.answered, count.left_out, count.missing);
     fmq_intake_close(self->intake);
-    if (settle_journal(self, err) < 0)
-        return -1;
+    return settle_journal(self, err);
+}
+
+static int make_state(coordinator_t *self, fmq_error_t *err)
+{
     bool usable = has_usable_update(self);
-    if (call_off(self, err) < 0 || count_empty(self, !usable, err) < 0)
-        return -1;
-    if (aggregate(self, usable && fmq_coordinator_collects(self), err) < 0)
+    if (count_empty(self, !usable, err) < 0 ||
+        aggregate(self, usable && fmq_coordinator_collects(self), err) < 0)
         return -1;
     fmq_update_log_close(&self->journal);
-    if (self->terminated) /* the checkpoint before and the journal hold it all */
-        return 0;
+    return 0;
+}
+
+static int save_checkpoint(coordinator_t *self, fmq_error_t *err)
+{
     self->mark.round++;
     if (fmq_metrics_log_sync(self->history, err) < 0 ||
         fmq_coordinator_bring_state(self, err) < 0 ||
         fmq_checkpoint_put(self->checkpoints, &self->mark, &self->sections, err) < 0)
         return -1;
     tidy(self);
-    if (fmq_coordinator_post_state(self, self->mark.round >= self->agenda->rounds, err) < 0 ||
-        fmq_coordinator_note_training(self, err) < 0 ||
+    return 0;
+}
+
+static int announce(coordinator_t *self, fmq_error_t *err)
+{
+    return fmq_coordinator_post_state(self, self->mark.round >= self->agenda->rounds, err);
+}
+
+static int sum_up(coordinator_t *self, fmq_error_t *err)
+{
+    if (fmq_coordinator_note_training(self, err) < 0 ||
         fmq_coordinator_save_periodic(self, err) < 0)
         return -1;
     fmq_coordinator_show(self, FMQ_RUN_AGGREGATED);
-    return go_on(self, err);
+    return 0;
 }
 
-static int close_evaluation(coordinator_t *self, fmq_error_t *err)
+static int judge(coordinator_t *self, fmq_error_t *err)
 {
     fmq_round_count_t count = fmq_round_count(&self->round, self->now_ms);
-    if (count.missing > 0)
+    self->evaluated = self->mark.round;
+    self->unmeasured = count.answered == 0 && count.left_out > 0;
+    return fmq_coordinator_note_evaluation(self, err);
+}
+
+static int (*const performers[])(coordinator_t *self, fmq_error_t *err) = {
+    [FMQ_STEP_COMMIT] = commit_list,   [FMQ_STEP_CALL_OFF] = call_off,
+    [FMQ_STEP_AGGREGATE] = make_state, [FMQ_STEP_CHECKPOINT] = save_checkpoint,
+    [FMQ_STEP_ANNOUNCE] = announce,    [FMQ_STEP_SUM_UP] = sum_up,
+    [FMQ_STEP_JUDGE] = judge};
+
+static void log_closed(const coordinator_t *self)
+{
+    fmq_round_count_t count = fmq_round_count(&self->round, self->now_ms);
+    bool measured = self->round.exchange.close == FMQ_CLOSE_MEASURE;
+    if (!measured)
+        fmq_log_write(self->options.log, count.missing ? FMQ_LOG_WARNING : FMQ_LOG_INFO, "server",
+                      "round-closed", "round=%u updates=%u rejected=%u missing=%u",
+                      self->mark.round, count.answered, count.left_out, count.missing);
+    else if (count.missing > 0)
         fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "evaluation-closed",
                       "round=%u measured=%u missing=%u", self->mark.round, count.answered,
                       count.missing);
-    self->evaluated = self->mark.round;
-    self->unmeasured = count.answered == 0 && count.left_out > 0;
-    if (call_off(self, err) < 0 || fmq_coordinator_note_evaluation(self, err) < 0)
-        return -1;
-    return after_evaluation(self, err);
+}
+
+static int close_exchange(coordinator_t *self, fmq_error_t *err)
+{
+    fmq_round_step_t steps[FMQ_ROUND_STEPS_MAX];
+    size_t size = fmq_rounds_closing(&self->round.exchange, steps);
+    log_closed(self);
+    for (size_t i = 0; i < size; i++) {
+        if (performers[steps[i]](self, err) < 0)
+            return -1;
+        if (self->terminated && steps[i] == FMQ_STEP_AGGREGATE)
+            return 0; /* the checkpoint before and the journal hold it all */
+    }
+    return go_on(self, self->open, err);
 }
 
 static bool anybody_can_train(const coordinator_t *self)
@@ -437,7 +516,7 @@ static int begin(coordinator_t *self, fmq_error_t *err)
     self->round.limits.min_ready = 1;
     if (fmq_coordinator_tell_fits(self, err) < 0)
         return -1;
-    return first || anybody_can_train(self) ? go_on(self, err) : 0;
+    return first || anybody_can_train(self) ? go_on(self, NULL, err) : 0;
 }
 
 static int decide(coordinator_t *self, fmq_decision_t decision, fmq_error_t *err)
@@ -449,8 +528,7 @@ static int decide(coordinator_t *self, fmq_decision_t decision, fmq_error_t *err
         return begin(self, err);
     case FMQ_DECIDE_FULL:
     case FMQ_DECIDE_PARTIAL:
-        return self->round.phase == FMQ_PHASE_TRAINING ? close_training(self, err)
-                                                       : close_evaluation(self, err);
+        return close_exchange(self, err);
     case FMQ_DECIDE_ASK_MORE:
         return ask_more(self, err);
     }
