@@ -6,7 +6,7 @@ set -euo pipefail
 
 PORT=$(free_port)
 at() { "$FEDMQ" status --json "$@" 2>>"$WORK/status.log"; }
-field() { grep -oE "\"$1\":\"?[a-z0-9.-]+" | head -n 1 | sed -E 's/.*[":]//'; }
+field() { sed -nE "s/.*\"$1\":\"?([a-z0-9.-]+).*/\\1/p"; } # keys that occur once
 
 start live "$FEDMQ" run --cfg $CFG outdir "$WORK" expname live --listen "tcp://127.0.0.1:$PORT" \
     federate.total_round_num 1000 eval.freq 1000 train.local_update_steps 4
@@ -15,13 +15,15 @@ until_line "$WORK/live/run.log" 'round-closed round=1 ' 60 $LIVE
 at "tcp://127.0.0.1:$PORT" >"$WORK/asked.json" || fail "a live run was not found: status $?"
 [ "$(field rounds <"$WORK/asked.json")" = 1000 ] || fail "no rounds in $(cat "$WORK/asked.json")"
 [ "$(field clients <"$WORK/asked.json")" = 3 ] || fail "not three clients in $(cat "$WORK/asked.json")"
-"$FEDMQ" status "tcp://127.0.0.1:$PORT" | grep -qE '^run [0-9a-f]{12}  round [0-9]+ of 1000' || fail "no lines for people"
+"$FEDMQ" status "tcp://127.0.0.1:$PORT" >"$WORK/lines" || fail "no lines: status $?"
+grep -qE '^run [0-9a-f]{12}  round [0-9]+ of 1000' "$WORK/lines" || fail "no lines for people"
 start watching "$FEDMQ" status --watch --json "tcp://127.0.0.1:$PORT"
 for ((i = 0; i < 300 * PATIENCE && $(grep -c '"event":"status"' "$WORK/watching.log") < 3; i++)); do sleep 0.1; done
 [ "$(grep -c '"event":"status"' "$WORK/watching.log")" -ge 3 ] || fail "--watch does not go on"
 kill -INT "$PID"
 gone "$PID" 10 "who was watching"
-at "$WORK/live" | grep -q '"phase":"\(training\|measuring\|waiting\)"' || fail "the directory does not say how a live run stands"
+at "$WORK/live" >"$WORK/looked.json" || fail "the directory of a live run: status $?"
+grep -q '"phase":"\(training\|measuring\|waiting\)"' "$WORK/looked.json" || fail "the directory does not say how a live run stands"
 grep -q 'message-dropped' "$WORK/live/run.log" && fail "who asks said something it may not"
 
 killed $LIVE
