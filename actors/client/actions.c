@@ -56,6 +56,20 @@ static void on_plan(void *argument, llm_recompute_t recompute, size_t spared)
         self->context.say(self->context.say_argument, line);
 }
 
+static void on_shared(void *argument, const char *carrier, const char *detour)
+{
+    fmq_client_t *self = argument;
+    if (self->carrier_told)
+        return;
+    self->carrier_told = true;
+    if (detour)
+        fmq_log_write(self->context.log, FMQ_LOG_WARNING, self->name, "exchange",
+                      "carrier=\"%s\" reason=\"%s\"", carrier, detour);
+    else
+        fmq_log_write(self->context.log, FMQ_LOG_INFO, self->name, "exchange", "carrier=\"%s\"",
+                      carrier);
+}
+
 /* What the frozen prefix depends on beside the tokens. */
 static fmq_digest_t prefix_tag(const fmq_client_t *self)
 {
@@ -97,6 +111,7 @@ static fmq_routine_t routine(fmq_client_t *self)
                            .progress = on_step,
                            .stop = while_waiting,
                            .planned = on_plan,
+                           .shared = on_shared,
                            .argument = self};
 }
 

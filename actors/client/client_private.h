@@ -39,6 +39,7 @@ struct fmq_client {
     llm_prefix_cache_t *prefixes[FMQ_PARTS]; /* owned: of the examples; NULL: none */
     llm_train_options_t train;
     llm_recompute_t recomputes;     /* what training was last said to compute again */
+    bool carrier_told;              /* whether it was said how its devices exchange vectors */
     fmq_offsite_settings_t offsite; /* use is false without offsite tuning */
     const fmq_strategy_ops_t *method;
     fmq_pass_t passes[FMQ_PASSES_MAX]; /* the trainings of a task */

@@ -214,6 +214,8 @@ static void tell_plan(const fmq_routine_t *self, llm_team_t *team)
     llm_recompute_t recompute = llm_workspace_recomputes(llm_team_lead(team), &spared);
     if (self->planned)
         self->planned(self->argument, recompute, spared);
+    if (self->shared && llm_team_size(team) > 1)
+        self->shared(self->argument, llm_team_carrier(team), llm_team_detour(team));
 }
 
 static void take_turn(void *argument)

@@ -32,6 +32,9 @@ typedef struct {
     /* Hears, in the permit's thread, what a training's workspace computes again
      and so spares; NULL: nobody does. */
     void (*planned)(void *argument, llm_recompute_t recompute, size_t spared);
+    /* The same where several devices compute: what carries vectors between them, and
+     * why nothing faster does, or NULL. */
+    void (*shared)(void *argument, const char *carrier, const char *detour);
     void *argument; /* of these */
 } fmq_routine_t;
 

@@ -197,6 +197,29 @@ int llm_collective_local(llm_backend_t *const *backends, unsigned ranks, llm_col
                          ranks);
 }
 
+/* Can they all be asked, and is it the same that they are asked? */
+static bool are_of_one_kind(llm_backend_t *const *backends, unsigned ranks)
+{
+    for (unsigned r = 0; r < ranks; r++)
+        if (!backends[r]->ops->collective ||
+            backends[r]->ops->collective != backends[0]->ops->collective)
+            return false;
+    return true;
+}
+
+int llm_collective_open(llm_backend_t *const *backends, unsigned ranks, llm_collective_t **members,
+                        fmq_error_t *detour, fmq_error_t *err)
+{
+    *detour = (fmq_error_t){0};
+    if (ranks > 1 && ranks <= LLM_RANKS_MAX && are_of_one_kind(backends, ranks)) {
+        if (backends[0]->ops->collective(backends, ranks, members, detour) == 0)
+            return 0;
+        if (detour->code != FMQ_ERR_UNSUPPORTED)
+            return fmq_error_set(err, detour->code, "%s", detour->text);
+    }
+    return llm_collective_local(backends, ranks, members, err);
+}
+
 void llm_collective_close(llm_collective_t **members, unsigned ranks)
 {
     for (unsigned r = 0; r < ranks; r++) {

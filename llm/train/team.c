@@ -44,6 +44,7 @@ struct llm_team {
     uint64_t given; /* pieces so far */
     size_t busy;    /* ranks but the first that have not ended it */
     bool dismissed;
+    fmq_error_t detour; /* why the collective takes one; FMQ_OK: it does not */
 };
 
 static void do_work(member_t *member)
@@ -123,7 +124,8 @@ static int open_members(llm_team_t *self, const llm_team_plan_t *plan, const llm
 {
     llm_limits_t part = limits_of_parts(plan, limits);
     llm_collective_t *collectives[LLM_TEAM_MAX];
-    if (llm_collective_local(plan->backends, (unsigned)plan->size, collectives, err) < 0)
+    if (llm_collective_open(plan->backends, (unsigned)plan->size, collectives, &self->detour, err) <
+        0)
         return -1;
     for (size_t r = 0; r < self->size; r++) {
         self->members[r].team = self;
@@ -240,6 +242,16 @@ llm_workspace_t *llm_team_workspace(llm_team_t *self, unsigned rank)
 llm_collective_t *llm_team_collective(llm_team_t *self, unsigned rank)
 {
     return self->members[rank].collective;
+}
+
+const char *llm_team_carrier(const llm_team_t *self)
+{
+    return self->members[0].collective->ops->name;
+}
+
+const char *llm_team_detour(const llm_team_t *self)
+{
+    return self->detour.code == FMQ_OK ? NULL : self->detour.text;
 }
 
 bool llm_team_is_sharded(const llm_team_t *self)

@@ -42,6 +42,14 @@ same emulated ordered
 one spread "${SMALL[@]}" device "[cuda-emulated:0, cuda-emulated:1]" fedmq.permits 2 "${HALF[@]}"
 same emulated spread
 
+# Two devices share every batch: what they add up goes from one to the other, or through host memory.
+PAIR=(federate.total_round_num 1 use_gpu True train.data_para_dids "[cuda-emulated:0, cuda-emulated:1]" "${HALF[@]}")
+one pair "${SMALL[@]}" "${PAIR[@]}"
+grep -q 'exchange carrier="NCCL"' "$WORK/pair/run.log" || fail "two devices do not exchange by NCCL"
+FEDMQ_NCCL=/nowhere one detour "${SMALL[@]}" "${PAIR[@]}"
+same pair detour
+grep -q "exchange carrier=\"host memory\" reason=\"no NCCL: there is no '/nowhere'" "$WORK/detour/run.log" || fail "nothing says that there is no NCCL"
+
 FEDMQ_EMULATED_MEMORY=100000 status_of full "$FEDMQ" run --cfg $CFG outdir "$WORK" expname full "${SMALL[@]}" device cuda-emulated "${HALF[@]}"
 [ $STATUS -ne 0 ] && [ $STATUS -lt 124 ] && grep -qi 'memory' "$WORK/full.log" || fail "a device that is full: status $STATUS"
 FEDMQ_CUDA_EMULATED=/nowhere status_of none "$FEDMQ" run --cfg $CFG outdir "$WORK" expname none "${SMALL[@]}" device cuda-emulated

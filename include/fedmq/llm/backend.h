@@ -45,6 +45,7 @@ FMQ_API_BEGIN
 typedef struct llm_backend llm_backend_t;
 typedef struct llm_matrix llm_matrix_t; /* a frozen [out][in] weight, laid out for speed */
 typedef struct llm_act llm_act_t;       /* activations: elements of the backend's act type */
+typedef struct llm_collective llm_collective_t; /* a rank of those who train one model together */
 
 /* C[M][N] = alpha * op(A)[M][K] op(B)[K][N] + beta * C; leading dimensions are
  * row strides of the stored (not transposed) matrices. */
@@ -339,6 +340,14 @@ typedef struct llm_ops {
                       size_t n, const llm_adam_t *how);
     void (*sgd_step)(llm_backend_t *be, float *params, float *momentum, const float *grads,
                      size_t n, const llm_sgd_t *how); /* momentum NULL when 0 */
+
+    /* A group of ranks that exchange vectors from device to device; members gets one
+     * a rank (llm/backend/collective.h).  All backends have this entry in their
+     * tables.  -1 with FMQ_ERR_UNSUPPORTED when they cannot - two of them on one
+     * device, a library that is missing - and the caller goes through host memory.
+     * The entry is NULL where there is nothing but that. */
+    int (*collective)(llm_backend_t *const *backends, unsigned ranks, llm_collective_t **members,
+                      fmq_error_t *err);
 } llm_ops_t;
 
 struct llm_backend {

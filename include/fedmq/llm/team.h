@@ -50,6 +50,12 @@ size_t llm_team_size(const llm_team_t *self);
 /* The first device's workspace, where parameters are set and read.  Whoever
  * trains or evaluates with the team carries them to the others first. */
 llm_workspace_t *llm_team_lead(llm_team_t *self);
+/* What carries vectors between the devices: "NCCL", or "host memory".  The bytes
+ * are the same. */
+const char *llm_team_carrier(const llm_team_t *self);
+/* Why devices of one kind go through host memory; NULL where there is nothing to
+ * tell. */
+const char *llm_team_detour(const llm_team_t *self);
 /* The vector of stack.fixed, on all devices. */
 int llm_team_set_fixed(llm_team_t *self, const float *host, fmq_error_t *err);
 /* Gives back all memory but the lead's parameters; nothing but

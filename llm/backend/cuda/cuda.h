@@ -77,5 +77,6 @@ void llm_cuda_lora_ops(llm_ops_t *ops);
 void llm_cuda_matrix_ops(llm_ops_t *ops);
 void llm_cuda_linear_ops(llm_ops_t *ops);
 void llm_cuda_dense_ops(llm_ops_t *ops); /* and gemm */
+void llm_cuda_collective_ops(llm_ops_t *ops);
 
 #endif

@@ -202,6 +202,18 @@ inline void memory_release(void *memory)
     }
 }
 
+/* Do so many bytes from there lie in one block of the device? */
+inline bool memory_holds(device_t &device, const char *at, size_t bytes)
+{
+    std::lock_guard<std::mutex> held(device.lock);
+    auto behind = device.blocks.upper_bound((char *)at);
+    if (behind == device.blocks.begin())
+        return false;
+    const auto block = std::prev(behind);
+    const size_t before = (size_t)(at - block->first);
+    return before <= block->second && bytes <= block->second - before;
+}
+
 inline size_t memory_free(device_t &device)
 {
     std::lock_guard<std::mutex> held(device.lock);

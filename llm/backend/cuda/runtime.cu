@@ -57,6 +57,12 @@ const char *llm_cuda_queue_wait(const llm_cuda_queue_t *)
     return nullptr;
 }
 
+const char *llm_cuda_queue_ask(const llm_cuda_queue_t *, bool *done)
+{
+    *done = true;
+    return nullptr;
+}
+
 void *llm_cuda_alloc(size_t bytes)
 {
     return emulate::memory_new(emulate::devices[emulate::current], bytes);
@@ -175,6 +181,16 @@ void llm_cuda_emulated_close(const llm_cuda_queue_t *queue)
     emulate::window_close(emulate::device_of(queue->stream));
 }
 
+int llm_cuda_emulated_number(void *stream)
+{
+    return (int)(&emulate::device_of(stream) - emulate::devices);
+}
+
+bool llm_cuda_emulated_holds(int device, const void *at, size_t bytes)
+{
+    return emulate::memory_holds(emulate::devices[device], (const char *)at, bytes);
+}
+
 #else
 
 static const char *told(cudaError_t error)
@@ -255,6 +271,18 @@ const char *llm_cuda_queue_wait(const llm_cuda_queue_t *queue)
 {
     keep_failure(queue, cudaStreamSynchronize(stream_of(queue)));
     return *queue->failure;
+}
+
+const char *llm_cuda_queue_ask(const llm_cuda_queue_t *queue, bool *done)
+{
+    const cudaError_t error = cudaStreamQuery(stream_of(queue));
+    *done = error != cudaErrorNotReady;
+    if (*done) {
+        keep_failure(queue, error);
+        return told(error);
+    }
+    (void)cudaGetLastError(); /* this is no failure, and nobody is to find one later */
+    return nullptr;
 }
 
 void *llm_cuda_alloc(size_t bytes)
@@ -390,6 +418,16 @@ void llm_cuda_emulated_open(const llm_cuda_queue_t *)
 
 void llm_cuda_emulated_close(const llm_cuda_queue_t *)
 {
+}
+
+int llm_cuda_emulated_number(void *)
+{
+    return -1;
+}
+
+bool llm_cuda_emulated_holds(int, const void *, size_t)
+{
+    return false;
 }
 
 #endif

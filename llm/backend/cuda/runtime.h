@@ -41,6 +41,8 @@ void llm_cuda_queue_close(llm_cuda_queue_t *queue);
 /* Waits until what is on the queue is done; the first failure since it was
  * opened, of a launch or of the work itself. */
 const char *llm_cuda_queue_wait(const llm_cuda_queue_t *queue);
+/* Whether it is done, without waiting; what the work has met. */
+const char *llm_cuda_queue_ask(const llm_cuda_queue_t *queue, bool *done);
 
 /* Of this thread's device.  Returns NULL when there is no memory.  Release with
  * llm_cuda_release(), on any thread. */
@@ -87,6 +89,10 @@ bool llm_cuda_is_emulated(void);
  * device: for what takes a library's place there.  Nothing on a device. */
 void llm_cuda_emulated_open(const llm_cuda_queue_t *queue);
 void llm_cuda_emulated_close(const llm_cuda_queue_t *queue);
+/* The number of the emulated device behind a queue's stream, and whether a block of
+ * its memory holds so many bytes there.  -1 and false on a device. */
+int llm_cuda_emulated_number(void *stream);
+bool llm_cuda_emulated_holds(int device, const void *at, size_t bytes);
 
 #ifdef __cplusplus
 }
