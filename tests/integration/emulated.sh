@@ -43,7 +43,7 @@ one spread "${SMALL[@]}" device "[cuda-emulated:0, cuda-emulated:1]" fedmq.permi
 same emulated spread
 
 # Two devices share every batch: what they add up goes from one to the other, or through host memory.
-PAIR=(federate.total_round_num 1 use_gpu True train.data_para_dids "[cuda-emulated:0, cuda-emulated:1]" "${HALF[@]}")
+PAIR=(federate.total_round_num 1 dataloader.batch_size 2 train.data_para_dids "[cuda-emulated:0, cuda-emulated:1]" "${HALF[@]}")
 one pair "${SMALL[@]}" "${PAIR[@]}"
 grep -q 'exchange carrier="NCCL"' "$WORK/pair/run.log" || fail "two devices do not exchange by NCCL"
 FEDMQ_NCCL=/nowhere one detour "${SMALL[@]}" "${PAIR[@]}"

@@ -7,13 +7,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "llm/backend/cuda/cuda.h"
 #include "llm/train/collective.h"
 
 #define RANKS_MAX 4
@@ -46,10 +46,8 @@ static float number(unsigned rank, size_t i)
 
 static llm_backend_t *open_device(unsigned device)
 {
-    char name[32];
     fmq_error_t err;
-    (void)snprintf(name, sizeof name, "cuda-emulated:%u:f32", device);
-    llm_backend_t *be = llm_backend_open(name, 1, &err);
+    llm_backend_t *be = llm_cuda_new((int)device, false, &err);
     if (!be)
         fail_msg("%s", err.text);
     return be;
