@@ -26,11 +26,11 @@ struct fake_client {
     /* of the thread */
     char name[32];
     fmq_link_t *link;
-    bool has_run, has_task, late;
+    bool has_run, has_task, has_next, late;
     uint32_t late_round;
     atomic_bool gone;
     fmq_message_run_t run;
-    fmq_message_task_t task;
+    fmq_message_task_t task, next; /* next came before its run */
     fmq_message_report_t report;
     fmq_digest_t offered;
     bool has_offer;
@@ -231,11 +231,10 @@ static void give_up(fake_client_t *self, fmq_state_reader_t *reader)
     reader->active = false;
 }
 
-static void on_task(fake_client_t *self, const fmq_event_t *event)
+static void begin_task(fake_client_t *self)
 {
-    fmq_message_task_t note;
-    if (fmq_message_task_decode(&note, event->data, event->size, NULL) < 0)
-        return;
+    const fmq_message_task_t note = self->next;
+    self->has_next = false;
     if (self->has_task && note.serial == self->task.serial &&
         fmq_digest_equal(&note.state, &self->task.state)) {
         send_report(self);
@@ -257,14 +256,34 @@ static void on_task(fake_client_t *self, const fmq_event_t *event)
     fetch_all(self);
 }
 
+/* A server that comes back finds its tasks of before at the router, and has taken
+ * back its run: what a task is for is known when the run comes. */
+static void on_task(fake_client_t *self, const fmq_event_t *event)
+{
+    fmq_message_task_t note;
+    if (fmq_message_task_decode(&note, event->data, event->size, NULL) < 0)
+        return;
+    self->next = note;
+    self->has_next = true;
+    if (self->has_run)
+        begin_task(self);
+}
+
+static void on_run(fake_client_t *self)
+{
+    self->has_run = true;
+    answer(self, FMQ_REPORT_IDLE);
+    send_report(self);
+    if (self->has_next)
+        begin_task(self);
+}
+
 static void on_note(fake_client_t *self, const fmq_event_t *event)
 {
     fmq_message_done_t done;
     if (strcmp(event->topic, "run") == 0 &&
         fmq_message_run_decode(&self->run, event->data, event->size, NULL) == 0 && !self->has_run) {
-        self->has_run = true;
-        answer(self, FMQ_REPORT_IDLE);
-        send_report(self);
+        on_run(self);
     } else if (strcmp(event->topic, "task") == 0) {
         on_task(self, event);
     } else if (strcmp(event->topic, "done") == 0 &&
