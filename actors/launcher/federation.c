@@ -18,6 +18,7 @@
 #include "actors/launcher/reserve.h"
 #include "actors/launcher/resuming.h"
 #include "actors/launcher/rundir.h"
+#include "actors/launcher/share.h"
 #include "actors/launcher/signals.h"
 #include "actors/launcher/watchdog.h"
 #include "actors/runtime/pipe.h"
@@ -56,22 +57,6 @@ typedef struct {
 } federation_t;
 
 #define NO_PROGRESS_MS 300000 /* where fedmq.progress_timeout says nothing */
-
-void fmq_federation_share(uint32_t actors, unsigned cores, uint64_t *permits, uint64_t *threads)
-{
-    if (*permits == 0 && *threads > 0)
-        *permits = cores / *threads;
-    if (*permits == 0)
-        *permits = cores;
-    if (*permits > actors)
-        *permits = actors;
-    if (*permits == 0)
-        *permits = 1;
-    if (*threads == 0)
-        *threads = cores / *permits;
-    if (*threads == 0)
-        *threads = 1;
-}
 
 static fmq_log_level_t log_level(const federation_t *self)
 {
@@ -287,56 +272,21 @@ static void warn_of_endless_texts(const federation_t *self)
                       why);
 }
 
-/* How many may compute at once where nobody says: one a GPU, or with a team one
- * a team, on the CPU as many as have a core for each worker; 0: as without any. */
-static uint64_t permits_of(const fmq_compute_settings_t *compute, unsigned cores)
-{
-    size_t workers = compute->team.size;
-    if (fmq_compute_on_gpu(compute))
-        return workers > 1 ? 1 : compute->devices.size;
-    return workers > 1 ? (cores > workers ? cores / workers : 1) : 0;
-}
-
-static void names_of(const fmq_device_list_t *list, const char *names[FMQ_DEVICE_LIST_MAX])
-{
-    for (size_t i = 0; i < list->size; i++)
-        names[i] = list->names[i];
-}
-
-static fmq_devices_t *open_devices(const fmq_compute_settings_t *compute, unsigned permits,
-                                   unsigned threads, fmq_error_t *err)
-{
-    const char *devices[FMQ_DEVICE_LIST_MAX], *team[FMQ_DEVICE_LIST_MAX];
-    names_of(&compute->devices, devices);
-    names_of(&compute->team, team);
-    const fmq_devices_plan_t plan = {.devices = devices,
-                                     .devices_size = compute->devices.size,
-                                     .team = team,
-                                     .team_size = compute->team.size,
-                                     .sharded = compute->sharded,
-                                     .permits = permits,
-                                     .threads = threads};
-    return fmq_devices_open(&plan, err);
-}
-
 static int open_permits(federation_t *self, uint32_t computing, fmq_error_t *err)
 {
     const fmq_plan_t *plan = self->plan;
-    uint64_t permits = plan->permits, threads = plan->threads;
-    if (permits == 0)
-        permits = (uint64_t)fmq_config_int(plan->config, "fedmq.permits");
-    if (threads == 0)
-        threads = (uint64_t)fmq_config_int(plan->config, "fedmq.threads");
+    fmq_share_t share = {.permits = plan->permits, .threads = plan->threads};
+    if (share.permits == 0)
+        share.permits = (uint64_t)fmq_config_int(plan->config, "fedmq.permits");
+    if (share.threads == 0)
+        share.threads = (uint64_t)fmq_config_int(plan->config, "fedmq.threads");
     fmq_compute_settings_t compute;
     if (fmq_settings_compute(plan->config, &compute, err) < 0)
         return -1;
-    if (permits == 0 && threads == 0)
-        permits = permits_of(&compute, fmq_opening_cores());
-    fmq_federation_share(computing, fmq_opening_cores(), &permits, &threads);
-    self->permits = open_devices(&compute, (unsigned)permits, (unsigned)threads, err);
+    self->permits = fmq_share_open(&share, &compute, computing, fmq_opening_cores(), err);
     if (!self->permits)
         return -1;
-    log_engine(self, permits, threads);
+    log_engine(self, share.permits, share.threads);
     fmq_remarks_compute(&compute, self->log);
     return computing > 0 ? fmq_engine_place(&self->engine, self->permits, err) : 0;
 }

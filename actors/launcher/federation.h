@@ -40,8 +40,4 @@ typedef struct {
  * -1 with err: FMQ_ERR_STOPPED when interrupted. */
 int fmq_federation_run(const fmq_plan_t *plan, fmq_error_t *err);
 
-/* How many compute at once and with how many threads each: what is given, and
- * where it is 0 the cores shared among the actors that compute. */
-void fmq_federation_share(uint32_t actors, unsigned cores, uint64_t *permits, uint64_t *threads);
-
 #endif
