@@ -5,8 +5,8 @@
  * an error to send from, or to receive to, what is no memory of the
  * communicator's device, outside of a group, of another type, to a rank that
  * there is not, on another device's queue; to receive another size than was sent;
- * to wait for what nobody sends; and to destroy a communicator to which something
- * is still on its way.
+ * and to destroy a communicator to which something is still on its way.  What
+ * nobody sends is waited for until somebody aborts, as by the library.
  */
 #include "llm/backend/cuda/nccl.h"
 
@@ -14,14 +14,12 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "llm/backend/cuda/runtime.h"
 
-#define RANKS_MAX    64
-#define OPS_MAX      (2 * RANKS_MAX) /* of a group */
-#define PATIENCE_SEC 60              /* the library would wait for ever */
+#define RANKS_MAX 64
+#define OPS_MAX   (2 * RANKS_MAX) /* of a group */
 
 enum { SUCCESS = 0, SYSTEM = 2, INVALID = 4, USAGE = 5, REMOTE = 6 }; /* as ncclResult_t */
 
@@ -224,19 +222,15 @@ static int post(const operation_t *what)
 static int fetch(const operation_t *what)
 {
     world_t *world = what->comm->world;
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += PATIENCE_SEC;
     pthread_mutex_lock(&world->lock);
     letter_t **box = &world->boxes[what->peer * world->ranks + what->comm->rank], *letter;
-    int late = 0;
-    while (!(letter = *box) && !world->aborted && !late)
-        late = pthread_cond_timedwait(&world->changed, &world->lock, &until);
+    while (!(letter = *box) && !world->aborted)
+        pthread_cond_wait(&world->changed, &world->lock);
     if (letter)
         *box = letter->next;
     pthread_mutex_unlock(&world->lock);
     if (!letter)
-        return late ? USAGE : REMOTE;
+        return REMOTE;
     int code = letter->bytes == what->bytes ? SUCCESS : INVALID;
     if (code == SUCCESS)
         copy(what, what->to, letter->data);
