@@ -23,19 +23,13 @@ static const struct {
     const char *name;
     kind_t kind;
 } places[] = {
-    {"config.yaml", REPLACED},
-    {"versions", REPLACED},
-    {"dealt", REPLACED},
-    {"run.log", APPENDED},
-    {"metrics.jsonl", APPENDED},
-    {"checkpoints", FOLDER},
-    {"checkpoints/sent.state", REPLACED},
-    {"journal", FOLDER},
-    {"best", FOLDER},
-    {"best/best.state", REPLACED},
-    {"best/adapter", FOLDER},
-    {"adapter", FOLDER},
-    {"emulator", FOLDER},
+    {"config.yaml", REPLACED},     {"versions", REPLACED},
+    {"dealt", REPLACED},           {"status", REPLACED}, /* what `fedmq status` reads */
+    {"run.log", APPENDED},         {"metrics.jsonl", APPENDED},
+    {"checkpoints", FOLDER},       {"checkpoints/sent.state", REPLACED},
+    {"journal", FOLDER},           {"best", FOLDER},
+    {"best/best.state", REPLACED}, {"best/adapter", FOLDER},
+    {"adapter", FOLDER},           {"emulator", FOLDER},
     {"clients", FOLDER},
 };
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "actors/protocol/status.h"
 #include "actors/storage/dealt.h"
 #include "actors/storage/directory.h"
 #include "actors/storage/versions.h"
@@ -245,15 +246,12 @@ typedef struct {
     const char *only; /* the one file that a folder may hold */
 } trace_t;
 
-static const trace_t traces[] = {{"config.yaml", false, false, NULL},
-                                 {"run.log", false, false, NULL},
-                                 {FMQ_LOCK_NAME, false, false, NULL},
-                                 {FMQ_VERSIONS_NAME, false, false, NULL},
-                                 {FMQ_DEALT_NAME, false, false, NULL},
-                                 {"metrics.jsonl", false, true, NULL},
-                                 {"journal", true, true, NULL},
-                                 {"clients", true, true, NULL},
-                                 {"checkpoints", true, false, INITIAL_CHECKPOINT}};
+static const trace_t traces[] = {
+    {"config.yaml", false, false, NULL},  {"run.log", false, false, NULL},
+    {FMQ_LOCK_NAME, false, false, NULL},  {FMQ_VERSIONS_NAME, false, false, NULL},
+    {FMQ_DEALT_NAME, false, false, NULL}, {FMQ_STATUS_NAME, false, false, NULL},
+    {"metrics.jsonl", false, true, NULL}, {"journal", true, true, NULL},
+    {"clients", true, true, NULL},        {"checkpoints", true, false, INITIAL_CHECKPOINT}};
 
 static bool is_initial_checkpoint(const char *path, const char *name)
 {

@@ -79,7 +79,7 @@ static int take(look_t *self, fmq_link_t *link, int timeout_ms, fmq_error_t *err
     if (event.type == FMQ_EVENT_REFUSED)
         return fmq_error_set(err, event.error.code, "%s", event.error.text);
     if (event.type != FMQ_EVENT_NOTE || event.role != FMQ_ROLE_SERVER ||
-        strcmp(event.topic, "status") != 0)
+        strcmp(event.topic, FMQ_STATUS_NAME) != 0)
         return 0;
     return fmq_status_decode(&self->status, event.data, event.size, err) < 0 ? -1 : 1;
 }
@@ -127,7 +127,7 @@ static int load(look_t *self, const char *directory, fmq_error_t *err)
                              "there is no run's directory '%s'; a live run is asked at "
                              "tcp://HOST:PORT",
                              directory);
-    char *path = fmq_file_path(err, "%s/status", directory);
+    char *path = fmq_file_path(err, "%s/" FMQ_STATUS_NAME, directory);
     char *body = path ? fmq_file_load(path, FMQ_STATUS_BYTES_MAX, &size, err) : NULL;
     int rc = body ? fmq_status_decode(&self->status, body, size, err) : -1;
     if (!body && path && err->code == FMQ_ERR_NOTFOUND)

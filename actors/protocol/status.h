@@ -13,6 +13,7 @@
 #include "fedmq/actors/messages.h"
 #include "fedmq/broker/link.h"
 
+#define FMQ_STATUS_NAME           "status"
 #define FMQ_STATUS_CLIENTS_MAX    1000
 #define FMQ_STATUS_EVALUATORS_MAX 16
 #define FMQ_STATUS_BYTES_MAX      FMQ_NOTE_MAX

@@ -118,7 +118,7 @@ static void fill(const coordinator_t *self, fmq_run_phase_t phase, const char *r
 static int write_file(const coordinator_t *self, const void *body, size_t size, fmq_error_t *err)
 {
     fmq_file_t file = {.fd = -1};
-    char *path = fmq_file_path(err, "%s/status", self->options.directory);
+    char *path = fmq_file_path(err, "%s/" FMQ_STATUS_NAME, self->options.directory);
     int rc = path ? fmq_file_open(&file, path, err) : -1;
     if (rc == 0)
         rc = fmq_file_write(&file, body, size, err) < 0 ? -1 : fmq_file_rename(&file, err);
@@ -148,7 +148,7 @@ static void tell(coordinator_t *self, fmq_run_phase_t phase, const char *reason,
         size = fmq_status_encode(status, body, FMQ_STATUS_BYTES_MAX, &err);
     }
     if (size > 0 && self->link)
-        (void)fmq_link_note(self->link, "@observer", "status", body, size, NULL);
+        (void)fmq_link_note(self->link, "@observer", FMQ_STATUS_NAME, body, size, NULL);
     if (size > 0 && file && write_file(self, body, size, &err) < 0)
         say_unwritten(self, &err);
     free(status);
