@@ -488,10 +488,13 @@ static int close_exchange(coordinator_t *self, fmq_error_t *err)
 {
     fmq_round_step_t steps[FMQ_ROUND_STEPS_MAX];
     size_t size = fmq_rounds_closing(&self->round.exchange, steps);
-    log_closed(self);
+    if (steps[0] != FMQ_STEP_COMMIT) /* else what is said to be closed is so for good */
+        log_closed(self);
     for (size_t i = 0; i < size; i++) {
         if (performers[steps[i]](self, err) < 0)
             return -1;
+        if (steps[i] == FMQ_STEP_COMMIT)
+            log_closed(self);
         if (self->terminated && steps[i] == FMQ_STEP_AGGREGATE)
             return 0; /* the checkpoint before and the journal hold it all */
     }
