@@ -21,7 +21,6 @@
 
 #define EVENTS_MAX     512    /* taken in one go before deciding */
 #define TICK_MS        200    /* longest wait for an event */
-#define SHOW_MS        150    /* shortest time between two showings of progress */
 #define TURNED_MS      1000   /* between two words about clients that are none */
 #define MISSING_MS     10000  /* until it is said again who is missing, doubled up to ... */
 #define MISSING_MAX_MS 300000 /* ... this */
@@ -79,8 +78,8 @@ static int on_member(coordinator_t *self, const fmq_event_t *event, fmq_error_t 
         fmq_round_excuse(&self->round, client, self->now_ms);
     *progress = (progress_t){event->step, event->steps};
     bool busy = self->round.phase == FMQ_PHASE_ASKING;
-    if (busy && event->steps > 0 && self->now_ms - self->shown_ms >= SHOW_MS)
-        fmq_coordinator_show(self, FMQ_RUN_PROGRESS);
+    if (busy && event->steps > 0)
+        fmq_coordinator_show_now_and_then(self, FMQ_RUN_PROGRESS);
     return 0;
 }
 
@@ -257,23 +256,6 @@ static int serve(coordinator_t *self, fmq_error_t *err)
         rc = turn(self, err);
     }
     return rc;
-}
-
-int fmq_coordinator_progress(void *argument, uint64_t step, uint64_t steps, uint64_t tokens)
-{
-    coordinator_t *self = argument;
-    (void)tokens;
-    self->now_ms = fmq_clock_ms();
-    self->own_step = (progress_t){step, steps};
-    self->busy = true;
-    if (self->options.moved)
-        self->options.moved(self->options.moved_argument);
-    if (!self->terminated)
-        self->terminated = fmq_pipe_terminated_because(self->pipe, &self->told);
-    if (self->block > 0 && self->now_ms - self->shown_ms >= SHOW_MS)
-        fmq_coordinator_show(self, FMQ_RUN_ALIGNING);
-    fmq_coordinator_tell_status(self);
-    return self->terminated ? 1 : 0;
 }
 
 static void name_new_run(char run[FMQ_RUN_ID_SIZE])

@@ -3,7 +3,8 @@
  * coordinator.c (life and events), records.c (what clients' data come to), reports.c (what clients
  * say), stalls.c (who does not get on), watchers.c (evaluators), perform.c (the steps that rounds.h
  * orders), posts.c (notes that it leaves), outcome.c (metrics, best state), copies.c (what is
- * saved), hosting.c (what it lends the strategy), status.c (how the run stands).
+ * saved), hosting.c (what it lends the strategy), showing.c (what people see), status.c (how the
+ * run stands).
  */
 #ifndef FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
 #define FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
@@ -177,8 +178,10 @@ int fmq_coordinator_bring_state(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_post_away(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_post_done(coordinator_t *self, bool failed, const char *reason,
                               fmq_error_t *err);
-void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type);
 
+/* showing.c: what people see of the run; unless something was shown just before. */
+void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type);
+void fmq_coordinator_show_now_and_then(coordinator_t *self, fmq_run_event_type_t type);
 /* Heard and shown by everything that computes in this thread: other than 0
  * when it should stop. */
 int fmq_coordinator_progress(void *self, uint64_t step, uint64_t steps, uint64_t tokens);
