@@ -33,3 +33,10 @@ char *fmq_file_path(fmq_error_t *err, const char *format, ...)
     va_end(args);
     return path;
 }
+
+char *fmq_prefixed_path(const char *save_to, const char *prefix, fmq_error_t *err)
+{
+    const char *slash = strrchr(save_to, '/');
+    int head = slash ? (int)(slash - save_to) + 1 : 0;
+    return fmq_file_path(err, "%.*s%s_%s", head, save_to, prefix, save_to + head);
+}

@@ -33,13 +33,11 @@ static void destroy(void *argument)
 
 static int new (const fmq_strategy_setup_t *setup, void **out, fmq_error_t *err)
 {
-    fmq_strategy_setup_t inside = *setup;
     fedbiot_t *self = calloc(1, sizeof *self);
     if (!self)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for offsite tuning");
     self->options = *setup->offsite;
     self->schema = setup->schema;
-    inside.offsite = NULL;
     size_t elements = (size_t)fmq_schema_elements(self->options.schema);
     self->emulator = calloc(elements ? elements : 1, sizeof *self->emulator);
     if (self->options.sent_once)
@@ -51,7 +49,7 @@ static int new (const fmq_strategy_setup_t *setup, void **out, fmq_error_t *err)
     }
     memcpy(self->emulator, self->options.initial, elements * sizeof *self->emulator);
     self->began_whole = self->options.aligned >= self->options.first_blocks;
-    if (fmq_strategy_open(&self->inner, &inside, err) < 0)
+    if (fmq_strategy_make(&self->inner, setup->method, setup, err) < 0)
         goto fail;
     *out = self;
     return 0;

@@ -38,7 +38,4 @@ typedef struct fmq_fedbiot_options {
 /* setup->offsite is there; setup->method goes on inside. */
 extern const fmq_strategy_ops_t fmq_fedbiot_ops;
 
-/* "models/x" and "final" -> "models/final_x", the caller's. */
-char *fmq_prefixed_path(const char *save_to, const char *prefix, fmq_error_t *err);
-
 #endif

@@ -155,6 +155,9 @@ typedef struct {
 
 /* With offsite tuning the method is put inside FedBiOT's. */
 int fmq_strategy_open(fmq_strategy_t *self, const fmq_strategy_setup_t *setup, fmq_error_t *err);
+/* Of this table, whatever setup asks for; its method and rule are there. */
+int fmq_strategy_make(fmq_strategy_t *self, const fmq_strategy_ops_t *ops,
+                      const fmq_strategy_setup_t *setup, fmq_error_t *err);
 void fmq_strategy_close(fmq_strategy_t *self);
 /* The same calls, with what holds where the table says NULL. */
 size_t fmq_strategy_exchanges(const fmq_strategy_t *self, fmq_exchange_t out[FMQ_EXCHANGES_MAX]);
