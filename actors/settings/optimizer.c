@@ -40,15 +40,12 @@ static int take_nesterov(const fmq_config_t *config, const char *key, void *out,
 static int take_betas(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
 {
     llm_optimizer_t *optimizer = out;
-    char item[FMQ_SETTINGS_KEY_MAX + 4];
-    if (fmq_config_size(config, key) != 2)
-        return fmq_error_set(err, FMQ_ERR_CONFIG, "%s: '%s' must be two numbers, as (0.9, 0.999)",
-                             fmq_config_origin(config, key), key);
-    snprintf(item, sizeof item, "%s.0", key);
-    if (fmq_setting_real(config, item, below_one, &optimizer->beta1, err) < 0)
+    double betas[2];
+    if (fmq_setting_betas(config, key, below_one, betas, err) < 0)
         return -1;
-    snprintf(item, sizeof item, "%s.1", key);
-    return fmq_setting_real(config, item, below_one, &optimizer->beta2, err);
+    optimizer->beta1 = betas[0];
+    optimizer->beta2 = betas[1];
+    return 0;
 }
 
 static const fmq_setting_t sgd_table[] = {{"type", fmq_setting_skip},

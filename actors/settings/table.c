@@ -119,6 +119,21 @@ int fmq_setting_int(const fmq_config_t *config, const char *key, const int64_t r
     return 0;
 }
 
+int fmq_setting_betas(const fmq_config_t *config, const char *key, const double range[2],
+                      double out[2], fmq_error_t *err)
+{
+    char item[FMQ_SETTINGS_KEY_MAX + 4];
+    if (fmq_config_size(config, key) != 2)
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "%s: '%s' must be two numbers, as (0.9, 0.999)",
+                             fmq_config_origin(config, key), key);
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(item, sizeof item, "%s.%d", key, i);
+        if (fmq_setting_real(config, item, range, &out[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int fmq_setting_shares(const fmq_config_t *config, const char *key, double out[3], fmq_error_t *err)
 {
     static const double range[2] = {0, 1};

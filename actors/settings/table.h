@@ -35,6 +35,10 @@ int fmq_setting_real(const fmq_config_t *config, const char *key, const double r
 int fmq_setting_int(const fmq_config_t *config, const char *key, const int64_t range[2],
                     int64_t *out, fmq_error_t *err);
 
+/* Two reals within [least, most], as an optimizer's betas are written. */
+int fmq_setting_betas(const fmq_config_t *config, const char *key, const double range[2],
+                      double out[2], fmq_error_t *err);
+
 /* Shares of train, val and test: a list of two or three numbers from 0 to 1
  * whose sum is at most 1.  What is not given is 0. */
 int fmq_setting_shares(const fmq_config_t *config, const char *key, double out[3],

@@ -21,6 +21,10 @@
 
 #define NODE "fedopt.optimizer"
 
+/* What the paper's algorithm 2 has beside a second moment. */
+#define PAPER .first = true, .from_eps = true, .beta1 = 0.9, .eps = 1e-3
+#define YOGI  .second = FMQ_SECOND_SIGNED, .beta2 = 0.99, PAPER
+
 static const fmq_fedopt_t kinds[] = {
     {.name = "SGD", .second = FMQ_SECOND_NONE},
     {.name = "Adam",
@@ -31,33 +35,10 @@ static const fmq_fedopt_t kinds[] = {
      .beta2 = 0.999,
      .eps = 1e-8},
     {.name = "Adagrad", .second = FMQ_SECOND_SUM, .eps = 1e-10},
-    {.name = "FedAdam",
-     .second = FMQ_SECOND_MEAN,
-     .first = true,
-     .from_eps = true,
-     .beta1 = 0.9,
-     .beta2 = 0.99,
-     .eps = 1e-3},
-    {.name = "FedYogi",
-     .second = FMQ_SECOND_SIGNED,
-     .first = true,
-     .from_eps = true,
-     .beta1 = 0.9,
-     .beta2 = 0.99,
-     .eps = 1e-3},
-    {.name = "FedAdagrad",
-     .second = FMQ_SECOND_SUM,
-     .first = true,
-     .from_eps = true,
-     .beta1 = 0.9,
-     .eps = 1e-3},
-    {.name = "Yogi",
-     .second = FMQ_SECOND_SIGNED,
-     .first = true,
-     .from_eps = true,
-     .beta1 = 0.9,
-     .beta2 = 0.99,
-     .eps = 1e-3},
+    {.name = "FedAdam", .second = FMQ_SECOND_MEAN, .beta2 = 0.99, PAPER},
+    {.name = "FedYogi", YOGI},
+    {.name = "FedAdagrad", .second = FMQ_SECOND_SUM, PAPER},
+    {.name = "Yogi", YOGI},
 };
 
 static const double not_negative[2] = {0, 1e300};
@@ -86,12 +67,12 @@ static int take_nesterov(const fmq_config_t *config, const char *key, void *out,
 static int take_betas(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
 {
     fmq_fedopt_t *self = out;
-    if (fmq_config_size(config, key) != 2)
-        return fmq_error_set(err, FMQ_ERR_CONFIG, "%s: '%s' must be two numbers, as (0.9, 0.99)",
-                             fmq_config_origin(config, key), key);
-    if (fmq_setting_real(config, NODE ".betas.0", below_one, &self->beta1, err) < 0)
+    double betas[2];
+    if (fmq_setting_betas(config, key, below_one, betas, err) < 0)
         return -1;
-    return fmq_setting_real(config, NODE ".betas.1", below_one, &self->beta2, err);
+    self->beta1 = betas[0];
+    self->beta2 = betas[1];
+    return 0;
 }
 
 static const fmq_setting_t sgd_table[] = {{"type", fmq_setting_skip},
