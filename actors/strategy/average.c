@@ -11,7 +11,7 @@ typedef struct {
     const fmq_rule_t *rule;
 } average_t;
 
-static int new (const fmq_strategy_setup_t *setup, void **out, fmq_error_t *err)
+int fmq_average_new(const fmq_strategy_setup_t *setup, void **out, fmq_error_t *err)
 {
     average_t *self = calloc(1, sizeof *self);
     if (!self)
@@ -28,8 +28,8 @@ static int take(void *argument, uint64_t first, uint64_t count, float *values, f
     return 0;
 }
 
-static fmq_step_t aggregate(void *argument, const fmq_strategy_host_t *host,
-                            const fmq_updates_t *updates, float *state, fmq_error_t *err)
+fmq_step_t fmq_average_aggregate(void *argument, const fmq_strategy_host_t *host,
+                                 const fmq_updates_t *updates, float *state, fmq_error_t *err)
 {
     const average_t *self = argument;
     (void)host;
@@ -42,13 +42,13 @@ static fmq_step_t aggregate(void *argument, const fmq_strategy_host_t *host,
 const fmq_strategy_ops_t fmq_average_ops = {
     .name = "fedavg",
     .help = "the mean of the clients' updates, weighted by examples used",
-    .new = new,
+    .new = fmq_average_new,
     .destroy = free,
-    .aggregate = aggregate};
+    .aggregate = fmq_average_aggregate};
 
 /* All data lie with one client: the mean of one. */
 const fmq_strategy_ops_t fmq_global_ops = {.name = "global",
                                            .help = "one client that has all data",
-                                           .new = new,
+                                           .new = fmq_average_new,
                                            .destroy = free,
-                                           .aggregate = aggregate};
+                                           .aggregate = fmq_average_aggregate};

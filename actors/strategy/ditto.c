@@ -8,6 +8,8 @@
  */
 #include "actors/strategy/methods.h"
 
+#include <stdlib.h>
+
 static size_t passes(const fmq_config_t *config, fmq_pass_t out[FMQ_PASSES_MAX])
 {
     out[0] = (fmq_pass_t){.from = FMQ_FROM_PERSONAL,
@@ -20,27 +22,11 @@ static size_t passes(const fmq_config_t *config, fmq_pass_t out[FMQ_PASSES_MAX])
     return 2;
 }
 
-static int new (const fmq_strategy_setup_t *setup, void **out, fmq_error_t *err)
-{
-    return fmq_average_ops.new(setup, out, err);
-}
-
-static void destroy(void *self)
-{
-    fmq_average_ops.destroy(self);
-}
-
-static fmq_step_t aggregate(void *self, const fmq_strategy_host_t *host,
-                            const fmq_updates_t *updates, float *state, fmq_error_t *err)
-{
-    return fmq_average_ops.aggregate(self, host, updates, state, err);
-}
-
 const fmq_strategy_ops_t fmq_ditto_ops = {
     .name = "ditto",
     .help = "FedAvg, and for every client a model of its own near the shared one",
-    .new = new,
-    .destroy = destroy,
-    .aggregate = aggregate,
+    .new = fmq_average_new,
+    .destroy = free,
+    .aggregate = fmq_average_aggregate,
     .passes = passes,
     .measures_own = true};
