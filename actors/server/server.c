@@ -37,10 +37,10 @@ static uint64_t samples_max(void *argument, uint32_t client, uint64_t shard)
     llm_train_options_t *training = &self->training[client - 1];
     if (!self->known[client - 1]) {
         const fmq_config_t *config = self->options.context->config;
-        bool own = fmq_config_differs_for(config, client);
-        fmq_config_t *view = own ? fmq_config_for_client(config, client, NULL) : NULL;
-        self->known[client - 1] =
-            (view || !own) && fmq_settings_train(own ? view : config, training, NULL) == 0;
+        fmq_config_t *view = NULL;
+        if (fmq_config_differs_for(config, client))
+            config = view = fmq_config_for_client(config, client, NULL);
+        self->known[client - 1] = config && fmq_settings_train(config, training, NULL) == 0;
         fmq_config_destroy(&view);
     }
     return self->known[client - 1] ? fmq_settings_samples_max(training, shard) : UINT64_MAX;
