@@ -74,12 +74,11 @@ typedef struct {
     fmq_lent_state_t *lent; /* of state while it is published; NULL: it may be written to */
     bool away;              /* the state is in its checkpoint only, and its memory given back */
     fmq_strategy_t strategy;
-    fmq_exchange_t exchanges[FMQ_EXCHANGES_MAX]; /* of a round */
+    fmq_exchange_t exchanges[FMQ_EXCHANGES_MAX]; /* of a round; the open one is round.exchange */
     size_t exchanges_size;
-    const fmq_exchange_t *open; /* among them, or the evaluation; NULL: none was open yet */
-    fmq_sections_t sections;    /* of checkpoints: the state and what the strategy keeps */
-    fmq_digest_t *fetched;      /* owned, client k at k - 1: what it was last told of that lies
-                                 * beside the state */
+    fmq_sections_t sections; /* of checkpoints: the state and what the strategy keeps */
+    fmq_digest_t *fetched;   /* owned, client k at k - 1: what it was last told of that lies
+                              * beside the state */
     fmq_digest_t manifest;
     uint64_t manifest_bytes;
     published_t published, published_beside;

@@ -96,8 +96,9 @@ int fmq_coordinator_export(coordinator_t *self, fmq_error_t *err)
 
 size_t fmq_coordinator_exchange(const coordinator_t *self)
 {
-    bool of_round = self->open && self->open->close != FMQ_CLOSE_MEASURE;
-    return of_round ? (size_t)(self->open - self->exchanges) : 0;
+    const fmq_exchange_t *newest = self->round.exchange;
+    bool of_round = newest && newest->close != FMQ_CLOSE_MEASURE;
+    return of_round ? (size_t)(newest - self->exchanges) : 0;
 }
 
 bool fmq_coordinator_collects(const coordinator_t *self)

@@ -36,7 +36,7 @@ static double dealt_most(const coordinator_t *self, uint32_t client, const char 
         if (strlen(parts[part]) != end - begin ||
             strncmp(parts[part], name + begin, end - begin) != 0)
             continue;
-        bool used = part == FMQ_DEALT_TRAIN && self->round.exchange.task == FMQ_TASK_TRAIN;
+        bool used = part == FMQ_DEALT_TRAIN && self->round.exchange->task == FMQ_TASK_TRAIN;
         if (used && begin > 0) /* of a training that is not sent, with steps of its own */
             break;
         return used ? (double)fmq_coordinator_used_max(self, client, 0) : (double)dealt[part];

@@ -97,10 +97,10 @@ static int ask_planned(coordinator_t *self, const uint32_t *plan, size_t size, f
     for (size_t i = 0; i < size; i++) {
         if (plan[i] < 1 || plan[i] > self->agenda->training)
             continue;
-        bool here = self->round.exchange.accept == FMQ_ACCEPT_UPDATE &&
+        bool here = self->round.exchange->accept == FMQ_ACCEPT_UPDATE &&
                     fmq_update_log_find(self->journal, plan[i]);
         if (!here) {
-            if (ask(self, plan[i], self->round.exchange.task, err) < 0)
+            if (ask(self, plan[i], self->round.exchange->task, err) < 0)
                 return -1;
             continue;
         }
@@ -115,7 +115,6 @@ static int close_exchange(coordinator_t *self, fmq_error_t *err);
 /* From now on an exchange is open, in which nobody is asked yet. */
 static void open_exchange(coordinator_t *self, const fmq_exchange_t *exchange)
 {
-    self->open = exchange;
     fmq_coordinator_drop_answers(self);
     fmq_round_open(&self->round, exchange, self->now_ms);
 }
@@ -146,7 +145,7 @@ static int ask_all(coordinator_t *self, fmq_error_t *err)
 {
     for (uint32_t k = 1; k <= self->agenda->clients; k++) {
         const fmq_seat_t *seat = &self->round.seats[k - 1];
-        if (seat->alive && seat->ready && ask(self, k, self->round.exchange.task, err) < 0)
+        if (seat->alive && seat->ready && ask(self, k, self->round.exchange->task, err) < 0)
             return -1;
     }
     return 0;
@@ -157,7 +156,7 @@ static int ask_all(coordinator_t *self, fmq_error_t *err)
 static int request(coordinator_t *self, const uint32_t *list, size_t size, fmq_error_t *err)
 {
     uint32_t *plan = NULL;
-    bool everybody = self->round.exchange.who == FMQ_WHO_EVERYBODY;
+    bool everybody = self->round.exchange->who == FMQ_WHO_EVERYBODY;
     int rc = 0;
     if (!everybody && size == 0) {
         rc = make_plan(self, &plan, &size, err);
@@ -222,7 +221,7 @@ static int ask_more(coordinator_t *self, fmq_error_t *err)
     if (sample(self, missing, &chosen, &size, err) < 0)
         return -1;
     for (size_t i = 0; i < size; i++)
-        if (ask(self, chosen[i], self->round.exchange.task, err) < 0)
+        if (ask(self, chosen[i], self->round.exchange->task, err) < 0)
             goto fail;
     plan = calloc(self->agenda->clients, sizeof *plan);
     if (!plan) {
@@ -473,7 +472,7 @@ static int (*const performers[])(coordinator_t *self, fmq_error_t *err) = {
 static void log_closed(const coordinator_t *self)
 {
     fmq_round_count_t count = fmq_round_count(&self->round, self->now_ms);
-    bool measured = self->round.exchange.close == FMQ_CLOSE_MEASURE;
+    bool measured = self->round.exchange->close == FMQ_CLOSE_MEASURE;
     if (!measured)
         fmq_log_write(self->options.log, count.missing ? FMQ_LOG_WARNING : FMQ_LOG_INFO, "server",
                       "round-closed", "round=%u updates=%u rejected=%u missing=%u",
@@ -487,7 +486,7 @@ static void log_closed(const coordinator_t *self)
 static int close_exchange(coordinator_t *self, fmq_error_t *err)
 {
     fmq_round_step_t steps[FMQ_ROUND_STEPS_MAX];
-    size_t size = fmq_rounds_closing(&self->round.exchange, steps);
+    size_t size = fmq_rounds_closing(self->round.exchange, steps);
     if (steps[0] != FMQ_STEP_COMMIT) /* else what is said to be closed is so for good */
         log_closed(self);
     for (size_t i = 0; i < size; i++) {
@@ -498,7 +497,7 @@ static int close_exchange(coordinator_t *self, fmq_error_t *err)
         if (self->terminated && steps[i] == FMQ_STEP_AGGREGATE)
             return 0; /* the checkpoint before and the journal hold it all */
     }
-    return go_on(self, self->open, err);
+    return go_on(self, self->round.exchange, err);
 }
 
 static bool anybody_can_train(const coordinator_t *self)

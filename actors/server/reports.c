@@ -73,7 +73,7 @@ static int check_counts(const coordinator_t *self, uint32_t client,
 static int take_answer(coordinator_t *self, uint32_t client, const fmq_message_report_t *report,
                        fmq_error_t *err)
 {
-    const fmq_exchange_t *exchange = &self->round.exchange;
+    const fmq_exchange_t *exchange = self->round.exchange;
     bool training = exchange->task == FMQ_TASK_TRAIN;
     bool wanted =
         training ? report->phase == FMQ_REPORT_OFFER : report->phase == FMQ_REPORT_MEASURED;
@@ -106,7 +106,7 @@ static int take_answer(coordinator_t *self, uint32_t client, const fmq_message_r
 static uint64_t serial_of_phase(const coordinator_t *self)
 {
     return self->round.phase == FMQ_PHASE_ASKING
-               ? fmq_coordinator_serial(self, self->round.exchange.task)
+               ? fmq_coordinator_serial(self, self->round.exchange->task)
                : 0;
 }
 

@@ -97,7 +97,7 @@ static void begin_phase(fmq_round_t *self, fmq_phase_t phase, int64_t now_ms)
 void fmq_round_open(fmq_round_t *self, const fmq_exchange_t *exchange, int64_t now_ms)
 {
     if (exchange)
-        self->exchange = *exchange;
+        self->exchange = exchange;
     begin_phase(self, exchange ? FMQ_PHASE_ASKING : FMQ_PHASE_WAITING, now_ms);
 }
 
@@ -198,8 +198,8 @@ fmq_round_count_t fmq_round_count(const fmq_round_t *self, int64_t now_ms)
 static bool enough(const fmq_round_t *self, const fmq_round_count_t *count)
 {
     uint32_t possible = count->asked - count->left_out;
-    uint32_t quorum = self->exchange.quorum ? self->exchange.quorum : self->limits.quorum;
-    if (self->exchange.close == FMQ_CLOSE_MEASURE)
+    uint32_t quorum = self->exchange->quorum ? self->exchange->quorum : self->limits.quorum;
+    if (self->exchange->close == FMQ_CLOSE_MEASURE)
         return true;
     quorum = quorum < possible ? quorum : possible;
     return count->answered > 0 && count->answered >= quorum;
@@ -207,7 +207,7 @@ static bool enough(const fmq_round_t *self, const fmq_round_count_t *count)
 
 static int64_t deadline_of(const fmq_round_t *self)
 {
-    return self->exchange.deadline_ms ? self->exchange.deadline_ms : self->limits.deadline_ms;
+    return self->exchange->deadline_ms ? self->exchange->deadline_ms : self->limits.deadline_ms;
 }
 
 fmq_decision_t fmq_round_decide(const fmq_round_t *self, int64_t now_ms)
@@ -225,7 +225,7 @@ fmq_decision_t fmq_round_decide(const fmq_round_t *self, int64_t now_ms)
     bool hopeless = count.gone == count.missing;
     if ((late || hopeless) && enough(self, &count))
         return FMQ_DECIDE_PARTIAL;
-    if (hopeless && self->exchange.who == FMQ_WHO_SAMPLED && count.spare > 0)
+    if (hopeless && self->exchange->who == FMQ_WHO_SAMPLED && count.spare > 0)
         return FMQ_DECIDE_ASK_MORE;
     /* Some were no good and the others are gone: this round brings nothing.  When
      * all are merely gone it waits, for they may come back. */

@@ -60,7 +60,7 @@ typedef struct {
 typedef struct {
     fmq_round_limits_t limits;
     fmq_phase_t phase;
-    fmq_exchange_t exchange; /* ASKING: the open one */
+    const fmq_exchange_t *exchange; /* borrowed: the newest that was open; NULL: none was yet */
     int64_t opened_ms;
     int64_t slowest_ms; /* the longest that anybody needed from one sign of progress to the next */
     uint32_t clients;
@@ -97,8 +97,8 @@ uint32_t fmq_round_stalled(const fmq_round_t *self, int64_t now_ms, int64_t *sin
 /* How long is too long now. */
 int64_t fmq_round_stall_limit(const fmq_round_t *self);
 
-/* Opens an exchange in which nobody is asked yet, or (NULL) waits for clients again;
- * asks; and asks nothing any more. */
+/* Opens an exchange, which stays borrowed, in which nobody is asked yet, or (NULL) waits for
+ * clients again; asks; and asks nothing any more. */
 void fmq_round_open(fmq_round_t *self, const fmq_exchange_t *exchange, int64_t now_ms);
 void fmq_round_end(fmq_round_t *self, int64_t now_ms);
 void fmq_round_ask(fmq_round_t *self, uint32_t client);

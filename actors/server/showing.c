@@ -39,7 +39,7 @@ void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type)
                              .clients = waiting ? self->agenda->clients : count.asked,
                              .clients_done = waiting ? count.ready : count.answered,
                              .evaluating = self->round.phase == FMQ_PHASE_ASKING &&
-                                           self->round.exchange.close == FMQ_CLOSE_MEASURE,
+                                           self->round.exchange->close == FMQ_CLOSE_MEASURE,
                              .block = self->block,
                              .blocks = self->blocks,
                              .bytes_up = self->bytes_up,

@@ -20,7 +20,7 @@
 
 static bool measures(const coordinator_t *self)
 {
-    return self->round.phase == FMQ_PHASE_ASKING && self->round.exchange.task == FMQ_TASK_EVALUATE;
+    return self->round.phase == FMQ_PHASE_ASKING && self->round.exchange->task == FMQ_TASK_EVALUATE;
 }
 
 static fmq_run_phase_t phase_of(const coordinator_t *self)
