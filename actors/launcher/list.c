@@ -15,27 +15,6 @@
 
 static const fmq_option_t options[] = {FMQ_ROW_JSON, FMQ_ROWS_END};
 
-static const char *strategy_at(size_t index, const char **help)
-{
-    const fmq_strategy_ops_t *method = fmq_strategy_at(index);
-    *help = method ? method->help : NULL;
-    return method ? method->name : NULL;
-}
-
-static const char *rule_at(size_t index, const char **help)
-{
-    const fmq_rule_t *rule = fmq_rule_at(index);
-    *help = rule ? rule->help : NULL;
-    return rule ? rule->name : NULL;
-}
-
-static const char *sampler_at(size_t index, const char **help)
-{
-    const fmq_sampler_t *sampler = fmq_sampler_at(index);
-    *help = sampler ? sampler->help : NULL;
-    return sampler ? sampler->name : NULL;
-}
-
 static const char *codec_at(size_t index, const char **help)
 {
     *help = fmq_codec_help((int)index);
@@ -46,10 +25,12 @@ static const struct {
     const char *name;
     const char *key; /* that chooses one */
     const char *(*at)(size_t index, const char **help);
-} kinds[] = {
-    {"strategies", "federate.method", strategy_at},  {"rules", "aggregator.robust_rule", rule_at},
-    {"samplers", "federate.sampler", sampler_at},    {"codecs", "fedmq.codec", codec_at},
-    {"splitters", "data.splitter", fmq_splitter_at}, {"data", "data.type", llm_records_type_at}};
+} kinds[] = {{"strategies", "federate.method", fmq_strategy_at},
+             {"rules", "aggregator.robust_rule", fmq_rule_at},
+             {"samplers", "federate.sampler", fmq_sampler_at},
+             {"codecs", "fedmq.codec", codec_at},
+             {"splitters", "data.splitter", fmq_splitter_at},
+             {"data", "data.type", llm_records_type_at}};
 
 #define KINDS      (sizeof kinds / sizeof *kinds)
 #define NAME_WIDTH 18

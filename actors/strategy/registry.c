@@ -1,34 +1,28 @@
 /*
  * registry.c - the methods by name, and which of them a run's server half is.
  */
-#include <stdio.h>
-#include <string.h>
 #include <strings.h>
 
 #include "actors/strategy/fedbiot.h"
 #include "actors/strategy/methods.h"
+#include "actors/strategy/names.h"
 
 static const fmq_strategy_ops_t *const methods[] = {
     &fmq_average_ops, &fmq_fedopt_ops, &fmq_ditto_ops, &fmq_local_ops, &fmq_global_ops};
 
-const fmq_strategy_ops_t *fmq_strategy_at(size_t index)
+const char *fmq_strategy_at(size_t index, const char **help)
 {
-    return index < sizeof methods / sizeof *methods ? methods[index] : NULL;
+    const fmq_strategy_ops_t *method =
+        index < sizeof methods / sizeof *methods ? methods[index] : NULL;
+    *help = method ? method->help : NULL;
+    return method ? method->name : NULL;
 }
 
 const fmq_strategy_ops_t *fmq_strategy_find(const char *name, fmq_error_t *err)
 {
-    char names[256] = "";
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
-        size_t used = strlen(names);
-        if (strcasecmp(methods[i]->name, name) == 0)
-            return methods[i];
-        (void)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
-                       methods[i]->name);
-    }
-    (void)fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
-                        "there is no method '%s'; fedmq has: %s (federate.method)", name, names);
-    return NULL;
+    static const fmq_names_t names = {"method", "federate.method", fmq_strategy_at, strcasecmp};
+    int index = fmq_names_find(&names, name, err);
+    return index < 0 ? NULL : methods[index];
 }
 
 /* FS-LLM turns FedAvg into FedOpt by fedopt.use alone. */

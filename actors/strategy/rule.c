@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/strategy/names.h"
+
 /* Counts that are all zero would divide by zero: everybody counts alike then. */
 static bool all_alike(const fmq_updates_t *updates)
 {
@@ -132,21 +134,19 @@ static const fmq_rule_t rules[] = {
     {"median", "median of every coordinate; all updates count alike", median_scratch, fold_median},
 };
 
-const fmq_rule_t *fmq_rule_at(size_t index)
+const char *fmq_rule_at(size_t index, const char **help)
 {
-    return index < sizeof rules / sizeof *rules ? &rules[index] : NULL;
+    const fmq_rule_t *rule = index < sizeof rules / sizeof *rules ? &rules[index] : NULL;
+    *help = rule ? rule->help : NULL;
+    return rule ? rule->name : NULL;
 }
 
 const fmq_rule_t *fmq_rule_find(const char *name, fmq_error_t *err)
 {
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        if (strcmp(rules[i].name, name) == 0)
-            return &rules[i];
-    (void)fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
-                        "there is no aggregation rule '%s'; fedmq has: fedavg, median "
-                        "(aggregator.robust_rule)",
-                        name);
-    return NULL;
+    static const fmq_names_t names = {"aggregation rule", "aggregator.robust_rule", fmq_rule_at,
+                                      strcmp};
+    int index = fmq_names_find(&names, name, err);
+    return index < 0 ? NULL : &rules[index];
 }
 
 int fmq_rule_run(const fmq_rule_t *rule, const fmq_updates_t *updates,

@@ -44,8 +44,8 @@ typedef struct {
 
 /* By aggregator.robust_rule's name; NULL with FMQ_ERR_UNSUPPORTED. */
 const fmq_rule_t *fmq_rule_find(const char *name, fmq_error_t *err);
-/* Each of them; NULL behind the last. */
-const fmq_rule_t *fmq_rule_at(size_t index);
+/* The name of each, and what it is; NULL behind the last. */
+const char *fmq_rule_at(size_t index, const char **help);
 
 /* Folds range after range and hands each to take(), which may change values.
  * -1: reading or take() has failed. */

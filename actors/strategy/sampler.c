@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/strategy/names.h"
 #include "fedmq/base/rng.h"
 
 typedef struct {
@@ -62,19 +63,19 @@ static const fmq_sampler_t samplers[] = {
     {"uniform", "every set of clients is equally likely", choose_uniform},
 };
 
-const fmq_sampler_t *fmq_sampler_at(size_t index)
+const char *fmq_sampler_at(size_t index, const char **help)
 {
-    return index < sizeof samplers / sizeof *samplers ? &samplers[index] : NULL;
+    const fmq_sampler_t *sampler =
+        index < sizeof samplers / sizeof *samplers ? &samplers[index] : NULL;
+    *help = sampler ? sampler->help : NULL;
+    return sampler ? sampler->name : NULL;
 }
 
 const fmq_sampler_t *fmq_sampler_find(const char *name, fmq_error_t *err)
 {
-    for (size_t i = 0; i < sizeof samplers / sizeof *samplers; i++)
-        if (strcmp(samplers[i].name, name) == 0)
-            return &samplers[i];
-    (void)fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
-                        "there is no sampler '%s'; fedmq has: uniform (federate.sampler)", name);
-    return NULL;
+    static const fmq_names_t names = {"sampler", "federate.sampler", fmq_sampler_at, strcmp};
+    int index = fmq_names_find(&names, name, err);
+    return index < 0 ? NULL : &samplers[index];
 }
 
 size_t fmq_sampler_wanted(int64_t number, double rate, size_t participating)

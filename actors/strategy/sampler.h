@@ -33,8 +33,8 @@ typedef struct {
 /* By federate.sampler's name; NULL with FMQ_ERR_UNSUPPORTED naming those that
  * exist. */
 const fmq_sampler_t *fmq_sampler_find(const char *name, fmq_error_t *err);
-/* Each of them; NULL behind the last. */
-const fmq_sampler_t *fmq_sampler_at(size_t index);
+/* The name of each, and what it is; NULL behind the last. */
+const char *fmq_sampler_at(size_t index, const char **help);
 
 /* How many a round asks for: rate in (0, 1] goes before number (FS-LLM), an
  * invalid number means all; never 0 unless participating is. */

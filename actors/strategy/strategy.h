@@ -144,8 +144,8 @@ typedef struct fmq_strategy_ops {
 const fmq_strategy_ops_t *fmq_strategy_find(const char *name, fmq_error_t *err);
 /* The one that a configuration asks for. */
 const fmq_strategy_ops_t *fmq_strategy_of(const fmq_config_t *config, fmq_error_t *err);
-/* All of them, for lists; NULL behind the last. */
-const fmq_strategy_ops_t *fmq_strategy_at(size_t index);
+/* The name of each, and what it is; NULL behind the last. */
+const char *fmq_strategy_at(size_t index, const char **help);
 
 /* A server half at work. */
 typedef struct {
