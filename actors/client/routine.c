@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actors/evaluation/named.h"
 #include "actors/runtime/kept_workspace.h"
 #include "actors/settings/settings.h"
 #include "fedmq/base/clock.h"
@@ -37,42 +38,24 @@ static bool evaluated(const fmq_config_t *config, fmq_examples_part_t part)
     return false;
 }
 
-static int set_metric(fmq_metrics_t *metrics, const char *part, const char *what, double value,
-                      fmq_error_t *err)
-{
-    char name[FMQ_METRIC_NAME_MAX];
-    snprintf(name, sizeof name, "%s_%s", part, what);
-    return fmq_metrics_set(metrics, name, value, err);
-}
-
-static int set_eval_metrics(fmq_metrics_t *metrics, const char *part, const llm_eval_stats_t *stats,
-                            fmq_error_t *err)
-{
-    if (set_metric(metrics, part, "loss", stats->loss_sum, err) < 0 ||
-        set_metric(metrics, part, "total", (double)stats->samples, err) < 0 ||
-        set_metric(metrics, part, "avg_loss", stats->loss_avg, err) < 0)
-        return -1;
-    return set_metric(metrics, part, "token_loss", stats->token_loss, err);
-}
-
 /* of: "train" with what stands before it. */
 static int set_train_metrics(fmq_metrics_t *metrics, const char *of, const llm_train_stats_t *stats,
                              bool proximal, fmq_error_t *err)
 {
     double supervised = (double)stats->supervised;
-    if (set_metric(metrics, of, "loss", stats->loss_sum, err) < 0 ||
-        set_metric(metrics, of, "total", (double)stats->samples, err) < 0 ||
-        set_metric(metrics, of, "avg_loss", stats->loss_avg, err) < 0 ||
-        set_metric(metrics, of, "token_loss", supervised > 0 ? stats->nll_sum / supervised : 0,
-                   err) < 0 ||
-        set_metric(metrics, of, "steps", (double)stats->steps, err) < 0)
+    if (fmq_named_metric(metrics, of, "loss", stats->loss_sum, err) < 0 ||
+        fmq_named_metric(metrics, of, "total", (double)stats->samples, err) < 0 ||
+        fmq_named_metric(metrics, of, "avg_loss", stats->loss_avg, err) < 0 ||
+        fmq_named_metric(metrics, of, "token_loss",
+                         supervised > 0 ? stats->nll_sum / supervised : 0, err) < 0 ||
+        fmq_named_metric(metrics, of, "steps", (double)stats->steps, err) < 0)
         return -1;
-    if (proximal && set_metric(metrics, of, "proximal_loss", stats->proximal_loss, err) < 0)
+    if (proximal && fmq_named_metric(metrics, of, "proximal_loss", stats->proximal_loss, err) < 0)
         return -1;
     if (stats->nan_batches > 0 &&
-        set_metric(metrics, of, "nan_batches", (double)stats->nan_batches, err) < 0)
+        fmq_named_metric(metrics, of, "nan_batches", (double)stats->nan_batches, err) < 0)
         return -1;
-    return set_metric(metrics, of, "tokens", (double)stats->tokens, err);
+    return fmq_named_metric(metrics, of, "tokens", (double)stats->tokens, err);
 }
 
 /* NULL where the lead is all there is. */
@@ -110,7 +93,7 @@ static int measure_difference(const fmq_routine_t *self, llm_team_t *team, const
     if (measure_part(self, team, FMQ_PART_VAL, &stats, err) < 0)
         return -1;
     snprintf(name, sizeof name, "%sval_avg_loss", prefix_of(self));
-    return set_metric(metrics, name, when, stats.loss_avg, err);
+    return fmq_named_metric(metrics, name, when, stats.loss_avg, err);
 }
 
 static void plan_for(const fmq_routine_t *self, fmq_examples_part_t part, turn_t *turn)
@@ -152,7 +135,7 @@ static int evaluate_part(const fmq_routine_t *self, llm_team_t *team, fmq_exampl
     if (measure_part(self, team, part, &stats, err) < 0)
         return -1;
     snprintf(name, sizeof name, "%s%s", prefix_of(self), fmq_part_name(part));
-    return set_eval_metrics(metrics, name, &stats, err);
+    return fmq_named_losses(metrics, name, &stats, err);
 }
 
 static bool wanted(const fmq_routine_t *self, fmq_examples_part_t part)

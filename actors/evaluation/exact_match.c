@@ -3,6 +3,7 @@
  */
 #include "actors/evaluation/exact_match.h"
 
+#include "actors/evaluation/named.h"
 #include "fedmq/llm/generate.h"
 
 #define ANSWERS_AT_ONCE 4 /* between two looks at whether to stop */
@@ -41,11 +42,13 @@ static int ask_all(const fmq_exact_match_t *self, llm_generator_t *generator, si
     return rc;
 }
 
-int fmq_exact_match_measure(const fmq_exact_match_t *self, llm_backend_t *be, double *share,
-                            uint64_t *total, fmq_error_t *err)
+int fmq_exact_match_measure(const fmq_exact_match_t *self, llm_backend_t *be, const char *of,
+                            fmq_metrics_t *out, fmq_error_t *err)
 {
     int64_t answer_max = fmq_config_int(self->context->config, "fedmq.match_tokens");
     uint64_t counts[2] = {0, 0}; /* exact, asked */
+    if (answer_max <= 0)
+        return 0;
     llm_generator_t *generator =
         llm_generator_new_stack(&self->stack, context_for(self, (size_t)answer_max), be, err);
     if (!generator)
@@ -58,7 +61,8 @@ int fmq_exact_match_measure(const fmq_exact_match_t *self, llm_backend_t *be, do
     llm_generator_destroy(&generator);
     if (rc < 0)
         return -1;
-    *share = counts[1] > 0 ? (double)counts[0] / (double)counts[1] : 0;
-    *total = counts[1];
-    return 0;
+    double share = counts[1] > 0 ? (double)counts[0] / (double)counts[1] : 0;
+    if (fmq_named_metric(out, of, "exact_match", share, err) < 0)
+        return -1;
+    return fmq_named_metric(out, of, "exact_total", (double)counts[1], err);
 }

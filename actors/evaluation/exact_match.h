@@ -17,9 +17,10 @@ typedef struct {
     void *argument;
 } fmq_exact_match_t;
 
-/* Greedy answers to the first records: the share that is exact, and of how
- * many.  fedmq.match_tokens must be at least 1.  FMQ_ERR_STOPPED when stopped. */
-int fmq_exact_match_measure(const fmq_exact_match_t *self, llm_backend_t *be, double *share,
-                            uint64_t *total, fmq_error_t *err);
+/* Greedy answers to the first records: <of>_exact_match, the share that is exact, and
+ * <of>_exact_total, of how many.  Nothing without fedmq.match_tokens.  FMQ_ERR_STOPPED when
+ * stopped. */
+int fmq_exact_match_measure(const fmq_exact_match_t *self, llm_backend_t *be, const char *of,
+                            fmq_metrics_t *out, fmq_error_t *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "actors/evaluation/exact_match.h"
+#include "actors/evaluation/named.h"
 
 static uint32_t batch_size(const fmq_measure_t *self)
 {
@@ -17,20 +18,11 @@ static uint32_t batch_size(const fmq_measure_t *self)
 
 /* What a state is measured in. */
 typedef struct {
-    const char *prefix; /* of its metrics */
-    const char *part;   /* ... and what follows it */
+    char of[FMQ_METRIC_NAME_MAX]; /* what names of its metrics begin with */
     llm_stack_t stack;
     const float *fixed;
     llm_prefix_cache_t *cache;
 } view_t;
-
-static int set(fmq_metrics_t *out, const view_t *view, const char *what, double value,
-               fmq_error_t *err)
-{
-    char name[FMQ_METRIC_NAME_MAX];
-    (void)snprintf(name, sizeof name, "%s%s_%s", view->prefix, view->part, what);
-    return fmq_metrics_set(out, name, value, err);
-}
 
 static int measure_loss(const fmq_measure_t *self, const view_t *view, llm_backend_t *backend,
                         const float *vector, fmq_metrics_t *out, fmq_error_t *err)
@@ -50,11 +42,7 @@ static int measure_loss(const fmq_measure_t *self, const view_t *view, llm_backe
     if (rc == 0)
         rc = llm_evaluate_dataset(workspace, self->dataset, &options, &stats, err);
     llm_workspace_destroy(&workspace);
-    if (rc < 0 || set(out, view, "loss", stats.loss_sum, err) < 0 ||
-        set(out, view, "total", (double)stats.samples, err) < 0 ||
-        set(out, view, "avg_loss", stats.loss_avg, err) < 0)
-        return -1;
-    return set(out, view, "token_loss", stats.token_loss, err);
+    return rc < 0 ? -1 : fmq_named_losses(out, view->of, &stats, err);
 }
 
 static int measure_match(const fmq_measure_t *self, const view_t *view, llm_backend_t *backend,
@@ -67,14 +55,7 @@ static int measure_match(const fmq_measure_t *self, const view_t *view, llm_back
                                  .records = self->records,
                                  .progress = self->progress,
                                  .argument = self->argument};
-    double share = 0;
-    uint64_t total = 0;
-    if (fmq_config_int(self->context->config, "fedmq.match_tokens") <= 0)
-        return 0;
-    if (fmq_exact_match_measure(&answers, backend, &share, &total, err) < 0 ||
-        set(out, view, "exact_match", share, err) < 0)
-        return -1;
-    return set(out, view, "exact_total", (double)total, err);
+    return fmq_exact_match_measure(&answers, backend, view->of, out, err);
 }
 
 static int measure_in(const fmq_measure_t *self, const view_t *view, const float *vector,
@@ -96,15 +77,12 @@ int fmq_measure_run(const fmq_measure_t *self, const float *vector, fmq_metrics_
     const fmq_context_t *context = self->context;
     fmq_metrics_t metrics = {0};
     const char *part = self->part ? self->part : "test";
-    view_t client = {.prefix = context->offsite ? "emulator." : "",
-                     .part = part,
-                     .stack = fmq_context_client_stack(context),
-                     .fixed = self->emulator,
-                     .cache = self->prefix};
-    view_t full = {.prefix = "plugin.",
-                   .part = part,
-                   .stack = {.model = context->model, .adapter = context->adapter},
+    view_t client = {
+        .stack = fmq_context_client_stack(context), .fixed = self->emulator, .cache = self->prefix};
+    view_t full = {.stack = {.model = context->model, .adapter = context->adapter},
                    .cache = self->plugin_prefix};
+    (void)snprintf(client.of, sizeof client.of, "%s%s", context->offsite ? "emulator." : "", part);
+    (void)snprintf(full.of, sizeof full.of, "plugin.%s", part);
     if (measure_in(self, &client, vector, &metrics, err) < 0 ||
         (self->plugin && measure_in(self, &full, vector, &metrics, err) < 0))
         return -1;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "actors/evaluation/exact_match.h"
+#include "actors/evaluation/named.h"
 #include "actors/splitter/pieces.h"
 #include "actors/splitter/public.h"
 
@@ -125,29 +126,19 @@ void fmq_held_destroy(fmq_held_t **self_p)
     *self_p = NULL;
 }
 
-static int put(fmq_metrics_t *metrics, const char *split, const char *what, double value,
-               fmq_error_t *err)
-{
-    char name[FMQ_METRIC_NAME_MAX];
-    (void)snprintf(name, sizeof name, "plugin.%s_%s", split, what);
-    return fmq_metrics_set(metrics, name, value, err);
-}
-
 static int measure_loss(const fmq_held_t *self, size_t part, llm_workspace_t *workspace,
                         const fmq_measuring_t *how, fmq_metrics_t *metrics, fmq_error_t *err)
 {
-    const char *split = names[part];
+    char of[FMQ_METRIC_NAME_MAX];
     llm_eval_stats_t stats = {0};
     uint32_t batch = (uint32_t)fmq_config_int(self->context->config, "dataloader.batch_size");
     if (!self->data[part] || llm_dataset_size(self->data[part]) == 0)
         return 0;
     if (llm_evaluate_loss(workspace, self->data[part], batch, how->progress, how->argument, &stats,
-                          err) < 0 ||
-        put(metrics, split, "loss", stats.loss_sum, err) < 0 ||
-        put(metrics, split, "total", (double)stats.samples, err) < 0 ||
-        put(metrics, split, "avg_loss", stats.loss_avg, err) < 0)
+                          err) < 0)
         return -1;
-    return put(metrics, split, "token_loss", stats.token_loss, err);
+    (void)snprintf(of, sizeof of, "plugin.%s", names[part]);
+    return fmq_named_losses(metrics, of, &stats, err);
 }
 
 static int measure_losses(const fmq_held_t *self, llm_backend_t *be, const fmq_measuring_t *how,
@@ -182,15 +173,9 @@ static int measure_match(const fmq_held_t *self, llm_backend_t *be, const fmq_me
                                  .records = self->records[TEST],
                                  .progress = how->progress,
                                  .argument = how->argument};
-    double share = 0;
-    uint64_t total = 0;
-    if (fmq_config_int(context->config, "fedmq.match_tokens") <= 0 || !self->data[TEST] ||
-        llm_records_size(self->records[TEST]) == 0)
+    if (!self->data[TEST] || llm_records_size(self->records[TEST]) == 0)
         return 0;
-    if (fmq_exact_match_measure(&answers, be, &share, &total, err) < 0 ||
-        put(metrics, "test", "exact_match", share, err) < 0)
-        return -1;
-    return put(metrics, "test", "exact_total", (double)total, err);
+    return fmq_exact_match_measure(&answers, be, "plugin.test", metrics, err);
 }
 
 int fmq_held_measure(void *argument, const fmq_measuring_t *measuring, fmq_metrics_t *metrics,
