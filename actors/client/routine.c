@@ -4,7 +4,6 @@
 #include "actors/client/routine.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "actors/evaluation/named.h"
 #include "actors/runtime/kept_workspace.h"
@@ -23,20 +22,6 @@ typedef struct {
     fmq_error_t *err;
     int result;
 } turn_t;
-
-/* Whether eval.split names this part. */
-static bool evaluated(const fmq_config_t *config, fmq_examples_part_t part)
-{
-    for (size_t i = 0; i < fmq_config_size(config, "eval.split"); i++) {
-        char key[48];
-        const char *name = NULL;
-        snprintf(key, sizeof key, "eval.split.%zu", i);
-        if (fmq_config_get_text(config, key, &name, NULL) == 0 &&
-            strcmp(name, fmq_part_name(part)) == 0)
-            return true;
-    }
-    return false;
-}
 
 /* of: "train" with what stands before it. */
 static int set_train_metrics(fmq_metrics_t *metrics, const char *of, const llm_train_stats_t *stats,
@@ -140,7 +125,8 @@ static int evaluate_part(const fmq_routine_t *self, llm_team_t *team, fmq_exampl
 
 static bool wanted(const fmq_routine_t *self, fmq_examples_part_t part)
 {
-    return evaluated(self->config, part) && fmq_examples_size(self->examples, part) > 0;
+    return fmq_settings_measures(self->config, fmq_part_name(part)) &&
+           fmq_examples_size(self->examples, part) > 0;
 }
 
 static int evaluate_all(const fmq_routine_t *self, llm_team_t *team, fmq_message_report_t *outcome,

@@ -66,27 +66,14 @@ void fmq_evaluator_on_shard(void *argument, const fmq_event_t *event, const void
     fmq_download_bytes(&self->shard_download, &from, FMQ_SHARD_MAX, fmq_clock_ms());
 }
 
-/* Whether eval.split asks for this part. */
-static bool is_asked_for(const evaluator_t *self, const char *part)
-{
-    for (size_t i = 0; i < fmq_config_size(self->context.config, "eval.split"); i++) {
-        char key[48];
-        const char *name = NULL;
-        (void)snprintf(key, sizeof key, "eval.split.%zu", i);
-        if (fmq_config_get_text(self->context.config, key, &name, NULL) == 0 &&
-            strcmp(name, part) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* Test records, or validation records where there are none for testing: of those
  * that eval.split asks for. */
 static void take_records(evaluator_t *self, llm_records_t *parts[3])
 {
     static const char *const names[] = {[1] = "val", [2] = "test"};
     for (size_t part = 2; part >= 1 && !self->fetched; part--) {
-        if (llm_records_size(parts[part]) == 0 || !is_asked_for(self, names[part]))
+        if (llm_records_size(parts[part]) == 0 ||
+            !fmq_settings_measures(self->context.config, names[part]))
             continue;
         self->is_val = part == 1;
         self->fetched = parts[part];

@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "actors/evaluation/exact_match.h"
 #include "actors/evaluation/named.h"
@@ -78,18 +77,6 @@ static int load(fmq_held_t *self, const fmq_offsite_settings_t *settings, fmq_er
     return fmq_public_load(settings, self->records, err);
 }
 
-static bool is_evaluated(const fmq_config_t *config, size_t part)
-{
-    for (size_t i = 0; i < fmq_config_size(config, "eval.split"); i++) {
-        char key[32];
-        const char *name = NULL;
-        (void)snprintf(key, sizeof key, "eval.split.%zu", i);
-        if (fmq_config_get_text(config, key, &name, NULL) == 0 && strcmp(name, names[part]) == 0)
-            return true;
-    }
-    return false;
-}
-
 fmq_held_t *fmq_held_new(const fmq_context_t *context, const fmq_offsite_settings_t *settings,
                          fmq_error_t *err)
 {
@@ -102,7 +89,7 @@ fmq_held_t *fmq_held_new(const fmq_context_t *context, const fmq_offsite_setting
     if (load(self, settings, err) < 0)
         goto fail;
     for (size_t i = VAL; i < PARTS; i++)
-        if (is_evaluated(context->config, i) &&
+        if (fmq_settings_measures(context->config, names[i]) &&
             !(self->data[i] = fmq_held_tokenize(context, self->records[i], names[i], err)))
             goto fail;
     if (check_data(self, err) < 0)

@@ -38,6 +38,9 @@ int fmq_settings_train(const fmq_config_t *config, llm_train_options_t *out, fmq
 /* fedmq.recompute: what a workspace for training does not keep. */
 llm_recompute_t fmq_settings_recompute(const fmq_config_t *config);
 
+/* Does eval.split name this part of the data, as "val"? */
+bool fmq_settings_measures(const fmq_config_t *config, const char *part);
+
 /* An optimizer node ("train.optimizer"): torch.optim's class name and keyword
  * arguments, with torch's defaults. */
 int fmq_settings_optimizer(const fmq_config_t *config, const char *node, llm_optimizer_t *out,

@@ -4,6 +4,7 @@
  * Gradients are accumulated as the keys' names promise: batches stay as many
  * as local_update_steps says, an optimizer step every grad_accum of them.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "actors/settings/deepspeed.h"
@@ -83,4 +84,16 @@ int fmq_settings_train(const fmq_config_t *config, llm_train_options_t *out, fmq
         return -1;
     *out = options;
     return 0;
+}
+
+bool fmq_settings_measures(const fmq_config_t *config, const char *part)
+{
+    for (size_t i = 0; i < fmq_config_size(config, "eval.split"); i++) {
+        char key[48];
+        const char *name = NULL;
+        (void)snprintf(key, sizeof key, "eval.split.%zu", i);
+        if (fmq_config_get_text(config, key, &name, NULL) == 0 && strcmp(name, part) == 0)
+            return true;
+    }
+    return false;
 }
