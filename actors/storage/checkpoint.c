@@ -13,6 +13,7 @@
 
 #include "actors/storage/checkpoint_head.h"
 #include "actors/storage/file.h"
+#include "actors/storage/little_endian.h"
 #include "fedmq/llm/adapter.h"
 
 #define MAGIC "FMQCKPT\n"
@@ -51,25 +52,6 @@ fmq_section_t *fmq_sections_find(fmq_sections_t *self, const char *name)
     return NULL;
 }
 
-static void put_u32(unsigned char *out, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        out[i] = (unsigned char)(value >> 8 * i);
-}
-
-static uint64_t get_u64(const unsigned char *in)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++)
-        value |= (uint64_t)in[i] << 8 * i;
-    return value;
-}
-
-static uint32_t get_u32(const unsigned char *in)
-{
-    return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
-}
-
 /* The sections as the file will have them. */
 static int tabulate(const fmq_sections_t *sections, fmq_stored_sections_t *table, fmq_error_t *err)
 {
@@ -101,8 +83,8 @@ static int write_front(fmq_file_t *file, const fmq_checkpoint_t *checkpoint,
     if (size == 0)
         return -1;
     memcpy(fixed, MAGIC, 8);
-    put_u32(fixed + 8, FMQ_CHECKPOINT_VERSION);
-    put_u32(fixed + 12, (uint32_t)size);
+    fmq_put_u32(fixed + 8, FMQ_CHECKPOINT_VERSION);
+    fmq_put_u32(fixed + 12, (uint32_t)size);
     if (fmq_file_write(file, fixed, sizeof fixed, err) < 0)
         return -1;
     return fmq_file_write(file, head, size, err);
@@ -114,8 +96,7 @@ static int write_section(fmq_file_t *file, const fmq_section_t *section,
     unsigned char front[FRONT];
     const char *from = section->schema ? (const char *)section->vector : section->bytes;
     memcpy(front, stored->schema.bytes, FMQ_DIGEST_SIZE);
-    put_u32(front + FMQ_DIGEST_SIZE, (uint32_t)stored->count);
-    put_u32(front + FMQ_DIGEST_SIZE + 4, (uint32_t)(stored->count >> 32));
+    fmq_put_u64(front + FMQ_DIGEST_SIZE, stored->count);
     if (fmq_file_write(file, front, sizeof front, err) < 0)
         return -1;
     uint64_t bytes = fmq_stored_section_bytes(stored);
@@ -212,7 +193,7 @@ static int locate_all(const reader_t *reader, fmq_stored_sections_t *table, fmq_
         if (fmq_file_read_at(reader->fd, reader->path, at, front, sizeof front, err) < 0)
             return -1;
         memcpy(section->schema.bytes, front, FMQ_DIGEST_SIZE);
-        section->count = get_u64(front + FMQ_DIGEST_SIZE);
+        section->count = fmq_get_u64(front + FMQ_DIGEST_SIZE);
         section->offset = at + sizeof front;
         at = section->offset + fmq_stored_section_bytes(section);
     }
@@ -226,7 +207,7 @@ static int read_front(reader_t *reader, fmq_checkpoint_t *checkpoint, fmq_stored
     unsigned char fixed[FIXED], head[FMQ_CHECKPOINT_HEAD_MAX];
     if (read_next(reader, fixed, sizeof fixed, err) < 0)
         return -1;
-    uint32_t version = get_u32(fixed + 8), size = get_u32(fixed + 12);
+    uint32_t version = fmq_get_u32(fixed + 8), size = fmq_get_u32(fixed + 12);
     if (memcmp(fixed, MAGIC, 8) != 0 || size > sizeof head)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' is not a checkpoint", reader->path);
     if (version < 1 || version > FMQ_CHECKPOINT_VERSION)

@@ -9,35 +9,26 @@
 #include <unistd.h>
 
 #include "actors/storage/file.h"
+#include "actors/storage/little_endian.h"
 #include "fedmq/broker/object.h"
 
 #define MAGIC     "FMQJRNL\n"
 #define VERSION   1u
 #define HEAD_SIZE 160u
 
-static void put_u32(unsigned char out[4], uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        out[i] = (unsigned char)(value >> 8 * i);
-}
-
-static uint32_t get_u32(const unsigned char *in)
-{
-    return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
-}
-
 static int decode_head(fmq_update_head_t *head, const unsigned char in[HEAD_SIZE], fmq_error_t *err)
 {
     fmq_digest_t digest = fmq_digest_of(in, 128);
     if (memcmp(in, MAGIC, 8) != 0 || memcmp(in + 128, digest.bytes, FMQ_DIGEST_SIZE) != 0)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "not an intact journal file");
-    if (get_u32(in + 8) != VERSION)
-        return fmq_error_set(err, FMQ_ERR_FORMAT, "a journal file of version %u", get_u32(in + 8));
+    if (fmq_get_u32(in + 8) != VERSION)
+        return fmq_error_set(err, FMQ_ERR_FORMAT, "a journal file of version %u",
+                             fmq_get_u32(in + 8));
     memset(head, 0, sizeof *head);
-    head->round = get_u32(in + 12);
-    head->client = get_u32(in + 16);
-    head->chunks = get_u32(in + 20);
-    head->samples = get_u32(in + 24) | (uint64_t)get_u32(in + 28) << 32;
+    head->round = fmq_get_u32(in + 12);
+    head->client = fmq_get_u32(in + 16);
+    head->chunks = fmq_get_u32(in + 20);
+    head->samples = fmq_get_u64(in + 24);
     memcpy(head->run, in + 32, FMQ_RUN_ID_SIZE - 1);
     memcpy(head->update.bytes, in + 64, FMQ_DIGEST_SIZE);
     memcpy(head->schema.bytes, in + 96, FMQ_DIGEST_SIZE);
@@ -51,7 +42,7 @@ static int read_chunk(int fd, const char *path, uint64_t *offset, unsigned char 
     unsigned char length[4];
     if (fmq_file_read_at(fd, path, *offset, length, sizeof length, err) < 0)
         return -1;
-    *size = get_u32(length);
+    *size = fmq_get_u32(length);
     if (*size > FMQ_CHUNK_MAX)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "'%s' has a chunk of %zu bytes", path, *size);
     if (fmq_file_read_at(fd, path, *offset + 4, out, *size, err) < 0)
@@ -82,7 +73,7 @@ static int verify_body(int fd, const char *path, const fmq_update_head_t *head,
         size_t size = 0;
         if (read_chunk(fd, path, &offset, chunk, &size, err) < 0)
             return -1;
-        put_u32(length, (uint32_t)size);
+        fmq_put_u32(length, (uint32_t)size);
         fmq_digest_add(&state, length, sizeof length);
         fmq_digest_add(&state, chunk, size);
     }

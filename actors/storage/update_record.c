@@ -5,41 +5,21 @@
 
 #include <string.h>
 
+#include "actors/storage/little_endian.h"
+
 #define MAGIC        "FMQULOG\n"
 #define VERSION      1u
 #define CHECKED      16u /* bytes of a record's head that its check covers */
 #define HEAD_CHECKED (FMQ_UPDATES_HEAD_SIZE - FMQ_DIGEST_SIZE)
 
-static void put_u32(unsigned char *out, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        out[i] = (unsigned char)(value >> 8 * i);
-}
-
-static void put_u64(unsigned char *out, uint64_t value)
-{
-    put_u32(out, (uint32_t)value);
-    put_u32(out + 4, (uint32_t)(value >> 32));
-}
-
-static uint32_t get_u32(const unsigned char *in)
-{
-    return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
-}
-
-static uint64_t get_u64(const unsigned char *in)
-{
-    return get_u32(in) | (uint64_t)get_u32(in + 4) << 32;
-}
-
 void fmq_updates_head_encode(const fmq_updates_head_t *head,
                              unsigned char out[FMQ_UPDATES_HEAD_SIZE])
 {
     memcpy(out, MAGIC, 8);
-    put_u32(out + 8, VERSION);
-    put_u32(out + 12, head->round);
-    put_u32(out + 16, head->chunks);
-    put_u32(out + 20, 0);
+    fmq_put_u32(out + 8, VERSION);
+    fmq_put_u32(out + 12, head->round);
+    fmq_put_u32(out + 16, head->chunks);
+    fmq_put_u32(out + 20, 0);
     memcpy(out + 24, head->run, FMQ_RUN_ID_SIZE - 1);
     memcpy(out + 56, head->schema.bytes, FMQ_DIGEST_SIZE);
     memcpy(out + 88, head->salt.bytes, FMQ_DIGEST_SIZE);
@@ -53,14 +33,14 @@ int fmq_updates_head_decode(fmq_updates_head_t *head, const unsigned char in[FMQ
     fmq_digest_t digest = fmq_digest_of(in, HEAD_CHECKED);
     if (memcmp(in, MAGIC, 8) != 0 || memcmp(in + HEAD_CHECKED, digest.bytes, FMQ_DIGEST_SIZE) != 0)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "it does not begin as an update log");
-    if (get_u32(in + 8) != VERSION)
+    if (fmq_get_u32(in + 8) != VERSION)
         return fmq_error_set(err, FMQ_ERR_FORMAT,
                              "it is an update log of version %u; this "
                              "program reads version %u",
-                             get_u32(in + 8), VERSION);
+                             fmq_get_u32(in + 8), VERSION);
     memset(head, 0, sizeof *head);
-    head->round = get_u32(in + 12);
-    head->chunks = get_u32(in + 16);
+    head->round = fmq_get_u32(in + 12);
+    head->chunks = fmq_get_u32(in + 16);
     memcpy(head->run, in + 24, FMQ_RUN_ID_SIZE - 1);
     memcpy(head->schema.bytes, in + 56, FMQ_DIGEST_SIZE);
     memcpy(head->salt.bytes, in + 88, FMQ_DIGEST_SIZE);
@@ -72,7 +52,7 @@ static fmq_digest_t salted(const fmq_digest_t *salt, uint64_t at, const unsigned
 {
     unsigned char place[8];
     fmq_digest_state_t state;
-    put_u64(place, at);
+    fmq_put_u64(place, at);
     fmq_digest_begin(&state);
     fmq_digest_add(&state, salt->bytes, FMQ_DIGEST_SIZE);
     fmq_digest_add(&state, place, sizeof place);
@@ -83,10 +63,10 @@ static fmq_digest_t salted(const fmq_digest_t *salt, uint64_t at, const unsigned
 void fmq_record_encode(const fmq_record_t *record, const fmq_digest_t *salt, uint64_t at,
                        unsigned char out[FMQ_RECORD_HEAD_SIZE])
 {
-    put_u32(out, (uint32_t)record->kind);
-    put_u32(out + 4, record->writer);
-    put_u32(out + 8, record->index);
-    put_u32(out + 12, record->size);
+    fmq_put_u32(out, (uint32_t)record->kind);
+    fmq_put_u32(out + 4, record->writer);
+    fmq_put_u32(out + 8, record->index);
+    fmq_put_u32(out + 12, record->size);
     fmq_digest_t check = salted(salt, at, out, CHECKED);
     memcpy(out + CHECKED, check.bytes, FMQ_RECORD_HEAD_SIZE - CHECKED);
 }
@@ -94,35 +74,35 @@ void fmq_record_encode(const fmq_record_t *record, const fmq_digest_t *salt, uin
 bool fmq_record_decode(fmq_record_t *record, const fmq_digest_t *salt, uint64_t at,
                        const unsigned char in[FMQ_RECORD_HEAD_SIZE])
 {
-    uint32_t kind = get_u32(in);
+    uint32_t kind = fmq_get_u32(in);
     if (kind != FMQ_RECORD_CHUNK && kind != FMQ_RECORD_COMMIT)
         return false;
     fmq_digest_t check = salted(salt, at, in, CHECKED);
     if (memcmp(in + CHECKED, check.bytes, FMQ_RECORD_HEAD_SIZE - CHECKED) != 0)
         return false;
     *record = (fmq_record_t){.kind = (fmq_record_kind_t)kind,
-                             .writer = get_u32(in + 4),
-                             .index = get_u32(in + 8),
-                             .size = get_u32(in + 12)};
+                             .writer = fmq_get_u32(in + 4),
+                             .index = fmq_get_u32(in + 8),
+                             .size = fmq_get_u32(in + 12)};
     return true;
 }
 
 void fmq_commit_item_encode(const fmq_commit_item_t *item, unsigned char out[FMQ_COMMIT_ITEM_SIZE])
 {
-    put_u32(out, item->client);
-    put_u32(out + 4, item->base);
-    put_u32(out + 8, item->writer);
-    put_u32(out + 12, 0);
-    put_u64(out + 16, item->samples);
+    fmq_put_u32(out, item->client);
+    fmq_put_u32(out + 4, item->base);
+    fmq_put_u32(out + 8, item->writer);
+    fmq_put_u32(out + 12, 0);
+    fmq_put_u64(out + 16, item->samples);
     memcpy(out + 24, item->update.bytes, FMQ_DIGEST_SIZE);
 }
 
 void fmq_commit_item_decode(fmq_commit_item_t *item, const unsigned char in[FMQ_COMMIT_ITEM_SIZE])
 {
-    *item = (fmq_commit_item_t){.client = get_u32(in),
-                                .base = get_u32(in + 4),
-                                .writer = get_u32(in + 8),
-                                .samples = get_u64(in + 16)};
+    *item = (fmq_commit_item_t){.client = fmq_get_u32(in),
+                                .base = fmq_get_u32(in + 4),
+                                .writer = fmq_get_u32(in + 8),
+                                .samples = fmq_get_u64(in + 16)};
     memcpy(item->update.bytes, in + 24, FMQ_DIGEST_SIZE);
 }
 
