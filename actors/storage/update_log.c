@@ -32,13 +32,11 @@ typedef struct {
 } slot_t;
 
 struct fmq_update_log {
-    fmq_update_log_options_t options; /* directory and run are owned copies */
-    char *directory, *folder;         /* owned */
-    char run[FMQ_RUN_ID_SIZE];
-    uint32_t chunks; /* of an update */
-    fmq_record_file_t file;
-    uint32_t writers; /* numbers that are given away */
-    slot_t *slots;    /* owned, ascending clients */
+    fmq_update_log_options_t options; /* directory and run are the caller's while it opens */
+    char *folder;                     /* owned */
+    fmq_record_file_t file; /* its head says which run, and how many chunks an update has */
+    uint32_t writers;       /* numbers that are given away */
+    slot_t *slots;          /* owned, ascending clients */
     size_t size, capacity;
     fmq_update_log_writer_t *pending; /* owned list of finished writers */
     unsigned char *bytes;             /* owned: one chunk */
@@ -105,9 +103,9 @@ static int insert(fmq_update_log_t *self, const fmq_update_log_entry_t *entry, f
 
 static bool is_ours(const fmq_update_log_t *self, const fmq_updates_head_t *found)
 {
-    return strcmp(found->run, self->run) == 0 && found->round == self->file.head.round &&
-           found->chunks == self->file.head.chunks &&
-           fmq_digest_equal(&found->schema, &self->file.head.schema);
+    const fmq_updates_head_t *ours = &self->file.head;
+    return strcmp(found->run, ours->run) == 0 && found->round == ours->round &&
+           found->chunks == ours->chunks && fmq_digest_equal(&found->schema, &ours->schema);
 }
 
 static int take_found(void *argument, const fmq_commit_item_t *item, fmq_place_t **places,
@@ -180,6 +178,7 @@ static int add_chunk(void *argument, const void *data, size_t size, fmq_error_t 
  * or dropped. */
 static int import_file(fmq_update_log_t *self, const char *name, fmq_error_t *err)
 {
+    const fmq_updates_head_t *ours = &self->file.head;
     unsigned client = 0;
     int end = 0;
     if (sscanf(name, "client-%6u.update%n", &client, &end) != 1 || name[end] != '\0' || end == 0)
@@ -187,14 +186,14 @@ static int import_file(fmq_update_log_t *self, const char *name, fmq_error_t *er
     char *path = fmq_file_path(err, "%s/%s", self->folder, name);
     if (!path)
         return -1;
-    fmq_update_head_t expected = {.round = self->options.round,
+    fmq_update_head_t expected = {.round = ours->round,
                                   .client = client,
-                                  .chunks = self->chunks,
-                                  .schema = self->file.head.schema},
+                                  .chunks = ours->chunks,
+                                  .schema = ours->schema},
                       head;
     fmq_error_t why;
     int rc = 0;
-    memcpy(expected.run, self->run, sizeof expected.run);
+    memcpy(expected.run, ours->run, sizeof expected.run);
     if (fmq_update_file_verify(path, &expected, self->bytes, &head, &why) < 0) {
         fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "journal-file-dropped",
                       "round=%u client=%u reason=\"%s\"", self->options.round, client, why.text);
@@ -205,7 +204,7 @@ static int import_file(fmq_update_log_t *self, const char *name, fmq_error_t *er
                                               .update = head.update,
                                               .base = self->options.round};
         fmq_update_log_writer_t *writer = fmq_update_log_begin(self, &entry, err);
-        rc = writer ? fmq_update_file_each(path, self->chunks, self->bytes, add_chunk, writer, err)
+        rc = writer ? fmq_update_file_each(path, ours->chunks, self->bytes, add_chunk, writer, err)
                     : -1;
         if (rc == 0)
             rc = fmq_update_log_writer_finish(&writer, &head.update, err);
@@ -255,20 +254,17 @@ static int import_old(fmq_update_log_t *self, fmq_error_t *err)
 static int prepare(fmq_update_log_t *self, fmq_error_t *err)
 {
     const fmq_update_log_options_t *options = &self->options;
-    self->directory = fmq_file_path(err, "%s", options->directory);
     self->folder = fmq_file_path(err, "%s/round-%06u", options->directory, options->round);
     self->file.path =
         fmq_file_path(err, "%s/round-%06u/" FMQ_UPDATES_NAME, options->directory, options->round);
     self->bytes = malloc(FMQ_CHUNK_MAX);
     self->values = malloc(FMQ_STATE_RANGE_MAX * sizeof *self->values);
-    if (!self->directory || !self->folder || !self->file.path || !self->bytes || !self->values)
+    if (!self->folder || !self->file.path || !self->bytes || !self->values)
         return no_memory(err);
-    self->chunks = fmq_state_chunks(options->schema);
     self->file.head = (fmq_updates_head_t){.round = options->round,
-                                           .chunks = self->chunks,
+                                           .chunks = fmq_state_chunks(options->schema),
                                            .schema = fmq_schema_digest(options->schema)};
-    (void)snprintf(self->run, sizeof self->run, "%s", options->run);
-    memcpy(self->file.head.run, self->run, sizeof self->file.head.run);
+    (void)snprintf(self->file.head.run, sizeof self->file.head.run, "%s", options->run);
     return 0;
 }
 
@@ -283,7 +279,7 @@ fmq_update_log_t *fmq_update_log_open(const fmq_update_log_options_t *options, f
     self->file.fd = -1;
     if (prepare(self, err) < 0 || fmq_directory_make(self->folder, err) < 0 ||
         recover(self, err) < 0 || import_old(self, err) < 0 ||
-        fmq_directory_sync(self->directory, err) < 0)
+        fmq_directory_sync(options->directory, err) < 0)
         fmq_update_log_close(&self);
     return self;
 }
@@ -302,7 +298,6 @@ void fmq_update_log_close(fmq_update_log_t **self_p)
     for (size_t i = 0; i < self->size; i++)
         free(self->slots[i].places);
     free(self->slots);
-    free(self->directory);
     free(self->folder);
     free(self->file.path);
     free(self->bytes);
@@ -362,7 +357,8 @@ fmq_update_log_writer_t *fmq_update_log_begin(fmq_update_log_t *self,
     if (fmq_record_file_begin(&self->file, err) < 0)
         return NULL;
     fmq_update_log_writer_t *writer = calloc(1, sizeof *writer);
-    fmq_place_t *places = calloc(self->chunks ? self->chunks : 1, sizeof *places);
+    uint32_t chunks = self->file.head.chunks;
+    fmq_place_t *places = calloc(chunks ? chunks : 1, sizeof *places);
     if (!writer || !places) {
         free(writer);
         free(places);
@@ -378,7 +374,7 @@ int fmq_update_log_writer_add(fmq_update_log_writer_t *writer, const void *data,
                               fmq_error_t *err)
 {
     fmq_update_log_t *self = writer->journal;
-    if (writer->chunks >= self->chunks)
+    if (writer->chunks >= self->file.head.chunks)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "an update has more than its %u chunks",
                              writer->chunks);
     if (size > FMQ_CHUNK_MAX)
@@ -407,9 +403,9 @@ int fmq_update_log_writer_finish(fmq_update_log_writer_t **writer_p, const fmq_d
 {
     fmq_update_log_writer_t *writer = *writer_p;
     fmq_update_log_t *self = writer->journal;
-    if (writer->chunks != self->chunks)
+    if (writer->chunks != self->file.head.chunks)
         return fmq_error_set(err, FMQ_ERR_FORMAT, "an update has %u of its %u chunks",
-                             writer->chunks, self->chunks);
+                             writer->chunks, self->file.head.chunks);
     if (!fmq_digest_equal(verified, &writer->entry.update))
         return fmq_error_set(err, FMQ_ERR_MISMATCH, "an update is not what its digest says");
     writer->next = self->pending;
@@ -539,7 +535,7 @@ static fmq_client_list_t list_of(const fmq_update_log_t *self, fmq_update_log_li
     static const char *const names[] = {"plan", "closed"};
     return (fmq_client_list_t){.folder = self->folder,
                                .name = names[which],
-                               .run = self->run,
+                               .run = self->file.head.run,
                                .round = self->options.round,
                                .log = self->options.log};
 }
