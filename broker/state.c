@@ -197,13 +197,30 @@ static const void *read_slice(fmq_unpacker_t *in, const slice_t *want, fmq_codec
     return fmq_unpack_failed(in) ? NULL : data;
 }
 
-/* One pass over a chunk's slices.  Without out it only checks structure, so
- * that nothing is written for a message that is not well-formed. */
-static bool walk(const fmq_schema_t *schema, uint32_t index, fmq_unpacker_t *in, float *out)
+/* What a slice has of the elements from `begin` to `end` of its range, which
+ * out is for. */
+static bool decode_slice(fmq_codec_t codec, const slice_t *slice, const uint8_t *data,
+                         uint64_t begin, uint64_t end, float *out)
+{
+    uint64_t behind = slice->start + slice->count;
+    uint64_t from = slice->start > begin ? slice->start : begin;
+    uint64_t to = behind < end ? behind : end;
+    return from >= to ||
+           fmq_codec_decode(codec, out + (from - begin),
+                            data + fmq_codec_bytes(codec, (size_t)(from - slice->start)),
+                            (size_t)(to - from));
+}
+
+/* One pass over the slices of the chunk that a part lies in.  Without out it only
+ * checks structure, so that nothing is written for a message that is not
+ * well-formed. */
+static bool walk(const fmq_schema_t *schema, const fmq_state_part_t *part, fmq_unpacker_t *in,
+                 float *out)
 {
     uint64_t first, count;
     bool finite = true;
-    fmq_state_range(schema, index, &first, &count);
+    fmq_state_range(schema, (uint32_t)(part->first / FMQ_STATE_RANGE_MAX), &first, &count);
+    uint64_t begin = part->first - first, end = begin + part->count;
     uint32_t slices = slices_in(schema, first, count);
     if (fmq_unpack_array(in, UINT32_MAX) != slices)
         fmq_unpack_fail(in, "chunk with another number of slices");
@@ -215,26 +232,35 @@ static bool walk(const fmq_schema_t *schema, uint32_t index, fmq_unpacker_t *in,
         if (!data)
             return finite;
         if (out)
-            finite &= fmq_codec_decode(codec, out + start, data, (size_t)slice.count);
+            finite &= decode_slice(codec, &slice, data, begin, end, out);
         start += slice.count;
     }
     return finite;
 }
 
+int fmq_state_decode_part(const fmq_schema_t *schema, const fmq_state_part_t *part,
+                          const void *data, size_t size, float *out, fmq_error_t *err)
+{
+    uint64_t index = part->first / FMQ_STATE_RANGE_MAX;
+    if (index >= fmq_state_chunks(schema))
+        return fmq_error_set(err, FMQ_ERR_FORMAT, "state has %u chunks: there is no chunk %llu",
+                             fmq_state_chunks(schema), (unsigned long long)index);
+    fmq_unpacker_t in;
+    fmq_unpacker_init(&in, data, size);
+    (void)walk(schema, part, &in, NULL);
+    if (fmq_unpack_done(&in, err) < 0)
+        return fmq_error_prefix(err, "chunk %llu of the state", (unsigned long long)index);
+    fmq_unpacker_init(&in, data, size);
+    if (!walk(schema, part, &in, out))
+        return fmq_error_set(err, FMQ_ERR_NUMERIC,
+                             "chunk %llu of the state holds a NaN or an infinity",
+                             (unsigned long long)index);
+    return 0;
+}
+
 int fmq_state_decode(const fmq_schema_t *schema, uint32_t index, const void *data, size_t size,
                      float *out, fmq_error_t *err)
 {
-    if (index >= fmq_state_chunks(schema))
-        return fmq_error_set(err, FMQ_ERR_FORMAT, "state has %u chunks: there is no chunk %u",
-                             fmq_state_chunks(schema), index);
-    fmq_unpacker_t in;
-    fmq_unpacker_init(&in, data, size);
-    (void)walk(schema, index, &in, NULL);
-    if (fmq_unpack_done(&in, err) < 0)
-        return fmq_error_prefix(err, "chunk %u of the state", index);
-    fmq_unpacker_init(&in, data, size);
-    if (!walk(schema, index, &in, out))
-        return fmq_error_set(err, FMQ_ERR_NUMERIC,
-                             "chunk %u of the state holds a NaN or an infinity", index);
-    return 0;
+    const fmq_state_part_t whole = {(uint64_t)index * FMQ_STATE_RANGE_MAX, FMQ_STATE_RANGE_MAX};
+    return fmq_state_decode_part(schema, &whole, data, size, out, err);
 }

@@ -40,7 +40,6 @@ struct fmq_update_log {
     size_t size, capacity;
     fmq_update_log_writer_t *pending; /* owned list of finished writers */
     unsigned char *bytes;             /* owned: one chunk */
-    float *part;                      /* owned: of which a range is read, or NULL */
     float *values;                    /* owned: one range */
 };
 
@@ -301,7 +300,6 @@ void fmq_update_log_close(fmq_update_log_t **self_p)
     free(self->folder);
     free(self->file.path);
     free(self->bytes);
-    free(self->part);
     free(self->values);
     free(self);
     *self_p = NULL;
@@ -501,32 +499,18 @@ int fmq_update_log_commit(fmq_update_log_t *self, void (*committed)(void *, uint
     return 0;
 }
 
-int fmq_update_log_read(fmq_update_log_t *self, size_t index, uint32_t chunk, float *values,
-                        fmq_error_t *err)
-{
-    const slot_t *slot = &self->slots[index];
-    size_t size = fmq_place_size(slot->places[chunk]);
-    if (fmq_file_read_at(self->file.fd, self->file.path, fmq_place_offset(slot->places[chunk]),
-                         self->bytes, size, err) < 0)
-        return -1;
-    if (fmq_state_decode(self->options.schema, chunk, self->bytes, size, values, err) < 0)
-        return fmq_error_prefix(err, "'%s', client %u", self->file.path, slot->entry.client);
-    return 0;
-}
-
 int fmq_update_log_read_range(fmq_update_log_t *self, size_t index, uint64_t first, uint64_t count,
                               float *values, fmq_error_t *err)
 {
-    uint32_t chunk = (uint32_t)(first / FMQ_STATE_RANGE_MAX);
-    uint64_t from, whole;
-    fmq_state_range(self->options.schema, chunk, &from, &whole);
-    if (first == from && count == whole)
-        return fmq_update_log_read(self, index, chunk, values, err);
-    if (!self->part && !(self->part = malloc(FMQ_STATE_RANGE_MAX * sizeof *self->part)))
-        return no_memory(err);
-    if (fmq_update_log_read(self, index, chunk, self->part, err) < 0)
+    const slot_t *slot = &self->slots[index];
+    const fmq_state_part_t part = {first, count};
+    fmq_place_t place = slot->places[first / FMQ_STATE_RANGE_MAX];
+    size_t size = fmq_place_size(place);
+    if (fmq_file_read_at(self->file.fd, self->file.path, fmq_place_offset(place), self->bytes, size,
+                         err) < 0)
         return -1;
-    memcpy(values, self->part + (first - from), (size_t)count * sizeof *values);
+    if (fmq_state_decode_part(self->options.schema, &part, self->bytes, size, values, err) < 0)
+        return fmq_error_prefix(err, "'%s', client %u", self->file.path, slot->entry.client);
     return 0;
 }
 

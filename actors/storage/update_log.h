@@ -75,11 +75,8 @@ size_t fmq_update_log_pending(const fmq_update_log_t *self);
 int fmq_update_log_commit(fmq_update_log_t *self, void (*committed)(void *, uint32_t client),
                           void *argument, fmq_error_t *err);
 
-/* Values of chunk `chunk` of entry index, in any order. */
-int fmq_update_log_read(fmq_update_log_t *self, size_t index, uint32_t chunk, float *values,
-                        fmq_error_t *err);
-
-/* The same of `count` elements from `first` on, which lie in one chunk. */
+/* Values of `count` elements of entry index from `first` on, which lie in one
+ * chunk; in any order. */
 int fmq_update_log_read_range(fmq_update_log_t *self, size_t index, uint64_t first, uint64_t count,
                               float *values, fmq_error_t *err);
 

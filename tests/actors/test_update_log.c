@@ -95,8 +95,11 @@ static void check(const fixture_t *fixture, fmq_update_log_t *journal, size_t in
         uint32_t chunk = i < chunks ? i : 2 * chunks - 1 - i;
         uint64_t first, count;
         fmq_state_range(fixture->schema, chunk, &first, &count);
-        assert_int_equal(fmq_update_log_read(journal, index, chunk, values, NULL), 0);
+        assert_int_equal(fmq_update_log_read_range(journal, index, first, count, values, NULL), 0);
         assert_memory_equal(values, expected + first, count * sizeof *values);
+        uint64_t from = first + count / 3, part = count / 3 + 1;
+        assert_int_equal(fmq_update_log_read_range(journal, index, from, part, values, NULL), 0);
+        assert_memory_equal(values, expected + from, part * sizeof *values);
     }
     free(values);
     free(expected);
@@ -262,7 +265,7 @@ static void small_check(const small_t *self, fmq_update_log_t *journal, uint32_t
     size_t index = 0;
     while (fmq_update_log_at(journal, index) != entry)
         index++;
-    assert_int_equal(fmq_update_log_read(journal, index, 0, values, NULL), 0);
+    assert_int_equal(fmq_update_log_read_range(journal, index, 0, 5, values, NULL), 0);
     assert_memory_equal(values, expected, sizeof values);
     free(expected);
 }
@@ -414,7 +417,7 @@ static void updates_in_files_of_their_own_are_taken_over(void **state)
         assert_int_equal(fmq_update_log_at(journal, 0)->client, 2);
         assert_int_equal(fmq_update_log_at(journal, 0)->samples, 41);
         assert_int_equal(fmq_update_log_at(journal, 0)->base, 4);
-        assert_int_equal(fmq_update_log_read(journal, 0, 0, values, NULL), 0);
+        assert_int_equal(fmq_update_log_read_range(journal, 0, 0, 3, values, NULL), 0);
         assert_memory_equal(values, expected, sizeof values);
         assert_int_not_equal(access(path, F_OK), 0);
         assert_int_not_equal(access(other, F_OK), 0);

@@ -78,6 +78,42 @@ static void states_come_back_for_every_codec(void **state)
     fmq_schema_destroy(&schema);
 }
 
+/* Parts that begin and end within tensors, at their borders and at those of the
+ * chunk; what lies behind a part is not written to. */
+static void a_part_of_a_chunk_is_what_the_whole_has_there(void **state)
+{
+    (void)state;
+    fmq_schema_t *schema = schema_of(6, several);
+    float *vector = vector_of(fmq_schema_elements(schema));
+    float *whole = malloc(FMQ_STATE_RANGE_MAX * sizeof *whole);
+    float *out = malloc((FMQ_STATE_RANGE_MAX + 1) * sizeof *out);
+    for (int codec = FMQ_CODEC_F32; codec <= FMQ_CODEC_BF16; codec++) {
+        fmq_object_t *object = fmq_state_encode(schema, vector, (fmq_codec_t)codec, NULL);
+        for (uint32_t i = 0; i < fmq_object_chunks(object); i++) {
+            uint64_t first, count;
+            size_t size;
+            const void *data = fmq_object_chunk(object, i, &size);
+            fmq_state_range(schema, i, &first, &count);
+            assert_int_equal(fmq_state_decode(schema, i, data, size, whole, NULL), 0);
+            const uint64_t begins[] = {0, 1, 2, count / 2, 38560, 38564, count - 1};
+            for (size_t k = 0; k < 2 * sizeof begins / sizeof *begins; k++) {
+                uint64_t begin = begins[k / 2] < count ? begins[k / 2] : 0;
+                uint64_t size_of_part = k % 2 ? count - begin : (count - begin + 1) / 2;
+                const fmq_state_part_t part = {first + begin, size_of_part};
+                out[size_of_part] = 123.0f;
+                assert_int_equal(fmq_state_decode_part(schema, &part, data, size, out, NULL), 0);
+                assert_memory_equal(out, whole + begin, size_of_part * sizeof *out);
+                assert_true(out[size_of_part] == 123.0f);
+            }
+        }
+        fmq_object_drop(&object);
+    }
+    free(out);
+    free(whole);
+    free(vector);
+    fmq_schema_destroy(&schema);
+}
+
 static void ranges_do_not_depend_on_the_codec(void **state)
 {
     (void)state;
@@ -317,6 +353,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(states_come_back_for_every_codec),
+        cmocka_unit_test(a_part_of_a_chunk_is_what_the_whole_has_there),
         cmocka_unit_test(ranges_do_not_depend_on_the_codec),
         cmocka_unit_test(framing_is_below_a_thousandth),
         cmocka_unit_test(a_state_with_too_many_tiny_tensors_is_refused),

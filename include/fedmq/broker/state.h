@@ -44,6 +44,16 @@ void fmq_state_range(const fmq_schema_t *schema, uint32_t index, uint64_t *first
 int fmq_state_decode(const fmq_schema_t *schema, uint32_t index, const void *data, size_t size,
                      float *out, fmq_error_t *err);
 
+/* Elements of a state that lie in one chunk. */
+typedef struct {
+    uint64_t first, count;
+} fmq_state_part_t;
+
+/* The same of a part of the chunk that it lies in, into out[count]: all of the
+ * bytes are judged but for numbers that are not finite outside the part. */
+int fmq_state_decode_part(const fmq_schema_t *schema, const fmq_state_part_t *part,
+                          const void *data, size_t size, float *out, fmq_error_t *err);
+
 FMQ_API_END
 
 #endif
