@@ -81,8 +81,7 @@ static void join_connection(fmq_port_t *self)
 static void part_with_connection(fmq_port_t *self, bool stale)
 {
     fmq_port_move(self, NULL);
-    if (self->connection)
-        fmq_connections_part(self->connections, &self->connection, stale);
+    fmq_connections_part(self->connections, &self->connection, stale);
 }
 
 /* Everything that hangs on the connection ends with it. */
@@ -148,17 +147,24 @@ static void say_no_answer(fmq_port_t *self)
         pipe->endpoint, (long long)waited / 1000, said, until);
 }
 
+void fmq_port_refuse(fmq_port_t *self, const fmq_error_t *why)
+{
+    self->refused = true;
+    self->refusal = *why;
+    fmq_session_end(&self->session);
+    forget_connection(self);
+}
+
 static void give_up(fmq_port_t *self)
 {
+    fmq_error_t why;
     const char *said =
         fmq_connections_find_out(self->connections, self->pipe->endpoint, self->now_ms);
-    self->refused = true;
-    fmq_error_set(&self->refusal, FMQ_ERR_TIMEOUT,
+    fmq_error_set(&why, FMQ_ERR_TIMEOUT,
                   "no fedmq server answered '%s' at '%s' within %.3g s: %s; is it running there, "
                   "and are host and port right?",
                   self->pipe->name, self->pipe->endpoint, self->pipe->connect_ms / 1000.0, said);
-    fmq_session_end(&self->session);
-    forget_connection(self);
+    fmq_port_refuse(self, &why);
 }
 
 /* A router of this process needs no words: it is there, or the process ends. */
@@ -190,12 +196,11 @@ static void on_welcome(fmq_port_t *self, fmq_received_t *in)
 
 static void on_refused(fmq_port_t *self, fmq_received_t *in)
 {
-    self->refused = true;
-    fmq_error_set(&self->refusal, in->message.code == FMQ_OK ? FMQ_ERR_DENIED : in->message.code,
+    fmq_error_t why;
+    fmq_error_set(&why, in->message.code == FMQ_OK ? FMQ_ERR_DENIED : in->message.code,
                   "router at '%s' refused '%s': %s", self->pipe->endpoint, self->pipe->name,
                   in->message.reason);
-    fmq_session_end(&self->session);
-    forget_connection(self);
+    fmq_port_refuse(self, &why);
 }
 
 static void on_who(fmq_port_t *self, fmq_received_t *in)
@@ -416,13 +421,6 @@ int64_t fmq_port_due(const fmq_port_t *self)
     if (may_lack_contact(self))
         pause = fmq_contact_wait(&self->contact, self->now_ms, pause);
     return self->now_ms + pause;
-}
-
-void fmq_port_refuse(fmq_port_t *self, const fmq_error_t *why)
-{
-    self->refused = true;
-    self->refusal = *why;
-    fmq_session_end(&self->session);
 }
 
 static bool make_tables(fmq_port_t *self)
