@@ -24,9 +24,9 @@
 
 struct fmq_link {
     fmq_hub_t *hub, *own_hub; /* own_hub is owned; NULL when one was given */
-    fmq_port_t *port;         /* the hub's; valid until the link is closed */
+    fmq_port_t *port;         /* the hub's; valid until the link is closed; NULL: never opened */
     fmq_link_pipe_t pipe;
-    bool opened, leaving;
+    bool leaving;
     fmq_store_t *own_store; /* owned; NULL when one was given */
     fmq_item_t *current;    /* owned: what the last event points to */
     zhashx_t *fetches;      /* digest -> id of the fetch under way, as a pointer-sized number */
@@ -113,7 +113,6 @@ static int open_port(fmq_link_t *self, fmq_error_t *err)
         fmq_command_destroy(&command);
         return -1;
     }
-    self->opened = true;
     return give(self, command);
 }
 
@@ -378,7 +377,7 @@ fmq_traffic_t fmq_link_traffic(fmq_link_t *self)
 void fmq_link_leave(fmq_link_t *self, uint32_t linger_ms)
 {
     fmq_command_t *command = NULL;
-    if (self->leaving || !self->opened)
+    if (self->leaving || !self->port)
         return;
     self->leaving = true;
     while (!(command = command_new(FMQ_COMMAND_CLOSE, NULL)))
@@ -405,7 +404,7 @@ void fmq_link_close(fmq_link_t **self_p, uint32_t linger_ms)
     if (!self)
         return;
     fmq_link_leave(self, linger_ms);
-    if (self->opened) {
+    if (self->port) {
         fmq_link_pipe_await_end(&self->pipe);
         fmq_link_pipe_release(&self->pipe);
     }
