@@ -199,17 +199,18 @@ static int hand_to_all(fmq_retained_t *self, note_t *note, const char *key, fmq_
     return 0;
 }
 
-static sender_t *sender_of(fmq_retained_t *self, const char *name)
+/* What a table has under key, of zeros when there was nothing; NULL: no memory. */
+static void *entry_of(zhashx_t *table, const char *key, size_t size)
 {
-    sender_t *sender = zhashx_lookup(self->senders, name);
-    if (sender)
-        return sender;
-    sender = calloc(1, sizeof *sender);
-    if (sender && zhashx_insert(self->senders, name, sender) < 0) {
-        free(sender);
+    void *entry = zhashx_lookup(table, key);
+    if (entry)
+        return entry;
+    entry = calloc(1, size);
+    if (entry && zhashx_insert(table, key, entry) < 0) {
+        free(entry);
         return NULL;
     }
-    return sender;
+    return entry;
 }
 
 /* Whether a sender may have so many more notes and bytes. */
@@ -228,32 +229,14 @@ static int check_limits(const fmq_retained_t *self, const sender_t *sender, fmq_
     return 0;
 }
 
-static shelf_t *shelf_of(fmq_retained_t *self, const char *audience)
+/* A note under a key that has none, on its shelf. */
+static note_t *note_new(fmq_retained_t *self, const char *key, const char *audience,
+                        sender_t *sender)
 {
-    shelf_t *shelf = zhashx_lookup(self->shelves, audience);
-    if (shelf)
-        return shelf;
-    shelf = calloc(1, sizeof *shelf);
-    if (shelf && zhashx_insert(self->shelves, audience, shelf) < 0) {
-        free(shelf);
+    shelf_t *shelf = entry_of(self->shelves, audience, sizeof *shelf);
+    note_t *note = shelf ? entry_of(self->notes, key, sizeof *note) : NULL;
+    if (!note)
         return NULL;
-    }
-    return shelf;
-}
-
-/* The note under key, put on its shelf when there was none. */
-static note_t *note_at(fmq_retained_t *self, const char *key, const char *audience,
-                       sender_t *sender)
-{
-    note_t *note = zhashx_lookup(self->notes, key);
-    if (note)
-        return note;
-    shelf_t *shelf = shelf_of(self, audience);
-    note = shelf ? calloc(1, sizeof *note) : NULL;
-    if (!note || zhashx_insert(self->notes, key, note) < 0) {
-        free(note);
-        return NULL;
-    }
     *(shelf->last ? &shelf->last->next : &shelf->first) = note;
     shelf->last = note;
     sender->notes++;
@@ -265,7 +248,7 @@ int fmq_retained_put(fmq_retained_t *self, const fmq_message_t *head, const void
 {
     char key[KEY_SIZE];
     key_of(head->name, head->audience, head->topic, key);
-    sender_t *sender = sender_of(self, head->name);
+    sender_t *sender = entry_of(self->senders, head->name, sizeof *sender);
     note_t *note = zhashx_lookup(self->notes, key);
     if (note && note->head.version >= head->version)
         return 0;
@@ -276,7 +259,7 @@ int fmq_retained_put(fmq_retained_t *self, const fmq_message_t *head, const void
     if (check_limits(self, sender, head->role, more, note ? 0 : 1, err) < 0)
         return -1;
     uint8_t *copy = malloc(size > 0 ? size : 1);
-    if (!copy || !(note = note_at(self, key, head->audience, sender))) {
+    if (!copy || (!note && !(note = note_new(self, key, head->audience, sender)))) {
         free(copy);
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a note of %zu bytes", size);
     }
