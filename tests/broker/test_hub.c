@@ -172,23 +172,30 @@ static void all_links_find_a_router_that_takes_the_place_of_another(void **state
     fmq_router_destroy(&router);
 }
 
+/* A client's link on a hub. */
+static fmq_link_t *member(fmq_hub_t *hub, const char *endpoint, const char *name)
+{
+    fmq_error_t err;
+    fmq_link_options_t options = {
+        .endpoint = endpoint, .role = FMQ_ROLE_CLIENT, .name = name, .hub = hub};
+    fmq_link_t *link = fmq_link_open(&options, &err);
+    assert_non_null(link);
+    return link;
+}
+
 static void a_lane_that_was_closed_is_nobodys_again(void **state)
 {
     (void)state;
     fmq_event_t event;
-    fmq_error_t err;
     fmq_router_t *router = slow_router(INPROC, NULL);
-    fmq_hub_t *hub = fmq_hub_new(&err);
-    fmq_link_options_t options = {
-        .endpoint = INPROC, .role = FMQ_ROLE_CLIENT, .name = "stays", .hub = hub};
-    fmq_link_t *stays = fmq_link_open(&options, &err);
+    fmq_hub_t *hub = fmq_hub_new(NULL);
+    fmq_link_t *stays = member(hub, INPROC, "stays");
     fmq_link_t *server = fabric_link(INPROC, "server", FMQ_ROLE_SERVER);
     assert_true(fabric_await(server, FMQ_EVENT_UP, &event));
     for (unsigned life = 0; life < 50; life++) {
         char name[32];
         (void)snprintf(name, sizeof name, "client-%u", life);
-        options.name = name;
-        fmq_link_t *link = fmq_link_open(&options, &err);
+        fmq_link_t *link = member(hub, INPROC, name);
         assert_true(fabric_await(link, FMQ_EVENT_UP, &event));
         for (unsigned i = 0; i < 20; i++) /* they are under way when it closes */
             assert_int_equal(fmq_link_note(server, name, "task", name, strlen(name), NULL), 0);
@@ -232,16 +239,13 @@ static void links_that_come_and_go_never_have_the_lane_of_another(void **state)
     zsock_t *router = fmq_socket_router(&err);
     assert_int_equal(fmq_socket_bind(router, "inproc://lanes", false, resolved, &err), 0);
     fmq_hub_t *hub = fmq_hub_new(&err);
-    fmq_link_options_t options = {
-        .endpoint = "inproc://lanes", .role = FMQ_ROLE_CLIENT, .name = "stays", .hub = hub};
-    fmq_link_t *stays = fmq_link_open(&options, &err);
+    fmq_link_t *stays = member(hub, "inproc://lanes", "stays");
     lanes[0] = await_hello(router, "stays");
     assert_int_equal(lanes[0], 0); /* alone it speaks without lane frames */
     for (unsigned i = 1; i < 6; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "client-%u", i);
-        options.name = name;
-        fmq_link_t *link = fmq_link_open(&options, &err);
+        fmq_link_t *link = member(hub, "inproc://lanes", name);
         lanes[i] = await_hello(router, name);
         for (unsigned j = 0; j < i; j++)
             assert_true(lanes[i] != lanes[j]);
@@ -258,14 +262,10 @@ static void an_actor_that_does_not_listen_holds_nobody_up(void **state)
 {
     (void)state;
     fmq_event_t event;
-    fmq_error_t err;
     fmq_router_t *router = slow_router(INPROC, NULL);
-    fmq_hub_t *hub = fmq_hub_new(&err);
-    fmq_link_options_t options = {
-        .endpoint = INPROC, .role = FMQ_ROLE_CLIENT, .name = "deaf", .hub = hub};
-    fmq_link_t *deaf = fmq_link_open(&options, &err);
-    options.name = "awake";
-    fmq_link_t *awake = fmq_link_open(&options, &err);
+    fmq_hub_t *hub = fmq_hub_new(NULL);
+    fmq_link_t *deaf = member(hub, INPROC, "deaf");
+    fmq_link_t *awake = member(hub, INPROC, "awake");
     fmq_link_t *server = fabric_link(INPROC, "server", FMQ_ROLE_SERVER);
     assert_true(fabric_await(server, FMQ_EVENT_UP, &event));
     for (unsigned i = 0; i < 200; i++) {
