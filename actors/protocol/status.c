@@ -12,7 +12,6 @@
 
 #define KEYS_MAX    64
 #define KEY_SIZE    32
-#define KEYS        16
 #define ROW_ITEMS   4
 #define CLIENTS_MAX 65536
 
@@ -39,10 +38,29 @@ const char *fmq_standing_name(fmq_standing_t standing)
     return (unsigned)standing < FMQ_STANDINGS ? standing_names[standing] : "unknown";
 }
 
-static void put_number(fmq_packer_t *out, const char *key, uint64_t value)
+/* The keys that are numbers. */
+static const struct {
+    const char *key;
+    size_t offset;
+    bool wide; /* uint64_t, else uint32_t */
+} numbers[] = {{"round", offsetof(fmq_status_t, round), false},
+               {"rounds", offsetof(fmq_status_t, rounds), false},
+               {"clients", offsetof(fmq_status_t, clients), false},
+               {"bytes_up", offsetof(fmq_status_t, bytes_up), true},
+               {"bytes_down", offsetof(fmq_status_t, bytes_down), true},
+               {"memory", offsetof(fmq_status_t, memory), true},
+               {"run_seconds", offsetof(fmq_status_t, run_seconds), true},
+               {"phase_seconds", offsetof(fmq_status_t, phase_seconds), true},
+               {"written_ms", offsetof(fmq_status_t, written_ms), true}};
+
+#define NUMBERS (sizeof numbers / sizeof *numbers)
+#define KEYS    (NUMBERS + 7) /* and run, phase, loss, reason, counts, list, evaluators */
+
+static void put_number(fmq_packer_t *out, size_t number, const fmq_status_t *self)
 {
-    fmq_pack_str(out, key);
-    fmq_pack_uint(out, value);
+    const void *at = (const char *)self + numbers[number].offset;
+    fmq_pack_str(out, numbers[number].key);
+    fmq_pack_uint(out, numbers[number].wide ? *(const uint64_t *)at : *(const uint32_t *)at);
 }
 
 static void put_text(fmq_packer_t *out, const char *key, const char *value)
@@ -83,23 +101,16 @@ size_t fmq_status_encode(const fmq_status_t *self, void *out, size_t capacity, f
 {
     fmq_packer_t packer;
     fmq_packer_init(&packer, out, capacity);
-    fmq_pack_map(&packer, KEYS);
+    fmq_pack_map(&packer, (uint32_t)KEYS);
     put_text(&packer, "run", self->run);
     put_text(&packer, "phase", fmq_run_phase_name(self->phase));
-    put_number(&packer, "round", self->round);
-    put_number(&packer, "rounds", self->rounds);
-    put_number(&packer, "clients", self->clients);
+    for (size_t i = 0; i < NUMBERS; i++)
+        put_number(&packer, i, self);
     fmq_pack_str(&packer, "loss");
     if (isnan(self->loss))
         fmq_pack_nil(&packer);
     else
         fmq_pack_real(&packer, self->loss);
-    put_number(&packer, "bytes_up", self->bytes_up);
-    put_number(&packer, "bytes_down", self->bytes_down);
-    put_number(&packer, "memory", self->memory);
-    put_number(&packer, "run_seconds", self->run_seconds);
-    put_number(&packer, "phase_seconds", self->phase_seconds);
-    put_number(&packer, "written_ms", self->written_ms);
     put_text(&packer, "reason", self->reason);
     put_people(&packer, self);
     return fmq_packer_end(&packer, err);
@@ -155,30 +166,17 @@ static void take_evaluators(fmq_unpacker_t *in, fmq_status_t *out)
 /* Numbers by their keys; false when key is none of them. */
 static bool take_number(fmq_unpacker_t *in, const char *key, fmq_status_t *out)
 {
-    const struct {
-        const char *key;
-        uint32_t *narrow;
-        uint64_t *wide;
-    } rows[] = {{"round", &out->round, NULL},
-                {"rounds", &out->rounds, NULL},
-                {"clients", &out->clients, NULL},
-                {"bytes_up", NULL, &out->bytes_up},
-                {"bytes_down", NULL, &out->bytes_down},
-                {"memory", NULL, &out->memory},
-                {"run_seconds", NULL, &out->run_seconds},
-                {"phase_seconds", NULL, &out->phase_seconds},
-                {"written_ms", NULL, &out->written_ms}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (strcmp(rows[i].key, key) != 0)
-            continue;
-        uint64_t value = fmq_unpack_uint(in, rows[i].narrow ? UINT32_MAX : UINT64_MAX);
-        if (rows[i].narrow)
-            *rows[i].narrow = (uint32_t)value;
-        else
-            *rows[i].wide = value;
-        return true;
-    }
-    return false;
+    size_t i = 0;
+    while (i < NUMBERS && strcmp(numbers[i].key, key) != 0)
+        i++;
+    if (i == NUMBERS)
+        return false;
+    void *at = (char *)out + numbers[i].offset;
+    if (numbers[i].wide)
+        *(uint64_t *)at = fmq_unpack_uint(in, UINT64_MAX);
+    else
+        *(uint32_t *)at = (uint32_t)fmq_unpack_uint(in, UINT32_MAX);
+    return true;
 }
 
 static void take_pair(fmq_unpacker_t *in, const char *key, fmq_status_t *out)
