@@ -13,27 +13,17 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "actors/storage/path.h"
 #include "base/read_at.h"
 #include "fedmq/broker/object.h"
 
 #define MEGABYTE 1e6
 
-static char *join(const char *directory, const char *name, const char *ending, fmq_error_t *err)
-{
-    size_t size = strlen(directory) + strlen(name) + strlen(ending) + 2;
-    char *path = malloc(size);
-    if (path)
-        (void)snprintf(path, size, "%s/%s%s", directory, name, ending);
-    else
-        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
-    return path;
-}
-
 char *fmq_blob_cache_path(const char *directory, const fmq_digest_t *digest, fmq_error_t *err)
 {
     char hex[FMQ_DIGEST_HEX_SIZE];
     fmq_digest_hex(digest, hex);
-    return join(directory, hex, "", err);
+    return fmq_file_path(err, "%s/%s", directory, hex);
 }
 
 /* Makes one directory, of the user's alone, unless it is there. */
@@ -66,9 +56,9 @@ static char *usual_directory(fmq_error_t *err)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (cache && *cache == '/')
-        return join(cache, "fedmq/layers", "", err);
+        return fmq_file_path(err, "%s/fedmq/layers", cache);
     if (home && *home)
-        return join(home, ".cache/fedmq/layers", "", err);
+        return fmq_file_path(err, "%s/.cache/fedmq/layers", home);
     fmq_error_set(err, FMQ_ERR_CONFIG,
                   "there is no place for layers: $HOME is not set; set fedmq.layer_cache");
     return NULL;
@@ -76,9 +66,7 @@ static char *usual_directory(fmq_error_t *err)
 
 char *fmq_blob_cache_directory(const char *configured, fmq_error_t *err)
 {
-    char *path = *configured ? strdup(configured) : usual_directory(err);
-    if (!path && *configured)
-        fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
+    char *path = *configured ? fmq_file_path(err, "%s", configured) : usual_directory(err);
     if (path && make_all(path, err) < 0) {
         free(path);
         return NULL;
@@ -158,7 +146,7 @@ uint64_t fmq_blob_cache_partial(const char *directory, const fmq_blob_t *part)
     char hex[FMQ_DIGEST_HEX_SIZE];
     struct stat status;
     fmq_digest_hex(&part->digest, hex);
-    char *path = join(directory, hex, ".part", NULL);
+    char *path = fmq_file_path(NULL, "%s/%s.part", directory, hex);
     bool there = path && stat(path, &status) == 0 && S_ISREG(status.st_mode);
     free(path);
     if (!there || status.st_size < 0)
@@ -245,8 +233,8 @@ fmq_blob_cache_begun_t fmq_blob_cache_begin(fmq_blob_cache_entry_t *self, const 
     char hex[FMQ_DIGEST_HEX_SIZE];
     fmq_digest_hex(&part->digest, hex);
     *self = (fmq_blob_cache_entry_t){.fd = -1, .part = *part};
-    self->path = join(directory, hex, "", err);
-    self->partial = join(directory, hex, ".part", err);
+    self->path = fmq_file_path(err, "%s/%s", directory, hex);
+    self->partial = fmq_file_path(err, "%s/%s.part", directory, hex);
     fmq_blob_cache_begun_t begun = FMQ_BLOB_CACHE_FAILED;
     if (self->path && self->partial)
         begun = open_partial(self, err);

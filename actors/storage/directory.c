@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +72,11 @@ struct fmq_lock {
     bool made;  /* by us */
     bool is_signed;
 };
+
+static char *lock_path(const char *directory, fmq_error_t *err)
+{
+    return fmq_file_path(err, "%s/" FMQ_LOCK_NAME, directory);
+}
 
 static int try_lock(int fd, struct flock *lock)
 {
@@ -139,22 +143,20 @@ static int open_once(fmq_lock_t *self, const char *directory, fmq_error_t *err)
 
 fmq_lock_t *fmq_lock_take(const char *directory, fmq_error_t *err)
 {
-    char path[PATH_MAX];
     fmq_lock_t *self = calloc(1, sizeof *self);
-    int size = snprintf(path, sizeof path, "%s/" FMQ_LOCK_NAME, directory);
-    if (self)
-        self->fd = -1;
-    if (size < 0 || (size_t)size >= sizeof path)
-        fmq_error_set(err, FMQ_ERR_LIMIT, "the path of the run's directory is too long");
-    else if (!self || !(self->path = strdup(path)))
+    if (!self) {
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a lock");
-    for (int i = 0; self && self->path && i < TRIES_MAX; i++) {
+        return NULL;
+    }
+    self->fd = -1;
+    self->path = lock_path(directory, err);
+    for (int i = 0; self->path && i < TRIES_MAX; i++) {
         int got = open_once(self, directory, err);
         if (got > 0)
             return self;
         if (got < 0)
             break;
-        fmq_error_set(err, FMQ_ERR_IO, "cannot lock '%s': it vanishes again and again", path);
+        fmq_error_set(err, FMQ_ERR_IO, "cannot lock '%s': it vanishes again and again", self->path);
     }
     fmq_lock_release(&self);
     return NULL;
@@ -163,13 +165,13 @@ fmq_lock_t *fmq_lock_take(const char *directory, fmq_error_t *err)
 /* A read lock would be refused; asking for one takes none. */
 bool fmq_lock_is_held(const char *directory)
 {
-    char path[PATH_MAX];
     struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-    int size = snprintf(path, sizeof path, "%s/" FMQ_LOCK_NAME, directory);
-    int fd = size > 0 && (size_t)size < sizeof path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    char *path = lock_path(directory, NULL);
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     bool held = fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
     if (fd >= 0)
         (void)close(fd);
+    free(path);
     return held;
 }
 
