@@ -13,37 +13,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-typedef enum {
-    FOLDER,
-    REPLACED, /* a file that is written beside and renamed: its folder counts */
-    APPENDED  /* a file that is written to */
-} kind_t;
-
-static const struct {
-    const char *name;
-    kind_t kind;
-} places[] = {
-    {"config.yaml", REPLACED},     {"versions", REPLACED},
-    {"dealt", REPLACED},           {"status", REPLACED}, /* what `fedmq status` reads */
-    {"run.log", APPENDED},         {"metrics.jsonl", APPENDED},
-    {"checkpoints", FOLDER},       {"checkpoints/sent.state", REPLACED},
-    {"journal", FOLDER},           {"best", FOLDER},
-    {"best/best.state", REPLACED}, {"best/adapter", FOLDER},
-    {"adapter", FOLDER},           {"emulator", FOLDER},
-    {"clients", FOLDER},
-};
+#include "actors/launcher/rundir.h"
 
 /* Folders whose entries round-<number>... are of one kind. */
 static const struct {
     const char *name;
-    kind_t kind;
-} numbered[] = {{"checkpoints", REPLACED}, {"journal", FOLDER}};
+    fmq_place_kind_t kind;
+} numbered[] = {{"checkpoints", FMQ_PLACE_REPLACED}, {"journal", FMQ_PLACE_FOLDER}};
 
 /* path may be absent; what is there must be of that kind and writable. */
-static int check_path(const char *path, kind_t kind, fmq_error_t *err)
+static int check_path(const char *path, fmq_place_kind_t kind, fmq_error_t *err)
 {
     struct stat status;
-    bool folder = kind == FOLDER;
+    bool folder = kind == FMQ_PLACE_FOLDER;
     if (stat(path, &status) < 0)
         return errno == ENOENT ? 0
                                : fmq_error_set(err, FMQ_ERR_IO, "cannot look at '%s': %s", path,
@@ -56,7 +38,7 @@ static int check_path(const char *path, kind_t kind, fmq_error_t *err)
                              : S_ISREG(status.st_mode) ? "a file"
                                                        : "neither a file nor a folder",
                              folder ? "folder" : "file");
-    if (kind != REPLACED && access(path, folder ? W_OK | X_OK : W_OK) < 0)
+    if (kind != FMQ_PLACE_REPLACED && access(path, folder ? W_OK | X_OK : W_OK) < 0)
         return fmq_error_set(err, FMQ_ERR_IO, "the run cannot write to '%s': %s", path,
                              strerror(errno));
     return 0;
@@ -104,7 +86,7 @@ static int check_above(const char *path, fmq_error_t *err)
         else
             *slash = '\0';
         if (stat(above, &status) == 0 || !slash || slash == above)
-            return check_path(above, FOLDER, err);
+            return check_path(above, FMQ_PLACE_FOLDER, err);
         if (errno != ENOENT)
             return fmq_error_set(err, FMQ_ERR_IO, "cannot look at '%s': %s", above,
                                  strerror(errno));
@@ -122,7 +104,7 @@ static int check_copy(const char *save_to, const char *before, fmq_error_t *err)
     if (size < 0 || (size_t)size >= sizeof path)
         return fmq_error_set(err, FMQ_ERR_LIMIT, "a path of the run is longer than %d bytes",
                              PATH_MAX);
-    return check_path(path, FOLDER, err);
+    return check_path(path, FMQ_PLACE_FOLDER, err);
 }
 
 static int check_copies(const fmq_config_t *config, const char *key, const char *const before[2],
@@ -168,11 +150,12 @@ static int check_elsewhere(const fmq_config_t *config, fmq_error_t *err)
 int fmq_obstacles_check(const char *directory, const fmq_config_t *config, fmq_error_t *err)
 {
     char path[PATH_MAX];
-    if (check_path(directory, FOLDER, err) < 0)
+    if (check_path(directory, FMQ_PLACE_FOLDER, err) < 0)
         return -1;
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        if (join(path, directory, places[i].name, err) < 0 ||
-            check_path(path, places[i].kind, err) < 0)
+    const fmq_rundir_place_t *place;
+    for (size_t i = 0; (place = fmq_rundir_place_at(i)); i++)
+        if (place->kind != FMQ_PLACE_LOCK && /* who takes it says what is wrong with it */
+            (join(path, directory, place->name, err) < 0 || check_path(path, place->kind, err) < 0))
             return -1;
     for (size_t i = 0; i < sizeof numbered / sizeof *numbered; i++)
         if (check_entries(directory, i, err) < 0)
@@ -182,7 +165,7 @@ int fmq_obstacles_check(const char *directory, const fmq_config_t *config, fmq_e
 
 int fmq_obstacles_check_new(const char *directory, const fmq_config_t *config, fmq_error_t *err)
 {
-    if (check_above(directory, err) < 0 || check_path(directory, FOLDER, err) < 0)
+    if (check_above(directory, err) < 0 || check_path(directory, FMQ_PLACE_FOLDER, err) < 0)
         return -1;
     return check_elsewhere(config, err);
 }

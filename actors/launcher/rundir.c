@@ -20,6 +20,30 @@
 #define INITIAL_CHECKPOINT  "round-000000.state"
 #define SUB_EXPERIMENTS_MAX 100 /* children tried within one second */
 
+static const fmq_rundir_place_t places[] = {
+    {"config.yaml", FMQ_PLACE_REPLACED, FMQ_EARLY_ANY},
+    {FMQ_VERSIONS_NAME, FMQ_PLACE_REPLACED, FMQ_EARLY_ANY},
+    {FMQ_DEALT_NAME, FMQ_PLACE_REPLACED, FMQ_EARLY_ANY},
+    {FMQ_STATUS_NAME, FMQ_PLACE_REPLACED, FMQ_EARLY_ANY},
+    {FMQ_LOCK_NAME, FMQ_PLACE_LOCK, FMQ_EARLY_ANY},
+    {"run.log", FMQ_PLACE_APPENDED, FMQ_EARLY_ANY},
+    {"metrics.jsonl", FMQ_PLACE_APPENDED, FMQ_EARLY_EMPTY},
+    {"checkpoints", FMQ_PLACE_FOLDER, FMQ_EARLY_INITIAL},
+    {"checkpoints/sent.state", FMQ_PLACE_REPLACED, FMQ_EARLY_NEVER},
+    {"journal", FMQ_PLACE_FOLDER, FMQ_EARLY_EMPTY},
+    {"best", FMQ_PLACE_FOLDER, FMQ_EARLY_NEVER},
+    {"best/best.state", FMQ_PLACE_REPLACED, FMQ_EARLY_NEVER},
+    {"best/adapter", FMQ_PLACE_FOLDER, FMQ_EARLY_NEVER},
+    {"adapter", FMQ_PLACE_FOLDER, FMQ_EARLY_NEVER},
+    {"emulator", FMQ_PLACE_FOLDER, FMQ_EARLY_NEVER},
+    {"clients", FMQ_PLACE_FOLDER, FMQ_EARLY_EMPTY},
+};
+
+const fmq_rundir_place_t *fmq_rundir_place_at(size_t index)
+{
+    return index < sizeof places / sizeof *places ? &places[index] : NULL;
+}
+
 static char *format_path(fmq_error_t *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -239,64 +263,61 @@ done:
     return result;
 }
 
-/* What is in a run's directory before its first round begins. */
-typedef struct {
-    const char *name;
-    bool folder, empty;
-    const char *only; /* the one file that a folder may hold */
-} trace_t;
-
-static const trace_t traces[] = {
-    {"config.yaml", false, false, NULL},  {"run.log", false, false, NULL},
-    {FMQ_LOCK_NAME, false, false, NULL},  {FMQ_VERSIONS_NAME, false, false, NULL},
-    {FMQ_DEALT_NAME, false, false, NULL}, {FMQ_STATUS_NAME, false, false, NULL},
-    {"metrics.jsonl", false, true, NULL}, {"journal", true, true, NULL},
-    {"clients", true, true, NULL},        {"checkpoints", true, false, INITIAL_CHECKPOINT}};
-
 static bool is_initial_checkpoint(const char *path, const char *name)
 {
     (void)path;
     return strcmp(name, INITIAL_CHECKPOINT) == 0;
 }
 
-static bool looks_like(const trace_t *trace, const char *path)
+/* Is it as it may be before the first round begins? */
+static bool is_early(const fmq_rundir_place_t *place, const char *path)
 {
     struct stat status;
-    if (trace->folder)
-        return trace->empty ? is_empty(path) : holds_only(path, is_initial_checkpoint);
-    return lstat(path, &status) == 0 && S_ISREG(status.st_mode) &&
-           (!trace->empty || status.st_size == 0);
+    bool empty = place->early == FMQ_EARLY_EMPTY;
+    if (place->early == FMQ_EARLY_NEVER)
+        return false;
+    if (place->kind == FMQ_PLACE_FOLDER)
+        return empty ? is_empty(path) : holds_only(path, is_initial_checkpoint);
+    return lstat(path, &status) == 0 && S_ISREG(status.st_mode) && (!empty || status.st_size == 0);
 }
 
 static bool is_trace(const char *directory, const char *name)
 {
-    for (size_t i = 0; i < sizeof traces / sizeof *traces; i++) {
-        if (strcmp(traces[i].name, name) != 0)
+    const fmq_rundir_place_t *place;
+    for (size_t i = 0; (place = fmq_rundir_place_at(i)); i++) {
+        if (strcmp(place->name, name) != 0)
             continue;
         char *path = format_path(NULL, "%s/%s", directory, name);
-        bool right = path && looks_like(&traces[i], path);
+        bool right = path && is_early(place, path);
         free(path);
         return right;
     }
     return false;
 }
 
+/* Ends one of them. */
+static void remove_place(const char *directory, const fmq_rundir_place_t *place)
+{
+    char *path = format_path(NULL, "%s/%s", directory, place->name);
+    char *inside = path && place->early == FMQ_EARLY_INITIAL
+                       ? format_path(NULL, "%s/" INITIAL_CHECKPOINT, path)
+                       : NULL;
+    if (inside)
+        (void)remove(inside);
+    if (path)
+        (void)remove(path);
+    free(inside);
+    free(path);
+}
+
 void fmq_rundir_undo(const char *path, bool and_itself)
 {
     if (!holds_only(path, is_trace))
         return;
-    for (size_t i = 0; i < sizeof traces / sizeof *traces; i++) {
-        char *inside = traces[i].only
-                           ? format_path(NULL, "%s/%s/%s", path, traces[i].name, traces[i].only)
-                           : NULL;
-        char *trace = format_path(NULL, "%s/%s", path, traces[i].name);
-        if (inside)
-            (void)remove(inside);
-        if (trace)
-            (void)remove(trace);
-        free(inside);
-        free(trace);
-    }
+    const fmq_rundir_place_t *place;
+    for (size_t i = 0; (place = fmq_rundir_place_at(i)); i++)
+        if (place->early != FMQ_EARLY_NEVER)
+            remove_place(path, place);
     if (and_itself)
         (void)rmdir(path);
 }

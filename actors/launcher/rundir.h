@@ -8,6 +8,7 @@
 #define FEDMQ_ACTORS_LAUNCHER_RUNDIR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <time.h>
 
 #include "fedmq/base/config.h"
@@ -15,6 +16,31 @@
 /* expname, or FS-LLM's default from method, model, data, rate and steps; with
  * expname_tag behind it.  The caller's. */
 char *fmq_rundir_name(const fmq_config_t *config, fmq_error_t *err);
+
+typedef enum {
+    FMQ_PLACE_FOLDER,
+    FMQ_PLACE_REPLACED, /* a file that is written beside and renamed: its folder counts */
+    FMQ_PLACE_APPENDED, /* a file that is written to */
+    FMQ_PLACE_LOCK
+} fmq_place_kind_t;
+
+/* How it may be before the first round begins, if it is there at all. */
+typedef enum {
+    FMQ_EARLY_NEVER, /* it is not there */
+    FMQ_EARLY_ANY,
+    FMQ_EARLY_EMPTY,
+    FMQ_EARLY_INITIAL /* with the initial checkpoint alone */
+} fmq_place_early_t;
+
+/* What a run writes into its directory. */
+typedef struct {
+    const char *name;
+    fmq_place_kind_t kind;
+    fmq_place_early_t early;
+} fmq_rundir_place_t;
+
+/* NULL behind the last. */
+const fmq_rundir_place_t *fmq_rundir_place_at(size_t index);
 
 /* Creates and returns the directory of a run (the caller's).  explicitly:
  * this directory (NULL: outdir/expname).  resume: it must be there; otherwise
