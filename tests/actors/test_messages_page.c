@@ -17,20 +17,10 @@
 #include "fedmq/broker/link.h"
 #include "fedmq/broker/state.h"
 #include "messages_page.h"
+#include "tests/base/contents.h"
 
 #define PAGE   FEDMQ_SOURCE_DIR "/docs/runs.md"
 #define HEADER FEDMQ_SOURCE_DIR "/include/fedmq/actors/messages.h"
-
-static char *contents(const char *path)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        fail_msg("cannot open %s", path);
-    char *text = calloc(1, 1 << 20);
-    assert_true(fread(text, 1, (1 << 20) - 1, file) > 0);
-    (void)fclose(file);
-    return text;
-}
 
 static size_t count(const char *text, const char *what)
 {

@@ -15,20 +15,10 @@
 #include <cmocka.h>
 
 #include "fedmq/base/config.h"
+#include "tests/base/contents.h"
 
 #define PAGE   FEDMQ_SOURCE_DIR "/docs/configuration.md"
 #define MARKER "tests/base/test_docs -->\n\n"
-
-static char *contents(const char *path)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        fail_msg("cannot open %s", path);
-    char *text = calloc(1, 1 << 20);
-    assert_true(fread(text, 1, (1 << 20) - 1, file) > 0);
-    (void)fclose(file);
-    return text;
-}
 
 static char *generated(void)
 {
