@@ -34,11 +34,6 @@ typedef struct {
     fmq_status_t status;
 } look_t;
 
-static bool is_over(const fmq_status_t *status)
-{
-    return status->phase == FMQ_RUN_PHASE_ENDED || status->phase == FMQ_RUN_PHASE_FAILED;
-}
-
 static int show(const look_t *self, bool stopped, fmq_error_t *err)
 {
     if (self->terminal && self->arguments->watch && !self->arguments->json)
@@ -94,7 +89,7 @@ static int follow(look_t *self, fmq_link_t *link, const char *endpoint, fmq_erro
         if (got < 0 || (got > 0 && show(self, false, err) < 0))
             return -1;
         seen = seen || got > 0;
-        if (seen && (!self->arguments->watch || is_over(&self->status)))
+        if (seen && (!self->arguments->watch || fmq_run_phase_is_over(self->status.phase)))
             return 0;
         if (was_interrupted(self))
             return seen ? 0 : fmq_error_set(err, FMQ_ERR_STOPPED, "interrupted");
@@ -152,7 +147,8 @@ static int look_into(look_t *self, const char *directory, fmq_error_t *err)
         if (self->status.written_ms != shown_ms && show(self, stopped, err) < 0)
             return -1;
         shown_ms = self->status.written_ms;
-        if (!self->arguments->watch || stopped || is_over(&self->status) || was_interrupted(self))
+        if (!self->arguments->watch || stopped || fmq_run_phase_is_over(self->status.phase) ||
+            was_interrupted(self))
             return 0;
         (void)poll(NULL, 0, WATCH_MS);
     }

@@ -14,8 +14,14 @@
 
 static const char *phase_text(const fmq_status_t *status, bool stopped)
 {
-    bool over = status->phase == FMQ_RUN_PHASE_ENDED || status->phase == FMQ_RUN_PHASE_FAILED;
+    bool over = fmq_run_phase_is_over(status->phase);
     return stopped && !over ? "stopped" : fmq_run_phase_name(status->phase);
+}
+
+/* Does a server work at it now? */
+static bool is_under_way(const fmq_status_t *status, bool stopped)
+{
+    return !stopped && status->phase < FMQ_RUN_PHASE_ENDED;
 }
 
 /* Text that does not fit is cut where the line ends. */
@@ -29,7 +35,7 @@ static void print_head(const fmq_status_t *status, bool stopped, FILE *out)
     char took[TEXT_MAX], phase[TEXT_MAX], line[2 * FMQ_REASON_MAX];
     fmq_figure_duration((int64_t)status->run_seconds * 1000, took, sizeof took);
     fmq_figure_duration((int64_t)status->phase_seconds * 1000, phase, sizeof phase);
-    bool runs = !stopped && status->phase < FMQ_RUN_PHASE_ENDED;
+    bool runs = is_under_way(status, stopped);
     (void)snprintf(line, sizeof line, "run %.12s  round %u of %u  %s%s%s  %s in all", status->run,
                    status->round, status->rounds, phase_text(status, stopped), runs ? " for " : "",
                    runs ? phase : "", took);
@@ -118,11 +124,10 @@ static void print_evaluators(const fmq_status_t *status, FILE *out)
 
 void fmq_status_print(const fmq_status_t *status, bool stopped, FILE *out)
 {
-    bool runs = !stopped && status->phase < FMQ_RUN_PHASE_ENDED;
     print_head(status, stopped, out);
     print_figures(status, out);
     print_counts(status, out);
-    if (!runs)
+    if (!is_under_way(status, stopped))
         return;
     print_clients(status, out);
     print_evaluators(status, out);

@@ -33,6 +33,11 @@ const char *fmq_run_phase_name(fmq_run_phase_t phase)
     return (unsigned)phase < FMQ_RUN_PHASES ? phase_names[phase] : "unknown";
 }
 
+bool fmq_run_phase_is_over(fmq_run_phase_t phase)
+{
+    return phase == FMQ_RUN_PHASE_ENDED || phase == FMQ_RUN_PHASE_FAILED;
+}
+
 const char *fmq_standing_name(fmq_standing_t standing)
 {
     return (unsigned)standing < FMQ_STANDINGS ? standing_names[standing] : "unknown";

@@ -74,6 +74,8 @@ typedef struct {
 } fmq_status_t;
 
 const char *fmq_run_phase_name(fmq_run_phase_t phase);
+/* Has the run ended, well or not?  One whose server is away has not. */
+bool fmq_run_phase_is_over(fmq_run_phase_t phase);
 const char *fmq_standing_name(fmq_standing_t standing);
 
 /* The size written, or 0 with err. */
