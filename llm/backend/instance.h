@@ -20,7 +20,7 @@
 typedef struct {
     llm_backend_t backend; /* backend.ops points to ops below */
     llm_ops_t ops;
-    const char *variant; /* a string literal */
+    const char *variant; /* lives as long as the instance */
     unsigned device;     /* its number among the devices of its kind */
     double gemm_seconds;
     fmq_error_t failure; /* the first; code FMQ_OK while there is none */
