@@ -75,11 +75,7 @@ static const char *find(const llm_module_t *module, char path[PATH_MAX])
 /* Every text says which device it is about, and the way out. */
 static llm_backend_t *refuse(const llm_module_t *module, int device, fmq_error_t *err)
 {
-    if (err) {
-        char text[FMQ_ERROR_TEXT_MAX];
-        memcpy(text, err->text, sizeof text);
-        fmq_error_set(err, err->code, "device '%s:%d': %s", module->name, device, text);
-    }
+    (void)fmq_error_prefix(err, "device '%s:%d'", module->name, device);
     return NULL;
 }
 
@@ -109,7 +105,6 @@ llm_backend_t *llm_module_open(const llm_module_t *module, int device, bool bf16
     llm_cuda_request_t request = {.table = LLM_CUDA_TABLE,
                                   .ops_bytes = sizeof(llm_ops_t),
                                   .instance_bytes = sizeof(llm_instance_t),
-                                  .name = module->name,
                                   .device = device,
                                   .bf16 = bf16};
     llm_backend_t *be = NULL;

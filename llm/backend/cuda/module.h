@@ -17,9 +17,8 @@
 typedef struct {
     uint32_t table; /* LLM_CUDA_TABLE */
     size_t ops_bytes, instance_bytes;
-    const char *name; /* of the kind of device, for texts */
-    int device;       /* its number, from 0 */
-    bool bf16;        /* activations; false: float */
+    int device; /* its number, from 0 */
+    bool bf16;  /* activations; false: float */
 } llm_cuda_request_t;
 
 /* 0 with an instance, or -1 with err. */

@@ -120,8 +120,7 @@ static void a_module_of_another_build_refuses_the_program(void **state)
     memcpy(&entry, &symbol, sizeof entry);
     const llm_cuda_request_t same = {.table = LLM_CUDA_TABLE,
                                      .ops_bytes = sizeof(llm_ops_t),
-                                     .instance_bytes = sizeof(llm_instance_t),
-                                     .name = "cuda-emulated"};
+                                     .instance_bytes = sizeof(llm_instance_t)};
     llm_cuda_request_t others[3] = {same, same, same};
     others[0].table++;
     others[1].ops_bytes += sizeof(void *);
