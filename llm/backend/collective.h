@@ -39,4 +39,25 @@ struct llm_collective {
     llm_backend_t *be; /* borrowed */
 };
 
+/* Elements of an owner's range that a round beginning at `at` of it moves, which
+ * are `most` at a time. */
+static inline size_t llm_collective_piece(const size_t *bounds, unsigned owner, size_t at,
+                                          size_t most)
+{
+    size_t size = bounds[owner + 1] - bounds[owner];
+    if (at >= size)
+        return 0;
+    return size - at < most ? size - at : most;
+}
+
+/* Elements of the longest range: where rounds end. */
+static inline size_t llm_collective_longest(const size_t *bounds, unsigned ranks)
+{
+    size_t longest = 0;
+    for (unsigned r = 0; r < ranks; r++)
+        if (bounds[r + 1] - bounds[r] > longest)
+            longest = bounds[r + 1] - bounds[r];
+    return longest;
+}
+
 #endif

@@ -49,22 +49,9 @@ static float *slot(const member_t *self, unsigned from, unsigned to)
     return group->rooms[self->rounds % 2] + ((size_t)from * group->ranks + to) * group->piece;
 }
 
-/* Elements of an owner's range that a round beginning at `at` of it moves. */
 static size_t piece_of(const member_t *self, const size_t *bounds, unsigned owner, size_t at)
 {
-    size_t size = bounds[owner + 1] - bounds[owner], most = self->group->piece;
-    if (at >= size)
-        return 0;
-    return size - at < most ? size - at : most;
-}
-
-static size_t longest_range(const size_t *bounds, unsigned ranks)
-{
-    size_t longest = 0;
-    for (unsigned r = 0; r < ranks; r++)
-        if (bounds[r + 1] - bounds[r] > longest)
-            longest = bounds[r + 1] - bounds[r];
-    return longest;
+    return llm_collective_piece(bounds, owner, at, self->group->piece);
 }
 
 static void leave(const member_t *self, const float *vector, const size_t *bounds, unsigned owner,
@@ -97,7 +84,7 @@ static int reduce_scatter(llm_collective_t *collective, float *vector, const siz
                           fmq_error_t *err)
 {
     member_t *self = (member_t *)collective;
-    size_t longest = collective->ranks > 1 ? longest_range(bounds, collective->ranks) : 0;
+    size_t longest = collective->ranks > 1 ? llm_collective_longest(bounds, collective->ranks) : 0;
     for (size_t at = 0; at < longest; at += self->group->piece) {
         for (unsigned owner = 0; owner < collective->ranks; owner++)
             leave(self, vector, bounds, owner, at);
@@ -122,7 +109,7 @@ static int all_gather(llm_collective_t *collective, float *vector, const size_t 
                       fmq_error_t *err)
 {
     member_t *self = (member_t *)collective;
-    size_t longest = collective->ranks > 1 ? longest_range(bounds, collective->ranks) : 0;
+    size_t longest = collective->ranks > 1 ? llm_collective_longest(bounds, collective->ranks) : 0;
     for (size_t at = 0; at < longest; at += self->group->piece) {
         leave(self, vector, bounds, collective->rank, at);
         (void)llm_meeting_hold(&self->group->meeting, true);

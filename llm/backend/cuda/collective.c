@@ -105,22 +105,9 @@ static int finish(member_t *self, fmq_error_t *err)
     return self->collective.be->ops->synchronize(self->collective.be, err);
 }
 
-/* Elements of an owner's range that a round beginning at `at` of it moves. */
 static size_t piece_of(const member_t *self, const size_t *bounds, unsigned owner, size_t at)
 {
-    size_t size = bounds[owner + 1] - bounds[owner];
-    if (at >= size)
-        return 0;
-    return size - at < self->piece ? size - at : self->piece;
-}
-
-static size_t longest_range(const size_t *bounds, unsigned ranks)
-{
-    size_t longest = 0;
-    for (unsigned r = 0; r < ranks; r++)
-        if (bounds[r + 1] - bounds[r] > longest)
-            longest = bounds[r + 1] - bounds[r];
-    return longest;
+    return llm_collective_piece(bounds, owner, at, self->piece);
 }
 
 /* Where this rank receives another's piece. */
@@ -206,7 +193,7 @@ static int reduce_scatter(llm_collective_t *collective, float *vector, const siz
                           fmq_error_t *err)
 {
     member_t *self = (member_t *)collective;
-    size_t longest = longest_range(bounds, collective->ranks);
+    size_t longest = llm_collective_longest(bounds, collective->ranks);
     (void)llm_cuda_enter(collective->be);
     for (size_t at = 0; at < longest && !is_broken(self); at += self->piece) {
         exchange(self, scatter_with, vector, bounds, at);
@@ -220,7 +207,7 @@ static int all_gather(llm_collective_t *collective, float *vector, const size_t 
                       fmq_error_t *err)
 {
     member_t *self = (member_t *)collective;
-    size_t longest = longest_range(bounds, collective->ranks);
+    size_t longest = llm_collective_longest(bounds, collective->ranks);
     (void)llm_cuda_enter(collective->be);
     for (size_t at = 0; at < longest && !is_broken(self); at += self->piece)
         exchange(self, gather_with, vector, bounds, at);
