@@ -53,4 +53,12 @@ static inline float llm_lora_keep(const llm_lora_t *how)
     return how->p < 1.0f ? (float)(1.0 / (1.0 - (double)how->p)) : 0.0f;
 }
 
+/* An element is dropped when its word lies below this: p 2^32, as far as a word
+ * goes.  p = 1 drops all, as llm_lora_keep() is 0 then. */
+static inline uint32_t llm_lora_bound(float p)
+{
+    double bound = (double)p * 0x1p32;
+    return bound < UINT32_MAX ? (uint32_t)bound : UINT32_MAX;
+}
+
 #endif

@@ -22,13 +22,11 @@ static llm_cuda_lora_t lora_of(const llm_lora_t *how)
     };
 }
 
-/* The bound is the CPU's, so that the bits are. */
 static void draw(const llm_cuda_t *self, uint8_t *mask, const llm_lora_t *how)
 {
     fmq_rng_t start;
     fmq_rng_init(&start, how->stream);
-    double bound = (double)how->p * 0x1p32;
-    llm_cuda_dropout_t stream = {.threshold = bound < UINT32_MAX ? (uint64_t)bound : UINT32_MAX,
+    llm_cuda_dropout_t stream = {.threshold = llm_lora_bound(how->p),
                                  .keep = llm_lora_keep(how),
                                  .first = (uint64_t)how->first_row * how->in};
     memcpy(stream.key, start.key, sizeof stream.key);

@@ -182,11 +182,9 @@ static void put_bits(uint8_t *mask, size_t at, size_t lead, size_t n, uint32_t b
         mask[(at + i - lead) / 8] |= (uint8_t)((bits >> i & 1u) << (at + i - lead) % 8);
 }
 
-/* An element is dropped when its word lies below p 2^32; p = 1 drops all. */
 static void draw_mask(uint8_t *mask, size_t first, size_t n, float p, const fmq_rng_t *stream)
 {
-    double bound = (double)p * 4294967296.0;
-    vw threshold = (vw){0} + (bound < 4294967295.0 ? (uint32_t)bound : UINT32_MAX);
+    vw threshold = (vw){0} + llm_lora_bound(p);
     size_t lead = first % 4;
     memset(mask, 0, (n + 7) / 8);
     for (size_t i = 0; i < n + lead; i += WIDTH) {
