@@ -18,8 +18,7 @@
 
 #include <cmocka.h>
 
-#include "cases.h"
-#include "gradcheck.h"
+#include "conformance.h"
 
 #define NMSE_MAX 1e-11 /* 3e-6 relative, root mean square */
 
@@ -32,11 +31,16 @@
 
 static bool in_half; /* the mode that is tested; set once, by main() */
 
-static llm_backend_t *cpu_with(unsigned threads)
+static llm_backend_t *cpu_new(unsigned threads, fmq_error_t *err)
 {
+    return in_half ? llm_backend_cpu_new_half(threads, err) : llm_backend_cpu_new(threads, err);
+}
+
+static llm_backend_t *open_in(size_t way)
+{
+    static const unsigned threads[] = {2, 1, 3, 7};
     fmq_error_t err;
-    llm_backend_t *be =
-        in_half ? llm_backend_cpu_new_half(threads, &err) : llm_backend_cpu_new(threads, &err);
+    llm_backend_t *be = cpu_new(threads[way], &err);
     if (!be)
         fail_msg("%s", err.text);
     return be;
@@ -51,58 +55,14 @@ static double nmse_max(const char *name)
     return strstr(name, "matrices") ? CODES_NMSE_MAX : HALF_NMSE_MAX;
 }
 
-static void every_op_agrees_with_the_reference(void **state)
-{
-    const case_t *which = *state;
-    llm_backend_t *reference = llm_backend_reference_act_new(in_half ? FMQ_BF16 : FMQ_F32, NULL);
-    llm_backend_t *cpu = cpu_with(2);
-    trace_t expected = trace_of(which, reference);
-    trace_t actual = trace_of(which, cpu);
-    assert_int_equal(actual.size, expected.size);
-    for (size_t i = 0; i < actual.size; i++) {
-        const trace_entry_t *a = &actual.entries[i];
-        const trace_entry_t *e = &expected.entries[i];
-        assert_string_equal(a->label, e->label);
-        double error = nmse(a->data, e->data, e->count);
-        if (!(error <= nmse_max(which->name)))
-            fail_msg("%s, %s: NMSE %g against the reference", which->name, a->label, error);
-    }
-    trace_release(&expected);
-    trace_release(&actual);
-    llm_backend_destroy(&reference);
-    llm_backend_destroy(&cpu);
-}
-
-static void every_op_gives_the_same_bytes_at_any_number_of_threads(void **state)
-{
-    static const unsigned threads[] = {2, 3, 7};
-    const case_t *which = *state;
-    llm_backend_t *one = cpu_with(1);
-    trace_t expected = trace_of(which, one);
-    for (size_t t = 0; t < sizeof threads / sizeof threads[0]; t++) {
-        llm_backend_t *many = cpu_with(threads[t]);
-        trace_t actual = trace_of(which, many);
-        assert_int_equal(actual.size, expected.size);
-        for (size_t i = 0; i < actual.size; i++)
-            if (memcmp(actual.entries[i].data, expected.entries[i].data,
-                       expected.entries[i].count * sizeof(float)) != 0)
-                fail_msg("%s, %s: other bytes with %u threads", which->name,
-                         expected.entries[i].label, threads[t]);
-        trace_release(&actual);
-        llm_backend_destroy(&many);
-    }
-    trace_release(&expected);
-    llm_backend_destroy(&one);
-}
-
 int main(int argc, char **argv)
 {
+    static const char *const ways[] = {"2 threads", "1 thread", "3 threads", "7 threads"};
     if (argc > 1)
         setenv("FEDMQ_CPU", argv[1], 1);
     in_half = argc > 2 && strcmp(argv[2], "bf16") == 0;
     fmq_error_t err;
-    llm_backend_t *probe =
-        in_half ? llm_backend_cpu_new_half(1, &err) : llm_backend_cpu_new(1, &err);
+    llm_backend_t *probe = cpu_new(1, &err);
     if (!probe) {
         printf("skipped: %s\n", err.text);
         return 77;
@@ -110,19 +70,12 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(llm_backend_variant(probe), argv[1]) != 0)
         return 1;
     llm_backend_destroy(&probe);
-    struct CMUnitTest tests[64];
-    char names[64][96];
-    size_t count = 0;
-    for (size_t i = 0; i < cases_count; i++)
-        for (int second = 0; second < 2; second++) {
-            snprintf(names[count], sizeof names[count], "%s: %s", cases[i].name,
-                     second ? "same bytes at any number of threads" : "agrees with the reference");
-            tests[count] = (struct CMUnitTest){
-                .name = names[count],
-                .test_func = second ? every_op_gives_the_same_bytes_at_any_number_of_threads
-                                    : every_op_agrees_with_the_reference,
-                .initial_state = (void *)(uintptr_t)&cases[i]};
-            count++;
-        }
-    return _cmocka_run_group_tests("cpu backend", tests, count, NULL, NULL);
+    const conformance_t subject = {.group = "cpu backend",
+                                   .same = "same bytes at any number of threads",
+                                   .in_half = in_half,
+                                   .ways = ways,
+                                   .count = sizeof ways / sizeof *ways,
+                                   .open = open_in,
+                                   .nmse_max = nmse_max};
+    return conformance_run(&subject, NULL);
 }
