@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "llm/backend/cuda/module.h"
+#include "symbols.h"
 
 static void it_computes_or_says_in_one_line_why_not(void **state)
 {
@@ -53,17 +54,7 @@ static void a_number_beyond_all_devices_is_refused(void **state)
 static void it_shows_one_symbol(void **state)
 {
     (void)state;
-    char line[512];
-    size_t count = 0;
-    FILE *names = popen("nm -D --defined-only " CUDA_MODULE, "r");
-    assert_non_null(names);
-    while (fgets(line, sizeof line, names)) {
-        count++;
-        if (!strstr(line, " T " LLM_CUDA_ENTRY))
-            fail_msg("it shows %s", line);
-    }
-    assert_int_equal(pclose(names), 0);
-    assert_int_equal(count, 1);
+    expect_one_symbol(CUDA_MODULE);
 }
 
 int main(void)

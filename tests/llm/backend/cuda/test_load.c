@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "llm/backend/cuda/module.h"
+#include "symbols.h"
 
 static void use_module(const char *path)
 {
@@ -167,16 +168,7 @@ static void memory_that_is_not_there_is_told_and_nothing_ends(void **state)
 static void the_module_shows_one_symbol_and_needs_no_driver(void **state)
 {
     (void)state;
-    char line[512];
-    size_t count = 0;
-    FILE *names = popen("nm -D --defined-only " EMULATED_MODULE, "r");
-    assert_non_null(names);
-    while (fgets(line, sizeof line, names)) {
-        count++;
-        assert_non_null(strstr(line, " T " LLM_CUDA_ENTRY));
-    }
-    assert_int_equal(pclose(names), 0);
-    assert_int_equal(count, 1);
+    expect_one_symbol(EMULATED_MODULE);
 }
 
 int main(void)
