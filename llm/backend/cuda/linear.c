@@ -28,10 +28,9 @@ static llm_cuda_few_t few_of(const job_t *job)
         few.elements = (const uint16_t *)w->elements + skip;
         return few;
     }
-    size_t bits = w->codes.form == LLM_CUDA_INT8 ? 8 : 4;
     few.codes = w->codes;
-    few.codes.codes += job->first * ((w->columns * bits + 7) / 8);
-    few.codes.scales += job->first * ((w->columns + w->codes.group - 1) / w->codes.group);
+    few.codes.codes += job->first * llm_cuda_code_bytes(&w->codes);
+    few.codes.scales += job->first * llm_cuda_code_groups(&w->codes);
     return few;
 }
 

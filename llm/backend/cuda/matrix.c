@@ -118,19 +118,15 @@ static llm_matrix_t *matrix_new(llm_backend_t *be, const void *data, fmq_dtype_t
     return matrix_new_elements(be, &from, out, in, input_major, be->ops->act == FMQ_BF16);
 }
 
-static size_t groups_of(const llm_cuda_quantized_t *codes)
-{
-    return (codes->columns + codes->group - 1) / codes->group;
-}
-
 /* Device memory for the codes and scales of w; form, group and size are set. */
-static int allocate_codes(llm_matrix_t *w, size_t row_bytes)
+static int allocate_codes(llm_matrix_t *w)
 {
     llm_cuda_quantized_t *codes = &w->codes;
-    size_t scales = codes->rows * groups_of(codes) * sizeof(float);
-    codes->codes = w->packed = llm_cuda_alloc(codes->rows * row_bytes);
+    size_t packed = codes->rows * llm_cuda_code_bytes(codes);
+    size_t scales = codes->rows * llm_cuda_code_groups(codes) * sizeof(float);
+    codes->codes = w->packed = llm_cuda_alloc(packed);
     codes->scales = w->scales = llm_cuda_alloc(scales);
-    w->bytes = codes->rows * row_bytes + scales;
+    w->bytes = packed + scales;
     return w->packed && w->scales ? 0 : -1;
 }
 
@@ -141,15 +137,15 @@ static llm_matrix_t *matrix_new_quantized(llm_backend_t *be, const llm_quantized
     llm_matrix_t *w = out && in && data->group ? allocate(out, in, input_major) : NULL;
     if (!w)
         return NULL;
-    size_t row = w->columns * data->bits / 8;
     w->codes = (llm_cuda_quantized_t){.rows = w->rows, .columns = w->columns, .group = data->group};
     w->codes.form = data->bits == 8 ? LLM_CUDA_INT8 : LLM_CUDA_INT4;
-    if (allocate_codes(w, row) < 0) {
+    if (allocate_codes(w) < 0) {
         matrix_destroy(be, &w);
         return NULL;
     }
+    size_t row = llm_cuda_code_bytes(&w->codes), groups = llm_cuda_code_groups(&w->codes);
     llm_cuda_send(self, w->packed, data->codes, w->rows * row);
-    llm_cuda_send(self, w->scales, data->scales, w->rows * groups_of(&w->codes) * sizeof(float));
+    llm_cuda_send(self, w->scales, data->scales, w->rows * groups * sizeof(float));
     return w;
 }
 
@@ -165,7 +161,8 @@ static void encode(const llm_matrix_t *w, const encoded_t *to, const source_t *f
 {
     float values[LLM_FORM_GROUP];
     uint8_t codes[LLM_FORM_GROUP + 1] = {0};
-    size_t bits = llm_form_bits(to->form), row = (w->in * bits + 7) / 8;
+    size_t bits = llm_form_bits(to->form);
+    size_t row = llm_cuda_code_bytes(&w->codes), groups = llm_cuda_code_groups(&w->codes);
     for (size_t r = 0; r < to->count; r++)
         for (size_t i = 0; i < w->in; i += LLM_FORM_GROUP) {
             size_t n = w->in - i < LLM_FORM_GROUP ? w->in - i : LLM_FORM_GROUP;
@@ -173,7 +170,7 @@ static void encode(const llm_matrix_t *w, const encoded_t *to, const source_t *f
             for (size_t j = 0; j < n; j++)
                 values[j] = llm_float_at(from->data, from->dtype,
                                          w->input_major ? (i + j) * w->out + o : o * w->in + i + j);
-            to->scales[r * groups_of(&w->codes) + i / LLM_FORM_GROUP] =
+            to->scales[r * groups + i / LLM_FORM_GROUP] =
                 llm_form_encode(to->form, codes, values, n);
             codes[n] = 0; /* beside the last of an odd number */
             uint8_t *bytes = to->codes + r * row + i * bits / 8;
@@ -186,10 +183,10 @@ static void encode(const llm_matrix_t *w, const encoded_t *to, const source_t *f
 static int place_codes(llm_cuda_t *self, llm_matrix_t *w, const source_t *from,
                        llm_matrix_form_t form)
 {
-    size_t row = (w->in * llm_form_bits(form) + 7) / 8, groups = groups_of(&w->codes);
+    size_t row = llm_cuda_code_bytes(&w->codes), groups = llm_cuda_code_groups(&w->codes);
     size_t some = rows_of_piece(row);
     some = some < w->out ? some : w->out;
-    if (allocate_codes(w, row) < 0)
+    if (allocate_codes(w) < 0)
         return -1;
     encoded_t piece = {.codes = malloc(some * row + 1), .form = form};
     piece.scales = malloc(some * groups * sizeof(float) + 1);
@@ -239,8 +236,9 @@ static llm_matrix_t *matrix_new_form(llm_backend_t *be, const void *data, fmq_dt
 /* Rows first .. first + count as activations in the room for weights. */
 static void *widened(llm_cuda_t *self, const llm_matrix_t *w, size_t first, size_t count)
 {
-    const llm_cuda_queue_t halves = {self->queue.stream, true, self->queue.failure};
+    llm_cuda_queue_t halves = self->queue;
     size_t element = self->queue.bf16 ? 2 : 4;
+    halves.bf16 = true;
     void *to = llm_cuda_room(self, LLM_CUDA_ROOM_WEIGHT, count * w->stride * element);
     if (to && w->elements)
         llm_cuda_widen(&halves, to, (const uint16_t *)w->elements + first * w->stride,

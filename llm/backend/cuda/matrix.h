@@ -24,6 +24,18 @@ struct llm_matrix {
     size_t bytes;
 };
 
+/* Bytes of a row of codes, and scales of one. */
+static inline size_t llm_cuda_code_bytes(const llm_cuda_quantized_t *codes)
+{
+    size_t bits = codes->form == LLM_CUDA_INT8 ? 8 : 4;
+    return (codes->columns * bits + 7) / 8;
+}
+
+static inline size_t llm_cuda_code_groups(const llm_cuda_quantized_t *codes)
+{
+    return (codes->columns + codes->group - 1) / codes->group;
+}
+
 /* Outputs first .. first + count of a weight, in the type of activations. */
 typedef struct {
     const void *at; /* element (first, 0), or (0, first) where it is input_major */

@@ -44,7 +44,8 @@ static const void *bias_of(llm_cuda_t *self, const float *bias, const llm_cuda_p
     if (!what->bf16_c && (uintptr_t)bias % 16 == 0)
         return bias;
     void *to = llm_cuda_room(self, LLM_CUDA_ROOM_BIAS, what->N * size_of(what->bf16_c));
-    const llm_cuda_queue_t queue = {self->queue.stream, what->bf16_c, self->queue.failure};
+    llm_cuda_queue_t queue = self->queue;
+    queue.bf16 = what->bf16_c;
     if (to)
         llm_cuda_narrow(&queue, to, bias, what->N, false);
     return to;
