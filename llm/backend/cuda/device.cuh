@@ -125,16 +125,21 @@ DEVICE void store16(void *address, uint4 value)
     *(uint4 *)address = value;
 }
 
-/* Eight elements from an aligned address. */
-DEVICE void load_whole(float v[PIECE], const bf16 *from)
+/* Eight elements of bf16 in 16 bytes. */
+DEVICE void widen_pairs(float v[PIECE], const uint4 &words)
 {
-    uint4 words = load16(from);
     const uint32_t pairs[4] = {words.x, words.y, words.z, words.w};
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         v[2 * i] = low_half(pairs[i]);
         v[2 * i + 1] = high_half(pairs[i]);
     }
+}
+
+/* Eight elements from an aligned address. */
+DEVICE void load_whole(float v[PIECE], const bf16 *from)
+{
+    widen_pairs(v, load16(from));
 }
 
 DEVICE void load_whole(float v[PIECE], const float *from)

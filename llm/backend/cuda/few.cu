@@ -15,6 +15,7 @@ constexpr int WARPS = 4;        /* of a block of rows */
 constexpr int AHEAD = 2;        /* loads of an output in flight */
 constexpr int COLUMNS = 32;     /* outputs of a block of columns ... */
 constexpr int COLUMN_WARPS = 8; /* ... and what shares its inputs */
+template <int M> constexpr int OUTPUTS_OF = M > 2 ? 4 : 2; /* of a warp, for M rows */
 
 static __constant__ const float NF4[16] = LLM_NF4_VALUES;
 
@@ -60,12 +61,7 @@ struct elements_t {
     }
     __device__ static void widen(float v[PIECE], const uint4 &raw, int, float, const float *)
     {
-        const uint32_t pairs[4] = {raw.x, raw.y, raw.z, raw.w};
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            v[2 * j] = low_half(pairs[j]);
-            v[2 * j + 1] = high_half(pairs[j]);
-        }
+        widen_pairs(v, raw);
     }
 };
 
@@ -82,7 +78,7 @@ DEVICE float of_code(uint32_t code, float zero)
 
 /* Codes: 16 bytes are a whole number of pieces of one group. */
 template <llm_cuda_codes_t FORM> struct codes_t {
-    static constexpr int UNIT = FORM == LLM_CUDA_INT8 ? 16 : 32;
+    static constexpr int UNIT = FORM == LLM_CUDA_INT8 ? 16 : 32; /* inputs of 16 bytes */
 
     const uint8_t *row;
     const float *scales;
@@ -151,7 +147,7 @@ DEVICE void add_unit(float acc[OUTPUTS][M], const few_t &how, size_t i, const ui
 
 template <class W, int M> __global__ void __launch_bounds__(WARPS *LANES) few_rows(few_t how)
 {
-    constexpr int OUTPUTS = M > 2 ? 4 : 2;
+    constexpr int OUTPUTS = OUTPUTS_OF<M>;
     SHARED(float, nf4, 16);
     W::prepare(nf4);
     __syncthreads();
@@ -240,7 +236,8 @@ bool llm_cuda_few_takes(const llm_cuda_few_t *weight, size_t M)
         return false;
     if (weight->elements)
         return true;
-    const size_t unit = weight->codes.form == LLM_CUDA_INT8 ? 16 : 32; /* inputs of 16 bytes */
+    const size_t unit = weight->codes.form == LLM_CUDA_INT8 ? codes_t<LLM_CUDA_INT8>::UNIT
+                                                            : codes_t<LLM_CUDA_INT4>::UNIT;
     return !weight->input_major && weight->in % unit == 0 && weight->codes.group % unit == 0 &&
            (uintptr_t)weight->codes.codes % 16 == 0;
 }
@@ -248,7 +245,7 @@ bool llm_cuda_few_takes(const llm_cuda_few_t *weight, size_t M)
 template <int M> static void run(const llm_cuda_queue_t *queue, const few_t &how)
 {
     const llm_cuda_few_t &weight = how.weight;
-    const dim3 blocks(ceil_div(weight.out, WARPS * (M > 2 ? 4 : 2))), threads(WARPS * LANES);
+    const dim3 blocks(ceil_div(weight.out, WARPS * OUTPUTS_OF<M>)), threads(WARPS * LANES);
     if (weight.elements && weight.input_major)
         launch(queue, dim3(ceil_div(weight.out, COLUMNS)), dim3(COLUMN_WARPS * LANES), 0,
                few_columns<M>, how);
