@@ -99,6 +99,11 @@ float rounded(const check_t *self, float value);
 llm_cuda_dropout_t dropout_stream(float p, uint64_t seed);
 uint8_t *dropout_bits(size_t M, size_t in, float p, uint64_t seed);
 
+/* A weight of codes and scales that a stream draws: its memory goes into weight,
+ * whose rows, columns, group and form are given.  What it stands for,
+ * [rows][columns] (owned by the caller). */
+float *reads_codes(check_t *check, llm_cuda_quantized_t *weight, uint64_t seed);
+
 typedef struct {
     const char *name;
     void (*run)(check_t *check);

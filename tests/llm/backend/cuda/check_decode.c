@@ -73,46 +73,55 @@ void check_decode(check_t *c)
         decode(c, &examples[i]);
 }
 
-/* Codes and scales that a stream draws, and the weight that they stand for. */
-static void quantized(check_t *c, size_t rows, size_t columns, size_t group, llm_cuda_codes_t form)
+float *reads_codes(check_t *c, llm_cuda_quantized_t *weight, uint64_t seed)
 {
     static const llm_matrix_form_t forms[] = {[LLM_CUDA_INT8] = LLM_FORM_INT8,
                                               [LLM_CUDA_INT4] = LLM_FORM_INT4,
                                               [LLM_CUDA_NF4] = LLM_FORM_NF4};
-    const size_t bits = form == LLM_CUDA_INT8 ? 8 : 4, bytes = (columns * bits + 7) / 8;
+    const size_t rows = weight->rows, columns = weight->columns, group = weight->group;
+    const size_t bits = weight->form == LLM_CUDA_INT8 ? 8 : 4, bytes = (columns * bits + 7) / 8;
     const size_t groups = (columns + group - 1) / group;
     uint8_t *codes = malloc(rows * bytes);
+    float *values = room(rows * columns);
     fmq_rng_t rng;
-    fmq_rng_init(&rng, &(fmq_rng_name_t){.seed = columns, .purpose = FMQ_RNG_TEST});
+    fmq_rng_init(&rng, &(fmq_rng_name_t){.seed = seed, .purpose = FMQ_RNG_TEST});
     for (size_t i = 0; i < rows * bytes; i++)
         codes[i] = (uint8_t)fmq_rng_below(&rng, 256);
-    array_t *stored = reads_values(c, BYTES, rows * bytes, codes);
-    array_t *scales = reads(c, F32, rows * groups, 4);
-    const int32_t chosen[] = {(int32_t)rows - 1, 0, (int32_t)rows / 2};
-    array_t *ids = reads_values(c, I32, COUNT(chosen), chosen);
-    const size_t stride = columns + 8, part = rows - rows / 3;
-    array_t *out = changes(c, ACT, part * stride, 5), *picked = writes(c, ACT, 3 * columns);
-    llm_cuda_quantized_t weight = {stored->device, scales->device, rows, columns, group, form};
-    for (runs(c); next_run(c);) {
-        llm_cuda_dequantize(&c->queue, out->device, stride, &weight, rows / 3, part);
-        llm_cuda_gather_quantized(&c->queue, picked->device, &weight, ids->device, 3);
-    }
-    float *want = copy_of(out), *rows_of = room(3 * columns);
+    array_t *scales = reads(c, F32, rows * groups, seed);
     for (size_t r = 0; r < rows; r++)
         for (size_t i = 0; i < columns; i++) {
             unsigned byte = codes[r * bytes + i * bits / 8];
             unsigned code = bits == 8 ? byte : byte >> 4 * (i % 2) & 15u;
-            float value = llm_form_value(forms[form], code,
-                                         ((float *)scales->floats)[r * groups + i / group]);
-            if (r >= rows / 3)
-                want[(r - rows / 3) * stride + i] = value;
-            for (size_t j = 0; j < COUNT(chosen); j++)
-                if ((size_t)chosen[j] == r)
-                    rows_of[j * columns + i] = value;
+            values[r * columns + i] = llm_form_value(
+                forms[weight->form], code, ((float *)scales->floats)[r * groups + i / group]);
         }
-    expect(c, out, want, EXACTLY, "codes of %zu bits, %zux%zu", bits, rows, columns);
-    expect(c, picked, rows_of, EXACTLY, "rows of %zu bits, %zux%zu", bits, rows, columns);
+    weight->codes = reads_values(c, BYTES, rows * bytes, codes)->device;
+    weight->scales = scales->device;
     free(codes);
+    return values;
+}
+
+static void quantized(check_t *c, size_t rows, size_t columns, size_t group, llm_cuda_codes_t form)
+{
+    llm_cuda_quantized_t weight = {.rows = rows, .columns = columns, .group = group, .form = form};
+    float *values = reads_codes(c, &weight, columns);
+    const int32_t chosen[] = {(int32_t)rows - 1, 0, (int32_t)rows / 2};
+    array_t *ids = reads_values(c, I32, COUNT(chosen), chosen);
+    const size_t stride = columns + 8, first = rows / 3, part = rows - first;
+    array_t *out = changes(c, ACT, part * stride, 5), *picked = writes(c, ACT, 3 * columns);
+    for (runs(c); next_run(c);) {
+        llm_cuda_dequantize(&c->queue, out->device, stride, &weight, first, part);
+        llm_cuda_gather_quantized(&c->queue, picked->device, &weight, ids->device, 3);
+    }
+    float *want = copy_of(out), *rows_of = room(3 * columns);
+    for (size_t r = first; r < rows; r++)
+        memcpy(want + (r - first) * stride, values + r * columns, columns * sizeof *want);
+    for (size_t j = 0; j < COUNT(chosen); j++)
+        memcpy(rows_of + j * columns, values + (size_t)chosen[j] * columns,
+               columns * sizeof *rows_of);
+    expect(c, out, want, EXACTLY, "codes of form %d, %zux%zu", (int)form, rows, columns);
+    expect(c, picked, rows_of, EXACTLY, "rows of form %d, %zux%zu", (int)form, rows, columns);
+    free(values);
     check_clear(c);
 }
 

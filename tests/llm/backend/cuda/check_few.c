@@ -3,14 +3,10 @@
  * against sums in double.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "check.h"
-#include "fedmq/base/rng.h"
-#include "llm/backend/forms.h"
 
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
-#define GAP          3 /* elements between rows of x and y */
+#define GAP 3 /* elements between rows of x and y */
 
 static void compare(check_t *c, const llm_cuda_few_t *weight, const float *floats, size_t M)
 {
@@ -30,10 +26,8 @@ static void compare(check_t *c, const llm_cuda_few_t *weight, const float *float
                         .K = in,
                         .alpha = 1,
                         .lda = x_stride,
-                        .ldb = weight->input_major ? weight->stride : in,
+                        .ldb = weight->elements ? weight->stride : in,
                         .ldc = y_stride};
-    if (weight->elements && !weight->input_major)
-        shape.ldb = weight->stride;
     c->reference->ops->gemm(c->reference, want, x->floats, floats, &shape);
     for (size_t m = 0; m < M && biased; m++)
         for (size_t o = 0; o < out; o++)
@@ -58,30 +52,14 @@ static void elements(check_t *c, const size_t shape[2], size_t M, bool input_maj
 
 static void codes(check_t *c, const size_t shape[2], size_t M, size_t group, llm_cuda_codes_t form)
 {
-    static const llm_matrix_form_t forms[] = {LLM_FORM_INT8, LLM_FORM_INT4, LLM_FORM_NF4};
-    const size_t out = shape[0], in = shape[1], bits = form == LLM_CUDA_INT8 ? 8 : 4;
-    const size_t bytes = out * in * bits / 8, groups = (in + group - 1) / group;
-    uint8_t *host = malloc(bytes);
-    float *floats = room(out * in);
-    fmq_rng_t rng;
-    fmq_rng_init(&rng, &(fmq_rng_name_t){.seed = 9, .purpose = FMQ_RNG_TEST});
-    for (size_t i = 0; host && i < bytes; i++)
-        host[i] = (uint8_t)fmq_rng_u32(&rng);
-    array_t *packed = reads_values(c, BYTES, bytes, host);
-    array_t *scales = reads(c, F32, out * groups, 15);
-    llm_cuda_few_t weight = {.out = out, .in = in};
-    weight.codes = (llm_cuda_quantized_t){packed->device, scales->device, out, in, group, form};
-    for (size_t i = 0; i < out * in; i++) {
-        unsigned byte = host[i * bits / 8];
-        unsigned code = bits == 8 ? byte : byte >> 4 * (i % 2) & 15u;
-        floats[i] = llm_form_value(forms[form], code,
-                                   ((float *)scales->floats)[i / in * groups + i % in / group]);
-    }
+    llm_cuda_few_t weight = {.out = shape[0], .in = shape[1]};
+    weight.codes = (llm_cuda_quantized_t){
+        .rows = weight.out, .columns = weight.in, .group = group, .form = form};
+    float *floats = reads_codes(c, &weight.codes, 15);
     if (llm_cuda_few_takes(&weight, M))
         compare(c, &weight, floats, M);
     else
-        mistake(c, "%zu rows of %zu outputs of codes are not taken", M, out);
-    free(host);
+        mistake(c, "%zu rows of %zu outputs of codes are not taken", M, weight.out);
     free(floats);
     check_clear(c);
 }
