@@ -80,8 +80,7 @@ static void attention_decode(llm_backend_t *be, llm_act_t *out, const llm_act_t 
     (void)scratch;
     if (!fits(self, D))
         return;
-    size_t floats = llm_cuda_decode_scratch(&how);
-    float *room = llm_cuda_room(self, LLM_CUDA_ROOM_SUMS, floats * sizeof *room);
+    float *room = llm_cuda_sums(self, llm_cuda_decode_scratch(&how));
     if (room)
         llm_cuda_attention_decode(&self->queue, out, q, k, v, &how, room);
 }

@@ -51,6 +51,12 @@ llm_cuda_t *llm_cuda_enter(const llm_backend_t *be);
  * are none: synchronize() will say so, and the op returns. */
 void *llm_cuda_room(llm_cuda_t *self, llm_cuda_room_t which, size_t bytes);
 
+/* The room for parts of sums, of so many floats. */
+static inline float *llm_cuda_sums(llm_cuda_t *self, size_t floats)
+{
+    return llm_cuda_room(self, LLM_CUDA_ROOM_SUMS, floats * sizeof(float));
+}
+
 /* Keeps the first failure; text lives for ever, and NULL is none. */
 void llm_cuda_fail(llm_cuda_t *self, const char *text);
 

@@ -61,8 +61,7 @@ static void lora_gradients(llm_backend_t *be, float *dh, float *da, float *db, c
     llm_cuda_lora_t lora = lora_of(how);
     llm_cuda_lora_rows_t rows = {.mask = how->p > 0 ? mask : NULL};
     memcpy(&rows.h, &h, sizeof rows.h);
-    size_t floats = llm_cuda_lora_scratch(&lora);
-    float *scratch = llm_cuda_room(self, LLM_CUDA_ROOM_SUMS, floats * sizeof *scratch);
+    float *scratch = llm_cuda_sums(self, llm_cuda_lora_scratch(&lora));
     if (scratch)
         llm_cuda_lora_gradients(&self->queue, dh, da, db, dy, dy_stride, x, &rows, &lora, scratch);
 }

@@ -15,12 +15,6 @@ static bool fits(llm_cuda_t *self, size_t C)
     return false;
 }
 
-static float *scratch_of(llm_cuda_t *self, size_t T, size_t C)
-{
-    size_t floats = llm_cuda_columns_scratch(T, C);
-    return llm_cuda_room(self, LLM_CUDA_ROOM_SUMS, floats * sizeof(float));
-}
-
 static void layernorm_forward(llm_backend_t *be, llm_act_t *out, float *stats, const llm_act_t *x,
                               const float *weight, const float *bias, size_t T, size_t C, float eps)
 {
@@ -37,7 +31,7 @@ static void layernorm_backward(llm_backend_t *be, llm_act_t *dx, float *dweight,
     llm_cuda_t *self = llm_cuda_enter(be);
     if (!fits(self, C))
         return;
-    float *scratch = dweight || dbias ? scratch_of(self, T, C) : NULL;
+    float *scratch = dweight || dbias ? llm_cuda_sums(self, llm_cuda_columns_scratch(T, C)) : NULL;
     if (scratch)
         llm_cuda_layernorm_gradients(&self->queue, dweight, dbias, dout, x, stats, T, C, scratch);
     llm_cuda_layernorm_backward(&self->queue, dx, dout, x, stats, weight, T, C, add);
@@ -58,7 +52,7 @@ static void rmsnorm_backward(llm_backend_t *be, llm_act_t *dx, float *dweight,
     llm_cuda_t *self = llm_cuda_enter(be);
     if (!fits(self, C))
         return;
-    float *scratch = dweight ? scratch_of(self, T, C) : NULL;
+    float *scratch = dweight ? llm_cuda_sums(self, llm_cuda_columns_scratch(T, C)) : NULL;
     if (scratch)
         llm_cuda_rmsnorm_gradients(&self->queue, dweight, dout, x, stats, T, C, scratch);
     llm_cuda_rmsnorm_backward(&self->queue, dx, dout, x, stats, weight, T, C, add);

@@ -40,8 +40,7 @@ static void bias_backward(llm_backend_t *be, float *dbias, const llm_act_t *dy, 
                           size_t M, size_t N)
 {
     llm_cuda_t *self = llm_cuda_enter(be);
-    size_t floats = llm_cuda_columns_scratch(M, N);
-    float *scratch = llm_cuda_room(self, LLM_CUDA_ROOM_SUMS, floats * sizeof *scratch);
+    float *scratch = llm_cuda_sums(self, llm_cuda_columns_scratch(M, N));
     if (scratch)
         llm_cuda_bias_backward(&self->queue, dbias, dy, dy_stride, M, N, scratch);
 }
@@ -51,8 +50,8 @@ static void column_sum_squares(llm_backend_t *be, double *sums, const llm_act_t 
                                size_t N)
 {
     llm_cuda_t *self = llm_cuda_enter(be);
-    size_t floats = llm_cuda_columns_scratch(M, N), bytes = N * sizeof *sums;
-    float *scratch = llm_cuda_room(self, LLM_CUDA_ROOM_SUMS, floats * sizeof *scratch);
+    size_t bytes = N * sizeof *sums;
+    float *scratch = llm_cuda_sums(self, llm_cuda_columns_scratch(M, N));
     double *result = llm_cuda_room(self, LLM_CUDA_ROOM_RESULT, bytes);
     double *host = malloc(bytes);
     if (scratch && result && host) {
