@@ -50,18 +50,21 @@ def parse():
     return parser.parse_args()
 
 
+def config_of(shape, first_layers=None):
+    from transformers import GPT2Config, LlamaConfig
+    if shape == "gpt2":
+        return GPT2Config(n_layer=first_layers or 12, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+    layers, width, heads, kv_heads, ffn, vocab, context, tied = LLAMAS[shape]
+    return LlamaConfig(num_hidden_layers=first_layers or layers, hidden_size=width, num_attention_heads=heads,
+                       num_key_value_heads=kv_heads, intermediate_size=ffn, vocab_size=vocab,
+                       max_position_embeddings=context, tie_word_embeddings=tied)
+
+
 def make_model(args, dtype):
-    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
+    from transformers import AutoModelForCausalLM
     if args.model:
         return AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype, attn_implementation="sdpa")
-    if args.shape == "gpt2":
-        config = GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
-    else:
-        layers, width, heads, kv_heads, ffn, vocab, context, tied = LLAMAS[args.shape]
-        config = LlamaConfig(num_hidden_layers=layers, hidden_size=width, num_attention_heads=heads,
-                             num_key_value_heads=kv_heads, intermediate_size=ffn, vocab_size=vocab,
-                             max_position_embeddings=context, tie_word_embeddings=tied)
-    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+    return AutoModelForCausalLM.from_config(config_of(args.shape), dtype=dtype, attn_implementation="sdpa")
 
 
 def make_peft(args, how):

@@ -14,12 +14,8 @@ import contextlib
 import statistics
 import time
 
-SHAPES = {  # layers, width, heads, kv heads, ffn, vocabulary, context, tied: as tests/bench/shapes.c
-    "gpt2": (12, 768, 12, 12, 3072, 50257, 1024, True),
-    "llama-135m": (30, 576, 9, 3, 1536, 49152, 8192, True),
-    "llama-1.1b": (22, 2048, 32, 4, 5632, 32000, 2048, False),
-    "llama-7b": (32, 4096, 32, 32, 11008, 32000, 4096, False),
-}
+from peer_pytorch import LLAMAS, config_of
+
 MODULES = {
     False: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     True: ["c_attn", "c_proj", "c_fc"],
@@ -29,7 +25,7 @@ WARM_UP = 5
 
 def parse():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--shape", default="gpt2", choices=list(SHAPES))
+    parser.add_argument("--shape", default="gpt2", choices=["gpt2", *LLAMAS])
     parser.add_argument("--sequences", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=20)
@@ -43,16 +39,9 @@ def parse():
 def make_model(args, device):
     import torch
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
-    layers, width, heads, kv_heads, ffn, vocab, context, tied = SHAPES[args.shape]
-    layers = args.layers or layers
+    from transformers import AutoModelForCausalLM
     gpt2 = args.shape == "gpt2"
-    if gpt2:
-        config = GPT2Config(n_layer=layers, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
-    else:
-        config = LlamaConfig(num_hidden_layers=layers, hidden_size=width, num_attention_heads=heads,
-                             num_key_value_heads=kv_heads, intermediate_size=ffn, vocab_size=vocab,
-                             max_position_embeddings=context, tie_word_embeddings=tied)
+    config = config_of(args.shape, args.layers)
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="sdpa")
     model.config.use_cache = False
@@ -61,7 +50,7 @@ def make_model(args, device):
                       target_modules=MODULES[gpt2] if args.modules else usual)
     model = get_peft_model(model, lora, autocast_adapter_dtype=False).to(device)
     model.train()
-    return model, vocab
+    return model, config.vocab_size
 
 
 def flash(device):
