@@ -113,8 +113,6 @@ int fmq_client_own_keep(fmq_client_t *self, const fmq_message_report_t *outcome,
 {
     const fmq_message_task_t *task = &self->course.task;
     fmq_personal_mark_t mark = {.round = task->round, .outcome = *outcome};
-    if (!self->keeps)
-        return 0;
     memcpy(mark.run, task->run, sizeof mark.run);
     memcpy(mark.outcome.run, task->run, sizeof mark.outcome.run);
     mark.outcome.round = task->round;
