@@ -4,8 +4,6 @@
 #include "actors/evaluation/measure.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "actors/evaluation/exact_match.h"
 #include "actors/evaluation/named.h"

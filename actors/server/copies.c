@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "actors/storage/directory.h"
 #include "actors/storage/file.h"

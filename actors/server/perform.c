@@ -13,7 +13,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static int ask(coordinator_t *self, uint32_t client, fmq_task_kind_t kind, fmq_error_t *err)
 {

@@ -5,7 +5,7 @@
  * same to who cannot ask or comes later, when something began or ended, and now
  * and then.  It is not synced: it says nothing that a run goes on from.
  */
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
