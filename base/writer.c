@@ -16,16 +16,15 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "fedmq/base/clock.h"
 
 #define NOTICE_MAX 512
@@ -244,31 +243,9 @@ static void choose_descriptor(fmq_writer_t *self, int descriptor)
         self->descriptor = self->own;
 }
 
-/* The thread takes no signal: not those that end the process by a handler's
- * way, nor SIGPIPE and SIGXFSZ, which are errors of write() then. */
-static int start(fmq_writer_t *self)
-{
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    int error = pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (error != 0)
-        return error;
-    error = pthread_create(&self->thread, NULL, write_texts, self);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
-
-/* The condition waits by the clock that nobody sets. */
 static int open_lock(fmq_writer_t *self)
 {
-    pthread_condattr_t attributes;
-    int error = pthread_condattr_init(&attributes);
-    if (error != 0)
-        return error;
-    error = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    if (error == 0)
-        error = pthread_cond_init(&self->changed, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
+    int error = fmq_condition_init(&self->changed);
     if (error == 0 && (error = pthread_mutex_init(&self->lock, NULL)) != 0)
         (void)pthread_cond_destroy(&self->changed);
     return error;
@@ -296,7 +273,8 @@ fmq_writer_t *fmq_writer_new(const fmq_writer_options_t *options, fmq_error_t *e
         self->capacity = options->capacity ? options->capacity : FMQ_WRITER_BYTES;
         self->notice = options->notice ? options->notice : default_notice;
         self->argument = options->argument;
-        error = start(self);
+        /* Without signals SIGPIPE and SIGXFSZ are errors of its write(). */
+        error = fmq_thread_start(&self->thread, write_texts, self);
         if (error == 0)
             return self;
         close_own(self);
@@ -355,12 +333,6 @@ void fmq_writer_put(fmq_writer_t *self, fmq_writer_kind_t kind, const char *text
     (void)pthread_mutex_unlock(&self->lock);
 }
 
-static struct timespec at(int64_t now_ms)
-{
-    return (struct timespec){.tv_sec = (time_t)(now_ms / 1000),
-                             .tv_nsec = (long)(now_ms % 1000) * 1000000};
-}
-
 /* Called with the lock.  Waits until nothing is left to do (or, when it is to
  * end, until the thread has ended); -1 when that takes too long. */
 static int wait_until_idle(fmq_writer_t *self, int wait_ms)
@@ -375,8 +347,7 @@ static int wait_until_idle(fmq_writer_t *self, int wait_ms)
         }
         if (now_ms >= until_ms)
             return -1;
-        struct timespec until = at(until_ms);
-        (void)pthread_cond_timedwait(&self->changed, &self->lock, &until);
+        (void)fmq_condition_wait(&self->changed, &self->lock, until_ms);
         now_ms = fmq_clock_ms();
     }
     return 0;

@@ -8,12 +8,12 @@
 #include "broker/hub.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "broker/actor.h"
 #include "broker/port.h"
 #include "fedmq/base/clock.h"
@@ -321,11 +321,7 @@ static int start(fmq_hub_t *self, fmq_error_t *err)
     if (self->bell < 0 || !self->items)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory or files for the links: %s",
                              strerror(errno));
-    sigset_t all, kept; /* signals are the program's own threads' */
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &kept);
-    int failed = pthread_create(&self->thread, NULL, run, self);
-    pthread_sigmask(SIG_SETMASK, &kept, NULL);
+    int failed = fmq_thread_start(&self->thread, run, self);
     return failed == 0
                ? 0
                : fmq_error_set(err, FMQ_ERR_NOMEM, "no thread for the links: %s", strerror(failed));

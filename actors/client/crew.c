@@ -9,14 +9,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "actors/client/client.h"
+#include "base/thread.h"
 #include "base/timers.h"
 #include "broker/actor.h"
 #include "fedmq/base/clock.h"
@@ -206,15 +205,7 @@ static void show_who_waits(fmq_crew_t *self)
 /* With the lock, which it gives back meanwhile. */
 static void doze(fmq_crew_t *self, int pause_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += pause_ms / 1000;
-    until.tv_nsec += pause_ms % 1000 * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
-    (void)pthread_cond_timedwait(&self->timed, &self->lock, &until);
+    (void)fmq_condition_wait(&self->timed, &self->lock, fmq_clock_ms() + pause_ms);
 }
 
 static void *keep(void *argument)
@@ -282,19 +273,15 @@ static int make_members(fmq_crew_t *self, const fmq_crew_options_t *options, fmq
 
 static int start_threads(fmq_crew_t *self, uint32_t threads, fmq_error_t *err)
 {
-    sigset_t all, kept; /* signals are the program's own threads' */
     int failed = 0;
     self->threads = calloc(threads + 1, sizeof *self->threads);
     if (!self->threads)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u threads", threads);
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &kept);
     while (!failed && self->running <= threads) {
-        failed = pthread_create(&self->threads[self->running], NULL,
-                                self->running < threads ? work : keep, self);
+        failed = fmq_thread_start(&self->threads[self->running],
+                                  self->running < threads ? work : keep, self);
         self->running += failed == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &kept, NULL);
     return failed == 0 ? 0
                        : fmq_error_set(err, FMQ_ERR_NOMEM,
                                        "no thread can be started for the clients: %s; raise "
@@ -305,13 +292,7 @@ static int start_threads(fmq_crew_t *self, uint32_t threads, fmq_error_t *err)
 
 static int init_waiting(fmq_crew_t *self)
 {
-    pthread_condattr_t attributes;
-    if (pthread_condattr_init(&attributes) != 0)
-        return -1;
-    int failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) != 0 ||
-                 pthread_cond_init(&self->timed, &attributes) != 0;
-    pthread_condattr_destroy(&attributes);
-    if (failed)
+    if (fmq_condition_init(&self->timed) != 0)
         return -1;
     if (pthread_cond_init(&self->wanted, NULL) == 0) {
         if (pthread_mutex_init(&self->lock, NULL) == 0)

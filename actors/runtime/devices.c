@@ -14,9 +14,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "actors/runtime/hand.h"
+#include "base/thread.h"
+#include "fedmq/base/clock.h"
 
 #define PERMIT_THREADS_MAX 1024
 #define STOP_CHECK_MS      100
@@ -49,13 +50,7 @@ struct fmq_devices {
 
 static int init_waiting(fmq_devices_t *self)
 {
-    pthread_condattr_t attributes;
-    if (pthread_condattr_init(&attributes) != 0)
-        return -1;
-    int failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) != 0 ||
-                 pthread_cond_init(&self->freed, &attributes) != 0;
-    pthread_condattr_destroy(&attributes);
-    if (failed)
+    if (fmq_condition_init(&self->freed) != 0)
         return -1;
     if (pthread_mutex_init(&self->lock, NULL) != 0) {
         pthread_cond_destroy(&self->freed);
@@ -223,18 +218,6 @@ size_t fmq_devices_taken(fmq_devices_t *self)
     return taken;
 }
 
-static struct timespec next_check(void)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_nsec += STOP_CHECK_MS * 1000000L;
-    if (at.tv_nsec >= 1000000000L) {
-        at.tv_nsec -= 1000000000L;
-        at.tv_sec++;
-    }
-    return at;
-}
-
 /* The device with the fewest permits taken comes first; among equals the one
  * that has waited longest. */
 static bool comes_before(const device_t *a, const device_t *b)
@@ -273,8 +256,8 @@ llm_backend_t *fmq_devices_take(fmq_devices_t *self, int (*stop)(void *), void *
             pthread_cond_wait(&self->freed, &self->lock);
             continue;
         }
-        struct timespec until = next_check();
-        if (pthread_cond_timedwait(&self->freed, &self->lock, &until) != ETIMEDOUT)
+        int64_t until_ms = fmq_clock_ms() + STOP_CHECK_MS;
+        if (fmq_condition_wait(&self->freed, &self->lock, until_ms) != ETIMEDOUT)
             continue;
         pthread_mutex_unlock(&self->lock);
         if (stop(argument) != 0)

@@ -4,10 +4,11 @@
 #include "actors/runtime/hand.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/thread.h"
 
 struct fmq_hand {
     pthread_t thread;
@@ -37,17 +38,6 @@ static void *serve(void *argument)
     return NULL;
 }
 
-/* It leaves every signal to the program's own threads. */
-static int start(fmq_hand_t *self)
-{
-    sigset_t all, kept;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &kept);
-    int failed = pthread_create(&self->thread, NULL, serve, self);
-    pthread_sigmask(SIG_SETMASK, &kept, NULL);
-    return failed;
-}
-
 fmq_hand_t *fmq_hand_new(fmq_error_t *err)
 {
     fmq_hand_t *self = calloc(1, sizeof *self);
@@ -57,7 +47,7 @@ fmq_hand_t *fmq_hand_new(fmq_error_t *err)
     }
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->changed, NULL);
-    int failed = start(self);
+    int failed = fmq_thread_start(&self->thread, serve, self);
     if (!failed)
         return self;
     pthread_cond_destroy(&self->changed);

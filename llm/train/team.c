@@ -1,18 +1,17 @@
 /*
  * team.c - the ranks' threads and workspaces, and passes that are dealt to them.
  *
- * Threads wait between two pieces of work and leave every signal to the
- * program's own.  What a rank works on lies in its member and is read by the
- * caller when all have come to an end.
+ * Threads wait between two pieces of work.  What a rank works on lies in its
+ * member and is read by the caller when all have come to an end.
  */
 #include "llm/train/team.h"
 
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "llm/pass/parts.h"
 #include "llm/train/deal.h"
 #include "llm/train/meeting.h"
@@ -76,11 +75,7 @@ static void *serve(void *argument)
 
 static int start(member_t *member, fmq_error_t *err)
 {
-    sigset_t all, kept;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &kept);
-    int failed = pthread_create(&member->thread, NULL, serve, member);
-    pthread_sigmask(SIG_SETMASK, &kept, NULL);
+    int failed = fmq_thread_start(&member->thread, serve, member);
     member->started = failed == 0;
     return failed ? fmq_error_set(err, FMQ_ERR_NOMEM,
                                   "no thread can be started for a device: %s; raise 'ulimit -u'",

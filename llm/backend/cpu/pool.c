@@ -12,12 +12,13 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/thread.h"
 
 #define SPINS 2000
 
@@ -141,21 +142,15 @@ size_t llm_pool_threads(const llm_pool_t *self)
     return self->threads;
 }
 
-/* Workers leave every signal to the program's own threads. */
 static int start_workers(llm_pool_t *self, fmq_error_t *err)
 {
-    sigset_t all;
-    sigset_t kept;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &kept);
     int failed = 0;
     for (size_t i = 0; i + 1 < self->threads && !failed; i++) {
         self->workers[i] = (worker_t){.pool = self, .number = i + 1};
-        failed = pthread_create(&self->workers[i].thread, NULL, worker_main, &self->workers[i]);
+        failed = fmq_thread_start(&self->workers[i].thread, worker_main, &self->workers[i]);
         if (!failed)
             self->started++;
     }
-    pthread_sigmask(SIG_SETMASK, &kept, NULL);
     if (failed)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "cannot start thread %zu of %zu: %s",
                              self->started + 1, self->threads, strerror(failed));
