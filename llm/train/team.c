@@ -33,9 +33,8 @@ typedef struct {
 struct llm_team {
     size_t size;
     bool sharded;
-    size_t longest, tokens_max; /* of whole batches */
-    member_t *members;          /* owned */
-    llm_meeting_t meeting;      /* of passes */
+    member_t *members;     /* owned */
+    llm_meeting_t meeting; /* of passes */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     llm_team_work_fn *work; /* the piece at hand */
@@ -166,8 +165,6 @@ llm_team_t *llm_team_new(const llm_team_plan_t *plan, const llm_stack_t *stack,
     }
     self->size = plan->size;
     self->sharded = plan->sharded;
-    self->longest = plan->longest;
-    self->tokens_max = limits->tokens_max;
     llm_meeting_init(&self->meeting, (unsigned)plan->size);
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->changed, NULL);

@@ -15,6 +15,7 @@ typedef struct {
     float factor;
     double lr;
     bool finite[LLM_TEAM_MAX];
+    double squares[LLM_TEAM_MAX]; /* of the shares */
 } job_t;
 
 static int each(llm_update_t *self, llm_team_work_fn *work, job_t *job, fmq_error_t *err)
@@ -119,40 +120,40 @@ int llm_update_is_finite(llm_update_t *self, bool *finite, fmq_error_t *err)
 }
 
 /* Who owns a share knows its squares; shares are the same whoever owns them. */
-static void add_squares(llm_update_t *self, unsigned rank)
+static void add_squares(job_t *job, unsigned rank)
 {
+    const llm_update_t *self = job->update;
     llm_workspace_t *ws = workspace_of(self, rank);
     llm_backend_t *be = llm_workspace_backend(ws);
     for (unsigned r = 0; r < self->ranks; r++) {
         size_t from = self->shares[r], count = self->shares[r + 1] - from;
         if (count > 0 && from >= self->owners[rank] && from < self->owners[rank + 1])
-            self->squares[r] = be->ops->sum_squares(be, llm_workspace_grads(ws) + from, count);
+            job->squares[r] = be->ops->sum_squares(be, llm_workspace_grads(ws) + from, count);
     }
 }
 
 static int gather(void *argument, unsigned rank, fmq_error_t *err)
 {
-    llm_update_t *self = ((job_t *)argument)->update;
+    job_t *job = argument;
+    const llm_update_t *self = job->update;
     int rc = 0;
     if (self->ranks > 1) {
         llm_collective_t *collective = llm_team_collective(self->team, rank);
         float *grads = llm_workspace_grads(llm_team_workspace(self->team, rank));
         rc = collective->ops->reduce_scatter(collective, grads, self->owners, err);
     }
-    add_squares(self, rank);
+    add_squares(job, rank);
     return rc;
 }
 
 int llm_update_gather(llm_update_t *self, double *sum_squares, fmq_error_t *err)
 {
     job_t job = {0};
-    for (unsigned r = 0; r < self->ranks; r++)
-        self->squares[r] = 0;
     if (each(self, gather, &job, err) < 0)
         return -1;
     double sum = 0;
     for (unsigned r = 0; r < self->ranks; r++)
-        sum += self->squares[r];
+        sum += job.squares[r];
     *sum_squares = sum;
     return 0;
 }

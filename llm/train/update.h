@@ -21,7 +21,6 @@ typedef struct {
     llm_optimizer_state_t *optimizers; /* owned, one a rank, of its range of owners */
     size_t owners[LLM_TEAM_MAX + 1];   /* who steps what */
     size_t shares[LLM_TEAM_MAX + 1];   /* the same by even shares: how squares are added up */
-    double squares[LLM_TEAM_MAX];      /* of the shares */
 } llm_update_t;
 
 /* For n parameters; takes the optimizer's state.  Release after failure too. */
