@@ -18,15 +18,6 @@ typedef struct {
     size_t stretches, items;
 } job_t;
 
-/* Rows of keys or values come from memory far beyond the nearest cache, and
- * heads read them piece by piece: the first ones are asked for at once, those
- * that follow by the kernel, a stretch ahead. */
-static void ask_for(const uint16_t *rows, size_t elements)
-{
-    for (size_t i = 0; i < elements; i += LLM_CPU_ALIGNMENT / sizeof *rows)
-        __builtin_prefetch(rows + i);
-}
-
 static void attend_stretch(const job_t *job, size_t stretch)
 {
     size_t D = job->D, ld = job->KV * D, group = job->H / job->KV;
@@ -46,6 +37,9 @@ static void attend_stretch(const job_t *job, size_t stretch)
     }
 }
 
+/* Rows of keys or values come from memory far beyond the nearest cache, and
+ * heads read them piece by piece: the first ones are asked for at once, those
+ * that follow by the kernel, a stretch ahead. */
 static void attend_item(void *argument, size_t item, size_t thread)
 {
     (void)thread;
@@ -54,8 +48,8 @@ static void attend_item(void *argument, size_t item, size_t thread)
     size_t end = (item + 1) * job->stretches / job->items;
     size_t ld = job->KV * job->D, first = begin * LLM_HALF_KEYS;
     size_t rows = llm_cpu_min(LLM_HALF_KEYS, job->length - first);
-    ask_for(job->k + first * ld, rows * ld);
-    ask_for(job->v + first * ld, rows * ld);
+    llm_half_ask_for(job->k + first * ld, rows * ld);
+    llm_half_ask_for(job->v + first * ld, rows * ld);
     for (size_t s = begin; s < end; s++)
         attend_stretch(job, s);
 }

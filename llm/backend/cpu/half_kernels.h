@@ -63,6 +63,14 @@ typedef struct {
 
 #define LLM_HALF_KEYS 32 /* of a stretch of attention_decode */
 
+/* Asks memory for a row that will be read, in lines of 64 bytes. */
+__attribute__((always_inline)) static inline void llm_half_ask_for(const uint16_t *row,
+                                                                   size_t elements)
+{
+    for (size_t i = 0; i < elements; i += 32)
+        __builtin_prefetch(row + i);
+}
+
 /* A stretch of up to LLM_HALF_KEYS keys and values, rows ld elements apart,
  * against the queries that share them. */
 typedef struct {

@@ -88,12 +88,6 @@ INLINE vf v_sums(vf v[LANES])
     return FOLD(v[0], v[1], LOW_1, HIGH_1);
 }
 
-INLINE void ask_for(const uint16_t *row, const size_t elements)
-{
-    for (size_t i = 0; i < elements; i += 32)
-        __builtin_prefetch(row + i);
-}
-
 /* Dots of a query and every key of the stretch. */
 INLINE void key_dots(float *out, const uint16_t *q, const llm_cpu_attend_t *a, const size_t D)
 {
@@ -102,15 +96,13 @@ INLINE void key_dots(float *out, const uint16_t *q, const llm_cpu_attend_t *a, c
         vf sums[LANES];
 #pragma GCC unroll 16
         for (size_t i = 0; i < LANES; i++) {
-            ask_for(a->k + (j + i + KEYS) * a->ld, D);
+            llm_half_ask_for(a->k + (j + i + KEYS) * a->ld, D);
             sums[i] = key_products(q, a->k + (j + i) * a->ld, D);
         }
         v_store(out + j, v_sums(sums));
     }
-    for (; j < a->count; j++) {
-        vf parts[PARTS] = {key_products(q, a->k + j * a->ld, D)};
-        out[j] = v_sum(parts);
-    }
+    for (; j < a->count; j++)
+        out[j] = sum_of_lanes(key_products(q, a->k + j * a->ld, D));
 }
 
 /* Scores become exp(score - the largest); of -inf alone, 0. */
@@ -148,7 +140,7 @@ INLINE void weigh(const llm_cpu_attend_t *a, float (*weights)[KEYS], size_t firs
             sums[h][i] = v_set(0);
     for (size_t j = 0; j < a->count; j++) {
         const uint16_t *row = a->v + j * a->ld + d;
-        ask_for(row + KEYS * a->ld, vectors * LANES);
+        llm_half_ask_for(row + KEYS * a->ld, vectors * LANES);
 #pragma GCC unroll 4
         for (size_t i = 0; i < vectors; i++) {
             vf value = n < LANES ? v_widen_n(row, n) : v_widen(row + i * LANES);
