@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/read_at.h"
+
 #define TEMPORARIES_MAX 1000
 #define SUFFIX_MAX      48
 
@@ -66,23 +68,6 @@ fail:
     return -1;
 }
 
-/* Reads up to size bytes; returns how many there were, or -1. */
-static ssize_t read_fully(int fd, char *out, size_t size)
-{
-    size_t done = 0;
-    while (done < size) {
-        ssize_t n = read(fd, out + done, size - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        done += (size_t)n;
-    }
-    return (ssize_t)done;
-}
-
 char *llm_file_read(const char *path, size_t size_max, size_t *size, fmq_error_t *err)
 {
     char *content = NULL;
@@ -100,7 +85,7 @@ char *llm_file_read(const char *path, size_t size_max, size_t *size, fmq_error_t
         fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the %zu bytes of '%s'", length, path);
         goto fail;
     }
-    ssize_t got = read_fully(fd, content, length);
+    ssize_t got = fmq_read_at(fd, 0, content, length);
     if (got < 0) {
         fmq_error_set(err, FMQ_ERR_IO, "cannot read '%s': %s", path, strerror(errno));
         goto fail;
