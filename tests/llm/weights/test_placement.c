@@ -88,7 +88,6 @@ static void a_device_has_the_weights_once_whoever_asks(void **state)
     llm_backend_destroy(&be);
 }
 
-/* And the weights outlive the instance that they were placed with. */
 static int out_of_memory(llm_backend_t *be, fmq_error_t *err)
 {
     (void)be;
@@ -114,6 +113,7 @@ static void what_a_device_could_not_do_is_told_when_a_model_is_placed(void **sta
     llm_backend_destroy(&be);
 }
 
+/* And the weights outlive the instance that they were placed with. */
 static void every_device_has_weights_of_its_own(void **state)
 {
     (void)state;
