@@ -14,25 +14,21 @@
 #include <cmocka.h>
 
 #include "fedmq/llm/train.h"
-#include "tests/llm/data/byte_tokenizer.h"
 #include "tests/llm/pass/counted_malloc.h"
+#include "tests/llm/train/small.h"
 
 #define EXAMPLES   7
 #define ROUNDS     2
 #define BATCH_SIZE 3
 
-static const char *const targets[] = {"2.self_attn.q_proj", "2.mlp.down_proj", "3.self_attn.v_proj",
-                                      "3.mlp.up_proj"};
+static const char targets[] = "2.self_attn.q_proj 2.mlp.down_proj 3.self_attn.v_proj 3.mlp.up_proj";
 
 typedef struct {
     llm_backend_t *be;
-    llm_model_t *model;
-    llm_adapter_t *adapter;
+    small_t small;
     llm_adapter_t *fixed; /* NULL: nothing is applied without being trained */
     const float *fixed_vector;
     llm_dataset_t *dataset;
-    float *start; /* host */
-    size_t elements;
 } room_t;
 
 static fmq_error_t err;
@@ -45,68 +41,27 @@ static void must(bool done)
 
 static llm_shape_t four_layers(void)
 {
-    return (llm_shape_t){.arch = llm_arch_find("llama"),
-                         .layers = 4,
-                         .width = 16,
-                         .heads = 4,
-                         .kv_heads = 2,
-                         .head_width = 4,
-                         .ffn = 28,
-                         .vocab = 258,
-                         .context = 400,
-                         .norm_eps = 1e-5f,
-                         .rope_theta = 10000,
-                         .tied = true,
-                         .bos = BYTE_BOS,
-                         .eos = BYTE_EOS,
-                         .rope_factor = 1};
-}
-
-/* Answers of 1 to 9 words of many lengths; `flavour` makes another dataset. */
-static llm_dataset_t *ragged(unsigned flavour)
-{
-    llm_records_t *records = llm_records_new();
-    for (size_t i = 0; i < EXAMPLES; i++) {
-        char answer[128];
-        int size = (int)(1 + (i * 7 + flavour) % 60);
-        (void)snprintf(answer, sizeof answer, "%.*s", size,
-                       "the quick brown fox jumps over the lazy dog, again and again and again");
-        llm_record_t record = {.instruction = i % 2 ? "say" : "say it", .output = answer};
-        must(llm_records_add(records, &record, &err) == 0);
-    }
-    llm_tokenizer_t tokenizer = {0};
-    llm_dataset_t *dataset = llm_dataset_new(records, NULL, &tokenizer, 400, &err);
-    must(dataset != NULL);
-    assert_int_equal(llm_dataset_size(dataset), EXAMPLES);
-    llm_records_destroy(&records);
-    return dataset;
+    llm_shape_t shape = small_llama();
+    shape.layers = 4;
+    shape.width = 16;
+    shape.head_width = 4;
+    shape.ffn = 28;
+    return shape;
 }
 
 static void open_room(room_t *room, llm_backend_t *be, uint64_t seed)
 {
     llm_shape_t shape = four_layers();
-    llm_adapter_spec_t spec = {
-        .kind = LLM_ADAPTER_LORA, .rank = 4, .alpha = 8, .dropout = 0.25f, .targets = 4};
-    for (size_t i = 0; i < spec.targets; i++)
-        (void)snprintf(spec.target[i], sizeof spec.target[i], "%s", targets[i]);
+    llm_adapter_spec_t spec = small_lora(targets, 0.25f);
     *room = (room_t){.be = be};
-    must(be != NULL);
-    room->model = llm_model_new_random(&shape, seed, be, &err);
-    must(room->model != NULL);
-    room->adapter = llm_adapter_new(&shape, &spec, &err);
-    must(room->adapter != NULL);
-    room->dataset = ragged(0);
-    room->elements = (size_t)fmq_schema_elements(llm_adapter_schema(room->adapter));
-    room->start = malloc(room->elements * sizeof *room->start);
-    must(llm_adapter_init(room->adapter, room->model, 1, room->start, &err) == 0);
+    small_open(&room->small, &shape, &spec, seed, be);
+    room->dataset = small_ragged(EXAMPLES, 0);
 }
 
 static void close_room(room_t *room)
 {
-    free(room->start);
     llm_dataset_destroy(&room->dataset);
-    llm_adapter_destroy(&room->adapter);
-    llm_model_destroy(&room->model);
+    small_close(&room->small);
     llm_backend_destroy(&room->be);
 }
 
@@ -141,7 +96,7 @@ static int run_rounds(llm_workspace_t *ws, const room_t *room, llm_prefix_cache_
 {
     llm_train_options_t options = options_of(cache);
     llm_eval_options_t measure = {.batch_size = 2, .prefix = cache};
-    if (llm_workspace_set_params(ws, room->start, error) < 0)
+    if (llm_workspace_set_params(ws, room->small.vector, error) < 0)
         return -1;
     for (uint32_t round = 0; round < ROUNDS; round++) {
         llm_train_stats_t stats;
@@ -161,7 +116,8 @@ static llm_workspace_t *new_workspace(const room_t *room, llm_backend_t *be, fmq
 {
     llm_limits_t limits = {.tokens_max = llm_train_tokens_max(room->dataset, BATCH_SIZE),
                            .training = true};
-    llm_stack_t stack = {.model = room->model, .adapter = room->adapter, .fixed = room->fixed};
+    llm_stack_t stack = {
+        .model = room->small.model, .adapter = room->small.adapter, .fixed = room->fixed};
     llm_workspace_t *ws = llm_workspace_new_stack(&stack, &limits, be, error);
     if (ws && room->fixed && llm_workspace_set_fixed(ws, room->fixed_vector, error) < 0)
         llm_workspace_destroy(&ws);
@@ -170,7 +126,7 @@ static llm_workspace_t *new_workspace(const room_t *room, llm_backend_t *be, fmq
 
 static outcome_t outcome_of(const room_t *room, llm_prefix_cache_t *cache)
 {
-    outcome_t out = {.vector = malloc(room->elements * sizeof(float))};
+    outcome_t out = {.vector = malloc(room->small.elements * sizeof(float))};
     llm_workspace_t *ws = new_workspace(room, room->be, &err);
     must(ws != NULL);
     assert_int_equal(llm_workspace_prefix_bytes(ws), four_layers().width * sizeof(float));
@@ -181,7 +137,7 @@ static outcome_t outcome_of(const room_t *room, llm_prefix_cache_t *cache)
 
 static void assert_same(const room_t *room, const outcome_t *a, const outcome_t *b)
 {
-    assert_memory_equal(a->vector, b->vector, room->elements * sizeof(float));
+    assert_memory_equal(a->vector, b->vector, room->small.elements * sizeof(float));
     assert_memory_equal(a->losses, b->losses, sizeof a->losses);
     assert_memory_equal(a->evaluated, b->evaluated, sizeof a->evaluated);
 }
@@ -191,7 +147,7 @@ static void check_budgets(llm_backend_t *be, size_t count)
     room_t room;
     open_room(&room, be, 11);
     outcome_t plain = outcome_of(&room, NULL);
-    assert_memory_not_equal(plain.vector, room.start, room.elements * sizeof(float));
+    assert_memory_not_equal(plain.vector, room.small.vector, room.small.elements * sizeof(float));
     const uint64_t all = all_bytes(room.dataset);
     const uint64_t budgets[] = {all / 2, all, 0, all / 3, all - 1};
     for (size_t i = 0; i < count; i++) {
@@ -237,7 +193,7 @@ static void a_new_tag_is_needed_when_the_frozen_layers_are_others(void **state)
     outcome_t first = outcome_of(&room, cache);
     /* The streams of the first model are really used ... */
     outcome_t stale = outcome_of(&other, cache);
-    assert_memory_not_equal(stale.vector, plain.vector, room.elements * sizeof(float));
+    assert_memory_not_equal(stale.vector, plain.vector, room.small.elements * sizeof(float));
     /* ... until it is said that they are not the second one's. */
     llm_prefix_cache_tag(cache, &two);
     outcome_t fresh = outcome_of(&other, cache);
@@ -357,9 +313,9 @@ static void clients_that_share_a_budget_train_as_if_alone(void **state)
     for (unsigned i = 0; i < CLIENTS; i++) {
         client_t *client = &clients[i];
         client->room = room;
-        client->room.dataset = ragged(i);
+        client->room.dataset = small_ragged(EXAMPLES, i);
         client->cache = llm_prefix_cache_new(budget, &err);
-        client->out.vector = malloc(room.elements * sizeof(float));
+        client->out.vector = malloc(room.small.elements * sizeof(float));
         plain[i] = outcome_of(&client->room, NULL);
     }
     for (unsigned i = 0; i < CLIENTS; i++)

@@ -19,16 +19,11 @@
 #include "llm/train/deal.h"
 #include "llm/train/loader.h"
 #include "llm/train/team.h"
-#include "tests/llm/data/byte_tokenizer.h"
+#include "tests/llm/train/small.h"
 
-#define BLOCK     24
-#define CONTEXT   512
+#define EXAMPLES  11
 #define BATCH     5
 #define RANKS_MAX 3
-
-static const char text[] =
-    "The quick brown fox jumps over the lazy dog. The dog does not mind at all, for it is lazy. "
-    "The fox jumps again, and again, and again; the quick brown fox has nothing else to do. Rain.";
 
 /* A backend whose memory is counted. */
 typedef struct {
@@ -89,69 +84,29 @@ typedef struct {
 typedef struct {
     how_t how;
     counted_t counted[RANKS_MAX];
-    llm_model_t *model;
-    llm_adapter_t *adapter, *fixed;
+    small_t small;
+    llm_adapter_t *fixed;
     llm_team_t *team;
     llm_workspace_t *ws; /* the lead's */
     llm_dataset_t *dataset;
-    float *vector; /* host: the start */
-    size_t elements;
 } room_t;
 
-static llm_shape_t small_llama(void)
-{
-    return (llm_shape_t){.arch = llm_arch_find("llama"),
-                         .layers = 2,
-                         .width = 24,
-                         .heads = 4,
-                         .kv_heads = 2,
-                         .head_width = 6,
-                         .ffn = 33, /* no multiple of four: words of dropout's blocks are cut */
-                         .vocab = 258,
-                         .context = CONTEXT,
-                         .norm_eps = 1e-5f,
-                         .rope_theta = 10000,
-                         .tied = true,
-                         .bos = BYTE_BOS,
-                         .eos = BYTE_EOS,
-                         .rope_factor = 1};
-}
-
-/* Sequences of several lengths. */
-static llm_dataset_t *ragged_dataset(void)
-{
-    llm_records_t *records = llm_records_new();
-    llm_tokenizer_t tokenizer = {0};
-    for (size_t i = 0; i < 11; i++) {
-        char answer[BLOCK + 1] = {0}, question[8] = "what";
-        memcpy(answer, text + 9 * i, 3 + i * 7 % (BLOCK - 6));
-        assert_int_equal(llm_records_add(records,
-                                         &(llm_record_t){.instruction = question, .output = answer},
-                                         NULL),
-                         0);
-    }
-    llm_dataset_t *dataset = llm_dataset_new(records, NULL, &tokenizer, CONTEXT, NULL);
-    assert_non_null(dataset);
-    llm_records_destroy(&records);
-    return dataset;
-}
-
-static void open_adapters(room_t *self, const llm_shape_t *shape)
+static void open_adapters(room_t *self, const llm_shape_t *shape, llm_backend_t *be)
 {
     const how_t *how = &self->how;
-    llm_adapter_spec_t spec = {.kind = how->kind, .rank = 4, .alpha = 8, .dropout = how->dropout};
-    static const char *const modules[] = {"q_proj", "down_proj"};
-    for (size_t i = 0; i < 2 && how->kind == LLM_ADAPTER_LORA; i++)
-        (void)snprintf(spec.target[spec.targets++], sizeof spec.target[0], "%s", modules[i]);
+    llm_adapter_spec_t spec =
+        small_lora(how->kind == LLM_ADAPTER_LORA ? "q_proj down_proj" : "", how->dropout);
+    spec.kind = how->kind;
     if (how->upper) {
         llm_layer_set_add(&spec.layers, 1, 2);
     }
-    self->adapter = llm_adapter_new(shape, &spec, NULL);
-    assert_non_null(self->adapter);
+    small_open(&self->small, shape, &spec, 11, be);
+    small_stir(&self->small);
     if (!how->fixed)
         return;
-    llm_adapter_spec_t other = {.kind = LLM_ADAPTER_LORA, .rank = 2, .alpha = 2, .targets = 1};
-    (void)snprintf(other.target[0], sizeof other.target[0], "v_proj");
+    llm_adapter_spec_t other = tiny_lora("v_proj", 0);
+    other.rank = 2;
+    other.alpha = 2;
     self->fixed = llm_adapter_new(shape, &other, NULL);
     assert_non_null(self->fixed);
 }
@@ -166,11 +121,10 @@ static void open_room(room_t *self, const how_t *how)
         counted_open(&self->counted[r]);
         backends[r] = &self->counted[r].face;
     }
-    self->model = llm_model_new_random(&shape, 11, backends[0], &err);
-    assert_non_null(self->model);
-    open_adapters(self, &shape);
-    self->dataset = ragged_dataset();
-    llm_stack_t stack = {.model = self->model, .adapter = self->adapter, .fixed = self->fixed};
+    open_adapters(self, &shape, backends[0]);
+    self->dataset = small_ragged(EXAMPLES, 0);
+    llm_stack_t stack = {
+        .model = self->small.model, .adapter = self->small.adapter, .fixed = self->fixed};
     llm_limits_t limits = {.tokens_max = llm_train_tokens_max(self->dataset, BATCH),
                            .training = true};
     llm_team_plan_t plan = {.backends = backends,
@@ -184,12 +138,7 @@ static void open_room(room_t *self, const how_t *how)
     plan.sharded = !plan.sharded;
     assert_false(llm_team_serves(self->team, &plan, &stack, &limits));
     self->ws = llm_team_lead(self->team);
-    self->elements = (size_t)llm_workspace_elements(self->ws);
-    self->vector = malloc(self->elements * sizeof *self->vector);
-    assert_int_equal(llm_adapter_init(self->adapter, self->model, 1, self->vector, &err), 0);
-    for (size_t i = 0; i < self->elements; i++) /* LoRA's B, too, is to have a gradient */
-        self->vector[i] += 0.02f * (float)((i * 2654435761u >> 7) % 101) / 101.0f;
-    assert_int_equal(llm_workspace_set_params(self->ws, self->vector, &err), 0);
+    assert_int_equal(llm_workspace_set_params(self->ws, self->small.vector, &err), 0);
     if (self->fixed) {
         size_t n = (size_t)fmq_schema_elements(llm_adapter_schema(self->fixed));
         float *vector = malloc(n * sizeof *vector);
@@ -202,12 +151,10 @@ static void open_room(room_t *self, const how_t *how)
 
 static void close_room(room_t *self)
 {
-    free(self->vector);
     llm_dataset_destroy(&self->dataset);
     llm_team_destroy(&self->team);
-    llm_adapter_destroy(&self->adapter);
     llm_adapter_destroy(&self->fixed);
-    llm_model_destroy(&self->model);
+    small_close(&self->small);
     for (size_t r = 0; r < self->how.ranks; r++)
         llm_backend_destroy(&self->counted[r].inner);
 }
@@ -239,10 +186,10 @@ static float *trained(const how_t *how, llm_train_options_t options, llm_train_s
     options.team = room.team;
     if (llm_train_run(room.ws, room.dataset, &options, NULL, NULL, stats, &err) < 0)
         fail_msg("%s", err.text);
-    float *vector = malloc(room.elements * sizeof *vector);
+    float *vector = malloc(room.small.elements * sizeof *vector);
     llm_workspace_get_params(room.ws, vector);
     if (elements)
-        *elements = room.elements;
+        *elements = room.small.elements;
     close_room(&room);
     return vector;
 }
@@ -376,7 +323,7 @@ static void the_optimizers_state_is_shared_out(void **state)
         open_room(&room, &how);
         llm_train_options_t options = adam(2);
         options.team = room.team;
-        bytes = room.elements * sizeof(float);
+        bytes = room.small.elements * sizeof(float);
         size_t before[RANKS_MAX];
         for (size_t r = 0; r < 3; r++) {
             before[r] = room.counted[r].bytes;
@@ -408,7 +355,7 @@ static double gradient_of(room_t *room, unsigned rank)
 {
     llm_workspace_t *ws = llm_team_workspace(room->team, rank);
     llm_backend_t *be = llm_workspace_backend(ws);
-    return be->ops->sum_squares(be, llm_workspace_grads(ws), room->elements);
+    return be->ops->sum_squares(be, llm_workspace_grads(ws), room->small.elements);
 }
 
 static void a_part_that_is_not_finite_keeps_all_gradients_as_they_were(void **state)
@@ -523,9 +470,9 @@ static void a_team_that_is_stripped_still_has_its_parameters(void **state)
     room_t room;
     open_room(&room, &how);
     llm_team_strip(room.team);
-    float *vector = malloc(room.elements * sizeof *vector);
+    float *vector = malloc(room.small.elements * sizeof *vector);
     llm_workspace_get_params(room.ws, vector);
-    assert_memory_equal(vector, room.vector, room.elements * sizeof *vector);
+    assert_memory_equal(vector, room.small.vector, room.small.elements * sizeof *vector);
     assert_int_equal(room.counted[1].bytes, 0);
     free(vector);
     close_room(&room);

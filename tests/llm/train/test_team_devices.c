@@ -17,6 +17,7 @@
 
 #include "fedmq/base/rng.h"
 #include "llm/train/team.h"
+#include "tests/llm/train/small.h"
 
 #define SEQUENCES 5
 #define TOKENS    61
@@ -26,13 +27,10 @@ static const uint32_t starts[SEQUENCES + 1] = {0, 13, 20, 21, 50, TOKENS};
 
 /* What is trained on: nothing of it changes. */
 typedef struct {
-    llm_model_t *model;
-    llm_adapter_t *adapter;
+    small_t small;
     int32_t ids[TOKENS], rows[TOKENS], targets[TOKENS];
     llm_batch_t batch;
     fmq_rng_name_t dropout;
-    float *vector; /* host: the parameters */
-    size_t elements;
     llm_backend_t *cpu;
 } scene_t;
 
@@ -43,25 +41,6 @@ typedef struct {
     char carrier[32];
     bool detour;
 } outcome_t;
-
-static llm_shape_t small_llama(void)
-{
-    return (llm_shape_t){.arch = llm_arch_find("llama"),
-                         .layers = 2,
-                         .width = 24,
-                         .heads = 4,
-                         .kv_heads = 2,
-                         .head_width = 6,
-                         .ffn = 33, /* no multiple of four: words of dropout's blocks are cut */
-                         .vocab = 258,
-                         .context = 64,
-                         .norm_eps = 1e-5f,
-                         .rope_theta = 10000,
-                         .tied = true,
-                         .bos = 256,
-                         .eos = 257,
-                         .rope_factor = 1};
-}
 
 static void fill_batch(scene_t *self)
 {
@@ -83,31 +62,19 @@ static void fill_batch(scene_t *self)
 
 static void open_scene(scene_t *self, float dropout)
 {
-    fmq_error_t err;
     llm_shape_t shape = small_llama();
-    llm_adapter_spec_t spec = {
-        .kind = LLM_ADAPTER_LORA, .rank = 4, .alpha = 8, .dropout = dropout, .targets = 2};
-    (void)snprintf(spec.target[0], sizeof spec.target[0], "q_proj");
-    (void)snprintf(spec.target[1], sizeof spec.target[1], "down_proj");
+    llm_adapter_spec_t spec = small_lora("q_proj down_proj", dropout);
     *self = (scene_t){.cpu = llm_backend_cpu_new(1, NULL),
                       .dropout = {.seed = 3, .client = 1, .round = 2, .step = 7}};
-    self->model = llm_model_new_random(&shape, 11, self->cpu, &err);
-    self->adapter = llm_adapter_new(&shape, &spec, &err);
-    assert_true(self->model && self->adapter);
-    self->elements = (size_t)fmq_schema_elements(llm_adapter_schema(self->adapter));
-    self->vector = malloc(self->elements * sizeof *self->vector);
-    assert_int_equal(llm_adapter_init(self->adapter, self->model, 1, self->vector, &err), 0);
-    for (size_t i = 0; i < self->elements; i++) /* LoRA's B, too, is to have a gradient */
-        self->vector[i] += 0.02f * (float)((i * 2654435761u >> 7) % 101) / 101.0f;
+    small_open(&self->small, &shape, &spec, 11, self->cpu);
+    small_stir(&self->small);
     fill_batch(self);
 }
 
 static void close_scene(scene_t *self)
 {
-    llm_adapter_destroy(&self->adapter);
-    llm_model_destroy(&self->model);
+    small_close(&self->small);
     llm_backend_destroy(&self->cpu);
-    free(self->vector);
 }
 
 static int clear(void *team, unsigned rank, fmq_error_t *err)
@@ -134,19 +101,19 @@ static void expect(int rc, const fmq_error_t *err)
 static outcome_t compute(const scene_t *scene, llm_team_t *team)
 {
     fmq_error_t err;
-    outcome_t out = {.gradient = malloc(scene->elements * sizeof *out.gradient),
+    outcome_t out = {.gradient = malloc(scene->small.elements * sizeof *out.gradient),
                      .detour = llm_team_detour(team) != NULL};
     llm_workspace_t *lead = llm_team_lead(team);
     llm_backend_t *be = llm_workspace_backend(lead);
     (void)snprintf(out.carrier, sizeof out.carrier, "%s", llm_team_carrier(team));
-    expect(llm_workspace_set_params(lead, scene->vector, &err), &err);
+    expect(llm_workspace_set_params(lead, scene->small.vector, &err), &err);
     expect(llm_team_spread(team, &err), &err);
     expect(llm_team_do(team, clear, team, &err), &err);
     expect(llm_team_train(team, &scene->batch, 0.1f, &scene->dropout, &out.loss, &err), &err);
     if (llm_team_size(team) > 1)
         expect(llm_team_do(team, sum_up, team, &err), &err);
     be->ops->download(be, out.gradient, llm_workspace_grads(lead),
-                      scene->elements * sizeof *out.gradient);
+                      scene->small.elements * sizeof *out.gradient);
     return out;
 }
 
@@ -157,7 +124,7 @@ static outcome_t on(const scene_t *scene, size_t ranks, const char *const *names
     for (size_t r = 0; r < ranks; r++)
         if (!(backends[r] = llm_backend_open(names[r], 1, &err)))
             fail_msg("%s", err.text);
-    llm_stack_t stack = {.model = scene->model, .adapter = scene->adapter};
+    llm_stack_t stack = {.model = scene->small.model, .adapter = scene->small.adapter};
     llm_limits_t limits = {.tokens_max = TOKENS, .training = true};
     llm_team_plan_t plan = {.backends = backends, .size = ranks, .longest = 29};
     llm_team_t *team = llm_team_new(&plan, &stack, &limits, &err);
@@ -206,7 +173,7 @@ static void two_devices_compute_what_the_cpu_does(void **state)
             assert_string_equal(got.carrier, "NCCL");
             assert_false(got.detour);
             double loss = fabs(got.loss - want.loss) / want.loss;
-            double gradient = apart(&got, &want, scene.elements);
+            double gradient = apart(&got, &want, scene.small.elements);
             print_message("%s: loss %.9g of %.9g, gradient %.3g apart\n", bounds[i].devices[0],
                           got.loss, want.loss, gradient);
             assert_true(loss < bounds[i].loss);
@@ -232,7 +199,7 @@ static void host_memory_gives_the_same_bytes(void **state)
         assert_true(host.detour);
         assert_true(host.loss == devices.loss);
         assert_memory_equal(host.gradient, devices.gradient,
-                            scene.elements * sizeof *host.gradient);
+                            scene.small.elements * sizeof *host.gradient);
         free(devices.gradient);
         free(host.gradient);
     }

@@ -16,6 +16,7 @@
 
 #include "fedmq/llm/train.h"
 #include "tests/llm/data/byte_tokenizer.h"
+#include "tests/llm/train/small.h"
 
 #define BLOCK 24
 
@@ -25,65 +26,36 @@ static const char text[] =
 
 typedef struct {
     llm_backend_t *be;
-    llm_model_t *model;
-    llm_adapter_t *adapter;
+    small_t small;
     llm_workspace_t *ws;
     llm_dataset_t *dataset;
-    float *vector; /* host */
-    size_t elements;
 } room_t;
-
-static llm_shape_t small_llama(void)
-{
-    return (llm_shape_t){.arch = llm_arch_find("llama"),
-                         .layers = 2,
-                         .width = 24,
-                         .heads = 4,
-                         .kv_heads = 2,
-                         .head_width = 6,
-                         .ffn = 32,
-                         .vocab = 258,
-                         .context = 2 * BLOCK,
-                         .norm_eps = 1e-5f,
-                         .rope_theta = 10000,
-                         .tied = true,
-                         .bos = BYTE_BOS,
-                         .eos = BYTE_EOS,
-                         .rope_factor = 1};
-}
 
 static void open_room(room_t *room, llm_adapter_kind_t kind, float dropout, uint32_t batch_size)
 {
     fmq_error_t err;
     llm_shape_t shape = small_llama();
-    llm_adapter_spec_t spec = {.kind = kind, .rank = 4, .alpha = 8, .dropout = dropout};
+    llm_adapter_spec_t spec = small_lora("", dropout);
     llm_tokenizer_t tokenizer = {0};
+    spec.kind = kind;
     *room = (room_t){.be = llm_backend_reference_new(&err)};
-    room->model = llm_model_new_random(&shape, 11, room->be, &err);
-    assert_non_null(room->model);
-    room->adapter = llm_adapter_new(&shape, &spec, &err);
-    assert_non_null(room->adapter);
+    small_open(&room->small, &shape, &spec, 11, room->be);
     room->dataset =
         llm_dataset_new_text(text, strlen(text) / BLOCK * BLOCK - 1, &tokenizer, BLOCK, &err);
     assert_non_null(room->dataset);
     llm_limits_t limits = {.tokens_max = llm_train_tokens_max(room->dataset, batch_size),
                            .training = true};
-    room->ws = llm_workspace_new(room->model, room->adapter, &limits, room->be, &err);
+    room->ws = llm_workspace_new(room->small.model, room->small.adapter, &limits, room->be, &err);
     if (!room->ws)
         fail_msg("%s", err.text);
-    room->elements = llm_workspace_elements(room->ws);
-    room->vector = malloc(room->elements * sizeof *room->vector);
-    assert_int_equal(llm_adapter_init(room->adapter, room->model, 1, room->vector, &err), 0);
-    assert_int_equal(llm_workspace_set_params(room->ws, room->vector, &err), 0);
+    assert_int_equal(llm_workspace_set_params(room->ws, room->small.vector, &err), 0);
 }
 
 static void close_room(room_t *room)
 {
-    free(room->vector);
     llm_dataset_destroy(&room->dataset);
     llm_workspace_destroy(&room->ws);
-    llm_adapter_destroy(&room->adapter);
-    llm_model_destroy(&room->model);
+    small_close(&room->small);
     llm_backend_destroy(&room->be);
 }
 
@@ -145,7 +117,7 @@ static void lora_learns_while_the_model_is_frozen(void **state)
     options.optimizer.lr = 0.03;
     train(&room, &options, NULL);
     assert_true(token_loss(&room, 2) < before - 0.05);
-    assert_int_equal(llm_workspace_set_params(room.ws, room.vector, NULL), 0);
+    assert_int_equal(llm_workspace_set_params(room.ws, room.small.vector, NULL), 0);
     assert_true(token_loss(&room, 2) == before);
     close_room(&room);
 }
@@ -161,7 +133,7 @@ static void the_same_seed_gives_the_same_bytes_and_another_one_others(void **sta
         llm_train_options_t options = adam(10);
         options.seed = i == 2 ? 2 : 1;
         train(&room, &options, NULL);
-        bytes = room.elements * sizeof *room.vector;
+        bytes = room.small.elements * sizeof *room.small.vector;
         vectors[i] = malloc(bytes);
         llm_workspace_get_params(room.ws, vectors[i]);
         close_room(&room);
@@ -177,7 +149,7 @@ static void a_routine_leaves_nothing_behind_that_the_next_one_sees(void **state)
     (void)state;
     room_t room;
     open_room(&room, LLM_ADAPTER_LORA, 0.1f, 2);
-    size_t bytes = room.elements * sizeof *room.vector;
+    size_t bytes = room.small.elements * sizeof *room.small.vector;
     float *first = malloc(bytes), *again = malloc(bytes);
     llm_train_options_t options = adam(7);
     train(&room, &options, NULL);
@@ -185,7 +157,7 @@ static void a_routine_leaves_nothing_behind_that_the_next_one_sees(void **state)
     options.round = 1;
     train(&room, &options, NULL); /* something else in between */
     options.round = 0;
-    assert_int_equal(llm_workspace_set_params(room.ws, room.vector, NULL), 0);
+    assert_int_equal(llm_workspace_set_params(room.ws, room.small.vector, NULL), 0);
     train(&room, &options, NULL);
     llm_workspace_get_params(room.ws, again);
     assert_memory_equal(first, again, bytes);
@@ -199,7 +171,7 @@ static void accumulating_equal_batches_equals_one_large_batch(void **state)
     (void)state;
     room_t room;
     open_room(&room, LLM_ADAPTER_FULL, 0, 4);
-    size_t bytes = room.elements * sizeof *room.vector;
+    size_t bytes = room.small.elements * sizeof *room.small.vector;
     float *large = malloc(bytes), *small = malloc(bytes);
     llm_train_options_t options = adam(1);
     options.optimizer = (llm_optimizer_t){.kind = LLM_SGD, .lr = 0.5};
@@ -208,7 +180,7 @@ static void accumulating_equal_batches_equals_one_large_batch(void **state)
     options.batch_size = 4;
     train(&room, &options, NULL);
     llm_workspace_get_params(room.ws, large);
-    assert_int_equal(llm_workspace_set_params(room.ws, room.vector, NULL), 0);
+    assert_int_equal(llm_workspace_set_params(room.ws, room.small.vector, NULL), 0);
     options.batch_size = 1;
     options.grad_accum = 4;
     llm_train_stats_t stats;
@@ -216,8 +188,8 @@ static void accumulating_equal_batches_equals_one_large_batch(void **state)
     assert_int_equal(stats.samples, 4);
     llm_workspace_get_params(room.ws, small);
     double moved = 0, apart = 0;
-    for (size_t i = 0; i < room.elements; i++) {
-        moved = fmax(moved, fabs((double)large[i] - (double)room.vector[i]));
+    for (size_t i = 0; i < room.small.elements; i++) {
+        moved = fmax(moved, fabs((double)large[i] - (double)room.small.vector[i]));
         apart = fmax(apart, fabs((double)large[i] - (double)small[i]));
     }
     assert_true(moved > 1e-3);
@@ -243,8 +215,8 @@ static void a_nan_parameter_ends_in_an_error_after_a_bounded_time(void **state)
     (void)state;
     room_t room;
     open_room(&room, LLM_ADAPTER_FULL, 0, 2);
-    room.vector[room.elements / 2] = NAN;
-    assert_int_equal(llm_workspace_set_params(room.ws, room.vector, NULL), 0);
+    room.small.vector[room.small.elements / 2] = NAN;
+    assert_int_equal(llm_workspace_set_params(room.ws, room.small.vector, NULL), 0);
     llm_train_options_t options = adam(5);
     options.retry_on_nan = true;
     options.retries_max = 4;
@@ -267,11 +239,11 @@ static void fedprox_keeps_a_model_nearer_to_its_start(void **state)
         options.grad_clip = 0;
         options.proximal_mu = i ? 1 : 0;
         train(&room, &options, NULL);
-        float *trained = malloc(room.elements * sizeof *trained);
+        float *trained = malloc(room.small.elements * sizeof *trained);
         llm_workspace_get_params(room.ws, trained);
         away[i] = 0;
-        for (size_t k = 0; k < room.elements; k++)
-            away[i] += pow((double)trained[k] - (double)room.vector[k], 2);
+        for (size_t k = 0; k < room.small.elements; k++)
+            away[i] += pow((double)trained[k] - (double)room.small.vector[k], 2);
         free(trained);
         close_room(&room);
     }
@@ -286,18 +258,18 @@ static void train_with_proximal(llm_adapter_kind_t kind, double eps, bool inert,
     open_room(&room, kind, 0, 2);
     llm_train_options_t options = adam(5);
     train(&room, &options, NULL);
-    llm_workspace_get_params(room.ws, room.vector);
+    llm_workspace_get_params(room.ws, room.small.vector);
     options = adam(20);
     options.optimizer = (llm_optimizer_t){.kind = LLM_SGD, .lr = 0.5};
     options.grad_clip = 0;
     options.proximal_merged = eps;
     options.proximal_inert = inert;
     train(&room, &options, stats);
-    float *trained = malloc(room.elements * sizeof *trained);
+    float *trained = malloc(room.small.elements * sizeof *trained);
     llm_workspace_get_params(room.ws, trained);
     *away = 0;
-    for (size_t i = 0; i < room.elements; i++)
-        *away += pow((double)trained[i] - (double)room.vector[i], 2);
+    for (size_t i = 0; i < room.small.elements; i++)
+        *away += pow((double)trained[i] - (double)room.small.vector[i], 2);
     free(trained);
     close_room(&room);
 }
@@ -330,7 +302,7 @@ static void a_workspace_that_cannot_learn_is_refused(void **state)
     open_room(&room, LLM_ADAPTER_LORA, 0, 2);
     llm_workspace_destroy(&room.ws);
     llm_limits_t limits = {.tokens_max = 2 * BLOCK};
-    room.ws = llm_workspace_new(room.model, room.adapter, &limits, room.be, NULL);
+    room.ws = llm_workspace_new(room.small.model, room.small.adapter, &limits, room.be, NULL);
     assert_non_null(room.ws);
     llm_train_options_t options = adam(1);
     fmq_error_t err;
