@@ -1,7 +1,6 @@
 /*
  * test_collective.c - ranks add up and exchange vectors in threads of their own.
  */
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,10 +11,9 @@
 #include <cmocka.h>
 
 #include "llm/train/collective.h"
+#include "tests/llm/train/ranks.h"
 
 #define RANKS_MAX 5
-
-typedef struct rank rank_t;
 
 typedef struct {
     unsigned ranks;
@@ -24,20 +22,7 @@ typedef struct {
     llm_collective_t *members[RANKS_MAX];
     float *vectors[RANKS_MAX]; /* the backends' */
     float *before[RANKS_MAX];  /* host */
-    void (*work)(rank_t *rank);
 } room_t;
-
-struct rank {
-    room_t *room;
-    unsigned number;
-};
-
-/* Numbers whose sums round, differently in another order. */
-static float number(unsigned rank, size_t i)
-{
-    uint32_t mixed = (uint32_t)(i + 1) * 2654435761u ^ (rank + 1) * 40503u;
-    return (float)(mixed % 20011) * 0.37f / (float)(1 + mixed % 97) - 11.1f;
-}
 
 static void open_room(room_t *self, unsigned ranks, size_t n)
 {
@@ -48,7 +33,7 @@ static void open_room(room_t *self, unsigned ranks, size_t n)
         self->vectors[r] = be->ops->alloc(be, (n + 1) * sizeof(float));
         self->before[r] = malloc((n + 1) * sizeof(float));
         for (size_t i = 0; i <= n; i++)
-            self->before[r][i] = number(r, i);
+            self->before[r][i] = ranks_number(r, i);
         be->ops->upload(be, self->vectors[r], self->before[r], (n + 1) * sizeof(float));
     }
     fmq_error_t err;
@@ -64,26 +49,6 @@ static void close_room(room_t *self)
         llm_backend_destroy(&self->backends[r]);
         free(self->before[r]);
     }
-}
-
-static void *serve(void *argument)
-{
-    rank_t *rank = argument;
-    rank->room->work(rank);
-    return NULL;
-}
-
-static void run(room_t *self, void (*work)(rank_t *rank))
-{
-    pthread_t threads[RANKS_MAX];
-    rank_t ranks[RANKS_MAX];
-    self->work = work;
-    for (unsigned r = 0; r < self->ranks; r++) {
-        ranks[r] = (rank_t){self, r};
-        assert_int_equal(pthread_create(&threads[r], NULL, serve, &ranks[r]), 0);
-    }
-    for (unsigned r = 0; r < self->ranks; r++)
-        pthread_join(threads[r], NULL);
 }
 
 /* Element i of the sum, added in the order of ranks. */
@@ -103,11 +68,10 @@ static float *vector_of(const room_t *self, unsigned rank)
     return host;
 }
 
-static void all_reduce(rank_t *rank)
+static int all_reduce(void *argument, unsigned rank, fmq_error_t *err)
 {
-    room_t *room = rank->room;
-    (void)llm_collective_all_reduce(room->members[rank->number], room->vectors[rank->number],
-                                    room->n, NULL);
+    room_t *room = argument;
+    return llm_collective_all_reduce(room->members[rank], room->vectors[rank], room->n, err);
 }
 
 static void a_sum_is_added_in_the_order_of_ranks_and_everybodys(void **state)
@@ -118,7 +82,7 @@ static void a_sum_is_added_in_the_order_of_ranks_and_everybodys(void **state)
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
             room_t room;
             open_room(&room, ranks, sizes[s]);
-            run(&room, all_reduce);
+            ranks_run(room.ranks, all_reduce, &room, NULL);
             for (unsigned r = 0; r < ranks; r++) {
                 float *host = vector_of(&room, r);
                 for (size_t i = 0; i < room.n; i++)
@@ -134,16 +98,18 @@ static void a_sum_is_added_in_the_order_of_ranks_and_everybodys(void **state)
 /* Ranges of very different lengths, one of them empty. */
 static const size_t uneven[] = {0, 70000, 70000, 70003, 150000};
 
-static void scatter(rank_t *rank)
+static int scatter(void *argument, unsigned rank, fmq_error_t *err)
 {
-    llm_collective_t *member = rank->room->members[rank->number];
-    (void)member->ops->reduce_scatter(member, rank->room->vectors[rank->number], uneven, NULL);
+    room_t *room = argument;
+    llm_collective_t *member = room->members[rank];
+    return member->ops->reduce_scatter(member, room->vectors[rank], uneven, err);
 }
 
-static void gather(rank_t *rank)
+static int gather(void *argument, unsigned rank, fmq_error_t *err)
 {
-    llm_collective_t *member = rank->room->members[rank->number];
-    (void)member->ops->all_gather(member, rank->room->vectors[rank->number], uneven, NULL);
+    room_t *room = argument;
+    llm_collective_t *member = room->members[rank];
+    return member->ops->all_gather(member, room->vectors[rank], uneven, err);
 }
 
 static void an_owner_gets_the_sum_of_its_range_and_no_other(void **state)
@@ -151,7 +117,7 @@ static void an_owner_gets_the_sum_of_its_range_and_no_other(void **state)
     (void)state;
     room_t room;
     open_room(&room, 4, 150000);
-    run(&room, scatter);
+    ranks_run(room.ranks, scatter, &room, NULL);
     for (unsigned r = 0; r < 4; r++) {
         float *host = vector_of(&room, r);
         for (size_t i = 0; i < room.n; i++) {
@@ -160,7 +126,7 @@ static void an_owner_gets_the_sum_of_its_range_and_no_other(void **state)
         }
         free(host);
     }
-    run(&room, gather);
+    ranks_run(room.ranks, gather, &room, NULL);
     for (unsigned r = 0; r < 4; r++) {
         float *host = vector_of(&room, r);
         for (size_t i = 0; i < room.n; i++)
@@ -170,11 +136,10 @@ static void an_owner_gets_the_sum_of_its_range_and_no_other(void **state)
     close_room(&room);
 }
 
-static void broadcast(rank_t *rank)
+static int broadcast(void *argument, unsigned rank, fmq_error_t *err)
 {
-    room_t *room = rank->room;
-    (void)llm_collective_broadcast(room->members[rank->number], room->vectors[rank->number],
-                                   room->n, 1, NULL);
+    room_t *room = argument;
+    return llm_collective_broadcast(room->members[rank], room->vectors[rank], room->n, 1, err);
 }
 
 static void a_roots_vector_reaches_all(void **state)
@@ -182,7 +147,7 @@ static void a_roots_vector_reaches_all(void **state)
     (void)state;
     room_t room;
     open_room(&room, 3, 140001);
-    run(&room, broadcast);
+    ranks_run(room.ranks, broadcast, &room, NULL);
     for (unsigned r = 0; r < 3; r++) {
         float *host = vector_of(&room, r);
         assert_memory_equal(host, room.before[1], room.n * sizeof *host);

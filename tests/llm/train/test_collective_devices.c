@@ -2,7 +2,6 @@
  * test_collective_devices.c - ranks on emulated devices exchange vectors from device
  * to device: the bytes of host memory, and nobody waits for who has failed.
  */
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +14,7 @@
 
 #include "llm/backend/cuda/cuda.h"
 #include "llm/train/collective.h"
+#include "tests/llm/train/ranks.h"
 
 #define RANKS_MAX 4
 #define ELSEWHERE "/nowhere/libnccl.so.2"
@@ -26,23 +26,8 @@ typedef struct {
     llm_collective_t *members[RANKS_MAX];
     fmq_error_t detour;
     float *vectors[RANKS_MAX]; /* the devices' */
-    int results[RANKS_MAX];
-    fmq_error_t errors[RANKS_MAX];
-    const size_t *bounds; /* of the exchange at hand */
+    const size_t *bounds;      /* of the exchange at hand */
 } room_t;
-
-typedef struct {
-    room_t *room;
-    unsigned number;
-    int (*work)(room_t *room, unsigned rank, fmq_error_t *err);
-} rank_t;
-
-/* Numbers whose sums round, differently in another order. */
-static float number(unsigned rank, size_t i)
-{
-    uint32_t mixed = (uint32_t)(i + 1) * 2654435761u ^ (rank + 1) * 40503u;
-    return (float)(mixed % 20011) * 0.37f / (float)(1 + mixed % 97) - 11.1f;
-}
 
 static llm_backend_t *open_device(unsigned device)
 {
@@ -59,7 +44,7 @@ static void fill(room_t *self)
     for (unsigned r = 0; r < self->ranks; r++) {
         llm_backend_t *be = self->backends[r];
         for (size_t i = 0; i <= self->n; i++)
-            host[i] = number(r, i);
+            host[i] = ranks_number(r, i);
         be->ops->upload(be, self->vectors[r], host, (self->n + 1) * sizeof *host);
     }
     free(host);
@@ -88,66 +73,47 @@ static void close_room(room_t *self)
     }
 }
 
-static void *serve(void *argument)
+static int all_reduce(void *argument, unsigned rank, fmq_error_t *err)
 {
-    rank_t *rank = argument;
-    room_t *room = rank->room;
-    room->results[rank->number] = rank->work(room, rank->number, &room->errors[rank->number]);
-    return NULL;
-}
-
-static void run(room_t *self, int (*work)(room_t *room, unsigned rank, fmq_error_t *err))
-{
-    pthread_t threads[RANKS_MAX];
-    rank_t ranks[RANKS_MAX];
-    for (unsigned r = 0; r < self->ranks; r++) {
-        ranks[r] = (rank_t){self, r, work};
-        assert_int_equal(pthread_create(&threads[r], NULL, serve, &ranks[r]), 0);
-    }
-    for (unsigned r = 0; r < self->ranks; r++)
-        pthread_join(threads[r], NULL);
-}
-
-static int all_reduce(room_t *room, unsigned rank, fmq_error_t *err)
-{
+    room_t *room = argument;
     return llm_collective_all_reduce(room->members[rank], room->vectors[rank], room->n, err);
 }
 
-static int broadcast(room_t *room, unsigned rank, fmq_error_t *err)
+static int broadcast(void *argument, unsigned rank, fmq_error_t *err)
 {
+    room_t *room = argument;
     return llm_collective_broadcast(room->members[rank], room->vectors[rank], room->n, 1, err);
 }
 
-static int scatter(room_t *room, unsigned rank, fmq_error_t *err)
+static int scatter(void *argument, unsigned rank, fmq_error_t *err)
 {
+    room_t *room = argument;
     llm_collective_t *member = room->members[rank];
     return member->ops->reduce_scatter(member, room->vectors[rank], room->bounds, err);
 }
 
-static int gather(room_t *room, unsigned rank, fmq_error_t *err)
+static int gather(void *argument, unsigned rank, fmq_error_t *err)
 {
+    room_t *room = argument;
     llm_collective_t *member = room->members[rank];
     return member->ops->all_gather(member, room->vectors[rank], room->bounds, err);
 }
 
 /* All ranks' vectors, and what lies behind each, once all have done this. */
-static float *after(room_t *self, int (*work)(room_t *room, unsigned rank, fmq_error_t *err))
+static float *after(room_t *self, ranks_work_fn *work)
 {
     float *all = malloc(self->ranks * (self->n + 1) * sizeof *all);
     fill(self);
-    run(self, work);
+    ranks_run(self->ranks, work, self, NULL);
     for (unsigned r = 0; r < self->ranks; r++) {
         llm_backend_t *be = self->backends[r];
-        if (self->results[r] < 0)
-            fail_msg("rank %u: %s", r, self->errors[r].text);
         be->ops->download(be, all + r * (self->n + 1), self->vectors[r],
                           (self->n + 1) * sizeof *all);
     }
     return all;
 }
 
-static void compare(room_t *self, room_t *host,
-                    int (*work)(room_t *room, unsigned rank, fmq_error_t *err), const char *what)
+static void compare(room_t *self, room_t *host, ranks_work_fn *work, const char *what)
 {
     float *devices = after(self, work), *memory = after(host, work);
     for (size_t i = 0; i < self->ranks * (self->n + 1); i++)
@@ -203,8 +169,9 @@ static void vectors_of_several_pieces_are_exchanged_whole(void **state)
     compare_all(4, 1500007);
 }
 
-static int scatter_from_the_host(room_t *room, unsigned rank, fmq_error_t *err)
+static int scatter_from_the_host(void *argument, unsigned rank, fmq_error_t *err)
 {
+    room_t *room = argument;
     float own[64] = {0};
     llm_collective_t *member = room->members[rank];
     return member->ops->reduce_scatter(member, rank == 1 ? own : room->vectors[rank], room->bounds,
@@ -216,19 +183,20 @@ static void nobody_waits_for_a_rank_that_has_failed(void **state)
     (void)state;
     static const size_t bounds[] = {0, 16, 32, 48};
     room_t room;
+    ranks_end_t ends[3];
     open_room(&room, 3, 48);
     room.bounds = bounds;
     (void)alarm(30); /* they would wait for ever */
-    run(&room, scatter_from_the_host);
+    ranks_run(3, scatter_from_the_host, &room, ends);
     for (unsigned r = 0; r < 3; r++) {
-        assert_int_equal(room.results[r], -1);
-        assert_int_equal(room.errors[r].code, FMQ_ERR_INTERNAL);
-        assert_non_null(strstr(room.errors[r].text, "device 1 of a team"));
-        assert_non_null(strstr(room.errors[r].text, "invalid argument"));
+        assert_int_equal(ends[r].result, -1);
+        assert_int_equal(ends[r].err.code, FMQ_ERR_INTERNAL);
+        assert_non_null(strstr(ends[r].err.text, "device 1 of a team"));
+        assert_non_null(strstr(ends[r].err.text, "invalid argument"));
     }
-    run(&room, gather); /* and so it stays */
+    ranks_run(3, gather, &room, ends); /* and so it stays */
     for (unsigned r = 0; r < 3; r++)
-        assert_non_null(strstr(room.errors[r].text, "device 1 of a team"));
+        assert_non_null(strstr(ends[r].err.text, "device 1 of a team"));
     (void)alarm(240);
     close_room(&room);
 }
