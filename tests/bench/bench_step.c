@@ -77,56 +77,15 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Host memory of a batch with every token supervised. */
-typedef struct {
-    uint32_t *starts;
-    int32_t *ids, *rows;
-    void *prefix; /* NULL when no layer is kept */
-    llm_batch_t batch;
-} full_batch_t;
-
-static void batch_init(full_batch_t *self, const options_t *options, uint32_t vocab, size_t prefix)
-{
-    size_t sequences = (size_t)options->sequences, tokens = (size_t)options->tokens;
-    size_t all = sequences * tokens;
-    self->prefix = prefix ? malloc(all * prefix) : NULL;
-    self->starts = calloc(sequences + 1, sizeof *self->starts);
-    self->ids = calloc(all + 1, sizeof *self->ids);
-    self->rows = calloc(all, sizeof *self->rows);
-    if (!self->starts || !self->ids || !self->rows || (prefix && !self->prefix))
-        exit(1);
-    for (size_t s = 0; s <= sequences; s++)
-        self->starts[s] = (uint32_t)(s * tokens);
-    for (size_t t = 0; t <= all; t++)
-        self->ids[t] = (int32_t)((t * 2654435761u) % vocab);
-    for (size_t t = 0; t < all; t++)
-        self->rows[t] = (int32_t)t;
-    self->batch = (llm_batch_t){.sequences = sequences,
-                                .starts = self->starts,
-                                .ids = self->ids,
-                                .supervised = all,
-                                .rows = self->rows,
-                                .targets = self->ids + 1};
-}
-
-static void batch_release(full_batch_t *self)
-{
-    free(self->starts);
-    free(self->ids);
-    free(self->rows);
-    free(self->prefix);
-}
-
 /* One step: gradient of the mean loss, then AdamW on the vector. */
-static double step(llm_workspace_t *ws, const full_batch_t *batch, float *moments, uint32_t number)
+static double step(llm_workspace_t *ws, const llm_batch_t *batch, float *moments, uint32_t number)
 {
     llm_backend_t *be = llm_workspace_backend(ws);
     size_t n = (size_t)llm_workspace_elements(ws);
     fmq_error_t err;
     double loss = 0.0;
     be->ops->zero(be, llm_workspace_grads(ws), n * sizeof(float));
-    if (llm_workspace_train(ws, &batch->batch, 1.0f / (float)batch->batch.supervised, NULL, &loss,
-                            &err) < 0)
+    if (llm_workspace_train(ws, batch, 1.0f / (float)batch->supervised, NULL, &loss, &err) < 0)
         subject_die("step", &err);
     llm_adam_t how = {.lr = 1e-4f,
                       .beta1 = 0.9f,
@@ -136,7 +95,7 @@ static double step(llm_workspace_t *ws, const full_batch_t *batch, float *moment
                       .step = number};
     be->ops->adam_step(be, llm_workspace_params(ws), moments, moments + n, llm_workspace_grads(ws),
                        n, &how);
-    return loss / (double)batch->batch.supervised;
+    return loss / (double)batch->supervised;
 }
 
 /* What the steps took beside the time of each. */
@@ -192,6 +151,16 @@ static llm_adapter_spec_t spec_of(const llm_shape_t *shape, const options_t *opt
     return spec;
 }
 
+/* NULL when no layer is kept. */
+static void *prefix_new(const llm_workspace_t *ws, size_t tokens)
+{
+    size_t bytes = llm_workspace_prefix_bytes(ws) * tokens;
+    void *prefix = bytes ? malloc(bytes) : NULL;
+    if (bytes && !prefix)
+        exit(1);
+    return prefix;
+}
+
 static void run(bench_t *bench, const options_t *options)
 {
     fmq_error_t err;
@@ -209,23 +178,25 @@ static void run(bench_t *bench, const options_t *options)
         llm_workspace_set_params(ws, vector, &err) < 0)
         exit(1);
     bench->be->ops->zero(bench->be, moments, 2 * n * sizeof(float));
-    full_batch_t batch;
-    batch_init(&batch, options, llm_model_shape(bench->model)->vocab,
-               llm_workspace_prefix_bytes(ws));
-    batch.batch.prefix_out = batch.prefix;
-    double seconds[STEPS_MAX], loss = step(ws, &batch, moments, 1); /* warms up */
-    batch.batch.prefix = batch.prefix;
+    subject_batch_t batch;
+    subject_batch_init(&batch, (size_t)options->sequences, (size_t)options->tokens,
+                       llm_model_shape(bench->model)->vocab);
+    void *prefix = prefix_new(ws, limits.tokens_max);
+    batch.batch.prefix_out = prefix;
+    double seconds[STEPS_MAX], loss = step(ws, &batch.batch, moments, 1); /* warms up */
+    batch.batch.prefix = prefix;
     spent_t before = {llm_backend_gemm_seconds(bench->be), (double)clock()};
     for (int i = 0; i < options->steps; i++) {
         double start = bench_now();
-        loss = step(ws, &batch, moments, (uint32_t)i + 2);
+        loss = step(ws, &batch.batch, moments, (uint32_t)i + 2);
         seconds[i] = bench_now() - start;
     }
     spent_t spent = {llm_backend_gemm_seconds(bench->be) - before.products,
                      ((double)clock() - before.processor) / CLOCKS_PER_SEC};
     report(bench, options, seconds, spent, llm_workspace_bytes(ws));
     printf("  loss %.4f after %d steps\n", loss, options->steps + 1);
-    batch_release(&batch);
+    subject_batch_release(&batch);
+    free(prefix);
     free(vector);
     bench->be->ops->release(bench->be, moments);
     llm_workspace_destroy(&ws);

@@ -102,30 +102,12 @@ static void step(side_t *self, const llm_batch_t *batch)
 
 static void take_turns(side_t sides[2], const options_t *options, uint32_t vocab)
 {
-    size_t sequences = (size_t)options->sequences, tokens = (size_t)options->tokens;
-    size_t all = sequences * tokens;
-    uint32_t *starts = calloc(sequences + 1, sizeof *starts);
-    int32_t *ids = calloc(all + 1, sizeof *ids), *rows = calloc(all, sizeof *rows);
-    if (!starts || !ids || !rows)
-        exit(1);
-    for (size_t s = 0; s <= sequences; s++)
-        starts[s] = (uint32_t)(s * tokens);
-    for (size_t t = 0; t <= all; t++)
-        ids[t] = (int32_t)((t * 2654435761u) % vocab);
-    for (size_t t = 0; t < all; t++)
-        rows[t] = (int32_t)t;
-    llm_batch_t batch = {.sequences = sequences,
-                         .starts = starts,
-                         .ids = ids,
-                         .supervised = all,
-                         .rows = rows,
-                         .targets = ids + 1};
+    subject_batch_t batch;
+    subject_batch_init(&batch, (size_t)options->sequences, (size_t)options->tokens, vocab);
     for (int i = 0; i < options->steps; i++)
         for (size_t side = 0; side < 2; side++)
-            step(&sides[side], &batch);
-    free(starts);
-    free(ids);
-    free(rows);
+            step(&sides[side], &batch.batch);
+    subject_batch_release(&batch);
 }
 
 static void parse(options_t *options, int argc, char **argv)

@@ -81,6 +81,35 @@ void subject_print(const subject_t *self, const subject_options_t *options)
            llm_backend_variant(self->be), options->threads);
 }
 
+void subject_batch_init(subject_batch_t *self, size_t sequences, size_t tokens, uint32_t vocab)
+{
+    size_t all = sequences * tokens;
+    self->starts = calloc(sequences + 1, sizeof *self->starts);
+    self->ids = calloc(all + 1, sizeof *self->ids);
+    self->rows = calloc(all, sizeof *self->rows);
+    if (!self->starts || !self->ids || !self->rows)
+        exit(1);
+    for (size_t s = 0; s <= sequences; s++)
+        self->starts[s] = (uint32_t)(s * tokens);
+    for (size_t t = 0; t <= all; t++)
+        self->ids[t] = (int32_t)((t * 2654435761u) % vocab);
+    for (size_t t = 0; t < all; t++)
+        self->rows[t] = (int32_t)t;
+    self->batch = (llm_batch_t){.sequences = sequences,
+                                .starts = self->starts,
+                                .ids = self->ids,
+                                .supervised = all,
+                                .rows = self->rows,
+                                .targets = self->ids + 1};
+}
+
+void subject_batch_release(subject_batch_t *self)
+{
+    free(self->starts);
+    free(self->ids);
+    free(self->rows);
+}
+
 double subject_peak_memory(void)
 {
     FILE *file = fopen("/proc/self/status", "r");

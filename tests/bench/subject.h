@@ -6,6 +6,7 @@
 #define FEDMQ_TESTS_BENCH_SUBJECT_H
 
 #include "fedmq/llm/model.h"
+#include "fedmq/llm/workspace.h"
 #include "tests/bench/flags.h"
 
 typedef struct {
@@ -29,6 +30,16 @@ typedef struct {
 /* The arguments "--shape", "--model", "--weights", "--half", "--threads",
  * "--layers" and "--device" over options, which hold the defaults. */
 void subject_flags(subject_options_t *options, bench_flag_t flags[SUBJECT_FLAGS]);
+
+/* Sequences of the same length, every token supervised. */
+typedef struct {
+    uint32_t *starts;
+    int32_t *ids, *rows;
+    llm_batch_t batch; /* of these */
+} subject_batch_t;
+
+void subject_batch_init(subject_batch_t *self, size_t sequences, size_t tokens, uint32_t vocab);
+void subject_batch_release(subject_batch_t *self);
 
 /* Opens both, or says what failed and exits. */
 void subject_open(subject_t *self, const subject_options_t *options);
