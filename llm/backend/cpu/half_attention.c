@@ -47,7 +47,7 @@ typedef struct {
     const float *lse;
     char *scratch;
     size_t per_thread; /* bytes */
-    /* Of heads that share keys: what each adds to dk and dv. */
+    /* Of heads that share keys: what each adds to dk and dv.  NULL: none do. */
     float *parts;
     size_t part; /* floats of a head's: dk, then dv */
     size_t head; /* the first at work, of all sequences' */
@@ -417,19 +417,6 @@ static void store_keys(const job_t *job, const item_t *item, size_t s, size_t kv
     store_across(job, item, job->dv + token * shape->v_stride + at, shape->v_stride, dvalues, rows);
 }
 
-/* A head of keys that no other head of queries shares. */
-static void backward_item(void *argument, size_t number, size_t thread)
-{
-    const job_t *job = argument;
-    const llm_attention_t *shape = job->shape;
-    size_t s = number / shape->H, h = number % shape->H;
-    size_t n = shape->starts[s + 1] - shape->starts[s];
-    item_t item;
-    (void)lay_out(&item, job->scratch + thread * job->per_thread, n, shape->D, job->half->width);
-    backward_head(job, &item, s, h);
-    store_keys(job, &item, s, h, 0, n);
-}
-
 /* Puts item's dk and dv where a head at work has its part. */
 static void use_part(const job_t *job, item_t *item, size_t number)
 {
@@ -437,8 +424,9 @@ static void use_part(const job_t *job, item_t *item, size_t number)
     item->dvalues.data = item->dkeys.data + job->part / 2;
 }
 
-/* One of the heads that share keys. */
-static void part_item(void *argument, size_t number, size_t thread)
+/* One of the heads at work: what it adds to dk and dv is its part, or all where no
+ * other shares its keys. */
+static void backward_item(void *argument, size_t number, size_t thread)
 {
     const job_t *job = argument;
     const llm_attention_t *shape = job->shape;
@@ -446,8 +434,11 @@ static void part_item(void *argument, size_t number, size_t thread)
     size_t n = shape->starts[s + 1] - shape->starts[s];
     item_t item;
     (void)lay_out(&item, job->scratch + thread * job->per_thread, n, shape->D, job->half->width);
-    use_part(job, &item, number);
+    if (job->parts)
+        use_part(job, &item, number);
     backward_head(job, &item, s, h);
+    if (!job->parts)
+        store_keys(job, &item, s, h, 0, n);
 }
 
 /* A panel of keys of one group at work: its heads' parts, added up in order. */
@@ -485,7 +476,7 @@ static void backward_in_parts(llm_cpu_t *cpu, job_t *job, size_t at_once)
     job->parts = (float *)(void *)(job->scratch + llm_pool_threads(cpu->pool) * job->per_thread);
     for (; job->head < heads; job->head += at_once) {
         size_t count = llm_cpu_min(at_once, heads - job->head);
-        llm_pool_run(cpu->pool, count, part_item, job);
+        llm_pool_run(cpu->pool, count, backward_item, job);
         llm_pool_run(cpu->pool, count / group * panels, join_item, job);
     }
 }
