@@ -10,9 +10,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/bell.h"
 #include "base/thread.h"
 #include "broker/actor.h"
 #include "broker/port.h"
@@ -48,13 +48,6 @@ struct fmq_hub {
     size_t items_max;
 };
 
-static void ring(fmq_hub_t *self)
-{
-    const uint64_t one = 1;
-    if (write(self->bell, &one, sizeof one) < 0)
-        errno = 0; /* it rings already */
-}
-
 void fmq_hub_give(fmq_hub_t *self, fmq_command_t *command)
 {
     command->next = NULL;
@@ -64,7 +57,7 @@ void fmq_hub_give(fmq_hub_t *self, fmq_command_t *command)
     self->last = command;
     pthread_mutex_unlock(&self->lock);
     if (first)
-        ring(self);
+        fmq_bell_ring(self->bell);
 }
 
 static int grow(fmq_hub_t *self, fmq_error_t *err)
@@ -145,9 +138,7 @@ static void attend_homeless(fmq_port_t *port, int64_t now_ms)
 
 static void take_commands(fmq_hub_t *self)
 {
-    uint64_t rung;
-    if (read(self->bell, &rung, sizeof rung) < 0)
-        errno = 0;
+    fmq_bell_silence(self->bell);
     pthread_mutex_lock(&self->lock);
     fmq_command_t *command = self->first;
     self->first = NULL;
@@ -315,7 +306,7 @@ static int start(fmq_hub_t *self, fmq_error_t *err)
 {
     if (fmq_actor_ask("the links", err) < 0)
         return -1;
-    self->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    self->bell = fmq_bell_open();
     self->items = calloc(ITEMS_MIN, sizeof *self->items);
     self->items_max = ITEMS_MIN;
     if (self->bell < 0 || !self->items)
@@ -350,7 +341,7 @@ void fmq_hub_destroy(fmq_hub_t **self_p)
     pthread_mutex_lock(&self->lock);
     self->ending = true;
     pthread_mutex_unlock(&self->lock);
-    ring(self);
+    fmq_bell_ring(self->bell);
     pthread_join(self->thread, NULL);
     release(self);
     *self_p = NULL;

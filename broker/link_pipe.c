@@ -6,8 +6,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "base/bell.h"
 
 void fmq_command_destroy(fmq_command_t **self_p)
 {
@@ -33,7 +34,7 @@ void fmq_item_destroy(fmq_item_t **self_p)
 int fmq_link_pipe_init(fmq_link_pipe_t *self, fmq_error_t *err)
 {
     self->descriptor = -1;
-    if (!self->notify && (self->descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0)
+    if (!self->notify && (self->descriptor = fmq_bell_open()) < 0)
         return fmq_error_set(err, FMQ_ERR_NOMEM,
                              "no file can be opened for a link: %s; raise 'ulimit -n'",
                              strerror(errno));
@@ -69,21 +70,6 @@ bool fmq_link_pipe_has_room(fmq_link_pipe_t *self)
     return room;
 }
 
-/* An eventfd that holds a number is readable; reading takes it away. */
-static void show(int descriptor)
-{
-    const uint64_t one = 1;
-    if (write(descriptor, &one, sizeof one) < 0)
-        errno = 0; /* it holds one already */
-}
-
-static void hide(int descriptor)
-{
-    uint64_t number;
-    if (read(descriptor, &number, sizeof number) < 0)
-        errno = 0; /* it held none */
-}
-
 void fmq_link_pipe_push(fmq_link_pipe_t *self, fmq_item_t *item)
 {
     pthread_mutex_lock(&self->lock);
@@ -93,7 +79,7 @@ void fmq_link_pipe_push(fmq_link_pipe_t *self, fmq_item_t *item)
     self->last = item;
     self->size++;
     if (first && self->descriptor >= 0)
-        show(self->descriptor);
+        fmq_bell_ring(self->descriptor);
     pthread_mutex_unlock(&self->lock);
     if (first && self->notify)
         self->notify(self->notify_argument);
@@ -107,7 +93,7 @@ fmq_item_t *fmq_link_pipe_pop(fmq_link_pipe_t *self, bool *wanted)
         self->first = item->next;
         self->size--;
         if (!self->first && self->descriptor >= 0)
-            hide(self->descriptor);
+            fmq_bell_silence(self->descriptor);
     }
     *wanted = self->starved && self->size <= FMQ_LINK_EVENTS_MAX / 2;
     self->starved = self->starved && !*wanted;

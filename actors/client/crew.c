@@ -11,10 +11,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "actors/client/client.h"
+#include "base/bell.h"
 #include "base/thread.h"
 #include "base/timers.h"
 #include "broker/actor.h"
@@ -127,7 +127,6 @@ static bool give_turn(fmq_crew_t *self, member_t *member, fmq_error_t *why)
 /* With the lock: it has ended, by itself unless it was told to. */
 static void bury(fmq_crew_t *self, member_t *member, const fmq_error_t *why)
 {
-    const uint64_t one = 1;
     member->state = ENDED;
     if (--self->alive == 0)
         pthread_cond_broadcast(&self->wanted);
@@ -137,8 +136,7 @@ static void bury(fmq_crew_t *self, member_t *member, const fmq_error_t *why)
     if (member->why)
         *member->why = *why;
     queue_put(&self->ended, member);
-    if (write(self->bell, &one, sizeof one) < 0)
-        errno = 0; /* it rings already */
+    fmq_bell_ring(self->bell);
 }
 
 /* With the lock: after a turn that did not end it. */
@@ -230,11 +228,10 @@ static void *keep(void *argument)
 
 bool fmq_crew_ended(fmq_crew_t *self, uint32_t *client, fmq_error_t *why)
 {
-    uint64_t rung;
     pthread_mutex_lock(&self->lock);
     member_t *member = queue_take(&self->ended);
-    if (self->ended.size == 0 && read(self->bell, &rung, sizeof rung) < 0)
-        errno = 0; /* it did not ring */
+    if (self->ended.size == 0)
+        fmq_bell_silence(self->bell);
     if (member && member->why)
         *why = *member->why;
     else if (member)
@@ -312,7 +309,7 @@ fmq_crew_t *fmq_crew_new(const fmq_crew_options_t *options, fmq_error_t *err)
         return NULL;
     }
     self->options = options->client;
-    self->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    self->bell = fmq_bell_open();
     if (self->bell < 0)
         fmq_error_set(err, FMQ_ERR_NOMEM,
                       "no file can be opened for the clients: %s; raise 'ulimit -n'",
