@@ -17,7 +17,6 @@
 #include "base/bell.h"
 #include "base/thread.h"
 #include "base/timers.h"
-#include "broker/actor.h"
 #include "fedmq/base/clock.h"
 
 #define SHOW_MS 200 /* between two signs of those that wait for a turn */
