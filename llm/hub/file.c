@@ -71,7 +71,7 @@ fail:
 char *llm_file_read(const char *path, size_t size_max, size_t *size, fmq_error_t *err)
 {
     char *content = NULL;
-    size_t length;
+    size_t length = 0;
     int fd = llm_file_open(path, &length, err);
     if (fd < 0)
         return NULL;
