@@ -1,0 +1,63 @@
+/*
+ * bound.h - the table of a model's weights and of what adapters add to them.
+ *
+ * It says for every module which frozen matrix it uses, which part of a
+ * vector, and where gradients go.  llm/pass/decoder.c fills it; the passes read
+ * it and never ask what kind of adapter there is.  Types only; all pointers are
+ * borrowed unless said otherwise.
+ */
+#ifndef FEDMQ_LLM_ADAPTER_BOUND_H
+#define FEDMQ_LLM_ADAPTER_BOUND_H
+
+#include "fedmq/llm/backend.h"
+#include "fedmq/llm/shape.h"
+
+/* A linear module: y = x W^T + bias + scaling (x A^T) B^T.  W is frozen, or
+ * part of a vector.  Vectors are laid out for the shape; where a layer has
+ * fewer MLP channels, the first ones are used and the others stay as they are. */
+typedef struct {
+    size_t out, in;
+    size_t weight_stride, a_stride; /* between rows of weight and of a */
+    const llm_matrix_t *frozen;     /* NULL when weight is set */
+    const float *weight;            /* [out][in], or [in][out] when input_major */
+    float *dweight;
+    bool input_major;
+    const float *bias; /* or NULL */
+    float *dbias;      /* NULL when frozen */
+    uint32_t rank;     /* 0: no LoRA */
+    float scaling, dropout;
+    uint32_t stream; /* tells this module's dropout from the others' */
+    const float *a, *b;
+    float *da, *db; /* NULL when fixed */
+} llm_bound_linear_t;
+
+typedef struct {
+    const float *weight, *bias; /* bias NULL for RMS norms */
+    float *dweight, *dbias;     /* NULL when frozen */
+} llm_bound_norm_t;
+
+typedef struct {
+    llm_bound_norm_t norm_attention, norm_mlp;
+    llm_bound_linear_t linear[LLM_MODULES];
+} llm_bound_layer_t;
+
+/* The parts of a layer in the order of the forward pass. */
+typedef enum { LLM_STAGE_QKV, LLM_STAGE_O, LLM_STAGE_UP, LLM_STAGE_DOWN, LLM_STAGES } llm_stage_t;
+
+typedef struct {
+    const llm_shape_t *shape;
+    llm_backend_t *be;
+    const struct llm_placement *placement; /* of what is frozen, on be; borrowed from the model */
+    uint32_t first_layer;                  /* backward stops in this layer ... */
+    llm_stage_t first_stage;   /* ... at this part of it; LLM_STAGES: at its beginning */
+    llm_bound_layer_t *layers; /* owned */
+    llm_bound_norm_t norm_final;
+    const llm_matrix_t *tokens; /* NULL when token_table is set */
+    const float *token_table;
+    float *dtoken_table;
+    const float *positions; /* NULL without learned positions */
+    float *dpositions;
+    llm_bound_linear_t head;
+} llm_decoder_t;
+
+#endif
