@@ -148,3 +148,14 @@ const char *llm_json_string(llm_json_reader_t *reader, const char *key, const ch
         llm_json_fail(reader, FMQ_ERR_FORMAT, "'%s' must be a string without a NUL", key);
     return json_is_string(value) ? json_string_value(value) : absent;
 }
+
+json_t *llm_json_float(float value)
+{
+    char text[40];
+    for (int digits = 1; digits <= 9; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value)
+            break;
+    }
+    return json_real(strtod(text, NULL));
+}

@@ -133,10 +133,11 @@ static void activate(const part_t *part)
 {
     const llm_activations_t *at = part->at;
     size_t n = part->T * part->F;
-    if (part->shape->arch->mlp == LLM_MLP_SWIGLU)
+    if (part->shape->arch->gated)
         part->be->ops->swiglu_forward(part->be, at->act, at->gate, at->up, n);
     else
-        part->be->ops->gelu_forward(part->be, at->act, at->up, n, part->shape->gelu_exact);
+        part->be->ops->gelu_forward(part->be, at->act, at->up, n,
+                                    part->shape->activation == LLM_ACTIVATION_GELU);
 }
 
 void llm_layer_finish(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
@@ -169,7 +170,7 @@ static const llm_act_t *activate_backward(const part_t *part)
         return at->up;
     }
     part->be->ops->gelu_backward(part->be, plan->dpre, plan->dact, at->up, n,
-                                 part->shape->gelu_exact);
+                                 part->shape->activation == LLM_ACTIVATION_GELU);
     return plan->dpre;
 }
 

@@ -86,7 +86,7 @@ static void lay_out_layer(cursor_t *cursor, const llm_plan_t *self, const llm_sh
     layer->qkv = take(cursor, T, llm_plan_qkv_width(shape));
     layer->att = take(cursor, T, llm_plan_query_width(shape));
     layer->lse = take_floats(cursor, T, shape->heads);
-    layer->gate = shape->arch->mlp == LLM_MLP_SWIGLU ? take(cursor, T, shape->ffn) : NULL;
+    layer->gate = shape->arch->gated ? take(cursor, T, shape->ffn) : NULL;
     layer->up = take(cursor, T, shape->ffn);
 }
 

@@ -11,8 +11,7 @@ static bool same_shape(const llm_shape_t *a, const llm_shape_t *b)
     return a->arch == b->arch && a->layers == b->layers && a->width == b->width &&
            a->heads == b->heads && a->kv_heads == b->kv_heads && a->head_width == b->head_width &&
            a->ffn == b->ffn && a->vocab == b->vocab && a->context == b->context &&
-           a->window == b->window && a->attention_bias == b->attention_bias &&
-           a->mlp_bias == b->mlp_bias && a->tied == b->tied;
+           a->window == b->window && a->biases == b->biases && a->tied == b->tied;
 }
 
 static bool touches(const llm_adapter_t *adapter, uint32_t layer, llm_module_t module)

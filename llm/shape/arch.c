@@ -2,11 +2,51 @@
  * arch.c - the table of decoder families, one row each.
  *
  * A row says how a family differs from the others and what HF calls its
- * tensors.  Numbers of one model of the family are in shape.c.
+ * tensors.  A family that is like another begins with that one's row and names
+ * what differs behind it.  Numbers of one model of the family are in shape.c.
  */
 #include <string.h>
 
 #include "fedmq/llm/shape.h"
+
+static const llm_config_keys_t gpt2_keys = {
+    .layers = "n_layer",
+    .width = "n_embd",
+    .heads = "n_head",
+    .ffn = "n_inner",
+    .context = "n_positions",
+    .eps = "layer_norm_epsilon",
+    .activation = "activation_function",
+};
+
+static const llm_config_keys_t llama_keys = {
+    .layers = "num_hidden_layers",
+    .width = "hidden_size",
+    .heads = "num_attention_heads",
+    .kv_heads = "num_key_value_heads",
+    .head_width = "head_dim",
+    .ffn = "intermediate_size",
+    .context = "max_position_embeddings",
+    .eps = "rms_norm_eps",
+    .activation = "hidden_act",
+};
+
+/* What is said again behind LIKE_... replaces what stands there. */
+#pragma GCC diagnostic ignored "-Woverride-init"
+
+#define LIKE_LLAMA                                                                                 \
+    .keys = &llama_keys, .norm = LLM_NORM_RMS, .norm_eps = 1e-6f,                                  \
+    .norm_attention = "input_layernorm", .norm_mlp = "post_attention_layernorm",                   \
+    .norm_final = "model.norm", .positions = LLM_POSITIONS_ROPE, .rope_theta = 10000,              \
+    .gated = true, .activation = "silu",                                                           \
+    .modules =                                                                                     \
+        {[LLM_Q] = "self_attn.q_proj", [LLM_K] = "self_attn.k_proj", [LLM_V] = "self_attn.v_proj", \
+         [LLM_O] = "self_attn.o_proj", [LLM_GATE] = "mlp.gate_proj", [LLM_UP] = "mlp.up_proj",     \
+         [LLM_DOWN] = "mlp.down_proj"},                                                            \
+    .biases = {{"attention_bias", false, LLM_ATTENTION_MODULES},                                   \
+               {"mlp_bias", false, LLM_MLP_MODULES}},                                              \
+    .lora_targets = {"q_proj", "v_proj"}, .layer_prefix = "model.layers.",                         \
+    .token_embedding = "model.embed_tokens", .head = "lm_head", .bos = 1, .eos = 2
 
 /* The rows' tensor names are those of HF's modeling_<model_type>.py, the LoRA
  * targets those of PEFT's TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING. */
@@ -14,77 +54,44 @@ static const llm_arch_t rows[] = {
     {
         .model_type = "gpt2",
         .hf_class = "GPT2LMHeadModel",
+        .keys = &gpt2_keys,
         .norm = LLM_NORM_LAYER,
-        .positions = LLM_POSITIONS_LEARNED,
-        .mlp = LLM_MLP_GELU,
-        .input_major = true,
-        .attention_bias = true,
-        .mlp_bias = true,
-        .tie_by_default = true,
-        .bos = 50256,
-        .eos = 50256,
-        .layer_prefix = "transformer.h.",
-        .token_embedding = "transformer.wte",
-        .position_embedding = "transformer.wpe",
+        .norm_eps = 1e-5f,
         .norm_attention = "ln_1",
         .norm_mlp = "ln_2",
         .norm_final = "transformer.ln_f",
-        .head = "lm_head",
+        .positions = LLM_POSITIONS_LEARNED,
+        .activation = "gelu_new",
+        .ffn_optional = true,
         .modules = {[LLM_QKV] = "attn.c_attn",
                     [LLM_O] = "attn.c_proj",
                     [LLM_UP] = "mlp.c_fc",
                     [LLM_DOWN] = "mlp.c_proj"},
+        .input_major = true,
+        .biases = {{.modules = LLM_ALL_MODULES}},
         .lora_targets = {"c_attn"},
+        .layer_prefix = "transformer.h.",
+        .token_embedding = "transformer.wte",
+        .position_embedding = "transformer.wpe",
+        .head = "lm_head",
+        .tie_by_default = true,
+        .bos = 50256,
+        .eos = 50256,
     },
     {
+        LIKE_LLAMA,
         .model_type = "llama",
         .hf_class = "LlamaForCausalLM",
-        .norm = LLM_NORM_RMS,
-        .positions = LLM_POSITIONS_ROPE,
-        .mlp = LLM_MLP_SWIGLU,
-        .bos = 1,
-        .eos = 2,
-        .layer_prefix = "model.layers.",
-        .token_embedding = "model.embed_tokens",
-        .norm_attention = "input_layernorm",
-        .norm_mlp = "post_attention_layernorm",
-        .norm_final = "model.norm",
-        .head = "lm_head",
-        .modules = {[LLM_Q] = "self_attn.q_proj",
-                    [LLM_K] = "self_attn.k_proj",
-                    [LLM_V] = "self_attn.v_proj",
-                    [LLM_O] = "self_attn.o_proj",
-                    [LLM_GATE] = "mlp.gate_proj",
-                    [LLM_UP] = "mlp.up_proj",
-                    [LLM_DOWN] = "mlp.down_proj"},
-        .lora_targets = {"q_proj", "v_proj"},
     },
     {
-        /* Mistral computes what LLaMA computes as far as its sliding window
-         * reaches; nothing longer is computed. */
+        /* Computed as far as its window reaches; nothing longer is. */
+        LIKE_LLAMA,
         .model_type = "mistral",
         .hf_class = "MistralForCausalLM",
-        .norm = LLM_NORM_RMS,
-        .positions = LLM_POSITIONS_ROPE,
-        .mlp = LLM_MLP_SWIGLU,
-        .bos = 1,
-        .eos = 2,
         .kv_heads = 8,
+        .windows = LLM_WINDOWS_ALL,
         .window = 4096,
-        .layer_prefix = "model.layers.",
-        .token_embedding = "model.embed_tokens",
-        .norm_attention = "input_layernorm",
-        .norm_mlp = "post_attention_layernorm",
-        .norm_final = "model.norm",
-        .head = "lm_head",
-        .modules = {[LLM_Q] = "self_attn.q_proj",
-                    [LLM_K] = "self_attn.k_proj",
-                    [LLM_V] = "self_attn.v_proj",
-                    [LLM_O] = "self_attn.o_proj",
-                    [LLM_GATE] = "mlp.gate_proj",
-                    [LLM_UP] = "mlp.up_proj",
-                    [LLM_DOWN] = "mlp.down_proj"},
-        .lora_targets = {"q_proj", "v_proj"},
+        .biases = {{0}},
     },
 };
 

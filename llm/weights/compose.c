@@ -20,8 +20,7 @@ static bool same_family(const llm_shape_t *a, const llm_shape_t *b)
            a->norm_eps == b->norm_eps && a->rope_theta == b->rope_theta &&
            a->rope_factor == b->rope_factor && a->rope_low == b->rope_low &&
            a->rope_high == b->rope_high && a->rope_original_context == b->rope_original_context &&
-           a->gelu_exact == b->gelu_exact && a->attention_bias == b->attention_bias &&
-           a->mlp_bias == b->mlp_bias && a->tied == b->tied;
+           a->activation == b->activation && a->biases == b->biases && a->tied == b->tied;
 }
 
 /* "the stem" or "layer 3", for error texts. */

@@ -34,19 +34,10 @@ static void digest_real(fmq_digest_state_t *state, float value)
 static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
 {
     digest_text(state, shape->arch->model_type);
-    const uint64_t numbers[] = {shape->layers,
-                                shape->width,
-                                shape->heads,
-                                shape->kv_heads,
-                                shape->head_width,
-                                shape->ffn,
-                                shape->vocab,
-                                shape->context,
-                                shape->gelu_exact,
-                                shape->attention_bias,
-                                shape->mlp_bias,
-                                shape->tied,
-                                shape->rope_original_context,
+    const uint64_t numbers[] = {shape->layers,   shape->width,      shape->heads,
+                                shape->kv_heads, shape->head_width, shape->ffn,
+                                shape->vocab,    shape->context,    shape->activation,
+                                shape->biases,   shape->tied,       shape->rope_original_context,
                                 shape->window};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         digest_number(state, numbers[i]);

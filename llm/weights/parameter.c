@@ -21,11 +21,6 @@ static bool is_attention(llm_module_t module)
     return module <= LLM_O;
 }
 
-bool llm_parameter_has_bias(const llm_shape_t *shape, llm_module_t module)
-{
-    return is_attention(module) ? shape->attention_bias : shape->mlp_bias;
-}
-
 static void count_elements(llm_parameter_t *item)
 {
     if (item->rank == 1)
@@ -66,7 +61,7 @@ static void append_modules(llm_parameters_t *self, const llm_shape_t *shape, uin
         weight.shape[0] = major ? in : out;
         weight.shape[1] = major ? out : in;
         append(self, &weight);
-        if (!llm_parameter_has_bias(shape, module))
+        if (!llm_shape_has_bias(shape, module))
             continue;
         llm_parameter_t bias = {.role = LLM_ROLE_MODULE, .layer = layer, .module = module};
         bias.bias = true;

@@ -56,9 +56,6 @@ bool llm_parameter_in_layer(const llm_parameter_t *parameter);
 size_t llm_parameters_index(const llm_parameters_t *self, size_t index,
                             const llm_parameters_t *other, uint32_t layer);
 
-/* Does this linear module add a bias? */
-bool llm_parameter_has_bias(const llm_shape_t *shape, llm_module_t module);
-
 /* HF's path of a module, "transformer.h.3.attn.c_attn", without ".weight". */
 void llm_parameter_module_path(const llm_shape_t *shape, uint32_t layer, llm_module_t module,
                                char out[FMQ_SCHEMA_NAME_MAX]);

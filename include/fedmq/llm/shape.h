@@ -13,12 +13,14 @@
 
 #include "fedmq/base/api.h"
 #include "fedmq/base/error.h"
+#include "fedmq/llm/activation.h"
 
 FMQ_API_BEGIN
 
 typedef enum { LLM_NORM_LAYER, LLM_NORM_RMS } llm_norm_t;
-typedef enum { LLM_POSITIONS_LEARNED, LLM_POSITIONS_ROPE } llm_positions_t;
-typedef enum { LLM_MLP_GELU, LLM_MLP_SWIGLU } llm_mlp_t;
+
+/* ALIBI: none but a slope for each head in attention (Press et al. 2022). */
+typedef enum { LLM_POSITIONS_LEARNED, LLM_POSITIONS_ROPE, LLM_POSITIONS_ALIBI } llm_positions_t;
 
 /* The linear modules of a decoder layer.  A row names those it has. */
 typedef enum {
@@ -33,37 +35,114 @@ typedef enum {
     LLM_MODULES
 } llm_module_t;
 
+/* Sets of modules: bit 1 << module. */
+#define LLM_ATTENTION_MODULES                                                                      \
+    (1u << LLM_QKV | 1u << LLM_Q | 1u << LLM_K | 1u << LLM_V | 1u << LLM_O)
+#define LLM_MLP_MODULES (1u << LLM_GATE | 1u << LLM_UP | 1u << LLM_DOWN)
+#define LLM_ALL_MODULES (LLM_ATTENTION_MODULES | LLM_MLP_MODULES)
+
+/* How the rows of a fused projection's weight lie: all queries, then all keys,
+ * then all values; or that for each head; or for each group, the queries that
+ * share a key before that key and value. */
+typedef enum { LLM_QKV_BLOCKS, LLM_QKV_PER_HEAD, LLM_QKV_PER_GROUP } llm_qkv_layout_t;
+
+/* Which layers attend to no more than a window, where config.json does not
+ * list them as layer_types. */
+typedef enum {
+    LLM_WINDOWS_NONE,    /* none, whatever config.json says */
+    LLM_WINDOWS_ALL,     /* all, when config.json has a sliding_window */
+    LLM_WINDOWS_ABOVE,   /* from max_window_layers on, when use_sliding_window */
+    LLM_WINDOWS_BUT_NTH, /* all but each window_period-th */
+} llm_windows_t;
+
 #define LLM_LAYERS_MAX  1024
 #define LLM_WIDTH_MAX   65536
 #define LLM_VOCAB_MAX   (1 << 21)
 #define LLM_CONTEXT_MAX (1 << 20)
 #define LLM_ENDS_MAX    15 /* beside the first; those beyond it are not kept */
 
-/* A family.  Tensor names are HF's; a layer's names follow
- * "<layer_prefix><index>." and have ".weight" / ".bias" behind them. */
+/* What config.json calls the same number in one tradition and another; NULL
+ * where a family has no such number. */
+typedef struct {
+    const char *layers, *width, *heads, *kv_heads, *head_width, *ffn, *context, *eps, *activation;
+} llm_config_keys_t;
+
+/* Modules that add a bias: always, or when config.json's key is true. */
+typedef struct {
+    const char *key; /* NULL: always */
+    bool absent;     /* where config.json is silent */
+    uint32_t modules;
+} llm_bias_rule_t;
+
+#define LLM_BIAS_RULES 3
+
+/* A family, as a list of features: one for each thing that families differ in.
+ * What a row does not mention is 0, NULL or false and means that the family
+ * has no such thing.  Tensor names are HF's; a layer's names follow
+ * "<layer_prefix><index>." and have ".weight" / ".bias" behind them.
+ *
+ * A row may name a feature only when the passes compute it.  Those marked (-)
+ * are not computed yet: the column is there, and no row uses it. */
 typedef struct {
     const char *model_type; /* config.json's model_type: "gpt2", "llama" */
     const char *hf_class;   /* "GPT2LMHeadModel" */
+    const llm_config_keys_t *keys;
+
+    /* Norms.  The names are those within a layer, or NULL when there is none
+     * there: before attention and MLP; behind them, before their outputs join
+     * the stream (-); of queries and keys (-); behind the token embedding (-). */
     llm_norm_t norm;
+    float norm_offset;                     /* (-) 1: weights are stored less one */
+    float norm_eps;                        /* where config.json is silent */
+    const char *norm_attention, *norm_mlp; /* "ln_1", "ln_2" */
+    const char *norm_post_attention, *norm_post_mlp;
+    const char *norm_q, *norm_k; /* "self_attn.q_norm" */
+    bool norm_qk_whole;          /* over all heads at once, not each */
+    const char *norm_embedding;  /* "transformer.word_embeddings_layernorm" */
+    const char *norm_final;      /* "transformer.ln_f" */
+
+    /* Positions. */
     llm_positions_t positions;
-    llm_mlp_t mlp;
-    bool input_major;    /* weights stored [in][out] (Conv1D) */
-    bool attention_bias; /* default where config.json is silent */
-    bool mlp_bias;
+    uint32_t position_offset; /* (-) rows of the table before the first position's */
+    double rope_theta;        /* where config.json is silent */
+    const char *rotary_key;   /* (-) of the part of a head that is turned, "rotary_pct" */
+    float rotary;             /* (-) that part where config.json is silent */
+    bool rope_interleaved;    /* (-) pairs are neighbours rather than halves */
+
+    /* Attention. */
+    llm_qkv_layout_t qkv_layout; /* (-) but LLM_QKV_BLOCKS */
+    uint32_t kv_heads;           /* where config.json is silent; 0: as many as heads */
+    uint32_t head_width;         /* the same; 0: width / heads */
+    llm_windows_t windows;       /* (-) NONE and ALL only */
+    uint32_t window;             /* where config.json does not have sliding_window */
+    uint32_t window_period;      /* (-) */
+    float attention_cap;         /* (-) scores become cap tanh(score / cap); 0: they do not */
+
+    /* MLP, and how it joins the stream. */
+    bool gated;               /* down(act(gate(x)) up(x)) rather than down(act(up(x))) */
+    const char *activation;   /* where config.json is silent: "gelu_new" */
+    bool ffn_optional;        /* four times the width where config.json is silent */
+    bool parallel;            /* (-) its input is the layer's, as attention's; one norm, or two */
+    const char *parallel_key; /* (-) of config.json, which says otherwise */
+
+    /* Linear modules: their names, or NULL when the family has none. */
+    const char *modules[LLM_MODULES]; /* "attn.c_attn" */
+    bool input_major;                 /* weights stored [in][out] (Conv1D) */
+    llm_bias_rule_t biases[LLM_BIAS_RULES];
+    const char *lora_targets[LLM_MODULES]; /* PEFT's defaults, leaf names, NULL-terminated */
+
+    /* Embeddings and head. */
+    const char *layer_prefix;       /* "transformer.h." */
+    const char *token_embedding;    /* "transformer.wte" */
+    const char *position_embedding; /* or NULL */
+    const char *head;               /* "lm_head" */
+    bool embedding_scaled;          /* (-) by the square root of the width */
     bool tie_by_default;
+    bool head_bias;  /* (-) */
+    float logit_cap; /* (-) as attention_cap */
+
     /* Where config.json does not mention a key; null is none. */
     int32_t bos, eos;
-    uint32_t kv_heads;                     /* 0: as many as heads */
-    uint32_t window;                       /* 0: the family has none, whatever config.json says */
-    const char *layer_prefix;              /* "transformer.h." */
-    const char *token_embedding;           /* "transformer.wte" */
-    const char *position_embedding;        /* or NULL */
-    const char *norm_attention;            /* within a layer: "ln_1" */
-    const char *norm_mlp;                  /* "ln_2" */
-    const char *norm_final;                /* "transformer.ln_f" */
-    const char *head;                      /* "lm_head" */
-    const char *modules[LLM_MODULES];      /* "attn.c_attn", or NULL when absent */
-    const char *lora_targets[LLM_MODULES]; /* PEFT's defaults, leaf names, NULL-terminated */
 } llm_arch_t;
 
 /* The row for a model_type, or NULL.  llm_arch_at() enumerates (NULL at the end). */
@@ -75,9 +154,8 @@ typedef struct {
     uint32_t layers, width, heads, kv_heads, head_width, ffn, vocab, context;
     float norm_eps;
     float rope_theta;
-    bool gelu_exact;     /* "gelu" rather than "gelu_new"/"gelu_pytorch_tanh" */
-    bool attention_bias; /* on q, k, v and o, as in HF */
-    bool mlp_bias;
+    llm_activation_t activation;
+    uint32_t biases;            /* set of modules that add a bias */
     bool tied;                  /* head is the token embedding */
     int32_t bos, eos;           /* -1 when null or not below vocab; the family's where unsaid */
     int32_t ends[LLM_ENDS_MAX]; /* further ends of a text, which stop an answer too */
@@ -94,6 +172,9 @@ uint32_t llm_shape_reach(const llm_shape_t *shape);
 
 /* Outputs and inputs of a module: [out][in] of its weight. */
 void llm_shape_module(const llm_shape_t *shape, llm_module_t module, size_t *out, size_t *in);
+
+/* Does the module add a bias? */
+bool llm_shape_has_bias(const llm_shape_t *shape, llm_module_t module);
 
 /* Parameters of the whole model. */
 uint64_t llm_shape_parameters(const llm_shape_t *shape);

@@ -78,7 +78,8 @@ static void gpt2_has_124439808_parameters(void **state)
     assert_int_equal(shape.ffn, 3072);
     assert_int_equal(shape.head_width, 64);
     assert_int_equal(shape.kv_heads, 12);
-    assert_true(shape.tied && shape.attention_bias && shape.mlp_bias && !shape.gelu_exact);
+    assert_true(shape.tied && shape.biases == LLM_ALL_MODULES &&
+                shape.activation == LLM_ACTIVATION_GELU_TANH);
     assert_int_equal(shape.bos, 50256);
     assert_true(llm_shape_parameters(&shape) == 124439808);
 }
@@ -89,7 +90,7 @@ static void llama2_7b_has_6738415616_parameters(void **state)
     load_well(state, LLAMA_TEXT, &shape);
     assert_int_equal(shape.kv_heads, 32);
     assert_int_equal(shape.head_width, 128);
-    assert_false(shape.tied || shape.attention_bias || shape.mlp_bias);
+    assert_false(shape.tied || shape.biases);
     assert_true(shape.rope_theta == 10000.0f && shape.rope_factor == 1.0f);
     assert_true(llm_shape_parameters(&shape) == UINT64_C(6738415616));
 }
@@ -227,11 +228,15 @@ static void biases_head_width_and_ties_can_be_given(void **state)
     llm_shape_t shape;
     load_well(state, text, &shape);
     assert_int_equal(shape.head_width, 96);
-    assert_true(shape.attention_bias && shape.mlp_bias && shape.tied);
+    assert_true(shape.biases == LLM_ALL_MODULES && shape.tied);
     size_t out, in;
     llm_shape_module(&shape, LLM_O, &out, &in);
     assert_int_equal(out, 4096);
     assert_int_equal(in, 32 * 96);
+    replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\"",
+            "\"attention_bias\":true,\"bos_token_id\"");
+    load_well(state, text, &shape);
+    assert_int_equal(shape.biases, LLM_ATTENTION_MODULES);
 }
 
 /* Up to its window Mistral is LLaMA; beyond it nothing is computed. */
@@ -384,6 +389,20 @@ static void files_that_are_no_config_are_refused(void **state)
     assert_int_equal(err.code, FMQ_ERR_FORMAT);
 }
 
+static void activations_are_found_under_every_name_of_theirs(void **state)
+{
+    (void)state;
+    llm_activation_t found = LLM_ACTIVATIONS, again = LLM_ACTIVATIONS;
+    for (int a = 0; a < LLM_ACTIVATIONS; a++) {
+        assert_true(llm_activation_find(llm_activation_name((llm_activation_t)a), &found));
+        assert_int_equal(found, a);
+    }
+    assert_true(llm_activation_find("swish", &again) && again == LLM_ACTIVATION_SILU);
+    assert_true(llm_activation_find("gelu_pytorch_tanh", &again) &&
+                again == LLM_ACTIVATION_GELU_TANH);
+    assert_false(llm_activation_find("mish", &again));
+}
+
 static void the_table_is_enumerable_and_complete(void **state)
 {
     (void)state;
@@ -395,6 +414,9 @@ static void the_table_is_enumerable_and_complete(void **state)
         assert_true((row->modules[LLM_QKV] != NULL) != (row->modules[LLM_Q] != NULL));
         assert_non_null(row->lora_targets[0]);
         assert_true((row->positions == LLM_POSITIONS_LEARNED) == (row->position_embedding != NULL));
+        llm_activation_t activation;
+        assert_true(llm_activation_find(row->activation, &activation));
+        assert_true(row->keys && row->norm_eps > 0);
     }
     assert_true(rows >= 2);
     assert_null(llm_arch_find("bert"));
@@ -433,6 +455,7 @@ int main(void)
         cmocka_unit_test(a_token_beyond_the_vocabulary_is_absent),
         cmocka_unit_test(every_bad_value_is_refused_by_name),
         cmocka_unit_test(files_that_are_no_config_are_refused),
+        cmocka_unit_test(activations_are_found_under_every_name_of_theirs),
         cmocka_unit_test(the_table_is_enumerable_and_complete),
         cmocka_unit_test(the_config_of_tinystories_656k_loads),
     };

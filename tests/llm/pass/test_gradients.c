@@ -132,7 +132,7 @@ static void gradients_are_true_with_exact_gelu(void **state)
 {
     (void)state;
     llm_shape_t shape = tiny_gpt2();
-    shape.gelu_exact = true;
+    shape.activation = LLM_ACTIVATION_GELU;
     check_lora(shape, gpt2_all, 0.0f);
 }
 

@@ -25,8 +25,8 @@ llm_shape_t tiny_gpt2(void)
                          .vocab = TINY_VOCAB,
                          .context = TINY_CONTEXT,
                          .norm_eps = 1e-5f,
-                         .attention_bias = true,
-                         .mlp_bias = true,
+                         .activation = LLM_ACTIVATION_GELU_TANH,
+                         .biases = LLM_ALL_MODULES,
                          .tied = true,
                          .bos = -1,
                          .eos = -1,
@@ -56,8 +56,7 @@ llm_shape_t tiny_llama_biased(void)
 {
     llm_shape_t shape = tiny_llama();
     shape.tied = false;
-    shape.attention_bias = true;
-    shape.mlp_bias = true;
+    shape.biases = LLM_ALL_MODULES;
     return shape;
 }
 
