@@ -65,6 +65,7 @@ int fmq_settings_train(const fmq_config_t *config, llm_train_options_t *out, fmq
         .drop_last = fmq_config_bool(config, "dataloader.drop_last"),
         .grad_clip = fmq_config_real(config, "grad.grad_clip"),
         .grad_accum = accumulation(config),
+        .label_smoothing = fmq_config_real(config, "fedmq.label_smoothing"),
         .retry_on_nan = fmq_config_bool(config, "llm.retry_on_nan_loss"),
         .retries_max = FMQ_SETTINGS_NAN_RETRIES_MAX,
         .seed = (uint64_t)fmq_config_int(config, "seed"),

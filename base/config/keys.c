@@ -248,6 +248,8 @@ static const fmq_key_t keys[] = {
          "A standalone run also listens there, such as tcp://127.0.0.1:50050."),
     REAL("fedmq.heartbeat", "1.0", 0.01, 3600, FREE, "Seconds between signs of life."),
     BOOLEAN("fedmq.insecure", "False", FREE, "Allow tcp without keys: anybody can read and join."),
+    REAL("fedmq.label_smoothing", "0", 0, 1, ACTED,
+         "Share of the wanted probability that training spreads over the vocabulary, as torch's."),
     TEXT("fedmq.layer_cache", "", NULL, FREE,
          "Folder where fetched layers are kept; empty: fedmq/layers in the user's cache folder."),
     WHOLE("fedmq.match_examples", "0", 0, MANY, FREE, "Examples that are answered for it; 0: all."),

@@ -54,7 +54,8 @@ double llm_head_sum(const llm_pass_t *self, size_t count, float *host)
     return sum;
 }
 
-double llm_head_loss(const llm_pass_t *self, size_t supervised, float scale, float *host)
+double llm_head_loss(const llm_pass_t *self, size_t supervised, const llm_cross_entropy_t *how,
+                     float *host)
 {
     const llm_plan_t *plan = &self->plan;
     llm_backend_t *be = self->decoder.be;
@@ -64,8 +65,8 @@ double llm_head_loss(const llm_pass_t *self, size_t supervised, float scale, flo
         size_t count = supervised - first < rows ? supervised - first : rows;
         llm_head_logits(self, first, count);
         be->ops->cross_entropy(be, plan->losses + first, plan->logits, plan->targets + first, count,
-                               self->decoder.shape->vocab, scale);
-        if (scale != 0.0f)
+                               self->decoder.shape->vocab, how);
+        if (how->scale != 0.0f)
             llm_head_backward(self, first, count);
     }
     return llm_head_sum(self, supervised, host);

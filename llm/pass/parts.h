@@ -12,6 +12,7 @@
 
 typedef struct {
     float scale;                   /* as in llm_workspace_train(), and dropout too */
+    float smoothing;               /* of labels, see llm_cross_entropy_t; the losses have it too */
     const fmq_rng_name_t *dropout; /* NULL: none */
     /* Asked once between the losses and backward, which is run when it says
      * true.  NULL: when the sum is finite.  Not asked by a pass that fails

@@ -67,10 +67,11 @@ void llm_head_backward(const llm_pass_t *self, size_t first, size_t count);
  * them: room for as many floats. */
 double llm_head_sum(const llm_pass_t *self, size_t count, float *host);
 
-/* Loss over plan.rows / plan.targets in blocks, and when scale is not 0 also
+/* Loss over plan.rows / plan.targets in blocks, and when how's scale is not 0 also
  * the gradients of the head, the final norm and (added) plan.dx, all times
  * scale.  host as above.  Where the loss is not finite these gradients are
  * spoilt. */
-double llm_head_loss(const llm_pass_t *self, size_t supervised, float scale, float *host);
+double llm_head_loss(const llm_pass_t *self, size_t supervised, const llm_cross_entropy_t *how,
+                     float *host);
 
 #endif

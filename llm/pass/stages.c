@@ -51,9 +51,10 @@ void llm_stages_cross_entropy(llm_workspace_t *ws, const int32_t *targets, size_
                               size_t count, float scale)
 {
     const llm_plan_t *plan = &ws->pass.plan;
+    const llm_cross_entropy_t how = {.scale = scale};
     ws->be->ops->upload(ws->be, plan->targets, targets, count * sizeof *targets);
     ws->be->ops->cross_entropy(ws->be, plan->losses + first, plan->logits, plan->targets, count,
-                               ws->pass.decoder.shape->vocab, scale);
+                               ws->pass.decoder.shape->vocab, &how);
 }
 
 void llm_stages_divergence(llm_workspace_t *ws, const llm_act_t *full, size_t first, size_t count,

@@ -301,7 +301,8 @@ int llm_workspace_loss(llm_workspace_t *self, const llm_batch_t *batch, double *
     if (take_batch(self, batch, &packed, err) < 0)
         return -1;
     forward(self, batch, &packed);
-    double sum = llm_head_loss(&self->pass, batch->supervised, 0.0f, self->losses_host);
+    double sum =
+        llm_head_loss(&self->pass, batch->supervised, &(llm_cross_entropy_t){0}, self->losses_host);
     if (self->be->ops->synchronize(self->be, err) < 0)
         return -1;
     *loss_sum = sum;
@@ -349,8 +350,9 @@ int llm_workspace_train_when(llm_workspace_t *self, const llm_batch_t *batch,
         self->be->ops->zero(
             self->be, plan->dx,
             llm_act_bytes(self->be, packed.tokens * self->pass.decoder.shape->width));
-    double sum = llm_head_loss(&self->pass, batch->supervised, learns ? pass->scale : 0.0f,
-                               self->losses_host);
+    const llm_cross_entropy_t how = {.scale = learns ? pass->scale : 0.0f,
+                                     .smoothing = pass->smoothing};
+    double sum = llm_head_loss(&self->pass, batch->supervised, &how, self->losses_host);
     bool goes_on = pass->agree ? pass->agree(pass->argument, sum) : isfinite(sum);
     if (learns && goes_on)
         backward(self, &packed);

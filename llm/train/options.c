@@ -99,6 +99,8 @@ int llm_train_check(const llm_train_options_t *self, size_t examples, fmq_error_
         return complain(err, "train.local_update_steps", 0, "at least 1");
     if (self->grad_accum == 0)
         return complain(err, "grad.grad_accum_count", 0, "at least 1");
+    if (!(self->label_smoothing >= 0 && self->label_smoothing <= 1))
+        return complain(err, "fedmq.label_smoothing", self->label_smoothing, "[0, 1]");
     if (isnan(self->grad_clip))
         return complain(err, "grad.grad_clip", self->grad_clip, "a number");
     if (!(isfinite(self->proximal_mu) && self->proximal_mu >= 0))

@@ -345,11 +345,10 @@ static size_t prefix_bytes(const llm_team_t *self)
     return llm_workspace_prefix_bytes(self->members[0].ws);
 }
 
-int llm_team_train(llm_team_t *self, const llm_batch_t *batch, float scale,
-                   const fmq_rng_name_t *dropout, double *loss_sum, fmq_error_t *err)
+int llm_team_train(llm_team_t *self, const llm_batch_t *batch, const llm_train_pass_t *how,
+                   double *loss_sum, fmq_error_t *err)
 {
-    const llm_train_pass_t how = {.scale = scale, .dropout = dropout};
-    pass_t pass = {.team = self, .batch = batch, .train = &how, .prefix_bytes = prefix_bytes(self)};
+    pass_t pass = {.team = self, .batch = batch, .train = how, .prefix_bytes = prefix_bytes(self)};
     if (llm_team_do(self, run_part, &pass, err) < 0)
         return -1;
     *loss_sum = sum_losses(self);

@@ -8,6 +8,7 @@
 #define FEDMQ_LLM_TRAIN_TEAM_H
 
 #include "fedmq/llm/team.h"
+#include "llm/pass/parts.h"
 #include "llm/train/collective.h"
 
 typedef int(llm_team_work_fn)(void *argument, unsigned rank, fmq_error_t *err);
@@ -23,11 +24,12 @@ bool llm_team_is_sharded(const llm_team_t *self);
 /* Carries the lead's parameters to the others. */
 int llm_team_spread(llm_team_t *self, fmq_error_t *err);
 
-/* As the llm_workspace_*() of these names, over a batch for the whole team.
+/* As the llm_workspace_*() of these names, over a batch for the whole team; nobody
+ * is asked for how.agree.
  * After llm_team_train() every rank's gradient is that of its part, scaled for
  * the whole; where any part's loss is not finite no rank has run backward. */
-int llm_team_train(llm_team_t *self, const llm_batch_t *batch, float scale,
-                   const fmq_rng_name_t *dropout, double *loss_sum, fmq_error_t *err);
+int llm_team_train(llm_team_t *self, const llm_batch_t *batch, const llm_train_pass_t *how,
+                   double *loss_sum, fmq_error_t *err);
 int llm_team_loss(llm_team_t *self, const llm_batch_t *batch, double *loss_sum, fmq_error_t *err);
 int llm_team_prefix(llm_team_t *self, const llm_batch_t *batch, void *out, fmq_error_t *err);
 

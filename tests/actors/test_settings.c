@@ -69,6 +69,7 @@ static void training_keys_reach_the_routine(void **state)
           "train: {local_update_steps: 3, batch_or_epoch: epoch}\n"
           "dataloader: {batch_size: 4, shuffle: False, drop_last: True}\n"
           "grad: {grad_clip: 1.5, grad_accum_count: 8}\n"
+          "fedmq: {label_smoothing: 0.1}\n"
           "llm: {retry_on_nan_loss: True}\n"
           "fedprox: {use: True, mu: 0.25}\n");
     llm_train_options_t options = train();
@@ -79,6 +80,7 @@ static void training_keys_reach_the_routine(void **state)
     assert_false(options.shuffle);
     assert_true(options.drop_last);
     assert_true(options.grad_clip == 1.5);
+    assert_true(options.label_smoothing == 0.1);
     assert_int_equal(options.grad_accum, 8);
     assert_true(options.retry_on_nan);
     assert_int_equal(options.retries_max, FMQ_SETTINGS_NAN_RETRIES_MAX);

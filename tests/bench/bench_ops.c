@@ -245,7 +245,8 @@ static void bias_backward(bench_t *b)
 
 static void cross_entropy(bench_t *b)
 {
-    b->ops->cross_entropy(b->be, b->lse, act(b->logits), b->ids, ROWS, V, 1e-3f);
+    b->ops->cross_entropy(b->be, b->lse, act(b->logits), b->ids, ROWS, V,
+                          &(llm_cross_entropy_t){.scale = 1e-3f});
 }
 
 static void adam(bench_t *b)

@@ -87,7 +87,7 @@ static void step(side_t *self, const llm_batch_t *batch)
     clock_t used = clock();
     float scale = 1.0f / (float)batch->supervised;
     check(self->size > 1
-              ? llm_team_train(self->team, batch, scale, NULL, &loss, &err)
+              ? llm_team_train(self->team, batch, &(llm_train_pass_t){.scale = scale}, &loss, &err)
               : llm_workspace_train(llm_team_lead(self->team), batch, scale, NULL, &loss, &err),
           "step", &err);
     check(llm_update_gather(&self->update, &squares, &err), "step", &err);

@@ -110,6 +110,14 @@ typedef struct {
     bool first; /* momentum buffer is set to the gradient, as torch does */
 } llm_sgd_t;
 
+/* Of a cross-entropy over V logits, torch.nn.CrossEntropyLoss(label_smoothing): the
+ * target's share of the wanted distribution is 1 - smoothing + smoothing / V, that of
+ * every other logit smoothing / V. */
+typedef struct {
+    float scale; /* of the gradient; 0: there is none */
+    float smoothing;
+} llm_cross_entropy_t;
+
 /* What a frozen weight is kept as.  INT8, INT4 and NF4 hold a code for each
  * weight and one scale for 64 inputs of an output (llm/backend/forms.h has the
  * rules); BF16 rounds to nearest, which leaves a BF16 file as it is. */
@@ -310,10 +318,11 @@ typedef struct llm_ops {
     void (*scatter_rows)(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
                          const int32_t *rows, size_t n, size_t C);
 
-    /* Cross-entropy of M rows of V logits: loss[m] = lse - logit[target];
-     * logits are replaced by (softmax - onehot) * scale; scale 0: left alone. */
+    /* Cross-entropy of M rows of V logits: loss[m] = lse - (1 - smoothing)
+     * logit[target] - smoothing mean(logits); logits are replaced by (softmax -
+     * wanted) * scale; scale 0: left alone. */
     void (*cross_entropy)(llm_backend_t *be, float *loss, llm_act_t *logits, const int32_t *targets,
-                          size_t M, size_t V, float scale);
+                          size_t M, size_t V, const llm_cross_entropy_t *how);
     /* Kullback-Leibler divergence of M rows of V logits, p their softmax:
      * loss[m] = sum_v p_full log(p_full / p_client).  client is replaced by the
      * gradient, (p_client - p_full) * scale; scale 0: left alone. */

@@ -58,7 +58,10 @@ typedef struct {
     uint64_t steps; /* local_update_steps */
     uint32_t batch_size;
     bool shuffle, drop_last;
-    double grad_clip;     /* <= 0: off */
+    double grad_clip; /* <= 0: off */
+    /* torch.nn.CrossEntropyLoss(label_smoothing), in [0, 1]; of llm_train_run(), whose
+     * losses have it too.  Evaluation has none. */
+    double label_smoothing;
     uint32_t grad_accum;  /* >= 1 micro-batches an optimizer step */
     bool retry_on_nan;    /* draw one extra batch for each NaN batch */
     uint32_t retries_max; /* of a routine */

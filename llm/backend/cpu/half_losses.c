@@ -13,6 +13,7 @@ typedef struct {
     int32_t *best;
     size_t C;
     float scale;
+    const llm_cross_entropy_t *how;
 } job_t;
 
 static void loss_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
@@ -22,16 +23,16 @@ static void loss_piece(const llm_half_hand_t *hand, void *argument, size_t first
         uint16_t *row = job->out + m * job->C;
         hand->half->widen(hand->room, row, job->C);
         job->loss[m] =
-            hand->kernels->cross_entropy(hand->room, (size_t)job->ids[m], job->C, job->scale);
-        if (job->scale != 0.0f)
+            hand->kernels->cross_entropy(hand->room, (size_t)job->ids[m], job->C, job->how);
+        if (job->how->scale != 0.0f)
             hand->half->narrow(row, hand->room, job->C);
     }
 }
 
 static void cross_entropy(llm_backend_t *be, float *loss, llm_act_t *logits, const int32_t *targets,
-                          size_t M, size_t V, float scale)
+                          size_t M, size_t V, const llm_cross_entropy_t *how)
 {
-    job_t job = {.loss = loss, .ids = targets, .C = V, .scale = scale};
+    job_t job = {.loss = loss, .ids = targets, .C = V, .how = how};
     job.out = llm_half_write(logits);
     llm_half_run_pieces(llm_cpu(be), M, 1, V, loss_piece, &job);
 }

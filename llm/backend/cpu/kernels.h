@@ -103,7 +103,7 @@ typedef struct llm_cpu_kernels {
     void (*draw_mask)(uint8_t *mask, size_t first, size_t n, float p, const fmq_rng_t *stream);
     /* out = keep x (or +=) where the mask says so, and 0 elsewhere. */
     void (*drop)(float *out, const float *x, const uint8_t *mask, size_t n, float keep, bool add);
-    float (*cross_entropy)(float *logits, size_t target, size_t V, float scale);
+    float (*cross_entropy)(float *logits, size_t target, size_t V, const llm_cross_entropy_t *how);
     float (*kl_divergence)(float *client, const float *full, size_t V, float scale);
     float (*cosine)(float *dx, const float *target, const float *x, size_t C, float scale);
     size_t (*argmax)(const float *logits, size_t V);

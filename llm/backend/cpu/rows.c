@@ -20,6 +20,7 @@ typedef struct {
     bool flag;
     int32_t *best;
     double *sums;
+    const llm_cross_entropy_t *how;
 } job_t;
 
 /* Either norm, here and below: LayerNorm where a row of stats has two values. */
@@ -233,13 +234,13 @@ static void loss_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t 
     const job_t *job = argument;
     for (size_t m = first; m < first + count; m++)
         job->stats_out[m] =
-            kernels->cross_entropy(job->out + m * job->C, (size_t)job->ids[m], job->C, job->value);
+            kernels->cross_entropy(job->out + m * job->C, (size_t)job->ids[m], job->C, job->how);
 }
 
 static void cross_entropy(llm_backend_t *be, float *loss, llm_act_t *logits, const int32_t *targets,
-                          size_t M, size_t V, float scale)
+                          size_t M, size_t V, const llm_cross_entropy_t *how)
 {
-    job_t job = {.stats_out = loss, .ids = targets, .C = V, .value = scale};
+    job_t job = {.stats_out = loss, .ids = targets, .C = V, .how = how};
     job.out = llm_cpu_floats_out(logits);
     llm_cpu_run_pieces(llm_cpu(be), M, 1, loss_piece, &job);
 }

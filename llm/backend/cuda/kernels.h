@@ -138,7 +138,8 @@ void llm_cuda_rmsnorm_gradients(const llm_cuda_queue_t *queue, float *dweight, c
 
 /* loss.cu: rows of logits lie stride elements apart. */
 void llm_cuda_cross_entropy(const llm_cuda_queue_t *queue, float *loss, void *logits, size_t stride,
-                            const int32_t *targets, size_t M, size_t V, float scale);
+                            const int32_t *targets, size_t M, size_t V, float scale,
+                            float smoothing);
 void llm_cuda_kl_divergence(const llm_cuda_queue_t *queue, float *loss, void *client,
                             const void *full, size_t stride, size_t M, size_t V, float scale);
 void llm_cuda_cosine(const llm_cuda_queue_t *queue, float *loss, void *dx, const void *target,

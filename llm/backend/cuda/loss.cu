@@ -74,16 +74,27 @@ template <class A> DEVICE float log_sum_exp(const A *row, size_t V, float *part)
     return seen.largest + logf(seen.sum);
 }
 
+/* The sum of lse - x over a row, for every thread of the block. */
+template <class A> DEVICE float distances(const A *row, size_t V, float lse, float *part)
+{
+    float sum = 0;
+    for (size_t v = threadIdx.x; v < V; v += blockDim.x)
+        sum += lse - wide(row[v]);
+    return block_sum(sum, part);
+}
+
 template <class A>
 __global__ void cross_entropy(float *loss, A *logits, size_t stride, const int32_t *targets,
-                              size_t V, float scale)
+                              size_t V, float scale, float smoothing)
 {
-    SHARED(float, part, 2 * LANES);
+    SHARED(float, part, 3 * LANES);
     A *row = logits + blockIdx.x * stride;
     const size_t target = (size_t)targets[blockIdx.x];
     const float lse = log_sum_exp(row, V, part);
+    const float rest = smoothing / (float)V;
+    const float away = smoothing > 0 ? distances(row, V, lse, part + 2 * LANES) : 0.0f;
     if (threadIdx.x == 0)
-        loss[blockIdx.x] = lse - wide(row[target]);
+        loss[blockIdx.x] = (1.0f - smoothing) * (lse - wide(row[target])) + rest * away;
     if (scale == 0.0f)
         return;
     __syncthreads();
@@ -93,18 +104,18 @@ __global__ void cross_entropy(float *loss, A *logits, size_t stride, const int32
         load8(x, row + v, count);
 #pragma unroll
         for (int j = 0; j < PIECE; j++)
-            x[j] = (expf(x[j] - lse) - (v + j == target ? 1.0f : 0.0f)) * scale;
+            x[j] = (expf(x[j] - lse) - rest - (v + j == target ? 1.0f - smoothing : 0.0f)) * scale;
         store8(row + v, x, count);
     }
 }
 
 void llm_cuda_cross_entropy(const llm_cuda_queue_t *queue, float *loss, void *logits, size_t stride,
-                            const int32_t *targets, size_t M, size_t V, float scale)
+                            const int32_t *targets, size_t M, size_t V, float scale, float smoothing)
 {
     for_activations(queue, [&](auto a) {
         using A = decltype(a);
         launch(queue, dim3((unsigned)M), threads_of(V), 0, cross_entropy<A>, loss, (A *)logits,
-               stride, targets, V, scale);
+               stride, targets, V, scale, smoothing);
     });
 }
 

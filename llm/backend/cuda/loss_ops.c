@@ -4,9 +4,10 @@
 #include "llm/backend/cuda/cuda.h"
 
 static void cross_entropy(llm_backend_t *be, float *loss, llm_act_t *logits, const int32_t *targets,
-                          size_t M, size_t V, float scale)
+                          size_t M, size_t V, const llm_cross_entropy_t *how)
 {
-    llm_cuda_cross_entropy(&llm_cuda_enter(be)->queue, loss, logits, V, targets, M, V, scale);
+    llm_cuda_cross_entropy(&llm_cuda_enter(be)->queue, loss, logits, V, targets, M, V, how->scale,
+                           how->smoothing);
 }
 
 static void kl_divergence(llm_backend_t *be, float *loss, llm_act_t *client, const llm_act_t *full,

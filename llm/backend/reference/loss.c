@@ -18,20 +18,36 @@ static double log_sum_exp(const llm_backend_t *be, const llm_act_t *logits, size
     return largest + log(sum);
 }
 
-/* loss = lse - logit[target], so dloss/dlogit[v] = softmax[v] - [v = target]. */
-static void cross_entropy(llm_backend_t *be, float *loss, llm_act_t *logits, const int32_t *targets,
-                          size_t M, size_t V, float scale)
+static double mean_of(const llm_backend_t *be, const llm_act_t *logits, size_t row, size_t V)
 {
+    double sum = 0;
+    for (size_t v = 0; v < V; v++)
+        sum += llm_reference_get(be, logits, row + v);
+    return sum / (double)V;
+}
+
+/* With wanted shares w[v] = (1 - e) [v = target] + e / V, which add up to 1:
+ * loss = -sum_v w[v] log softmax[v] = lse - (1 - e) logit[target] - e mean(logit),
+ * so dloss/dlogit[v] = softmax[v] - w[v]. */
+static void cross_entropy(llm_backend_t *be, float *loss, llm_act_t *logits, const int32_t *targets,
+                          size_t M, size_t V, const llm_cross_entropy_t *how)
+{
+    double rest = (double)how->smoothing;
     for (size_t m = 0; m < M; m++) {
         size_t row = m * V;
         double lse = log_sum_exp(be, logits, row, V);
         size_t target = (size_t)targets[m];
-        loss[m] = (float)(lse - llm_reference_get(be, logits, row + target));
-        if (scale == 0.0f)
+        double loss_of_target = lse - llm_reference_get(be, logits, row + target);
+        loss[m] = (float)loss_of_target;
+        if (rest > 0)
+            loss[m] =
+                (float)((1 - rest) * loss_of_target + rest * (lse - mean_of(be, logits, row, V)));
+        if (how->scale == 0.0f)
             continue;
         for (size_t v = 0; v < V; v++) {
             double p = exp(llm_reference_get(be, logits, row + v) - lse);
-            llm_reference_put(be, logits, row + v, (p - (v == target ? 1.0 : 0.0)) * (double)scale);
+            double wanted = (v == target ? 1 - rest : 0.0) + rest / (double)V;
+            llm_reference_put(be, logits, row + v, (p - wanted) * (double)how->scale);
         }
     }
 }

@@ -114,9 +114,11 @@ static void losses(trace_t *trace, float *const *m, size_t V, const char *kind)
     be->ops->cosine(be, m[0], act(m[3]), const_act(m[4]), const_act(m[5]), ROWS, V, 0.5f);
     trace_add(trace, m[0], ROWS, "cosine of %s, %zu", kind, V);
     trace_add(trace, m[3], ROWS * V, "gradient of cosine of %s, %zu", kind, V);
-    be->ops->cross_entropy(be, m[0], act(m[6]), targets, ROWS, V, 0.0f);
+    be->ops->cross_entropy(be, m[0], act(m[6]), targets, ROWS, V,
+                           &(llm_cross_entropy_t){.scale = 0.0f});
     trace_add(trace, m[0], ROWS, "cross entropy alone of %s, %zu", kind, V);
-    be->ops->cross_entropy(be, m[0], act(m[6]), targets, ROWS, V, 0.5f);
+    be->ops->cross_entropy(be, m[0], act(m[6]), targets, ROWS, V,
+                           &(llm_cross_entropy_t){.scale = 0.5f});
     trace_add(trace, m[0], ROWS, "cross entropy of %s, %zu", kind, V);
     trace_add(trace, m[6], ROWS * V, "gradient of logits of %s, %zu", kind, V);
     int32_t best[ROWS];

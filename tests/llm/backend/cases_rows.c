@@ -228,11 +228,17 @@ void run_losses(trace_t *trace)
         trace_add(trace, loss, M, "argmax %zu", V);
         be->ops->release(be, targets);
         targets = indices_on(be, M, V);
-        be->ops->cross_entropy(be, loss, logits, targets, M, V, 0.0f);
+        be->ops->cross_entropy(be, loss, logits, targets, M, V,
+                               &(llm_cross_entropy_t){.scale = 0.0f});
         trace_add(trace, loss, M, "loss %zu", V);
         trace_acts(trace, logits, M * V, "logits left alone %zu", V);
-        be->ops->cross_entropy(be, loss, logits, targets, M, V, 0.125f);
+        be->ops->cross_entropy(be, loss, logits, targets, M, V,
+                               &(llm_cross_entropy_t){.scale = 0.125f});
         trace_acts(trace, logits, M * V, "gradient of logits %zu", V);
+        be->ops->cross_entropy(be, loss, logits, targets, M, V,
+                               &(llm_cross_entropy_t){.scale = 0.25f, .smoothing = 0.3f});
+        trace_add(trace, loss, M, "smoothed loss %zu", V);
+        trace_acts(trace, logits, M * V, "gradient of a smoothed loss %zu", V);
         be->ops->release(be, logits);
         be->ops->release(be, loss);
         be->ops->release(be, targets);

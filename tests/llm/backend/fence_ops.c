@@ -364,10 +364,11 @@ static void scatter_rows(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout
 }
 
 static void cross_entropy(llm_backend_t *be, float *loss, llm_act_t *logits, const int32_t *targets,
-                          size_t M, size_t V, float scale)
+                          size_t M, size_t V, const llm_cross_entropy_t *how)
 {
     llm_backend_t *inner = fence_inner(be);
-    inner->ops->cross_entropy(inner, INSIDE(loss), INSIDE(logits), INSIDE(targets), M, V, scale);
+    fence_outside(how, __func__, "how");
+    inner->ops->cross_entropy(inner, INSIDE(loss), INSIDE(logits), INSIDE(targets), M, V, how);
 }
 
 static void kl_divergence(llm_backend_t *be, float *loss, llm_act_t *client, const llm_act_t *full,

@@ -287,7 +287,8 @@ static void a_nan_is_passed_on_and_not_lost(void **state)
     be->ops->layernorm_forward(be, act(out), stats, const_act(x), x, x, 1, 40, 1e-5f);
     assert_true(isnan(out[0]));
     assert_true(isnan(be->ops->sum(be, x, 40)) && isnan(be->ops->sum_squares(be, x, 40)));
-    be->ops->cross_entropy(be, &loss, act(x), &target, 1, 40, 1.0f);
+    be->ops->cross_entropy(be, &loss, act(x), &target, 1, 40,
+                           &(llm_cross_entropy_t){.scale = 1.0f});
     assert_true(isnan(loss));
     llm_backend_destroy(&be);
 }
@@ -299,7 +300,8 @@ static void the_loss_of_far_logits_is_their_distance(void **state)
     float logits[3][5] = {{0, 1e4f, 0, 0, 0}, {-1e4f, 0, 0, 0, 0}, {-INFINITY, 0, 0, 0, 0}};
     const int32_t targets[] = {0, 0, 1};
     float loss[3];
-    be->ops->cross_entropy(be, loss, act(logits[0]), targets, 3, 5, 1.0f);
+    be->ops->cross_entropy(be, loss, act(logits[0]), targets, 3, 5,
+                           &(llm_cross_entropy_t){.scale = 1.0f});
     assert_true(loss[0] == 1e4f);
     assert_true(fabsf(loss[1] - (1e4f + logf(4))) < 1e-2f);
     assert_true(fabsf(loss[2] - logf(4)) < 1e-6f);

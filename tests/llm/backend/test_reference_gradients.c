@@ -368,7 +368,8 @@ static void gradient_of_rope_is_the_inverse_rotation(void **state)
 static void losses(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    be->ops->cross_entropy(be, out, act(bench->x), bench->ids, 4, 11, 0.0f);
+    be->ops->cross_entropy(be, out, act(bench->x), bench->ids, 4, 11,
+                           &(llm_cross_entropy_t){.scale = 0.0f});
 }
 
 static void gradient_of_cross_entropy_replaces_the_logits(void **state)
@@ -380,8 +381,31 @@ static void gradient_of_cross_entropy_replaces_the_logits(void **state)
     for (size_t m = 0; m < 4; m++)
         bench.dout[m] = 0.25f;
     memcpy(bench.dx, bench.x, sizeof bench.dx);
-    be->ops->cross_entropy(be, bench.out, act(bench.dx), bench.ids, 4, 11, 0.25f);
+    be->ops->cross_entropy(be, bench.out, act(bench.dx), bench.ids, 4, 11,
+                           &(llm_cross_entropy_t){.scale = 0.25f});
     gradcheck_t check = check_of(be, &bench, losses, 4);
+    gradcheck(&check, "dlogits", bench.x, bench.dx, 44);
+}
+
+static void smoothed_losses(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    be->ops->cross_entropy(be, out, act(bench->x), bench->ids, 4, 11,
+                           &(llm_cross_entropy_t){.smoothing = 0.2f});
+}
+
+static void gradient_of_a_smoothed_cross_entropy_is_its_slope(void **state)
+{
+    llm_backend_t *be = *state;
+    bench_t bench = bench_new(4, 11);
+    int32_t targets[] = {0, 10, 4, 4};
+    memcpy(bench.ids, targets, sizeof targets);
+    for (size_t m = 0; m < 4; m++)
+        bench.dout[m] = 0.25f;
+    memcpy(bench.dx, bench.x, sizeof bench.dx);
+    be->ops->cross_entropy(be, bench.out, act(bench.dx), bench.ids, 4, 11,
+                           &(llm_cross_entropy_t){.scale = 0.25f, .smoothing = 0.2f});
+    gradcheck_t check = check_of(be, &bench, smoothed_losses, 4);
     gradcheck(&check, "dlogits", bench.x, bench.dx, 44);
 }
 
@@ -468,6 +492,7 @@ int main(void)
         cmocka_unit_test(gradient_of_bias_is_the_column_sum),
         cmocka_unit_test(gradient_of_rope_is_the_inverse_rotation),
         cmocka_unit_test(gradient_of_cross_entropy_replaces_the_logits),
+        cmocka_unit_test(gradient_of_a_smoothed_cross_entropy_is_its_slope),
         cmocka_unit_test(gradient_of_kl_divergence_replaces_the_clients_logits),
         cmocka_unit_test(divergence_of_equal_rows_is_nothing),
         cmocka_unit_test(gradient_of_cosine_is_right),

@@ -157,7 +157,8 @@ static double example_loss(llm_backend_t *be, float *logits, const float *labels
         } else {
             int32_t target = (int32_t)labels[t + 1], *on = be->ops->alloc(be, sizeof *on);
             be->ops->upload(be, on, &target, sizeof target);
-            be->ops->cross_entropy(be, memory, act(row), on, 1, VOCAB, scale / (float)count);
+            be->ops->cross_entropy(be, memory, act(row), on, 1, VOCAB,
+                                   &(llm_cross_entropy_t){.scale = scale / (float)count});
             be->ops->download(be, &loss, memory, sizeof loss);
             be->ops->release(be, on);
         }

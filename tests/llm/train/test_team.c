@@ -374,7 +374,8 @@ static void a_part_that_is_not_finite_keeps_all_gradients_as_they_were(void **st
     assert_int_equal(llm_team_prefix(room.team, &batch, prefix, &err), 0);
     batch.prefix = prefix;
     double loss;
-    assert_int_equal(llm_team_train(room.team, &batch, 0.1f, NULL, &loss, &err), 0);
+    assert_int_equal(
+        llm_team_train(room.team, &batch, &(llm_train_pass_t){.scale = 0.1f}, &loss, &err), 0);
     assert_true(isfinite(loss));
     double before[3];
     for (unsigned r = 0; r < 3; r++) {
@@ -383,7 +384,8 @@ static void a_part_that_is_not_finite_keeps_all_gradients_as_they_were(void **st
     }
     for (size_t i = 0; i < width / sizeof *prefix; i++)
         prefix[(tokens - 3) * width / sizeof *prefix + i] = NAN;
-    assert_int_equal(llm_team_train(room.team, &batch, 0.1f, NULL, &loss, &err), 0);
+    assert_int_equal(
+        llm_team_train(room.team, &batch, &(llm_train_pass_t){.scale = 0.1f}, &loss, &err), 0);
     assert_true(isnan(loss));
     for (unsigned r = 0; r < 3; r++)
         assert_true(gradient_of(&room, r) == before[r]);
@@ -408,11 +410,13 @@ static void a_rank_that_fails_is_named_and_waited_for(void **state)
     const int32_t *right = batch.ids;
     batch.ids = ids;
     double loss = 7;
-    assert_int_equal(llm_team_train(room.team, &batch, 0.1f, NULL, &loss, &err), -1);
+    assert_int_equal(
+        llm_team_train(room.team, &batch, &(llm_train_pass_t){.scale = 0.1f}, &loss, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_FORMAT);
     assert_true(loss == 7);
     batch.ids = right; /* and it goes on */
-    assert_int_equal(llm_team_train(room.team, &batch, 0.1f, NULL, &loss, &err), 0);
+    assert_int_equal(
+        llm_team_train(room.team, &batch, &(llm_train_pass_t){.scale = 0.1f}, &loss, &err), 0);
     assert_true(isfinite(loss));
     free(ids);
     llm_loader_destroy(&loader);

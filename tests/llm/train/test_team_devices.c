@@ -109,7 +109,10 @@ static outcome_t compute(const scene_t *scene, llm_team_t *team)
     expect(llm_workspace_set_params(lead, scene->small.vector, &err), &err);
     expect(llm_team_spread(team, &err), &err);
     expect(llm_team_do(team, clear, team, &err), &err);
-    expect(llm_team_train(team, &scene->batch, 0.1f, &scene->dropout, &out.loss, &err), &err);
+    expect(llm_team_train(team, &scene->batch,
+                          &(llm_train_pass_t){.scale = 0.1f, .dropout = &scene->dropout}, &out.loss,
+                          &err),
+           &err);
     if (llm_team_size(team) > 1)
         expect(llm_team_do(team, sum_up, team, &err), &err);
     be->ops->download(be, out.gradient, llm_workspace_grads(lead),

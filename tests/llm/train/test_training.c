@@ -107,6 +107,30 @@ static void a_random_model_knows_nothing_and_learns_a_text(void **state)
     close_room(&room);
 }
 
+/* Smoothing leads to a model that is less sure of itself, and counts in the losses
+ * of training alone. */
+static void smoothed_labels_are_learnt_and_not_measured(void **state)
+{
+    (void)state;
+    double trained[2], measured[2];
+    for (int smooth = 0; smooth < 2; smooth++) {
+        room_t room;
+        llm_train_stats_t stats;
+        llm_train_options_t options = adam(30);
+        open_room(&room, LLM_ADAPTER_FULL, 0, 2);
+        options.label_smoothing = smooth ? 0.5 : 0;
+        double before = token_loss(&room, 2);
+        assert_true(fabs(before - log(258)) < 0.3);
+        train(&room, &options, &stats);
+        trained[smooth] = stats.loss_avg;
+        measured[smooth] = token_loss(&room, 2);
+        close_room(&room);
+    }
+    assert_true(trained[1] > trained[0] + 0.3);
+    assert_true(measured[1] > measured[0]);
+    assert_true(measured[1] < trained[1]);
+}
+
 static void lora_learns_while_the_model_is_frozen(void **state)
 {
     (void)state;
@@ -327,6 +351,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_random_model_knows_nothing_and_learns_a_text),
+        cmocka_unit_test(smoothed_labels_are_learnt_and_not_measured),
         cmocka_unit_test(lora_learns_while_the_model_is_frozen),
         cmocka_unit_test(the_same_seed_gives_the_same_bytes_and_another_one_others),
         cmocka_unit_test(a_routine_leaves_nothing_behind_that_the_next_one_sees),

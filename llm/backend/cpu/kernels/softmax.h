@@ -56,17 +56,31 @@ INLINE double sum_exp(float *terms, const float *x, size_t n, float largest)
     return whole;
 }
 
-static float cross_entropy(float *logits, size_t target, size_t V, float factor)
+static void lower(float *x, float by, size_t n)
 {
+    for (size_t i = 0; i < n; i++)
+        x[i] -= by;
+}
+
+static float cross_entropy(float *logits, size_t target, size_t V, const llm_cross_entropy_t *how)
+{
+    float factor = how->scale;
+    double rest = (double)how->smoothing;
+    double mean = rest > 0 ? sum(logits, V) / (double)V : 0;
     float largest = largest_of(logits, V);
     float at_target = logits[target];
     double whole =
         factor != 0.0f ? sum_exp(logits, logits, V, largest) : sum_exp(NULL, logits, V, largest);
     if (factor != 0.0f) {
         scale(logits, (float)((double)factor / whole), V);
-        logits[target] -= factor;
+        if (rest > 0)
+            lower(logits, (float)((double)factor * rest / (double)V), V);
+        logits[target] -= (float)((double)factor * (1 - rest));
     }
-    return (float)(fmq_log(whole) + ((double)largest - (double)at_target));
+    double distance = (double)largest - (double)at_target;
+    if (rest > 0)
+        distance = (1 - rest) * distance + rest * ((double)largest - mean);
+    return (float)(fmq_log(whole) + distance);
 }
 
 /* What the softmax of a row of logits is made of: p = exp(x - largest) inverse. */

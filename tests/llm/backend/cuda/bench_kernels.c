@@ -206,7 +206,7 @@ static void loss_work(void *argument, int i)
 {
     (void)i;
     work_t *w = argument;
-    llm_cuda_cross_entropy(&queue, w->m[1], w->m[0], w->C, w->m[2], w->T, w->C, 1e-3f);
+    llm_cuda_cross_entropy(&queue, w->m[1], w->m[0], w->C, w->m[2], w->T, w->C, 1e-3f, 0);
 }
 
 static void line(const char *name, double bytes, double time, double copy)

@@ -28,7 +28,7 @@ static void *strided(const array_t *like, void *rows, size_t stride, size_t M, s
     return to;
 }
 
-static void cross_entropy(check_t *c, size_t V, size_t stride, float scale)
+static void cross_entropy(check_t *c, size_t V, size_t stride, const llm_cross_entropy_t *how)
 {
     int32_t targets[ROWS];
     for (size_t m = 0; m < ROWS; m++)
@@ -37,11 +37,11 @@ static void cross_entropy(check_t *c, size_t V, size_t stride, float scale)
     array_t *ids = reads_values(c, I32, ROWS, targets);
     for (runs(c); next_run(c);)
         llm_cuda_cross_entropy(&c->queue, loss->device, logits->device, stride, ids->device, ROWS,
-                               V, scale);
+                               V, how->scale, how->smoothing);
     void *want = room(ROWS), *rows = dense(logits->floats, stride, ROWS, V);
-    c->reference->ops->cross_entropy(c->reference, want, rows, targets, ROWS, V, scale);
+    c->reference->ops->cross_entropy(c->reference, want, rows, targets, ROWS, V, how);
     expect(c, loss, want, 1e-10, "cross-entropy of %zu", V);
-    expect(c, logits, strided(logits, rows, stride, ROWS, V), scale == 0 ? EXACTLY : CLOSE(c),
+    expect(c, logits, strided(logits, rows, stride, ROWS, V), how->scale == 0 ? EXACTLY : CLOSE(c),
            "gradient of %zu logits", V);
     check_clear(c);
 }
@@ -132,11 +132,13 @@ static void not_finite(check_t *c)
     array_t *logits = reads_values(c, ACT, ROWS * V, values), *loss = writes(c, F32, ROWS);
     array_t *ids = reads_values(c, I32, ROWS, targets);
     for (runs(c); next_run(c);)
-        llm_cuda_cross_entropy(&c->queue, loss->device, logits->device, V, ids->device, ROWS, V, 0);
+        llm_cuda_cross_entropy(&c->queue, loss->device, logits->device, V, ids->device, ROWS, V, 0,
+                               0);
     void *rows = copy_of(logits);
     float want[ROWS];
     void *to = want;
-    c->reference->ops->cross_entropy(c->reference, to, rows, targets, ROWS, V, 0);
+    c->reference->ops->cross_entropy(c->reference, to, rows, targets, ROWS, V,
+                                     &(llm_cross_entropy_t){.scale = 0});
     const float *got = loss->answer;
     for (size_t m = 0; m < ROWS; m++) {
         c->compared++;
@@ -154,8 +156,9 @@ void check_losses(check_t *c)
     for (c->shift = 0; c->shift < 2; c->shift++)
         for (size_t i = 0; i < FEW(c, widths); i++) {
             const size_t V = widths[i], stride = i % 2 ? V : (V + 63) / 64 * 64;
-            cross_entropy(c, V, stride, 0.0f);
-            cross_entropy(c, V, stride, 0.125f);
+            cross_entropy(c, V, stride, &(llm_cross_entropy_t){0});
+            cross_entropy(c, V, stride, &(llm_cross_entropy_t){.scale = 0.125f});
+            cross_entropy(c, V, stride, &(llm_cross_entropy_t){.scale = 0.125f, .smoothing = 0.2f});
             divergence(c, V, stride, 0.0f);
             divergence(c, V, stride, 0.25f);
             cosine(c, ROWS, V);
