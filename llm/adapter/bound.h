@@ -9,8 +9,8 @@
 #ifndef FEDMQ_LLM_ADAPTER_BOUND_H
 #define FEDMQ_LLM_ADAPTER_BOUND_H
 
+#include "fedmq/llm/adapter.h"
 #include "fedmq/llm/backend.h"
-#include "fedmq/llm/shape.h"
 
 /* A linear module: y = x W^T + bias + scaling (x A^T) B^T.  W is frozen, or
  * part of a vector.  Vectors are laid out for the shape; where a layer has
@@ -44,10 +44,20 @@ typedef struct {
 /* The parts of a layer in the order of the forward pass. */
 typedef enum { LLM_STAGE_QKV, LLM_STAGE_O, LLM_STAGE_UP, LLM_STAGE_DOWN, LLM_STAGES } llm_stage_t;
 
+/* An adapter's vector on a backend, to be bound or computed with. */
+typedef struct {
+    const llm_adapter_t *adapter; /* NULL: there is none */
+    const float *at;
+    float *grads; /* NULL: nothing trains */
+    bool fixed;   /* applied without being trained: no dropout */
+    float *own;   /* what its pieces compute for themselves */
+} llm_vector_t;
+
 typedef struct {
     const llm_shape_t *shape;
     llm_backend_t *be;
     const struct llm_placement *placement; /* of what is frozen, on be; borrowed from the model */
+    bool trains;                           /* anything */
     uint32_t first_layer;                  /* backward stops in this layer ... */
     llm_stage_t first_stage;   /* ... at this part of it; LLM_STAGES: at its beginning */
     llm_bound_layer_t *layers; /* owned */
@@ -58,6 +68,11 @@ typedef struct {
     const float *positions; /* NULL without learned positions */
     float *dpositions;
     llm_bound_linear_t head;
+    llm_vector_t trained, fixed; /* what the table was filled from */
+    float *own;                  /* owned, on the backend: floats of the vectors' pieces, or NULL */
+    size_t own_bytes;
 } llm_decoder_t;
+
+llm_stage_t llm_module_stage(llm_module_t module);
 
 #endif

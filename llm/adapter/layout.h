@@ -1,41 +1,45 @@
 /*
- * layout.h - where an adapter's tensors lie in the trainable vector, for the
- * passes and for this folder.  Offsets only; the vector belongs to others.
- *
- * Full fine-tuning: the schema's tensors are the parameters of the model
- * (llm/weights/parameter.h) that llm_adapter_covers(), in their order.
+ * layout.h - an adapter as its pieces, for the passes and for this folder.
+ * Offsets only; the vector belongs to others.
  */
 #ifndef FEDMQ_LLM_ADAPTER_LAYOUT_H
 #define FEDMQ_LLM_ADAPTER_LAYOUT_H
 
-#include "fedmq/llm/adapter.h"
-#include "llm/weights/parameter.h"
+#include "llm/adapter/piece.h"
 
 /* What full fine-tuning of some layers writes: their tensors, HF's names. */
 #define LLM_LAYERS_FILE "layers.safetensors"
 
-/* One adapted linear module: A[r][in] and B[out][r]. */
+/* What an adapter has at a linear module. */
 typedef struct {
-    bool trains;
-    uint64_t a, b; /* first elements within the vector */
-} llm_lora_slot_t;
+    bool trains;   /* anything */
+    bool whole;    /* the weight itself */
+    uint32_t rank; /* of what is added to it; 0: nothing */
+} llm_slot_t;
 
+struct llm_method;
 struct llm_adapter {
     llm_shape_t shape;
     llm_adapter_spec_t spec; /* targets made explicit */
-    fmq_schema_t *schema;    /* owned */
-    llm_lora_slot_t *lora;   /* owned, [layers][LLM_MODULES]; NULL unless LoRA */
+    const struct llm_method *method;
+    fmq_schema_t *schema; /* owned; tensors in the order of the pieces */
+    llm_piece_t *pieces;  /* owned */
+    size_t size, room;
+    llm_slot_t *slots; /* owned, [layers][LLM_MODULES] */
+    bool trains_head;  /* the head's weight itself */
+    /* Where backward may stop: the lowest layer that has something to train
+     * (layers: none), and the part of it; LLM_STAGES: its beginning. */
     uint32_t first_layer;
+    llm_stage_t first_stage;
 };
 
-/* The LoRA of a module, or NULL when it has none. */
-const llm_lora_slot_t *llm_adapter_lora(const llm_adapter_t *self, uint32_t layer,
-                                        llm_module_t module);
+/* Adds a piece; its ops lay it out.  What is not about its tensors is copied
+ * from like. */
+int llm_adapter_add(llm_adapter_t *self, const llm_piece_t *like, fmq_error_t *err);
 
-/* Full fine-tuning: is this parameter part of the vector? */
-bool llm_adapter_covers(const llm_adapter_t *self, const llm_parameter_t *parameter);
+const llm_slot_t *llm_adapter_slot(const llm_adapter_t *self, uint32_t layer, llm_module_t module);
 
-/* lora_alpha / r. */
-float llm_adapter_scaling(const llm_adapter_t *self);
+/* Is a vector of zeros without effect? */
+bool llm_adapter_silent_at_zero(const llm_adapter_t *self);
 
 #endif

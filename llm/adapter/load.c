@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "llm/adapter/layout.h"
 #include "llm/adapter/meaning.h"
+#include "llm/adapter/method.h"
 #include "llm/hub/file.h"
 #include "llm/hub/foreign.h"
 
@@ -24,8 +24,8 @@ static const char *stranger(const llm_adapter_t *self, const llm_weights_t *weig
     return NULL;
 }
 
-static int read_lora(const llm_adapter_t *self, const llm_weights_t *weights, float *vector,
-                     fmq_error_t *err)
+static int read_adapter(const llm_adapter_t *self, const llm_weights_t *weights, float *vector,
+                        fmq_error_t *err)
 {
     const char *unknown = stranger(self, weights);
     if (unknown)
@@ -45,22 +45,15 @@ static int read_lora(const llm_adapter_t *self, const llm_weights_t *weights, fl
 static int read_full(const llm_adapter_t *self, const llm_weights_t *weights, float *vector,
                      fmq_error_t *err)
 {
-    llm_parameters_t parameters;
-    if (llm_parameters_init(&parameters, &self->shape, err) < 0)
-        return -1;
-    int rc = 0;
-    size_t index = 0;
-    for (size_t i = 0; i < parameters.size && rc == 0; i++) {
-        if (!llm_adapter_covers(self, &parameters.items[i]))
-            continue;
+    for (size_t i = 0; i < self->size; i++) {
         const llm_tensor_view_t *view =
-            llm_parameter_find(&self->shape, &parameters.items[i], weights, err);
-        rc = view ? llm_weights_read(weights, view->name, view->rank, view->shape,
-                                     vector + fmq_schema_at(self->schema, index++)->offset, err)
-                  : -1;
+            llm_parameter_find(&self->shape, &self->pieces[i].place, weights, err);
+        if (!view ||
+            llm_weights_read(weights, view->name, view->rank, view->shape,
+                             vector + llm_piece_offset(&self->pieces[i], self, 0), err) < 0)
+            return -1;
     }
-    llm_parameters_release(&parameters);
-    return rc;
+    return 0;
 }
 
 /* What PEFT wrote before it wrote safetensors. */
@@ -84,7 +77,7 @@ static int refuse_pickled(const char *directory, fmq_error_t *err)
 int llm_adapter_load(const llm_adapter_t *self, const char *directory, float *vector,
                      fmq_error_t *err)
 {
-    bool full = self->spec.kind == LLM_ADAPTER_FULL;
+    bool full = !self->method->peft_type;
     if (llm_adapter_check_directory(self, directory, err) < 0 ||
         (!full && refuse_pickled(directory, err) < 0))
         return fmq_error_prefix(err, "cannot load '%s'", directory);
@@ -103,7 +96,7 @@ int llm_adapter_load(const llm_adapter_t *self, const char *directory, float *ve
     else
         weights = llm_weights_open(whole ? directory : path, err);
     if (weights)
-        rc = full ? read_full(self, weights, read, err) : read_lora(self, weights, read, err);
+        rc = full ? read_full(self, weights, read, err) : read_adapter(self, weights, read, err);
     if (rc == 0)
         memcpy(vector, read, (size_t)elements * sizeof *read);
     else

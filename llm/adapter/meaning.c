@@ -8,105 +8,20 @@
  */
 #include "llm/adapter/meaning.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "llm/adapter/layout.h"
+#include "llm/adapter/method.h"
 #include "llm/hub/file.h"
 
 #define ABSENT "(nothing)"
 
-/* A text that may become too long: it then ends in three dots.  Names of
- * modules and layers can; the schemas are compared as well. */
-typedef struct {
-    char *out;
-    size_t size, used;
-} line_t;
-
-static void say(line_t *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void say(line_t *line, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int wanted = vsnprintf(line->out + line->used, line->size - line->used, format, args);
-    va_end(args);
-    if (wanted < 0)
-        return;
-    line->used += (size_t)wanted;
-    if (line->used < line->size)
-        return;
-    line->used = line->size - 1;
-    memcpy(line->out + line->size - 4, "...", 4);
-}
-
-static bool trains_in(const llm_adapter_t *self, uint32_t layer)
-{
-    if (self->spec.kind == LLM_ADAPTER_FULL)
-        return llm_layer_set_has(&self->spec.layers, layer);
-    for (int m = 0; m < LLM_MODULES; m++)
-        if (llm_adapter_lora(self, layer, (llm_module_t)m))
-            return true;
-    return false;
-}
-
-static bool trains_module(const llm_adapter_t *self, llm_module_t module)
-{
-    for (uint32_t layer = 0; layer < self->shape.layers; layer++)
-        if (llm_adapter_lora(self, layer, module))
-            return true;
-    return false;
-}
-
-static void say_modules(line_t *line, const llm_adapter_t *self)
-{
-    const char *comma = "";
-    for (int m = 0; m < LLM_MODULES; m++) {
-        if (!trains_module(self, (llm_module_t)m))
-            continue;
-        say(line, "%s%s", comma, self->shape.arch->modules[m]);
-        comma = ",";
-    }
-}
-
-/* "all", or "0-3,7". */
-static void say_layers(line_t *line, const llm_adapter_t *self)
-{
-    uint32_t layers = self->shape.layers, first = 0;
-    const char *comma = "";
-    while (first < layers) {
-        uint32_t behind = first;
-        while (behind < layers && trains_in(self, behind))
-            behind++;
-        if (first == 0 && behind == layers) {
-            say(line, "all");
-            return;
-        }
-        if (behind > first + 1)
-            say(line, "%s%u-%u", comma, first, behind - 1);
-        else if (behind > first)
-            say(line, "%s%u", comma, first);
-        comma = behind > first ? "," : comma;
-        first = behind + 1;
-    }
-}
-
 void llm_adapter_meaning(const llm_adapter_t *self, char out[LLM_MEANING_MAX])
 {
-    line_t line = {.out = out, .size = LLM_MEANING_MAX};
-    const llm_adapter_spec_t *spec = &self->spec;
+    llm_line_t line = {.out = out, .size = LLM_MEANING_MAX};
     *out = '\0';
-    if (spec->kind == LLM_ADAPTER_LORA) {
-        say(&line, "adapter=lora r=%u lora_alpha=%.9g target_modules=", spec->rank,
-            (double)spec->alpha);
-        say_modules(&line, self);
-        say(&line, " layers_to_transform=");
-    } else {
-        say(&line, "adapter=%s layers=", spec->kind == LLM_ADAPTER_FULL ? "full" : "none");
-    }
-    say_layers(&line, self);
+    self->method->say(self, &line);
 }
 
 /* The next item of a text: *key and *value up to their sizes.  NULL behind the
@@ -235,7 +150,7 @@ int llm_adapter_check_directory(const llm_adapter_t *self, const char *directory
 {
     llm_adapter_spec_t spec;
     llm_adapter_storage_t storage;
-    if (self->spec.kind != LLM_ADAPTER_LORA)
+    if (!self->method->peft_type)
         return check_whole(directory, err);
     if (llm_adapter_settings_read(directory, &spec, &storage, err) < 0 ||
         check_storage(self, &storage, directory, err) < 0)

@@ -176,6 +176,8 @@ static void advance(llm_generator_t *self, const int32_t *ids, size_t first, siz
 {
     const llm_plan_t *plan = &self->pass.plan;
     const uint32_t starts[] = {0, (uint32_t)count};
+    if (first == 0)
+        llm_decoder_prepare(&self->pass.decoder);
     llm_packed_t packed = llm_pass_pack(&self->pass, 1, starts);
     const int32_t last = (int32_t)count - 1;
     llm_backend_t *be = self->be;

@@ -140,6 +140,7 @@ static void backward(llm_align_pass_t *self, const llm_packed_t *packed, double 
         }
         llm_stages_backward(self->student, packed, l);
     }
+    llm_stages_collect(self->student);
 }
 
 int llm_align_pass_run(llm_align_pass_t *self, const llm_align_step_t *step,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fedmq/llm/align.h"
+#include "llm/adapter/layout.h"
 #include "llm/hub/half.h"
 #include "llm/offsite/draft.h"
 #include "llm/offsite/emulator.h"
@@ -46,7 +47,7 @@ static int adapter_init(distillation_t *self, const llm_offsite_t *offsite, fmq_
     self->adapter = vector_new(offsite->adapter, err);
     if (!self->adapter)
         return -1;
-    if (llm_adapter_spec(offsite->adapter)->kind != LLM_ADAPTER_FULL)
+    if (llm_adapter_silent_at_zero(offsite->adapter))
         return 0;
     return llm_adapter_init(offsite->adapter, offsite->student, 0, self->adapter, err);
 }

@@ -45,10 +45,8 @@ static void lora_products(const layer_t *self, llm_module_t module, double *a, d
 {
     size_t out = 0, in = 0;
     *a = *b = 0.0;
-    if (!llm_adapter_lora(self->adapter, self->layer, module))
-        return;
     llm_shape_module(&self->shape, module, &out, &in);
-    double rank = (double)self->adapter->spec.rank;
+    double rank = (double)llm_adapter_slot(self->adapter, self->layer, module)->rank;
     *a = 2.0 * self->tokens * rank * (double)in;
     *b = 2.0 * self->tokens * rank * (double)out;
 }
@@ -72,12 +70,6 @@ static double layer_forward(const layer_t *self)
     return sum;
 }
 
-static bool trains_itself(const llm_adapter_t *adapter, uint32_t layer)
-{
-    return adapter->spec.kind == LLM_ADAPTER_FULL &&
-           llm_layer_set_has(&adapter->spec.layers, layer);
-}
-
 static double layer_backward(const layer_t *self)
 {
     bool through = self->stop == LLM_STAGES;
@@ -92,7 +84,7 @@ static double layer_backward(const layer_t *self)
         double a, b, w = product(self, module);
         lora_products(self, module, &a, &b);
         sum += 2.0 * b + a + (dx ? w + a : 0.0);
-        if (trains_itself(self->adapter, self->layer))
+        if (llm_adapter_slot(self->adapter, self->layer, module)->whole)
             sum += w;
     }
     return sum;
@@ -110,7 +102,7 @@ static layer_t layer_of(const llm_shape_t *shape, const uint32_t *ffn, const llm
     if (ffn)
         self.shape.ffn = ffn[layer];
     if (layer == adapter->first_layer)
-        self.stop = llm_adapter_stage(adapter);
+        self.stop = adapter->first_stage;
     return self;
 }
 
@@ -130,14 +122,12 @@ void llm_cost_of_shape(const llm_shape_t *shape, const uint32_t *ffn, const llm_
     llm_shape_t stem = *shape;
     stem.layers = 0;
     double head = 2.0 * (double)batch->supervised * (double)shape->vocab * (double)shape->width;
-    bool full = adapter->spec.kind == LLM_ADAPTER_FULL;
-    bool trains = full || adapter->first_layer < shape->layers;
     memset(out, 0, sizeof *out);
     out->parameters = llm_shape_parameters(&stem);
     out->trained = fmq_schema_elements(adapter->schema);
     out->forward = head;
-    if (trains)
-        out->backward = full && !adapter->spec.layers.some ? 2.0 * head : head;
+    if (adapter->size)
+        out->backward = adapter->trains_head ? 2.0 * head : head;
     for (uint32_t l = 0; l < shape->layers; l++) {
         layer_t layer = layer_of(shape, ffn, adapter, batch, l);
         double forward = layer_forward(&layer);

@@ -10,20 +10,7 @@
 #include "llm/pass/stack.h"
 #include "llm/weights/weights.h"
 
-llm_stage_t llm_module_stage(llm_module_t module)
-{
-    switch (module) {
-    case LLM_O:
-        return LLM_STAGE_O;
-    case LLM_GATE:
-    case LLM_UP:
-        return LLM_STAGE_UP;
-    case LLM_DOWN:
-        return LLM_STAGE_DOWN;
-    default:
-        return LLM_STAGE_QKV;
-    }
-}
+#define OWN_ALIGNMENT 16 /* floats: one cache line */
 
 bool llm_stage_trains(const llm_bound_layer_t *layer, llm_stage_t stage)
 {
@@ -35,17 +22,14 @@ bool llm_stage_trains(const llm_bound_layer_t *layer, llm_stage_t stage)
     return false;
 }
 
-/* An adapter whose vector is to be bound. */
-typedef struct {
-    const llm_adapter_t *adapter;
-    const float *at;
-    float *grads; /* or NULL */
-    bool fixed;
-} vector_t;
-
+/* Does a vector take the place of it? */
 static bool covers(const llm_adapter_t *adapter, const llm_parameter_t *parameter)
 {
-    return adapter->spec.kind == LLM_ADAPTER_FULL && llm_adapter_covers(adapter, parameter);
+    for (size_t i = 0; adapter && i < adapter->size; i++)
+        if (adapter->pieces[i].ops->replaces &&
+            llm_parameter_same(&adapter->pieces[i].place, parameter))
+            return true;
+    return false;
 }
 
 /* Only what no vector takes the place of: a model that is trained whole has
@@ -61,8 +45,7 @@ static const llm_placement_t *place_frozen(const llm_stack_t *stack, llm_backend
     }
     for (size_t i = 0; i < model->parameters.size; i++) {
         const llm_parameter_t *parameter = &model->parameters.items[i];
-        if (!covers(stack->adapter, parameter) &&
-            !(stack->fixed && covers(stack->fixed, parameter)))
+        if (!covers(stack->adapter, parameter) && !covers(stack->fixed, parameter))
             parts[llm_model_part_of(model, parameter) - model->parts] = true;
     }
     const llm_placement_t *placement = llm_model_placed(model, be, parts, err);
@@ -75,6 +58,38 @@ int llm_stack_place(const llm_stack_t *self, llm_backend_t *be, fmq_error_t *err
     return llm_stack_check(self, err) == 0 && place_frozen(self, be, err) ? 0 : -1;
 }
 
+/* Floats of a piece, so that the next one's begin on a cache line. */
+static size_t own_floats(const llm_piece_t *piece, const llm_adapter_t *adapter)
+{
+    size_t floats = piece->ops->own ? piece->ops->own(piece, adapter) : 0;
+    return (floats + OWN_ALIGNMENT - 1) / OWN_ALIGNMENT * OWN_ALIGNMENT;
+}
+
+static size_t all_floats(const llm_adapter_t *adapter)
+{
+    size_t sum = 0;
+    for (size_t i = 0; adapter && i < adapter->size; i++)
+        sum += own_floats(&adapter->pieces[i], adapter);
+    return sum;
+}
+
+static int reserve_own(llm_decoder_t *self, const llm_stack_t *stack, fmq_error_t *err)
+{
+    size_t trained = all_floats(stack->adapter), fixed = all_floats(stack->fixed);
+    self->trained = (llm_vector_t){.adapter = stack->adapter};
+    self->fixed = (llm_vector_t){.adapter = stack->fixed, .fixed = true};
+    self->own_bytes = (trained + fixed) * sizeof *self->own;
+    if (!self->own_bytes)
+        return 0;
+    self->own = self->be->ops->alloc(self->be, self->own_bytes);
+    if (!self->own)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for what adapters compute");
+    self->be->ops->zero(self->be, self->own, self->own_bytes);
+    self->trained.own = self->own;
+    self->fixed.own = self->own + trained;
+    return 0;
+}
+
 int llm_decoder_init(llm_decoder_t *self, const llm_stack_t *stack, llm_backend_t *be,
                      fmq_error_t *err)
 {
@@ -83,36 +98,30 @@ int llm_decoder_init(llm_decoder_t *self, const llm_stack_t *stack, llm_backend_
         return -1;
     self->shape = &stack->model->shape;
     self->be = be;
+    self->trains = stack->adapter->size > 0;
     self->first_layer = stack->adapter->first_layer;
     self->layers = calloc(self->shape->layers, sizeof *self->layers);
     if (!self->layers)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a table of %u layers",
                              self->shape->layers);
+    if (reserve_own(self, stack, err) < 0)
+        return -1;
     self->placement = place_frozen(stack, be, err);
     return self->placement ? 0 : -1;
 }
 
 void llm_decoder_release(llm_decoder_t *self)
 {
+    if (self->own)
+        self->be->ops->release(self->be, self->own);
     free(self->layers);
+    self->own = NULL;
     self->layers = NULL;
 }
 
 static llm_bound_norm_t bind_norm(const llm_placed_norm_t *norm)
 {
     return (llm_bound_norm_t){.weight = norm->weight, .bias = norm->bias};
-}
-
-static void bind_lora(llm_bound_linear_t *linear, const vector_t *vector,
-                      const llm_lora_slot_t *slot)
-{
-    linear->rank = vector->adapter->spec.rank;
-    linear->scaling = llm_adapter_scaling(vector->adapter);
-    linear->dropout = vector->fixed ? 0.0f : vector->adapter->spec.dropout;
-    linear->a = vector->at + slot->a;
-    linear->b = vector->at + slot->b;
-    linear->da = vector->grads ? vector->grads + slot->a : NULL;
-    linear->db = vector->grads ? vector->grads + slot->b : NULL;
 }
 
 static void bind_layer(llm_decoder_t *self, uint32_t layer, const llm_model_t *model)
@@ -139,110 +148,39 @@ static void bind_layer(llm_decoder_t *self, uint32_t layer, const llm_model_t *m
     }
 }
 
-static void bind_adapted(llm_decoder_t *self, const vector_t *vector)
+/* What is done with a piece; own is its floats. */
+typedef void piece_fn(const llm_piece_t *piece, llm_decoder_t *decoder, const llm_vector_t *vector,
+                      float *own);
+
+static void each_piece(llm_decoder_t *self, const llm_vector_t *vector, piece_fn *visit)
 {
-    for (uint32_t l = 0; l < self->shape->layers; l++) {
-        for (int m = 0; m < LLM_MODULES; m++) {
-            const llm_lora_slot_t *slot = llm_adapter_lora(vector->adapter, l, (llm_module_t)m);
-            if (slot)
-                bind_lora(&self->layers[l].linear[m], vector, slot);
-        }
+    float *own = vector->own;
+    for (size_t i = 0; vector->adapter && i < vector->adapter->size; i++) {
+        const llm_piece_t *piece = &vector->adapter->pieces[i];
+        size_t floats = own_floats(piece, vector->adapter);
+        visit(piece, self, vector, floats ? own : NULL);
+        own = floats ? own + floats : own;
     }
 }
 
-llm_stage_t llm_adapter_stage(const llm_adapter_t *adapter)
+static void bind_piece(const llm_piece_t *piece, llm_decoder_t *decoder, const llm_vector_t *vector,
+                       float *own)
 {
-    llm_stage_t lowest = LLM_STAGES;
-    for (int m = 0; m < LLM_MODULES && adapter->first_layer < adapter->shape.layers; m++) {
-        llm_stage_t stage = llm_module_stage((llm_module_t)m);
-        if (llm_adapter_lora(adapter, adapter->first_layer, (llm_module_t)m) && stage < lowest)
-            lowest = stage;
-    }
-    return lowest;
+    piece->ops->bind(piece, decoder, vector, own);
 }
 
-static void use_norm(llm_bound_norm_t *norm, bool bias, const float *at, float *grad)
+static void prepare_piece(const llm_piece_t *piece, llm_decoder_t *decoder,
+                          const llm_vector_t *vector, float *own)
 {
-    if (bias) {
-        norm->bias = at;
-        norm->dbias = grad;
-    } else {
-        norm->weight = at;
-        norm->dweight = grad;
-    }
+    if (piece->ops->prepare)
+        piece->ops->prepare(piece, decoder, vector, own);
 }
 
-static void use_linear(llm_bound_linear_t *linear, bool bias, const float *at, float *grad)
+static void collect_piece(const llm_piece_t *piece, llm_decoder_t *decoder,
+                          const llm_vector_t *vector, float *own)
 {
-    if (bias) {
-        linear->bias = at;
-        linear->dbias = grad;
-    } else {
-        linear->frozen = NULL;
-        linear->weight = at;
-        linear->dweight = grad;
-    }
-}
-
-/* The tied head's weight is the embedding: both uses add to one gradient. */
-static void use_tokens(llm_decoder_t *self, const float *at, float *grad)
-{
-    self->tokens = NULL;
-    self->token_table = at;
-    self->dtoken_table = grad;
-    if (self->shape->tied)
-        use_linear(&self->head, false, at, grad);
-}
-
-static void use_parameter(llm_decoder_t *self, const llm_parameter_t *parameter, const float *at,
-                          float *grad)
-{
-    llm_bound_layer_t *layer = &self->layers[parameter->layer];
-    switch (parameter->role) {
-    case LLM_ROLE_TOKENS:
-        use_tokens(self, at, grad);
-        break;
-    case LLM_ROLE_POSITIONS:
-        self->positions = at;
-        self->dpositions = grad;
-        break;
-    case LLM_ROLE_NORM_ATTENTION:
-        use_norm(&layer->norm_attention, parameter->bias, at, grad);
-        break;
-    case LLM_ROLE_NORM_MLP:
-        use_norm(&layer->norm_mlp, parameter->bias, at, grad);
-        break;
-    case LLM_ROLE_NORM_FINAL:
-        use_norm(&self->norm_final, parameter->bias, at, grad);
-        break;
-    case LLM_ROLE_MODULE:
-        use_linear(&layer->linear[parameter->module], parameter->bias, at, grad);
-        break;
-    case LLM_ROLE_HEAD:
-        use_linear(&self->head, false, at, grad);
-        break;
-    }
-}
-
-static void bind_full(llm_decoder_t *self, const llm_model_t *model, const vector_t *vector)
-{
-    size_t index = 0;
-    for (size_t i = 0; i < model->parameters.size; i++) {
-        const llm_parameter_t *parameter = &model->parameters.items[i];
-        if (!llm_adapter_covers(vector->adapter, parameter))
-            continue;
-        uint64_t offset = fmq_schema_at(vector->adapter->schema, index++)->offset;
-        use_parameter(self, parameter, vector->at + offset,
-                      vector->grads ? vector->grads + offset : NULL);
-    }
-}
-
-static void bind_vector(llm_decoder_t *self, const llm_model_t *model, const vector_t *vector)
-{
-    if (vector->adapter->spec.kind == LLM_ADAPTER_LORA)
-        bind_adapted(self, vector);
-    else if (vector->adapter->spec.kind == LLM_ADAPTER_FULL)
-        bind_full(self, model, vector);
+    if (piece->ops->collect && vector->grads)
+        piece->ops->collect(piece, decoder, vector, own);
 }
 
 void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_vectors_t *vectors)
@@ -259,11 +197,21 @@ void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_v
     for (uint32_t l = 0; l < self->shape->layers; l++)
         bind_layer(self, l, model);
 
-    self->first_stage = llm_adapter_stage(stack->adapter);
-    vector_t trained = {.adapter = stack->adapter, .at = vectors->params, .grads = vectors->grads};
-    bind_vector(self, model, &trained);
-    if (!stack->fixed)
-        return;
-    vector_t fixed = {.adapter = stack->fixed, .at = vectors->fixed, .fixed = true};
-    bind_vector(self, model, &fixed);
+    self->first_stage = stack->adapter->first_stage;
+    self->trained.at = vectors->params;
+    self->trained.grads = vectors->grads;
+    self->fixed.at = vectors->fixed;
+    each_piece(self, &self->trained, bind_piece);
+    each_piece(self, &self->fixed, bind_piece);
+}
+
+void llm_decoder_prepare(llm_decoder_t *self)
+{
+    each_piece(self, &self->trained, prepare_piece);
+    each_piece(self, &self->fixed, prepare_piece);
+}
+
+void llm_decoder_collect(llm_decoder_t *self)
+{
+    each_piece(self, &self->trained, collect_piece);
 }

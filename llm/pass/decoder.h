@@ -23,14 +23,13 @@ typedef struct {
 int llm_decoder_init(llm_decoder_t *self, const llm_stack_t *stack, llm_backend_t *be,
                      fmq_error_t *err);
 void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_vectors_t *vectors);
+/* Before a pass, and behind a backward one: what adapters compute themselves
+ * (llm_piece_ops_t). */
+void llm_decoder_prepare(llm_decoder_t *self);
+void llm_decoder_collect(llm_decoder_t *self);
 void llm_decoder_release(llm_decoder_t *self);
 
-llm_stage_t llm_module_stage(llm_module_t module);
 /* Does any module of this stage train, so that its input is needed for its gradients? */
 bool llm_stage_trains(const llm_bound_layer_t *layer, llm_stage_t stage);
-
-/* Where backward stops within the adapter's first layer; LLM_STAGES: at its
- * beginning, because the norm before all parts trains, too. */
-llm_stage_t llm_adapter_stage(const llm_adapter_t *adapter);
 
 #endif

@@ -26,43 +26,6 @@ typedef struct {
     float *room; /* owned: of the largest tensor */
 } export_t;
 
-/* to[i] += factor from[i step] over n elements. */
-static void add_scaled(float *to, const float *from, size_t step, float factor, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        to[i] += factor * from[i * step];
-}
-
-/* W[out][in] (or [in][out]) += s B[out][r] A[r][in], a row of W at a time. */
-static void add_lora(const export_t *self, const llm_merge_t *merge,
-                     const llm_parameter_t *parameter)
-{
-    const llm_adapter_t *adapter = merge->adapter;
-    const llm_lora_slot_t *slot = llm_adapter_lora(adapter, parameter->layer, parameter->module);
-    if (!slot)
-        return;
-    size_t out = 0, in = 0, rank = adapter->spec.rank;
-    llm_shape_module(&self->model->shape, parameter->module, &out, &in);
-    const float *a = merge->vector + slot->a, *b = merge->vector + slot->b;
-    float scaling = llm_adapter_scaling(adapter);
-    bool major = self->model->shape.arch->input_major;
-    for (size_t row = 0; row < (major ? in : out); row++)
-        for (size_t r = 0; r < rank; r++) {
-            if (major)
-                add_scaled(self->room + row * out, b + r, rank, scaling * a[r * in + row], out);
-            else
-                add_scaled(self->room + row * in, a + r * in, 1, scaling * b[row * rank + r], in);
-        }
-}
-
-static void replace(const export_t *self, const llm_merge_t *merge, const char *name)
-{
-    const fmq_tensor_t *tensor = fmq_schema_find(merge->adapter->schema, name);
-    if (tensor)
-        memcpy(self->room, merge->vector + tensor->offset,
-               (size_t)tensor->count * sizeof *self->room);
-}
-
 /* Channels that a layer lacks stay zeros, whatever a vector holds there. */
 static void trim(const export_t *self, size_t index)
 {
@@ -74,19 +37,24 @@ static void trim(const export_t *self, size_t index)
     }
 }
 
-/* What the merges make of a tensor that is in the room. */
-static void merge_tensor(const export_t *self, size_t index)
+static void merge_pieces(const export_t *self, size_t index, bool replaces)
 {
     const llm_parameter_t *parameter = &self->model->parameters.items[index];
     for (size_t i = 0; i < self->count; i++) {
-        if (self->merges[i].adapter->spec.kind == LLM_ADAPTER_FULL)
-            replace(self, &self->merges[i], self->names[index]);
+        const llm_merge_t *merge = &self->merges[i];
+        for (size_t p = 0; p < merge->adapter->size; p++) {
+            const llm_piece_t *piece = &merge->adapter->pieces[p];
+            if (piece->ops->replaces == replaces)
+                piece->ops->merge(piece, merge->adapter, merge->vector, parameter, self->room);
+        }
     }
-    for (size_t i = 0; i < self->count; i++) {
-        if (self->merges[i].adapter->spec.kind == LLM_ADAPTER_LORA &&
-            parameter->role == LLM_ROLE_MODULE && !parameter->bias)
-            add_lora(self, &self->merges[i], parameter);
-    }
+}
+
+/* What the merges make of a tensor that is in the room. */
+static void merge_tensor(const export_t *self, size_t index)
+{
+    merge_pieces(self, index, true);
+    merge_pieces(self, index, false);
     trim(self, index);
 }
 

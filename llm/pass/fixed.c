@@ -3,12 +3,14 @@
  */
 #include "llm/pass/fixed.h"
 
+#include "llm/adapter/layout.h"
+
 int llm_fixed_init(llm_fixed_t *self, const llm_adapter_t *adapter, llm_backend_t *be,
                    fmq_error_t *err)
 {
     self->be = be;
     self->elements = adapter ? fmq_schema_elements(llm_adapter_schema(adapter)) : 0;
-    self->ready = !self->elements || llm_adapter_spec(adapter)->kind == LLM_ADAPTER_LORA;
+    self->ready = !self->elements || llm_adapter_silent_at_zero(adapter);
     if (!self->elements)
         return 0;
     if (self->elements > SIZE_MAX / sizeof(float))

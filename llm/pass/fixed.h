@@ -1,8 +1,8 @@
 /*
  * fixed.h - the vector of a stack's fixed adapter, on the backend.
  *
- * LoRA's begins as zero, which has no effect; full fine-tuning's has to be set
- * before anything may be computed with it.
+ * LoRA's begins as zero, which has no effect; one that has an effect at zero has
+ * to be set before anything may be computed with it.
  */
 #ifndef FEDMQ_LLM_PASS_FIXED_H
 #define FEDMQ_LLM_PASS_FIXED_H

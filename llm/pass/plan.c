@@ -339,7 +339,7 @@ static int choose_limits(llm_plan_t *self, const llm_decoder_t *decoder, const l
     self->supervised_max = limits->supervised_max && limits->supervised_max < limits->tokens_max
                                ? limits->supervised_max
                                : limits->tokens_max;
-    self->training = limits->training && decoder->first_layer < shape->layers;
+    self->training = limits->training && decoder->trains;
     self->behind =
         limits->behind && limits->behind < shape->layers ? limits->behind : shape->layers;
     self->block_rows = block_rows(self, decoder);

@@ -16,9 +16,7 @@ static bool same_shape(const llm_shape_t *a, const llm_shape_t *b)
 
 static bool touches(const llm_adapter_t *adapter, uint32_t layer, llm_module_t module)
 {
-    if (adapter->spec.kind == LLM_ADAPTER_FULL)
-        return llm_layer_set_has(&adapter->spec.layers, layer);
-    return llm_adapter_lora(adapter, layer, module) != NULL;
+    return llm_adapter_slot(adapter, layer, module)->trains;
 }
 
 static int check_fit(const llm_model_t *model, const llm_adapter_t *adapter, fmq_error_t *err)

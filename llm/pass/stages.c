@@ -92,6 +92,11 @@ void llm_stages_backward(llm_workspace_t *ws, const llm_packed_t *packed, uint32
     llm_layer_backward(&ws->pass, layer, packed);
 }
 
+void llm_stages_collect(llm_workspace_t *ws)
+{
+    llm_decoder_collect(&ws->pass.decoder);
+}
+
 int llm_stages_end(llm_workspace_t *ws, fmq_error_t *err)
 {
     return ws->be->ops->synchronize(ws->be, err);

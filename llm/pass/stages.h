@@ -58,6 +58,9 @@ void llm_stages_zero_gradient(llm_workspace_t *ws, const llm_packed_t *packed);
  * layers from llm_adapter_first_layer() on. */
 void llm_stages_backward(llm_workspace_t *ws, const llm_packed_t *packed, uint32_t layer);
 
+/* Behind the last of them: what adapters compute of their own gradients. */
+void llm_stages_collect(llm_workspace_t *ws);
+
 /* At the end of a pass: -1 with what went wrong on the backend, if anything. */
 int llm_stages_end(llm_workspace_t *ws, fmq_error_t *err);
 

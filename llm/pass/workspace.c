@@ -140,8 +140,8 @@ void llm_workspace_strip(llm_workspace_t *self)
 size_t llm_workspace_bytes(const llm_workspace_t *self)
 {
     size_t vectors = (self->params ? 1u : 0u) + (self->grads ? 1u : 0u);
-    return self->pass.plan.arena_bytes + vectors * (size_t)self->elements * sizeof(float) +
-           llm_fixed_bytes(&self->fixed);
+    return self->pass.plan.arena_bytes + self->pass.decoder.own_bytes +
+           vectors * (size_t)self->elements * sizeof(float) + llm_fixed_bytes(&self->fixed);
 }
 
 llm_recompute_t llm_workspace_recomputes(const llm_workspace_t *self, size_t *spared)
@@ -218,6 +218,7 @@ int llm_workspace_take_tokens(llm_workspace_t *self, const llm_batch_t *batch, l
     if (llm_fixed_check(&self->fixed, err) < 0 ||
         llm_batch_check_tokens(batch, self->pass.decoder.shape, plan->tokens_max, err) < 0)
         return -1;
+    llm_decoder_prepare(&self->pass.decoder);
     *packed = llm_pass_pack(&self->pass, batch->sequences, batch->starts);
     packed->first_row = batch->first_row;
     llm_batch_positions(batch, self->positions_host);
@@ -314,6 +315,7 @@ static void backward(llm_workspace_t *self, const llm_packed_t *packed)
     for (uint32_t l = self->pass.decoder.shape->layers; l-- > self->pass.decoder.first_layer;)
         llm_layer_backward(&self->pass, l, packed);
     llm_embed_backward(&self->pass, packed);
+    llm_decoder_collect(&self->pass.decoder);
 }
 
 static int check_backward(const llm_workspace_t *self, fmq_error_t *err)

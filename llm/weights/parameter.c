@@ -126,6 +126,12 @@ void llm_parameters_narrow(llm_parameters_t *self, const llm_shape_t *shape, uin
     }
 }
 
+bool llm_parameter_same(const llm_parameter_t *a, const llm_parameter_t *b)
+{
+    return a->role == b->role && a->bias == b->bias && a->layer == b->layer &&
+           a->module == b->module;
+}
+
 bool llm_parameter_in_layer(const llm_parameter_t *parameter)
 {
     return parameter->role == LLM_ROLE_MODULE || parameter->role == LLM_ROLE_NORM_ATTENTION ||

@@ -48,6 +48,9 @@ void llm_parameters_release(llm_parameters_t *self);
 void llm_parameters_narrow(llm_parameters_t *self, const llm_shape_t *shape, uint32_t layer,
                            uint32_t ffn);
 
+/* Do both name the same tensor of a model? */
+bool llm_parameter_same(const llm_parameter_t *a, const llm_parameter_t *b);
+
 /* Is it a layer's, rather than the stem's? */
 bool llm_parameter_in_layer(const llm_parameter_t *parameter);
 

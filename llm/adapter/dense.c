@@ -1,0 +1,108 @@
+/*
+ * dense.c - a tensor of the model that is trained itself: full fine-tuning is
+ * nothing but these.
+ */
+#include <string.h>
+
+#include "llm/adapter/layout.h"
+
+static int lay_out(llm_piece_t *self, llm_adapter_t *adapter, fmq_error_t *err)
+{
+    char name[FMQ_SCHEMA_NAME_MAX];
+    llm_parameter_name(&adapter->shape, &self->place, name);
+    return fmq_schema_add(adapter->schema, name, self->place.rank, self->place.shape, err);
+}
+
+/* The model's own weights. */
+static int init(const llm_piece_t *self, const llm_adapter_t *adapter,
+                const llm_piece_start_t *start, float *vector, fmq_error_t *err)
+{
+    const fmq_tensor_t *tensor = fmq_schema_at(adapter->schema, self->first);
+    return llm_model_read(start->model, tensor->name, vector + tensor->offset, err);
+}
+
+static void use_norm(llm_bound_norm_t *norm, bool bias, const float *at, float *grad)
+{
+    if (bias) {
+        norm->bias = at;
+        norm->dbias = grad;
+    } else {
+        norm->weight = at;
+        norm->dweight = grad;
+    }
+}
+
+static void use_linear(llm_bound_linear_t *linear, bool bias, const float *at, float *grad)
+{
+    if (bias) {
+        linear->bias = at;
+        linear->dbias = grad;
+    } else {
+        linear->frozen = NULL;
+        linear->weight = at;
+        linear->dweight = grad;
+    }
+}
+
+/* The tied head's weight is the embedding: both uses add to one gradient. */
+static void use_tokens(llm_decoder_t *decoder, const float *at, float *grad)
+{
+    decoder->tokens = NULL;
+    decoder->token_table = at;
+    decoder->dtoken_table = grad;
+    if (decoder->shape->tied)
+        use_linear(&decoder->head, false, at, grad);
+}
+
+static void bind(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vector_t *vector,
+                 float *own)
+{
+    (void)own;
+    const llm_parameter_t *place = &self->place;
+    uint64_t offset = llm_piece_offset(self, vector->adapter, 0);
+    const float *at = vector->at + offset;
+    float *grad = vector->grads ? vector->grads + offset : NULL;
+    llm_bound_layer_t *layer = &decoder->layers[place->layer];
+    switch (place->role) {
+    case LLM_ROLE_TOKENS:
+        use_tokens(decoder, at, grad);
+        break;
+    case LLM_ROLE_POSITIONS:
+        decoder->positions = at;
+        decoder->dpositions = grad;
+        break;
+    case LLM_ROLE_NORM_ATTENTION:
+        use_norm(&layer->norm_attention, place->bias, at, grad);
+        break;
+    case LLM_ROLE_NORM_MLP:
+        use_norm(&layer->norm_mlp, place->bias, at, grad);
+        break;
+    case LLM_ROLE_NORM_FINAL:
+        use_norm(&decoder->norm_final, place->bias, at, grad);
+        break;
+    case LLM_ROLE_MODULE:
+        use_linear(&layer->linear[place->module], place->bias, at, grad);
+        break;
+    case LLM_ROLE_HEAD:
+        use_linear(&decoder->head, false, at, grad);
+        break;
+    }
+}
+
+static void merge(const llm_piece_t *self, const llm_adapter_t *adapter, const float *vector,
+                  const llm_parameter_t *parameter, float *weight)
+{
+    if (!llm_parameter_same(parameter, &self->place))
+        return;
+    const fmq_tensor_t *tensor = fmq_schema_at(adapter->schema, self->first);
+    memcpy(weight, vector + tensor->offset, (size_t)tensor->count * sizeof *weight);
+}
+
+const llm_piece_ops_t llm_piece_dense = {
+    .name = "dense",
+    .replaces = true,
+    .lay_out = lay_out,
+    .init = init,
+    .bind = bind,
+    .merge = merge,
+};

@@ -1,0 +1,49 @@
+/*
+ * piece.c - what all pieces have in common.
+ */
+#include "llm/adapter/layout.h"
+
+uint64_t llm_piece_offset(const llm_piece_t *self, const llm_adapter_t *adapter, size_t i)
+{
+    return fmq_schema_at(adapter->schema, self->first + i)->offset;
+}
+
+llm_stage_t llm_module_stage(llm_module_t module)
+{
+    switch (module) {
+    case LLM_O:
+        return LLM_STAGE_O;
+    case LLM_GATE:
+    case LLM_UP:
+        return LLM_STAGE_UP;
+    case LLM_DOWN:
+        return LLM_STAGE_DOWN;
+    default:
+        return LLM_STAGE_QKV;
+    }
+}
+
+void llm_piece_reach(const llm_piece_t *self, const llm_shape_t *shape, uint32_t *layer,
+                     llm_stage_t *stage)
+{
+    *stage = LLM_STAGES;
+    *layer = self->place.layer;
+    switch (self->place.role) {
+    case LLM_ROLE_MODULE:
+        *stage = llm_module_stage(self->place.module);
+        break;
+    case LLM_ROLE_NORM_MLP: /* behind attention's output, whose input needs nothing */
+        *stage = LLM_STAGE_O;
+        break;
+    case LLM_ROLE_TOKENS:
+    case LLM_ROLE_POSITIONS:
+        *layer = 0;
+        break;
+    case LLM_ROLE_NORM_FINAL:
+    case LLM_ROLE_HEAD:
+        *layer = shape->layers;
+        break;
+    default: /* a norm before all parts of its layer */
+        break;
+    }
+}
