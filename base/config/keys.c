@@ -514,11 +514,14 @@ static const fmq_key_t keys[] = {
     REAL("train.optimizer.lr", "0.1", 0, MANY, ACTED, "Learning rate."),
     TEXT("train.optimizer.type", "SGD", "SGD|Adam|AdamW", ACTED, "Optimizer, as in torch.optim."),
     OPEN("train.scheduler",
-         "warmup_steps|total_steps|step_size|gamma|milestones|T_max|eta_min|start_factor|"
-         "end_factor|total_iters|verbose",
+         "warmup_steps|total_steps|step_size|gamma|milestones|T_max|T_0|T_mult|eta_min|factor|"
+         "start_factor|end_factor|total_iters|power|max_lr|epochs|steps_per_epoch|pct_start|"
+         "anneal_strategy|cycle_momentum|base_momentum|max_momentum|div_factor|final_div_factor|"
+         "three_phase|verbose",
          ACTED, "Further arguments of the scheduler."),
     TEXT("train.scheduler.type", "",
-         "|warmup_step|warmup_noam|StepLR|MultiStepLR|ExponentialLR|CosineAnnealingLR|LinearLR",
+         "|warmup_step|warmup_noam|StepLR|MultiStepLR|ExponentialLR|CosineAnnealingLR|"
+         "CosineAnnealingWarmRestarts|LinearLR|ConstantLR|PolynomialLR|OneCycleLR",
          ACTED, "Learning rate schedule over a routine's optimizer steps; empty: constant."),
     REAL("train.scheduler.warmup_ratio", "0.0", 0, 1, HARMLESS,
          "FS-LLM drops it too; use warmup_steps."),

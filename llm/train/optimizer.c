@@ -33,11 +33,31 @@ void llm_optimizer_release(llm_optimizer_state_t *self)
     *self = (llm_optimizer_state_t){0};
 }
 
-static void step_sgd(llm_optimizer_state_t *self, float *params, const float *grads, double lr)
+llm_rates_t llm_optimizer_rates(const llm_optimizer_t *how, const llm_schedule_t *schedule,
+                                uint64_t step)
+{
+    double momentum = how->kind == LLM_SGD ? how->momentum : how->beta1;
+    return (llm_rates_t){.lr = llm_schedule_lr(schedule, how->lr, step),
+                         .momentum = llm_schedule_momentum(schedule, momentum, step)};
+}
+
+llm_optimizer_t llm_optimizer_begun(const llm_optimizer_t *how, const llm_schedule_t *schedule)
+{
+    llm_optimizer_t begun = *how;
+    double momentum = llm_optimizer_rates(how, schedule, 0).momentum;
+    if (how->kind == LLM_SGD)
+        begun.momentum = momentum;
+    else
+        begun.beta1 = momentum;
+    return begun;
+}
+
+static void step_sgd(llm_optimizer_state_t *self, float *params, const float *grads,
+                     const llm_rates_t *rates)
 {
     const llm_optimizer_t *how = self->how;
-    llm_sgd_t sgd = {.lr = (float)lr,
-                     .momentum = (float)how->momentum,
+    llm_sgd_t sgd = {.lr = (float)rates->lr,
+                     .momentum = (float)rates->momentum,
                      .dampening = (float)how->dampening,
                      .weight_decay = (float)how->weight_decay,
                      .nesterov = how->nesterov,
@@ -45,11 +65,12 @@ static void step_sgd(llm_optimizer_state_t *self, float *params, const float *gr
     self->be->ops->sgd_step(self->be, params, self->first, grads, self->n, &sgd);
 }
 
-static void step_adam(llm_optimizer_state_t *self, float *params, const float *grads, double lr)
+static void step_adam(llm_optimizer_state_t *self, float *params, const float *grads,
+                      const llm_rates_t *rates)
 {
     const llm_optimizer_t *how = self->how;
-    llm_adam_t adam = {.lr = (float)lr,
-                       .beta1 = (float)how->beta1,
+    llm_adam_t adam = {.lr = (float)rates->lr,
+                       .beta1 = (float)rates->momentum,
                        .beta2 = (float)how->beta2,
                        .eps = (float)how->eps,
                        .weight_decay = (float)how->weight_decay,
@@ -58,13 +79,14 @@ static void step_adam(llm_optimizer_state_t *self, float *params, const float *g
     self->be->ops->adam_step(self->be, params, self->first, self->second, grads, self->n, &adam);
 }
 
-void llm_optimizer_step(llm_optimizer_state_t *self, float *params, const float *grads, double lr)
+void llm_optimizer_step(llm_optimizer_state_t *self, float *params, const float *grads,
+                        const llm_rates_t *rates)
 {
     self->steps++;
     if (self->how->kind == LLM_SGD)
-        step_sgd(self, params, grads, lr);
+        step_sgd(self, params, grads, rates);
     else
-        step_adam(self, params, grads, lr);
+        step_adam(self, params, grads, rates);
 }
 
 double llm_clip_factor(double norm, double limit)

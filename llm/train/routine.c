@@ -36,6 +36,7 @@ typedef struct {
     llm_update_t update;
     llm_proximal_t proximal;
     llm_merged_t merged;
+    llm_optimizer_t optimizer; /* with the momentum that the schedule begins with */
     uint64_t per_epoch;
     uint64_t planned, drawn; /* batches; planned grows with every retry */
     uint32_t retries;        /* made */
@@ -76,12 +77,13 @@ static int routine_init(routine_t *self, const llm_dataset_t *dataset, fmq_error
     self->n = (size_t)n;
     self->per_epoch = llm_train_epoch_batches(options, examples);
     self->planned = llm_train_batches(options, examples);
+    self->optimizer = llm_optimizer_begun(&options->optimizer, &options->schedule);
     self->loader = llm_loader_new(dataset, options->batch_size, err);
     self->prefix =
         (llm_prefix_batch_t){.ws = self->ws, .team = options->team, .cache = options->prefix};
     if (!self->loader ||
         llm_prefix_batch_init(&self->prefix, dataset, options->batch_size, err) < 0 ||
-        llm_update_init(&self->update, self->ws, options->team, &options->optimizer, err) < 0 ||
+        llm_update_init(&self->update, self->ws, options->team, &self->optimizer, err) < 0 ||
         remember_start(self, err) < 0)
         return -1;
     return llm_update_begin(&self->update, err);
@@ -223,9 +225,9 @@ static int step(routine_t *self, fmq_error_t *err)
     double norm = sqrt(squares);
     if (!isfinite(norm))
         return forget_group(self, err);
-    double lr =
-        llm_schedule_lr(&options->schedule, options->optimizer.lr, self->result.stats.steps);
-    if (llm_update_step(&self->update, llm_clip_factor(norm, options->grad_clip), lr, err) < 0)
+    llm_rates_t rates =
+        llm_optimizer_rates(&self->optimizer, &options->schedule, self->result.stats.steps);
+    if (llm_update_step(&self->update, llm_clip_factor(norm, options->grad_clip), &rates, err) < 0)
         return -1;
     count_group(self);
     return 0;

@@ -13,7 +13,7 @@
 typedef struct {
     llm_update_t *update;
     float factor;
-    double lr;
+    const llm_rates_t *rates;
     bool finite[LLM_TEAM_MAX];
     double squares[LLM_TEAM_MAX]; /* of the shares */
 } job_t;
@@ -168,7 +168,7 @@ static void step_own(llm_update_t *self, const job_t *job, unsigned rank)
         return;
     if (job->factor < 1)
         be->ops->scale(be, grads, job->factor, count);
-    llm_optimizer_step(&self->optimizers[rank], llm_workspace_params(ws) + from, grads, job->lr);
+    llm_optimizer_step(&self->optimizers[rank], llm_workspace_params(ws) + from, grads, job->rates);
 }
 
 static int step(void *argument, unsigned rank, fmq_error_t *err)
@@ -186,8 +186,8 @@ static int step(void *argument, unsigned rank, fmq_error_t *err)
     return rc;
 }
 
-int llm_update_step(llm_update_t *self, double factor, double lr, fmq_error_t *err)
+int llm_update_step(llm_update_t *self, double factor, const llm_rates_t *rates, fmq_error_t *err)
 {
-    job_t job = {.factor = (float)factor, .lr = lr};
+    job_t job = {.factor = (float)factor, .rates = rates};
     return each(self, step, &job, err);
 }

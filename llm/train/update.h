@@ -40,6 +40,6 @@ int llm_update_is_finite(llm_update_t *self, bool *finite, fmq_error_t *err);
  * out: the same for a team however its state is kept. */
 int llm_update_gather(llm_update_t *self, double *sum_squares, fmq_error_t *err);
 /* Steps with what was gathered, times factor, and forgets all gradients. */
-int llm_update_step(llm_update_t *self, double factor, double lr, fmq_error_t *err);
+int llm_update_step(llm_update_t *self, double factor, const llm_rates_t *rates, fmq_error_t *err);
 
 #endif

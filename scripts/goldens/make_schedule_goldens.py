@@ -11,6 +11,7 @@ import torch
 from torch.optim import lr_scheduler as schedulers
 
 STEPS = 60
+MOMENTUM = 0.6
 
 
 def warmup_step(optimizer, warmup_steps, total_steps):
@@ -44,24 +45,42 @@ CASES = [
      {"start_factor": 0.25, "end_factor": 1.0, "total_iters": 12}),
     ("LinearLR", schedulers.LinearLR,
      {"start_factor": 1.0, "end_factor": 0.1, "total_iters": 45}),
+    ("ConstantLR", schedulers.ConstantLR, {"factor": 0.25, "total_iters": 7}),
+    ("PolynomialLR", schedulers.PolynomialLR, {"total_iters": 40, "power": 2.0}),
+    ("PolynomialLR", schedulers.PolynomialLR, {"total_iters": 11, "power": 0.5}),
+    ("CosineAnnealingWarmRestarts", schedulers.CosineAnnealingWarmRestarts,
+     {"T_0": 9, "T_mult": 1, "eta_min": 0.002}),
+    ("CosineAnnealingWarmRestarts", schedulers.CosineAnnealingWarmRestarts,
+     {"T_0": 5, "T_mult": 2, "eta_min": 0.0}),
+    ("OneCycleLR", schedulers.OneCycleLR, {"max_lr": 0.3, "total_steps": 60}),
+    ("OneCycleLR", schedulers.OneCycleLR,
+     {"max_lr": 0.3, "total_steps": 61, "pct_start": 0.25, "anneal_strategy": "linear",
+      "div_factor": 10.0, "final_div_factor": 100.0, "base_momentum": 0.7, "max_momentum": 0.9}),
+    ("OneCycleLR", schedulers.OneCycleLR,
+     {"max_lr": 0.2, "total_steps": 75, "pct_start": 0.4, "three_phase": True}),
+    ("OneCycleLR", schedulers.OneCycleLR,
+     {"max_lr": 0.2, "total_steps": 60, "pct_start": 0.0, "cycle_momentum": False}),
 ]
 
 
 def rates(make, arguments, lr):
     weight = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([weight], lr=lr)
+    optimizer = torch.optim.SGD([weight], lr=lr, momentum=MOMENTUM)
     scheduler = make(optimizer, **arguments)
-    out = []
+    out = {"rates": [], "momenta": []}
     for _ in range(STEPS):
-        out.append(optimizer.param_groups[0]["lr"])
+        out["rates"].append(optimizer.param_groups[0]["lr"])
+        out["momenta"].append(optimizer.param_groups[0]["momentum"])
         optimizer.step()
         scheduler.step()
+    if make is not schedulers.OneCycleLR:
+        del out["momenta"]
     return out
 
 
 def main():
     lr = 0.05
-    cases = [{"type": name, "lr": lr, **arguments, "rates": rates(make, arguments, lr)}
+    cases = [{"type": name, "lr": lr, **arguments, **rates(make, arguments, lr)}
              for name, make, arguments in CASES]
     with open("tests/llm/train/goldens/schedules.json", "w", encoding="utf-8") as file:
         json.dump({"torch": torch.__version__.split("+")[0], "cases": cases}, file, indent=1)

@@ -344,6 +344,51 @@ static void cosine_and_linear_have_torchs_defaults(void **state)
     assert_int_equal(train().schedule.total, 5);
 }
 
+static void one_cycle_counts_its_steps_as_torch_does(void **state)
+{
+    (void)state;
+    given("train: {optimizer: {type: AdamW}, scheduler: {type: OneCycleLR, max_lr: 0.2, epochs: 3, "
+          "steps_per_epoch: 7, anneal_strategy: linear}}\n");
+    llm_schedule_t schedule = train().schedule;
+    assert_int_equal(schedule.kind, LLM_SCHEDULE_ONE_CYCLE);
+    assert_int_equal(schedule.total, 21);
+    assert_true(schedule.cycle.max_lr == 0.2 && schedule.cycle.pct_start == 0.3);
+    assert_true(schedule.cycle.div_factor == 25 && schedule.cycle.final_div_factor == 1e4);
+    assert_true(schedule.cycle.base_momentum == 0.85 && schedule.cycle.max_momentum == 0.95);
+    assert_true(schedule.cycle.linear && schedule.cycle.cycle_momentum);
+    assert_false(schedule.cycle.three_phase);
+}
+
+static void one_cycle_without_its_steps_or_rate_is_refused(void **state)
+{
+    (void)state;
+    refused("train: {scheduler: {type: OneCycleLR, max_lr: 1, total_steps: 3, anneal_strategy: "
+            "sine}}\n",
+            "cos or linear");
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    refused("train: {scheduler: {type: OneCycleLR, max_lr: 0.2, epochs: 3}}\n", "total_steps");
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    refused("train: {scheduler: {type: OneCycleLR, total_steps: 3}}\n", "max_lr");
+}
+
+static void constant_polynomial_and_restarts_have_torchs_defaults(void **state)
+{
+    (void)state;
+    given("train: {scheduler: {type: ConstantLR}}\n");
+    assert_true(train().schedule.start_factor == 1.0 / 3 && train().schedule.total == 5);
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    given("train: {scheduler: {type: PolynomialLR, power: 2}}\n");
+    assert_true(train().schedule.power == 2 && train().schedule.total == 5);
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    given("train: {scheduler: {type: CosineAnnealingWarmRestarts, T_0: 4}}\n");
+    assert_true(train().schedule.t_max == 4 && train().schedule.t_mult == 1);
+    assert_int_equal(train().schedule.kind, LLM_SCHEDULE_RESTARTS);
+}
+
 static void a_schedule_without_what_it_needs_is_refused(void **state)
 {
     (void)state;
@@ -576,6 +621,9 @@ int main(void)
         CASE(schedules_take_torchs_keywords),
         CASE(milestones_are_a_list),
         CASE(cosine_and_linear_have_torchs_defaults),
+        CASE(one_cycle_counts_its_steps_as_torch_does),
+        CASE(one_cycle_without_its_steps_or_rate_is_refused),
+        CASE(constant_polynomial_and_restarts_have_torchs_defaults),
         CASE(a_schedule_without_what_it_needs_is_refused),
         CASE(a_keyword_of_another_schedule_is_refused),
         CASE(without_an_adapter_the_whole_model_is_trained),

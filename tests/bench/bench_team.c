@@ -91,7 +91,7 @@ static void step(side_t *self, const llm_batch_t *batch)
               : llm_workspace_train(llm_team_lead(self->team), batch, scale, NULL, &loss, &err),
           "step", &err);
     check(llm_update_gather(&self->update, &squares, &err), "step", &err);
-    check(llm_update_step(&self->update, 1.0, 1e-4, &err), "step", &err);
+    check(llm_update_step(&self->update, 1.0, &(llm_rates_t){1e-4, 0.9}, &err), "step", &err);
     double processor = (double)(clock() - used) / CLOCKS_PER_SEC, wall = bench_now() - began;
     if (self->processor == 0 || processor < self->processor)
         self->processor = processor;

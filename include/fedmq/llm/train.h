@@ -33,23 +33,39 @@ typedef enum {
     LLM_SCHEDULE_EXPONENTIAL, /* torch ExponentialLR: gamma */
     LLM_SCHEDULE_COSINE,      /* torch CosineAnnealingLR: t_max, eta_min */
     LLM_SCHEDULE_LINEAR,      /* torch LinearLR: start_factor, end_factor, total */
+    LLM_SCHEDULE_CONSTANT,    /* torch ConstantLR: start_factor, total */
+    LLM_SCHEDULE_POLYNOMIAL,  /* torch PolynomialLR: total, power */
+    LLM_SCHEDULE_RESTARTS,    /* torch CosineAnnealingWarmRestarts: t_max (T_0), t_mult, eta_min */
+    LLM_SCHEDULE_ONE_CYCLE,   /* torch OneCycleLR: cycle, total */
     LLM_SCHEDULE_WARMUP /* DeepSpeed's WarmupLR (total 0) and WarmupDecayLR: up from eta_min over
                            warmup, logarithmic or linear, then constant or linear to total */
 } llm_schedule_kind_t;
 
 #define LLM_MILESTONES_MAX 32
 
+/* torch's OneCycleLR under its names; total is the schedule's. */
+typedef struct {
+    double max_lr, pct_start, div_factor, final_div_factor;
+    double base_momentum, max_momentum;
+    bool linear; /* anneal_strategy */
+    bool three_phase, cycle_momentum;
+} llm_one_cycle_t;
+
 typedef struct {
     llm_schedule_kind_t kind;
-    uint64_t warmup, total, step_size, t_max;
-    double gamma, eta_min, start_factor, end_factor;
+    uint64_t warmup, total, step_size, t_max, t_mult;
+    double gamma, eta_min, start_factor, end_factor, power;
     bool logarithmic;
+    llm_one_cycle_t cycle;
     uint64_t milestones[LLM_MILESTONES_MAX];
     size_t milestones_size;
 } llm_schedule_t;
 
 /* The learning rate of optimizer step `step` (from 0). */
 double llm_schedule_lr(const llm_schedule_t *self, double lr, uint64_t step);
+/* What that step takes for SGD's or RMSprop's momentum, or Adam's first beta, which is
+ * `momentum` unless the schedule cycles it. */
+double llm_schedule_momentum(const llm_schedule_t *self, double momentum, uint64_t step);
 
 typedef struct {
     llm_optimizer_t optimizer;

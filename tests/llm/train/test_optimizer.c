@@ -110,9 +110,11 @@ static void every_step_of_every_optimizer_is_torchs(void **state)
         llm_optimizer_state_t optimizer;
         assert_int_equal(llm_optimizer_init(&optimizer, &how, room.be, SIZE, &err), 0);
         upload(room.params, json_object_get(room.golden, "start"));
+        const llm_schedule_t none = {.kind = LLM_SCHEDULE_NONE};
+        const llm_rates_t rates = llm_optimizer_rates(&how, &none, 0);
         for (size_t step = 0; step < STEPS; step++) {
             upload(room.grads, json_array_get(grads, step));
-            llm_optimizer_step(&optimizer, room.params, room.grads, how.lr);
+            llm_optimizer_step(&optimizer, room.params, room.grads, &rates);
             assert_near(room.params, json_array_get(json_object_get(one, "params"), step), what,
                         step);
         }
@@ -120,6 +122,28 @@ static void every_step_of_every_optimizer_is_torchs(void **state)
         llm_optimizer_release(&optimizer); /* does nothing */
         free(what);
     }
+}
+
+/* torch's OneCycleLR sets the momentum of the optimizer that it is given. */
+static void a_cycle_gives_momentum_to_sgd_that_had_none(void **state)
+{
+    (void)state;
+    llm_optimizer_t how = {.kind = LLM_SGD, .lr = 0.1};
+    llm_schedule_t schedule = {.kind = LLM_SCHEDULE_ONE_CYCLE, .total = 10};
+    schedule.cycle = (llm_one_cycle_t){.max_lr = 1,
+                                       .pct_start = 0.5,
+                                       .div_factor = 10,
+                                       .final_div_factor = 100,
+                                       .base_momentum = 0.5,
+                                       .max_momentum = 0.75,
+                                       .cycle_momentum = true};
+    llm_optimizer_t begun = llm_optimizer_begun(&how, &schedule);
+    llm_optimizer_state_t optimizer;
+    assert_true(begun.momentum == 0.75);
+    assert_true(fabs(llm_optimizer_rates(&begun, &schedule, 4).momentum - 0.5) < 1e-12);
+    assert_int_equal(llm_optimizer_init(&optimizer, &begun, room.be, SIZE, NULL), 0);
+    assert_non_null(optimizer.first);
+    llm_optimizer_release(&optimizer);
 }
 
 static void clipping_is_torchs(void **state)
@@ -186,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(every_step_of_every_optimizer_is_torchs),
+        CASE(a_cycle_gives_momentum_to_sgd_that_had_none),
         CASE(clipping_is_torchs),
         cmocka_unit_test(a_limit_of_zero_or_less_clips_nothing),
         CASE(plain_sgd_takes_no_memory),

@@ -15,6 +15,23 @@
 
 #define STEPS 60
 
+static llm_one_cycle_t read_cycle(const json_t *golden)
+{
+    const json_t *strategy = json_object_get(golden, "anneal_strategy");
+    const json_t *cycle = json_object_get(golden, "cycle_momentum");
+    return (llm_one_cycle_t){
+        .max_lr = golden_number(golden, "max_lr", 0),
+        .pct_start = golden_number(golden, "pct_start", 0.3),
+        .div_factor = golden_number(golden, "div_factor", 25),
+        .final_div_factor = golden_number(golden, "final_div_factor", 1e4),
+        .base_momentum = golden_number(golden, "base_momentum", 0.85),
+        .max_momentum = golden_number(golden, "max_momentum", 0.95),
+        .linear = strategy && strcmp(json_string_value(strategy), "linear") == 0,
+        .three_phase = json_is_true(json_object_get(golden, "three_phase")),
+        .cycle_momentum = !cycle || json_is_true(cycle),
+    };
+}
+
 static llm_schedule_t read_case(const json_t *golden)
 {
     static const struct {
@@ -26,16 +43,23 @@ static llm_schedule_t read_case(const json_t *golden)
                  {"MultiStepLR", LLM_SCHEDULE_MULTISTEP},
                  {"ExponentialLR", LLM_SCHEDULE_EXPONENTIAL},
                  {"CosineAnnealingLR", LLM_SCHEDULE_COSINE},
-                 {"LinearLR", LLM_SCHEDULE_LINEAR}};
+                 {"LinearLR", LLM_SCHEDULE_LINEAR},
+                 {"ConstantLR", LLM_SCHEDULE_CONSTANT},
+                 {"PolynomialLR", LLM_SCHEDULE_POLYNOMIAL},
+                 {"CosineAnnealingWarmRestarts", LLM_SCHEDULE_RESTARTS},
+                 {"OneCycleLR", LLM_SCHEDULE_ONE_CYCLE}};
     llm_schedule_t schedule = {
         .warmup = (uint64_t)golden_number(golden, "warmup_steps", 0),
         .total =
             (uint64_t)golden_number(golden, "total_steps", golden_number(golden, "total_iters", 0)),
         .step_size = (uint64_t)golden_number(golden, "step_size", 0),
-        .t_max = (uint64_t)golden_number(golden, "T_max", 0),
+        .t_max = (uint64_t)golden_number(golden, "T_max", golden_number(golden, "T_0", 0)),
+        .t_mult = (uint64_t)golden_number(golden, "T_mult", 0),
+        .power = golden_number(golden, "power", 0),
+        .cycle = read_cycle(golden),
         .gamma = golden_number(golden, "gamma", 0),
         .eta_min = golden_number(golden, "eta_min", 0),
-        .start_factor = golden_number(golden, "start_factor", 0),
+        .start_factor = golden_number(golden, "start_factor", golden_number(golden, "factor", 0)),
         .end_factor = golden_number(golden, "end_factor", 0),
     };
     const char *type = json_string_value(json_object_get(golden, "type"));
@@ -54,7 +78,7 @@ static void every_rate_is_torchs(void **state)
     (void)state;
     json_t *golden = golden_open("schedules.json");
     const json_t *cases = json_object_get(golden, "cases");
-    assert_true(json_array_size(cases) >= 13);
+    assert_true(json_array_size(cases) >= 22);
     for (size_t i = 0; i < json_array_size(cases); i++) {
         const json_t *one = json_array_get(cases, i);
         llm_schedule_t schedule = read_case(one);
@@ -72,6 +96,38 @@ static void every_rate_is_torchs(void **state)
         }
     }
     json_decref(golden);
+}
+
+static void one_cycle_moves_momentum_as_torch_does(void **state)
+{
+    (void)state;
+    json_t *golden = golden_open("schedules.json");
+    const json_t *cases = json_object_get(golden, "cases");
+    size_t compared = 0;
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *one = json_array_get(cases, i), *momenta = json_object_get(one, "momenta");
+        llm_schedule_t schedule = read_case(one);
+        double expected[STEPS];
+        for (size_t step = 0; step < STEPS; step++)
+            expected[step] = 0.6;
+        if (momenta)
+            golden_numbers(momenta, expected, STEPS);
+        compared += momenta != NULL;
+        for (uint64_t step = 0; step < STEPS; step++)
+            assert_true(fabs(llm_schedule_momentum(&schedule, 0.6, step) - expected[step]) < 1e-12);
+    }
+    assert_int_equal(compared, 4);
+    json_decref(golden);
+}
+
+static void behind_its_last_step_a_cycle_stays_at_its_end(void **state)
+{
+    (void)state;
+    llm_schedule_t schedule = {.kind = LLM_SCHEDULE_ONE_CYCLE, .total = 10};
+    schedule.cycle =
+        (llm_one_cycle_t){.max_lr = 1, .pct_start = 0.5, .div_factor = 10, .final_div_factor = 100};
+    assert_true(fabs(llm_schedule_lr(&schedule, 7, 9) - 1e-3) < 1e-12);
+    assert_true(llm_schedule_lr(&schedule, 7, 9) == llm_schedule_lr(&schedule, 7, 1000));
 }
 
 static void without_a_schedule_the_rate_stays(void **state)
@@ -96,6 +152,19 @@ static void schedules_that_make_no_sense_are_refused(void **state)
         {.kind = LLM_SCHEDULE_WARMUP_STEP, .warmup = 3},
         {.kind = LLM_SCHEDULE_WARMUP_NOAM},
         {.kind = LLM_SCHEDULE_LINEAR, .start_factor = NAN},
+        {.kind = LLM_SCHEDULE_CONSTANT, .start_factor = INFINITY},
+        {.kind = LLM_SCHEDULE_POLYNOMIAL, .power = NAN},
+        {.kind = LLM_SCHEDULE_RESTARTS, .t_mult = 1},
+        {.kind = LLM_SCHEDULE_RESTARTS, .t_max = 1},
+        {.kind = LLM_SCHEDULE_RESTARTS, .t_max = 1, .t_mult = 1, .eta_min = NAN},
+        {.kind = LLM_SCHEDULE_ONE_CYCLE},
+        {.kind = LLM_SCHEDULE_ONE_CYCLE, .total = 5},
+        {.kind = LLM_SCHEDULE_ONE_CYCLE,
+         .total = 5,
+         .cycle = {.pct_start = 2, .div_factor = 1, .final_div_factor = 1}},
+        {.kind = LLM_SCHEDULE_ONE_CYCLE,
+         .total = 5,
+         .cycle = {.max_momentum = 1, .div_factor = 1, .final_div_factor = 1}},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         fmq_error_t err;
@@ -119,6 +188,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rate_is_torchs),
+        cmocka_unit_test(one_cycle_moves_momentum_as_torch_does),
+        cmocka_unit_test(behind_its_last_step_a_cycle_stays_at_its_end),
         cmocka_unit_test(without_a_schedule_the_rate_stays),
         cmocka_unit_test(schedules_that_make_no_sense_are_refused),
         cmocka_unit_test(no_schedule_gives_a_rate_that_is_no_number),
