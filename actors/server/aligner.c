@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#include "actors/server/held.h"
+#include "actors/server/heldout.h"
 #include "actors/splitter/public.h"
 #include "fedmq/llm/align.h"
 
@@ -22,7 +22,7 @@ static int load(fmq_aligner_t *self, fmq_error_t *err)
     llm_records_t *parts[3] = {NULL};
     if (fmq_public_load(self->settings, parts, err) < 0)
         return -1;
-    self->data = fmq_held_tokenize(self->context, parts[0], "alignment", err);
+    self->data = fmq_heldout_tokenize(self->context, parts[0], "alignment", err);
     for (size_t i = 0; i < 3; i++)
         llm_records_destroy(&parts[i]);
     return self->data ? 0 : fmq_error_prefix(err, "llm.offsite_tuning.emu_align.data");
@@ -91,14 +91,14 @@ int fmq_aligner_run(void *argument, const fmq_alignment_t *block, fmq_metrics_t 
     fmq_aligner_t *self = argument;
     llm_align_options_t options = block->first ? self->settings->first : self->settings->later;
     llm_align_stats_t stats = {0};
-    fmq_held_stop_t stop = {block->progress, block->argument};
+    fmq_heldout_stop_t stop = {block->progress, block->argument};
     options.train.client = 0;
     options.train.round = block->block;
     llm_align_t align = {.offsite = self->context->offsite,
                          .data = self->data,
                          .options = &options,
                          .cache = self->cache,
-                         .be = fmq_devices_take(self->context->permits, fmq_held_stop, &stop),
+                         .be = fmq_devices_take(self->context->permits, fmq_heldout_stop, &stop),
                          .progress = block->progress,
                          .argument = block->argument};
     if (!align.be)

@@ -38,7 +38,7 @@ static uint32_t number_of(const coordinator_t *self, const char *member)
         strlen(digits) > 9)
         return 0;
     uint32_t client = (uint32_t)strtoul(digits, NULL, 10);
-    return client <= self->agenda->clients ? client : 0;
+    return client <= self->settings->clients ? client : 0;
 }
 
 static uint32_t client_number(const coordinator_t *self, const fmq_event_t *event)
@@ -48,11 +48,11 @@ static uint32_t client_number(const coordinator_t *self, const fmq_event_t *even
 
 static void member_left(coordinator_t *self, uint32_t client)
 {
-    if (self->round.seats[client - 1].alive)
+    if (self->participants.all[client - 1].alive)
         fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "client-gone",
                       "client=%u round=%u", client, self->mark.round);
-    fmq_round_left(&self->round, client, self->now_ms);
-    fmq_intake_lost(self->intake, client, self->now_ms);
+    fmq_participants_left(&self->participants, client, self->now_ms);
+    fmq_collector_lost(self->collector, client, self->now_ms);
 }
 
 static int on_member(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
@@ -67,17 +67,17 @@ static int on_member(coordinator_t *self, const fmq_event_t *event, fmq_error_t 
         member_left(self, client);
         return 0;
     }
-    if (!self->round.seats[client - 1].alive)
-        fmq_round_excuse(&self->round, client, self->now_ms);
-    fmq_round_arrived(&self->round, client);
+    if (!self->participants.all[client - 1].alive)
+        fmq_participants_excuse(&self->participants, client, self->now_ms);
+    fmq_participants_arrived(&self->participants, client);
     progress_t *progress = &self->progress[client - 1];
     bool moved = progress->step != event->step || progress->steps != event->steps;
     if (moved && event->steps > 0)
-        fmq_round_moved(&self->round, client, self->now_ms);
+        fmq_participants_moved(&self->participants, client, self->now_ms);
     else if (moved) /* it fetches, or waits for a permit: no measure of a step */
-        fmq_round_excuse(&self->round, client, self->now_ms);
+        fmq_participants_excuse(&self->participants, client, self->now_ms);
     *progress = (progress_t){event->step, event->steps};
-    bool busy = self->round.phase == FMQ_PHASE_ASKING;
+    bool busy = self->participants.phase == FMQ_PHASE_ASKING;
     if (busy && event->steps > 0)
         fmq_coordinator_show_now_and_then(self, FMQ_RUN_PROGRESS);
     return 0;
@@ -93,7 +93,7 @@ static void turn_away(coordinator_t *self, const fmq_event_t *event)
     fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "client-refused",
                   "name=%s reason=\"this run has the clients 1 to %" PRIu32
                   " (federate.client_num): give that one another --id\"",
-                  event->member, self->agenda->clients);
+                  event->member, self->settings->clients);
 }
 
 static int take_report(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
@@ -124,8 +124,8 @@ static int on_note(coordinator_t *self, const fmq_event_t *event, fmq_error_t *e
 static int on_fetch(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
 {
     if (event->type == FMQ_EVENT_CHUNK) /* of its update: it is the fabric that is slow */
-        fmq_round_excuse(&self->round, number_of(self, event->member), self->now_ms);
-    return fmq_intake_event(self->intake, event, self->now_ms, err);
+        fmq_participants_excuse(&self->participants, number_of(self, event->member), self->now_ms);
+    return fmq_collector_event(self->collector, event, self->now_ms, err);
 }
 
 static int on_connection(coordinator_t *self, const fmq_event_t *event, fmq_error_t *err)
@@ -167,8 +167,8 @@ static int take_events(coordinator_t *self, fmq_error_t *err)
 static void accepted(void *argument, uint32_t client)
 {
     coordinator_t *self = argument;
-    fmq_round_answered(&self->round, client);
-    self->bytes_up += fmq_intake_bytes(self->intake, client);
+    fmq_participants_answered(&self->participants, client);
+    self->bytes_up += fmq_collector_bytes(self->collector, client);
 }
 
 static void rejected(void *argument, uint32_t client, const char *reason)
@@ -179,15 +179,15 @@ static void rejected(void *argument, uint32_t client, const char *reason)
 static bool is_alive(void *argument, uint32_t client)
 {
     const coordinator_t *self = argument;
-    return self->round.seats[client - 1].alive;
+    return self->participants.all[client - 1].alive;
 }
 
 /* Those whose update is durable hear it from their next task; where the round
  * goes on they are told to wait. */
 static int acknowledge(coordinator_t *self, const bool *before, fmq_error_t *err)
 {
-    for (uint32_t k = 1; k <= self->agenda->clients; k++)
-        if (self->round.seats[k - 1].answered && !before[k - 1] &&
+    for (uint32_t k = 1; k <= self->settings->clients; k++)
+        if (self->participants.all[k - 1].answered && !before[k - 1] &&
             fmq_coordinator_post_task(self, k, FMQ_TASK_WAIT, err) < 0)
             return -1;
     return 0;
@@ -195,15 +195,15 @@ static int acknowledge(coordinator_t *self, const bool *before, fmq_error_t *err
 
 static int commit(coordinator_t *self, fmq_error_t *err)
 {
-    if (fmq_intake_pending(self->intake) == 0)
+    if (fmq_collector_pending(self->collector) == 0)
         return 0;
-    bool *before = calloc(self->agenda->clients, sizeof *before);
+    bool *before = calloc(self->settings->clients, sizeof *before);
     if (!before)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to journal updates");
-    for (uint32_t i = 0; i < self->agenda->clients; i++)
-        before[i] = self->round.seats[i].answered;
-    int rc = fmq_intake_commit(self->intake, err);
-    if (rc == 0 && fmq_round_decide(&self->round, self->now_ms) == FMQ_DECIDE_STAY)
+    for (uint32_t i = 0; i < self->settings->clients; i++)
+        before[i] = self->participants.all[i].answered;
+    int rc = fmq_collector_commit(self->collector, err);
+    if (rc == 0 && fmq_participants_decide(&self->participants, self->now_ms) == FMQ_DECIDE_STAY)
         rc = acknowledge(self, before, err);
     if (rc == 0)
         fmq_coordinator_show(self, FMQ_RUN_PROGRESS);
@@ -213,8 +213,8 @@ static int commit(coordinator_t *self, fmq_error_t *err)
 
 static void show_waiting(coordinator_t *self)
 {
-    uint32_t ready = fmq_round_count(&self->round, self->now_ms).ready;
-    if (self->round.phase != FMQ_PHASE_WAITING)
+    uint32_t ready = fmq_participants_count(&self->participants, self->now_ms).ready;
+    if (self->participants.phase != FMQ_PHASE_WAITING)
         return;
     if (ready == self->shown_ready && self->now_ms < self->missing_ms)
         return;
@@ -238,9 +238,9 @@ static int turn(coordinator_t *self, fmq_error_t *err)
     fmq_coordinator_drop_stalled(self);
     show_waiting(self);
     if (fmq_coordinator_advance(self, err) < 0 ||
-        fmq_intake_work(self->intake, is_alive, self->now_ms, err) < 0)
+        fmq_collector_work(self->collector, is_alive, self->now_ms, err) < 0)
         return -1;
-    if (self->round.phase == FMQ_PHASE_ENDING)
+    if (self->participants.phase == FMQ_PHASE_ENDING)
         self->over = fmq_coordinator_may_end(self);
     fmq_coordinator_tell_status(self);
     return 0;
@@ -250,8 +250,9 @@ static int serve(coordinator_t *self, fmq_error_t *err)
 {
     int rc = 0;
     while (rc == 0 && !self->over && !self->terminated) {
-        (void)fmq_link_wait(self->link, self->pipe,
-                            fmq_round_patience(&self->round, fmq_clock_ms(), TICK_MS));
+        (void)fmq_link_wait(
+            self->link, self->pipe,
+            fmq_participants_patience(&self->participants, fmq_clock_ms(), TICK_MS));
         self->terminated = fmq_pipe_terminated_because(self->pipe, &self->told);
         rc = turn(self, err);
     }
@@ -340,11 +341,11 @@ static int open_files(coordinator_t *self, fmq_error_t *err)
         goto fail;
     if (fmq_directory_make(self->journals, err) < 0 ||
         fmq_directory_make(self->checkpoints, err) < 0 ||
-        make_place_for_copies(self->agenda->save_to, err) < 0 ||
+        make_place_for_copies(self->settings->save_to, err) < 0 ||
         (self->options.offsite && make_place_for_copies(self->options.offsite->save_to, err) < 0))
         goto fail;
-    if (!self->agenda->own_data &&
-        !(self->dealt = fmq_dealt_open(directory, self->agenda->clients, err)))
+    if (!self->settings->own_data &&
+        !(self->dealt = fmq_dealt_open(directory, self->settings->clients, err)))
         goto fail;
     self->history = fmq_metrics_log_open(metrics, err);
     rc = self->history ? stand(self, err) : -1;
@@ -361,9 +362,9 @@ static int no_memory(uint64_t elements, fmq_error_t *err)
 
 static int open_memory(coordinator_t *self, fmq_error_t *err)
 {
-    uint32_t clients = self->agenda->clients;
+    uint32_t clients = self->settings->clients;
     uint64_t elements = fmq_schema_elements(self->options.schema);
-    if (fmq_round_init(&self->round, clients, &self->agenda->limits, err) < 0)
+    if (fmq_participants_init(&self->participants, clients, &self->settings->limits, err) < 0)
         return -1;
     if (!self->options.state)
         self->own_state = calloc(elements ? (size_t)elements : 1, sizeof *self->own_state);
@@ -391,22 +392,22 @@ static int open_fabric(coordinator_t *self, fmq_error_t *err)
                                .role = FMQ_ROLE_SERVER,
                                .store = self->options.store,
                                .hub = self->options.hub,
-                               .heartbeat_ms = self->agenda->heartbeat_ms,
-                               .timeout_ms = self->agenda->timeout_ms,
-                               .connect_ms = self->agenda->connect_ms,
+                               .heartbeat_ms = self->settings->heartbeat_ms,
+                               .timeout_ms = self->settings->timeout_ms,
+                               .connect_ms = self->settings->connect_ms,
                                .log = self->options.log};
     self->link = fmq_link_open(&link, err);
     if (!self->link)
         return -1;
-    fmq_intake_options_t intake = {.link = self->link,
-                                   .schema = self->options.schema,
-                                   .log = self->options.log,
-                                   .clients = self->agenda->clients,
-                                   .accepted = accepted,
-                                   .rejected = rejected,
-                                   .argument = self};
-    self->intake = fmq_intake_new(&intake, err);
-    return self->intake ? 0 : -1;
+    fmq_collector_options_t collector = {.link = self->link,
+                                         .schema = self->options.schema,
+                                         .log = self->options.log,
+                                         .clients = self->settings->clients,
+                                         .accepted = accepted,
+                                         .rejected = rejected,
+                                         .argument = self};
+    self->collector = fmq_collector_new(&collector, err);
+    return self->collector ? 0 : -1;
 }
 
 /* What everybody needs is there first, so that clients can get their model
@@ -421,18 +422,18 @@ static int open_run(coordinator_t *self, fmq_error_t *err)
         return -1;
     if (self->over || self->terminated)
         return 0;
-    return fmq_coordinator_post_state(self, self->mark.round >= self->agenda->rounds, err);
+    return fmq_coordinator_post_state(self, self->mark.round >= self->settings->rounds, err);
 }
 
 static void release(coordinator_t *self)
 {
-    fmq_intake_destroy(&self->intake);
+    fmq_collector_destroy(&self->collector);
     fmq_update_log_close(&self->journal);
     fmq_coordinator_end_lending(self);
     fmq_link_close(&self->link, LINGER_MS);
     fmq_metrics_log_close(&self->history);
     fmq_coordinator_drop_answers(self);
-    fmq_round_release(&self->round);
+    fmq_participants_release(&self->participants);
     free(self->answers);
     free(self->progress);
     fmq_dealt_close(&self->dealt);
@@ -466,7 +467,7 @@ static fmq_error_t conclude(coordinator_t *self)
         (void)fmq_coordinator_post_done(self, failed, why.text, NULL);
     fmq_run_event_t event = {.type = FMQ_RUN_ENDED,
                              .round = self->mark.round,
-                             .rounds = self->agenda->rounds,
+                             .rounds = self->settings->rounds,
                              .train_loss = self->train_loss,
                              .reason = why.text};
     if (self->options.on_event)
@@ -485,7 +486,7 @@ void fmq_coordinator_run(zsock_t *pipe, const fmq_coordinator_options_t *options
         return;
     }
     self->options = *options;
-    self->agenda = options->agenda;
+    self->settings = options->settings;
     self->pipe = pipe;
     self->now_ms = fmq_clock_ms();
     self->train_loss = self->align_loss = NAN;

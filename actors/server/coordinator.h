@@ -14,7 +14,7 @@
 
 #include <czmq.h>
 
-#include "actors/server/agenda.h"
+#include "actors/server/settings.h"
 #include "actors/strategy/fedbiot.h"
 #include "fedmq/actors/actors.h"
 
@@ -33,7 +33,7 @@ typedef struct {
 } fmq_measuring_t;
 
 typedef struct {
-    const fmq_agenda_t *agenda;
+    const fmq_server_settings_t *settings;
     const char *endpoint;
     uint64_t first_version; /* of notes; 0: the directory says */
     fmq_store_t *store;     /* may be NULL */

@@ -2,7 +2,7 @@
  * coordinator_private.h - the coordinator's inside, shared by its files:
  * coordinator.c (life and events), records.c (what clients' data come to), reports.c (what clients
  * say), stalls.c (who does not get on), watchers.c (evaluators), perform.c (the steps that rounds.h
- * orders), posts.c (notes that it leaves), outcome.c (metrics, best state), copies.c (what is
+ * orders), announce.c (notes that it leaves), outcome.c (metrics, best state), export.c (what is
  * saved), hosting.c (what it lends the strategy), showing.c (what people see), status.c (how the
  * run stands).
  */
@@ -10,8 +10,8 @@
 #define FEDMQ_ACTORS_SERVER_COORDINATOR_PRIVATE_H
 
 #include "actors/protocol/status.h"
+#include "actors/server/collector.h"
 #include "actors/server/coordinator.h"
-#include "actors/server/intake.h"
 #include "actors/server/rounds.h"
 #include "actors/storage/checkpoint.h"
 #include "actors/storage/dealt.h"
@@ -61,7 +61,7 @@ typedef struct {
 
 typedef struct {
     fmq_coordinator_options_t options;
-    const fmq_agenda_t *agenda; /* borrowed */
+    const fmq_server_settings_t *settings; /* borrowed */
     int64_t now_ms;
     zsock_t *pipe; /* borrowed */
     fmq_link_t *link;
@@ -74,7 +74,8 @@ typedef struct {
     fmq_lent_state_t *lent; /* of state while it is published; NULL: it may be written to */
     bool away;              /* the state is in its checkpoint only, and its memory given back */
     fmq_strategy_t strategy;
-    fmq_exchange_t exchanges[FMQ_EXCHANGES_MAX]; /* of a round; the open one is round.exchange */
+    fmq_exchange_t
+        exchanges[FMQ_EXCHANGES_MAX]; /* of a round; the open one is participants.exchange */
     size_t exchanges_size;
     fmq_sections_t sections; /* of checkpoints: the state and what the strategy keeps */
     fmq_digest_t *fetched;   /* owned, client k at k - 1: what it was last told of that lies
@@ -83,9 +84,9 @@ typedef struct {
     uint64_t manifest_bytes;
     published_t published, published_beside;
 
-    fmq_round_t round;
+    fmq_participants_t participants;
     fmq_update_log_t *journal; /* of the round in training, or NULL */
-    fmq_intake_t *intake;
+    fmq_collector_t *collector;
     fmq_metrics_t **answers;       /* owned: of this phase, client k at k - 1 */
     uint64_t bytes_up, bytes_down; /* of updates accepted, of states asked to be fetched */
     progress_t *progress;          /* owned, client k at k - 1 */
@@ -157,7 +158,7 @@ void fmq_coordinator_compare_computing(coordinator_t *self, const char *member, 
 void fmq_coordinator_excuse_if_deaf(coordinator_t *self);
 void fmq_coordinator_drop_stalled(coordinator_t *self);
 
-/* posts.c */
+/* announce.c */
 uint64_t fmq_coordinator_serial(const coordinator_t *self, fmq_task_kind_t kind);
 int fmq_coordinator_post_run(coordinator_t *self, fmq_error_t *err);
 /* Publishes the state, which from then on is not written to, and tells
@@ -227,7 +228,7 @@ int fmq_coordinator_note_evaluation(coordinator_t *self, fmq_error_t *err);
 /* What an evaluator measured. */
 int fmq_coordinator_note_metrics(coordinator_t *self, const char *source,
                                  const fmq_message_metrics_t *note, fmq_error_t *err);
-/* copies.c: best/ and save_to; "<round>_<save_to>" when it is due; adapter/,
+/* export.c: best/ and save_to; "<round>_<save_to>" when it is due; adapter/,
  * "final_<save_to>" and what the strategy makes for others. */
 int fmq_coordinator_save_best(coordinator_t *self, fmq_error_t *err);
 int fmq_coordinator_save_periodic(coordinator_t *self, fmq_error_t *err);

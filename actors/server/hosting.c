@@ -44,8 +44,8 @@ static fmq_strategy_host_t host_of(coordinator_t *self)
 
 int fmq_coordinator_open_strategy(coordinator_t *self, fmq_error_t *err)
 {
-    const fmq_strategy_setup_t setup = {.method = self->agenda->method,
-                                        .rule = self->agenda->rule,
+    const fmq_strategy_setup_t setup = {.method = self->settings->method,
+                                        .rule = self->settings->rule,
                                         .config = self->options.config,
                                         .schema = self->options.schema,
                                         .offsite = self->options.offsite,
@@ -96,7 +96,7 @@ int fmq_coordinator_export(coordinator_t *self, fmq_error_t *err)
 
 size_t fmq_coordinator_exchange(const coordinator_t *self)
 {
-    const fmq_exchange_t *newest = self->round.exchange;
+    const fmq_exchange_t *newest = self->participants.exchange;
     bool of_round = newest && newest->close != FMQ_CLOSE_MEASURE;
     return of_round ? (size_t)(newest - self->exchanges) : 0;
 }
@@ -109,5 +109,5 @@ bool fmq_coordinator_collects(const coordinator_t *self)
 
 bool fmq_coordinator_shares(const coordinator_t *self)
 {
-    return !self->agenda->method || fmq_strategy_shares(self->agenda->method);
+    return !self->settings->method || fmq_strategy_shares(self->settings->method);
 }

@@ -21,12 +21,12 @@ static void add(char *out, const char *format, ...)
 }
 
 /* Names those that are away, or here and not ready; how many they are. */
-static uint32_t name_them(const fmq_round_t *round, bool here, char *out)
+static uint32_t name_them(const fmq_participants_t *participants, bool here, char *out)
 {
     uint32_t found = 0;
-    for (uint32_t k = 1; k <= round->clients; k++) {
-        const fmq_seat_t *seat = &round->seats[k - 1];
-        if (seat->alive != here || (here && seat->ready))
+    for (uint32_t k = 1; k <= participants->clients; k++) {
+        const fmq_participant_t *participant = &participants->all[k - 1];
+        if (participant->alive != here || (here && participant->ready))
             continue;
         if (found++ < FMQ_MISSING_NAMED_MAX)
             add(out, "%sclient-%" PRIu32, found > 1 ? ", " : *out ? "; " : "", k);
@@ -36,13 +36,13 @@ static uint32_t name_them(const fmq_round_t *round, bool here, char *out)
     return found;
 }
 
-void fmq_missing_say(const fmq_round_t *round, char out[FMQ_MISSING_TEXT_MAX])
+void fmq_missing_say(const fmq_participants_t *participants, char out[FMQ_MISSING_TEXT_MAX])
 {
     out[0] = '\0';
-    uint32_t away = name_them(round, false, out);
+    uint32_t away = name_them(participants, false, out);
     if (away > 0)
         add(out, " %s not joined", away == 1 ? "has" : "have");
-    uint32_t busy = name_them(round, true, out);
+    uint32_t busy = name_them(participants, true, out);
     if (busy > 0)
         add(out, " %s not ready yet", busy == 1 ? "is" : "are");
 }

@@ -6,13 +6,13 @@
 
 #include <stddef.h>
 
-#include "actors/server/round.h"
+#include "actors/server/participants.h"
 
 #define FMQ_MISSING_NAMED_MAX 8   /* of a kind; of more the number is said */
 #define FMQ_MISSING_TEXT_MAX  320 /* bytes with NUL */
 
 /* "client-2, client-3 have not joined; client-4 is not ready yet", or "" when
  * all are here and ready. */
-void fmq_missing_say(const fmq_round_t *round, char out[FMQ_MISSING_TEXT_MAX]);
+void fmq_missing_say(const fmq_participants_t *participants, char out[FMQ_MISSING_TEXT_MAX]);
 
 #endif

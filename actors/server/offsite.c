@@ -40,7 +40,7 @@ int fmq_offsite_open(fmq_offsite_t *self, const fmq_context_t *context, fmq_erro
         return -1;
     if (self->settings.align && !(self->aligner = fmq_aligner_new(context, &self->settings, err)))
         return -1;
-    if (self->settings.full && !(self->held = fmq_held_new(context, &self->settings, err)))
+    if (self->settings.full && !(self->held = fmq_heldout_new(context, &self->settings, err)))
         return -1;
     return 0;
 }
@@ -66,7 +66,7 @@ int fmq_offsite_restore(fmq_offsite_t *self, fmq_error_t *err)
 void fmq_offsite_release(fmq_offsite_t *self)
 {
     fmq_aligner_destroy(&self->aligner);
-    fmq_held_destroy(&self->held);
+    fmq_heldout_destroy(&self->held);
     free(self->emulator);
     memset(self, 0, sizeof *self);
 }
@@ -138,7 +138,7 @@ void fmq_offsite_fill(fmq_offsite_t *self, fmq_coordinator_options_t *options)
     options->publish = self->context->pins ? publish : NULL;
     options->publish_argument = self;
     if (self->held) {
-        options->measure = fmq_held_measure;
+        options->measure = fmq_heldout_measure;
         options->measure_argument = self->held;
     }
 }

@@ -8,7 +8,7 @@
 #define FEDMQ_ACTORS_SERVER_OFFSITE_H
 
 #include "actors/server/aligner.h"
-#include "actors/server/held.h"
+#include "actors/server/heldout.h"
 
 typedef struct {
     const fmq_context_t *context; /* borrowed */
@@ -17,7 +17,7 @@ typedef struct {
     float *emulator;               /* owned: the vector that a new run begins with */
     uint32_t aligned;              /* blocks before round 0 that it has been through */
     fmq_aligner_t *aligner;        /* owned; NULL: nothing is aligned */
-    fmq_held_t *held;              /* owned; NULL: the server measures nothing */
+    fmq_heldout_t *held;           /* owned; NULL: the server measures nothing */
 } fmq_offsite_t;
 
 /* Fills self; after a failure too it must be released. */

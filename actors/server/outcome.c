@@ -36,12 +36,12 @@ static double dealt_most(const coordinator_t *self, uint32_t client, const char 
         if (strlen(parts[part]) != end - begin ||
             strncmp(parts[part], name + begin, end - begin) != 0)
             continue;
-        bool used = part == FMQ_DEALT_TRAIN && self->round.exchange->task == FMQ_TASK_TRAIN;
+        bool used = part == FMQ_DEALT_TRAIN && self->participants.exchange->task == FMQ_TASK_TRAIN;
         if (used && begin > 0) /* of a training that is not sent, with steps of its own */
             break;
         return used ? (double)fmq_coordinator_used_max(self, client, 0) : (double)dealt[part];
     }
-    return (double)FMQ_INTAKE_SAMPLES_MAX;
+    return (double)FMQ_COLLECTOR_SAMPLES_MAX;
 }
 
 /* A measurement that is no number, or no possible one, is in no average and
@@ -50,9 +50,9 @@ static bool is_plausible(const coordinator_t *self, uint32_t client, const fmq_m
 {
     const char *tail = strrchr(metric->name, '_');
     bool total = tail && strcmp(tail, "_total") == 0;
-    double most = total
-                      ? fmin(dealt_most(self, client, metric->name), (double)FMQ_INTAKE_SAMPLES_MAX)
-                      : VALUE_MAX;
+    double most =
+        total ? fmin(dealt_most(self, client, metric->name), (double)FMQ_COLLECTOR_SAMPLES_MAX)
+              : VALUE_MAX;
     return isfinite(metric->value) && metric->value <= most &&
            metric->value >= (total ? 0 : -VALUE_MAX);
 }
@@ -78,7 +78,7 @@ int fmq_coordinator_keep_answer(coordinator_t *self, uint32_t client, const fmq_
 
 void fmq_coordinator_drop_answers(coordinator_t *self)
 {
-    for (uint32_t i = 0; self->answers && i < self->agenda->clients; i++) {
+    for (uint32_t i = 0; self->answers && i < self->settings->clients; i++) {
         free(self->answers[i]);
         self->answers[i] = NULL;
     }
@@ -90,7 +90,7 @@ static size_t gather(const coordinator_t *self, uint32_t first, uint32_t last,
 {
     size_t size = 0;
     for (uint32_t k = first; k <= last; k++)
-        if (self->answers[k - 1] && self->round.seats[k - 1].answered)
+        if (self->answers[k - 1] && self->participants.all[k - 1].answered)
             measured[size++] = (fmq_measured_t){.client = k, .metrics = self->answers[k - 1]};
     return size;
 }
@@ -119,9 +119,9 @@ static int write_form(coordinator_t *self, const fmq_form_t *form, const char *s
 static int write_forms(coordinator_t *self, const char *source, const fmq_measured_t *measured,
                        size_t size, fmq_error_t *err)
 {
-    for (size_t i = 0; size > 0 && i < self->agenda->forms_size; i++) {
+    for (size_t i = 0; size > 0 && i < self->settings->forms_size; i++) {
         fmq_merged_t merged = {0};
-        const fmq_form_t *form = self->agenda->forms[i];
+        const fmq_form_t *form = self->settings->forms[i];
         int rc = form->merge(measured, size, &merged, err);
         if (rc == 0)
             rc = write_form(self, form, source, &merged, err);
@@ -129,14 +129,14 @@ static int write_forms(coordinator_t *self, const char *source, const fmq_measur
         if (rc < 0)
             return -1;
     }
-    return self->agenda->raw ? write_raw(self, measured, size, err) : 0;
+    return self->settings->raw ? write_raw(self, measured, size, err) : 0;
 }
 
 static void show_metrics(coordinator_t *self, const char *source, const fmq_metrics_t *metrics)
 {
     fmq_run_event_t event = {.type = FMQ_RUN_METRICS,
                              .round = self->mark.round,
-                             .rounds = self->agenda->rounds,
+                             .rounds = self->settings->rounds,
                              .train_loss = self->train_loss,
                              .metrics = metrics,
                              .source = source};
@@ -155,20 +155,20 @@ static void to_metrics(const fmq_merged_t *merged, fmq_metrics_t *out)
 int fmq_coordinator_note_training(coordinator_t *self, fmq_error_t *err)
 {
     fmq_merged_t merged = {0};
-    fmq_measured_t *measured = calloc(self->agenda->clients, sizeof *measured);
+    fmq_measured_t *measured = calloc(self->settings->clients, sizeof *measured);
     int rc = -1;
     if (!measured) {
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to merge metrics");
         goto fail;
     }
     const fmq_form_t *form = fmq_form_find("weighted_avg");
-    size_t size = gather(self, 1, self->agenda->clients, measured);
+    size_t size = gather(self, 1, self->settings->clients, measured);
     if (form->merge(measured, size, &merged, err) < 0)
         goto fail;
     const double *loss = fmq_merged_get(&merged, "train_avg_loss");
     self->train_loss = loss ? *loss : NAN;
     if (write_form(self, form, "clients", &merged, err) < 0 ||
-        (self->agenda->raw && write_raw(self, measured, size, err) < 0))
+        (self->settings->raw && write_raw(self, measured, size, err) < 0))
         goto fail;
     rc = 0;
 fail:
@@ -181,7 +181,7 @@ fail:
  * stands in where a sum is missing. */
 static const double *deciding(const coordinator_t *self, const fmq_merged_t *merged)
 {
-    const char *key = self->agenda->best_key;
+    const char *key = self->settings->best_key;
     const double *value = fmq_merged_get(merged, key);
     char average[FMQ_METRIC_NAME_MAX];
     const char *tail = strstr(key, "_loss");
@@ -198,17 +198,17 @@ static int judge(coordinator_t *self, const fmq_merged_t *merged, fmq_error_t *e
     if (!value) {
         if (merged->size > 0 && !self->warned)
             fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "best-key-missing",
-                          "key=%s round=%u", self->agenda->best_key, self->mark.round);
+                          "key=%s round=%u", self->settings->best_key, self->mark.round);
         self->warned |= merged->size > 0;
         return 0;
     }
-    if (fmq_early_stop_update(&self->mark.early_stop, &self->agenda->early_stop, *value)) {
+    if (fmq_early_stop_update(&self->mark.early_stop, &self->settings->early_stop, *value)) {
         fmq_log_write(self->options.log, FMQ_LOG_INFO, "server", "early-stop", "round=%u %s=%.6g",
-                      self->mark.round, self->agenda->best_key, *value);
+                      self->mark.round, self->settings->best_key, *value);
         self->stopped = true;
         self->outcome = "early stop";
     }
-    if (fmq_best_update(&self->mark.best, self->agenda->early_stop.larger, *value,
+    if (fmq_best_update(&self->mark.best, self->settings->early_stop.larger, *value,
                         self->mark.round))
         return fmq_coordinator_save_best(self, err);
     return 0;
@@ -241,15 +241,15 @@ int fmq_coordinator_note_evaluation(coordinator_t *self, fmq_error_t *err)
     fmq_merged_t merged = {0};
     fmq_metrics_t metrics;
     int rc = -1;
-    fmq_measured_t *measured = calloc(self->agenda->clients, sizeof *measured);
+    fmq_measured_t *measured = calloc(self->settings->clients, sizeof *measured);
     if (!measured) {
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to merge metrics");
         goto fail;
     }
-    size_t size = gather(self, self->agenda->training + 1, self->agenda->clients, measured);
+    size_t size = gather(self, self->settings->training + 1, self->settings->clients, measured);
     if (write_forms(self, "unseen", measured, size, err) < 0)
         goto fail;
-    size = gather(self, 1, self->agenda->training, measured);
+    size = gather(self, 1, self->settings->training, measured);
     if (write_forms(self, "clients", measured, size, err) < 0 ||
         merge_deciding(measured, size, &merged, err) < 0)
         goto fail;
@@ -271,7 +271,7 @@ int fmq_coordinator_note_metrics(coordinator_t *self, const char *source,
         return -1;
     fmq_run_event_t event = {.type = FMQ_RUN_METRICS,
                              .round = note->round,
-                             .rounds = self->agenda->rounds,
+                             .rounds = self->settings->rounds,
                              .train_loss = NAN,
                              .metrics = &note->metrics,
                              .source = source};

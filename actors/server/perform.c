@@ -16,8 +16,8 @@
 
 static int ask(coordinator_t *self, uint32_t client, fmq_task_kind_t kind, fmq_error_t *err)
 {
-    fmq_round_ask(&self->round, client);
-    fmq_round_excuse(&self->round, client, self->now_ms);
+    fmq_participants_ask(&self->participants, client);
+    fmq_participants_excuse(&self->participants, client, self->now_ms);
     self->progress[client - 1] = (progress_t){0, 0};
     return fmq_coordinator_post_task(self, client, kind, err);
 }
@@ -26,9 +26,10 @@ static int ask(coordinator_t *self, uint32_t client, fmq_task_kind_t kind, fmq_e
 static size_t candidates(const coordinator_t *self, uint32_t *list)
 {
     size_t size = 0;
-    for (uint32_t k = 1; k <= self->agenda->training; k++) {
-        const fmq_seat_t *seat = &self->round.seats[k - 1];
-        if (seat->alive && seat->ready && !seat->asked && !seat->untrained)
+    for (uint32_t k = 1; k <= self->settings->training; k++) {
+        const fmq_participant_t *participant = &self->participants.all[k - 1];
+        if (participant->alive && participant->ready && !participant->asked &&
+            !participant->untrained)
             list[size++] = k;
     }
     return size;
@@ -38,19 +39,19 @@ static size_t candidates(const coordinator_t *self, uint32_t *list)
 static int sample(const coordinator_t *self, size_t wanted, uint32_t **chosen, size_t *size,
                   fmq_error_t *err)
 {
-    uint32_t *list = calloc(self->agenda->training, sizeof *list);
-    uint32_t *result = calloc(self->agenda->training, sizeof *result);
+    uint32_t *list = calloc(self->settings->training, sizeof *list);
+    uint32_t *result = calloc(self->settings->training, sizeof *result);
     int rc = -1;
     if (!list || !result) {
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to sample clients");
         goto fail;
     }
-    fmq_sampling_t sampling = {.seed = self->agenda->seed,
+    fmq_sampling_t sampling = {.seed = self->settings->seed,
                                .round = self->mark.round,
                                .candidates = list,
                                .size = candidates(self, list),
                                .wanted = wanted};
-    rc = self->agenda->sampler->choose(&sampling, result, size, err);
+    rc = self->settings->sampler->choose(&sampling, result, size, err);
 fail:
     free(list);
     if (rc < 0)
@@ -67,12 +68,12 @@ static int open_journal(coordinator_t *self, fmq_error_t *err)
                                         .round = self->mark.round,
                                         .schema = self->options.schema,
                                         .log = self->options.log};
-    fmq_intake_close(self->intake);
+    fmq_collector_close(self->collector);
     fmq_update_log_close(&self->journal);
     self->journal = fmq_update_log_open(&options, err);
     if (!self->journal)
         return -1;
-    fmq_intake_open(self->intake, self->journal);
+    fmq_collector_open(self->collector, self->journal);
     return 0;
 }
 
@@ -82,8 +83,8 @@ static int make_plan(coordinator_t *self, uint32_t **plan, size_t *size, fmq_err
     int found = fmq_update_log_load_list(self->journal, FMQ_UPDATE_LOG_PLAN, plan, size, err);
     if (found != 0)
         return found < 0 ? -1 : 0;
-    size_t wanted = fmq_sampler_wanted(self->agenda->sample_number, self->agenda->sample_rate,
-                                       self->agenda->training);
+    size_t wanted = fmq_sampler_wanted(self->settings->sample_number, self->settings->sample_rate,
+                                       self->settings->training);
     if (sample(self, wanted, plan, size, err) < 0)
         return -1;
     if (*size == 0)
@@ -94,17 +95,17 @@ static int make_plan(coordinator_t *self, uint32_t **plan, size_t *size, fmq_err
 static int ask_planned(coordinator_t *self, const uint32_t *plan, size_t size, fmq_error_t *err)
 {
     for (size_t i = 0; i < size; i++) {
-        if (plan[i] < 1 || plan[i] > self->agenda->training)
+        if (plan[i] < 1 || plan[i] > self->settings->training)
             continue;
-        bool here = self->round.exchange->accept == FMQ_ACCEPT_UPDATE &&
+        bool here = self->participants.exchange->accept == FMQ_ACCEPT_UPDATE &&
                     fmq_update_log_find(self->journal, plan[i]);
         if (!here) {
-            if (ask(self, plan[i], self->round.exchange->task, err) < 0)
+            if (ask(self, plan[i], self->participants.exchange->task, err) < 0)
                 return -1;
             continue;
         }
-        fmq_round_ask(&self->round, plan[i]);
-        fmq_round_answered(&self->round, plan[i]);
+        fmq_participants_ask(&self->participants, plan[i]);
+        fmq_participants_answered(&self->participants, plan[i]);
     }
     return 0;
 }
@@ -115,7 +116,7 @@ static int close_exchange(coordinator_t *self, fmq_error_t *err);
 static void open_exchange(coordinator_t *self, const fmq_exchange_t *exchange)
 {
     fmq_coordinator_drop_answers(self);
-    fmq_round_open(&self->round, exchange, self->now_ms);
+    fmq_participants_open(&self->participants, exchange, self->now_ms);
 }
 
 /* Does the journal still hold every update of an earlier process's list? */
@@ -134,17 +135,18 @@ static int close_again(coordinator_t *self, const uint32_t *closed, size_t size,
 {
     open_exchange(self, fmq_rounds_aggregating(self->exchanges, self->exchanges_size));
     for (size_t i = 0; i < size; i++) {
-        fmq_round_ask(&self->round, closed[i]);
-        fmq_round_answered(&self->round, closed[i]);
+        fmq_participants_ask(&self->participants, closed[i]);
+        fmq_participants_answered(&self->participants, closed[i]);
     }
     return close_exchange(self, err);
 }
 
 static int ask_all(coordinator_t *self, fmq_error_t *err)
 {
-    for (uint32_t k = 1; k <= self->agenda->clients; k++) {
-        const fmq_seat_t *seat = &self->round.seats[k - 1];
-        if (seat->alive && seat->ready && ask(self, k, self->round.exchange->task, err) < 0)
+    for (uint32_t k = 1; k <= self->settings->clients; k++) {
+        const fmq_participant_t *participant = &self->participants.all[k - 1];
+        if (participant->alive && participant->ready &&
+            ask(self, k, self->participants.exchange->task, err) < 0)
             return -1;
     }
     return 0;
@@ -155,7 +157,7 @@ static int ask_all(coordinator_t *self, fmq_error_t *err)
 static int request(coordinator_t *self, const uint32_t *list, size_t size, fmq_error_t *err)
 {
     uint32_t *plan = NULL;
-    bool everybody = self->round.exchange->who == FMQ_WHO_EVERYBODY;
+    bool everybody = self->participants.exchange->who == FMQ_WHO_EVERYBODY;
     int rc = 0;
     if (!everybody && size == 0) {
         rc = make_plan(self, &plan, &size, err);
@@ -166,9 +168,9 @@ static int request(coordinator_t *self, const uint32_t *list, size_t size, fmq_e
     free(plan);
     if (rc < 0)
         return -1;
-    uint32_t asked = fmq_round_count(&self->round, self->now_ms).asked;
+    uint32_t asked = fmq_participants_count(&self->participants, self->now_ms).asked;
     if (asked == 0) { /* nobody who could train is here */
-        fmq_round_open(&self->round, NULL, self->now_ms);
+        fmq_participants_open(&self->participants, NULL, self->now_ms);
         return 0;
     }
     fmq_log_write(self->options.log, FMQ_LOG_INFO, "server", "round-began",
@@ -216,19 +218,19 @@ static int ask_more(coordinator_t *self, fmq_error_t *err)
     uint32_t *chosen = NULL, *plan = NULL;
     size_t size = 0, planned = 0;
     int rc = -1;
-    size_t missing = fmq_round_count(&self->round, self->now_ms).missing;
+    size_t missing = fmq_participants_count(&self->participants, self->now_ms).missing;
     if (sample(self, missing, &chosen, &size, err) < 0)
         return -1;
     for (size_t i = 0; i < size; i++)
-        if (ask(self, chosen[i], self->round.exchange->task, err) < 0)
+        if (ask(self, chosen[i], self->participants.exchange->task, err) < 0)
             goto fail;
-    plan = calloc(self->agenda->clients, sizeof *plan);
+    plan = calloc(self->settings->clients, sizeof *plan);
     if (!plan) {
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for a plan");
         goto fail;
     }
-    for (uint32_t k = 1; k <= self->agenda->clients; k++)
-        if (self->round.seats[k - 1].asked)
+    for (uint32_t k = 1; k <= self->settings->clients; k++)
+        if (self->participants.all[k - 1].asked)
             plan[planned++] = k;
     fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "clients-replaced",
                   "round=%u gone=%zu asked=%zu", self->mark.round, missing, size);
@@ -255,7 +257,7 @@ static int aggregate(coordinator_t *self, bool usable, fmq_error_t *err)
     for (size_t i = 0; i < size; i++)
         samples[i] = fmq_update_log_at(self->journal, i)->samples;
     fmq_updates_t updates = {.size = size,
-                             .samples = self->agenda->ignore_weight ? NULL : samples,
+                             .samples = self->settings->ignore_weight ? NULL : samples,
                              .elements = fmq_schema_elements(self->options.schema),
                              .read = read_update,
                              .argument = self->journal};
@@ -270,12 +272,12 @@ static int aggregate(coordinator_t *self, bool usable, fmq_error_t *err)
 /* The journal's list of who counts, durable before anything depends on it. */
 static int settle_journal(coordinator_t *self, fmq_error_t *err)
 {
-    uint32_t *list = calloc(self->agenda->clients, sizeof *list);
+    uint32_t *list = calloc(self->settings->clients, sizeof *list);
     size_t size = 0;
     if (!list)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory to close a round");
-    for (uint32_t k = 1; k <= self->agenda->clients; k++)
-        if (self->round.seats[k - 1].answered)
+    for (uint32_t k = 1; k <= self->settings->clients; k++)
+        if (self->participants.all[k - 1].answered)
             list[size++] = k;
     if (fmq_coordinator_collects(self))
         fmq_update_log_keep(self->journal, list, size);
@@ -287,9 +289,9 @@ static int settle_journal(coordinator_t *self, fmq_error_t *err)
 /* Those who did not answer in time need not go on. */
 static int call_off(coordinator_t *self, fmq_error_t *err)
 {
-    for (uint32_t k = 1; k <= self->agenda->clients; k++) {
-        const fmq_seat_t *seat = &self->round.seats[k - 1];
-        if (seat->asked && !seat->answered &&
+    for (uint32_t k = 1; k <= self->settings->clients; k++) {
+        const fmq_participant_t *participant = &self->participants.all[k - 1];
+        if (participant->asked && !participant->answered &&
             fmq_coordinator_post_task(self, k, FMQ_TASK_WAIT, err) < 0)
             return -1;
     }
@@ -300,7 +302,7 @@ static int call_off(coordinator_t *self, fmq_error_t *err)
 static bool has_usable_update(const coordinator_t *self)
 {
     if (!fmq_coordinator_collects(self))
-        return fmq_round_count(&self->round, self->now_ms).answered > 0;
+        return fmq_participants_count(&self->participants, self->now_ms).answered > 0;
     for (size_t i = 0; i < fmq_update_log_size(self->journal); i++)
         if (fmq_update_log_at(self->journal, i)->samples > 0)
             return true;
@@ -332,7 +334,7 @@ static int count_empty(coordinator_t *self, bool empty, fmq_error_t *err)
     bool all = size == self->mark.round + 1;
     if (size >= FMQ_EMPTY_ROUNDS_MAX)
         (void)snprintf(rounds, sizeof rounds, "%u rounds in a row", size);
-    else if (all && size >= self->agenda->rounds)
+    else if (all && size >= self->settings->rounds)
         (void)snprintf(rounds, sizeof rounds, "all rounds (%u)", size);
     else
         return 0;
@@ -343,7 +345,7 @@ static void tidy(const coordinator_t *self)
 {
     uint32_t keep = self->mark.round > 0 ? self->mark.round - 1 : 0;
     fmq_checkpoint_prune(self->checkpoints, keep);
-    for (uint32_t round = keep; round > 0 && !self->agenda->save_journal; round--) {
+    for (uint32_t round = keep; round > 0 && !self->settings->save_journal; round--) {
         fmq_update_log_remove(self->journals, round - 1);
         if (keep - round >= 2) /* older ones went with earlier rounds */
             return;
@@ -354,7 +356,7 @@ static int finish(coordinator_t *self, fmq_error_t *err)
 {
     if (self->mark.round > 0 && self->mark.empty_rounds == self->mark.round)
         return give_up(self, "no round", err);
-    fmq_round_end(&self->round, self->now_ms);
+    fmq_participants_end(&self->participants, self->now_ms);
     if (self->stopped && fmq_coordinator_post_state(self, true, err) < 0)
         return -1;
     if (fmq_coordinator_save_final(self, err) < 0)
@@ -401,8 +403,8 @@ static int go_on(coordinator_t *self, const fmq_exchange_t *closed, fmq_error_t 
                                          .size = self->exchanges_size,
                                          .closed = closed,
                                          .round = self->mark.round,
-                                         .rounds = self->agenda->rounds,
-                                         .eval_freq = self->agenda->eval_freq,
+                                         .rounds = self->settings->rounds,
+                                         .eval_freq = self->settings->eval_freq,
                                          .evaluated = self->evaluated,
                                          .stopped = self->stopped};
     const fmq_exchange_t *next = fmq_rounds_next(&standing);
@@ -415,7 +417,7 @@ static int go_on(coordinator_t *self, const fmq_exchange_t *closed, fmq_error_t 
 
 static int commit_list(coordinator_t *self, fmq_error_t *err)
 {
-    fmq_intake_close(self->intake);
+    fmq_collector_close(self->collector);
     return settle_journal(self, err);
 }
 
@@ -442,7 +444,7 @@ static int save_checkpoint(coordinator_t *self, fmq_error_t *err)
 
 static int announce(coordinator_t *self, fmq_error_t *err)
 {
-    return fmq_coordinator_post_state(self, self->mark.round >= self->agenda->rounds, err);
+    return fmq_coordinator_post_state(self, self->mark.round >= self->settings->rounds, err);
 }
 
 static int sum_up(coordinator_t *self, fmq_error_t *err)
@@ -456,7 +458,7 @@ static int sum_up(coordinator_t *self, fmq_error_t *err)
 
 static int judge(coordinator_t *self, fmq_error_t *err)
 {
-    fmq_round_count_t count = fmq_round_count(&self->round, self->now_ms);
+    fmq_participants_count_t count = fmq_participants_count(&self->participants, self->now_ms);
     self->evaluated = self->mark.round;
     self->unmeasured = count.answered == 0 && count.left_out > 0;
     return fmq_coordinator_note_evaluation(self, err);
@@ -470,8 +472,8 @@ static int (*const performers[])(coordinator_t *self, fmq_error_t *err) = {
 
 static void log_closed(const coordinator_t *self)
 {
-    fmq_round_count_t count = fmq_round_count(&self->round, self->now_ms);
-    bool measured = self->round.exchange->close == FMQ_CLOSE_MEASURE;
+    fmq_participants_count_t count = fmq_participants_count(&self->participants, self->now_ms);
+    bool measured = self->participants.exchange->close == FMQ_CLOSE_MEASURE;
     if (!measured)
         fmq_log_write(self->options.log, count.missing ? FMQ_LOG_WARNING : FMQ_LOG_INFO, "server",
                       "round-closed", "round=%u updates=%u rejected=%u missing=%u",
@@ -485,7 +487,7 @@ static void log_closed(const coordinator_t *self)
 static int close_exchange(coordinator_t *self, fmq_error_t *err)
 {
     fmq_round_step_t steps[FMQ_ROUND_STEPS_MAX];
-    size_t size = fmq_rounds_closing(self->round.exchange, steps);
+    size_t size = fmq_rounds_closing(self->participants.exchange, steps);
     if (steps[0] != FMQ_STEP_COMMIT) /* else what is said to be closed is so for good */
         log_closed(self);
     for (size_t i = 0; i < size; i++) {
@@ -496,14 +498,14 @@ static int close_exchange(coordinator_t *self, fmq_error_t *err)
         if (self->terminated && steps[i] == FMQ_STEP_AGGREGATE)
             return 0; /* the checkpoint before and the journal hold it all */
     }
-    return go_on(self, self->round.exchange, err);
+    return go_on(self, self->participants.exchange, err);
 }
 
 static bool anybody_can_train(const coordinator_t *self)
 {
-    for (uint32_t k = 1; k <= self->agenda->training; k++)
-        if (self->round.seats[k - 1].alive && self->round.seats[k - 1].ready &&
-            !self->round.seats[k - 1].untrained)
+    for (uint32_t k = 1; k <= self->settings->training; k++)
+        if (self->participants.all[k - 1].alive && self->participants.all[k - 1].ready &&
+            !self->participants.all[k - 1].untrained)
             return true;
     return false;
 }
@@ -514,7 +516,7 @@ static int begin(coordinator_t *self, fmq_error_t *err)
 {
     bool first = !self->begun;
     self->begun = true;
-    self->round.limits.min_ready = 1;
+    self->participants.limits.min_ready = 1;
     if (fmq_coordinator_tell_fits(self, err) < 0)
         return -1;
     return first || anybody_can_train(self) ? go_on(self, NULL, err) : 0;
@@ -539,10 +541,10 @@ static int decide(coordinator_t *self, fmq_decision_t decision, fmq_error_t *err
 int fmq_coordinator_advance(coordinator_t *self, fmq_error_t *err)
 {
     for (;;) {
-        fmq_phase_t phase = self->round.phase;
+        fmq_phase_t phase = self->participants.phase;
         if (phase == FMQ_PHASE_WAITING && fmq_coordinator_check_trainable(self, err) < 0)
             return -1;
-        fmq_decision_t decision = fmq_round_decide(&self->round, self->now_ms);
+        fmq_decision_t decision = fmq_participants_decide(&self->participants, self->now_ms);
         if (decision == FMQ_DECIDE_STAY)
             return 0;
         if (decide(self, decision, err) < 0)
@@ -551,7 +553,7 @@ int fmq_coordinator_advance(coordinator_t *self, fmq_error_t *err)
         self->busy = false;
         if (self->terminated || busy) /* what came in meanwhile is taken first */
             return 0;
-        if (phase == FMQ_PHASE_WAITING && self->round.phase == FMQ_PHASE_WAITING)
+        if (phase == FMQ_PHASE_WAITING && self->participants.phase == FMQ_PHASE_WAITING)
             return 0; /* nobody here can train */
         if (decision == FMQ_DECIDE_ASK_MORE)
             return 0;

@@ -35,7 +35,7 @@ static int tell_one(coordinator_t *self, uint32_t client, fmq_log_level_t level,
     if (!misfits(fit))
         return 0;
     (void)snprintf(source, sizeof source, "client-%u", client);
-    llm_fit_text(fit, "llm.tok_len", self->agenda->tok_len, text);
+    llm_fit_text(fit, "llm.tok_len", self->settings->tok_len, text);
     fmq_log_write(self->options.log, level, "server", "client-records", "client=%u text=\"%s\"",
                   client, text);
     return write_fit(self, source, fit, err);
@@ -44,7 +44,7 @@ static int tell_one(coordinator_t *self, uint32_t client, fmq_log_level_t level,
 static llm_fit_t sum_up(const coordinator_t *self)
 {
     llm_fit_t all = {0};
-    for (uint32_t k = 0; k < self->agenda->clients; k++)
+    for (uint32_t k = 0; k < self->settings->clients; k++)
         llm_fit_add(&all, &self->fits[k]);
     return all;
 }
@@ -55,7 +55,7 @@ static void name_clients(const coordinator_t *self, char *out, size_t capacity)
     size_t used = 0;
     uint32_t named = 0, more = 0;
     out[0] = '\0';
-    for (uint32_t k = 1; k <= self->agenda->clients; k++) {
+    for (uint32_t k = 1; k <= self->settings->clients; k++) {
         const llm_fit_t *fit = &self->fits[k - 1];
         if (!misfits(fit))
             continue;
@@ -82,11 +82,11 @@ int fmq_coordinator_tell_fits(coordinator_t *self, fmq_error_t *err)
     self->fits_told = true;
     if (!misfits(&all))
         return 0;
-    llm_fit_text(&all, "llm.tok_len", self->agenda->tok_len, text);
+    llm_fit_text(&all, "llm.tok_len", self->settings->tok_len, text);
     name_clients(self, clients, sizeof clients);
     fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "records",
                   "text=\"%s\" clients=\"%s\"", text, clients);
-    for (uint32_t k = 1; k <= self->agenda->clients; k++)
+    for (uint32_t k = 1; k <= self->settings->clients; k++)
         if (tell_one(self, k, FMQ_LOG_INFO, err) < 0)
             return -1;
     return write_fit(self, "clients", &all, err);
@@ -97,10 +97,10 @@ int fmq_coordinator_tell_fits(coordinator_t *self, fmq_error_t *err)
 static void take_untrained(coordinator_t *self, uint32_t client, const fmq_message_report_t *report)
 {
     bool untrained = report->reason[0] != '\0' && report->phase != FMQ_REPORT_OFFER;
-    if (untrained && !self->round.seats[client - 1].untrained)
+    if (untrained && !self->participants.all[client - 1].untrained)
         fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "client-untrained",
                       "client=%u reason=\"%s\"", client, report->reason);
-    fmq_round_is_untrained(&self->round, client, untrained);
+    fmq_participants_is_untrained(&self->participants, client, untrained);
 }
 
 int fmq_coordinator_take_fit(coordinator_t *self, uint32_t client,
@@ -127,8 +127,8 @@ void fmq_coordinator_take_shard(coordinator_t *self, const fmq_event_t *event)
 
 int fmq_coordinator_check_trainable(coordinator_t *self, fmq_error_t *err)
 {
-    for (uint32_t k = 1; k <= self->agenda->training; k++)
-        if (!self->round.seats[k - 1].untrained)
+    for (uint32_t k = 1; k <= self->settings->training; k++)
+        if (!self->participants.all[k - 1].untrained)
             return 0;
     llm_fit_t all = sum_up(self);
     if (fmq_coordinator_tell_fits(self, err) < 0)
@@ -138,6 +138,6 @@ int fmq_coordinator_check_trainable(coordinator_t *self, fmq_error_t *err)
         "no client has a training record that can be used: of all %llu records "
         "%llu have a prompt that fills llm.tok_len %zu, %llu have no answer; raise "
         "llm.tok_len, or give other data",
-        (unsigned long long)all.records, (unsigned long long)all.too_long, self->agenda->tok_len,
+        (unsigned long long)all.records, (unsigned long long)all.too_long, self->settings->tok_len,
         (unsigned long long)all.unanswered);
 }

@@ -13,12 +13,12 @@
 
 void fmq_coordinator_leave_out(coordinator_t *self, uint32_t client, const char *reason)
 {
-    const fmq_seat_t *seat = &self->round.seats[client - 1];
-    if (!seat->asked || seat->answered)
+    const fmq_participant_t *participant = &self->participants.all[client - 1];
+    if (!participant->asked || participant->answered)
         return;
     (void)snprintf(self->left_out_because, sizeof self->left_out_because, "client %u: %.200s",
                    client, reason);
-    fmq_round_leave_out(&self->round, client);
+    fmq_participants_leave_out(&self->participants, client);
 }
 
 /* A client says that it cannot: for this task, after which it is ready for the
@@ -28,7 +28,7 @@ static void take_failure(coordinator_t *self, uint32_t client, const fmq_message
 {
     fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "client-failed",
                   "client=%u round=%u reason=\"%s\"", client, report->round, report->reason);
-    self->round.seats[client - 1].ready = report->serial != 0;
+    self->participants.all[client - 1].ready = report->serial != 0;
     if (current)
         fmq_coordinator_leave_out(self, client, report->reason);
 }
@@ -73,7 +73,7 @@ static int check_counts(const coordinator_t *self, uint32_t client,
 static int take_answer(coordinator_t *self, uint32_t client, const fmq_message_report_t *report,
                        fmq_error_t *err)
 {
-    const fmq_exchange_t *exchange = self->round.exchange;
+    const fmq_exchange_t *exchange = self->participants.exchange;
     bool training = exchange->task == FMQ_TASK_TRAIN;
     bool wanted =
         training ? report->phase == FMQ_REPORT_OFFER : report->phase == FMQ_REPORT_MEASURED;
@@ -84,7 +84,7 @@ static int take_answer(coordinator_t *self, uint32_t client, const fmq_message_r
         refuse_report(self, client, why.text);
         return 0;
     }
-    if (training && report->samples == 0 && !self->agenda->ignore_weight) {
+    if (training && report->samples == 0 && !self->settings->ignore_weight) {
         refuse_report(self, client, "it has used no training example");
         return 0;
     }
@@ -96,17 +96,17 @@ static int take_answer(coordinator_t *self, uint32_t client, const fmq_message_r
     if (fmq_coordinator_keep_answer(self, client, &report->metrics, err) < 0)
         return -1;
     if (exchange->accept == FMQ_ACCEPT_UPDATE)
-        fmq_intake_offer(self->intake, client, report);
+        fmq_collector_offer(self->collector, client, report);
     else
-        fmq_round_answered(&self->round, client);
+        fmq_participants_answered(&self->participants, client);
     return 0;
 }
 
 /* The serial that answers of this exchange quote; 0: none is open. */
 static uint64_t serial_of_phase(const coordinator_t *self)
 {
-    return self->round.phase == FMQ_PHASE_ASKING
-               ? fmq_coordinator_serial(self, self->round.exchange->task)
+    return self->participants.phase == FMQ_PHASE_ASKING
+               ? fmq_coordinator_serial(self, self->participants.exchange->task)
                : 0;
 }
 
@@ -121,21 +121,21 @@ int fmq_coordinator_take_report(coordinator_t *self, uint32_t client, const fmq_
     }
     if (strcmp(report.run, self->mark.run) != 0)
         return 0;
-    const fmq_seat_t *seat = &self->round.seats[client - 1];
-    bool current = seat->asked && !seat->answered && report.serial == serial_of_phase(self) &&
-                   report.serial != 0;
+    const fmq_participant_t *participant = &self->participants.all[client - 1];
+    bool current = participant->asked && !participant->answered &&
+                   report.serial == serial_of_phase(self) && report.serial != 0;
     if (report.phase == FMQ_REPORT_FAILED) {
         take_failure(self, client, &report, current);
         return 0;
     }
-    fmq_round_is_ready(&self->round, client);
+    fmq_participants_is_ready(&self->participants, client);
     fmq_coordinator_compare_computing(self, event->member, &self->computing[client - 1],
                                       report.computes);
     if (fmq_coordinator_take_fit(self, client, &report, err) < 0)
         return -1;
     if (current && report.phase == FMQ_REPORT_WORKING)
-        fmq_round_excuse(&self->round, client, self->now_ms);
+        fmq_participants_excuse(&self->participants, client, self->now_ms);
     else if (current)
-        fmq_round_moved(&self->round, client, self->now_ms);
+        fmq_participants_moved(&self->participants, client, self->now_ms);
     return current ? take_answer(self, client, &report, err) : 0;
 }

@@ -3,7 +3,7 @@
  * its own.
  *
  * A round is the list of exchanges that its strategy gives (strategy.h); between
- * rounds clients measure when that is due.  round.h says when an exchange is over;
+ * rounds clients measure when that is due.  participants.h says when an exchange is over;
  * this file says what is done then, step by step, and which exchange comes next.
  * perform.c does the steps, in this order.
  */

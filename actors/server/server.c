@@ -15,7 +15,7 @@
 
 typedef struct {
     fmq_server_options_t options;
-    fmq_agenda_t agenda;
+    fmq_server_settings_t settings;
     float *initial; /* owned */
     fmq_offsite_t offsite;
     char *config_text; /* owned */
@@ -105,7 +105,7 @@ static int prepare(server_t *self, fmq_error_t *err)
 {
     const fmq_context_t *context = self->options.context;
     uint64_t elements = fmq_schema_elements(llm_adapter_schema(context->adapter));
-    if (fmq_agenda_read(&self->agenda, context->config, err) < 0)
+    if (fmq_server_settings_read(&self->settings, context->config, err) < 0)
         return -1;
     if (elements == 0)
         return fmq_error_set(err, FMQ_ERR_CONFIG,
@@ -117,14 +117,15 @@ static int prepare(server_t *self, fmq_error_t *err)
                              (unsigned long long)elements);
     fmq_context_meaning(context, self->meaning);
     fmq_context_computes(context, self->computes);
-    self->training = calloc(self->agenda.clients, sizeof *self->training);
-    self->known = calloc(self->agenda.clients, sizeof *self->known);
+    self->training = calloc(self->settings.clients, sizeof *self->training);
+    self->known = calloc(self->settings.clients, sizeof *self->known);
     if (!self->training || !self->known)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for %u clients", self->agenda.clients);
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for %u clients",
+                             self->settings.clients);
     self->config_text = fmq_config_dump(context->config, false, err);
     if (!self->config_text ||
-        llm_adapter_init(context->adapter, context->model, self->agenda.seed, self->initial, err) <
-            0 ||
+        llm_adapter_init(context->adapter, context->model, self->settings.seed, self->initial,
+                         err) < 0 ||
         fmq_offsite_open(&self->offsite, context, err) < 0)
         return -1;
     const char *from = fmq_config_text(context->config, "federate.restore_from");
@@ -136,7 +137,7 @@ static int prepare(server_t *self, fmq_error_t *err)
 static fmq_coordinator_options_t options_of(server_t *self)
 {
     const fmq_context_t *context = self->options.context;
-    fmq_coordinator_options_t options = {.agenda = &self->agenda,
+    fmq_coordinator_options_t options = {.settings = &self->settings,
                                          .endpoint = context->endpoint,
                                          .first_version = context->first_version,
                                          .store = context->store,

@@ -13,10 +13,10 @@
 static void slowest(const coordinator_t *self, fmq_run_event_t *event)
 {
     double least = 2;
-    for (uint32_t k = 1; k <= self->round.clients; k++) {
-        const fmq_seat_t *seat = &self->round.seats[k - 1];
+    for (uint32_t k = 1; k <= self->participants.clients; k++) {
+        const fmq_participant_t *participant = &self->participants.all[k - 1];
         const progress_t *progress = &self->progress[k - 1];
-        if (!seat->asked || seat->answered || progress->steps == 0)
+        if (!participant->asked || participant->answered || progress->steps == 0)
             continue;
         double share = (double)progress->step / (double)progress->steps;
         if (share < least) {
@@ -31,15 +31,15 @@ void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type)
 {
     if (!self->options.on_event)
         return;
-    fmq_round_count_t count = fmq_round_count(&self->round, self->now_ms);
-    bool waiting = self->round.phase == FMQ_PHASE_WAITING;
+    fmq_participants_count_t count = fmq_participants_count(&self->participants, self->now_ms);
+    bool waiting = self->participants.phase == FMQ_PHASE_WAITING;
     fmq_run_event_t event = {.type = type,
                              .round = self->mark.round,
-                             .rounds = self->agenda->rounds,
-                             .clients = waiting ? self->agenda->clients : count.asked,
+                             .rounds = self->settings->rounds,
+                             .clients = waiting ? self->settings->clients : count.asked,
                              .clients_done = waiting ? count.ready : count.answered,
-                             .evaluating = self->round.phase == FMQ_PHASE_ASKING &&
-                                           self->round.exchange->close == FMQ_CLOSE_MEASURE,
+                             .evaluating = self->participants.phase == FMQ_PHASE_ASKING &&
+                                           self->participants.exchange->close == FMQ_CLOSE_MEASURE,
                              .block = self->block,
                              .blocks = self->blocks,
                              .bytes_up = self->bytes_up,
@@ -54,7 +54,7 @@ void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type)
     }
     char missing[FMQ_MISSING_TEXT_MAX];
     if (type == FMQ_RUN_WAITING) {
-        fmq_missing_say(&self->round, missing);
+        fmq_missing_say(&self->participants, missing);
         event.reason = *missing ? missing : NULL;
     }
     self->shown_ms = self->now_ms;

@@ -2,7 +2,7 @@
  * stalls.c - clients whose link is alive but whose work does not get on.
  *
  * A link has a thread of its own, so a training that hangs is not silent: it is
- * noticed by its steps, which heartbeats carry.  round.c says for how long is
+ * noticed by its steps, which heartbeats carry.  participants.c says for how long is
  * too long; here its facts come from, and what follows: the client is left out
  * of the phase as if it were gone, and not asked again before it speaks.
  */
@@ -16,8 +16,8 @@
 void fmq_coordinator_excuse_if_deaf(coordinator_t *self)
 {
     bool deaf = self->now_ms - self->listened_ms > DEAF_MS;
-    for (uint32_t k = 1; deaf && k <= self->agenda->clients; k++)
-        fmq_round_excuse(&self->round, k, self->now_ms);
+    for (uint32_t k = 1; deaf && k <= self->settings->clients; k++)
+        fmq_participants_excuse(&self->participants, k, self->now_ms);
     self->listened_ms = self->now_ms;
 }
 
@@ -32,8 +32,8 @@ static void leave_out(coordinator_t *self, uint32_t client, int64_t since_ms)
     fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "client-stalled",
                   "client=%u round=%u reason=\"%s\"", client, self->mark.round, reason);
     fmq_coordinator_leave_out(self, client, reason);
-    fmq_intake_give_up(self->intake, client);
-    self->round.seats[client - 1].ready = false; /* until it says something */
+    fmq_collector_give_up(self->collector, client);
+    self->participants.all[client - 1].ready = false; /* until it says something */
 }
 
 /* What has not been heard yet may be progress. */
@@ -41,11 +41,11 @@ void fmq_coordinator_drop_stalled(coordinator_t *self)
 {
     uint32_t client;
     int64_t since_ms;
-    if (!self->drained || self->round.phase != FMQ_PHASE_ASKING)
+    if (!self->drained || self->participants.phase != FMQ_PHASE_ASKING)
         return;
-    while ((client = fmq_round_stalled(&self->round, self->now_ms, &since_ms)) > 0) {
-        if (fmq_intake_is_queued(self->intake, client))
-            fmq_round_excuse(&self->round, client, self->now_ms);
+    while ((client = fmq_participants_stalled(&self->participants, self->now_ms, &since_ms)) > 0) {
+        if (fmq_collector_is_queued(self->collector, client))
+            fmq_participants_excuse(&self->participants, client, self->now_ms);
         else
             leave_out(self, client, since_ms);
     }

@@ -20,7 +20,8 @@
 
 static bool measures(const coordinator_t *self)
 {
-    return self->round.phase == FMQ_PHASE_ASKING && self->round.exchange->task == FMQ_TASK_EVALUATE;
+    return self->participants.phase == FMQ_PHASE_ASKING &&
+           self->participants.exchange->task == FMQ_TASK_EVALUATE;
 }
 
 static fmq_run_phase_t phase_of(const coordinator_t *self)
@@ -30,17 +31,17 @@ static fmq_run_phase_t phase_of(const coordinator_t *self)
                                              [FMQ_PHASE_ENDING] = FMQ_RUN_PHASE_ENDING};
     if (self->block > 0)
         return FMQ_RUN_PHASE_PREPARING;
-    return measures(self) ? FMQ_RUN_PHASE_MEASURING : phases[self->round.phase];
+    return measures(self) ? FMQ_RUN_PHASE_MEASURING : phases[self->participants.phase];
 }
 
 static fmq_standing_t standing_of_asked(const coordinator_t *self, uint32_t client)
 {
-    const fmq_seat_t *seat = &self->round.seats[client - 1];
-    if (seat->answered)
+    const fmq_participant_t *participant = &self->participants.all[client - 1];
+    if (participant->answered)
         return FMQ_STANDING_DONE;
-    if (seat->left_out)
+    if (participant->left_out)
         return FMQ_STANDING_LEFT_OUT;
-    if (self->intake && fmq_intake_is_queued(self->intake, client))
+    if (self->collector && fmq_collector_is_queued(self->collector, client))
         return FMQ_STANDING_UPLOADING;
     if (self->progress[client - 1].steps == 0)
         return FMQ_STANDING_STARTING;
@@ -49,13 +50,14 @@ static fmq_standing_t standing_of_asked(const coordinator_t *self, uint32_t clie
 
 static fmq_standing_t standing_of(const coordinator_t *self, uint32_t client)
 {
-    const fmq_seat_t *seat = &self->round.seats[client - 1];
-    bool works = self->round.phase == FMQ_PHASE_ASKING;
-    if (!seat->alive)
-        return seat->ready || seat->gone_ms > 0 ? FMQ_STANDING_GONE : FMQ_STANDING_AWAITED;
-    if (works && seat->asked)
+    const fmq_participant_t *participant = &self->participants.all[client - 1];
+    bool works = self->participants.phase == FMQ_PHASE_ASKING;
+    if (!participant->alive)
+        return participant->ready || participant->gone_ms > 0 ? FMQ_STANDING_GONE
+                                                              : FMQ_STANDING_AWAITED;
+    if (works && participant->asked)
         return standing_of_asked(self, client);
-    return seat->ready ? FMQ_STANDING_IDLE : FMQ_STANDING_JOINING;
+    return participant->ready ? FMQ_STANDING_IDLE : FMQ_STANDING_JOINING;
 }
 
 static void list_client(const coordinator_t *self, fmq_status_t *out, uint32_t client,
@@ -73,8 +75,8 @@ static void list_client(const coordinator_t *self, fmq_status_t *out, uint32_t c
 /* Those with nothing to do are named where there is room for everybody. */
 static void fill_clients(const coordinator_t *self, fmq_status_t *out)
 {
-    bool all = self->round.clients <= FMQ_STATUS_CLIENTS_MAX;
-    for (uint32_t k = 1; self->round.seats && k <= self->round.clients; k++) {
+    bool all = self->participants.clients <= FMQ_STATUS_CLIENTS_MAX;
+    for (uint32_t k = 1; self->participants.all && k <= self->participants.clients; k++) {
         fmq_standing_t standing = standing_of(self, k);
         out->counts[standing]++;
         if (all || (standing != FMQ_STANDING_IDLE && standing != FMQ_STANDING_AWAITED))
@@ -101,8 +103,8 @@ static void fill(const coordinator_t *self, fmq_run_phase_t phase, const char *r
     memcpy(out->run, self->mark.run, sizeof out->run);
     out->phase = phase;
     out->round = self->mark.round;
-    out->rounds = self->agenda->rounds;
-    out->clients = self->agenda->clients;
+    out->rounds = self->settings->rounds;
+    out->clients = self->settings->clients;
     out->loss = self->train_loss;
     out->bytes_up = self->bytes_up;
     out->bytes_down = self->bytes_down;

@@ -10,26 +10,27 @@
 
 #define ENDPOINT "inproc://fake-federation"
 
-fmq_agenda_t fake_agenda(uint32_t clients, uint32_t rounds)
+fmq_server_settings_t fake_settings(uint32_t clients, uint32_t rounds)
 {
-    return (fmq_agenda_t){.seed = 5,
-                          .rounds = rounds,
-                          .clients = clients,
-                          .training = clients,
-                          .limits = {.min_ready = clients, .quorum = 1, .grace_ms = 3000},
-                          .heartbeat_ms = 100,
-                          .timeout_ms = 3000,
-                          .sampler = fmq_sampler_find("uniform", NULL),
-                          .sample_number = -1,
-                          .sample_rate = -1,
-                          .method = fmq_strategy_find("FedAvg", NULL),
-                          .rule = fmq_rule_find("fedavg", NULL),
-                          .codec = FMQ_CODEC_F32,
-                          .forms = {fmq_form_find("weighted_avg"), fmq_form_find("fairness")},
-                          .forms_size = 2,
-                          .raw = true,
-                          .best_key = "val_loss",
-                          .save_to = ""};
+    return (fmq_server_settings_t){
+        .seed = 5,
+        .rounds = rounds,
+        .clients = clients,
+        .training = clients,
+        .limits = {.min_ready = clients, .quorum = 1, .grace_ms = 3000},
+        .heartbeat_ms = 100,
+        .timeout_ms = 3000,
+        .sampler = fmq_sampler_find("uniform", NULL),
+        .sample_number = -1,
+        .sample_rate = -1,
+        .method = fmq_strategy_find("FedAvg", NULL),
+        .rule = fmq_rule_find("fedavg", NULL),
+        .codec = FMQ_CODEC_F32,
+        .forms = {fmq_form_find("weighted_avg"), fmq_form_find("fairness")},
+        .forms_size = 2,
+        .raw = true,
+        .best_key = "val_loss",
+        .save_to = ""};
 }
 
 int fake_save(void *argument, const float *state, const char *directory, fmq_error_t *err)
@@ -65,7 +66,7 @@ void fake_open(federation_t *self, uint32_t clients, uint32_t rounds)
     test_folder_make(self->folder);
     self->own_schema = test_schema();
     fake_use(self, self->own_schema, test_vector(self->own_schema, 99));
-    self->agenda = fake_agenda(clients, rounds);
+    self->settings = fake_settings(clients, rounds);
     self->store = fmq_store_new(UINT64_C(1) << 30);
     fmq_router_options_t router = {
         .endpoints = {ENDPOINT}, .store = self->store, .heartbeat_ms = 100, .timeout_ms = 3000};
@@ -108,7 +109,7 @@ void fake_add(federation_t *self, uint32_t client, fake_behaviour_t behaviour, u
 
 void fake_prepare(federation_t *self)
 {
-    self->options = (fmq_coordinator_options_t){.agenda = &self->agenda,
+    self->options = (fmq_coordinator_options_t){.settings = &self->settings,
                                                 .endpoint = self->endpoint,
                                                 .store = self->store,
                                                 .schema = self->schema,
@@ -181,7 +182,7 @@ float *fake_expected(const federation_t *self, const uint32_t *who, uint32_t rou
     for (uint32_t round = 0; round < rounds; round++) {
         double total = 0;
         memset(sum, 0, size * sizeof *sum);
-        for (uint32_t k = 1; k <= self->agenda.clients; k++) {
+        for (uint32_t k = 1; k <= self->settings.clients; k++) {
             if (!(who[round] & 1u << k))
                 continue;
             double weight = (double)fake_samples(k, round);

@@ -18,7 +18,7 @@ typedef struct {
     const fmq_schema_t *schema; /* borrowed: own_schema or a model's */
     uint64_t elements;
     float *initial; /* owned */
-    fmq_agenda_t agenda;
+    fmq_server_settings_t settings;
     fake_emulator_t emulator; /* its schema NULL: no offsite tuning */
     const char *endpoint;
     fmq_store_t *store;
@@ -33,7 +33,7 @@ typedef struct {
 } federation_t;
 
 /* Clients 1 .. clients, `rounds` rounds, evaluation off, everybody is asked;
- * change agenda before fake_start_server(). */
+ * change settings before fake_start_server(). */
 void fake_open(federation_t *self, uint32_t clients, uint32_t rounds);
 /* Uses another schema, borrowed, with an initial vector that it takes over. */
 void fake_use(federation_t *self, const fmq_schema_t *schema, float *initial);
@@ -65,7 +65,7 @@ void fake_check_in(const federation_t *self, const char *directory, float *expec
 /* Saves a state as <directory>/state.bin: the coordinator's save function;
  * argument points to the number of elements. */
 int fake_save(void *argument, const float *state, const char *directory, fmq_error_t *err);
-/* The defaults of an agenda. */
-fmq_agenda_t fake_agenda(uint32_t clients, uint32_t rounds);
+/* The defaults of an settings. */
+fmq_server_settings_t fake_settings(uint32_t clients, uint32_t rounds);
 
 #endif

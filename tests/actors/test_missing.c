@@ -9,19 +9,19 @@ static void those_who_are_missing_are_named(void **state)
 {
     (void)state;
     char text[FMQ_MISSING_TEXT_MAX];
-    fmq_seat_t seats[4] = {0};
-    fmq_round_t round = {.clients = 4, .seats = seats};
+    fmq_participant_t all[4] = {0};
+    fmq_participants_t round = {.clients = 4, .all = all};
     fmq_missing_say(&round, text);
     assert_string_equal(text, "client-1, client-2, client-3, client-4 have not joined");
-    seats[0].alive = seats[1].alive = seats[2].alive = true;
-    seats[0].ready = seats[1].ready = true;
+    all[0].alive = all[1].alive = all[2].alive = true;
+    all[0].ready = all[1].ready = true;
     fmq_missing_say(&round, text);
     assert_string_equal(text, "client-4 has not joined; client-3 is not ready yet");
-    seats[1].ready = false;
-    seats[3].alive = true;
+    all[1].ready = false;
+    all[3].alive = true;
     fmq_missing_say(&round, text);
     assert_string_equal(text, "client-2, client-3, client-4 are not ready yet");
-    seats[1].ready = seats[2].ready = seats[3].ready = true;
+    all[1].ready = all[2].ready = all[3].ready = true;
     fmq_missing_say(&round, text);
     assert_string_equal(text, "");
 }
@@ -30,16 +30,16 @@ static void of_many_a_few_are_named_and_the_rest_counted(void **state)
 {
     (void)state;
     char text[FMQ_MISSING_TEXT_MAX];
-    fmq_round_t round = {.clients = 65535, .seats = calloc(65535, sizeof(fmq_seat_t))};
+    fmq_participants_t round = {.clients = 65535, .all = calloc(65535, sizeof(fmq_participant_t))};
     fmq_missing_say(&round, text);
     assert_string_equal(text, "client-1, client-2, client-3, client-4, client-5, client-6, "
                               "client-7, client-8 and 65527 more have not joined");
     for (size_t i = 0; i < 30000; i++)
-        round.seats[i].alive = true;
+        round.all[i].alive = true;
     fmq_missing_say(&round, text);
     assert_non_null(strstr(text, "client-30008 and 35527 more have not joined; client-1, "));
     assert_non_null(strstr(text, "client-8 and 29992 more are not ready yet"));
-    free(round.seats);
+    free(round.all);
 }
 
 int main(void)

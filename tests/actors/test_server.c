@@ -116,7 +116,7 @@ static void a_large_state_lies_on_the_disk_alone_while_clients_train(void **stat
     federation_t f;
     size_t pages;
     fake_open(&f, 2, 3);
-    f.agenda.eval_freq = 1;
+    f.settings.eval_freq = 1;
     for (uint32_t k = 1; k <= 2; k++)
         fake_add(&f, k, FAKE_WITHOUT, 1, 200);
     float *place = place_state(&f, &pages);
@@ -176,8 +176,8 @@ static void a_sample_is_the_same_in_every_run_and_others_stay_idle(void **state)
     for (int run = 0; run < 2; run++) {
         federation_t f;
         fake_open(&f, 4, 6);
-        f.agenda.sample_number = 2;
-        f.agenda.training = 3; /* the fourth is unseen */
+        f.settings.sample_number = 2;
+        f.settings.training = 3; /* the fourth is unseen */
         for (uint32_t k = 1; k <= 4; k++)
             fake_add(&f, k, FAKE_HONEST, 0, 10 * (run ? k : 5 - k));
         fake_start_server(&f);
@@ -344,8 +344,8 @@ static void a_client_that_never_offers_is_left_behind_at_the_deadline(void **sta
     (void)state;
     federation_t f;
     fake_open(&f, 3, 3);
-    f.agenda.limits.deadline_ms = 1500;
-    f.agenda.limits.quorum = 2;
+    f.settings.limits.deadline_ms = 1500;
+    f.settings.limits.quorum = 2;
     for (uint32_t k = 1; k <= 3; k++)
         fake_add(&f, k, k == 2 ? FAKE_SILENT : FAKE_HONEST, 1, 0);
     fake_start_server(&f);
@@ -406,7 +406,7 @@ static void a_count_of_examples_that_cannot_be_leaves_its_client_out(void **stat
     for (size_t i = 0; i < 4; i++) {
         federation_t f;
         fake_open(&f, 2, 3);
-        f.agenda.method = fmq_strategy_find(i >= 2 ? "local" : "FedAvg", NULL);
+        f.settings.method = fmq_strategy_find(i >= 2 ? "local" : "FedAvg", NULL);
         for (uint32_t k = 1; k <= 2; k++)
             fake_add(&f, k, k == 2 ? bad[i % 2] : FAKE_HONEST, 1, 0);
         fake_prepare(&f);
@@ -424,7 +424,7 @@ static void measurements_that_cannot_be_decide_nothing(void **state)
     (void)state;
     federation_t f;
     fake_open(&f, 2, 3);
-    f.agenda.eval_freq = 1;
+    f.settings.eval_freq = 1;
     for (uint32_t k = 1; k <= 2; k++)
         fake_add(&f, k, k == 2 ? FAKE_ABSURD : FAKE_HONEST, 0, 0);
     fake_start_server(&f);
@@ -448,7 +448,7 @@ static void a_client_that_does_not_get_on_is_left_out_and_not_asked_before_it_sp
         int stalled = 0;
         fmq_log_t *log = fmq_log_new(count_stalled, &stalled, FMQ_LOG_WARNING);
         fake_open(&f, 3, 4);
-        f.agenda.limits.progress_ms = 2500;
+        f.settings.limits.progress_ms = 2500;
         for (uint32_t k = 1; k <= 3; k++)
             fake_add(&f, k, k == 2 ? bad[i] : FAKE_HONEST, 1, 0);
         fake_prepare(&f);
@@ -467,7 +467,7 @@ static void one_that_is_slow_but_gets_on_is_waited_for(void **state)
     (void)state;
     federation_t f;
     fake_open(&f, 2, 1);
-    f.agenda.limits.progress_ms = 2000;
+    f.settings.limits.progress_ms = 2000;
     fake_add(&f, 1, FAKE_HONEST, 0, 0);
     fake_add(&f, 2, FAKE_STEPPING, 0, 4500);
     fake_start_server(&f);
@@ -523,7 +523,7 @@ static void a_last_state_that_nobody_can_measure_is_no_good_end(void **state)
     for (uint32_t blind = 1; blind <= 2; blind++) {
         federation_t f;
         fake_open(&f, 2, 2);
-        f.agenda.eval_freq = 1;
+        f.settings.eval_freq = 1;
         for (uint32_t k = 1; k <= 2; k++)
             fake_add(&f, k, k <= blind ? FAKE_BLIND : FAKE_HONEST, 2, 0);
         fake_start_server(&f);
@@ -541,7 +541,7 @@ static void a_client_whose_task_failed_is_ready_for_a_server_that_comes_back(voi
     (void)state;
     federation_t f;
     fake_open(&f, 2, 4);
-    f.agenda.limits.quorum = 2;
+    f.settings.limits.quorum = 2;
     fake_add(&f, 1, FAKE_HONEST, 0, 700);
     fake_add(&f, 2, FAKE_FAILING, 1, 0);
     fake_start_server(&f);
@@ -558,8 +558,8 @@ static void a_client_that_dies_is_gone_without_and_one_that_joins_late_takes_par
     (void)state;
     federation_t f;
     fake_open(&f, 3, 6);
-    f.agenda.limits.min_ready = 2;
-    f.agenda.limits.grace_ms = 100;
+    f.settings.limits.min_ready = 2;
+    f.settings.limits.grace_ms = 100;
     fake_add(&f, 1, FAKE_HONEST, 0, 20);
     fake_add(&f, 2, FAKE_DYING, 1, 0);
     fake_start_server(&f);
@@ -580,7 +580,7 @@ static void a_client_that_comes_back_is_asked_again(void **state)
     (void)state;
     federation_t f;
     fake_open(&f, 2, 3);
-    f.agenda.limits.grace_ms = 5000;
+    f.settings.limits.grace_ms = 5000;
     fake_add(&f, 1, FAKE_HONEST, 0, 0);
     fake_add(&f, 2, FAKE_DYING, 1, 0);
     fake_start_server(&f);
@@ -597,8 +597,8 @@ static void metrics_are_merged_written_and_decide_the_best_state(void **state)
     (void)state;
     federation_t f;
     fake_open(&f, 3, 4);
-    f.agenda.eval_freq = 2;
-    f.agenda.training = 2;
+    f.settings.eval_freq = 2;
+    f.settings.training = 2;
     for (uint32_t k = 1; k <= 3; k++)
         fake_add(&f, k, FAKE_HONEST, 0, 0);
     fake_start_server(&f);
@@ -638,8 +638,8 @@ static void a_deciding_metric_that_nobody_measures_is_missed_once(void **state)
     fmq_log_t *log = fmq_log_new(count_missing_keys, &missed, FMQ_LOG_WARNING);
     assert_non_null(log);
     fake_open(&f, 2, 3);
-    f.agenda.eval_freq = 1;
-    strcpy(f.agenda.best_key, "val_nothing");
+    f.settings.eval_freq = 1;
+    strcpy(f.settings.best_key, "val_nothing");
     for (uint32_t k = 1; k <= 2; k++)
         fake_add(&f, k, FAKE_HONEST, 0, 0);
     fake_prepare(&f);
@@ -657,8 +657,8 @@ static void an_early_stop_ends_the_run_with_what_was_reached(void **state)
     (void)state;
     federation_t f;
     fake_open(&f, 2, 40);
-    f.agenda.eval_freq = 1;
-    f.agenda.early_stop = (fmq_early_stop_rule_t){.mode = FMQ_EARLY_STOP_BEST, .patience = 2};
+    f.settings.eval_freq = 1;
+    f.settings.early_stop = (fmq_early_stop_rule_t){.mode = FMQ_EARLY_STOP_BEST, .patience = 2};
     for (uint32_t k = 1; k <= 2; k++) /* the state, and with it the loss, only grows */
         fake_add(&f, k, FAKE_HONEST, 0, 0);
     fake_start_server(&f);
@@ -675,9 +675,9 @@ static void states_are_saved_where_and_when_they_should_be(void **state)
     federation_t f;
     char path[256], save_to[256];
     fake_open(&f, 1, 5);
-    f.agenda.save_to = test_path(save_to, f.folder, "made/for/it/model");
-    f.agenda.save_freq = 2;
-    f.agenda.eval_freq = 5;
+    f.settings.save_to = test_path(save_to, f.folder, "made/for/it/model");
+    f.settings.save_freq = 2;
+    f.settings.eval_freq = 5;
     fake_add(&f, 1, FAKE_HONEST, 0, 0);
     fake_start_server(&f);
     assert_int_equal(fake_wait(&f, LIMIT_MS), 0);
@@ -704,8 +704,8 @@ static void with_method_local_nothing_is_exchanged(void **state)
     (void)state;
     federation_t f;
     fake_open(&f, 2, 3);
-    f.agenda.method = fmq_strategy_find("local", NULL);
-    f.agenda.eval_freq = 1;
+    f.settings.method = fmq_strategy_find("local", NULL);
+    f.settings.eval_freq = 1;
     for (uint32_t k = 1; k <= 2; k++)
         fake_add(&f, k, FAKE_HONEST, 0, 0);
     fake_start_server(&f);
@@ -797,7 +797,7 @@ static void a_round_may_be_several_exchanges_and_its_method_may_refuse_answers(v
     method.exchanges = asking_exchanges;
     method.accept = asking_accept;
     asking = (asking_t){.heard = {0}};
-    f.agenda.method = &method;
+    f.settings.method = &method;
     for (uint32_t k = 1; k <= 3; k++)
         fake_add(&f, k, FAKE_HONEST, 0, 0);
     fake_start_server(&f);

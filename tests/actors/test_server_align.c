@@ -396,7 +396,7 @@ static double loss_of(bench_t *self, const char *directory)
     llm_adapter_t *adapter = llm_adapter_new(llm_model_shape(model), &none, &self->err);
     need(adapter != NULL, self);
     need(fmq_public_load(&self->offsite.settings, records, &self->err) == 0, self);
-    llm_dataset_t *data = fmq_held_tokenize(&self->context, records[2], "test", &self->err);
+    llm_dataset_t *data = fmq_heldout_tokenize(&self->context, records[2], "test", &self->err);
     need(data != NULL, self);
     llm_limits_t limits = {.tokens_max = llm_train_tokens_max(data, 4)};
     llm_workspace_t *workspace =

@@ -27,7 +27,7 @@ static void deal(fmq_link_t *link, uint32_t client, uint64_t train)
 static void prepare(federation_t *f, uint32_t rounds)
 {
     fake_open(f, 2, rounds);
-    f->agenda.eval_freq = 1;
+    f->settings.eval_freq = 1;
 }
 
 static uint64_t whole_passes(void *argument, uint32_t client, uint64_t shard)
@@ -191,7 +191,7 @@ static void data_of_a_clients_own_are_not_held_against_what_was_dealt(void **sta
     (void)state;
     federation_t f;
     prepare(&f, 2);
-    f.agenda.own_data = true;
+    f.settings.own_data = true;
     start(&f);
     fmq_link_t *splitter = fabric_link(f.endpoint, "splitter", FMQ_ROLE_SPLITTER);
     deal(splitter, 1, TRAIN);

@@ -99,16 +99,16 @@ static void slow_emulator(fake_emulator_t *emulator)
     emulator->step_ms = 6;
 }
 
-static fmq_agenda_t agenda_of(const scenario_t *scenario)
+static fmq_server_settings_t settings_of(const scenario_t *scenario)
 {
-    fmq_agenda_t agenda = fake_agenda(scenario->clients, scenario->rounds);
-    agenda.eval_freq = scenario->eval_freq;
-    agenda.sample_number = scenario->sample;
-    agenda.save_journal = true;
-    agenda.limits.quorum = scenario->quorum;
-    agenda.limits.deadline_ms = scenario->deadline_ms;
-    agenda.limits.grace_ms = scenario->grace_ms > 0 ? scenario->grace_ms : 20000;
-    return agenda;
+    fmq_server_settings_t settings = fake_settings(scenario->clients, scenario->rounds);
+    settings.eval_freq = scenario->eval_freq;
+    settings.sample_number = scenario->sample;
+    settings.save_journal = true;
+    settings.limits.quorum = scenario->quorum;
+    settings.limits.deadline_ms = scenario->deadline_ms;
+    settings.limits.grace_ms = scenario->grace_ms > 0 ? scenario->grace_ms : 20000;
+    return settings;
 }
 
 /* The child: runs the server until it has ended. */
@@ -118,9 +118,9 @@ static int run_server(const scenario_t *scenario, const char *ready, const char 
     fmq_schema_t *schema = test_schema();
     float *initial = test_vector(schema, 99);
     uint64_t elements = fmq_schema_elements(schema);
-    fmq_agenda_t agenda = agenda_of(scenario);
-    agenda.limits.min_ready = (uint32_t)atoi(ready);
-    fmq_coordinator_options_t options = {.agenda = &agenda,
+    fmq_server_settings_t settings = settings_of(scenario);
+    settings.limits.min_ready = (uint32_t)atoi(ready);
+    fmq_coordinator_options_t options = {.settings = &settings,
                                          .endpoint = endpoint,
                                          .schema = schema,
                                          .initial = initial,
@@ -324,18 +324,18 @@ static int kill_often(federation_t *f, const scenario_t *scenario, lists_t *seen
 static void sample_all(const scenario_t *scenario, uint32_t who[ROUNDS_MAX])
 {
     uint32_t all[FAKE_CLIENTS_MAX], chosen[FAKE_CLIENTS_MAX];
-    fmq_agenda_t agenda = agenda_of(scenario);
+    fmq_server_settings_t settings = settings_of(scenario);
     for (uint32_t k = 0; k < scenario->clients; k++)
         all[k] = k + 1;
     for (uint32_t round = 0; round < scenario->rounds; round++) {
         size_t size = 0;
-        fmq_sampling_t sampling = {.seed = agenda.seed,
+        fmq_sampling_t sampling = {.seed = settings.seed,
                                    .round = round,
                                    .candidates = all,
                                    .size = scenario->clients,
                                    .wanted =
                                        fmq_sampler_wanted(scenario->sample, -1, scenario->clients)};
-        assert_int_equal(agenda.sampler->choose(&sampling, chosen, &size, NULL), 0);
+        assert_int_equal(settings.sampler->choose(&sampling, chosen, &size, NULL), 0);
         who[round] = 0;
         for (size_t i = 0; i < size; i++)
             who[round] |= 1u << chosen[i];

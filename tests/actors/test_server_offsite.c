@@ -324,9 +324,9 @@ static int measure(void *argument, const fmq_measuring_t *measuring, fmq_metrics
 static void run_measured(federation_t *f, const char *key, uint32_t *asked)
 {
     open_two(f, 12);
-    f->agenda.eval_freq = 1;
-    strcpy(f->agenda.best_key, key);
-    f->agenda.early_stop = (fmq_early_stop_rule_t){.mode = FMQ_EARLY_STOP_BEST, .patience = 2};
+    f->settings.eval_freq = 1;
+    strcpy(f->settings.best_key, key);
+    f->settings.early_stop = (fmq_early_stop_rule_t){.mode = FMQ_EARLY_STOP_BEST, .patience = 2};
     add_two(f);
     fake_prepare(f);
     f->options.measure = measure;

@@ -76,15 +76,15 @@ static void who_was_asked_is_asked_again_whoever_else_is_here_now(void **state)
     (void)state;
     federation_t f;
     fake_open(&f, 4, 1);
-    f.agenda.seed = seed_against_the_first_two();
-    f.agenda.sample_number = 2;
-    f.agenda.limits.min_ready = 2;
+    f.settings.seed = seed_against_the_first_two();
+    f.settings.sample_number = 2;
+    f.settings.limits.min_ready = 2;
     for (uint32_t k = 1; k <= 2; k++)
         fake_add(&f, k, FAKE_HONEST, 0, NEVER_MS);
     fake_start_server(&f);
     wait_for_file(&f, "journal/round-000000/plan");
     fake_interrupt(&f);
-    f.agenda.limits.min_ready = 4;
+    f.settings.limits.min_ready = 4;
     for (uint32_t k = 1; k <= 4; k++)
         fake_add(&f, k, FAKE_HONEST, 0, 0);
     fake_start_server(&f);
@@ -97,8 +97,8 @@ static void who_was_asked_is_asked_again_whoever_else_is_here_now(void **state)
 static void play_without_the_second(federation_t *f)
 {
     fake_open(f, 3, 2);
-    f->agenda.limits.deadline_ms = 1000;
-    f->agenda.limits.quorum = 2;
+    f->settings.limits.deadline_ms = 1000;
+    f->settings.limits.quorum = 2;
     for (uint32_t k = 1; k <= 3; k++)
         fake_add(f, k, k == 2 ? FAKE_SILENT : FAKE_HONEST, 1, 0);
     fake_start_server(f);
@@ -106,7 +106,7 @@ static void play_without_the_second(federation_t *f)
     fake_check(f, fake_expected(f, (uint32_t[]){0xe, 0xa}, 2));
     fake_end_server(f);
     stop_clients(f);
-    f->agenda.limits.deadline_ms = 0;
+    f->settings.limits.deadline_ms = 0;
 }
 
 static uint32_t resume_with_all(federation_t *f)
@@ -229,7 +229,7 @@ static void what_a_fall_back_has_skipped_is_not_found_again(void **state)
     federation_t f;
     char path[256];
     play_and_damage(&f);
-    f.agenda.limits.min_ready = 1;
+    f.settings.limits.min_ready = 1;
     fake_start_server(&f); /* nobody is here, so it stays where it has fallen back to */
     for (int i = 0; i < 2000 && checkpoint_of(&f, 3).epoch == 0; i++)
         zclock_sleep(5);

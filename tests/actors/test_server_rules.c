@@ -89,7 +89,7 @@ static void a_report_of_another_run_makes_nobody_ready(void **state)
     (void)state;
     federation_t f;
     fake_open(&f, 2, 1);
-    f.agenda.limits.min_ready = 1;
+    f.settings.limits.min_ready = 1;
     fake_start_server(&f);
     fmq_link_t *second = fabric_link(f.endpoint, "client-2", FMQ_ROLE_CLIENT);
     char run[FMQ_RUN_ID_SIZE];
@@ -160,7 +160,7 @@ static void metrics_count_from_evaluators_of_this_run_and_of_rounds_that_were(vo
     federation_t f;
     char run[FMQ_RUN_ID_SIZE];
     fake_open(&f, 1, 1);
-    f.agenda.limits.min_ready = 1;
+    f.settings.limits.min_ready = 1;
     fake_start_server(&f); /* stays in round 0: nobody trains */
     fmq_link_t *evaluator = fabric_link(f.endpoint, "evaluator-1", FMQ_ROLE_EVALUATOR);
     fmq_link_t *client = fabric_link(f.endpoint, "client-9", FMQ_ROLE_CLIENT);

@@ -1,27 +1,27 @@
 /*
- * agenda.h - what the configuration asks of the server, as plain numbers.
+ * settings.h - what the configuration asks of the server, as plain numbers.
  *
  * The only file of the server's parts that reads configuration keys is
- * agenda.c.  Texts are borrowed from the configuration.
+ * settings.c.  Texts are borrowed from the configuration.
  */
-#ifndef FEDMQ_ACTORS_SERVER_AGENDA_H
-#define FEDMQ_ACTORS_SERVER_AGENDA_H
+#ifndef FEDMQ_ACTORS_SERVER_SETTINGS_H
+#define FEDMQ_ACTORS_SERVER_SETTINGS_H
 
 #include "actors/evaluation/early_stop.h"
 #include "actors/evaluation/summary.h"
-#include "actors/server/round.h"
+#include "actors/server/participants.h"
 #include "actors/strategy/sampler.h"
 #include "actors/strategy/strategy.h"
 #include "fedmq/base/config.h"
 #include "fedmq/broker/state.h"
 
-#define FMQ_AGENDA_FORMS_MAX 4
+#define FMQ_SERVER_FORMS_MAX 4
 
 typedef struct {
     uint64_t seed;
     uint32_t rounds, clients;
     uint32_t training; /* clients 1 .. training train, those above are only evaluated */
-    fmq_round_limits_t limits;
+    fmq_participants_limits_t limits;
     uint32_t heartbeat_ms, timeout_ms, connect_ms;
 
     const fmq_sampler_t *sampler;
@@ -36,7 +36,7 @@ typedef struct {
     fmq_codec_t codec;
 
     uint32_t eval_freq; /* rounds; 0: clients never measure */
-    const fmq_form_t *forms[FMQ_AGENDA_FORMS_MAX];
+    const fmq_form_t *forms[FMQ_SERVER_FORMS_MAX];
     size_t forms_size;
     bool raw;                           /* also every client's own measurements */
     char best_key[FMQ_METRIC_NAME_MAX]; /* with offsite tuning "emulator.val_loss" or
@@ -48,9 +48,10 @@ typedef struct {
     uint32_t save_freq;  /* rounds; 0: never */
     const char *save_to; /* "" : nowhere */
     bool save_journal;
-} fmq_agenda_t;
+} fmq_server_settings_t;
 
 /* FMQ_ERR_CONFIG or FMQ_ERR_UNSUPPORTED, *out untouched. */
-int fmq_agenda_read(fmq_agenda_t *out, const fmq_config_t *config, fmq_error_t *err);
+int fmq_server_settings_read(fmq_server_settings_t *out, const fmq_config_t *config,
+                             fmq_error_t *err);
 
 #endif

@@ -1,11 +1,11 @@
 /*
- * test_intake.c - offers become fetches, fetches journaled updates: in which
+ * test_collector.c - offers become fetches, fetches journaled updates: in which
  * order, how many at once, and what is not taken.  The link is this file: its
  * fmq_link_fetch() and fmq_link_cancel() come here (the linker's --wrap).
  */
 #include "actors_test.h"
 
-#include "actors/server/intake.h"
+#include "actors/server/collector.h"
 #include "fedmq/actors/receive.h"
 #include "fedmq/broker/state.h"
 
@@ -16,7 +16,7 @@ typedef struct {
     char folder[64];
     fmq_schema_t *schema;
     fmq_update_log_t *journal;
-    fmq_intake_t *intake;
+    fmq_collector_t *collector;
     bool away[CLIENTS + 1];
     uint32_t accepted[CLIENTS + 1], rejected[CLIENTS + 1];
     uint32_t fetched[CLIENTS + 1]; /* times that client k was asked */
@@ -72,7 +72,7 @@ static void open_journal(fixture_t *self)
     fmq_update_log_close(&self->journal);
     self->journal = fmq_update_log_open(&options, NULL);
     assert_non_null(self->journal);
-    fmq_intake_open(self->intake, self->journal);
+    fmq_collector_open(self->collector, self->journal);
 }
 
 static int setup(void **state)
@@ -81,13 +81,13 @@ static int setup(void **state)
     *state = now = self;
     test_folder_make(self->folder);
     self->schema = test_schema();
-    fmq_intake_options_t options = {.schema = self->schema,
-                                    .clients = CLIENTS,
-                                    .accepted = accepted,
-                                    .rejected = rejected,
-                                    .argument = self};
-    self->intake = fmq_intake_new(&options, NULL);
-    assert_non_null(self->intake);
+    fmq_collector_options_t options = {.schema = self->schema,
+                                       .clients = CLIENTS,
+                                       .accepted = accepted,
+                                       .rejected = rejected,
+                                       .argument = self};
+    self->collector = fmq_collector_new(&options, NULL);
+    assert_non_null(self->collector);
     open_journal(self);
     return 0;
 }
@@ -95,7 +95,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     fixture_t *self = *state;
-    fmq_intake_destroy(&self->intake);
+    fmq_collector_destroy(&self->collector);
     fmq_update_log_close(&self->journal);
     fmq_schema_destroy(&self->schema);
     test_folder_remove(self->folder);
@@ -122,7 +122,7 @@ static fmq_message_report_t offer_of(const fmq_object_t *object)
 
 static void work(fixture_t *self, int64_t now_ms)
 {
-    assert_int_equal(fmq_intake_work(self->intake, is_here, now_ms, NULL), 0);
+    assert_int_equal(fmq_collector_work(self->collector, is_here, now_ms, NULL), 0);
 }
 
 static void chunk(fixture_t *self, const fmq_object_t *object, uint32_t index)
@@ -135,7 +135,7 @@ static void chunk(fixture_t *self, const fmq_object_t *object, uint32_t index)
                          .chunks = fmq_object_chunks(object),
                          .data = data,
                          .size = size};
-    assert_int_equal(fmq_intake_event(self->intake, &event, NOW, NULL), 0);
+    assert_int_equal(fmq_collector_event(self->collector, &event, NOW, NULL), 0);
 }
 
 static void end(fixture_t *self, const fmq_object_t *object, fmq_event_type_t how,
@@ -144,7 +144,7 @@ static void end(fixture_t *self, const fmq_object_t *object, fmq_event_type_t ho
     fmq_event_t event = {.type = how, .digest = *fmq_object_digest(object)};
     event.error.code = code;
     snprintf(event.error.text, sizeof event.error.text, "as it went");
-    assert_int_equal(fmq_intake_event(self->intake, &event, NOW, NULL), 0);
+    assert_int_equal(fmq_collector_event(self->collector, &event, NOW, NULL), 0);
 }
 
 static void deliver(fixture_t *self, const fmq_object_t *object)
@@ -159,26 +159,26 @@ static void an_update_counts_once_it_is_committed(void **state)
     fixture_t *self = *state;
     fmq_object_t *object = update_of(self, 1);
     fmq_message_report_t offer = offer_of(object);
-    fmq_intake_offer(self->intake, 3, &offer);
+    fmq_collector_offer(self->collector, 3, &offer);
     assert_int_equal(self->fetched[3], 0);
     work(self, NOW);
     assert_int_equal(self->fetched[3], 1);
-    fmq_intake_offer(self->intake, 3, &offer); /* again: nothing new */
+    fmq_collector_offer(self->collector, 3, &offer); /* again: nothing new */
     work(self, NOW);
     assert_int_equal(self->fetched[3], 1);
     deliver(self, object);
-    assert_int_equal(fmq_intake_pending(self->intake), 1);
+    assert_int_equal(fmq_collector_pending(self->collector), 1);
     assert_int_equal(self->accepted[3], 0);
-    assert_int_equal(fmq_intake_commit(self->intake, NULL), 0);
+    assert_int_equal(fmq_collector_commit(self->collector, NULL), 0);
     assert_int_equal(self->accepted[3], 1);
-    assert_true(fmq_intake_bytes(self->intake, 3) == fmq_object_bytes(object));
+    assert_true(fmq_collector_bytes(self->collector, 3) == fmq_object_bytes(object));
     fmq_object_t *other = update_of(self, 2); /* what is accepted stays */
     offer = offer_of(other);
-    fmq_intake_offer(self->intake, 3, &offer);
+    fmq_collector_offer(self->collector, 3, &offer);
     work(self, NOW);
     assert_int_equal(self->fetched[3], 1);
     open_journal(self); /* as a server that comes back */
-    fmq_intake_offer(self->intake, 3, &offer);
+    fmq_collector_offer(self->collector, 3, &offer);
     work(self, NOW);
     assert_int_equal(self->fetched[3], 1);
     fmq_object_drop(&object);
@@ -191,7 +191,7 @@ static void chunks_that_are_not_the_next_one_are_rejected(void **state)
     for (uint32_t first = 0; first < 2; first++) {
         fmq_object_t *object = update_of(self, first);
         fmq_message_report_t offer = offer_of(object);
-        fmq_intake_offer(self->intake, 1 + first, &offer);
+        fmq_collector_offer(self->collector, 1 + first, &offer);
         work(self, NOW);
         if (first == 0) {
             chunk(self, object, 1); /* passes one over */
@@ -201,13 +201,13 @@ static void chunks_that_are_not_the_next_one_are_rejected(void **state)
         }
         assert_int_equal(self->rejected[1 + first], 1);
         assert_non_null(strstr(self->reason, "out of order"));
-        fmq_intake_offer(self->intake, 1 + first, &offer); /* for good */
+        fmq_collector_offer(self->collector, 1 + first, &offer); /* for good */
         work(self, NOW + 100000);
         assert_int_equal(self->fetched[1 + first], 1);
         assert_int_equal(self->cancelled, 1 + first);
         fmq_object_drop(&object);
     }
-    assert_int_equal(fmq_intake_busy(self->intake), 0);
+    assert_int_equal(fmq_collector_busy(self->collector), 0);
 }
 
 static void an_offer_beyond_its_bounds_is_not_even_fetched(void **state)
@@ -215,14 +215,14 @@ static void an_offer_beyond_its_bounds_is_not_even_fetched(void **state)
     fixture_t *self = *state;
     fmq_object_t *object = update_of(self, 1);
     fmq_message_report_t most = offer_of(object), bytes = most, samples = most;
-    most.samples = FMQ_INTAKE_SAMPLES_MAX;
+    most.samples = FMQ_COLLECTOR_SAMPLES_MAX;
     most.update_bytes = fmq_state_bytes_max(self->schema);
     bytes.update_bytes = most.update_bytes + 1;
     samples.samples = most.samples + 1;
-    fmq_intake_offer(self->intake, 1, &most);
-    fmq_intake_offer(self->intake, 2, &bytes);
-    fmq_intake_offer(self->intake, 3, &samples);
-    fmq_intake_offer(self->intake, CLIENTS + 1, &most); /* is nobody */
+    fmq_collector_offer(self->collector, 1, &most);
+    fmq_collector_offer(self->collector, 2, &bytes);
+    fmq_collector_offer(self->collector, 3, &samples);
+    fmq_collector_offer(self->collector, CLIENTS + 1, &most); /* is nobody */
     work(self, NOW);
     assert_int_equal(self->fetched[1], 1);
     assert_int_equal(self->rejected[1] + self->fetched[2] + self->fetched[3], 0);
@@ -246,14 +246,14 @@ static void no_more_are_fetched_at_once_than_may_be(void **state)
     for (uint32_t k = 1; k <= CLIENTS; k++) {
         objects[k] = update_of(self, k);
         fmq_message_report_t offer = offer_of(objects[k]);
-        fmq_intake_offer(self->intake, k, &offer);
+        fmq_collector_offer(self->collector, k, &offer);
     }
     work(self, NOW);
-    assert_int_equal(all_fetched(self), FMQ_INTAKE_FETCHES_MAX);
+    assert_int_equal(all_fetched(self), FMQ_COLLECTOR_FETCHES_MAX);
     deliver(self, objects[1]);
     end(self, objects[2], FMQ_EVENT_FAILED, FMQ_ERR_MISMATCH);
     work(self, NOW);
-    assert_int_equal(all_fetched(self), FMQ_INTAKE_FETCHES_MAX + 2);
+    assert_int_equal(all_fetched(self), FMQ_COLLECTOR_FETCHES_MAX + 2);
     for (uint32_t k = 1; k <= CLIENTS; k++)
         fmq_object_drop(&objects[k]);
 }
@@ -264,8 +264,8 @@ static void the_same_update_of_two_clients_is_fetched_from_one_after_the_other(v
     fixture_t *self = *state;
     fmq_object_t *object = update_of(self, 1);
     fmq_message_report_t offer = offer_of(object);
-    fmq_intake_offer(self->intake, 1, &offer);
-    fmq_intake_offer(self->intake, 2, &offer);
+    fmq_collector_offer(self->collector, 1, &offer);
+    fmq_collector_offer(self->collector, 2, &offer);
     work(self, NOW);
     assert_int_equal(self->fetched[1], 1);
     assert_int_equal(self->fetched[2], 0);
@@ -273,7 +273,7 @@ static void the_same_update_of_two_clients_is_fetched_from_one_after_the_other(v
     work(self, NOW);
     assert_int_equal(self->fetched[2], 1);
     deliver(self, object);
-    assert_int_equal(fmq_intake_commit(self->intake, NULL), 0);
+    assert_int_equal(fmq_collector_commit(self->collector, NULL), 0);
     assert_int_equal(self->accepted[1] + self->accepted[2], 2);
     fmq_object_drop(&object);
 }
@@ -286,7 +286,7 @@ static void what_got_lost_is_tried_again_and_what_is_wrong_is_not(void **state)
     for (uint32_t k = 1; k <= 5; k++) {
         fmq_object_t *object = update_of(self, k);
         fmq_message_report_t offer = offer_of(object);
-        fmq_intake_offer(self->intake, k, &offer);
+        fmq_collector_offer(self->collector, k, &offer);
         work(self, NOW);
         end(self, object, FMQ_EVENT_FAILED, codes[k - 1]);
         work(self, NOW);
@@ -304,19 +304,19 @@ static void who_is_away_is_asked_when_it_is_back(void **state)
     fmq_object_t *object = update_of(self, 1);
     fmq_message_report_t offer = offer_of(object);
     self->away[1] = true;
-    fmq_intake_offer(self->intake, 1, &offer);
+    fmq_collector_offer(self->collector, 1, &offer);
     work(self, NOW);
     assert_int_equal(self->fetched[1], 0);
     self->away[1] = false;
     work(self, NOW);
     assert_int_equal(self->fetched[1], 1);
     chunk(self, object, 0);
-    fmq_intake_lost(self->intake, 1, NOW);
+    fmq_collector_lost(self->collector, 1, NOW);
     assert_int_equal(self->cancelled, 1);
     work(self, NOW + 100000);
     assert_int_equal(self->fetched[1], 2);
     deliver(self, object); /* from the front */
-    assert_int_equal(fmq_intake_commit(self->intake, NULL), 0);
+    assert_int_equal(fmq_collector_commit(self->collector, NULL), 0);
     assert_int_equal(self->accepted[1], 1);
     fmq_object_drop(&object);
 }
@@ -326,16 +326,16 @@ static void another_offer_takes_the_place_of_one_that_is_not_accepted(void **sta
     fixture_t *self = *state;
     fmq_object_t *first = update_of(self, 1), *second = update_of(self, 2);
     fmq_message_report_t offer = offer_of(first);
-    fmq_intake_offer(self->intake, 1, &offer);
+    fmq_collector_offer(self->collector, 1, &offer);
     work(self, NOW);
     chunk(self, first, 0);
     offer = offer_of(second);
-    fmq_intake_offer(self->intake, 1, &offer);
+    fmq_collector_offer(self->collector, 1, &offer);
     work(self, NOW);
     chunk(self, first, 1); /* late: belongs to nothing */
     assert_int_equal(self->fetched[1], 2);
     deliver(self, second);
-    assert_int_equal(fmq_intake_commit(self->intake, NULL), 0);
+    assert_int_equal(fmq_collector_commit(self->collector, NULL), 0);
     assert_int_equal(self->accepted[1], 1);
     assert_true(fmq_digest_equal(&fmq_update_log_at(self->journal, 0)->update, &offer.update));
     fmq_object_drop(&first);
@@ -347,11 +347,11 @@ static void nothing_is_taken_while_no_journal_is_open(void **state)
     fixture_t *self = *state;
     fmq_object_t *object = update_of(self, 1);
     fmq_message_report_t offer = offer_of(object);
-    fmq_intake_close(self->intake);
-    fmq_intake_offer(self->intake, 1, &offer);
+    fmq_collector_close(self->collector);
+    fmq_collector_offer(self->collector, 1, &offer);
     work(self, NOW);
     assert_int_equal(self->fetched[1], 0);
-    assert_int_equal(fmq_intake_commit(self->intake, NULL), 0);
+    assert_int_equal(fmq_collector_commit(self->collector, NULL), 0);
     fmq_object_drop(&object);
 }
 

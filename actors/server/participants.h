@@ -1,15 +1,15 @@
 /*
- * round.h - who is here, who was asked, who has answered, and what follows.
+ * participants.h - who is here, who was asked, who has answered, and what follows.
  *
- * A round is a server's whole knowledge about its clients as far as going on
+ * This is a server's whole knowledge about its clients as far as going on
  * is concerned.  It does no I/O and reads no clock: facts and the time are
- * told to it, and fmq_round_decide() says what they mean.
+ * told to it, and fmq_participants_decide() says what they mean.
  *
  *   WAITING ----BEGIN----> ASKING ----FULL/PARTIAL----> ASKING (the next exchange)
  *                                                          or ENDING
  */
-#ifndef FEDMQ_ACTORS_SERVER_ROUND_H
-#define FEDMQ_ACTORS_SERVER_ROUND_H
+#ifndef FEDMQ_ACTORS_SERVER_PARTICIPANTS_H
+#define FEDMQ_ACTORS_SERVER_PARTICIPANTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,10 +17,10 @@
 #include "actors/strategy/strategy.h"
 #include "fedmq/base/error.h"
 
-#define FMQ_ROUND_CLIENTS_MAX    65536
-#define FMQ_ROUND_STALL_FACTOR   10
-#define FMQ_ROUND_STALL_MIN_MS   300000
-#define FMQ_ROUND_STALL_FIRST_MS 3600000
+#define FMQ_PARTICIPANTS_MAX            65536
+#define FMQ_PARTICIPANTS_STALL_FACTOR   10
+#define FMQ_PARTICIPANTS_STALL_MIN_MS   300000
+#define FMQ_PARTICIPANTS_STALL_FIRST_MS 3600000
 
 typedef enum {
     FMQ_PHASE_WAITING, /* for enough clients */
@@ -42,9 +42,10 @@ typedef struct {
     int64_t deadline_ms; /* after opening; 0: none */
     int64_t grace_ms;    /* how long a missing client may be gone */
     int64_t progress_ms; /* how long one may be here without progress; 0: as long as
-                          * FMQ_ROUND_STALL_FACTOR times what anybody needed for a step so far,
-                          * at least FMQ_ROUND_STALL_MIN_MS; FMQ_ROUND_STALL_FIRST_MS before that */
-} fmq_round_limits_t;
+                          * FMQ_PARTICIPANTS_STALL_FACTOR times what anybody needed for a step so
+                          * far, at least FMQ_PARTICIPANTS_STALL_MIN_MS;
+                          * FMQ_PARTICIPANTS_STALL_FIRST_MS before that */
+} fmq_participants_limits_t;
 
 typedef struct {
     bool alive;     /* a member of the fabric */
@@ -55,53 +56,55 @@ typedef struct {
     bool untrained; /* has said why it takes part in no training */
     int64_t gone_ms;
     int64_t moved_ms; /* its last sign of progress in this phase; 0: none yet */
-} fmq_seat_t;
+} fmq_participant_t;
 
 typedef struct {
-    fmq_round_limits_t limits;
+    fmq_participants_limits_t limits;
     fmq_phase_t phase;
     const fmq_exchange_t *exchange; /* borrowed: the newest that was open; NULL: none was yet */
     int64_t opened_ms;
     int64_t slowest_ms; /* the longest that anybody needed from one sign of progress to the next */
     uint32_t clients;
-    fmq_seat_t *seats; /* owned; client k has seat k - 1 */
-} fmq_round_t;
+    fmq_participant_t *all; /* owned; client k is at k - 1 */
+} fmq_participants_t;
 
-int fmq_round_init(fmq_round_t *self, uint32_t clients, const fmq_round_limits_t *limits,
-                   fmq_error_t *err);
-void fmq_round_release(fmq_round_t *self);
+int fmq_participants_init(fmq_participants_t *self, uint32_t clients,
+                          const fmq_participants_limits_t *limits, fmq_error_t *err);
+void fmq_participants_release(fmq_participants_t *self);
 
-/* The seat of a client, or NULL when there is no client of that number. */
-fmq_seat_t *fmq_round_seat(fmq_round_t *self, uint32_t client);
+/* Client k, or NULL when there is no client of that number. */
+fmq_participant_t *fmq_participants_find(fmq_participants_t *self, uint32_t client);
 
-/* Facts.  A client of no seat is ignored. */
-void fmq_round_arrived(fmq_round_t *self, uint32_t client);
-void fmq_round_left(fmq_round_t *self, uint32_t client, int64_t now_ms);
-void fmq_round_is_ready(fmq_round_t *self, uint32_t client);
+/* Facts.  A number of no client is ignored. */
+void fmq_participants_arrived(fmq_participants_t *self, uint32_t client);
+void fmq_participants_left(fmq_participants_t *self, uint32_t client, int64_t now_ms);
+void fmq_participants_is_ready(fmq_participants_t *self, uint32_t client);
 /* Whether a client has anything to train on; one that has not is waited for
  * neither here nor gone. */
-void fmq_round_is_untrained(fmq_round_t *self, uint32_t client, bool untrained);
-void fmq_round_answered(fmq_round_t *self, uint32_t client);
-void fmq_round_leave_out(fmq_round_t *self, uint32_t client);
+void fmq_participants_is_untrained(fmq_participants_t *self, uint32_t client, bool untrained);
+void fmq_participants_answered(fmq_participants_t *self, uint32_t client);
+void fmq_participants_leave_out(fmq_participants_t *self, uint32_t client);
 
 /* A client that was asked has done a step, or all of them.  Or it has got on
  * otherwise, or could not for a reason that is not its own (it waits for us, or
  * we did not listen): then it begins anew to be waited for, and nothing is
  * learnt of how long a step takes. */
-void fmq_round_moved(fmq_round_t *self, uint32_t client, int64_t now_ms);
-void fmq_round_excuse(fmq_round_t *self, uint32_t client, int64_t now_ms);
+void fmq_participants_moved(fmq_participants_t *self, uint32_t client, int64_t now_ms);
+void fmq_participants_excuse(fmq_participants_t *self, uint32_t client, int64_t now_ms);
 
 /* The first client that is here and was asked, but has made no progress for too
  * long; 0: there is none.  *since_ms: for how long. */
-uint32_t fmq_round_stalled(const fmq_round_t *self, int64_t now_ms, int64_t *since_ms);
+uint32_t fmq_participants_stalled(const fmq_participants_t *self, int64_t now_ms,
+                                  int64_t *since_ms);
 /* How long is too long now. */
-int64_t fmq_round_stall_limit(const fmq_round_t *self);
+int64_t fmq_participants_stall_limit(const fmq_participants_t *self);
 
 /* Opens an exchange, which stays borrowed, in which nobody is asked yet, or (NULL) waits for
  * clients again; asks; and asks nothing any more. */
-void fmq_round_open(fmq_round_t *self, const fmq_exchange_t *exchange, int64_t now_ms);
-void fmq_round_end(fmq_round_t *self, int64_t now_ms);
-void fmq_round_ask(fmq_round_t *self, uint32_t client);
+void fmq_participants_open(fmq_participants_t *self, const fmq_exchange_t *exchange,
+                           int64_t now_ms);
+void fmq_participants_end(fmq_participants_t *self, int64_t now_ms);
+void fmq_participants_ask(fmq_participants_t *self, uint32_t client);
 
 typedef struct {
     uint32_t ready; /* alive and ready */
@@ -110,15 +113,15 @@ typedef struct {
     uint32_t gone;    /* of them, gone for longer than the grace */
     uint32_t spare;   /* ready, not asked, and with something to train on */
     uint32_t useless; /* gone, with nothing to train on */
-} fmq_round_count_t;
+} fmq_participants_count_t;
 
-fmq_round_count_t fmq_round_count(const fmq_round_t *self, int64_t now_ms);
+fmq_participants_count_t fmq_participants_count(const fmq_participants_t *self, int64_t now_ms);
 
 /* What the facts mean at now_ms.  Changes nothing. */
-fmq_decision_t fmq_round_decide(const fmq_round_t *self, int64_t now_ms);
+fmq_decision_t fmq_participants_decide(const fmq_participants_t *self, int64_t now_ms);
 
 /* When deciding again could give something else although nothing happened:
  * milliseconds from now_ms, at most `most`. */
-int fmq_round_patience(const fmq_round_t *self, int64_t now_ms, int most);
+int fmq_participants_patience(const fmq_participants_t *self, int64_t now_ms, int most);
 
 #endif

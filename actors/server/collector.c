@@ -1,7 +1,7 @@
 /*
- * intake.c - a slot for each client; events find theirs by digest.
+ * collector.c - a slot for each client; events find theirs by digest.
  */
-#include "actors/server/intake.h"
+#include "actors/server/collector.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,16 +29,16 @@ typedef struct {
     fmq_update_log_writer_t *writer; /* owned while FETCHING */
 } slot_t;
 
-struct fmq_intake {
-    fmq_intake_options_t options;
+struct fmq_collector {
+    fmq_collector_options_t options;
     fmq_update_log_t *journal; /* borrowed; NULL: closed */
     slot_t *slots;             /* owned, client k at k - 1 */
     size_t fetches;
 };
 
-fmq_intake_t *fmq_intake_new(const fmq_intake_options_t *options, fmq_error_t *err)
+fmq_collector_t *fmq_collector_new(const fmq_collector_options_t *options, fmq_error_t *err)
 {
-    fmq_intake_t *self = calloc(1, sizeof *self);
+    fmq_collector_t *self = calloc(1, sizeof *self);
     slot_t *slots = calloc(options->clients, sizeof *slots);
     if (!self || !slots) {
         free(self);
@@ -52,19 +52,19 @@ fmq_intake_t *fmq_intake_new(const fmq_intake_options_t *options, fmq_error_t *e
     return self;
 }
 
-void fmq_intake_destroy(fmq_intake_t **self_p)
+void fmq_collector_destroy(fmq_collector_t **self_p)
 {
-    fmq_intake_t *self = *self_p;
+    fmq_collector_t *self = *self_p;
     if (!self)
         return;
-    fmq_intake_close(self);
+    fmq_collector_close(self);
     free(self->slots);
     free(self);
     *self_p = NULL;
 }
 
 /* Ends a fetch, if there is one; the slot's state is the caller's to set. */
-static void stop_fetch(fmq_intake_t *self, slot_t *slot)
+static void stop_fetch(fmq_collector_t *self, slot_t *slot)
 {
     if (slot->state != SLOT_FETCHING)
         return;
@@ -73,9 +73,9 @@ static void stop_fetch(fmq_intake_t *self, slot_t *slot)
     self->fetches--;
 }
 
-void fmq_intake_open(fmq_intake_t *self, fmq_update_log_t *journal)
+void fmq_collector_open(fmq_collector_t *self, fmq_update_log_t *journal)
 {
-    fmq_intake_close(self);
+    fmq_collector_close(self);
     self->journal = journal;
     for (size_t i = 0; i < fmq_update_log_size(journal); i++) {
         uint32_t client = fmq_update_log_at(journal, i)->client;
@@ -84,7 +84,7 @@ void fmq_intake_open(fmq_intake_t *self, fmq_update_log_t *journal)
     }
 }
 
-void fmq_intake_close(fmq_intake_t *self)
+void fmq_collector_close(fmq_collector_t *self)
 {
     for (uint32_t i = 0; i < self->options.clients; i++) {
         stop_fetch(self, &self->slots[i]);
@@ -93,7 +93,7 @@ void fmq_intake_close(fmq_intake_t *self)
     self->journal = NULL;
 }
 
-static void reject(fmq_intake_t *self, slot_t *slot, const char *reason)
+static void reject(fmq_collector_t *self, slot_t *slot, const char *reason)
 {
     uint32_t client = (uint32_t)(slot - self->slots) + 1;
     stop_fetch(self, slot);
@@ -103,7 +103,7 @@ static void reject(fmq_intake_t *self, slot_t *slot, const char *reason)
     self->options.rejected(self->options.argument, client, reason);
 }
 
-static void retry_later(fmq_intake_t *self, slot_t *slot, int64_t now_ms, const char *reason)
+static void retry_later(fmq_collector_t *self, slot_t *slot, int64_t now_ms, const char *reason)
 {
     stop_fetch(self, slot);
     slot->state = SLOT_OFFERED;
@@ -112,7 +112,7 @@ static void retry_later(fmq_intake_t *self, slot_t *slot, int64_t now_ms, const 
                   "client=%u reason=\"%s\"", (uint32_t)(slot - self->slots) + 1, reason);
 }
 
-void fmq_intake_lost(fmq_intake_t *self, uint32_t client, int64_t now_ms)
+void fmq_collector_lost(fmq_collector_t *self, uint32_t client, int64_t now_ms)
 {
     if (client >= 1 && client <= self->options.clients &&
         self->slots[client - 1].state == SLOT_FETCHING) {
@@ -121,13 +121,13 @@ void fmq_intake_lost(fmq_intake_t *self, uint32_t client, int64_t now_ms)
     }
 }
 
-bool fmq_intake_is_queued(const fmq_intake_t *self, uint32_t client)
+bool fmq_collector_is_queued(const fmq_collector_t *self, uint32_t client)
 {
     const slot_t *slot = &self->slots[client - 1];
     return (slot->state == SLOT_OFFERED && slot->failures == 0) || slot->state == SLOT_FETCHED;
 }
 
-void fmq_intake_give_up(fmq_intake_t *self, uint32_t client)
+void fmq_collector_give_up(fmq_collector_t *self, uint32_t client)
 {
     slot_t *slot = &self->slots[client - 1];
     stop_fetch(self, slot);
@@ -135,7 +135,7 @@ void fmq_intake_give_up(fmq_intake_t *self, uint32_t client)
         slot->state = SLOT_REJECTED;
 }
 
-void fmq_intake_offer(fmq_intake_t *self, uint32_t client, const fmq_message_report_t *report)
+void fmq_collector_offer(fmq_collector_t *self, uint32_t client, const fmq_message_report_t *report)
 {
     if (!self->journal || client < 1 || client > self->options.clients)
         return;
@@ -151,12 +151,12 @@ void fmq_intake_offer(fmq_intake_t *self, uint32_t client, const fmq_message_rep
                      .bytes = report->update_bytes};
     if (report->update_bytes > fmq_state_bytes_max(self->options.schema))
         reject(self, slot, "the update is larger than a state can be");
-    else if (report->samples > FMQ_INTAKE_SAMPLES_MAX)
+    else if (report->samples > FMQ_COLLECTOR_SAMPLES_MAX)
         reject(self, slot, "the number of samples cannot be true");
 }
 
 /* The fetch that an event belongs to, or NULL. */
-static slot_t *find_fetch(fmq_intake_t *self, const fmq_event_t *event)
+static slot_t *find_fetch(fmq_collector_t *self, const fmq_event_t *event)
 {
     for (uint32_t i = 0; i < self->options.clients; i++)
         if (self->slots[i].state == SLOT_FETCHING &&
@@ -165,7 +165,8 @@ static slot_t *find_fetch(fmq_intake_t *self, const fmq_event_t *event)
     return NULL;
 }
 
-static int take_chunk(fmq_intake_t *self, slot_t *slot, const fmq_event_t *event, fmq_error_t *err)
+static int take_chunk(fmq_collector_t *self, slot_t *slot, const fmq_event_t *event,
+                      fmq_error_t *err)
 {
     fmq_error_t why;
     if (event->index != fmq_update_log_writer_chunks(slot->writer)) {
@@ -181,7 +182,7 @@ static int take_chunk(fmq_intake_t *self, slot_t *slot, const fmq_event_t *event
 }
 
 /* FETCHED says that the chunks, from the first on, have the event's digest. */
-static void take_end(fmq_intake_t *self, slot_t *slot, const fmq_event_t *event)
+static void take_end(fmq_collector_t *self, slot_t *slot, const fmq_event_t *event)
 {
     fmq_error_t why;
     if (fmq_update_log_writer_finish(&slot->writer, &event->digest, &why) < 0) {
@@ -192,7 +193,8 @@ static void take_end(fmq_intake_t *self, slot_t *slot, const fmq_event_t *event)
     self->fetches--;
 }
 
-int fmq_intake_event(fmq_intake_t *self, const fmq_event_t *event, int64_t now_ms, fmq_error_t *err)
+int fmq_collector_event(fmq_collector_t *self, const fmq_event_t *event, int64_t now_ms,
+                        fmq_error_t *err)
 {
     slot_t *slot = find_fetch(self, event);
     if (!slot)
@@ -220,7 +222,7 @@ int fmq_intake_event(fmq_intake_t *self, const fmq_event_t *event, int64_t now_m
 }
 
 /* The fabric fetches a digest once at a time, whoever owns it. */
-static bool is_being_fetched(const fmq_intake_t *self, const fmq_digest_t *digest)
+static bool is_being_fetched(const fmq_collector_t *self, const fmq_digest_t *digest)
 {
     for (uint32_t i = 0; i < self->options.clients; i++)
         if (self->slots[i].state == SLOT_FETCHING &&
@@ -229,7 +231,7 @@ static bool is_being_fetched(const fmq_intake_t *self, const fmq_digest_t *diges
     return false;
 }
 
-static int start_fetch(fmq_intake_t *self, slot_t *slot, int64_t now_ms, fmq_error_t *err)
+static int start_fetch(fmq_collector_t *self, slot_t *slot, int64_t now_ms, fmq_error_t *err)
 {
     fmq_update_log_entry_t entry = {.client = (uint32_t)(slot - self->slots) + 1,
                                     .samples = slot->samples,
@@ -249,12 +251,12 @@ static int start_fetch(fmq_intake_t *self, slot_t *slot, int64_t now_ms, fmq_err
     return 0;
 }
 
-int fmq_intake_work(fmq_intake_t *self, bool (*alive)(void *, uint32_t), int64_t now_ms,
-                    fmq_error_t *err)
+int fmq_collector_work(fmq_collector_t *self, bool (*alive)(void *, uint32_t), int64_t now_ms,
+                       fmq_error_t *err)
 {
     for (uint32_t i = 0; self->journal && i < self->options.clients; i++) {
         slot_t *slot = &self->slots[i];
-        if (self->fetches >= FMQ_INTAKE_FETCHES_MAX)
+        if (self->fetches >= FMQ_COLLECTOR_FETCHES_MAX)
             return 0;
         if (slot->state == SLOT_OFFERED && slot->retry_ms <= now_ms &&
             alive(self->options.argument, i + 1) && !is_being_fetched(self, &slot->update) &&
@@ -266,27 +268,27 @@ int fmq_intake_work(fmq_intake_t *self, bool (*alive)(void *, uint32_t), int64_t
 
 static void committed(void *argument, uint32_t client)
 {
-    fmq_intake_t *self = argument;
+    fmq_collector_t *self = argument;
     self->slots[client - 1].state = SLOT_ACCEPTED;
     self->options.accepted(self->options.argument, client);
 }
 
-int fmq_intake_commit(fmq_intake_t *self, fmq_error_t *err)
+int fmq_collector_commit(fmq_collector_t *self, fmq_error_t *err)
 {
     return self->journal ? fmq_update_log_commit(self->journal, committed, self, err) : 0;
 }
 
-uint64_t fmq_intake_bytes(const fmq_intake_t *self, uint32_t client)
+uint64_t fmq_collector_bytes(const fmq_collector_t *self, uint32_t client)
 {
     return self->slots[client - 1].bytes;
 }
 
-size_t fmq_intake_pending(const fmq_intake_t *self)
+size_t fmq_collector_pending(const fmq_collector_t *self)
 {
     return self->journal ? fmq_update_log_pending(self->journal) : 0;
 }
 
-size_t fmq_intake_busy(const fmq_intake_t *self)
+size_t fmq_collector_busy(const fmq_collector_t *self)
 {
     size_t busy = 0;
     for (uint32_t i = 0; i < self->options.clients; i++)

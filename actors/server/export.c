@@ -1,5 +1,5 @@
 /*
- * copies.c - what a run leaves for others: the best and the last state, and
+ * export.c - what a run leaves for others: the best and the last state, and
  * copies of them where the configuration says.
  */
 #include "actors/server/coordinator_private.h"
@@ -40,7 +40,7 @@ int fmq_coordinator_save_best(coordinator_t *self, fmq_error_t *err)
     if (fmq_checkpoint_save(file, &self->mark, &self->sections, err) < 0 ||
         save_as(self, adapter, err) < 0)
         goto fail;
-    rc = *self->agenda->save_to ? copy_to(self, self->agenda->save_to, err) : 0;
+    rc = *self->settings->save_to ? copy_to(self, self->settings->save_to, err) : 0;
 fail:
     free(file);
     free(adapter);
@@ -49,7 +49,7 @@ fail:
 
 static int save_prefixed(coordinator_t *self, const char *prefix, fmq_error_t *err)
 {
-    char *path = fmq_prefixed_path(self->agenda->save_to, prefix, err);
+    char *path = fmq_prefixed_path(self->settings->save_to, prefix, err);
     int rc = path ? copy_to(self, path, err) : -1;
     free(path);
     return rc;
@@ -58,8 +58,8 @@ static int save_prefixed(coordinator_t *self, const char *prefix, fmq_error_t *e
 int fmq_coordinator_save_periodic(coordinator_t *self, fmq_error_t *err)
 {
     char prefix[16];
-    if (self->agenda->save_freq == 0 || !*self->agenda->save_to ||
-        self->mark.round % self->agenda->save_freq != 0)
+    if (self->settings->save_freq == 0 || !*self->settings->save_to ||
+        self->mark.round % self->settings->save_freq != 0)
         return 0;
     (void)snprintf(prefix, sizeof prefix, "%u", self->mark.round);
     return save_prefixed(self, prefix, err);
@@ -70,7 +70,7 @@ int fmq_coordinator_save_final(coordinator_t *self, fmq_error_t *err)
     char *adapter = fmq_file_path(err, "%s/adapter", self->options.directory);
     int rc = adapter ? save_as(self, adapter, err) : -1;
     free(adapter);
-    if (rc == 0 && *self->agenda->save_to)
+    if (rc == 0 && *self->settings->save_to)
         rc = save_prefixed(self, "final", err);
     return rc < 0 ? -1 : fmq_coordinator_export(self, err);
 }

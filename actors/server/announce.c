@@ -1,5 +1,5 @@
 /*
- * posts.c - the notes a server leaves.
+ * announce.c - the notes a server leaves.
  */
 #include "actors/server/coordinator_private.h"
 #include "base/pages.h"
@@ -48,8 +48,8 @@ int fmq_coordinator_post_run(coordinator_t *self, fmq_error_t *err)
         fmq_object_drop(&object);
         return -1;
     }
-    fmq_message_run_t note = {.rounds = self->agenda->rounds,
-                              .clients = self->agenda->clients,
+    fmq_message_run_t note = {.rounds = self->settings->rounds,
+                              .clients = self->settings->clients,
                               .config = *fmq_object_digest(object),
                               .config_bytes = fmq_object_bytes(object),
                               .model = self->options.model,
@@ -96,7 +96,7 @@ static int publish_state(coordinator_t *self, fmq_error_t *err)
 {
     if (self->lent)
         return 0;
-    self->lent = fmq_lent_state_new(self->options.schema, self->state, self->agenda->codec, err);
+    self->lent = fmq_lent_state_new(self->options.schema, self->state, self->settings->codec, err);
     if (!self->lent)
         return -1;
     return publish(self, &self->published, fmq_lent_state_object(self->lent), err);
@@ -167,7 +167,7 @@ static int publish_beside(coordinator_t *self, fmq_error_t *err)
     const float *vector = fmq_strategy_beside(&self->strategy, &schema);
     if (!vector)
         return 0;
-    fmq_object_t *object = fmq_state_encode(schema, vector, self->agenda->codec, err);
+    fmq_object_t *object = fmq_state_encode(schema, vector, self->settings->codec, err);
     int rc = object ? publish(self, &self->published_beside, object, err) : -1;
     fmq_object_drop(&object);
     return rc;
@@ -218,7 +218,7 @@ int fmq_coordinator_post_task(coordinator_t *self, uint32_t client, fmq_task_kin
                                .state_bytes = self->published.bytes,
                                .emulator = self->published_beside.now,
                                .emulator_bytes = self->published_beside.bytes,
-                               .codec = self->agenda->codec};
+                               .codec = self->settings->codec};
     name_run(self, note.run);
     if (kind == FMQ_TASK_TRAIN || kind == FMQ_TASK_EVALUATE)
         count_down(self, client);

@@ -1,8 +1,8 @@
 /*
- * held.c - loss and exact answers of the full model over the server's own
+ * heldout.c - loss and exact answers of the full model over the server's own
  * records.  Everything in a fixed order: the numbers are the same in every run.
  */
-#include "actors/server/held.h"
+#include "actors/server/heldout.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 enum { VAL = 1, TEST = 2, PARTS = 3 };
 
-struct fmq_held {
+struct fmq_heldout {
     const fmq_context_t *context;  /* borrowed */
     llm_records_t *records[PARTS]; /* owned; [0] is not used */
     llm_dataset_t *data[PARTS];    /* owned; of those that eval.split asks for */
@@ -22,14 +22,14 @@ struct fmq_held {
 
 static const char *const names[PARTS] = {"train", "val", "test"};
 
-int fmq_held_stop(void *argument)
+int fmq_heldout_stop(void *argument)
 {
-    const fmq_held_stop_t *stop = argument;
+    const fmq_heldout_stop_t *stop = argument;
     return stop->progress ? stop->progress(stop->argument, 0, 0, 0) : 0;
 }
 
-llm_dataset_t *fmq_held_tokenize(const fmq_context_t *context, const llm_records_t *records,
-                                 const char *what, fmq_error_t *err)
+llm_dataset_t *fmq_heldout_tokenize(const fmq_context_t *context, const llm_records_t *records,
+                                    const char *what, fmq_error_t *err)
 {
     char misfits[LLM_FIT_TEXT_BYTES];
     size_t tok_len = (size_t)fmq_config_int(context->config, "llm.tok_len");
@@ -45,7 +45,7 @@ llm_dataset_t *fmq_held_tokenize(const fmq_context_t *context, const llm_records
 }
 
 /* Something must be left of what is to be measured. */
-static int check_data(const fmq_held_t *self, fmq_error_t *err)
+static int check_data(const fmq_heldout_t *self, fmq_error_t *err)
 {
     llm_fit_t all = {0};
     for (size_t i = VAL; i < PARTS; i++) {
@@ -60,7 +60,7 @@ static int check_data(const fmq_held_t *self, fmq_error_t *err)
 
 /* The run's own, or the public ones: a server whose clients bring their own
  * data, or which has no data set beside it, holds no others. */
-static int load(fmq_held_t *self, const fmq_offsite_settings_t *settings, fmq_error_t *err)
+static int load(fmq_heldout_t *self, const fmq_offsite_settings_t *settings, fmq_error_t *err)
 {
     const fmq_config_t *config = self->context->config;
     fmq_error_t why = {.text = "clients bring their own data"};
@@ -77,10 +77,10 @@ static int load(fmq_held_t *self, const fmq_offsite_settings_t *settings, fmq_er
     return fmq_public_load(settings, self->records, err);
 }
 
-fmq_held_t *fmq_held_new(const fmq_context_t *context, const fmq_offsite_settings_t *settings,
-                         fmq_error_t *err)
+fmq_heldout_t *fmq_heldout_new(const fmq_context_t *context, const fmq_offsite_settings_t *settings,
+                               fmq_error_t *err)
 {
-    fmq_held_t *self = calloc(1, sizeof *self);
+    fmq_heldout_t *self = calloc(1, sizeof *self);
     if (!self) {
         (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for what the server measures");
         return NULL;
@@ -90,19 +90,19 @@ fmq_held_t *fmq_held_new(const fmq_context_t *context, const fmq_offsite_setting
         goto fail;
     for (size_t i = VAL; i < PARTS; i++)
         if (fmq_settings_measures(context->config, names[i]) &&
-            !(self->data[i] = fmq_held_tokenize(context, self->records[i], names[i], err)))
+            !(self->data[i] = fmq_heldout_tokenize(context, self->records[i], names[i], err)))
             goto fail;
     if (check_data(self, err) < 0)
         goto fail;
     return self;
 fail:
-    fmq_held_destroy(&self);
+    fmq_heldout_destroy(&self);
     return NULL;
 }
 
-void fmq_held_destroy(fmq_held_t **self_p)
+void fmq_heldout_destroy(fmq_heldout_t **self_p)
 {
-    fmq_held_t *self = *self_p;
+    fmq_heldout_t *self = *self_p;
     if (!self)
         return;
     for (size_t i = 0; i < PARTS; i++) {
@@ -113,7 +113,7 @@ void fmq_held_destroy(fmq_held_t **self_p)
     *self_p = NULL;
 }
 
-static int measure_loss(const fmq_held_t *self, size_t part, llm_workspace_t *workspace,
+static int measure_loss(const fmq_heldout_t *self, size_t part, llm_workspace_t *workspace,
                         const fmq_measuring_t *how, fmq_metrics_t *metrics, fmq_error_t *err)
 {
     char of[FMQ_METRIC_NAME_MAX];
@@ -128,7 +128,7 @@ static int measure_loss(const fmq_held_t *self, size_t part, llm_workspace_t *wo
     return fmq_named_losses(metrics, of, &stats, err);
 }
 
-static int measure_losses(const fmq_held_t *self, llm_backend_t *be, const fmq_measuring_t *how,
+static int measure_losses(const fmq_heldout_t *self, llm_backend_t *be, const fmq_measuring_t *how,
                           fmq_metrics_t *metrics, fmq_error_t *err)
 {
     uint32_t batch = (uint32_t)fmq_config_int(self->context->config, "dataloader.batch_size");
@@ -150,7 +150,7 @@ static int measure_losses(const fmq_held_t *self, llm_backend_t *be, const fmq_m
     return rc;
 }
 
-static int measure_match(const fmq_held_t *self, llm_backend_t *be, const fmq_measuring_t *how,
+static int measure_match(const fmq_heldout_t *self, llm_backend_t *be, const fmq_measuring_t *how,
                          fmq_metrics_t *metrics, fmq_error_t *err)
 {
     const fmq_context_t *context = self->context;
@@ -165,12 +165,12 @@ static int measure_match(const fmq_held_t *self, llm_backend_t *be, const fmq_me
     return fmq_exact_match_measure(&answers, be, "plugin.test", metrics, err);
 }
 
-int fmq_held_measure(void *argument, const fmq_measuring_t *measuring, fmq_metrics_t *metrics,
-                     fmq_error_t *err)
+int fmq_heldout_measure(void *argument, const fmq_measuring_t *measuring, fmq_metrics_t *metrics,
+                        fmq_error_t *err)
 {
-    const fmq_held_t *self = argument;
-    fmq_held_stop_t stop = {measuring->progress, measuring->argument};
-    llm_backend_t *be = fmq_devices_take(self->context->permits, fmq_held_stop, &stop);
+    const fmq_heldout_t *self = argument;
+    fmq_heldout_stop_t stop = {measuring->progress, measuring->argument};
+    llm_backend_t *be = fmq_devices_take(self->context->permits, fmq_heldout_stop, &stop);
     if (!be)
         return fmq_error_set(err, FMQ_ERR_STOPPED, "stopped while waiting for a permit");
     int rc = measure_losses(self, be, measuring, metrics, err);
