@@ -132,12 +132,12 @@ void llm_layer_attend(const llm_pass_t *self, uint32_t layer, const llm_packed_t
 static void activate(const part_t *part)
 {
     const llm_activations_t *at = part->at;
+    llm_activation_t kind = part->shape->activation;
     size_t n = part->T * part->F;
     if (part->shape->arch->gated)
-        part->be->ops->swiglu_forward(part->be, at->act, at->gate, at->up, n);
+        part->be->ops->glu_forward(part->be, at->act, at->gate, at->up, n, kind);
     else
-        part->be->ops->gelu_forward(part->be, at->act, at->up, n,
-                                    part->shape->activation == LLM_ACTIVATION_GELU);
+        part->be->ops->activation_forward(part->be, at->act, at->up, n, kind);
 }
 
 void llm_layer_finish(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
@@ -164,13 +164,14 @@ static const llm_act_t *activate_backward(const part_t *part)
 {
     const llm_activations_t *at = part->at;
     const llm_plan_t *plan = &part->pass->plan;
+    llm_activation_t kind = part->shape->activation;
     size_t n = part->T * part->F;
     if (at->gate) {
-        part->be->ops->swiglu_backward(part->be, at->gate, at->up, plan->dact, at->gate, at->up, n);
+        part->be->ops->glu_backward(part->be, at->gate, at->up, plan->dact, at->gate, at->up, n,
+                                    kind);
         return at->up;
     }
-    part->be->ops->gelu_backward(part->be, plan->dpre, plan->dact, at->up, n,
-                                 part->shape->activation == LLM_ACTIVATION_GELU);
+    part->be->ops->activation_backward(part->be, plan->dpre, plan->dact, at->up, n, kind);
     return plan->dpre;
 }
 

@@ -98,23 +98,15 @@ static void check_extents(llm_json_reader_t *reader, llm_shape_t *shape)
                       shape->head_width);
 }
 
-/* Those that the passes compute, behind a gate and without. */
-static bool computes(const llm_arch_t *arch, llm_activation_t activation)
-{
-    if (arch->gated)
-        return activation == LLM_ACTIVATION_SILU;
-    return activation == LLM_ACTIVATION_GELU || activation == LLM_ACTIVATION_GELU_TANH;
-}
-
 static void read_activation(llm_json_reader_t *reader, llm_shape_t *shape)
 {
     const llm_arch_t *arch = shape->arch;
     const char *name = llm_json_string(reader, arch->keys->activation, arch->activation);
-    bool known = llm_activation_find(name, &shape->activation);
-    if (!known || !computes(arch, shape->activation))
-        llm_json_fail(reader, FMQ_ERR_UNSUPPORTED, "'%s' '%s' is not supported (known: %s)",
-                      arch->keys->activation, name,
-                      arch->gated ? "silu" : "gelu_new, gelu_pytorch_tanh, gelu");
+    if (!llm_activation_find(name, &shape->activation))
+        llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
+                      "'%s' '%s' is not supported (known: silu, gelu, gelu_new, "
+                      "gelu_pytorch_tanh, relu, quick_gelu)",
+                      arch->keys->activation, name);
 }
 
 static void read_biases(llm_json_reader_t *reader, llm_shape_t *shape)

@@ -209,28 +209,30 @@ static void layernorm_backward(bench_t *b)
 
 static void gelu_forward(bench_t *b)
 {
-    b->ops->gelu_forward(b->be, act(b->b), const_act(b->a), T * FF, false);
+    b->ops->activation_forward(b->be, act(b->b), const_act(b->a), T * FF, LLM_ACTIVATION_GELU_TANH);
 }
 
 static void gelu_exact(bench_t *b)
 {
-    b->ops->gelu_forward(b->be, act(b->b), const_act(b->a), T * FF, true);
+    b->ops->activation_forward(b->be, act(b->b), const_act(b->a), T * FF, LLM_ACTIVATION_GELU);
 }
 
 static void gelu_backward(bench_t *b)
 {
-    b->ops->gelu_backward(b->be, act(b->c), const_act(b->d), const_act(b->a), T * FF, false);
+    b->ops->activation_backward(b->be, act(b->c), const_act(b->d), const_act(b->a), T * FF,
+                                LLM_ACTIVATION_GELU_TANH);
 }
 
 static void swiglu_forward(bench_t *b)
 {
-    b->ops->swiglu_forward(b->be, act(b->c), const_act(b->a), const_act(b->b), T * FF);
+    b->ops->glu_forward(b->be, act(b->c), const_act(b->a), const_act(b->b), T * FF,
+                        LLM_ACTIVATION_SILU);
 }
 
 static void swiglu_backward(bench_t *b)
 {
-    b->ops->swiglu_backward(b->be, act(b->c), act(b->d), const_act(b->e), const_act(b->a),
-                            const_act(b->b), T * FF);
+    b->ops->glu_backward(b->be, act(b->c), act(b->d), const_act(b->e), const_act(b->a),
+                         const_act(b->b), T * FF, LLM_ACTIVATION_SILU);
 }
 
 static void add(bench_t *b)

@@ -39,6 +39,7 @@
 #include "fedmq/base/error.h"
 #include "fedmq/base/rng.h"
 #include "fedmq/base/schema.h"
+#include "fedmq/llm/activation.h"
 
 FMQ_API_BEGIN
 
@@ -298,19 +299,19 @@ typedef struct llm_ops {
                              const llm_act_t *k, const llm_act_t *v, size_t length, size_t H,
                              size_t KV, size_t D, float scale, float *scratch);
 
-    /* GELU over n elements: tanh form (gelu_new) or exact erf form.  backward:
+    /* out = f(x) over n elements, f being the function of that kind.  backward:
      * dx is overwritten (=), and may alias dout. */
-    void (*gelu_forward)(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
-                         bool exact);
-    void (*gelu_backward)(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
-                          const llm_act_t *x, size_t n, bool exact);
-    /* out = silu(gate) * up.  backward: dgate and dup are overwritten (=), and
-     * may alias gate and up. */
-    void (*swiglu_forward)(llm_backend_t *be, llm_act_t *out, const llm_act_t *gate,
-                           const llm_act_t *up, size_t n);
-    void (*swiglu_backward)(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup,
-                            const llm_act_t *dout, const llm_act_t *gate, const llm_act_t *up,
-                            size_t n);
+    void (*activation_forward)(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
+                               llm_activation_t kind);
+    void (*activation_backward)(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
+                                const llm_act_t *x, size_t n, llm_activation_t kind);
+    /* out = f(gate) * up: SwiGLU with silu, GeGLU with either gelu.  backward:
+     * dgate and dup are overwritten (=), and may alias gate and up. */
+    void (*glu_forward)(llm_backend_t *be, llm_act_t *out, const llm_act_t *gate,
+                        const llm_act_t *up, size_t n, llm_activation_t kind);
+    void (*glu_backward)(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup, const llm_act_t *dout,
+                         const llm_act_t *gate, const llm_act_t *up, size_t n,
+                         llm_activation_t kind);
 
     /* out[i][C] = x[rows[i]][C];  dx[rows[i]][C] += dout[i][C] (rows distinct). */
     void (*gather_rows)(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, const int32_t *rows,

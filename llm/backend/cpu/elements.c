@@ -14,6 +14,7 @@ typedef struct {
     const float *x, *y, *z;
     float value;
     bool flag;
+    llm_activation_t kind;
     const void *how;
     double sums[SUMS_BATCH];
 } job_t;
@@ -95,66 +96,67 @@ static double sum_squares(llm_backend_t *be, const float *x, size_t n)
     return sum_of(be, x, n, true);
 }
 
-static void gelu_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
+static void activation_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                             size_t count)
 {
     const job_t *job = argument;
-    kernels->gelu(job->out + first, job->x + first, count, job->flag);
+    kernels->activation(job->out + first, job->x + first, count, job->kind);
 }
 
-static void gelu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
-                         bool exact)
+static void activation_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
+                               llm_activation_t kind)
 {
-    job_t job = {.out = llm_cpu_floats_out(out), .x = llm_cpu_floats(x), .flag = exact};
-    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, gelu_piece, &job);
+    job_t job = {.out = llm_cpu_floats_out(out), .x = llm_cpu_floats(x), .kind = kind};
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, activation_piece, &job);
 }
 
-static void gelu_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
-                          size_t count)
+static void activation_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                                size_t count)
 {
     const job_t *job = argument;
-    kernels->gelu_dx(job->out + first, job->y + first, job->x + first, count, job->flag);
+    kernels->activation_dx(job->out + first, job->y + first, job->x + first, count, job->kind);
 }
 
-static void gelu_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
-                          const llm_act_t *x, size_t n, bool exact)
+static void activation_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
+                                const llm_act_t *x, size_t n, llm_activation_t kind)
 {
-    job_t job = {.out = llm_cpu_floats_out(dx), .y = llm_cpu_floats(dout), .flag = exact};
+    job_t job = {.out = llm_cpu_floats_out(dx), .y = llm_cpu_floats(dout), .kind = kind};
     job.x = llm_cpu_floats(x);
-    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, gelu_dx_piece, &job);
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, activation_dx_piece, &job);
 }
 
-static void swiglu_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+static void glu_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
+{
+    const job_t *job = argument;
+    kernels->glu(job->out + first, job->x + first, job->y + first, count, job->kind);
+}
+
+static void glu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *gate,
+                        const llm_act_t *up, size_t n, llm_activation_t kind)
+{
+    job_t job = {.out = llm_cpu_floats_out(out), .x = llm_cpu_floats(gate), .kind = kind};
+    job.y = llm_cpu_floats(up);
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, glu_piece, &job);
+}
+
+static void glu_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
                          size_t count)
 {
     const job_t *job = argument;
-    kernels->swiglu(job->out + first, job->x + first, job->y + first, count);
+    llm_cpu_glu_t from = {job->z + first, job->x + first, job->y + first};
+    kernels->glu_dx(job->out + first, job->second + first, &from, count, job->kind);
 }
 
-static void swiglu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *gate,
-                           const llm_act_t *up, size_t n)
-{
-    job_t job = {
-        .out = llm_cpu_floats_out(out), .x = llm_cpu_floats(gate), .y = llm_cpu_floats(up)};
-    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, swiglu_piece, &job);
-}
-
-static void swiglu_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
-                            size_t count)
-{
-    const job_t *job = argument;
-    kernels->swiglu_dx(job->out + first, job->second + first, job->z + first, job->x + first,
-                       job->y + first, count);
-}
-
-static void swiglu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup,
-                            const llm_act_t *dout, const llm_act_t *gate, const llm_act_t *up,
-                            size_t n)
+static void glu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup, const llm_act_t *dout,
+                         const llm_act_t *gate, const llm_act_t *up, size_t n,
+                         llm_activation_t kind)
 {
     job_t job = {.out = llm_cpu_floats_out(dgate), .second = llm_cpu_floats_out(dup)};
     job.z = llm_cpu_floats(dout);
     job.x = llm_cpu_floats(gate);
     job.y = llm_cpu_floats(up);
-    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, swiglu_dx_piece, &job);
+    job.kind = kind;
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, glu_dx_piece, &job);
 }
 
 static void adam_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
@@ -195,10 +197,10 @@ void llm_cpu_elements(llm_ops_t *ops)
     ops->scale = scale;
     ops->sum = sum;
     ops->sum_squares = sum_squares;
-    ops->gelu_forward = gelu_forward;
-    ops->gelu_backward = gelu_backward;
-    ops->swiglu_forward = swiglu_forward;
-    ops->swiglu_backward = swiglu_backward;
+    ops->activation_forward = activation_forward;
+    ops->activation_backward = activation_backward;
+    ops->glu_forward = glu_forward;
+    ops->glu_backward = glu_backward;
     ops->adam_step = adam_step;
     ops->sgd_step = sgd_step;
 }

@@ -16,6 +16,7 @@ typedef struct {
     float *wide_out;
     const float *wide;
     bool flag;
+    llm_activation_t kind;
 } job_t;
 
 typedef void (*stretch_t)(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n);
@@ -87,93 +88,97 @@ static void narrow(llm_backend_t *be, llm_act_t *to, const float *x, size_t n, b
     run(be, n, add ? add_piece : narrow_piece, &job);
 }
 
-static void gelu_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
+static void activation_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
 {
     hand->half->widen(hand->room, job->x + at, n);
-    hand->kernels->gelu(hand->room, hand->room, n, job->flag);
+    hand->kernels->activation(hand->room, hand->room, n, job->kind);
     hand->half->narrow(job->out + at, hand->room, n);
 }
 
-static void gelu_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
+static void activation_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
 {
-    in_stretches(hand, job, first, count, gelu_stretch);
+    in_stretches(hand, job, first, count, activation_stretch);
 }
 
-static void gelu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
-                         bool exact)
+static void activation_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
+                               llm_activation_t kind)
 {
-    job_t job = {.out = llm_half_write(out), .x = llm_half_read(x), .flag = exact};
-    run(be, n, gelu_piece, &job);
+    job_t job = {.out = llm_half_write(out), .x = llm_half_read(x), .kind = kind};
+    run(be, n, activation_piece, &job);
 }
 
-static void gelu_dx_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
+static void activation_dx_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at,
+                                  size_t n)
 {
     float *dout = hand->room, *x = dout + STRETCH;
     hand->half->widen(dout, job->y + at, n);
     hand->half->widen(x, job->x + at, n);
-    hand->kernels->gelu_dx(dout, dout, x, n, job->flag);
+    hand->kernels->activation_dx(dout, dout, x, n, job->kind);
     hand->half->narrow(job->out + at, dout, n);
 }
 
-static void gelu_dx_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
+static void activation_dx_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
 {
-    in_stretches(hand, job, first, count, gelu_dx_stretch);
+    in_stretches(hand, job, first, count, activation_dx_stretch);
 }
 
-static void gelu_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
-                          const llm_act_t *x, size_t n, bool exact)
+static void activation_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
+                                const llm_act_t *x, size_t n, llm_activation_t kind)
 {
     job_t job = {.out = llm_half_write(dx), .y = llm_half_read(dout), .x = llm_half_read(x)};
-    job.flag = exact;
-    run(be, n, gelu_dx_piece, &job);
+    job.kind = kind;
+    run(be, n, activation_dx_piece, &job);
 }
 
-static void swiglu_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
+static void glu_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
 {
     float *gate = hand->room, *up = gate + STRETCH;
     hand->half->widen(gate, job->x + at, n);
     hand->half->widen(up, job->y + at, n);
-    hand->kernels->swiglu(gate, gate, up, n);
+    hand->kernels->glu(gate, gate, up, n, job->kind);
     hand->half->narrow(job->out + at, gate, n);
 }
 
-static void swiglu_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
+static void glu_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
 {
-    in_stretches(hand, job, first, count, swiglu_stretch);
+    in_stretches(hand, job, first, count, glu_stretch);
 }
 
-static void swiglu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *gate,
-                           const llm_act_t *up, size_t n)
+static void glu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *gate,
+                        const llm_act_t *up, size_t n, llm_activation_t kind)
 {
     job_t job = {.out = llm_half_write(out), .x = llm_half_read(gate), .y = llm_half_read(up)};
-    run(be, n, swiglu_piece, &job);
+    job.kind = kind;
+    run(be, n, glu_piece, &job);
 }
 
-static void swiglu_dx_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
+static void glu_dx_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
 {
     float *dout = hand->room, *gate = dout + STRETCH, *up = gate + STRETCH;
     hand->half->widen(dout, job->z + at, n);
     hand->half->widen(gate, job->x + at, n);
     hand->half->widen(up, job->y + at, n);
-    hand->kernels->swiglu_dx(gate, up, dout, gate, up, n);
+    llm_cpu_glu_t from = {dout, gate, up};
+    hand->kernels->glu_dx(gate, up, &from, n, job->kind);
     hand->half->narrow(job->out + at, gate, n);
     hand->half->narrow(job->second + at, up, n);
 }
 
-static void swiglu_dx_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
+static void glu_dx_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
 {
-    in_stretches(hand, job, first, count, swiglu_dx_stretch);
+    in_stretches(hand, job, first, count, glu_dx_stretch);
 }
 
-static void swiglu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup,
-                            const llm_act_t *dout, const llm_act_t *gate, const llm_act_t *up,
-                            size_t n)
+static void glu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup, const llm_act_t *dout,
+                         const llm_act_t *gate, const llm_act_t *up, size_t n,
+                         llm_activation_t kind)
 {
     job_t job = {.out = llm_half_write(dgate), .second = llm_half_write(dup)};
     job.z = llm_half_read(dout);
     job.x = llm_half_read(gate);
     job.y = llm_half_read(up);
-    run(be, n, swiglu_dx_piece, &job);
+    job.kind = kind;
+    run(be, n, glu_dx_piece, &job);
 }
 
 void llm_cpu_half_elements(llm_ops_t *ops)
@@ -181,8 +186,8 @@ void llm_cpu_half_elements(llm_ops_t *ops)
     ops->add_act = add_act;
     ops->widen = widen;
     ops->narrow = narrow;
-    ops->gelu_forward = gelu_forward;
-    ops->gelu_backward = gelu_backward;
-    ops->swiglu_forward = swiglu_forward;
-    ops->swiglu_backward = swiglu_backward;
+    ops->activation_forward = activation_forward;
+    ops->activation_backward = activation_backward;
+    ops->glu_forward = glu_forward;
+    ops->glu_backward = glu_backward;
 }

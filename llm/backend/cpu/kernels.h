@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/llm/activation.h"
 #include "llm/backend/constants.h"
 #include "llm/backend/forms.h"
 
@@ -59,6 +60,11 @@ typedef struct {
 
 #define LLM_CPU_FEW_ROWS 4
 
+/* What the gradient of a gated activation is made of. */
+typedef struct {
+    const float *dout, *gate, *up;
+} llm_cpu_glu_t;
+
 typedef struct llm_cpu_kernels {
     const char *name;
     size_t lanes, width, tile_rows;
@@ -93,11 +99,12 @@ typedef struct llm_cpu_kernels {
     void (*norm_dweight)(float *dweight, const float *dout, const float *x, const float *stats,
                          size_t stats_row, size_t rows, size_t stride, size_t columns);
     void (*rope)(float *head, const float *cosines, size_t D, bool inverse);
-    void (*gelu)(float *out, const float *x, size_t n, bool exact);
-    void (*gelu_dx)(float *dx, const float *dout, const float *x, size_t n, bool exact);
-    void (*swiglu)(float *out, const float *gate, const float *up, size_t n);
-    void (*swiglu_dx)(float *dgate, float *dup, const float *dout, const float *gate,
-                      const float *up, size_t n);
+    void (*activation)(float *out, const float *x, size_t n, llm_activation_t kind);
+    void (*activation_dx)(float *dx, const float *dout, const float *x, size_t n,
+                          llm_activation_t kind);
+    void (*glu)(float *out, const float *gate, const float *up, size_t n, llm_activation_t kind);
+    void (*glu_dx)(float *dgate, float *dup, const llm_cpu_glu_t *from, size_t n,
+                   llm_activation_t kind);
     /* Bit i % 8 of byte i / 8 is set where element first + i of the stream is
      * kept, not dropped with probability p; the last byte ends with zeros. */
     void (*draw_mask)(uint8_t *mask, size_t first, size_t n, float p, const fmq_rng_t *stream);

@@ -8,36 +8,36 @@ static void add_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, size_t 
     llm_cuda_add(&llm_cuda_enter(be)->queue, y, x, n);
 }
 
-static void gelu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
-                         bool exact)
+static void activation_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
+                               llm_activation_t kind)
 {
-    llm_cuda_gelu_forward(&llm_cuda_enter(be)->queue, out, x, n, exact);
+    llm_cuda_activation_forward(&llm_cuda_enter(be)->queue, out, x, n, kind);
 }
 
-static void gelu_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
-                          const llm_act_t *x, size_t n, bool exact)
+static void activation_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
+                                const llm_act_t *x, size_t n, llm_activation_t kind)
 {
-    llm_cuda_gelu_backward(&llm_cuda_enter(be)->queue, dx, dout, x, n, exact);
+    llm_cuda_activation_backward(&llm_cuda_enter(be)->queue, dx, dout, x, n, kind);
 }
 
-static void swiglu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *gate,
-                           const llm_act_t *up, size_t n)
+static void glu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *gate,
+                        const llm_act_t *up, size_t n, llm_activation_t kind)
 {
-    llm_cuda_swiglu_forward(&llm_cuda_enter(be)->queue, out, gate, up, n);
+    llm_cuda_glu_forward(&llm_cuda_enter(be)->queue, out, gate, up, n, kind);
 }
 
-static void swiglu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup,
-                            const llm_act_t *dout, const llm_act_t *gate, const llm_act_t *up,
-                            size_t n)
+static void glu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup, const llm_act_t *dout,
+                         const llm_act_t *gate, const llm_act_t *up, size_t n,
+                         llm_activation_t kind)
 {
-    llm_cuda_swiglu_backward(&llm_cuda_enter(be)->queue, dgate, dup, dout, gate, up, n);
+    llm_cuda_glu_backward(&llm_cuda_enter(be)->queue, dgate, dup, dout, gate, up, n, kind);
 }
 
 void llm_cuda_elements_ops(llm_ops_t *ops)
 {
     ops->add_act = add_act;
-    ops->gelu_forward = gelu_forward;
-    ops->gelu_backward = gelu_backward;
-    ops->swiglu_forward = swiglu_forward;
-    ops->swiglu_backward = swiglu_backward;
+    ops->activation_forward = activation_forward;
+    ops->activation_backward = activation_backward;
+    ops->glu_forward = glu_forward;
+    ops->glu_backward = glu_backward;
 }

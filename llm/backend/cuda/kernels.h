@@ -24,6 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/llm/activation.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -51,15 +53,6 @@ typedef struct {
 
 /* elements.cu: vectors of activations. */
 void llm_cuda_add(const llm_cuda_queue_t *queue, void *y, const void *x, size_t n);
-void llm_cuda_gelu_forward(const llm_cuda_queue_t *queue, void *out, const void *x, size_t n,
-                           bool exact);
-/* dx is overwritten and may be dout. */
-void llm_cuda_gelu_backward(const llm_cuda_queue_t *queue, void *dx, const void *dout,
-                            const void *x, size_t n, bool exact);
-void llm_cuda_swiglu_forward(const llm_cuda_queue_t *queue, void *out, const void *gate,
-                             const void *up, size_t n);
-void llm_cuda_swiglu_backward(const llm_cuda_queue_t *queue, void *dgate, void *dup,
-                              const void *dout, const void *gate, const void *up, size_t n);
 /* Rows of (in + 7) / 8 bytes, bit c % 8 of byte c / 8 set where element c of a
  * row of in elements is kept; the bits behind the last are 0. */
 void llm_cuda_dropout_mask(const llm_cuda_queue_t *queue, uint8_t *mask, size_t M, size_t in,
@@ -67,6 +60,17 @@ void llm_cuda_dropout_mask(const llm_cuda_queue_t *queue, uint8_t *mask, size_t 
 /* Activations to and from floats; add: += . */
 void llm_cuda_widen(const llm_cuda_queue_t *queue, float *out, const void *x, size_t n, bool add);
 void llm_cuda_narrow(const llm_cuda_queue_t *queue, void *out, const float *x, size_t n, bool add);
+
+/* activations.cu: the functions of MLPs.  dx is overwritten and may be dout;
+ * dgate and dup may be gate and up. */
+void llm_cuda_activation_forward(const llm_cuda_queue_t *queue, void *out, const void *x, size_t n,
+                                 llm_activation_t kind);
+void llm_cuda_activation_backward(const llm_cuda_queue_t *queue, void *dx, const void *dout,
+                                  const void *x, size_t n, llm_activation_t kind);
+void llm_cuda_glu_forward(const llm_cuda_queue_t *queue, void *out, const void *gate,
+                          const void *up, size_t n, llm_activation_t kind);
+void llm_cuda_glu_backward(const llm_cuda_queue_t *queue, void *dgate, void *dup, const void *dout,
+                           const void *gate, const void *up, size_t n, llm_activation_t kind);
 
 /* rows.cu: rows by index, biases, rotary positions. */
 void llm_cuda_embed_forward(const llm_cuda_queue_t *queue, void *out, const float *table,

@@ -157,19 +157,23 @@ static void lora(trace_t *trace, float *const *m, size_t n, const char *kind)
 static void elements(trace_t *trace, float *const *m, size_t n, const char *kind)
 {
     llm_backend_t *be = trace->be;
-    for (int exact = 0; exact < 2; exact++) {
-        be->ops->gelu_forward(be, act(m[0]), const_act(m[1]), n, exact);
-        trace_add(trace, m[0], n, "gelu %d of %s, %zu", exact, kind, n);
-        be->ops->gelu_backward(be, act(m[2]), const_act(m[3]), const_act(m[1]), n, exact);
-        trace_add(trace, m[2], n, "gelu %d gradient of %s, %zu", exact, kind, n);
+    for (int k = 0; k < LLM_ACTIVATIONS; k++) {
+        llm_activation_t f = (llm_activation_t)k;
+        be->ops->activation_forward(be, act(m[0]), const_act(m[1]), n, f);
+        trace_add(trace, m[0], n, "activation %d of %s, %zu", k, kind, n);
+        be->ops->activation_backward(be, act(m[2]), const_act(m[3]), const_act(m[1]), n, f);
+        trace_add(trace, m[2], n, "activation %d gradient of %s, %zu", k, kind, n);
     }
     lora(trace, m, n, kind);
-    be->ops->swiglu_forward(be, act(m[0]), const_act(m[1]), const_act(m[3]), n);
-    trace_add(trace, m[0], n, "swiglu of %s, %zu", kind, n);
-    be->ops->swiglu_backward(be, act(m[4]), act(m[5]), const_act(m[3]), const_act(m[1]),
-                             const_act(m[6]), n);
-    trace_add(trace, m[4], n, "swiglu dgate of %s, %zu", kind, n);
-    trace_add(trace, m[5], n, "swiglu dup of %s, %zu", kind, n);
+    for (int k = 0; k < LLM_ACTIVATIONS; k++) {
+        llm_activation_t f = (llm_activation_t)k;
+        be->ops->glu_forward(be, act(m[0]), const_act(m[1]), const_act(m[3]), n, f);
+        trace_add(trace, m[0], n, "gated %d of %s, %zu", k, kind, n);
+        be->ops->glu_backward(be, act(m[4]), act(m[5]), const_act(m[3]), const_act(m[1]),
+                              const_act(m[6]), n, f);
+        trace_add(trace, m[4], n, "gated %d dgate of %s, %zu", k, kind, n);
+        trace_add(trace, m[5], n, "gated %d dup of %s, %zu", k, kind, n);
+    }
     be->ops->add(be, m[6], m[7], n);
     be->ops->scale(be, m[6], 0.3f, n);
     trace_add(trace, m[6], n, "scaled sum of %s, %zu", kind, n);

@@ -146,19 +146,24 @@ void run_rows(trace_t *trace)
 static void activations(trace_t *trace, llm_act_t *const *m, size_t n)
 {
     llm_backend_t *be = trace->be;
-    for (int exact = 0; exact < 2; exact++) {
-        be->ops->gelu_forward(be, m[1], m[0], n, exact);
-        trace_acts(trace, m[1], n, "gelu%s %zu", exact ? ", exact" : "", n);
-        be->ops->gelu_backward(be, m[2], m[3], m[0], n, exact);
-        trace_acts(trace, m[2], n, "gelu gradient%s %zu", exact ? ", exact" : "", n);
+    for (int k = 0; k < LLM_ACTIVATIONS; k++) {
+        be->ops->activation_forward(be, m[1], m[0], n, (llm_activation_t)k);
+        trace_acts(trace, m[1], n, "activation %d, %zu", k, n);
+        be->ops->activation_backward(be, m[2], m[3], m[0], n, (llm_activation_t)k);
+        trace_acts(trace, m[2], n, "activation %d gradient, %zu", k, n);
     }
     be->ops->add_act(be, m[2], m[1], n);
     trace_acts(trace, m[2], n, "activations added %zu", n);
-    be->ops->swiglu_forward(be, m[1], m[0], m[3], n);
-    trace_acts(trace, m[1], n, "swiglu %zu", n);
-    be->ops->swiglu_backward(be, m[0], m[3], m[2], m[0], m[3], n);
-    trace_acts(trace, m[0], n, "swiglu dgate %zu", n);
-    trace_acts(trace, m[3], n, "swiglu dup %zu", n);
+    for (int k = 0; k < LLM_ACTIVATIONS; k++) {
+        be->ops->glu_forward(be, m[1], m[0], m[3], n, (llm_activation_t)k);
+        trace_acts(trace, m[1], n, "gated %d, %zu", k, n);
+        be->ops->glu_backward(be, m[4], m[5], m[2], m[0], m[3], n, (llm_activation_t)k);
+        trace_acts(trace, m[4], n, "gated %d dgate, %zu", k, n);
+        trace_acts(trace, m[5], n, "gated %d dup, %zu", k, n);
+    }
+    be->ops->glu_backward(be, m[0], m[3], m[2], m[0], m[3], n, LLM_ACTIVATION_SILU);
+    trace_acts(trace, m[0], n, "swiglu dgate in place %zu", n);
+    trace_acts(trace, m[3], n, "swiglu dup in place %zu", n);
 }
 
 static void vectors(trace_t *trace, llm_act_t *x, size_t n)
@@ -186,7 +191,7 @@ void run_elements(trace_t *trace)
     static const size_t sizes[] = {1, 2, 7, 63, 64, 65, 129, 16384, 33333};
     llm_backend_t *be = trace->be;
     for (size_t i = 0; i < COUNT(sizes); i++) {
-        llm_act_t *m[4];
+        llm_act_t *m[6];
         for (size_t j = 0; j < COUNT(m); j++)
             m[j] = acts_on(be, sizes[i], 60 + j);
         activations(trace, m, sizes[i]);

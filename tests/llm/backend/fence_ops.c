@@ -319,34 +319,34 @@ static void attention_decode(llm_backend_t *be, llm_act_t *out, const llm_act_t 
                                  D, scale, INSIDE(scratch));
 }
 
-static void gelu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
-                         bool exact)
+static void activation_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
+                               llm_activation_t kind)
 {
     llm_backend_t *inner = fence_inner(be);
-    inner->ops->gelu_forward(inner, INSIDE(out), INSIDE(x), n, exact);
+    inner->ops->activation_forward(inner, INSIDE(out), INSIDE(x), n, kind);
 }
 
-static void gelu_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
-                          const llm_act_t *x, size_t n, bool exact)
+static void activation_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout,
+                                const llm_act_t *x, size_t n, llm_activation_t kind)
 {
     llm_backend_t *inner = fence_inner(be);
-    inner->ops->gelu_backward(inner, INSIDE(dx), INSIDE(dout), INSIDE(x), n, exact);
+    inner->ops->activation_backward(inner, INSIDE(dx), INSIDE(dout), INSIDE(x), n, kind);
 }
 
-static void swiglu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *gate,
-                           const llm_act_t *up, size_t n)
+static void glu_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *gate,
+                        const llm_act_t *up, size_t n, llm_activation_t kind)
 {
     llm_backend_t *inner = fence_inner(be);
-    inner->ops->swiglu_forward(inner, INSIDE(out), INSIDE(gate), INSIDE(up), n);
+    inner->ops->glu_forward(inner, INSIDE(out), INSIDE(gate), INSIDE(up), n, kind);
 }
 
-static void swiglu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup,
-                            const llm_act_t *dout, const llm_act_t *gate, const llm_act_t *up,
-                            size_t n)
+static void glu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup, const llm_act_t *dout,
+                         const llm_act_t *gate, const llm_act_t *up, size_t n,
+                         llm_activation_t kind)
 {
     llm_backend_t *inner = fence_inner(be);
-    inner->ops->swiglu_backward(inner, INSIDE(dgate), INSIDE(dup), INSIDE(dout), INSIDE(gate),
-                                INSIDE(up), n);
+    inner->ops->glu_backward(inner, INSIDE(dgate), INSIDE(dup), INSIDE(dout), INSIDE(gate),
+                             INSIDE(up), n, kind);
 }
 
 static void gather_rows(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, const int32_t *rows,
@@ -476,10 +476,10 @@ void fence_fill_ops(llm_ops_t *ops)
     ops->attention_forward = attention_forward;
     ops->attention_backward = attention_backward;
     ops->attention_decode = attention_decode;
-    ops->gelu_forward = gelu_forward;
-    ops->gelu_backward = gelu_backward;
-    ops->swiglu_forward = swiglu_forward;
-    ops->swiglu_backward = swiglu_backward;
+    ops->activation_forward = activation_forward;
+    ops->activation_backward = activation_backward;
+    ops->glu_forward = glu_forward;
+    ops->glu_backward = glu_backward;
     ops->gather_rows = gather_rows;
     ops->scatter_rows = scatter_rows;
     ops->cross_entropy = cross_entropy;

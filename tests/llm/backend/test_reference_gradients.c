@@ -26,6 +26,7 @@ typedef struct {
     llm_attention_t attention;
     size_t T, C, V;
     bool flag;
+    llm_activation_t activation;
 } bench_t;
 
 static int setup(void **state)
@@ -162,44 +163,76 @@ static void gradient_of_grouped_ragged_attention_is_right(void **state)
     gradcheck(&check, "dv", bench.b, bench.db, 9 * 9);
 }
 
-static void gelu(llm_backend_t *be, void *state, float *out)
+/* Differences see both sides of where relu bends: no element is there. */
+static bench_t bench_of_activations(int kind)
 {
-    bench_t *bench = state;
-    be->ops->gelu_forward(be, act(out), const_act(bench->x), bench->C, bench->flag);
+    bench_t bench = bench_new(1, 200);
+    for (size_t i = 0; i < 200; i++)
+        if (fabsf(bench.x[i]) < 0.1f)
+            bench.x[i] += bench.x[i] < 0 ? -0.1f : 0.1f;
+    bench.activation = (llm_activation_t)kind;
+    return bench;
 }
 
-static void gradient_of_both_gelus_is_right(void **state)
+static void activation(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    be->ops->activation_forward(be, act(out), const_act(bench->x), bench->C, bench->activation);
+}
+
+static void gradients_of_activations_are_right(void **state)
 {
     llm_backend_t *be = *state;
-    for (int exact = 0; exact < 2; exact++) {
-        bench_t bench = bench_new(1, 200);
-        bench.flag = exact;
-        be->ops->gelu_backward(be, act(bench.dx), const_act(bench.dout), const_act(bench.x), 200,
-                               exact);
-        gradcheck_t check = check_of(be, &bench, gelu, 200);
-        gradcheck(&check, exact ? "exact dx" : "tanh dx", bench.x, bench.dx, 200);
+    static const char *const names[LLM_ACTIVATIONS] = {"silu dx", "gelu dx", "gelu tanh dx",
+                                                       "relu dx", "quick gelu dx"};
+    for (int k = 0; k < LLM_ACTIVATIONS; k++) {
+        bench_t bench = bench_of_activations(k);
+        be->ops->activation_backward(be, act(bench.dx), const_act(bench.dout), const_act(bench.x),
+                                     200, bench.activation);
+        gradcheck_t check = check_of(be, &bench, activation, 200);
+        gradcheck(&check, names[k], bench.x, bench.dx, 200);
     }
 }
 
-static void swiglu(llm_backend_t *be, void *state, float *out)
+static void glu(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
-    be->ops->swiglu_forward(be, act(out), const_act(bench->x), const_act(bench->w), bench->C);
+    be->ops->glu_forward(be, act(out), const_act(bench->x), const_act(bench->w), bench->C,
+                         bench->activation);
 }
 
-static void gradient_of_swiglu_is_right_in_place_too(void **state)
+static void gradients_behind_a_gate_are_right_in_place_too(void **state)
 {
     llm_backend_t *be = *state;
-    bench_t bench = bench_new(1, 200);
-    be->ops->swiglu_backward(be, act(bench.dx), act(bench.dw), const_act(bench.dout),
-                             const_act(bench.x), const_act(bench.w), 200);
-    gradcheck_t check = check_of(be, &bench, swiglu, 200);
-    gradcheck(&check, "dgate", bench.x, bench.dx, 200);
-    gradcheck(&check, "dup", bench.w, bench.dw, 200);
-    be->ops->swiglu_backward(be, act(bench.x), act(bench.w), const_act(bench.dout),
-                             const_act(bench.x), const_act(bench.w), 200);
-    assert_memory_equal(bench.x, bench.dx, 200 * sizeof(float));
-    assert_memory_equal(bench.w, bench.dw, 200 * sizeof(float));
+    for (int k = 0; k < LLM_ACTIVATIONS; k++) {
+        bench_t bench = bench_of_activations(k);
+        be->ops->glu_backward(be, act(bench.dx), act(bench.dw), const_act(bench.dout),
+                              const_act(bench.x), const_act(bench.w), 200, bench.activation);
+        gradcheck_t check = check_of(be, &bench, glu, 200);
+        gradcheck(&check, "dgate", bench.x, bench.dx, 200);
+        gradcheck(&check, "dup", bench.w, bench.dw, 200);
+        be->ops->glu_backward(be, act(bench.x), act(bench.w), const_act(bench.dout),
+                              const_act(bench.x), const_act(bench.w), 200, bench.activation);
+        assert_memory_equal(bench.x, bench.dx, 200 * sizeof(float));
+        assert_memory_equal(bench.w, bench.dw, 200 * sizeof(float));
+    }
+}
+
+/* Values of torch.nn.functional and transformers' ACT2FN at 1.5 and -0.75. */
+static void activations_are_those_of_their_names(void **state)
+{
+    static const double expected[LLM_ACTIVATIONS][2] = {
+        {1.22636171, -0.24061598}, {1.39978920, -0.16997051}, {1.39957158, -0.17003944}, {1.5, 0},
+        {1.39166220, -0.16360994},
+    };
+    llm_backend_t *be = *state;
+    const float x[] = {1.5f, -0.75f};
+    for (int k = 0; k < LLM_ACTIVATIONS; k++) {
+        float out[2];
+        be->ops->activation_forward(be, act(out), const_act(x), 2, (llm_activation_t)k);
+        for (int i = 0; i < 2; i++)
+            assert_float_equal(out[i], expected[k][i], 1e-6);
+    }
 }
 
 static void embed(llm_backend_t *be, void *state, float *out)
@@ -483,8 +516,9 @@ int main(void)
         cmocka_unit_test(gradient_of_layernorm_is_right),
         cmocka_unit_test(gradient_of_rmsnorm_is_right),
         cmocka_unit_test(gradient_of_grouped_ragged_attention_is_right),
-        cmocka_unit_test(gradient_of_both_gelus_is_right),
-        cmocka_unit_test(gradient_of_swiglu_is_right_in_place_too),
+        cmocka_unit_test(gradients_of_activations_are_right),
+        cmocka_unit_test(gradients_behind_a_gate_are_right_in_place_too),
+        cmocka_unit_test(activations_are_those_of_their_names),
         cmocka_unit_test(gradient_of_embedding_adds_up_repeated_ids),
         cmocka_unit_test(gradient_of_gathered_rows_is_scattered),
         cmocka_unit_test(gradients_of_a_dense_weight_are_right),

@@ -1,8 +1,7 @@
 /*
- * kernels/elements.h - ops on each element by itself: activations, dropout,
- * the optimizers' loops, and sums.  Formulas are derived in
- * reference/activation.c and reference/optimizer.c.  Included by the isa_*.c
- * files only.
+ * kernels/elements.h - ops on each element by itself: dropout, the
+ * optimizers' loops, and sums.  Formulas are derived in reference/optimizer.c.  Included by the
+ * isa_*.c files only.
  */
 #ifndef LLM_BACKEND_CPU_ELEMENTS_H
 #define LLM_BACKEND_CPU_ELEMENTS_H
@@ -54,89 +53,6 @@ static double sum_squares(const float *x, size_t n)
     for (; i < n; i++)
         sums[0] += (double)x[i] * (double)x[i];
     return total(sums);
-}
-
-/* (1 + tanh u) / 2 = sigmoid(2u): the tanh form is x sigmoid(2u), without the
- * cancellation of 1 + tanh for negative x. */
-#define GELU_2C 1.59576912f /* 2 sqrt(2 / pi) */
-#define GELU_3C 0.134145f   /* 3 * 0.044715 */
-
-INLINE vf gelu_of(vf x, bool exact)
-{
-    if (exact)
-        return x * v_normal(x);
-    vf rest;
-    vf u2 = GELU_2C * x * v_fma(x * x, v_set(0.044715f), v_set(1.0f));
-    return x * v_sigmoid(u2, &rest);
-}
-
-INLINE vf gelu_slope(vf x, bool exact)
-{
-    if (exact)
-        return v_fma(x * 0.39894228f, v_exp(-0.5f * x * x), v_normal(x));
-    vf rest;
-    vf squared = x * x;
-    vf s = v_sigmoid(GELU_2C * x * v_fma(squared, v_set(0.044715f), v_set(1.0f)), &rest);
-    vf du2 = GELU_2C * v_fma(squared, v_set(GELU_3C), v_set(1.0f));
-    return v_fma(x * s * rest, du2, s);
-}
-
-INLINE void gelu_range(float *out, const float *x, size_t n, bool exact)
-{
-    for (size_t i = 0; i < n; i += LANES) {
-        size_t count = up_to_lanes(n - i);
-        v_store_n(out + i, gelu_of(v_load_n(x + i, count), exact), count);
-    }
-}
-
-static void gelu(float *out, const float *x, size_t n, bool exact)
-{
-    if (exact)
-        gelu_range(out, x, n, true);
-    else
-        gelu_range(out, x, n, false);
-}
-
-INLINE void gelu_dx_range(float *dx, const float *dout, const float *x, size_t n, bool exact)
-{
-    for (size_t i = 0; i < n; i += LANES) {
-        size_t count = up_to_lanes(n - i);
-        vf slope = gelu_slope(v_load_n(x + i, count), exact);
-        v_store_n(dx + i, v_load_n(dout + i, count) * slope, count);
-    }
-}
-
-static void gelu_dx(float *dx, const float *dout, const float *x, size_t n, bool exact)
-{
-    if (exact)
-        gelu_dx_range(dx, dout, x, n, true);
-    else
-        gelu_dx_range(dx, dout, x, n, false);
-}
-
-static void swiglu(float *out, const float *gate, const float *up, size_t n)
-{
-    for (size_t i = 0; i < n; i += LANES) {
-        size_t count = up_to_lanes(n - i);
-        vf rest;
-        vf g = v_load_n(gate + i, count);
-        v_store_n(out + i, g * v_sigmoid(g, &rest) * v_load_n(up + i, count), count);
-    }
-}
-
-static void swiglu_dx(float *dgate, float *dup, const float *dout, const float *gate,
-                      const float *up, size_t n)
-{
-    for (size_t i = 0; i < n; i += LANES) {
-        size_t count = up_to_lanes(n - i);
-        vf rest;
-        vf g = v_load_n(gate + i, count);
-        vf u = v_load_n(up + i, count);
-        vf d = v_load_n(dout + i, count);
-        vf s = v_sigmoid(g, &rest);
-        v_store_n(dgate + i, d * u * s * v_fma(g, rest, v_set(1.0f)), count);
-        v_store_n(dup + i, d * g * s, count);
-    }
 }
 
 /* Philox for LANES / 2 blocks at once, one block to a 64-bit lane of each c[],

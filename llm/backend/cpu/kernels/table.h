@@ -10,6 +10,7 @@
 
 #include "llm/backend/cpu/kernels/rows.h"
 
+#include "llm/backend/cpu/kernels/activations.h"
 #include "llm/backend/cpu/kernels/elements.h"
 #include "llm/backend/cpu/kernels/softmax.h"
 
@@ -36,10 +37,10 @@ const llm_cpu_kernels_t LLM_CPU_TABLE = {
     .rmsnorm_dx = rmsnorm_dx,
     .norm_dweight = norm_dweight,
     .rope = rope,
-    .gelu = gelu,
-    .gelu_dx = gelu_dx,
-    .swiglu = swiglu,
-    .swiglu_dx = swiglu_dx,
+    .activation = activation,
+    .activation_dx = activation_dx,
+    .glu = glu,
+    .glu_dx = glu_dx,
     .draw_mask = draw_mask,
     .drop = drop,
     .cross_entropy = cross_entropy,

@@ -199,7 +199,7 @@ static void swiglu_work(void *argument, int i)
 {
     (void)i;
     work_t *w = argument;
-    llm_cuda_swiglu_forward(&queue, w->m[0], w->m[1], w->m[3], w->T * w->C);
+    llm_cuda_glu_forward(&queue, w->m[0], w->m[1], w->m[3], w->T * w->C, LLM_ACTIVATION_SILU);
 }
 
 static void loss_work(void *argument, int i)

@@ -23,39 +23,39 @@ static void add(check_t *c, size_t n)
     check_clear(c);
 }
 
-static void gelu(check_t *c, size_t n, bool exact)
+static void activation(check_t *c, size_t n, llm_activation_t kind)
 {
     const llm_ops_t *ops = c->reference->ops;
     array_t *x = reads(c, ACT, n, 3), *dout = reads(c, ACT, n, 4);
     array_t *out = writes(c, ACT, n), *dx = writes(c, ACT, n);
     for (runs(c); next_run(c);) {
-        llm_cuda_gelu_forward(&c->queue, out->device, x->device, n, exact);
-        llm_cuda_gelu_backward(&c->queue, dx->device, dout->device, x->device, n, exact);
+        llm_cuda_activation_forward(&c->queue, out->device, x->device, n, kind);
+        llm_cuda_activation_backward(&c->queue, dx->device, dout->device, x->device, n, kind);
     }
     void *want = room(n), *gradient = room(n);
-    ops->gelu_forward(c->reference, want, x->floats, n, exact);
-    ops->gelu_backward(c->reference, gradient, dout->floats, x->floats, n, exact);
-    expect(c, out, want, CLOSE(c), "gelu %zu", n);
-    expect(c, dx, gradient, CLOSE(c), "gelu's gradient %zu", n);
+    ops->activation_forward(c->reference, want, x->floats, n, kind);
+    ops->activation_backward(c->reference, gradient, dout->floats, x->floats, n, kind);
+    expect(c, out, want, CLOSE(c), "activation %d, %zu", kind, n);
+    expect(c, dx, gradient, CLOSE(c), "activation %d's gradient, %zu", kind, n);
     check_clear(c);
 }
 
-static void swiglu(check_t *c, size_t n)
+static void glu(check_t *c, size_t n, llm_activation_t kind)
 {
     const llm_ops_t *ops = c->reference->ops;
     array_t *gate = changes(c, ACT, n, 6), *up = changes(c, ACT, n, 7);
     array_t *dout = reads(c, ACT, n, 8), *out = writes(c, ACT, n);
     for (runs(c); next_run(c);) {
-        llm_cuda_swiglu_forward(&c->queue, out->device, gate->device, up->device, n);
-        llm_cuda_swiglu_backward(&c->queue, gate->device, up->device, dout->device, gate->device,
-                                 up->device, n); /* in place, as allowed */
+        llm_cuda_glu_forward(&c->queue, out->device, gate->device, up->device, n, kind);
+        llm_cuda_glu_backward(&c->queue, gate->device, up->device, dout->device, gate->device,
+                              up->device, n, kind); /* in place, as allowed */
     }
     void *want = room(n), *dgate = room(n), *dup = room(n);
-    ops->swiglu_forward(c->reference, want, gate->floats, up->floats, n);
-    ops->swiglu_backward(c->reference, dgate, dup, dout->floats, gate->floats, up->floats, n);
-    expect(c, out, want, CLOSE(c), "swiglu %zu", n);
-    expect(c, gate, dgate, CLOSE(c), "swiglu's gradient of gate %zu", n);
-    expect(c, up, dup, CLOSE(c), "swiglu's gradient of up %zu", n);
+    ops->glu_forward(c->reference, want, gate->floats, up->floats, n, kind);
+    ops->glu_backward(c->reference, dgate, dup, dout->floats, gate->floats, up->floats, n, kind);
+    expect(c, out, want, CLOSE(c), "gated %d, %zu", kind, n);
+    expect(c, gate, dgate, CLOSE(c), "gated %d's gradient of gate, %zu", kind, n);
+    expect(c, up, dup, CLOSE(c), "gated %d's gradient of up, %zu", kind, n);
     check_clear(c);
 }
 
@@ -81,9 +81,10 @@ void check_elements(check_t *c)
     for (c->shift = 0; c->shift < 2; c->shift++)
         for (size_t i = 0; i < FEW(c, sizes); i++) {
             add(c, sizes[i]);
-            gelu(c, sizes[i], false);
-            gelu(c, sizes[i], true);
-            swiglu(c, sizes[i]);
+            for (int kind = 0; kind < LLM_ACTIVATIONS; kind++) {
+                activation(c, sizes[i], (llm_activation_t)kind);
+                glu(c, sizes[i], (llm_activation_t)kind);
+            }
             convert(c, sizes[i], false);
             convert(c, sizes[i], true);
         }

@@ -97,9 +97,9 @@ static void gelu_row(check_t *c, float *out, const float *gradient, const float 
     void *to = out;
     const void *from = memcpy(copy, x, n * sizeof *copy), *given = gradient;
     if (gradient)
-        ops->gelu_backward(c->reference, to, given, from, n, false);
+        ops->activation_backward(c->reference, to, given, from, n, LLM_ACTIVATION_GELU_TANH);
     else
-        ops->gelu_forward(c->reference, to, from, n, false);
+        ops->activation_forward(c->reference, to, from, n, LLM_ACTIVATION_GELU_TANH);
     free(copy);
 }
 
