@@ -21,6 +21,8 @@ struct fmq_schema {
     uint64_t elements;
     uint32_t *slots; /* owned; tensor index + 1, 0 = free; 2 * capacity of them */
     uint8_t hash_key[crypto_shorthash_KEYBYTES];
+    const struct fmq_codec_ops *codecs[FMQ_SCHEMA_CODECS_MAX]; /* borrowed */
+    size_t codecs_size;
 };
 
 static const struct {
@@ -160,6 +162,20 @@ int fmq_schema_add(fmq_schema_t *self, const char *name, uint32_t rank, const ui
     self->tensors[self->count++] = tensor;
     self->elements += tensor.count;
     return 0;
+}
+
+int fmq_schema_add_codec(fmq_schema_t *self, const struct fmq_codec_ops *codec, fmq_error_t *err)
+{
+    if (self->codecs_size == FMQ_SCHEMA_CODECS_MAX)
+        return fmq_error_set(err, FMQ_ERR_LIMIT, "more than %d codecs of extensions",
+                             FMQ_SCHEMA_CODECS_MAX);
+    self->codecs[self->codecs_size++] = codec;
+    return 0;
+}
+
+const struct fmq_codec_ops *fmq_schema_codec(const fmq_schema_t *self, size_t index)
+{
+    return index < self->codecs_size ? self->codecs[index] : NULL;
 }
 
 fmq_dtype_t fmq_schema_dtype(const fmq_schema_t *self)

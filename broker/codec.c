@@ -21,39 +21,6 @@
 #define EXPONENT_F32 0x7f800000u
 #define EXPONENT_F16 0x7c00u
 
-static const struct {
-    const char *name;
-    size_t bytes;
-    const char *help;
-} codecs[] = {
-    [FMQ_CODEC_F32] = {"f32", 4, "as they are: 4 bytes a number, nothing is lost"},
-    [FMQ_CODEC_F16] = {"f16", 2, "IEEE 754 binary16: 2 bytes, 11 bits of precision, up to 65504"},
-    [FMQ_CODEC_BF16] = {"bf16", 2, "bfloat16: 2 bytes, 8 bits of precision, the range of f32"},
-};
-
-const char *fmq_codec_help(int codec)
-{
-    return codec >= 0 && (size_t)codec < sizeof codecs / sizeof *codecs ? codecs[codec].help : NULL;
-}
-
-int fmq_codec_find(const char *name)
-{
-    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
-        if (strcmp(codecs[i].name, name) == 0)
-            return (int)i;
-    return -1;
-}
-
-const char *fmq_codec_name(fmq_codec_t codec)
-{
-    return (unsigned)codec < sizeof codecs / sizeof *codecs ? codecs[codec].name : "unknown";
-}
-
-size_t fmq_codec_bytes(fmq_codec_t codec, size_t count)
-{
-    return count * codecs[codec].bytes;
-}
-
 static bool halves_are_finite(const uint8_t *in, size_t count)
 {
     uint32_t found = 0;
@@ -123,8 +90,9 @@ static bool converts_in_hardware(void)
 }
 #endif
 
-static bool encode_f16(uint8_t *out, const float *in, size_t count)
+static bool encode_f16(void *place, const float *in, size_t count)
 {
+    uint8_t *out = place;
     size_t done = converts_in_hardware() ? halves_fast(out, in, count) : 0;
     for (size_t i = done; i < count; i++) {
         uint16_t half = fmq_f16_of_float(in[i]);
@@ -133,8 +101,10 @@ static bool encode_f16(uint8_t *out, const float *in, size_t count)
     return halves_are_finite(out, count);
 }
 
-static bool decode_f16(float *out, const uint8_t *in, size_t count)
+static bool decode_f16(float *out, const void *run, size_t size, size_t first, size_t count)
 {
+    const uint8_t *in = (const uint8_t *)run + 2 * first;
+    (void)size;
     size_t done = converts_in_hardware() ? of_halves_fast(out, in, count) : 0;
     for (size_t i = done; i < count; i++) {
         uint16_t half;
@@ -146,8 +116,9 @@ static bool decode_f16(float *out, const uint8_t *in, size_t count)
 
 /* What is not finite, or rounds up to infinity, has an exponent of all ones
  * after the addition too (or has wrapped round to a sign: hence both tests). */
-static bool encode_bf16(uint8_t *out, const float *in, size_t count)
+static bool encode_bf16(void *place, const float *in, size_t count)
 {
+    uint8_t *out = place;
     uint32_t found = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t bits = fmq_bits_of_float(in[i]);
@@ -160,8 +131,10 @@ static bool encode_bf16(uint8_t *out, const float *in, size_t count)
     return !found;
 }
 
-static bool decode_bf16(float *out, const uint8_t *in, size_t count)
+static bool decode_bf16(float *out, const void *run, size_t size, size_t first, size_t count)
 {
+    const uint8_t *in = (const uint8_t *)run + 2 * first;
+    (void)size;
     uint32_t found = 0;
     for (size_t i = 0; i < count; i++) {
         uint16_t brief;
@@ -173,28 +146,79 @@ static bool decode_bf16(float *out, const uint8_t *in, size_t count)
     return !found;
 }
 
+static bool encode_f32(void *out, const float *in, size_t count)
+{
+    memcpy(out, in, count * sizeof *in);
+    return floats_are_finite(out, count);
+}
+
+static bool decode_f32(float *out, const void *run, size_t size, size_t first, size_t count)
+{
+    const uint8_t *in = (const uint8_t *)run + sizeof *out * first;
+    (void)size;
+    memcpy(out, in, count * sizeof *out);
+    return floats_are_finite(in, count);
+}
+
+static size_t four_each(size_t count)
+{
+    return 4 * count;
+}
+
+static size_t two_each(size_t count)
+{
+    return 2 * count;
+}
+
+static const fmq_codec_ops_t codecs[] = {
+    [FMQ_CODEC_F32] = {"f32", "as they are: 4 bytes a number, nothing is lost", FMQ_CODEC_F32,
+                       four_each, encode_f32, decode_f32},
+    [FMQ_CODEC_F16] = {"f16", "IEEE 754 binary16: 2 bytes, 11 bits of precision, up to 65504",
+                       FMQ_CODEC_F16, two_each, encode_f16, decode_f16},
+    [FMQ_CODEC_BF16] = {"bf16", "bfloat16: 2 bytes, 8 bits of precision, the range of f32",
+                        FMQ_CODEC_BF16, two_each, encode_bf16, decode_bf16},
+};
+
+const fmq_codec_ops_t *fmq_codec_of(const fmq_schema_t *schema, uint32_t number)
+{
+    const fmq_codec_ops_t *codec;
+    if (number < sizeof codecs / sizeof *codecs)
+        return &codecs[number];
+    for (size_t i = 0; schema && (codec = fmq_schema_codec(schema, i)); i++)
+        if (codec->number == number)
+            return codec;
+    return NULL;
+}
+
+const char *fmq_codec_help(int codec)
+{
+    return codec >= 0 && (size_t)codec < sizeof codecs / sizeof *codecs ? codecs[codec].help : NULL;
+}
+
+int fmq_codec_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+        if (strcmp(codecs[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+const char *fmq_codec_name(fmq_codec_t codec)
+{
+    return (unsigned)codec < sizeof codecs / sizeof *codecs ? codecs[codec].name : "unknown";
+}
+
+size_t fmq_codec_bytes(fmq_codec_t codec, size_t count)
+{
+    return codecs[codec].bytes(count);
+}
+
 bool fmq_codec_encode(fmq_codec_t codec, void *out, const float *in, size_t count)
 {
-    switch (codec) {
-    case FMQ_CODEC_F16:
-        return encode_f16(out, in, count);
-    case FMQ_CODEC_BF16:
-        return encode_bf16(out, in, count);
-    default:
-        memcpy(out, in, count * sizeof *in);
-        return floats_are_finite(out, count);
-    }
+    return codecs[codec].encode(out, in, count);
 }
 
 bool fmq_codec_decode(fmq_codec_t codec, float *out, const void *in, size_t count)
 {
-    switch (codec) {
-    case FMQ_CODEC_F16:
-        return decode_f16(out, in, count);
-    case FMQ_CODEC_BF16:
-        return decode_bf16(out, in, count);
-    default:
-        memcpy(out, in, count * sizeof *out);
-        return floats_are_finite(in, count);
-    }
+    return codecs[codec].decode(out, in, count, 0, count);
 }

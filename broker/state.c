@@ -76,8 +76,8 @@ static uint32_t slices_in(const fmq_schema_t *schema, uint64_t first, uint64_t c
 }
 
 /* values: of the chunk's range. */
-static int pack_slices(const fmq_schema_t *schema, const float *values, fmq_codec_t codec,
-                       fmq_packer_t *packer, uint32_t index)
+static int pack_slices(const fmq_schema_t *schema, const float *values,
+                       const fmq_codec_ops_t *codec, fmq_packer_t *packer, uint32_t index)
 {
     uint64_t first, count;
     fmq_state_range(schema, index, &first, &count);
@@ -90,46 +90,69 @@ static int pack_slices(const fmq_schema_t *schema, const float *values, fmq_code
         fmq_pack_uint(packer, slice.tensor);
         fmq_pack_uint(packer, slice.offset);
         fmq_pack_uint(packer, slice.count);
-        fmq_pack_uint(packer, codec);
-        void *data = fmq_pack_bin_place(packer, fmq_codec_bytes(codec, (size_t)slice.count));
+        fmq_pack_uint(packer, codec->number);
+        void *data = fmq_pack_bin_place(packer, codec->bytes((size_t)slice.count));
         if (data)
-            finite &= fmq_codec_encode(codec, data, values + start, (size_t)slice.count);
+            finite &= codec->encode(data, values + start, (size_t)slice.count);
         start += slice.count;
     }
     return finite ? 0 : -1;
 }
 
 /* Names the first element of a range that the codec cannot hold. */
-static int blame_element(const fmq_schema_t *schema, const float *values, fmq_codec_t codec,
-                         uint32_t index, fmq_error_t *err)
+static int blame_element(const fmq_schema_t *schema, const float *values,
+                         const fmq_codec_ops_t *codec, uint32_t index, fmq_error_t *err)
 {
     uint64_t first, count, at = 0;
-    uint32_t scratch;
+    unsigned char scratch[FMQ_CODEC_ONE_MAX];
     fmq_state_range(schema, index, &first, &count);
-    while (at + 1 < count && fmq_codec_encode(codec, &scratch, values + at, 1))
+    while (at + 1 < count && codec->encode(scratch, values + at, 1))
         at++;
     const fmq_tensor_t *tensor = fmq_schema_at(schema, tensor_of(schema, first + at));
     return fmq_error_set(err, FMQ_ERR_NUMERIC,
                          "tensor '%s': element %llu is %g, which codec %s cannot hold",
                          tensor->name, (unsigned long long)(first + at - tensor->offset),
-                         (double)values[at], fmq_codec_name(codec));
+                         (double)values[at], codec->name);
 }
 
 /* Bytes that a chunk cannot have more of. */
-static size_t chunk_room(const fmq_schema_t *schema, fmq_codec_t codec, uint32_t index)
+static size_t chunk_room(const fmq_schema_t *schema, const fmq_codec_ops_t *codec, uint32_t index)
 {
     uint64_t first, count;
     fmq_state_range(schema, index, &first, &count);
-    uint64_t slices = slices_in(schema, first, count);
-    uint64_t size = CHUNK_HEAD_MAX + slices * SLICE_HEAD_MAX + fmq_codec_bytes(codec, count);
+    uint64_t size = CHUNK_HEAD_MAX;
+    size_t tensor = tensor_of(schema, first);
+    for (uint64_t start = 0; start < count; tensor++) {
+        slice_t slice = slice_at(schema, tensor, first, count, start);
+        size += SLICE_HEAD_MAX + codec->bytes((size_t)slice.count);
+        start += slice.count;
+    }
     return size < FMQ_CHUNK_MAX ? (size_t)size : FMQ_CHUNK_MAX;
 }
 
+bool fmq_state_knows(const fmq_schema_t *schema, uint32_t codec)
+{
+    return fmq_codec_of(schema, codec) != NULL;
+}
+
+/* NULL with err. */
+static const fmq_codec_ops_t *known(const fmq_schema_t *schema, fmq_codec_t number,
+                                    fmq_error_t *err)
+{
+    const fmq_codec_ops_t *codec = fmq_codec_of(schema, number);
+    if (!codec)
+        fmq_error_set(err, FMQ_ERR_UNSUPPORTED, "codec %u is not known here", (unsigned)number);
+    return codec;
+}
+
 size_t fmq_state_encode_chunk(const fmq_schema_t *schema, uint32_t index, const float *values,
-                              fmq_codec_t codec, void *out, fmq_error_t *err)
+                              fmq_codec_t number, void *out, fmq_error_t *err)
 {
     uint64_t first, count;
     fmq_packer_t packer;
+    const fmq_codec_ops_t *codec = known(schema, number, err);
+    if (!codec)
+        return 0;
     fmq_packer_init(&packer, out, chunk_room(schema, codec, index));
     int rc = pack_slices(schema, values, codec, &packer, index);
     size_t used = fmq_packer_end(&packer, err);
@@ -145,23 +168,27 @@ size_t fmq_state_encode_chunk(const fmq_schema_t *schema, uint32_t index, const 
 }
 
 static int add_chunk(fmq_object_t *object, const fmq_schema_t *schema, const float *vector,
-                     fmq_codec_t codec, fmq_error_t *err)
+                     const fmq_codec_ops_t *codec, fmq_error_t *err)
 {
     uint32_t index = fmq_object_chunks(object);
     uint64_t first, count;
     fmq_state_range(schema, index, &first, &count);
     void *place = fmq_object_place(object, chunk_room(schema, codec, index), err);
-    size_t used =
-        place ? fmq_state_encode_chunk(schema, index, vector + first, codec, place, err) : 0;
+    size_t used = place ? fmq_state_encode_chunk(schema, index, vector + first,
+                                                 (fmq_codec_t)codec->number, place, err)
+                        : 0;
     if (used == 0)
         return -1;
     fmq_object_trim(object, used);
     return 0;
 }
 
-fmq_object_t *fmq_state_encode(const fmq_schema_t *schema, const float *vector, fmq_codec_t codec,
+fmq_object_t *fmq_state_encode(const fmq_schema_t *schema, const float *vector, fmq_codec_t number,
                                fmq_error_t *err)
 {
+    const fmq_codec_ops_t *codec = known(schema, number, err);
+    if (!codec)
+        return NULL;
     fmq_object_t *object = fmq_object_new();
     if (!object) {
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for an object");
@@ -178,8 +205,15 @@ fmq_object_t *fmq_state_encode(const fmq_schema_t *schema, const float *vector, 
     return object;
 }
 
-/* Reads one slice's head, which must say what `want` says, and its data. */
-static const void *read_slice(fmq_unpacker_t *in, const slice_t *want, fmq_codec_t *codec)
+/* A slice of a message. */
+typedef struct {
+    const fmq_codec_ops_t *codec;
+    const uint8_t *data; /* borrowed */
+} run_t;
+
+/* Reads one slice's head, which must say what `want` says, and finds its data. */
+static bool read_slice(const fmq_schema_t *schema, fmq_unpacker_t *in, const slice_t *want,
+                       run_t *out)
 {
     if (fmq_unpack_array(in, SLICE_FIELDS) != SLICE_FIELDS)
         fmq_unpack_fail(in, "a slice has five fields");
@@ -189,26 +223,26 @@ static const void *read_slice(fmq_unpacker_t *in, const slice_t *want, fmq_codec
         fmq_unpack_fail(in, "slice at another offset");
     if (fmq_unpack_uint(in, UINT32_MAX) != want->count)
         fmq_unpack_fail(in, "slice of another length");
-    *codec = (fmq_codec_t)fmq_unpack_uint(in, FMQ_CODEC_BF16);
+    out->codec = fmq_codec_of(schema, (uint32_t)fmq_unpack_uint(in, UINT32_MAX));
+    if (!out->codec)
+        fmq_unpack_fail(in, "slice in a codec that is not known here");
     size_t size;
-    const void *data = fmq_unpack_bin(in, FMQ_CHUNK_MAX, &size);
-    if (data && size != fmq_codec_bytes(*codec, (size_t)want->count))
+    out->data = fmq_unpack_bin(in, FMQ_CHUNK_MAX, &size);
+    if (out->codec && out->data && size != out->codec->bytes((size_t)want->count))
         fmq_unpack_fail(in, "slice's data do not have its length");
-    return fmq_unpack_failed(in) ? NULL : data;
+    return !fmq_unpack_failed(in) && out->data;
 }
 
 /* What a slice has of the elements from `begin` to `end` of its range, which
  * out is for. */
-static bool decode_slice(fmq_codec_t codec, const slice_t *slice, const uint8_t *data,
-                         uint64_t begin, uint64_t end, float *out)
+static bool decode_slice(const run_t *run, const slice_t *slice, uint64_t begin, uint64_t end,
+                         float *out)
 {
     uint64_t behind = slice->start + slice->count;
     uint64_t from = slice->start > begin ? slice->start : begin;
     uint64_t to = behind < end ? behind : end;
-    return from >= to ||
-           fmq_codec_decode(codec, out + (from - begin),
-                            data + fmq_codec_bytes(codec, (size_t)(from - slice->start)),
-                            (size_t)(to - from));
+    return from >= to || run->codec->decode(out + (from - begin), run->data, (size_t)slice->count,
+                                            (size_t)(from - slice->start), (size_t)(to - from));
 }
 
 /* One pass over the slices of the chunk that a part lies in.  Without out it only
@@ -227,12 +261,11 @@ static bool walk(const fmq_schema_t *schema, const fmq_state_part_t *part, fmq_u
     size_t tensor = tensor_of(schema, first);
     for (uint64_t start = 0; start < count; tensor++) {
         slice_t slice = slice_at(schema, tensor, first, count, start);
-        fmq_codec_t codec;
-        const void *data = read_slice(in, &slice, &codec);
-        if (!data)
+        run_t run;
+        if (!read_slice(schema, in, &slice, &run))
             return finite;
         if (out)
-            finite &= decode_slice(codec, &slice, data, begin, end, out);
+            finite &= decode_slice(&run, &slice, begin, end, out);
         start += slice.count;
     }
     return finite;

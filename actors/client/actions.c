@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "broker/lent_state.h"
+#include "fedmq/extend/codec.h"
 
 static int should_stop(void *argument)
 {
@@ -138,9 +139,12 @@ static fmq_object_t *update_of(fmq_client_t *self, fmq_codec_t codec, fmq_error_
 static int offer(fmq_client_t *self, fmq_message_report_t *outcome, fmq_error_t *err)
 {
     const fmq_message_task_t *task = &self->course.task;
-    if (task->codec > FMQ_CODEC_BF16)
+    if (!fmq_state_knows(llm_adapter_schema(self->context.adapter), task->codec))
         return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
-                             "the server asks for codec %u, which is not known here", task->codec);
+                             "the server asks for codec %u, which is not known here%s", task->codec,
+                             task->codec < FMQ_CODEC_OWN_FIRST
+                                 ? ""
+                                 : ": it is an extension's, to be given as --load FILE.so");
     fmq_object_t *object = update_of(self, (fmq_codec_t)task->codec, err);
     if (!object)
         return -1;

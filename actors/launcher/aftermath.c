@@ -53,6 +53,12 @@ static void write_option(FILE *out, const fmq_option_t *row, const fmq_arguments
     } else if (row->kind == FMQ_OPTION_TEXT && *(const char *const *)field) {
         fprintf(out, " --%s", row->name);
         fmq_aftermath_word(out, *(const char *const *)field);
+    } else if (row->kind == FMQ_OPTION_TEXTS) {
+        const fmq_texts_t *texts = field;
+        for (size_t i = 0; i < texts->size; i++) {
+            fprintf(out, " --%s", row->name);
+            fmq_aftermath_word(out, texts->items[i]);
+        }
     } else if (row->kind == FMQ_OPTION_COUNT && *(const uint64_t *)field > 0) {
         fprintf(out, " --%s %llu", row->name, (unsigned long long)*(const uint64_t *)field);
     }

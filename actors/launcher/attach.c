@@ -144,6 +144,8 @@ fmq_config_t *fmq_attach_config(const fmq_attach_t *how, fmq_error_t *err)
         return NULL;
     if (wait_for_it(&self, err) > 0) {
         config = fmq_config_new();
+        if (config)
+            fmq_config_set_offers(config, how->offers);
         if (!config)
             fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the configuration");
         else if (fmq_config_parse(config, "the run's configuration", self.reader.data,
@@ -178,6 +180,7 @@ static fmq_config_t *ask_the_run(const fmq_arguments_t *arguments, const fmq_wor
                                  const char *endpoint, fmq_error_t *err)
 {
     fmq_attach_t how = {.endpoint = endpoint,
+                        .offers = arguments->offers,
                         .connect_ms = FMQ_ATTACH_TIMEOUT_MS,
                         .limit_ms = FMQ_ATTACH_TIMEOUT_MS + FMQ_ATTACH_PREPARING_MS};
     if (read_limit(words, &how, err) < 0)

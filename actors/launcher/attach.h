@@ -14,9 +14,10 @@
 
 typedef struct {
     const char *endpoint;
-    uint32_t connect_ms; /* for a router to answer; 0: for ever */
-    uint32_t limit_ms;   /* for a run to be there, in all; 0: for ever */
-    fmq_log_t *log;      /* borrowed; may be NULL */
+    uint32_t connect_ms;               /* for a router to answer; 0: for ever */
+    uint32_t limit_ms;                 /* for a run to be there, in all; 0: for ever */
+    fmq_log_t *log;                    /* borrowed; may be NULL */
+    const fmq_config_offers_t *offers; /* of the configuration; borrowed, may be NULL */
 } fmq_attach_t;
 
 /* Joins the router at an endpoint as an observer, waits for the run's note and

@@ -24,6 +24,7 @@ static const fmq_option_t options[] = {
     FMQ_ROW_THREADS,
     FMQ_ROW_QUIET,
     FMQ_ROW_JSON,
+    FMQ_ROW_LOAD,
     FMQ_ROWS_END};
 
 static int choose_number(const fmq_arguments_t *arguments, const fmq_config_t *config,

@@ -9,6 +9,7 @@
 #define FEDMQ_ACTORS_LAUNCHER_COMMAND_H
 
 #include "actors/launcher/options.h"
+#include "fedmq/base/config.h"
 
 /* Every option that a subcommand may know; a subcommand's table says which of
  * them it takes.  Texts are borrowed from argv, NULL when not given. */
@@ -21,6 +22,8 @@ typedef struct {
     uint64_t id, permits, threads, seed, new_tokens, top_k, match, tok_len, batch_size, port;
     double temperature, top_p;
     bool quiet, json, insecure, resume, no_splitter, evaluator, no_evaluator, once;
+    fmq_texts_t load;
+    const fmq_config_offers_t *offers; /* what these have brought; NULL: nothing */
     bool decode, no_special, ids, instruct, given, all, file_only, half, watch;
 } fmq_arguments_t;
 
@@ -53,6 +56,8 @@ typedef struct {
 #define FMQ_ROW_MODEL   FMQ_ROW("model", TEXT, model, "DIR", "model directory (HF layout) or id")
 #define FMQ_ROW_ADAPTER FMQ_ROW("adapter", TEXT, adapter, "DIR", "PEFT directory")
 #define FMQ_ROW_SEED    FMQ_ROW("seed", COUNT, seed, "N", "seed of random choices (0)")
+#define FMQ_ROW_LOAD                                                                               \
+    FMQ_ROW("load", TEXTS, load, "FILE.so", "an extension; may be given several times")
 #define FMQ_ROWS_END                                                                               \
     {                                                                                              \
         NULL, FMQ_OPTION_FLAG, 0, NULL, NULL                                                       \

@@ -12,6 +12,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "actors/launcher/aside.h"
+#include "actors/launcher/extensions.h"
 #include "actors/launcher/opening.h"
 #include "actors/launcher/output.h"
 #include "actors/launcher/process.h"
@@ -134,6 +136,36 @@ static bool wants_json(int argc, char **argv)
     return false;
 }
 
+/* Says what it has brought, aside: standard output is the command's. */
+static int load_extensions(fmq_extensions_t *extensions, fmq_arguments_t *arguments,
+                           fmq_error_t *err)
+{
+    for (size_t i = 0; i < arguments->load.size; i++) {
+        char line[FMQ_EXTENSIONS_LINE_MAX];
+        if (fmq_extensions_load(extensions, arguments->load.items[i], line, err) < 0)
+            return -1;
+        if (!arguments->quiet)
+            fmq_aside(arguments->json, "extension", line);
+    }
+    arguments->offers = fmq_extensions_offers(extensions);
+    return 0;
+}
+
+static int run_extended(const fmq_command_t *command, fmq_arguments_t *arguments,
+                        const fmq_words_t *words, fmq_error_t *err)
+{
+    if (arguments->load.size == 0)
+        return command->run(arguments, words, err);
+    fmq_extensions_t *extensions = fmq_extensions_new();
+    if (!extensions)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for extensions");
+    int result = load_extensions(extensions, arguments, err);
+    if (result == 0)
+        result = command->run(arguments, words, err);
+    fmq_extensions_destroy(&extensions);
+    return result;
+}
+
 static int run_command(const fmq_command_t *command, int argc, char **argv)
 {
     fmq_error_t err = {0};
@@ -144,7 +176,7 @@ static int run_command(const fmq_command_t *command, int argc, char **argv)
     if (result == 0 && words.help)
         fmq_command_print_usage(command, stdout);
     else if (result == 0)
-        result = command->run(&arguments, &words, &err);
+        result = run_extended(command, &arguments, &words, &err);
     else
         fmq_error_prefix(&err, "see fedmq %s --help", command->name);
     fmq_words_release(&words);
@@ -172,6 +204,7 @@ static const fmq_option_t any_actors_options[] = {
     FMQ_ROW_THREADS,
     FMQ_ROW_QUIET,
     FMQ_ROW_JSON,
+    FMQ_ROW_LOAD,
     FMQ_ROW("no-splitter", FLAG, no_splitter, NULL, ""),
     FMQ_ROW("id", COUNT, id, "K", ""),
     FMQ_ROW("data", TEXT, data, "FILE", ""),

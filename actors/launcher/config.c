@@ -18,6 +18,7 @@ static const fmq_option_t options[] = {
     FMQ_ROW("all", FLAG, all, NULL, "keys: those without effect too"),
     FMQ_ROW("json", FLAG, json, NULL, "check: print JSON, one object a line"),
     FMQ_ROW("file-only", FLAG, file_only, NULL, "check: do not look at data, model and folders"),
+    FMQ_ROW_LOAD,
     FMQ_ROWS_END};
 
 static void say_no_mistakes(const fmq_arguments_t *arguments)

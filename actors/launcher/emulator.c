@@ -19,7 +19,7 @@
 static const fmq_option_t options[] = {
     FMQ_ROW_CFG,
     FMQ_ROW("directory", TEXT, directory, "DIR", "a run's: use the emulator that is built there"),
-    FMQ_ROW_JSON, FMQ_ROWS_END};
+    FMQ_ROW_JSON, FMQ_ROW_LOAD, FMQ_ROWS_END};
 
 /* One of the two models with what is trained in it. */
 typedef struct {

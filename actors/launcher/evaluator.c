@@ -23,6 +23,7 @@ static const fmq_option_t options[] = {
     FMQ_ROW_THREADS,
     FMQ_ROW_QUIET,
     FMQ_ROW_JSON,
+    FMQ_ROW_LOAD,
     FMQ_ROWS_END};
 
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)

@@ -111,6 +111,16 @@ static int accept_model(void *argument, const fmq_digest_t *model, fmq_error_t *
     return settle(self, err);
 }
 
+/* What of this run is not fedmq's own. */
+static void log_extensions(const federation_t *self)
+{
+    const fmq_config_offers_t *offers =
+        self->plan->config ? fmq_config_offers(self->plan->config) : NULL;
+    for (size_t i = 0; offers && i < offers->size; i++)
+        fmq_log_write(self->log, FMQ_LOG_INFO, "launcher", "extension", "key=%s name=%s",
+                      offers->items[i].key, offers->items[i].name);
+}
+
 /* What is to be known before anything else happens. */
 static int begin(federation_t *self, fmq_error_t *err)
 {
@@ -118,6 +128,7 @@ static int begin(federation_t *self, fmq_error_t *err)
     fmq_writer_t *json = plan->json ? fmq_output_results(self->output) : NULL;
     if (plan->directory && !plan->resume && settle(self, err) < 0)
         return -1;
+    log_extensions(self);
     if (plan->config)
         fmq_remarks_inert(plan->config, plan->asked, self->log, json);
     if (plan->changes)

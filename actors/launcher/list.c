@@ -7,13 +7,13 @@
 
 #include "actors/launcher/command.h"
 #include "actors/settings/settings.h"
-#include "actors/strategy/rule.h"
-#include "actors/strategy/sampler.h"
 #include "actors/strategy/strategy.h"
 #include "base/nearest.h"
+#include "fedmq/extend/rule.h"
+#include "fedmq/extend/sampler.h"
 #include "fedmq/llm/records.h"
 
-static const fmq_option_t options[] = {FMQ_ROW_JSON, FMQ_ROWS_END};
+static const fmq_option_t options[] = {FMQ_ROW_LOAD, FMQ_ROW_JSON, FMQ_ROWS_END};
 
 static const char *codec_at(size_t index, const char **help)
 {
@@ -48,16 +48,29 @@ static int print_json(size_t kind, const char *name, const char *help, fmq_error
     return 0;
 }
 
-static int print_kind(size_t kind, bool json, fmq_error_t *err)
+static int print_row(size_t kind, bool json, const char *name, const char *help, fmq_error_t *err)
+{
+    if (json)
+        return print_json(kind, name, help, err);
+    printf("  %-*s %s\n", NAME_WIDTH, name, help);
+    return 0;
+}
+
+/* fedmq's own, then what extensions have brought. */
+static int print_kind(size_t kind, const fmq_arguments_t *arguments, fmq_error_t *err)
 {
     const char *help, *name;
-    if (!json)
+    const fmq_config_offers_t *offers = arguments->offers;
+    if (!arguments->json)
         printf("%s (%s)\n", kinds[kind].name, kinds[kind].key);
-    for (size_t i = 0; (name = kinds[kind].at(i, &help)); i++) {
-        if (json && print_json(kind, name, help, err) < 0)
+    for (size_t i = 0; (name = kinds[kind].at(i, &help)); i++)
+        if (print_row(kind, arguments->json, name, help, err) < 0)
             return -1;
-        if (!json)
-            printf("  %-*s %s\n", NAME_WIDTH, name, help);
+    for (size_t i = 0; offers && i < offers->size; i++) {
+        const fmq_config_offer_t *offer = &offers->items[i];
+        if (strcmp(offer->key, kinds[kind].key) == 0 &&
+            print_row(kind, arguments->json, offer->name, offer->help, err) < 0)
+            return -1;
     }
     return 0;
 }
@@ -76,7 +89,7 @@ static int unknown(const char *word, fmq_error_t *err)
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
     for (size_t i = 0; words->size == 0 && i < KINDS; i++)
-        if (print_kind(i, arguments->json, err) < 0)
+        if (print_kind(i, arguments, err) < 0)
             return -1;
     for (size_t w = 0; w < words->size; w++) {
         size_t kind = 0;
@@ -84,7 +97,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
             kind++;
         if (kind == KINDS)
             return unknown(words->items[w], err);
-        if (print_kind(kind, arguments->json, err) < 0)
+        if (print_kind(kind, arguments, err) < 0)
             return -1;
     }
     return 0;

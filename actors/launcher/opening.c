@@ -47,6 +47,7 @@ fmq_config_t *fmq_opening_merge(const fmq_arguments_t *arguments, const fmq_word
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the configuration");
         return NULL;
     }
+    fmq_config_set_offers(config, arguments->offers);
     fmq_config_load(config, path, NULL);
     if (arguments->client_cfg)
         fmq_config_load_clients(config, arguments->client_cfg, NULL);

@@ -57,6 +57,16 @@ static int take_real(const fmq_option_t *row, const char *text, double *out, fmq
     return 0;
 }
 
+static int take_one_more(const fmq_option_t *row, const char *text, fmq_texts_t *out,
+                         fmq_error_t *err)
+{
+    if (out->size == FMQ_TEXTS_MAX)
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "--%s is given more than %d times", row->name,
+                             FMQ_TEXTS_MAX);
+    out->items[out->size++] = text;
+    return 0;
+}
+
 static int take(const fmq_option_t *row, const char *text, void *values, fmq_error_t *err)
 {
     void *field = (char *)values + row->offset;
@@ -67,6 +77,8 @@ static int take(const fmq_option_t *row, const char *text, void *values, fmq_err
     case FMQ_OPTION_TEXT:
         *(const char **)field = text;
         return 0;
+    case FMQ_OPTION_TEXTS:
+        return take_one_more(row, text, field, err);
     case FMQ_OPTION_COUNT:
         return take_count(row, text, field, err);
     case FMQ_OPTION_REAL:

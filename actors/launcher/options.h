@@ -21,9 +21,16 @@
 typedef enum {
     FMQ_OPTION_FLAG,  /* bool: set to true */
     FMQ_OPTION_TEXT,  /* const char *: borrowed from argv */
+    FMQ_OPTION_TEXTS, /* fmq_texts_t: may be given several times */
     FMQ_OPTION_COUNT, /* uint64_t */
     FMQ_OPTION_REAL   /* double */
 } fmq_option_kind_t;
+
+#define FMQ_TEXTS_MAX 16
+typedef struct {
+    const char *items[FMQ_TEXTS_MAX]; /* borrowed from argv */
+    size_t size;
+} fmq_texts_t;
 
 typedef struct {
     const char *name; /* without dashes; a NULL name ends the table */

@@ -94,6 +94,8 @@ static int compare_with_own(findings_t *found, const fmq_config_t *config, char 
     }
     fmq_config_t *own = fmq_config_new();
     int rc = -1;
+    if (own)
+        fmq_config_set_offers(own, fmq_config_offers(config));
     if (!own)
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for the run's configuration");
     else if (fmq_config_load(own, path, &why) < 0)

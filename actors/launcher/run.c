@@ -9,7 +9,7 @@
 static const fmq_option_t options[] = {
     FMQ_ROW_CFG,      FMQ_ROW_CLIENT_CFG, FMQ_ROW_DIRECTORY,    FMQ_ROW_RESUME,  FMQ_ROW_LISTEN,
     FMQ_ROW_INSECURE, FMQ_ROW_EVALUATOR,  FMQ_ROW_NO_EVALUATOR, FMQ_ROW_PERMITS, FMQ_ROW_THREADS,
-    FMQ_ROW_QUIET,    FMQ_ROW_JSON,       FMQ_ROWS_END};
+    FMQ_ROW_QUIET,    FMQ_ROW_JSON,       FMQ_ROW_LOAD,         FMQ_ROWS_END};
 
 /* --listen, or fedmq.endpoint, or none. */
 static int choose_endpoint(const fmq_arguments_t *arguments, fmq_plan_t *plan, fmq_error_t *err)

@@ -21,6 +21,7 @@ static const fmq_option_t options[] = {
     FMQ_ROW_THREADS,
     FMQ_ROW_QUIET,
     FMQ_ROW_JSON,
+    FMQ_ROW_LOAD,
     FMQ_ROWS_END};
 
 static int choose_endpoint(const fmq_arguments_t *arguments, fmq_plan_t *plan,

@@ -6,7 +6,8 @@
 #include "actors/launcher/opening.h"
 
 static const fmq_option_t options[] = {FMQ_ROW_CFG,   FMQ_ROW_BROKER, FMQ_ROW_INSECURE,
-                                       FMQ_ROW_QUIET, FMQ_ROW_JSON,   FMQ_ROWS_END};
+                                       FMQ_ROW_QUIET, FMQ_ROW_JSON,   FMQ_ROW_LOAD,
+                                       FMQ_ROWS_END};
 
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {

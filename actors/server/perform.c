@@ -51,7 +51,7 @@ static int sample(const coordinator_t *self, size_t wanted, uint32_t **chosen, s
                                .candidates = list,
                                .size = candidates(self, list),
                                .wanted = wanted};
-    rc = self->settings->sampler->choose(&sampling, result, size, err);
+    rc = fmq_sampler_choose(self->settings->sampler, &sampling, result, size, err);
 fail:
     free(list);
     if (rc < 0)

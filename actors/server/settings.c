@@ -118,21 +118,16 @@ static int read_evaluation(fmq_server_settings_t *settings, const fmq_config_t *
 
 static int read_rules(fmq_server_settings_t *settings, const fmq_config_t *config, fmq_error_t *err)
 {
-    settings->sampler = fmq_sampler_find(fmq_config_text(config, "federate.sampler"), err);
+    settings->sampler = fmq_sampler_of(config, err);
     if (!settings->sampler)
         return -1;
-    settings->rule = fmq_rule_find(fmq_config_text(config, "aggregator.robust_rule"), err);
+    settings->rule = fmq_rule_of(config, err);
     settings->method = settings->rule ? fmq_strategy_of(config, err) : NULL;
     if (!settings->method)
         return -1;
     settings->ignore_weight = fmq_config_bool(config, "federate.ignore_weight");
     settings->own_data = fmq_config_bool(config, "fedmq.own_data");
-    int codec = fmq_codec_find(fmq_config_text(config, "fedmq.codec"));
-    if (codec < 0)
-        return fmq_error_set(err, FMQ_ERR_CONFIG, "there is no codec '%s' (fedmq.codec)",
-                             fmq_config_text(config, "fedmq.codec"));
-    settings->codec = (fmq_codec_t)codec;
-    return 0;
+    return fmq_settings_codec(config, &settings->codec, err);
 }
 
 int fmq_server_settings_read(fmq_server_settings_t *out, const fmq_config_t *config,

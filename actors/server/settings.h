@@ -10,10 +10,10 @@
 #include "actors/evaluation/early_stop.h"
 #include "actors/evaluation/summary.h"
 #include "actors/server/participants.h"
-#include "actors/strategy/sampler.h"
 #include "actors/strategy/strategy.h"
 #include "fedmq/base/config.h"
 #include "fedmq/broker/state.h"
+#include "fedmq/extend/sampler.h"
 
 #define FMQ_SERVER_FORMS_MAX 4
 

@@ -143,10 +143,21 @@ static int check_word(const fmq_config_t *config, const char *key, const char *o
                          fmq_config_origin(config, key), key, word, only);
 }
 
+/* What is trained travels, and extensions may have brought codecs for that. */
+static void take_codecs(const fmq_config_t *config, llm_adapter_spec_t *spec)
+{
+    size_t size = 0;
+    const fmq_config_offers_t *offers = fmq_config_offers(config);
+    for (size_t i = 0; offers && i < offers->size && size < FMQ_SCHEMA_CODECS_MAX; i++)
+        if (strcmp(offers->items[i].key, "fedmq.codec") == 0)
+            spec->codecs[size++] = offers->items[i].thing;
+}
+
 int fmq_settings_adapter(const fmq_config_t *config, llm_adapter_spec_t *out, fmq_error_t *err)
 {
     if (!fmq_config_bool(config, "llm.adapter.use")) {
         *out = (llm_adapter_spec_t){.kind = LLM_ADAPTER_FULL};
+        take_codecs(config, out);
         return 0;
     }
     llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_LORA, .rank = 8, .alpha = 8};
@@ -159,6 +170,7 @@ int fmq_settings_adapter(const fmq_config_t *config, llm_adapter_spec_t *out, fm
          check_word(config, ARGS ".adapter_method", "lora", err) < 0 ||
          fmq_settings_take(config, ARGS, lora_table, &spec, err) < 0))
         return -1;
+    take_codecs(config, &spec);
     *out = spec;
     return 0;
 }

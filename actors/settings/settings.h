@@ -12,6 +12,7 @@
 
 #include "actors/settings/deepspeed.h"
 #include "fedmq/base/config.h"
+#include "fedmq/broker/state.h"
 #include "fedmq/llm/adapter.h"
 #include "fedmq/llm/align.h"
 #include "fedmq/llm/data.h"
@@ -59,9 +60,10 @@ int fmq_settings_adapter(const fmq_config_t *config, llm_adapter_spec_t *out, fm
 typedef struct {
     double train, val; /* shares of all records; the rest is for testing */
     llm_splitter_t how;
-    double alpha;     /* of lda */
-    bool apart;       /* meta: fedmq.meta_parts_apart */
-    uint32_t parts;   /* how many the records are split over */
+    const struct fmq_splitter *own; /* of an extension, borrowed; how is LLM_SPLIT_OWN */
+    double alpha;                   /* of lda */
+    bool apart;                     /* meta: fedmq.meta_parts_apart */
+    uint32_t parts;                 /* how many the records are split over */
     uint32_t only;    /* client_idx_for_local_train: this part alone, as client 1; 0: all */
     uint32_t clients; /* of the run: 1 when only, or when federate.method is global */
 } fmq_split_settings_t;
@@ -69,6 +71,9 @@ typedef struct {
 /* The splitters that data.splitter may name, with a line about each; NULL behind the
  * last. */
 const char *fmq_splitter_at(size_t index, const char **help);
+
+/* fedmq.codec, also of an extension: its number. */
+int fmq_settings_codec(const fmq_config_t *config, fmq_codec_t *out, fmq_error_t *err);
 
 int fmq_settings_split(const fmq_config_t *config, fmq_split_settings_t *out, fmq_error_t *err);
 

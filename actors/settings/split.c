@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "actors/settings/table.h"
+#include "fedmq/extend/splitter.h"
 
 static int take_alpha(const fmq_config_t *config, const char *key, void *out, fmq_error_t *err)
 {
@@ -50,6 +51,15 @@ static int read_splitter(const fmq_config_t *config, fmq_split_settings_t *split
             return 0;
         return fmq_settings_take(config, "data.splitter_args.0", arguments_table, split, err);
     }
+    split->own = fmq_config_offered(config, "data.splitter", name);
+    split->how = LLM_SPLIT_OWN;
+    if (split->own && fmq_config_size(config, "data.splitter_args") == 0)
+        return 0;
+    if (split->own)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "%s: 'data.splitter_args' is for lda; '%s' is an extension's, which "
+                             "reads fedmq.extension",
+                             fmq_config_origin(config, "data.splitter_args"), name);
     return fmq_error_set(err, FMQ_ERR_CONFIG,
                          "%s: 'data.splitter' is '%s'; choose iid, lda or meta",
                          fmq_config_origin(config, "data.splitter"), name);

@@ -9,6 +9,7 @@
 
 #include "actors/settings/settings.h"
 #include "actors/splitter/dealing.h"
+#include "fedmq/extend/splitter.h"
 
 struct fmq_pieces {
     fmq_split_settings_t split;
@@ -45,12 +46,14 @@ llm_records_t *fmq_pieces_load(const fmq_config_t *config, fmq_error_t *err)
 static void tell(fmq_pieces_t *self, const char *const warnings[3], fmq_log_t *log)
 {
     static const char *const names[3] = {"train", "val", "test"};
-    static const char *const ways[] = {
-        [LLM_SPLIT_IID] = "iid", [LLM_SPLIT_LDA] = "lda", [LLM_SPLIT_META] = "meta"};
+    static const char *const ways[] = {[LLM_SPLIT_IID] = "iid",
+                                       [LLM_SPLIT_LDA] = "lda",
+                                       [LLM_SPLIT_META] = "meta",
+                                       [LLM_SPLIT_OWN] = NULL};
     bool fell_back = warnings[0] && strstr(warnings[0], "falls back");
     llm_splitter_t how = fell_back ? LLM_SPLIT_IID : self->split.how;
     const fmq_dealing_t dealing = {.records = self->records,
-                                   .how = ways[how],
+                                   .how = self->split.own ? self->split.own->name : ways[how],
                                    .parts = {self->parts[0], self->parts[1], self->parts[2]},
                                    .clients = self->split.parts,
                                    .counts = how == LLM_SPLIT_LDA,
@@ -63,20 +66,36 @@ static void tell(fmq_pieces_t *self, const char *const warnings[3], fmq_log_t *l
     fmq_log_write(log, FMQ_LOG_INFO, "splitter", "split", "text=\"%s\"", self->told);
 }
 
-static int split_parts(fmq_pieces_t *self, fmq_log_t *log, fmq_error_t *err)
+/* An extension's splitter, and what it may read. */
+typedef struct {
+    const fmq_splitter_t *splitter;
+    const fmq_config_t *config;
+} own_t;
+
+static int deal_own(void *argument, const llm_split_deal_t *deal, uint32_t *owner, fmq_error_t *err)
 {
+    const own_t *own = argument;
+    return own->splitter->deal(deal, own->config, owner, err);
+}
+
+static int split_parts(fmq_pieces_t *self, const fmq_config_t *config, fmq_log_t *log,
+                       fmq_error_t *err)
+{
+    own_t own = {self->split.own, config};
     const char *warnings[3] = {NULL, NULL, NULL};
     const llm_split_how_t how = {.how = self->split.how,
                                  .alpha = self->split.alpha,
                                  .clients = self->split.parts,
                                  .seed = FMQ_SETTINGS_SPLIT_SEED,
-                                 .apart = self->split.apart};
+                                 .apart = self->split.apart,
+                                 .deal = deal_own,
+                                 .argument = &own};
     for (size_t part = 0; part < 3; part++)
         if (!(self->parts[part] = calloc(self->split.parts, sizeof *self->parts[part])))
             return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %u shards",
                                  self->split.parts);
     if (llm_split_clients_three(self->records, self->three, &how, self->parts, warnings, err) < 0)
-        return -1;
+        return self->split.own ? fmq_error_prefix(err, "splitter '%s'", self->split.own->name) : -1;
     tell(self, warnings, log);
     return 0;
 }
@@ -93,7 +112,7 @@ fmq_pieces_t *fmq_pieces_new(const fmq_config_t *config, fmq_log_t *log, fmq_err
         llm_split_three(llm_records_size(self->records), self->split.train, self->split.val,
                         FMQ_SETTINGS_SPLIT_SEED, self->three, err) < 0)
         goto fail;
-    if (split_parts(self, log, err) < 0)
+    if (split_parts(self, config, log, err) < 0)
         goto fail;
     return self;
 fail:

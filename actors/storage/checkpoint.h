@@ -17,16 +17,9 @@
 #include "actors/evaluation/early_stop.h"
 #include "fedmq/actors/messages.h"
 #include "fedmq/base/log.h"
-#include "fedmq/base/schema.h"
+#include "fedmq/extend/sections.h"
 
-#define FMQ_SECTIONS_MAX     16
-#define FMQ_SECTION_NAME_MAX 64 /* bytes with NUL */
-
-#define FMQ_SECTION_STATE    "state"
-#define FMQ_SECTION_EMULATOR "emulator"
-#define FMQ_SECTION_METHOD   "method." /* what a method keeps begins its names so */
-
-typedef struct {
+typedef struct fmq_checkpoint {
     char run[FMQ_RUN_ID_SIZE];
     uint32_t round;               /* rounds aggregated into the state; 0: the initial one */
     uint32_t epoch;               /* how often the run fell back to an older checkpoint */
@@ -37,37 +30,6 @@ typedef struct {
     fmq_early_stop_t early_stop;
     fmq_best_t best;
 } fmq_checkpoint_t;
-
-/* A part of a checkpoint; everything is borrowed. */
-typedef struct {
-    const char *name;           /* fewer than FMQ_SECTION_NAME_MAX bytes */
-    const fmq_schema_t *schema; /* of vector; NULL: the section is bytes */
-    float *vector;
-    void *bytes;
-    size_t size;     /* of bytes; loading fills it */
-    size_t capacity; /* room at bytes for loading */
-    bool optional;   /* loading: a file that has no such section is right too */
-    bool found;      /* loading fills it */
-} fmq_section_t;
-
-/* What a checkpoint consists of, in the order of the file.  Loading fills the
- * vectors and bytes by name, whatever the order; they are undefined when it
- * fails. */
-typedef struct {
-    fmq_section_t items[FMQ_SECTIONS_MAX];
-    size_t size;
-    const char *passed_over; /* loading: what a file holds beside items is refused, except
-                                sections whose names begin with this; NULL: no exception */
-} fmq_sections_t;
-
-/* One more; more than FMQ_SECTIONS_MAX, which only a mistake of ours can be, is
- * found by saving and loading.  The section, for who sets more of it. */
-fmq_section_t *fmq_sections_add(fmq_sections_t *self, const char *name, const fmq_schema_t *schema,
-                                float *vector);
-fmq_section_t *fmq_sections_add_bytes(fmq_sections_t *self, const char *name, void *bytes,
-                                      size_t size, size_t capacity);
-/* NULL when there is none. */
-fmq_section_t *fmq_sections_find(fmq_sections_t *self, const char *name);
 
 /* Writes the file; a failure (FMQ_ERR_IO: no space) leaves what was there. */
 int fmq_checkpoint_save(const char *path, const fmq_checkpoint_t *checkpoint,

@@ -42,13 +42,13 @@ fmq_step_t fmq_average_aggregate(void *argument, const fmq_strategy_host_t *host
 const fmq_strategy_ops_t fmq_average_ops = {
     .name = "fedavg",
     .help = "the mean of the clients' updates, weighted by examples used",
-    .new = fmq_average_new,
+    .create = fmq_average_new,
     .destroy = free,
     .aggregate = fmq_average_aggregate};
 
 /* All data lie with one client: the mean of one. */
 const fmq_strategy_ops_t fmq_global_ops = {.name = "global",
                                            .help = "one client that has all data",
-                                           .new = fmq_average_new,
+                                           .create = fmq_average_new,
                                            .destroy = free,
                                            .aggregate = fmq_average_aggregate};

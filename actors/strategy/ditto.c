@@ -25,7 +25,7 @@ static size_t passes(const fmq_config_t *config, fmq_pass_t out[FMQ_PASSES_MAX])
 const fmq_strategy_ops_t fmq_ditto_ops = {
     .name = "ditto",
     .help = "FedAvg, and for every client a model of its own near the shared one",
-    .new = fmq_average_new,
+    .create = fmq_average_new,
     .destroy = free,
     .aggregate = fmq_average_aggregate,
     .passes = passes,

@@ -223,7 +223,7 @@ static int export(void *argument, const fmq_strategy_host_t *host, fmq_error_t *
 const fmq_strategy_ops_t fmq_fedbiot_ops = {
     .name = "fedbiot",
     .help = "offsite tuning: an emulator in place of layers, aligned at the server",
-    .new = new,
+    .create = new,
     .destroy = destroy,
     .exchanges = exchanges,
     .accept = accept,
@@ -232,4 +232,4 @@ const fmq_strategy_ops_t fmq_fedbiot_ops = {
     .aggregate = aggregate,
     .sections = sections,
     .beside = beside,
-    .export = export};
+    .deliver = export};

@@ -312,7 +312,7 @@ static fmq_step_t aggregate(void *argument, const fmq_strategy_host_t *host,
 const fmq_strategy_ops_t fmq_fedopt_ops = {
     .name = "fedopt",
     .help = "FedAvg with an optimizer at the server (fedopt.optimizer)",
-    .new = new,
+    .create = new,
     .destroy = destroy,
     .aggregate = aggregate,
     .sections = sections};

@@ -28,8 +28,11 @@ const fmq_strategy_ops_t *fmq_strategy_find(const char *name, fmq_error_t *err)
 /* FS-LLM turns FedAvg into FedOpt by fedopt.use alone. */
 const fmq_strategy_ops_t *fmq_strategy_of(const fmq_config_t *config, fmq_error_t *err)
 {
-    const fmq_strategy_ops_t *method =
-        fmq_strategy_find(fmq_config_text(config, "federate.method"), err);
+    const char *name = fmq_config_text(config, "federate.method");
+    const fmq_strategy_ops_t *method = fmq_config_offered(config, "federate.method", name);
+    if (method)
+        return fmq_strategy_check_passes(method, config, err) < 0 ? NULL : method;
+    method = fmq_strategy_find(name, err);
     return method == &fmq_average_ops && fmq_config_bool(config, "fedopt.use") ? &fmq_fedopt_ops
                                                                                : method;
 }

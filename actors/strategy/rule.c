@@ -10,7 +10,7 @@
  * numpy.median has it.  Reads windows that are the narrower the more updates
  * there are, so that memory stays what it is.
  */
-#include "actors/strategy/rule.h"
+#include "fedmq/extend/rule.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +147,13 @@ const fmq_rule_t *fmq_rule_find(const char *name, fmq_error_t *err)
                                       strcmp};
     int index = fmq_names_find(&names, name, err);
     return index < 0 ? NULL : &rules[index];
+}
+
+const fmq_rule_t *fmq_rule_of(const fmq_config_t *config, fmq_error_t *err)
+{
+    const char *name = fmq_config_text(config, "aggregator.robust_rule");
+    const fmq_rule_t *own = fmq_config_offered(config, "aggregator.robust_rule", name);
+    return own ? own : fmq_rule_find(name, err);
 }
 
 int fmq_rule_run(const fmq_rule_t *rule, const fmq_updates_t *updates,

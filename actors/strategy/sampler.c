@@ -3,7 +3,7 @@
  * from a stream of its own and the smallest ones win, so that a client that is
  * missing changes as little as possible for the others.
  */
-#include "actors/strategy/sampler.h"
+#include "fedmq/extend/sampler.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +76,41 @@ const fmq_sampler_t *fmq_sampler_find(const char *name, fmq_error_t *err)
     static const fmq_names_t names = {"sampler", "federate.sampler", fmq_sampler_at, strcmp};
     int index = fmq_names_find(&names, name, err);
     return index < 0 ? NULL : &samplers[index];
+}
+
+const fmq_sampler_t *fmq_sampler_of(const fmq_config_t *config, fmq_error_t *err)
+{
+    const char *name = fmq_config_text(config, "federate.sampler");
+    const fmq_sampler_t *own = fmq_config_offered(config, "federate.sampler", name);
+    return own ? own : fmq_sampler_find(name, err);
+}
+
+/* Is there one among the candidates?  They are in any order. */
+static bool all_are_candidates(const fmq_sampling_t *sampling, const uint32_t *chosen, size_t count)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < sampling->size; i++)
+        found +=
+            bsearch(&sampling->candidates[i], chosen, count, sizeof *chosen, by_client) != NULL;
+    return found == count;
+}
+
+int fmq_sampler_choose(const fmq_sampler_t *self, const fmq_sampling_t *sampling, uint32_t *chosen,
+                       size_t *count, fmq_error_t *err)
+{
+    size_t wanted = sampling->wanted < sampling->size ? sampling->wanted : sampling->size;
+    *count = 0;
+    if (self->choose(sampling, chosen, count, err) < 0)
+        return -1;
+    bool right = *count == wanted;
+    for (size_t i = 1; right && i < *count; i++)
+        right = chosen[i - 1] < chosen[i];
+    if (right && (*count == 0 || all_are_candidates(sampling, chosen, *count)))
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_INTERNAL,
+                         "sampler '%s' was asked for %zu of %zu clients, and did not give as many, "
+                         "ascending, each of them once",
+                         self->name, wanted, sampling->size);
 }
 
 size_t fmq_sampler_wanted(int64_t number, double rate, size_t participating)

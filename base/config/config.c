@@ -109,6 +109,7 @@ static fmq_config_t *clone_without_clients(const fmq_config_t *self)
         return NULL;
     copy->root = fmq_node_clone(self->root);
     copy->pairs = self->pairs;
+    copy->offers = self->offers;
     fmq_mistakes_copy(&copy->mistakes, &self->mistakes);
     if (!copy->root)
         fmq_config_destroy(&copy);

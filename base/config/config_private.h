@@ -17,7 +17,8 @@ struct fmq_config {
     fmq_mistakes_t mistakes;
     fmq_config_client_t *clients; /* owned */
     size_t clients_size, clients_capacity;
-    unsigned pairs; /* KEY VALUE pairs so far: the "line" of the command line */
+    const fmq_config_offers_t *offers; /* borrowed; NULL: none */
+    unsigned pairs;                    /* KEY VALUE pairs so far: the "line" of the command line */
 };
 
 /* A tree of all the declared keys at their defaults.  NULL: out of memory. */

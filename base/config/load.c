@@ -33,7 +33,7 @@ static int rename_group(const fmq_node_t *group, fmq_node_t *renamed)
 }
 
 /* Old names still set the new keys, unless they hold their default. */
-static int apply_old_names(fmq_node_t *map, fmq_mistakes_t *mistakes)
+static int apply_old_names(fmq_config_t *self, fmq_node_t *map)
 {
     static const char *const groups[] = {"data", "llm.accelation"};
     fmq_node_t *renamed = fmq_node_new(FMQ_NODE_MAP, NULL, NULL);
@@ -41,7 +41,7 @@ static int apply_old_names(fmq_node_t *map, fmq_mistakes_t *mistakes)
     for (size_t i = 0; i < sizeof groups / sizeof *groups && rc == 0; i++)
         rc = rename_group(fmq_node_find(map, groups[i]), renamed);
     if (rc == 0)
-        rc = fmq_merge_check(renamed, mistakes);
+        rc = fmq_merge_check(renamed, self->offers, &self->mistakes);
     if (rc == 0)
         rc = fmq_merge_graft(map, &renamed);
     fmq_node_destroy(&renamed);
@@ -51,9 +51,9 @@ static int apply_old_names(fmq_node_t *map, fmq_mistakes_t *mistakes)
 /* Checks *from_p and merges it into map; takes it in any case. */
 static int merge_into(fmq_config_t *self, fmq_node_t *map, fmq_node_t **from_p)
 {
-    int rc = map ? fmq_merge_check(*from_p, &self->mistakes) : -1;
+    int rc = map ? fmq_merge_check(*from_p, self->offers, &self->mistakes) : -1;
     if (rc == 0)
-        rc = apply_old_names(*from_p, &self->mistakes);
+        rc = apply_old_names(self, *from_p);
     if (rc == 0)
         return fmq_merge_graft(map, from_p);
     fmq_node_destroy(from_p);

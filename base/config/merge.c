@@ -13,7 +13,13 @@
 #include "base/config/scalar.h"
 #include "base/nearest.h"
 
-static int check_map(fmq_node_t *map, const char *prefix, fmq_mistakes_t *mistakes);
+/* What is judged by, and where what is wrong goes. */
+typedef struct {
+    const fmq_config_offers_t *offers; /* borrowed; NULL: none */
+    fmq_mistakes_t *mistakes;          /* borrowed */
+} judge_t;
+
+static int check_map(fmq_node_t *map, const char *prefix, const judge_t *judge);
 
 static void judge_number(const fmq_key_t *key, const fmq_node_t *node, char *out, size_t size)
 {
@@ -33,23 +39,30 @@ static void judge_number(const fmq_key_t *key, const fmq_node_t *node, char *out
     }
 }
 
-static void judge_word(const fmq_key_t *key, const char *word, char *out, size_t size)
+static void judge_word(const fmq_key_t *key, const fmq_config_offers_t *offers, const char *word,
+                       char *out, size_t size)
 {
-    char nearest[FMQ_KEY_PATH_MAX];
-    if (fmq_key_has_choice(key->choices, word) || fmq_key_is_dead(key, word))
+    char nearest[FMQ_KEY_PATH_MAX], all[FMQ_OFFERS_CHOICES_MAX];
+    if (fmq_key_has_choice(key->choices, word) || fmq_key_is_dead(key, word) ||
+        fmq_offers_find(offers, key->path, word))
         return;
-    fmq_nearest_choice(key->choices, word, nearest);
-    (void)snprintf(out, size, "'%.80s' is none of %s%s%s%s", word, key->choices,
-                   *nearest ? "; did you mean '" : "", nearest, *nearest ? "'?" : "");
+    fmq_offers_choices(offers, key, all);
+    fmq_nearest_choice(all, word, nearest);
+    (void)snprintf(out, size, "'%.80s' is none of %s%s%s%s%s", word, all,
+                   *nearest ? "; did you mean '" : "", nearest, *nearest ? "'?" : "",
+                   fmq_offers_is_key(key->path) ? "; what an extension has needs --load FILE.so"
+                                                : "");
 }
 
-static void judge_text(const fmq_key_t *key, const fmq_node_t *node, char *out, size_t size)
+static void judge_text(const fmq_key_t *key, const fmq_config_offers_t *offers,
+                       const fmq_node_t *node, char *out, size_t size)
 {
     fmq_scalar_kind_t kind = fmq_scalar_kind(node->text);
     if (!node->quoted && kind != FMQ_SCALAR_TEXT && kind != FMQ_SCALAR_NULL)
         (void)snprintf(out, size, "%.80s is not a text; in quotes it would be one", node->text);
     else
-        judge_word(key, node->quoted || kind == FMQ_SCALAR_TEXT ? node->text : "", out, size);
+        judge_word(key, offers, node->quoted || kind == FMQ_SCALAR_TEXT ? node->text : "", out,
+                   size);
 }
 
 /* Does a map describe something whose arguments are others than those that are
@@ -75,11 +88,11 @@ static void judge_list(const fmq_key_t *key, const fmq_node_t *node, char *out, 
     for (size_t i = 0; key->choices && i < node->size && !*out; i++) {
         const fmq_node_t *item = node->items[i];
         if (item->kind == FMQ_NODE_SCALAR)
-            judge_word(key, item->text, out, size);
+            judge_word(key, NULL, item->text, out, size);
         if (item->kind == FMQ_NODE_MAP && is_of_another_kind(key, item))
             continue;
         for (size_t k = 0; item->kind == FMQ_NODE_MAP && k < item->size && !*out; k++)
-            judge_word(key, item->items[k]->name, out, size);
+            judge_word(key, NULL, item->items[k]->name, out, size);
     }
 }
 
@@ -112,7 +125,8 @@ static const char *kind_name(const fmq_node_t *node)
     return names[node->kind];
 }
 
-void fmq_merge_judge(const fmq_key_t *key, const fmq_node_t *node, char *out, size_t size)
+void fmq_merge_judge(const fmq_key_t *key, const fmq_config_offers_t *offers,
+                     const fmq_node_t *node, char *out, size_t size)
 {
     bool truth;
     bool list = key->type == FMQ_KEY_LIST;
@@ -126,7 +140,7 @@ void fmq_merge_judge(const fmq_key_t *key, const fmq_node_t *node, char *out, si
     else if (list)
         judge_list(key, node, out, size);
     else if (key->type == FMQ_KEY_TEXT)
-        judge_text(key, node, out, size);
+        judge_text(key, offers, node, out, size);
     else if (key->type != FMQ_KEY_BOOL)
         judge_number(key, node, out, size);
     else if (fmq_scalar_bool(node->text, &truth) < 0)
@@ -134,14 +148,14 @@ void fmq_merge_judge(const fmq_key_t *key, const fmq_node_t *node, char *out, si
 }
 
 /* 1: keep, 0: drop, -1: out of memory. */
-static int check_value(fmq_node_t *node, const fmq_key_t *key, fmq_mistakes_t *mistakes)
+static int check_value(fmq_node_t *node, const fmq_key_t *key, const judge_t *judge)
 {
     char wrong[FMQ_ERROR_TEXT_MAX];
     if (key->type == FMQ_KEY_LIST || key->type == FMQ_KEY_DEVICE)
         fmq_literal_decode(node);
-    fmq_merge_judge(key, node, wrong, sizeof wrong);
+    fmq_merge_judge(key, judge->offers, node, wrong, sizeof wrong);
     if (*wrong) {
-        fmq_mistakes_add(mistakes, node->origin, "%s: %s", key->path, wrong);
+        fmq_mistakes_add(judge->mistakes, node->origin, "%s: %s", key->path, wrong);
         return 0;
     }
     node->key = key;
@@ -156,29 +170,33 @@ static int check_value(fmq_node_t *node, const fmq_key_t *key, fmq_mistakes_t *m
     return 1;
 }
 
-static int check_group(fmq_node_t *node, const char *path, fmq_mistakes_t *mistakes)
+static int check_group(fmq_node_t *node, const char *path, const judge_t *judge)
 {
     fmq_literal_decode(node);
     if (node->kind == FMQ_NODE_MAP)
-        return check_map(node, path, mistakes) < 0 ? -1 : 1;
+        return check_map(node, path, judge) < 0 ? -1 : 1;
     if (node->kind == FMQ_NODE_SCALAR && !node->quoted &&
         fmq_scalar_kind(node->text) == FMQ_SCALAR_NULL)
         return 0; /* "train:" with nothing below it */
-    fmq_mistakes_add(mistakes, node->origin, "%s: %s where a group of keys is expected", path,
-                     kind_name(node));
+    fmq_mistakes_add(judge->mistakes, node->origin, "%s: %s where a group of keys is expected",
+                     path, kind_name(node));
     return 0;
 }
 
 /* A child of an open node that is not declared itself. */
 static int check_free(fmq_node_t *node, const char *path, const fmq_key_t *open,
-                      fmq_mistakes_t *mistakes)
+                      const judge_t *judge)
 {
-    char nearest[FMQ_KEY_PATH_MAX];
+    char nearest[FMQ_KEY_PATH_MAX], all[FMQ_OFFERS_CHOICES_MAX];
     const char *name = path + strlen(open->path) + 1;
-    if (!fmq_key_has_choice(open->choices, name)) {
-        fmq_nearest_choice(open->choices, name, nearest);
-        fmq_mistakes_add(mistakes, node->origin, "unknown key '%s': fedmq knows %s here%s%s%s",
-                         path, open->choices, *nearest ? "; did you mean '" : "", nearest,
+    if (!fmq_key_has_choice(open->choices, name) &&
+        !fmq_offers_find(judge->offers, open->path, name)) {
+        fmq_offers_choices(judge->offers, open, all);
+        fmq_nearest_choice(all, name, nearest);
+        fmq_mistakes_add(judge->mistakes, node->origin, "unknown key '%s': %s %s here%s%s%s", path,
+                         fmq_offers_is_key(open->path) ? "the extensions that are loaded know"
+                                                       : "fedmq knows",
+                         *all ? all : "nothing", *nearest ? "; did you mean '" : "", nearest,
                          *nearest ? "'?" : "");
         return 0;
     }
@@ -186,42 +204,43 @@ static int check_free(fmq_node_t *node, const char *path, const fmq_key_t *open,
     return 1;
 }
 
-static int check_unknown(const fmq_node_t *node, const char *path, fmq_mistakes_t *mistakes)
+static int check_unknown(const fmq_node_t *node, const char *path, const judge_t *judge)
 {
     char nearest[FMQ_KEY_PATH_MAX] = "";
     if (strchr(node->name, '.') && (fmq_key_find(path) || fmq_key_is_group(path))) {
-        fmq_mistakes_add(mistakes, node->origin,
+        fmq_mistakes_add(judge->mistakes, node->origin,
                          "'%s': dotted keys are for the command line; nest them in a file", path);
         return 0;
     }
-    if (mistakes->kept < FMQ_CONFIG_MISTAKES_MAX) /* the search is slow: only when it is shown */
+    if (judge->mistakes->kept <
+        FMQ_CONFIG_MISTAKES_MAX) /* the search is slow: only when it is shown */
         fmq_key_nearest(path, nearest);
-    fmq_mistakes_add(mistakes, node->origin, "unknown key '%s'%s%s%s", path,
+    fmq_mistakes_add(judge->mistakes, node->origin, "unknown key '%s'%s%s%s", path,
                      *nearest ? "; did you mean '" : "", nearest, *nearest ? "'?" : "");
     return 0;
 }
 
-static int check_child(fmq_node_t *node, const char *path, fmq_mistakes_t *mistakes)
+static int check_child(fmq_node_t *node, const char *path, const judge_t *judge)
 {
     const fmq_key_t *key = fmq_key_find(path);
     if (strchr(node->name, '.') && !fmq_key_open_above(path))
-        return check_unknown(node, path, mistakes);
+        return check_unknown(node, path, judge);
     if (key && key->type != FMQ_KEY_NODE)
-        return check_value(node, key, mistakes);
+        return check_value(node, key, judge);
     if (key || fmq_key_is_group(path))
-        return check_group(node, path, mistakes);
+        return check_group(node, path, judge);
     const fmq_key_t *open = fmq_key_open_above(path);
-    return open ? check_free(node, path, open, mistakes) : check_unknown(node, path, mistakes);
+    return open ? check_free(node, path, open, judge) : check_unknown(node, path, judge);
 }
 
-static int check_map(fmq_node_t *map, const char *prefix, fmq_mistakes_t *mistakes)
+static int check_map(fmq_node_t *map, const char *prefix, const judge_t *judge)
 {
     size_t kept = 0;
     for (size_t i = 0; i < map->size; i++) {
         fmq_node_t *child = map->items[i];
         char path[2 * FMQ_KEY_PATH_MAX];
         (void)snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "." : "", child->name);
-        int keep = check_child(child, path, mistakes);
+        int keep = check_child(child, path, judge);
         if (keep > 0) {
             map->items[kept++] = child;
             continue;
@@ -238,9 +257,9 @@ static int check_map(fmq_node_t *map, const char *prefix, fmq_mistakes_t *mistak
     return 0;
 }
 
-int fmq_merge_check(fmq_node_t *map, fmq_mistakes_t *mistakes)
+int fmq_merge_check(fmq_node_t *map, const fmq_config_offers_t *offers, fmq_mistakes_t *mistakes)
 {
-    return check_map(map, "", mistakes);
+    return check_map(map, "", &(judge_t){offers, mistakes});
 }
 
 int fmq_merge_graft(fmq_node_t *map, fmq_node_t **from_p)

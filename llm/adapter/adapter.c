@@ -67,7 +67,10 @@ llm_adapter_t *llm_adapter_new(const llm_shape_t *shape, const llm_adapter_spec_
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for an adapter");
         return NULL;
     }
-    if (method->lay_out(self, err) < 0)
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < FMQ_SCHEMA_CODECS_MAX && spec->codecs[i]; i++)
+        rc = fmq_schema_add_codec(self->schema, spec->codecs[i], err);
+    if (rc < 0 || method->lay_out(self, err) < 0)
         llm_adapter_destroy(&self);
     else
         (void)fmq_schema_digest(self->schema); /* from here on it is immutable */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/module.h"
 #include "llm/backend/cuda/module.h"
 
 /* Where libraries lie as seen from programs, once both are installed. */
@@ -83,22 +84,20 @@ llm_backend_t *llm_module_open(const llm_module_t *module, int device, bool bf16
 {
     char path[PATH_MAX];
     const char *file = find(module, path);
-    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        const char *why = dlerror();
-        fmq_error_set(
-            err, FMQ_ERR_UNSUPPORTED,
-            "no CUDA module: %s; install %s beside libfedmq, name it in $%s, or use 'cpu'",
-            why ? why : file, module->file, module->variable);
-        return refuse(module, device, err);
-    }
+    void *symbol = NULL;
+    fmq_error_t why;
     llm_cuda_entry_t entry;
-    void *symbol = dlsym(library, LLM_CUDA_ENTRY);
-    if (!symbol) {
-        fmq_error_set(err, FMQ_ERR_MISMATCH,
-                      "'%s' is no CUDA module of this version: it has no " LLM_CUDA_ENTRY
-                      "; install it from the same build, or use 'cpu'",
-                      file);
+    if (fmq_module_symbol(file, LLM_CUDA_ENTRY, &symbol, &why) < 0) {
+        if (why.code == FMQ_ERR_MISMATCH)
+            fmq_error_set(err, FMQ_ERR_MISMATCH,
+                          "'%s' is no CUDA module of this version: %s; install it from the same "
+                          "build, or use 'cpu'",
+                          file, why.text);
+        else
+            fmq_error_set(
+                err, FMQ_ERR_UNSUPPORTED,
+                "no CUDA module: %s; install %s beside libfedmq, name it in $%s, or use 'cpu'",
+                why.text, module->file, module->variable);
         return refuse(module, device, err);
     }
     memcpy(&entry, &symbol, sizeof entry); /* POSIX has it so; ISO C has no such cast */

@@ -440,11 +440,55 @@ static int check_cut(const cut_t *cut, const llm_part_t *part, fmq_error_t *err)
     return 0;
 }
 
+/* Somebody else has decided; is that a split? */
+static int check_owners(const share_t *self, uint32_t stream, fmq_error_t *err)
+{
+    uint32_t without = self->clients;
+    unsigned char *served = calloc(self->clients, 1);
+    if (!served)
+        return fmq_error_set(err, FMQ_ERR_NOMEM, "cannot split for %u clients: out of memory",
+                             self->clients);
+    size_t i = 0;
+    for (; i < self->size && self->owner[i] < self->clients; i++) {
+        without -= !served[self->owner[i]];
+        served[self->owner[i]] = 1;
+    }
+    free(served);
+    if (i < self->size)
+        return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                             "the splitter gave a record to client %u, counted from 0, of %u",
+                             self->owner[i], self->clients);
+    if (stream == 0 && without > 0)
+        return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                             "the splitter left %u of %u clients without training records", without,
+                             self->clients);
+    return 0;
+}
+
+static int share_own(share_t *self, const cut_t *cut, fmq_error_t *err)
+{
+    const llm_split_deal_t deal = {.records = self->records,
+                                   .items = self->items,
+                                   .size = self->size,
+                                   .clients = self->clients,
+                                   .part = cut->stream,
+                                   .seed = cut->how.seed};
+    if (!cut->how.deal)
+        return fmq_error_set(err, FMQ_ERR_INTERNAL, "an own splitter without a function");
+    for (size_t i = 0; i < self->size; i++)
+        self->owner[i] = UINT32_MAX;
+    if (cut->how.deal(cut->how.argument, &deal, self->owner, err) < 0)
+        return -1;
+    return check_owners(self, cut->stream, err);
+}
+
 /* Decides who owns each record of the share. */
 static int share_out(share_t *share, const cut_t *cut, const char **said, fmq_error_t *err)
 {
     llm_splitter_t how = cut->how.how;
     bool together = cut->deal && how == LLM_SPLIT_META;
+    if (how == LLM_SPLIT_OWN)
+        return share_own(share, cut, err);
     if (together && cut->stream > 0 && *cut->is_meta)
         return share_as_dealt(share, cut->deal, said, err);
     if (together && cut->stream > 0)

@@ -5,8 +5,8 @@
 
 #include <math.h>
 
-#include "actors/strategy/rule.h"
 #include "fedmq/broker/state.h"
+#include "fedmq/extend/rule.h"
 
 typedef struct {
     const fmq_schema_t *schema;

@@ -3,7 +3,7 @@
  */
 #include "actors_test.h"
 
-#include "actors/strategy/sampler.h"
+#include "fedmq/extend/sampler.h"
 
 static size_t choose(uint64_t seed, uint32_t round, const uint32_t *from, size_t size,
                      size_t wanted, uint32_t *chosen)

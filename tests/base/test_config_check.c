@@ -68,7 +68,6 @@ static void what_fedmq_does_not_do_is_refused(void **state)
     (void)state;
     static const char *const texts[][2] = {
         {"federate: {use_ss: True}", "t:1:12: federate.use_ss: fedmq does not act on 'True'"},
-        {"federate: {sampler: group}", "federate.sampler"},
         {"asyn: {use: True}", "asyn.use"},
         {"quantization: {method: uniform}", "quantization.method"},
         {"nbafl: {use: True}", "nbafl.use"},
@@ -88,7 +87,7 @@ static void rules_and_methods_that_are_not_there_are_refused_by_name(void **stat
 {
     (void)state;
     static const char *const texts[] = {"aggregator: {robust_rule: krum}",
-                                        "federate: {method: FedSGD}",
+                                        "federate: {method: FedSGD}", "federate: {sampler: group}",
                                         "fedopt: {optimizer: {type: Lion}}"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         fmq_config_t *config = fmq_config_new();
@@ -97,6 +96,50 @@ static void rules_and_methods_that_are_not_there_are_refused_by_name(void **stat
         assert_non_null(strstr(err.text, "is none of"));
         fmq_config_destroy(&config);
     }
+}
+
+/* 0: text is right with these offers; -1 with the first mistake. */
+static int merge(const fmq_config_offers_t *offers, const char *text, fmq_error_t *err)
+{
+    fmq_config_t *config = fmq_config_new();
+    fmq_config_set_offers(config, offers);
+    int rc = fmq_config_parse(config, "t", text, strlen(text), err);
+    fmq_config_destroy(&config);
+    return rc;
+}
+
+static void what_is_offered_may_be_chosen(void **state)
+{
+    (void)state;
+    static const int thing = 3;
+    static const fmq_config_offer_t items[] = {{"federate.sampler", "in-turn", "help", &thing},
+                                               {"fedmq.extension", "momentum", "help", NULL}};
+    const fmq_config_offers_t offers = {items, 2};
+    static const char text[] =
+        "federate: {sampler: in-turn}\nfedmq: {extension: {momentum: 0.5}}\n";
+    fmq_error_t err = {0};
+    double momentum = 0;
+    assert_int_equal(merge(NULL, text, &err), -1);
+    assert_non_null(strstr(err.text, "'in-turn' is none of uniform; what an extension has needs"));
+    assert_int_equal(merge(NULL, "fedmq: {extension: {momentum: 0.5}}", &err), -1);
+    assert_non_null(strstr(err.text, "the extensions that are loaded know nothing here"));
+    assert_int_equal(merge(&offers, "federate: {sampler: in-turm}", &err), -1);
+    assert_non_null(strstr(err.text, "none of uniform|in-turn; did you mean 'in-turn'?"));
+    assert_int_equal(merge(&offers, "fedmq: {codec: in-turn}", &err), -1);
+    assert_int_equal(merge(&offers, "fedmq: {extension: {speed: 0.5}}", &err), -1);
+    assert_non_null(strstr(err.text, "the extensions that are loaded know momentum here"));
+
+    fmq_config_t *config = fmq_config_new();
+    fmq_config_set_offers(config, &offers);
+    assert_int_equal(fmq_config_parse(config, "t", text, strlen(text), &err), 0);
+    fmq_config_t *view = fmq_config_for_client(config, 3, &err);
+    assert_ptr_equal(fmq_config_offered(view, "federate.sampler", "in-turn"), &thing);
+    assert_null(fmq_config_offered(view, "federate.sampler", "uniform"));
+    assert_null(fmq_config_offered(view, "fedmq.codec", "in-turn"));
+    assert_int_equal(fmq_config_get_real(view, "fedmq.extension.momentum", &momentum, &err), 0);
+    assert_true(momentum > 0.4 && momentum < 0.6);
+    fmq_config_destroy(&view);
+    fmq_config_destroy(&config);
 }
 
 static void a_default_that_is_written_out_is_never_a_problem(void **state)
@@ -429,6 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_fedmq_does_not_do_is_refused),
         cmocka_unit_test(rules_and_methods_that_are_not_there_are_refused_by_name),
+        cmocka_unit_test(what_is_offered_may_be_chosen),
         cmocka_unit_test(a_default_that_is_written_out_is_never_a_problem),
         cmocka_unit_test(children_of_a_switched_off_node_never_stop_a_run),
         cmocka_unit_test(methods_that_are_acted_on_pass),

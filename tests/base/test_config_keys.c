@@ -51,7 +51,7 @@ static void every_default_is_a_right_value_of_its_key(void **state)
         fmq_node_t *node = fmq_config_default_of(&keys[i]);
         assert_non_null(node);
         if (keys[i].type != FMQ_KEY_NODE)
-            fmq_merge_judge(&keys[i], node, wrong, sizeof wrong);
+            fmq_merge_judge(&keys[i], NULL, node, wrong, sizeof wrong);
         if (*wrong)
             fail_msg("%s: %s", keys[i].path, wrong);
         fmq_node_destroy(&node);

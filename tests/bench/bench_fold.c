@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "actors/strategy/rule.h"
+#include "fedmq/extend/rule.h"
 
 static double processor_seconds(void)
 {

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/strategy/rule.h"
+#include "fedmq/extend/rule.h"
 #include "fedmq/llm/align.h"
 #include "tests/bench/flags.h"
 #include "tests/bench/footprint.h"

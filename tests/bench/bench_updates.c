@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 #include "actors/storage/update_log.h"
-#include "actors/strategy/rule.h"
 #include "fedmq/base/clock.h"
 #include "fedmq/broker/object.h"
 #include "fedmq/broker/state.h"
+#include "fedmq/extend/rule.h"
 
 #define UPDATES_MAX 16384
 

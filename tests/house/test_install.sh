@@ -44,6 +44,10 @@ done
 "$prefix/bin/fedmq" version
 
 with_pkg_config cc -std=c17 -Wall -Wextra -Wpedantic -Werror -o "$work/fine_tune" "$(find "$prefix" -name fine_tune.c)"
+# An extension needs the installed headers alone.
+loud cc -std=c17 -Wall -Wextra -Wpedantic -Werror -shared -fPIC -I "$prefix/include" -o "$work/extension.so" \
+    "$(find "$prefix" -name extension.c)"
+"$prefix/bin/fedmq" list samplers --load "$work/extension.so" | grep -q in-turn || { echo "FAILED: an extension is not loaded"; exit 1; }
 cat >"$work/data.jsonl" <<'END'
 {"instruction": "Work out the total.", "input": "7,1", "output": "8"}
 {"instruction": "Work out the total.", "input": "2,3", "output": "5"}

@@ -75,6 +75,27 @@ fmq_config_t *fmq_config_new(void);
 fmq_config_t *fmq_config_clone(const fmq_config_t *self);
 void fmq_config_destroy(fmq_config_t **self_p);
 
+/* What may be chosen beside what the table of keys says: a name that a key may then hold, or, of
+ * an open node, the name of a child.  Everything is borrowed. */
+typedef struct {
+    const char *key, *name, *help;
+    const void *thing; /* what the name stands for; NULL where it is a child's */
+} fmq_config_offer_t;
+
+typedef struct {
+    const fmq_config_offer_t *items;
+    size_t size;
+} fmq_config_offers_t;
+
+/* Keys that may be given such names: federate.method, fedmq.codec, ...; NULL behind the last. */
+const char *fmq_config_offerable(size_t index);
+/* For what is merged from now on, and for copies of self; NULL: none.  offers is borrowed until
+ * self and its copies are destroyed. */
+void fmq_config_set_offers(fmq_config_t *self, const fmq_config_offers_t *offers);
+const fmq_config_offers_t *fmq_config_offers(const fmq_config_t *self);
+/* What a name of a key stands for; NULL where nobody has offered it. */
+const void *fmq_config_offered(const fmq_config_t *self, const char *key, const char *name);
+
 /* Merges a YAML file, or YAML text that is called name in messages.  Mistakes
  * are collected in self.  Returns 0 when there was none in this source, else
  * -1 with err = the first one. */

@@ -35,6 +35,9 @@ typedef struct {
 
 typedef struct fmq_schema fmq_schema_t;
 
+struct fmq_codec_ops;           /* fedmq/extend/codec.h */
+#define FMQ_SCHEMA_CODECS_MAX 8 /* beside those that everybody has */
+
 /* Bytes of one element. */
 size_t fmq_dtype_size(fmq_dtype_t dtype);
 /* "f32", "bf16", ... */
@@ -48,6 +51,12 @@ void fmq_schema_destroy(fmq_schema_t **self_p);
  * FMQ_ERR_FORMAT (empty or repeated name, zero extent) or FMQ_ERR_NOMEM. */
 int fmq_schema_add(fmq_schema_t *self, const char *name, uint32_t rank, const uint64_t *shape,
                    fmq_error_t *err);
+
+/* A further codec that states of this schema may travel in; borrowed.  It is no part of the
+ * digest.  -1 with FMQ_ERR_LIMIT. */
+int fmq_schema_add_codec(fmq_schema_t *self, const struct fmq_codec_ops *codec, fmq_error_t *err);
+/* NULL behind the last of them. */
+const struct fmq_codec_ops *fmq_schema_codec(const fmq_schema_t *self, size_t index);
 
 fmq_dtype_t fmq_schema_dtype(const fmq_schema_t *self);
 size_t fmq_schema_size(const fmq_schema_t *self);                          /* tensors */

@@ -10,6 +10,8 @@
 #ifndef FEDMQ_BROKER_STATE_H
 #define FEDMQ_BROKER_STATE_H
 
+#include <stdbool.h>
+
 #include "fedmq/base/api.h"
 #include "fedmq/base/schema.h"
 #include "fedmq/broker/object.h"
@@ -18,18 +20,28 @@ FMQ_API_BEGIN
 
 #define FMQ_STATE_RANGE_MAX 61440u /* elements of a chunk: 240 KiB of f32 */
 
-typedef enum { FMQ_CODEC_F32 = 0, FMQ_CODEC_F16, FMQ_CODEC_BF16 } fmq_codec_t;
+/* By number, as on the wire.  Those that a schema was given (fmq_schema_add_codec()) have numbers
+ * from FMQ_CODEC_OWN_FIRST on and are known to who has that schema alone. */
+typedef enum {
+    FMQ_CODEC_F32 = 0,
+    FMQ_CODEC_F16,
+    FMQ_CODEC_BF16,
+    FMQ_CODEC_MOST = 127 /* what a number may be */
+} fmq_codec_t;
 
 /* -1 when there is no codec of that name ("f32", "f16", "bf16"). */
 int fmq_codec_find(const char *name);
 const char *fmq_codec_name(fmq_codec_t codec);
 /* One line about it; NULL behind the last codec. */
 const char *fmq_codec_help(int codec);
+/* Can states of this schema be read in it? */
+bool fmq_state_knows(const fmq_schema_t *schema, uint32_t codec);
 
 /* Encodes schema's elements of vector, and seals the object.  NULL with
  * FMQ_ERR_NUMERIC naming a tensor and element that is not finite or beyond the
- * codec's range, FMQ_ERR_LIMIT when a chunk would hold more than some 600 tiny
- * tensors or the state more chunks than an object may have, or FMQ_ERR_NOMEM. */
+ * codec's range, FMQ_ERR_UNSUPPORTED for a codec that schema does not know, FMQ_ERR_LIMIT when a
+ * chunk would hold more than some 600 tiny tensors or the state more chunks than an object may
+ * have, or FMQ_ERR_NOMEM. */
 fmq_object_t *fmq_state_encode(const fmq_schema_t *schema, const float *vector, fmq_codec_t codec,
                                fmq_error_t *err);
 

@@ -31,6 +31,9 @@ typedef struct {
      * FULL with some layers trains those layers' tensors alone: no embedding,
      * final norm or head. */
     llm_layer_set_t layers;
+    /* Further codecs that its states may travel in (fmq_schema_add_codec()); borrowed, NULL
+     * behind the last. */
+    const struct fmq_codec_ops *codecs[FMQ_SCHEMA_CODECS_MAX];
 } llm_adapter_spec_t;
 
 typedef struct llm_adapter llm_adapter_t;

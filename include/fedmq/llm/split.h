@@ -13,7 +13,21 @@
 
 FMQ_API_BEGIN
 
-typedef enum { LLM_SPLIT_IID, LLM_SPLIT_LDA, LLM_SPLIT_META } llm_splitter_t;
+typedef enum { LLM_SPLIT_IID, LLM_SPLIT_LDA, LLM_SPLIT_META, LLM_SPLIT_OWN } llm_splitter_t;
+
+/* What LLM_SPLIT_OWN is asked; everything is borrowed. */
+typedef struct {
+    const llm_records_t *records;
+    const uint32_t *items; /* numbers of the records to deal, by category, then by number */
+    size_t size;           /* of them */
+    uint32_t clients;
+    uint32_t part; /* 0 train, 1 val, 2 test */
+    uint64_t seed;
+} llm_split_deal_t;
+
+/* Writes the client of each of them, counted from 0.  -1 with err. */
+typedef int(llm_split_deal_fn)(void *argument, const llm_split_deal_t *deal, uint32_t *owner,
+                               fmq_error_t *err);
 
 /* Part of one client or one of train/val/test: record numbers. */
 typedef struct {
@@ -42,13 +56,17 @@ typedef struct {
     double alpha; /* lda */
     uint32_t clients;
     uint64_t seed;
-    bool apart; /* meta deals the categories of each part anew, as FS-LLM does */
+    bool apart;              /* meta deals the categories of each part anew, as FS-LLM does */
+    llm_split_deal_fn *deal; /* of LLM_SPLIT_OWN: who decides */
+    void *argument;          /* borrowed */
 } llm_split_how_t;
 
 /* llm_split_clients() for the three parts; out[i] has clients entries.  Under
  * meta a client gets the same categories in every part: those of the training
  * records are dealt, and then those that only val or test have.  Where meta falls
- * back to iid in training, it does in all parts.  warnings[i] as *warning above.
+ * back to iid in training, it does in all parts.  An own splitter that gives a
+ * record to a client that is not there, or leaves one without training records, is
+ * FMQ_ERR_MISMATCH.  warnings[i] as *warning above.
  * On failure out holds nothing. */
 int llm_split_clients_three(const llm_records_t *records, const llm_part_t parts[3],
                             const llm_split_how_t *how, llm_part_t *const out[3],

@@ -6,15 +6,19 @@
  * Rules know no rounds and keep nothing; what a method does with what a rule
  * gives is the method's (strategy.h).
  */
-#ifndef FEDMQ_ACTORS_STRATEGY_RULE_H
-#define FEDMQ_ACTORS_STRATEGY_RULE_H
+#ifndef FEDMQ_EXTEND_RULE_H
+#define FEDMQ_EXTEND_RULE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fedmq/base/api.h"
+#include "fedmq/base/config.h"
 #include "fedmq/base/error.h"
 #include "fedmq/broker/state.h"
+
+FMQ_API_BEGIN
 
 #define FMQ_RULE_RANGE_MAX     FMQ_STATE_RANGE_MAX /* elements folded at once */
 #define FMQ_RULE_WINDOW_VALUES (UINT64_C(4) << 20) /* floats that a rule holds of all updates */
@@ -31,8 +35,8 @@ typedef struct {
     void *argument; /* borrowed */
 } fmq_updates_t;
 
-/* A rule; a new one is a new row of rule.c. */
-typedef struct {
+/* A rule; a new one is a row of actors/strategy/rule.c, or an extension's. */
+typedef struct fmq_rule {
     const char *name; /* of aggregator.robust_rule */
     const char *help;
     /* Bytes of working memory for so many updates. */
@@ -44,6 +48,8 @@ typedef struct {
 
 /* By aggregator.robust_rule's name; NULL with FMQ_ERR_UNSUPPORTED. */
 const fmq_rule_t *fmq_rule_find(const char *name, fmq_error_t *err);
+/* The one that a configuration asks for, also of an extension. */
+const fmq_rule_t *fmq_rule_of(const fmq_config_t *config, fmq_error_t *err);
 /* The name of each, and what it is; NULL behind the last. */
 const char *fmq_rule_at(size_t index, const char **help);
 
@@ -53,5 +59,7 @@ int fmq_rule_run(const fmq_rule_t *rule, const fmq_updates_t *updates,
                  int (*take)(void *argument, uint64_t first, uint64_t count, float *values,
                              fmq_error_t *err),
                  void *argument, fmq_error_t *err);
+
+FMQ_API_END
 
 #endif
