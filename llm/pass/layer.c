@@ -79,8 +79,12 @@ static void rotate(const part_t *part, llm_act_t *qkv, bool inverse)
     const llm_plan_t *plan = &part->pass->plan;
     if (shape->arch->positions != LLM_POSITIONS_ROPE)
         return;
-    part->be->ops->rope(part->be, qkv, part->qkv_width, plan->positions, plan->rope, part->T,
-                        (size_t)shape->heads + shape->kv_heads, shape->head_width, inverse);
+    const llm_rope_t how = {.T = part->T,
+                            .heads = (size_t)shape->heads + shape->kv_heads,
+                            .D = shape->head_width,
+                            .stride = part->qkv_width,
+                            .rotary = shape->head_width};
+    part->be->ops->rope(part->be, qkv, plan->positions, plan->rope, &how, inverse);
 }
 
 void llm_layer_project(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)

@@ -264,7 +264,8 @@ static void sum_squares(bench_t *b)
 
 static void rope(bench_t *b)
 {
-    b->ops->rope(b->be, act(b->a), C, b->ids, b->d, T, H, D, false);
+    b->ops->rope(b->be, act(b->a), b->ids, b->d,
+                 &(llm_rope_t){.T = T, .heads = H, .D = D, .stride = C, .rotary = D}, false);
 }
 
 typedef struct {

@@ -99,6 +99,17 @@ typedef struct {
     size_t q_stride, k_stride, v_stride, out_stride; /* elements between rows of a token */
 } llm_attention_t;
 
+/* Rotary positions of heads that lie side by side in rows: the first `rotary`
+ * elements of a head are turned in pairs, the others stay as they are.  Pairs
+ * are (j, j + rotary/2), as HF's rotate_half has them, or neighbours
+ * (2j, 2j + 1), as GPT-J's. */
+typedef struct {
+    size_t T, heads, D;
+    size_t stride; /* elements between rows */
+    size_t rotary; /* even, at most D */
+    bool interleaved;
+} llm_rope_t;
+
 typedef struct {
     float lr, beta1, beta2, eps, weight_decay;
     bool decoupled; /* AdamW: decay acts on the weight, not on the gradient */
@@ -275,11 +286,12 @@ typedef struct llm_ops {
                              const llm_act_t *dout, const llm_act_t *x, const float *stats,
                              const float *weight, size_t T, size_t C, bool add);
 
-    /* Rotates halves (HF rotate_half) of heads x D within each row, in place.
-     * table[position][D] = D/2 cosines then D/2 sines.  inverse: backward.
-     * Where keys lie behind queries in a row, one call turns both. */
-    void (*rope)(llm_backend_t *be, llm_act_t *x, size_t stride, const int32_t *positions,
-                 const float *table, size_t T, size_t heads, size_t D, bool inverse);
+    /* Rotates heads within each row, in place, see llm_rope_t.
+     * table[position][rotary] = rotary/2 cosines then rotary/2 sines.  inverse:
+     * backward, which is the transposed.  Where keys lie behind queries in a row,
+     * one call turns both. */
+    void (*rope)(llm_backend_t *be, llm_act_t *x, const int32_t *positions, const float *table,
+                 const llm_rope_t *how, bool inverse);
 
     /* Causal attention within each sequence, grouped when KV < H.  lse[T][H] =
      * log-sum-exp of the scaled scores, kept for backward.  backward: dq, dk,

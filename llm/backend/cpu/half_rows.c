@@ -19,7 +19,8 @@ typedef struct {
     const uint16_t *x, *dout;
     const float *stats, *weight, *bias;
     const int32_t *ids;
-    size_t T, C, stats_row, stride, to_stride, heads;
+    size_t T, C, stats_row, stride, to_stride;
+    const llm_rope_t *rope;
     float value;
     bool flag;
 } job_t;
@@ -241,25 +242,25 @@ static void scatter_rows(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout
 static void rope_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
 {
     const job_t *job = argument;
-    size_t width = job->heads * job->C;
+    const llm_rope_t *how = job->rope;
+    size_t width = how->heads * how->D;
     for (size_t t = first; t < first + count; t++) {
-        uint16_t *row = job->out + t * job->stride;
+        uint16_t *row = job->out + t * how->stride;
         hand->half->widen(hand->room, row, width);
-        for (size_t h = 0; h < job->heads; h++)
-            hand->kernels->rope(hand->room + h * job->C, job->weight + (size_t)job->ids[t] * job->C,
-                                job->C, job->flag);
+        for (size_t h = 0; h < how->heads; h++)
+            hand->kernels->rope(hand->room + h * how->D,
+                                job->weight + (size_t)job->ids[t] * how->rotary, how, job->flag);
         hand->half->narrow(row, hand->room, width);
     }
 }
 
-static void rope(llm_backend_t *be, llm_act_t *x, size_t stride, const int32_t *positions,
-                 const float *table, size_t T, size_t heads, size_t D, bool inverse)
+static void rope(llm_backend_t *be, llm_act_t *x, const int32_t *positions, const float *table,
+                 const llm_rope_t *how, bool inverse)
 {
-    job_t job = {.stride = stride, .ids = positions, .weight = table, .heads = heads, .C = D};
+    size_t width = how->heads * how->D;
+    job_t job = {.ids = positions, .weight = table, .rope = how, .flag = inverse};
     job.out = llm_half_write(x);
-    job.flag = inverse;
-    llm_half_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(heads * D), heads * D, rope_piece,
-                        &job);
+    llm_half_run_pieces(llm_cpu(be), how->T, llm_cpu_rows_in_piece(width), width, rope_piece, &job);
 }
 
 static void squares_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)

@@ -98,7 +98,7 @@ typedef struct llm_cpu_kernels {
      * stats holds one value per row. */
     void (*norm_dweight)(float *dweight, const float *dout, const float *x, const float *stats,
                          size_t stats_row, size_t rows, size_t stride, size_t columns);
-    void (*rope)(float *head, const float *cosines, size_t D, bool inverse);
+    void (*rope)(float *head, const float *cosines, const llm_rope_t *how, bool inverse);
     void (*activation)(float *out, const float *x, size_t n, llm_activation_t kind);
     void (*activation_dx)(float *dx, const float *dout, const float *x, size_t n,
                           llm_activation_t kind);

@@ -16,7 +16,8 @@ typedef struct {
     const int32_t *ids;
     size_t T, C, stats_row;
     float value;
-    size_t stride, to_stride, heads;
+    size_t stride, to_stride;
+    const llm_rope_t *rope;
     bool flag;
     int32_t *best;
     double *sums;
@@ -214,19 +215,18 @@ static void rope_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t 
 {
     const job_t *job = argument;
     for (size_t t = first; t < first + count; t++)
-        for (size_t h = 0; h < job->heads; h++)
-            kernels->rope(job->out + t * job->stride + h * job->C,
-                          job->x + (size_t)job->ids[t] * job->C, job->C, job->flag);
+        for (size_t h = 0; h < job->rope->heads; h++)
+            kernels->rope(job->out + t * job->rope->stride + h * job->rope->D,
+                          job->x + (size_t)job->ids[t] * job->rope->rotary, job->rope, job->flag);
 }
 
-static void rope(llm_backend_t *be, llm_act_t *x, size_t stride, const int32_t *positions,
-                 const float *table, size_t T, size_t heads, size_t D, bool inverse)
+static void rope(llm_backend_t *be, llm_act_t *x, const int32_t *positions, const float *table,
+                 const llm_rope_t *how, bool inverse)
 {
-    job_t job = {.stride = stride, .ids = positions, .x = table, .heads = heads};
+    job_t job = {.ids = positions, .x = table, .rope = how, .flag = inverse};
     job.out = llm_cpu_floats_out(x);
-    job.C = D;
-    job.flag = inverse;
-    llm_cpu_run_pieces(llm_cpu(be), T, llm_cpu_rows_in_piece(heads * D), rope_piece, &job);
+    llm_cpu_run_pieces(llm_cpu(be), how->T, llm_cpu_rows_in_piece(how->heads * how->D), rope_piece,
+                       &job);
 }
 
 static void loss_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)

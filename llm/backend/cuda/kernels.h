@@ -99,6 +99,8 @@ typedef struct {
     void *q, *k; /* k may be NULL */
     size_t q_stride, k_stride;
     size_t H, KV, D;
+    size_t rotary; /* elements of a head that are turned */
+    bool interleaved;
 } llm_cuda_rope_t;
 void llm_cuda_rope(const llm_cuda_queue_t *queue, const llm_cuda_rope_t *heads,
                    const int32_t *positions, const float *table, size_t T, bool inverse);

@@ -29,11 +29,16 @@ static void scatter_rows(llm_backend_t *be, llm_act_t *dx, const llm_act_t *dout
     llm_cuda_scatter_rows(&llm_cuda_enter(be)->queue, dx, dout, rows, n, C);
 }
 
-static void rope(llm_backend_t *be, llm_act_t *x, size_t stride, const int32_t *positions,
-                 const float *table, size_t T, size_t heads, size_t D, bool inverse)
+static void rope(llm_backend_t *be, llm_act_t *x, const int32_t *positions, const float *table,
+                 const llm_rope_t *how, bool inverse)
 {
-    llm_cuda_rope_t how = {.q = x, .q_stride = stride, .H = heads, .D = D};
-    llm_cuda_rope(&llm_cuda_enter(be)->queue, &how, positions, table, T, inverse);
+    llm_cuda_rope_t heads = {.q = x,
+                             .q_stride = how->stride,
+                             .H = how->heads,
+                             .D = how->D,
+                             .rotary = how->rotary,
+                             .interleaved = how->interleaved};
+    llm_cuda_rope(&llm_cuda_enter(be)->queue, &heads, positions, table, how->T, inverse);
 }
 
 static void bias_backward(llm_backend_t *be, float *dbias, const llm_act_t *dy, size_t dy_stride,

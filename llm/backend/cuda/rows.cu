@@ -175,14 +175,58 @@ void llm_cuda_embed_backward(const llm_cuda_queue_t *queue, float *dtable, const
     });
 }
 
-/* (a, b) = (x[j], x[j + D/2]) becomes (a cos - b sin, b cos + a sin). */
+/* So many pairs of elements that lie apart, or side by side. */
 template <class A>
-DEVICE void turn(A *head, const float *cosine, size_t half, size_t j, bool inverse)
+DEVICE void load_pairs(float *a, float *b, const A *head, size_t half, size_t j, long count)
 {
-    const long count = smaller((long)(half - j), PIECE);
-    float a[PIECE], b[PIECE], c[PIECE], s[PIECE];
     load8(a, head + j, count);
     load8(b, head + half + j, count);
+}
+
+template <class A>
+DEVICE void store_pairs(A *head, const float *a, const float *b, size_t half, size_t j, long count)
+{
+    store8(head + j, a, count);
+    store8(head + half + j, b, count);
+}
+
+template <class A> DEVICE void load_neighbours(float *a, float *b, const A *head, long count)
+{
+    float x[2 * PIECE] = {};
+    load8(x, head, smaller(2 * count, PIECE));
+    if (2 * count > PIECE)
+        load8(x + PIECE, head + PIECE, 2 * count - PIECE);
+#pragma unroll
+    for (int i = 0; i < PIECE; i++) {
+        a[i] = x[2 * i];
+        b[i] = x[2 * i + 1];
+    }
+}
+
+template <class A> DEVICE void store_neighbours(A *head, const float *a, const float *b, long count)
+{
+    float x[2 * PIECE];
+#pragma unroll
+    for (int i = 0; i < PIECE; i++) {
+        x[2 * i] = a[i];
+        x[2 * i + 1] = b[i];
+    }
+    store8(head, x, smaller(2 * count, PIECE));
+    if (2 * count > PIECE)
+        store8(head + PIECE, x + PIECE, 2 * count - PIECE);
+}
+
+/* A pair (a, b) becomes (a cos - b sin, b cos + a sin). */
+template <class A>
+DEVICE void turn(A *head, const float *cosine, const llm_cuda_rope_t &how, size_t j, bool inverse)
+{
+    const size_t half = how.rotary / 2;
+    const long count = smaller((long)(half - j), PIECE);
+    float a[PIECE], b[PIECE], c[PIECE], s[PIECE];
+    if (how.interleaved)
+        load_neighbours(a, b, head + 2 * j, count);
+    else
+        load_pairs(a, b, head, half, j, count);
     load8(c, cosine + j, count);
     load8(s, cosine + half + j, count);
 #pragma unroll
@@ -192,8 +236,10 @@ DEVICE void turn(A *head, const float *cosine, size_t half, size_t j, bool inver
         b[i] = b[i] * c[i] + a[i] * sine;
         a[i] = turned;
     }
-    store8(head + j, a, count);
-    store8(head + half + j, b, count);
+    if (how.interleaved)
+        store_neighbours(head + 2 * j, a, b, count);
+    else
+        store_pairs(head, a, b, half, j, count);
 }
 
 /* One block a token; its threads share the pieces of all heads. */
@@ -201,14 +247,14 @@ template <class A>
 __global__ void rope(llm_cuda_rope_t heads, const int32_t *positions, const float *table,
                      bool inverse)
 {
-    const size_t t = blockIdx.x, half = heads.D / 2;
-    const size_t pieces = (half + PIECE - 1) / PIECE;
-    const float *cosine = table + (size_t)positions[t] * heads.D;
+    const size_t t = blockIdx.x;
+    const size_t pieces = (heads.rotary / 2 + PIECE - 1) / PIECE;
+    const float *cosine = table + (size_t)positions[t] * heads.rotary;
     for (size_t i = threadIdx.x; i < (heads.H + heads.KV) * pieces; i += blockDim.x) {
         const size_t h = i / pieces, j = i % pieces * PIECE;
         A *head = h < heads.H ? (A *)heads.q + t * heads.q_stride + h * heads.D
                               : (A *)heads.k + t * heads.k_stride + (h - heads.H) * heads.D;
-        turn(head, cosine, half, j, inverse);
+        turn(head, cosine, heads, j, inverse);
     }
 }
 
@@ -218,7 +264,7 @@ void llm_cuda_rope(const llm_cuda_queue_t *queue, const llm_cuda_rope_t *heads,
     llm_cuda_rope_t which = *heads;
     if (!which.k)
         which.KV = 0;
-    const size_t pieces = (which.H + which.KV) * ceil_div(which.D / 2, PIECE);
+    const size_t pieces = (which.H + which.KV) * ceil_div(which.rotary / 2, PIECE);
     for_activations(queue, [&](auto a) {
         using A = decltype(a);
         launch(queue, dim3((unsigned)T), threads_of(pieces * PIECE), 0, rope<A>, which, positions,

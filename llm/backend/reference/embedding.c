@@ -36,20 +36,22 @@ static void bias_backward(llm_backend_t *be, float *dbias, const llm_act_t *dy, 
 /* The pair (a, b) = (x[j], x[j + D/2]) is turned by the angle of (position, j):
  * a' = a cos - b sin, b' = b cos + a sin.  A rotation's transpose is its
  * inverse, so backward turns the gradient by the opposite angle. */
-static void rope(llm_backend_t *be, llm_act_t *x, size_t stride, const int32_t *positions,
-                 const float *table, size_t T, size_t heads, size_t D, bool inverse)
+static void rope(llm_backend_t *be, llm_act_t *x, const int32_t *positions, const float *table,
+                 const llm_rope_t *how, bool inverse)
 {
-    size_t half = D / 2;
-    for (size_t t = 0; t < T; t++)
-        for (size_t h = 0; h < heads; h++) {
-            const float *cosine = table + (size_t)positions[t] * D;
-            size_t head = t * stride + h * D;
+    size_t half = how->rotary / 2;
+    for (size_t t = 0; t < how->T; t++)
+        for (size_t h = 0; h < how->heads; h++) {
+            const float *cosine = table + (size_t)positions[t] * how->rotary;
+            size_t head = t * how->stride + h * how->D;
             for (size_t j = 0; j < half; j++) {
+                size_t first = how->interleaved ? head + 2 * j : head + j;
+                size_t second = how->interleaved ? first + 1 : first + half;
                 double sine = (double)(inverse ? -cosine[half + j] : cosine[half + j]);
-                double a = llm_reference_get(be, x, head + j);
-                double b = llm_reference_get(be, x, head + half + j);
-                llm_reference_put(be, x, head + j, a * (double)cosine[j] - b * sine);
-                llm_reference_put(be, x, head + half + j, b * (double)cosine[j] + a * sine);
+                double a = llm_reference_get(be, x, first);
+                double b = llm_reference_get(be, x, second);
+                llm_reference_put(be, x, first, a * (double)cosine[j] - b * sine);
+                llm_reference_put(be, x, second, b * (double)cosine[j] + a * sine);
             }
         }
 }

@@ -376,7 +376,13 @@ static void run_rope_awkward(trace_t *trace)
             float *x = awkward_on(be, ROWS * stride, kind, 122);
             float *table = awkward_on(be, 5 * 2 * half, kind, 123);
             int32_t *positions = indices_on(be, ROWS, 5);
-            be->ops->rope(be, act(x), stride, positions, table, ROWS, 2, 2 * half, half % 2);
+            const llm_rope_t how = {.T = ROWS,
+                                    .heads = 2,
+                                    .D = 2 * half,
+                                    .stride = stride,
+                                    .rotary = half % 3 == 2 ? half / 2 * 2 : 2 * half,
+                                    .interleaved = half % 4 > 1};
+            be->ops->rope(be, act(x), positions, table, &how, half % 2);
             trace_add(trace, x, ROWS * stride, "rope of %s, %zu", kind_names[kind], half);
             be->ops->release(be, x);
             be->ops->release(be, table);

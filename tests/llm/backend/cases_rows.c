@@ -115,17 +115,20 @@ static void some_rows(trace_t *trace, size_t C)
     be->ops->release(be, wide);
 }
 
-static void one_rope(trace_t *trace, size_t T, size_t heads, size_t D)
+static void one_rope(trace_t *trace, size_t T, size_t heads, size_t D, size_t rotary)
 {
     llm_backend_t *be = trace->be;
     size_t stride = heads * D + 3;
+    llm_rope_t how = {.T = T, .heads = heads, .D = D, .stride = stride, .rotary = rotary};
     llm_act_t *x = acts_on(be, T * stride, 54);
     float *table = random_on(be, 40 * D, 55);
     int32_t *positions = indices_on(be, T, 40);
-    be->ops->rope(be, x, stride, positions, table, T, heads, D, false);
-    trace_acts(trace, x, T * stride, "rope %zux%zux%zu", T, heads, D);
-    be->ops->rope(be, x, stride, positions, table, T, heads, D, true);
-    trace_acts(trace, x, T * stride, "rope back %zux%zux%zu", T, heads, D);
+    for (int way = 0; way < 4; way++) {
+        how.interleaved = way & 2;
+        be->ops->rope(be, x, positions, table, &how, way & 1);
+        trace_acts(trace, x, T * stride, "rope %zux%zux%zu, %zu turned, way %d", T, heads, D,
+                   rotary, way);
+    }
     be->ops->release(be, x);
     be->ops->release(be, table);
     be->ops->release(be, positions);
@@ -137,10 +140,13 @@ void run_rows(trace_t *trace)
         one_of_rows(trace, shapes[i][0], shapes[i][1]);
     for (size_t i = 0; i < COUNT(shapes); i++)
         some_rows(trace, shapes[i][1]);
-    one_rope(trace, 1, 1, 2);
-    one_rope(trace, 65, 3, 14);
-    one_rope(trace, 70, 12, 64);
-    one_rope(trace, 7, 2, 80);
+    one_rope(trace, 1, 1, 2, 2);
+    one_rope(trace, 65, 3, 14, 14);
+    one_rope(trace, 70, 12, 64, 64);
+    one_rope(trace, 7, 2, 80, 80);
+    one_rope(trace, 9, 3, 15, 6);
+    one_rope(trace, 9, 2, 80, 32);
+    one_rope(trace, 5, 4, 64, 18);
 }
 
 static void activations(trace_t *trace, llm_act_t *const *m, size_t n)

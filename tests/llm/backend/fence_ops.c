@@ -273,12 +273,12 @@ static void rmsnorm_backward(llm_backend_t *be, llm_act_t *dx, float *dweight,
                                  INSIDE(stats), INSIDE(weight), T, C, add);
 }
 
-static void rope(llm_backend_t *be, llm_act_t *x, size_t stride, const int32_t *positions,
-                 const float *table, size_t T, size_t heads, size_t D, bool inverse)
+static void rope(llm_backend_t *be, llm_act_t *x, const int32_t *positions, const float *table,
+                 const llm_rope_t *how, bool inverse)
 {
     llm_backend_t *inner = fence_inner(be);
-    inner->ops->rope(inner, INSIDE(x), stride, INSIDE(positions), INSIDE(table), T, heads, D,
-                     inverse);
+    fence_outside(how, __func__, "how");
+    inner->ops->rope(inner, INSIDE(x), INSIDE(positions), INSIDE(table), how, inverse);
 }
 
 static size_t attention_scratch(const llm_backend_t *be, const llm_attention_t *shape)

@@ -27,6 +27,7 @@ typedef struct {
     size_t T, C, V;
     bool flag;
     llm_activation_t activation;
+    llm_rope_t rope;
 } bench_t;
 
 static int setup(void **state)
@@ -376,7 +377,7 @@ static void rotate(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
     memcpy(out, bench->x, 60 * sizeof(float));
-    be->ops->rope(be, act(out), 20, bench->ids, bench->w, 3, 2, 8, false);
+    be->ops->rope(be, act(out), bench->ids, bench->w, &bench->rope, false);
 }
 
 static void gradient_of_rope_is_the_inverse_rotation(void **state)
@@ -391,10 +392,34 @@ static void gradient_of_rope_is_the_inverse_rotation(void **state)
             bench.w[position * 8 + j] = cosf(angle);
             bench.w[position * 8 + 4 + j] = sinf(angle);
         }
-    memcpy(bench.dx, bench.dout, sizeof bench.dx);
-    be->ops->rope(be, act(bench.dx), 20, bench.ids, bench.w, 3, 2, 8, true);
-    gradcheck_t check = check_of(be, &bench, rotate, 60);
-    gradcheck(&check, "dx", bench.x, bench.dx, 60);
+    for (int way = 0; way < 4; way++) {
+        bench.rope = (llm_rope_t){.T = 3, .heads = 2, .D = 8, .stride = 20, .rotary = 8};
+        bench.rope.rotary = way & 1 ? 4 : 8;
+        bench.rope.interleaved = way & 2;
+        memcpy(bench.dx, bench.dout, sizeof bench.dx);
+        be->ops->rope(be, act(bench.dx), bench.ids, bench.w, &bench.rope, true);
+        gradcheck_t check = check_of(be, &bench, rotate, 60);
+        gradcheck(&check, "dx", bench.x, bench.dx, 60);
+    }
+}
+
+/* A head of 6 of which 4 are turned by a quarter and by a half, at position 1. */
+static void rope_turns_pairs_apart_or_side_by_side(void **state)
+{
+    llm_backend_t *be = *state;
+    static const float table[] = {1, 1, 0, 0, 0, -1, 1, 0}; /* position 0 turns nothing */
+    static const float apart[] = {-3, -2, 1, -4, 5, 6}, beside[] = {-2, 1, -3, -4, 5, 6};
+    const int32_t positions[] = {0, 1};
+    llm_rope_t how = {.T = 2, .heads = 1, .D = 6, .stride = 6, .rotary = 4};
+    for (int way = 0; way < 2; way++) {
+        float x[] = {1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6};
+        how.interleaved = way;
+        be->ops->rope(be, act(x), positions, table, &how, false);
+        for (int i = 0; i < 6; i++) {
+            assert_float_equal(x[i], i + 1, 0);
+            assert_float_equal(x[6 + i], way ? beside[i] : apart[i], 0);
+        }
+    }
 }
 
 /* Losses of 4 rows of 11 logits; scale 0 leaves the logits alone. */
@@ -525,6 +550,7 @@ int main(void)
         cmocka_unit_test(gradients_of_lora_are_right_with_and_without_dropout),
         cmocka_unit_test(gradient_of_bias_is_the_column_sum),
         cmocka_unit_test(gradient_of_rope_is_the_inverse_rotation),
+        cmocka_unit_test(rope_turns_pairs_apart_or_side_by_side),
         cmocka_unit_test(gradient_of_cross_entropy_replaces_the_logits),
         cmocka_unit_test(gradient_of_a_smoothed_cross_entropy_is_its_slope),
         cmocka_unit_test(gradient_of_kl_divergence_replaces_the_clients_logits),

@@ -136,9 +136,23 @@ static void column_sum(float *sum, const float *x, size_t rows, size_t stride, s
     }
 }
 
-static void rope(float *head, const float *cosines, size_t D, bool inverse)
+static void rope_neighbours(float *head, const float *cosines, size_t half, bool inverse)
 {
-    size_t half = D / 2;
+    for (size_t j = 0; j < half; j++) {
+        float cosine = cosines[j], sine = inverse ? -cosines[half + j] : cosines[half + j];
+        float a = head[2 * j], b = head[2 * j + 1];
+        head[2 * j] = a * cosine - b * sine;
+        head[2 * j + 1] = b * cosine + a * sine;
+    }
+}
+
+static void rope(float *head, const float *cosines, const llm_rope_t *how, bool inverse)
+{
+    size_t half = how->rotary / 2;
+    if (how->interleaved) {
+        rope_neighbours(head, cosines, half, inverse);
+        return;
+    }
     for (size_t j = 0; j < half; j += LANES) {
         size_t n = up_to_lanes(half - j);
         vf cosine = v_load_n(cosines + j, n);

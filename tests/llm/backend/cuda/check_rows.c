@@ -75,21 +75,36 @@ static void by_index(check_t *c, size_t C)
     check_clear(c);
 }
 
-static void rope(check_t *c, size_t T, size_t H, size_t KV, size_t D, bool inverse)
+static void rope(check_t *c, size_t T, size_t H, size_t KV, size_t D, const llm_rope_t *of,
+                 bool inverse)
 {
     const llm_ops_t *ops = c->reference->ops;
     size_t stride = (H + KV) * D + (D == 14 ? 3 : 8);
     array_t *x = changes(c, ACT, T * stride, 9), *table = reads(c, F32, 40 * D, 10);
     array_t *positions = indices(c, T, 40);
     char *first = x->device;
-    llm_cuda_rope_t heads = {first, first + H * D * x->element, stride, stride, H, KV, D};
+    llm_cuda_rope_t heads = {.q = first,
+                             .k = first + H * D * x->element,
+                             .q_stride = stride,
+                             .k_stride = stride,
+                             .H = H,
+                             .KV = KV,
+                             .D = D,
+                             .rotary = of->rotary,
+                             .interleaved = of->interleaved};
+    llm_rope_t how = *of;
+    how.T = T;
+    how.heads = H + KV;
+    how.D = D;
+    how.stride = stride;
     if (!KV)
         heads.k = NULL;
     for (runs(c); next_run(c);)
         llm_cuda_rope(&c->queue, &heads, positions->device, table->device, T, inverse);
     void *want = copy_of(x);
-    ops->rope(c->reference, want, stride, positions->floats, table->floats, T, H + KV, D, inverse);
-    expect(c, x, want, CLOSE(c), "rope %zux%zux%zu", T, H + KV, D);
+    ops->rope(c->reference, want, positions->floats, table->floats, &how, inverse);
+    expect(c, x, want, CLOSE(c), "rope %zux%zux%zu, %zu turned, %d", T, H + KV, D, of->rotary,
+           (int)of->interleaved);
     check_clear(c);
 }
 
@@ -113,11 +128,13 @@ void check_rows(check_t *c)
             bias(c, shapes[i][0], shapes[i][1]);
             by_index(c, shapes[i][1]);
         }
-        for (int inverse = 0; inverse < 2; inverse++) {
-            rope(c, 1, 1, 0, 2, inverse);
-            rope(c, 9, 2, 1, 14, inverse);
-            rope(c, 7, 12, 4, 64, inverse);
-            rope(c, 7, 2, 2, 80, inverse);
+        for (int way = 0; way < 4; way++) {
+            bool inverse = way & 1, neighbours = way & 2;
+            rope(c, 1, 1, 0, 2, &(llm_rope_t){.rotary = 2, .interleaved = neighbours}, inverse);
+            rope(c, 9, 2, 1, 14, &(llm_rope_t){.rotary = 14, .interleaved = neighbours}, inverse);
+            rope(c, 7, 12, 4, 64, &(llm_rope_t){.rotary = 64, .interleaved = neighbours}, inverse);
+            rope(c, 7, 2, 2, 80, &(llm_rope_t){.rotary = 32, .interleaved = neighbours}, inverse);
+            rope(c, 5, 3, 1, 31, &(llm_rope_t){.rotary = 10, .interleaved = neighbours}, inverse);
         }
     }
     c->shift = 0;
