@@ -249,21 +249,25 @@ static void write_narrow(const llm_model_t *model, uint32_t part, uint32_t ffn, 
     llm_parameters_release(&cut);
 }
 
-llm_model_t *tiny_narrow(const llm_model_t *model, const uint32_t ffn[2], llm_backend_t *be)
+llm_model_t *tiny_narrow(const llm_model_t *model, const uint32_t *ffn, llm_backend_t *be)
 {
     fmq_error_t err = {0};
-    char paths[3][64];
-    llm_part_origin_t origins[3] = {{0}};
-    for (uint32_t i = 0; i < 3; i++) {
+    char paths[TINY_LAYERS_MAX + 1][64];
+    llm_part_origin_t origins[TINY_LAYERS_MAX + 1] = {{0}};
+    uint32_t layers = llm_model_shape(model)->layers;
+    assert_true(layers <= TINY_LAYERS_MAX);
+    for (uint32_t i = 0; i <= layers; i++) {
         (void)snprintf(paths[i], sizeof paths[i], "/tmp/fedmq-narrow-XXXXXX");
         int fd = mkstemp(paths[i]);
         assert_true(fd >= 0);
         (void)close(fd);
-        write_narrow(model, i < 2 ? i : LLM_PART_STEM, i < 2 ? ffn[i] : 0, paths[i]);
+        bool stem = i == layers;
+        write_narrow(model, stem ? LLM_PART_STEM : i, stem ? 0 : ffn[i], paths[i]);
         origins[i].path = paths[i];
     }
-    llm_model_t *narrow = llm_model_compose(llm_model_shape(model), &origins[2], origins, be, &err);
-    for (uint32_t i = 0; i < 3; i++)
+    llm_model_t *narrow =
+        llm_model_compose(llm_model_shape(model), &origins[layers], origins, be, &err);
+    for (uint32_t i = 0; i <= layers; i++)
         (void)unlink(paths[i]);
     if (!narrow)
         fail_msg("%s", err.text);

@@ -62,8 +62,9 @@ void tiny_init_with(tiny_t *self, llm_model_t **model_p, const llm_adapter_spec_
                     const llm_adapter_spec_t *fixed, llm_backend_t *be);
 void tiny_release(tiny_t *self);
 
-/* A model of two layers with only the first ffn[l] MLP channels of layer l. */
-llm_model_t *tiny_narrow(const llm_model_t *model, const uint32_t ffn[2], llm_backend_t *be);
+/* A model of part files with only the first ffn[l] MLP channels of layer l. */
+#define TINY_LAYERS_MAX 4
+llm_model_t *tiny_narrow(const llm_model_t *model, const uint32_t *ffn, llm_backend_t *be);
 
 /* normal(0, deviation) from the test stream numbered step. */
 void tiny_normal(float *out, size_t count, double deviation, uint32_t step);
