@@ -1,6 +1,6 @@
 /*
  * codes.c - frozen weights that stay small codes with scales, in the panels of
- * matrix.c, and pieces of narrow weights as floats for a product.
+ * panels.c, and pieces of narrow weights as floats for a product.
  *
  * A weight is a number of its code times a scale, rounded once: products in
  * fp32 are, to the byte, those of the matrix of these floats.
