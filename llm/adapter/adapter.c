@@ -85,6 +85,7 @@ void llm_adapter_destroy(llm_adapter_t **self_p)
     fmq_schema_destroy(&self->schema);
     free(self->pieces);
     free(self->slots);
+    free(self->virtual_tokens);
     free(self);
     *self_p = NULL;
 }

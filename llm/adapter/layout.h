@@ -5,6 +5,7 @@
 #ifndef FEDMQ_LLM_ADAPTER_LAYOUT_H
 #define FEDMQ_LLM_ADAPTER_LAYOUT_H
 
+#include "llm/adapter/encoder.h"
 #include "llm/adapter/piece.h"
 
 /* What full fine-tuning of some layers writes: their tensors, HF's names. */
@@ -31,6 +32,7 @@ struct llm_adapter {
      * (layers: none), and the part of it; LLM_STAGES: its beginning. */
     uint32_t first_layer;
     llm_stage_t first_stage;
+    llm_encoder_layout_t *virtual_tokens; /* owned; NULL: none */
 };
 
 /* Adds a piece; its ops lay it out.  What is not about its tensors is copied
@@ -38,6 +40,9 @@ struct llm_adapter {
 int llm_adapter_add(llm_adapter_t *self, const llm_piece_t *like, fmq_error_t *err);
 
 const llm_slot_t *llm_adapter_slot(const llm_adapter_t *self, uint32_t layer, llm_module_t module);
+
+/* Virtual tokens, or NULL. */
+const llm_encoder_layout_t *llm_adapter_virtual(const llm_adapter_t *self);
 
 /* Is a vector of zeros without effect? */
 bool llm_adapter_silent_at_zero(const llm_adapter_t *self);

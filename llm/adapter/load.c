@@ -93,6 +93,8 @@ int llm_adapter_load(const llm_adapter_t *self, const char *directory, float *ve
     if (!read)
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for %llu elements",
                       (unsigned long long)elements);
+    else if (self->method->load)
+        rc = self->method->load(self, directory, read, err);
     else
         weights = llm_weights_open(whole ? directory : path, err);
     if (weights)

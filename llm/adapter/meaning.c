@@ -105,6 +105,33 @@ static int check_storage(const llm_adapter_t *self, const llm_adapter_storage_t 
                          major ? "true" : "false", self->shape.arch->model_type);
 }
 
+static int check_number(const char *key, uint32_t there, size_t here, const char *directory,
+                        fmq_error_t *err)
+{
+    if (!there || there == here)
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                         "'%s' is %u in '%s/adapter_config.json', %zu for this model; the adapter "
+                         "is one of another",
+                         key, there, directory, here);
+}
+
+/* Do virtual tokens have the measures of this model? */
+static int check_measures(const llm_adapter_t *self, const llm_adapter_storage_t *storage,
+                          const char *directory, fmq_error_t *err)
+{
+    const llm_shape_t *shape = &self->shape;
+    size_t dim = llm_virtual_token_dim(&self->spec, shape);
+    size_t heads = self->spec.kind == LLM_ADAPTER_PREFIX ? shape->kv_heads : shape->heads;
+    return check_number("token_dim", storage->token_dim, dim, directory, err) < 0 ||
+                   check_number("num_attention_heads", storage->num_attention_heads, heads,
+                                directory, err) < 0 ||
+                   check_number("num_layers", storage->num_layers, shape->layers, directory, err) <
+                       0
+               ? -1
+               : 0;
+}
+
 static int compare(const llm_adapter_t *self, const llm_adapter_t *other, const char *directory,
                    fmq_error_t *err)
 {
@@ -153,8 +180,11 @@ int llm_adapter_check_directory(const llm_adapter_t *self, const char *directory
     if (!self->method->peft_type)
         return check_whole(directory, err);
     if (llm_adapter_settings_read(directory, &spec, &storage, err) < 0 ||
-        check_storage(self, &storage, directory, err) < 0)
+        check_storage(self, &storage, directory, err) < 0 ||
+        (spec.kind == self->spec.kind && check_measures(self, &storage, directory, err) < 0))
         return -1;
+    if (!self->spec.virtual_tokens.encoder)
+        spec.virtual_tokens.encoder = LLM_ENCODER_NONE; /* what it made is there as well */
     llm_adapter_t *other = llm_adapter_new(&self->shape, &spec, err);
     if (!other)
         return fmq_error_prefix(err, "'%s/adapter_config.json'", directory);

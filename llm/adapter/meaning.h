@@ -9,9 +9,11 @@
 #include "fedmq/llm/adapter.h"
 
 /* What adapter_config.json says of how weights are stored, which a spec leaves
- * to the model's family. */
+ * to the model. */
 typedef struct {
     bool given, input_major; /* fan_in_fan_out */
+    /* What PEFT took of the model for virtual tokens; 0: nothing is said. */
+    uint32_t token_dim, num_attention_heads, num_layers;
 } llm_adapter_storage_t;
 
 /* llm_adapter_spec_load(), and storage (may be NULL). */

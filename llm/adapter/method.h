@@ -26,9 +26,15 @@ typedef struct llm_method {
     void (*read)(llm_json_reader_t *reader, llm_adapter_spec_t *spec,
                  llm_adapter_storage_t *storage);
     json_t *(*write)(const llm_adapter_t *self, const char *base);
+    /* adapter_model.safetensors and what lies beside it, where that is not the
+     * vector's tensors under their names; NULL: it is. */
+    int (*load)(const llm_adapter_t *self, const char *directory, float *vector, fmq_error_t *err);
+    int (*save)(const llm_adapter_t *self, const float *vector, fmq_dtype_t dtype,
+                const char *directory, fmq_error_t *err);
 } llm_method_t;
 
 extern const llm_method_t llm_method_lora, llm_method_full, llm_method_none;
+extern const llm_method_t llm_method_prompt, llm_method_p_tuning, llm_method_prefix;
 
 /* The method of a kind; NULL when there is none. */
 const llm_method_t *llm_method_of(llm_adapter_kind_t kind);

@@ -36,11 +36,15 @@ static int save_adapter(const llm_adapter_t *self, const float *vector, const ch
 {
     char *tensors = llm_file_path(directory, "adapter_model.safetensors");
     char *config = llm_file_path(directory, "adapter_config.json");
-    json_t *root = self->method->write(self, base);
+    const llm_method_t *method = self->method;
+    json_t *root = method->write(self, base);
     int rc = -1;
     if (!tensors || !config || !root)
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for an adapter's configuration");
-    else if (save_tensors(self, vector, dtype, tensors, err) == 0)
+    else
+        rc = method->save ? method->save(self, vector, dtype, directory, err)
+                          : save_tensors(self, vector, dtype, tensors, err);
+    if (rc == 0)
         rc = llm_json_save(root, config, err);
     json_decref(root);
     free(tensors);

@@ -60,5 +60,8 @@ int llm_adapter_settings_read(const char *directory, llm_adapter_spec_t *spec,
 
 int llm_adapter_spec_load(const char *directory, llm_adapter_spec_t *spec, fmq_error_t *err)
 {
-    return llm_adapter_settings_read(directory, spec, NULL, err);
+    if (llm_adapter_settings_read(directory, spec, NULL, err) < 0)
+        return -1;
+    spec->virtual_tokens.encoder = LLM_ENCODER_NONE; /* PEFT saves what it made */
+    return 0;
 }

@@ -12,19 +12,23 @@
 #include "llm/pass/batch.h"
 #include "llm/pass/fixed.h"
 #include "llm/pass/pass.h"
+#include "llm/pass/spread.h"
 
 struct llm_generator {
     llm_pass_t pass;
-    llm_backend_t *be; /* borrowed */
-    size_t context;
+    llm_backend_t *be;     /* borrowed */
+    size_t context;        /* of real tokens */
+    size_t virtual_tokens; /* in front of them */
+    size_t rows;           /* of both */
     uint64_t elements;
     float *params; /* owned, on the backend */
     llm_fixed_t fixed;
-    llm_act_t *cache;      /* owned, on the backend: [layers][2][context][kv width] */
-    float *decode_scratch; /* owned, on the backend: [heads * context] */
+    llm_act_t *cache;      /* owned, on the backend: [layers][2][rows][kv width] */
+    float *decode_scratch; /* owned, on the backend: [heads * rows] */
     float *logits_host;    /* owned, [vocab] */
     llm_candidate_t *work; /* owned, [vocab] */
-    int32_t *positions;    /* owned, [context]: 0, 1, 2, ... */
+    int32_t *positions;    /* owned, [rows]: 0, 1, 2, ... */
+    llm_spread_t spread;
 };
 
 static size_t cache_width(const llm_shape_t *shape)
@@ -34,29 +38,28 @@ static size_t cache_width(const llm_shape_t *shape)
 
 static llm_act_t *cache_of(const llm_generator_t *self, uint32_t layer, bool values)
 {
-    size_t part = self->context * cache_width(self->pass.decoder.shape);
+    size_t part = self->rows * cache_width(self->pass.decoder.shape);
     return llm_act_at(self->be, self->cache, (2 * (size_t)layer + values) * part);
 }
 
 static int memory_new(llm_generator_t *self, const llm_shape_t *shape, fmq_error_t *err)
 {
     llm_backend_t *be = self->be;
-    size_t cache =
-        llm_act_bytes(be, 2 * (size_t)shape->layers * self->context * cache_width(shape));
+    size_t cache = llm_act_bytes(be, 2 * (size_t)shape->layers * self->rows * cache_width(shape));
     self->cache = be->ops->alloc(be, cache);
-    self->decode_scratch = be->ops->alloc(be, shape->heads * self->context * sizeof(float));
+    self->decode_scratch = be->ops->alloc(be, shape->heads * self->rows * sizeof(float));
     self->logits_host = malloc(shape->vocab * sizeof *self->logits_host);
     self->work = malloc(shape->vocab * sizeof *self->work);
-    self->positions = malloc(self->context * sizeof *self->positions);
+    self->positions = malloc(self->rows * sizeof *self->positions);
     if (!self->cache || !self->decode_scratch || !self->logits_host || !self->work ||
         !self->positions)
         return fmq_error_set(
             err, FMQ_ERR_NOMEM,
             "out of memory for a generator of %zu tokens (its cache has %zu bytes)", self->context,
             cache);
-    for (size_t i = 0; i < self->context; i++)
+    for (size_t i = 0; i < self->rows; i++)
         self->positions[i] = (int32_t)i;
-    return 0;
+    return llm_spread_init(&self->spread, self->virtual_tokens, self->rows, err);
 }
 
 static int params_new(llm_generator_t *self, fmq_error_t *err)
@@ -75,10 +78,12 @@ llm_generator_t *llm_generator_new_stack(const llm_stack_t *stack, size_t contex
                                          llm_backend_t *be, fmq_error_t *err)
 {
     const llm_shape_t *shape = llm_model_shape(stack->model);
-    if (context < 1 || context > llm_shape_reach(shape)) {
+    uint32_t reach = llm_adapter_reach(stack->adapter);
+    if (context < 1 || context > reach) {
         fmq_error_set(err, FMQ_ERR_LIMIT,
-                      "a generator for %zu tokens is asked for; the model's %s is %u", context,
-                      shape->window ? "sliding window" : "context", llm_shape_reach(shape));
+                      "a generator for %zu tokens is asked for; the model's %s is %u%s", context,
+                      shape->window ? "sliding window" : "context", reach,
+                      reach < llm_shape_reach(shape) ? " behind the adapter's virtual tokens" : "");
         return NULL;
     }
     llm_generator_t *self = calloc(1, sizeof *self);
@@ -89,12 +94,18 @@ llm_generator_t *llm_generator_new_stack(const llm_stack_t *stack, size_t contex
     self->be = be;
     self->context = context;
     self->elements = fmq_schema_elements(llm_adapter_schema(stack->adapter));
-    llm_limits_t limits = {.tokens_max = context, .supervised_max = 1};
+    if (llm_virtual_init(&self->pass.virtual_tokens, stack->adapter, be, false, err) < 0)
+        goto fail;
+    self->virtual_tokens = llm_virtual_count(&self->pass.virtual_tokens);
+    self->rows = context + self->virtual_tokens;
+    llm_limits_t limits = {.tokens_max = self->rows, .supervised_max = 1};
     if (llm_decoder_init(&self->pass.decoder, stack, be, err) < 0 || params_new(self, err) < 0 ||
         llm_fixed_init(&self->fixed, stack->fixed, be, err) < 0)
         goto fail;
     llm_vectors_t vectors = {.params = self->params, .fixed = self->fixed.vector};
     llm_decoder_bind(&self->pass.decoder, stack, &vectors);
+    llm_virtual_bind(&self->pass.virtual_tokens, self->params, NULL);
+    llm_virtual_begin(&self->pass.virtual_tokens, NULL);
     if (llm_plan_init(&self->pass.plan, &self->pass.decoder, &limits, err) < 0 ||
         llm_pass_prepare(&self->pass, err) < 0 || memory_new(self, shape, err) < 0)
         goto fail;
@@ -126,6 +137,7 @@ void llm_generator_destroy(llm_generator_t **self_p)
     free(self->logits_host);
     free(self->work);
     free(self->positions);
+    llm_spread_release(&self->spread);
     free(self);
     *self_p = NULL;
 }
@@ -138,6 +150,7 @@ int llm_generator_set_params(llm_generator_t *self, const float *host, fmq_error
         return fmq_error_set(err, FMQ_ERR_MISMATCH, "no vector is given for %llu elements",
                              (unsigned long long)self->elements);
     self->be->ops->upload(self->be, self->params, host, (size_t)self->elements * sizeof *host);
+    llm_virtual_begin(&self->pass.virtual_tokens, NULL);
     return 0;
 }
 
@@ -170,7 +183,7 @@ static void attend_to_cache(const llm_generator_t *self, uint32_t layer, size_t 
                                     1.0f / sqrtf((float)shape->head_width), self->decode_scratch);
 }
 
-/* Runs count tokens behind the first that are cached, one sequence; leaves the
+/* Runs count rows behind the first that are cached, one sequence; leaves the
  * logits of the last one in the plan. */
 static void advance(llm_generator_t *self, const int32_t *ids, size_t first, size_t count)
 {
@@ -179,6 +192,7 @@ static void advance(llm_generator_t *self, const int32_t *ids, size_t first, siz
     if (first == 0)
         llm_decoder_prepare(&self->pass.decoder);
     llm_packed_t packed = llm_pass_pack(&self->pass, 1, starts);
+    packed.continues = first > 0;
     const int32_t last = (int32_t)count - 1;
     llm_backend_t *be = self->be;
     be->ops->upload(be, plan->ids, ids, count * sizeof *ids);
@@ -245,14 +259,19 @@ int llm_generator_run(llm_generator_t *self, const int32_t *prompt, size_t count
     if (llm_fixed_check(&self->fixed, err) < 0 || check_prompt(self, prompt, count, err) < 0 ||
         llm_sampling_check(how, err) < 0)
         return -1;
-    size_t room = self->context - count;
+    const uint32_t starts[] = {0, (uint32_t)count};
+    llm_batch_t batch = {.sequences = 1, .starts = starts, .ids = prompt}, spread;
+    if (llm_spread_batch(&self->spread, &batch, llm_shape_reach(self->pass.decoder.shape), &spread,
+                         err) < 0)
+        return -1;
+    size_t room = self->context - count, before = self->virtual_tokens + count;
     size_t most = how->new_tokens_max < room ? how->new_tokens_max : room;
     int32_t id = 0;
     for (size_t number = 0; number < most; number++) {
         if (number == 0)
-            advance(self, prompt, 0, count);
+            advance(self, spread.ids, 0, before);
         else
-            advance(self, &id, count + number - 1, 1);
+            advance(self, &id, before + number - 1, 1);
         if (choose(self, how, number, &id, err) < 0)
             return -1;
         if (is_end(how, id))

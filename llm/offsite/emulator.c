@@ -76,6 +76,11 @@ static int bind_adapters(llm_emulator_t *self, const llm_adapter_spec_t *spec, f
     const llm_structure_t *structure = &self->structure;
     llm_shape_t student = self->full;
     student.layers = structure->layers;
+    if (spec->kind == LLM_ADAPTER_PROMPT || spec->kind == LLM_ADAPTER_P_TUNING ||
+        spec->kind == LLM_ADAPTER_PREFIX)
+        return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
+                             "offsite tuning trains modules of some layers, and virtual tokens "
+                             "belong to none: use adapter_method lora with it, or none");
     if (spec->kind == LLM_ADAPTER_NONE)
         return fmq_error_set(err, FMQ_ERR_CONFIG,
                              "offsite tuning needs an adapter, LoRA's or the layers themselves");

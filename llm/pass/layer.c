@@ -17,6 +17,7 @@ typedef struct {
     const llm_activations_t *at;
     llm_backend_t *be;
     llm_linear_run_t run;
+    uint32_t layer;
     size_t T, C;
     size_t F; /* MLP channels of this layer */
     size_t qkv_width;
@@ -35,6 +36,7 @@ static part_t part_of(const llm_pass_t *pass, uint32_t layer, const llm_packed_t
                             .first_row = batch->first_row,
                             .dropout = batch->dropout,
                             .dh = pass->plan.dh},
+                    .layer = layer,
                     .T = batch->tokens,
                     .C = shape->width,
                     .F = pass->decoder.layers[layer].linear[LLM_UP].out,
@@ -103,6 +105,9 @@ void llm_layer_project(const llm_pass_t *self, uint32_t layer, const llm_packed_
                 at->n_attention);
     }
     rotate(&part, at->qkv, false);
+    llm_virtual_batch_t sequences = llm_packed_sequences(batch);
+    llm_virtual_attend(&self->virtual_tokens, layer, within(&part, at->qkv, key_offset(part.shape)),
+                       part.qkv_width, &sequences);
 }
 
 static llm_attention_t attention_of(const part_t *part, const llm_packed_t *batch)
@@ -256,6 +261,9 @@ static void attention_backward(const part_t *part, const llm_packed_t *batch, bo
                                       plan->dact, at->att, at->lse, at->qkv,
                                       within(part, at->qkv, k), within(part, at->qkv, v),
                                       &attention, plan->attention_scratch);
+    llm_virtual_batch_t sequences = llm_packed_sequences(batch);
+    llm_virtual_attend_backward(&part->pass->virtual_tokens, part->layer, dqkv, part->qkv_width, k,
+                                &sequences);
     rotate(part, dqkv, true);
     llm_act_t *dn = stop_at_qkv ? NULL : plan->dn;
     norm_again(part, LLM_STAGE_QKV);

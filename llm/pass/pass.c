@@ -54,10 +54,17 @@ llm_packed_t llm_pass_pack(const llm_pass_t *self, size_t sequences, const uint3
     return packed;
 }
 
+llm_virtual_batch_t llm_packed_sequences(const llm_packed_t *batch)
+{
+    return (llm_virtual_batch_t){.sequences = batch->continues ? 0 : batch->sequences,
+                                 .starts = batch->starts};
+}
+
 void llm_pass_release(llm_pass_t *self)
 {
     if (self->decoder.be)
         llm_plan_release(&self->plan, self->decoder.be);
+    llm_virtual_release(&self->virtual_tokens);
     llm_decoder_release(&self->decoder);
 }
 
@@ -100,6 +107,8 @@ void llm_embed_forward(const llm_pass_t *self, const llm_packed_t *batch)
         be->ops->matrix_gather(be, x, decoder->tokens, plan->ids, T);
     else
         be->ops->embed_forward(be, x, decoder->token_table, plan->ids, T, C);
+    llm_virtual_batch_t sequences = llm_packed_sequences(batch);
+    llm_virtual_embed(&self->virtual_tokens, x, C, &sequences);
     if (!decoder->positions)
         return;
     llm_act_t *positions = plan->layers[0].n_attention; /* free until the first norm */
@@ -113,6 +122,8 @@ void llm_embed_backward(const llm_pass_t *self, const llm_packed_t *batch)
     const llm_plan_t *plan = &self->plan;
     llm_backend_t *be = decoder->be;
     size_t T = batch->tokens, C = decoder->shape->width;
+    llm_virtual_batch_t sequences = llm_packed_sequences(batch);
+    llm_virtual_embed_backward(&self->virtual_tokens, plan->dx, C, &sequences);
     if (decoder->dtoken_table)
         be->ops->embed_backward(be, decoder->dtoken_table, plan->dx, plan->ids, T, C);
     if (decoder->dpositions)

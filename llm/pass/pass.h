@@ -10,10 +10,12 @@
 
 #include "llm/pass/linear.h"
 #include "llm/pass/plan.h"
+#include "llm/pass/virtual.h"
 
 typedef struct {
     llm_decoder_t decoder;
     llm_plan_t plan;
+    llm_virtual_t virtual_tokens;
 } llm_pass_t;
 
 /* The packed batch of this pass; ids and positions lie in the plan already. */
@@ -23,7 +25,11 @@ typedef struct {
     size_t longest;                /* tokens of the longest sequence */
     size_t first_row;              /* of the batch that this is a part of */
     const fmq_rng_name_t *dropout; /* NULL: none */
+    bool continues;                /* sequences begin in a cache: no virtual tokens here */
 } llm_packed_t;
+
+/* Those that begin with the pass's virtual tokens, if it has any. */
+llm_virtual_batch_t llm_packed_sequences(const llm_packed_t *batch);
 
 /* Fills plan.rope; once, after the plan is made. */
 int llm_pass_prepare(llm_pass_t *self, fmq_error_t *err);

@@ -53,5 +53,8 @@ int llm_stack_check(const llm_stack_t *self, fmq_error_t *err)
         return -1;
     if (!self->fixed)
         return 0;
+    if (llm_adapter_virtual(self->adapter) || llm_adapter_virtual(self->fixed))
+        return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
+                             "virtual tokens do not go with a second adapter that is fixed");
     return check_fit(self->model, self->fixed, err) < 0 ? -1 : check_apart(self, err);
 }

@@ -48,7 +48,34 @@ static int host_new(llm_workspace_t *self, fmq_error_t *err)
     self->losses_host = malloc(plan->tokens_max * sizeof *self->losses_host);
     if (!self->positions_host || !self->losses_host)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a workspace");
+    return llm_spread_init(&self->spread, llm_virtual_count(&self->pass.virtual_tokens),
+                           plan->tokens_max, err);
+}
+
+static int virtual_new(llm_workspace_t *self, fmq_error_t *err)
+{
+    llm_virtual_t *tokens = &self->pass.virtual_tokens;
+    if (llm_virtual_init(tokens, self->adapter, self->be, self->limits.training, err) < 0)
+        return -1;
+    llm_virtual_bind(tokens, self->params, self->grads);
     return 0;
+}
+
+/* Positions that limits ask for, as a plan counts them. */
+static size_t supervised_in(const llm_limits_t *limits)
+{
+    size_t most = limits->supervised_max;
+    return most && most < limits->tokens_max ? most : limits->tokens_max;
+}
+
+/* The limits of what passes run over: with virtual tokens in front of sequences. */
+static llm_limits_t limits_of_rows(const llm_workspace_t *self, const llm_limits_t *limits)
+{
+    llm_limits_t rows = *limits;
+    rows.supervised_max = supervised_in(limits);
+    rows.tokens_max = llm_spread_tokens(llm_virtual_count(&self->pass.virtual_tokens),
+                                        limits->tokens_max, limits->sequences_max);
+    return rows;
 }
 
 llm_workspace_t *llm_workspace_new_stack(const llm_stack_t *stack, const llm_limits_t *limits,
@@ -71,7 +98,10 @@ llm_workspace_t *llm_workspace_new_stack(const llm_stack_t *stack, const llm_lim
     llm_vectors_t vectors = {
         .params = self->params, .grads = self->grads, .fixed = self->fixed.vector};
     llm_decoder_bind(&self->pass.decoder, stack, &vectors);
-    if (llm_plan_init(&self->pass.plan, &self->pass.decoder, limits, err) < 0 ||
+    if (virtual_new(self, err) < 0)
+        goto fail;
+    llm_limits_t rows = limits_of_rows(self, limits);
+    if (llm_plan_init(&self->pass.plan, &self->pass.decoder, &rows, err) < 0 ||
         llm_pass_prepare(&self->pass, err) < 0 || host_new(self, err) < 0)
         goto fail;
     return self;
@@ -98,17 +128,11 @@ void llm_workspace_destroy(llm_workspace_t **self_p)
         self->be->ops->release(self->be, self->params);
     if (self->grads)
         self->be->ops->release(self->be, self->grads);
+    llm_spread_release(&self->spread);
     free(self->positions_host);
     free(self->losses_host);
     free(self);
     *self_p = NULL;
-}
-
-/* Positions that limits ask for, as a plan counts them. */
-static size_t supervised_in(const llm_limits_t *limits)
-{
-    size_t most = limits->supervised_max;
-    return most && most < limits->tokens_max ? most : limits->tokens_max;
 }
 
 /* The head adds up blocks of rows: who would cut it otherwise, or keep other
@@ -123,8 +147,8 @@ bool llm_workspace_serves(const llm_workspace_t *self, const llm_stack_t *stack,
            self->limits.behind == limits->behind &&
            self->limits.bytes_wanted == limits->bytes_wanted &&
            self->limits.recompute == limits->recompute && self->limits.sharers == limits->sharers &&
-           limits->tokens_max <= plan->tokens_max && supervised <= plan->supervised_max &&
-           supervised >= plan->block_rows;
+           limits_of_rows(self, limits).tokens_max <= plan->tokens_max &&
+           supervised <= plan->supervised_max && supervised >= plan->block_rows;
 }
 
 void llm_workspace_strip(llm_workspace_t *self)
@@ -141,6 +165,7 @@ size_t llm_workspace_bytes(const llm_workspace_t *self)
 {
     size_t vectors = (self->params ? 1u : 0u) + (self->grads ? 1u : 0u);
     return self->pass.plan.arena_bytes + self->pass.decoder.own_bytes +
+           llm_virtual_bytes(&self->pass.virtual_tokens) +
            vectors * (size_t)self->elements * sizeof(float) + llm_fixed_bytes(&self->fixed);
 }
 
@@ -215,15 +240,18 @@ int llm_workspace_take_tokens(llm_workspace_t *self, const llm_batch_t *batch, l
                               fmq_error_t *err)
 {
     const llm_plan_t *plan = &self->pass.plan;
+    const llm_shape_t *shape = self->pass.decoder.shape;
+    llm_batch_t spread;
     if (llm_fixed_check(&self->fixed, err) < 0 ||
-        llm_batch_check_tokens(batch, self->pass.decoder.shape, plan->tokens_max, err) < 0)
+        llm_batch_check_tokens(batch, shape, plan->tokens_max, err) < 0 ||
+        llm_spread_batch(&self->spread, batch, llm_shape_reach(shape), &spread, err) < 0)
         return -1;
     llm_decoder_prepare(&self->pass.decoder);
-    *packed = llm_pass_pack(&self->pass, batch->sequences, batch->starts);
-    packed->first_row = batch->first_row;
-    llm_batch_positions(batch, self->positions_host);
+    *packed = llm_pass_pack(&self->pass, spread.sequences, spread.starts);
+    packed->first_row = spread.first_row;
+    llm_batch_positions(&spread, self->positions_host);
     size_t bytes = packed->tokens * sizeof(int32_t);
-    self->be->ops->upload(self->be, plan->ids, batch->ids, bytes);
+    self->be->ops->upload(self->be, plan->ids, spread.ids, bytes);
     self->be->ops->upload(self->be, plan->positions, self->positions_host, bytes);
     return 0;
 }
@@ -238,7 +266,7 @@ static int take_batch(llm_workspace_t *self, const llm_batch_t *batch, llm_packe
     size_t bytes = batch->supervised * sizeof(int32_t);
     if (!bytes)
         return 0;
-    self->be->ops->upload(self->be, plan->rows, batch->rows, bytes);
+    self->be->ops->upload(self->be, plan->rows, llm_spread_rows(&self->spread, batch), bytes);
     self->be->ops->upload(self->be, plan->targets, batch->targets, bytes);
     return 0;
 }
@@ -269,6 +297,7 @@ static void run_prefix(llm_workspace_t *self, const llm_batch_t *batch, const ll
         self->be->ops->upload(self->be, stream, batch->prefix, bytes);
         return;
     }
+    llm_virtual_begin(&self->pass.virtual_tokens, packed->dropout);
     llm_embed_forward(&self->pass, packed);
     run_layers(self, packed, 0, first);
     if (stream && batch->prefix_out)
@@ -312,10 +341,12 @@ int llm_workspace_loss(llm_workspace_t *self, const llm_batch_t *batch, double *
 
 static void backward(llm_workspace_t *self, const llm_packed_t *packed)
 {
+    llm_virtual_zero_gradient(&self->pass.virtual_tokens);
     for (uint32_t l = self->pass.decoder.shape->layers; l-- > self->pass.decoder.first_layer;)
         llm_layer_backward(&self->pass, l, packed);
     llm_embed_backward(&self->pass, packed);
     llm_decoder_collect(&self->pass.decoder);
+    llm_virtual_end(&self->pass.virtual_tokens);
 }
 
 static int check_backward(const llm_workspace_t *self, fmq_error_t *err)
@@ -387,12 +418,14 @@ int llm_workspace_logits(llm_workspace_t *self, const llm_batch_t *batch, const 
     size_t vocab = self->pass.decoder.shape->vocab;
     llm_packed_t packed;
     if (llm_workspace_take_tokens(self, batch, &packed, err) < 0 ||
-        check_rows(rows, count, packed.tokens, err) < 0)
+        check_rows(rows, count, batch->starts[batch->sequences], err) < 0)
         return -1;
     forward(self, batch, &packed);
     for (size_t first = 0; first < count; first += plan->block_rows) {
         size_t part = count - first < plan->block_rows ? count - first : plan->block_rows;
-        self->be->ops->upload(self->be, plan->rows, rows + first, part * sizeof *rows);
+        for (size_t i = 0; i < part; i++)
+            self->positions_host[i] = llm_spread_row(&self->spread, batch, rows[first + i]);
+        self->be->ops->upload(self->be, plan->rows, self->positions_host, part * sizeof *rows);
         llm_head_logits(&self->pass, 0, part);
         llm_act_download(self->be, out + first * vocab, plan->logits, part * vocab);
     }

@@ -12,13 +12,21 @@
 #include "fedmq/base/api.h"
 #include "fedmq/llm/layers.h"
 #include "fedmq/llm/model.h"
+#include "fedmq/llm/virtual.h"
 
 FMQ_API_BEGIN
 
 #define LLM_LORA_RANK_MAX 1024
 #define LLM_TARGETS_MAX   16
 
-typedef enum { LLM_ADAPTER_NONE, LLM_ADAPTER_FULL, LLM_ADAPTER_LORA } llm_adapter_kind_t;
+typedef enum {
+    LLM_ADAPTER_NONE,
+    LLM_ADAPTER_FULL,
+    LLM_ADAPTER_LORA,
+    LLM_ADAPTER_PROMPT,   /* prompt tuning: virtual tokens, see virtual.h */
+    LLM_ADAPTER_P_TUNING, /* p-tuning: ... out of an encoder */
+    LLM_ADAPTER_PREFIX    /* prefix tuning: ... as keys and values of every layer */
+} llm_adapter_kind_t;
 
 typedef struct {
     llm_adapter_kind_t kind;
@@ -34,6 +42,7 @@ typedef struct {
     /* Further codecs that its states may travel in (fmq_schema_add_codec()); borrowed, NULL
      * behind the last. */
     const struct fmq_codec_ops *codecs[FMQ_SCHEMA_CODECS_MAX];
+    llm_virtual_spec_t virtual_tokens;
 } llm_adapter_spec_t;
 
 typedef struct llm_adapter llm_adapter_t;
@@ -49,10 +58,13 @@ const llm_shape_t *llm_adapter_shape(const llm_adapter_t *self);
 const fmq_schema_t *llm_adapter_schema(const llm_adapter_t *self);
 /* Index of the lowest layer that has something to train; layers when none. */
 uint32_t llm_adapter_first_layer(const llm_adapter_t *self);
+/* The longest sequence that may be computed with it: llm_shape_reach(), less its
+ * virtual tokens. */
+uint32_t llm_adapter_reach(const llm_adapter_t *self);
 
 /* Fills vector (host, schema's elements): LoRA A Kaiming-uniform(a = sqrt 5),
  * B zero, from Philox (seed, FMQ_RNG_ADAPTER_INIT, tensor index); full: the
- * model's own weights. */
+ * model's own weights; virtual tokens: torch's and PEFT's, from such streams. */
 int llm_adapter_init(const llm_adapter_t *self, const llm_model_t *model, uint64_t seed,
                      float *vector, fmq_error_t *err);
 

@@ -53,6 +53,7 @@ const char *llm_recompute_name(llm_recompute_t recompute);
 typedef struct {
     size_t tokens_max;     /* of a batch */
     size_t supervised_max; /* 0: tokens_max */
+    size_t sequences_max;  /* of a batch, 0: tokens_max; virtual tokens need room for each */
     bool training;         /* plan gradients and activations */
     uint32_t behind;       /* no layer from here on is ever part of a backward pass, which then
                               is not llm_workspace_train()'s; 0: all may be */
