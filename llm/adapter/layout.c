@@ -69,3 +69,14 @@ bool llm_adapter_silent_at_zero(const llm_adapter_t *self)
             return false;
     return true;
 }
+
+const llm_encoder_layout_t *llm_adapter_virtual(const llm_adapter_t *self)
+{
+    return self->virtual_tokens;
+}
+
+uint32_t llm_adapter_reach(const llm_adapter_t *self)
+{
+    uint32_t reach = llm_shape_reach(&self->shape);
+    return self->virtual_tokens ? reach - (uint32_t)self->virtual_tokens->count : reach;
+}

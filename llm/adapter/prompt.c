@@ -50,17 +50,6 @@ static int lay_out(llm_adapter_t *self, fmq_error_t *err)
     return llm_adapter_add(self, &piece, err);
 }
 
-const llm_encoder_layout_t *llm_adapter_virtual(const llm_adapter_t *self)
-{
-    return self->virtual_tokens;
-}
-
-uint32_t llm_adapter_reach(const llm_adapter_t *self)
-{
-    uint32_t reach = llm_shape_reach(&self->shape);
-    return self->virtual_tokens ? reach - (uint32_t)self->virtual_tokens->count : reach;
-}
-
 const llm_method_t llm_method_prompt = {.kind = LLM_ADAPTER_PROMPT,
                                         .peft_type = "PROMPT_TUNING",
                                         .check = llm_virtual_check,

@@ -134,7 +134,7 @@ static void refuse_strangers(llm_json_reader_t *reader, llm_adapter_kind_t kind)
             llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
                           "'%.60s' is set, which fedmq does not know of peft_type %s; remove the "
                           "key if it changes nothing",
-                          key, llm_method_of(kind)->peft_type);
+                          key, llm_json_string(reader, "peft_type", ""));
     }
 }
 
