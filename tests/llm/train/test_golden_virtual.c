@@ -288,6 +288,7 @@ static void check_steps(size_t number, const tolerance_t *tolerance, llm_backend
     tiny_t *tiny = &golden.tiny;
     const llm_optimizer_t how = {
         .kind = LLM_ADAMW, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1};
+    const llm_rates_t rates = {.lr = 0.01, .momentum = 0.9};
     llm_optimizer_state_t optimizer;
     check(llm_optimizer_init(&optimizer, &how, be, tiny->elements, &err) == 0, &err);
     float *losses = read_golden(&golden, "losses", NULL), *grads = llm_workspace_grads(tiny->ws);
@@ -301,7 +302,7 @@ static void check_steps(size_t number, const tolerance_t *tolerance, llm_backend
         if (!(apart <= tolerance->steps * (double)losses[step]))
             fail_msg("%s: loss %.7g in step %d, PyTorch's is %.7g", golden.directory, loss / count,
                      step, (double)losses[step]);
-        llm_optimizer_step(&optimizer, llm_workspace_params(tiny->ws), grads, 0.01);
+        llm_optimizer_step(&optimizer, llm_workspace_params(tiny->ws), grads, &rates);
     }
     llm_optimizer_release(&optimizer);
     free(losses);
