@@ -34,10 +34,11 @@ typedef struct {
 typedef struct {
     const float *weight, *bias; /* bias NULL for RMS norms */
     float *dweight, *dbias;     /* NULL when frozen */
+    size_t width;               /* channels of a row; 0: the family has no such norm */
 } llm_bound_norm_t;
 
 typedef struct {
-    llm_bound_norm_t norm_attention, norm_mlp;
+    llm_bound_norm_t norms[LLM_LAYER_NORMS];
     llm_bound_linear_t linear[LLM_MODULES];
 } llm_bound_layer_t;
 

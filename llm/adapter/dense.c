@@ -21,6 +21,36 @@ static int init(const llm_piece_t *self, const llm_adapter_t *adapter,
     return llm_model_read(start->model, tensor->name, vector + tensor->offset, err);
 }
 
+/* Norms whose weights are stored less one compute with whole ones: those are
+ * its floats, and behind them as many ones.  Gradients are the same. */
+static size_t own_floats(const llm_piece_t *self, const llm_adapter_t *adapter)
+{
+    bool less_one = adapter->shape.arch->norm_less_one;
+    return less_one && llm_parameter_is_norm_weight(&self->place) ? 2 * (size_t)self->place.count
+                                                                  : 0;
+}
+
+static void upload_ones(llm_backend_t *be, float *to, size_t count)
+{
+    static const float ones[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    for (size_t done = 0; done < count; done += sizeof ones / sizeof *ones) {
+        size_t part = count - done < sizeof ones / sizeof *ones ? count - done
+                                                                : sizeof ones / sizeof *ones;
+        be->ops->upload(be, to + done, ones, part * sizeof *ones);
+    }
+}
+
+static void prepare(const llm_piece_t *self, const llm_decoder_t *decoder,
+                    const llm_vector_t *vector, float *own)
+{
+    llm_backend_t *be = decoder->be;
+    size_t count = (size_t)self->place.count;
+    if (!own)
+        return;
+    be->ops->copy(be, own, own + count, count * sizeof *own);
+    be->ops->add(be, own, vector->at + llm_piece_offset(self, vector->adapter, 0), count);
+}
+
 static void use_norm(llm_bound_norm_t *norm, bool bias, const float *at, float *grad)
 {
     if (bias) {
@@ -57,12 +87,13 @@ static void use_tokens(llm_decoder_t *decoder, const float *at, float *grad)
 static void bind(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vector_t *vector,
                  float *own)
 {
-    (void)own;
     const llm_parameter_t *place = &self->place;
     uint64_t offset = llm_piece_offset(self, vector->adapter, 0);
-    const float *at = vector->at + offset;
+    const float *at = own ? own : vector->at + offset;
     float *grad = vector->grads ? vector->grads + offset : NULL;
     llm_bound_layer_t *layer = &decoder->layers[place->layer];
+    if (own)
+        upload_ones(decoder->be, own + place->count, (size_t)place->count);
     switch (place->role) {
     case LLM_ROLE_TOKENS:
         use_tokens(decoder, at, grad);
@@ -71,11 +102,8 @@ static void bind(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vect
         decoder->positions = at;
         decoder->dpositions = grad;
         break;
-    case LLM_ROLE_NORM_ATTENTION:
-        use_norm(&layer->norm_attention, place->bias, at, grad);
-        break;
-    case LLM_ROLE_NORM_MLP:
-        use_norm(&layer->norm_mlp, place->bias, at, grad);
+    case LLM_ROLE_NORM:
+        use_norm(&layer->norms[place->norm], place->bias, at, grad);
         break;
     case LLM_ROLE_NORM_FINAL:
         use_norm(&decoder->norm_final, place->bias, at, grad);
@@ -105,4 +133,6 @@ const llm_piece_ops_t llm_piece_dense = {
     .init = init,
     .bind = bind,
     .merge = merge,
+    .own = own_floats,
+    .prepare = prepare,
 };

@@ -32,8 +32,9 @@ void llm_piece_reach(const llm_piece_t *self, const llm_shape_t *shape, uint32_t
     case LLM_ROLE_MODULE:
         *stage = llm_module_stage(self->place.module);
         break;
-    case LLM_ROLE_NORM_MLP: /* behind attention's output, whose input needs nothing */
-        *stage = LLM_STAGE_O;
+    case LLM_ROLE_NORM:
+        if (self->place.norm == LLM_NORM_MLP) /* behind attention, whose input needs nothing */
+            *stage = LLM_STAGE_O;
         break;
     case LLM_ROLE_TOKENS:
     case LLM_ROLE_POSITIONS:
@@ -42,8 +43,6 @@ void llm_piece_reach(const llm_piece_t *self, const llm_shape_t *shape, uint32_t
     case LLM_ROLE_NORM_FINAL:
     case LLM_ROLE_HEAD:
         *layer = shape->layers;
-        break;
-    default: /* a norm before all parts of its layer */
         break;
     }
 }

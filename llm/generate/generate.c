@@ -163,14 +163,14 @@ int llm_generator_set_fixed(llm_generator_t *self, const float *host, fmq_error_
 static void remember(const llm_generator_t *self, uint32_t layer, size_t first, size_t rows)
 {
     const llm_shape_t *shape = self->pass.decoder.shape;
-    size_t width = cache_width(shape), stride = llm_plan_qkv_width(shape);
+    size_t width = cache_width(shape);
     llm_backend_t *be = self->be;
-    const llm_act_t *keys =
-        llm_act_at(be, self->pass.plan.layers[layer].qkv, llm_plan_query_width(shape));
-    be->ops->copy_rows(be, llm_act_at(be, cache_of(self, layer, false), first * width), width, keys,
-                       stride, rows, width);
+    llm_qkv_t from =
+        llm_plan_qkv(&self->pass.plan, &self->pass.decoder, self->pass.plan.layers[layer].qkv);
+    be->ops->copy_rows(be, llm_act_at(be, cache_of(self, layer, false), first * width), width,
+                       from.k, from.kv_stride, rows, width);
     be->ops->copy_rows(be, llm_act_at(be, cache_of(self, layer, true), first * width), width,
-                       llm_act_const_at(be, keys, width), stride, rows, width);
+                       from.v, from.kv_stride, rows, width);
 }
 
 static void attend_to_cache(const llm_generator_t *self, uint32_t layer, size_t length)
@@ -180,7 +180,7 @@ static void attend_to_cache(const llm_generator_t *self, uint32_t layer, size_t 
     self->be->ops->attention_decode(self->be, at->att, at->qkv, cache_of(self, layer, false),
                                     cache_of(self, layer, true), length, shape->heads,
                                     shape->kv_heads, shape->head_width,
-                                    1.0f / sqrtf((float)shape->head_width), self->decode_scratch);
+                                    llm_shape_attention_scale(shape), self->decode_scratch);
 }
 
 /* Runs count rows behind the first that are cached, one sequence; leaves the

@@ -98,8 +98,7 @@ void llm_draft_release(llm_draft_t *self)
 
 static bool is_of_layer(const llm_parameter_t *parameter, uint32_t layer)
 {
-    bool within = parameter->role == LLM_ROLE_NORM_ATTENTION ||
-                  parameter->role == LLM_ROLE_NORM_MLP || parameter->role == LLM_ROLE_MODULE;
+    bool within = llm_parameter_in_layer(parameter);
     return within && parameter->layer == layer;
 }
 

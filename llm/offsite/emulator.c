@@ -74,8 +74,7 @@ static llm_adapter_t *adapter_over(const llm_shape_t *shape, const llm_adapter_s
 static int bind_adapters(llm_emulator_t *self, const llm_adapter_spec_t *spec, fmq_error_t *err)
 {
     const llm_structure_t *structure = &self->structure;
-    llm_shape_t student = self->full;
-    student.layers = structure->layers;
+    llm_shape_t student = llm_structure_shape(structure, &self->full);
     if (spec->kind == LLM_ADAPTER_PROMPT || spec->kind == LLM_ADAPTER_P_TUNING ||
         spec->kind == LLM_ADAPTER_PREFIX)
         return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
@@ -108,8 +107,7 @@ static int bind_adapters(llm_emulator_t *self, const llm_adapter_spec_t *spec, f
 static int assemble(llm_emulator_t *self, const llm_part_origin_t *stem,
                     const llm_part_origin_t *parts, llm_backend_t *be, fmq_error_t *err)
 {
-    llm_shape_t shape = self->full;
-    shape.layers = self->structure.layers;
+    llm_shape_t shape = llm_structure_shape(&self->structure, &self->full);
     self->student = llm_model_compose(&shape, stem, parts, be, err);
     if (!self->student)
         return fmq_error_prefix(err, "the client's model of offsite tuning");

@@ -137,6 +137,15 @@ int llm_structure_copy(llm_structure_t *self, const llm_emulator_files_t *files,
     return 0;
 }
 
+llm_shape_t llm_structure_shape(const llm_structure_t *self, const llm_shape_t *full)
+{
+    llm_shape_t shape = *full;
+    shape.layers = self->layers;
+    for (uint32_t l = 0; l < self->layers; l++)
+        llm_shape_take_layer(&shape, l, full, self->source[l]);
+    return shape;
+}
+
 void llm_structure_release(llm_structure_t *self)
 {
     free(self->source);

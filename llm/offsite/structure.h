@@ -25,6 +25,10 @@ int llm_structure_init(llm_structure_t *self, uint32_t full, const llm_emulator_
 /* As somebody else describes it; everything is checked.  FMQ_ERR_MISMATCH. */
 int llm_structure_copy(llm_structure_t *self, const llm_emulator_files_t *files, fmq_error_t *err);
 
+/* The client's model's, of the full model's: each layer is of the kind of that
+ * which it stands for. */
+llm_shape_t llm_structure_shape(const llm_structure_t *self, const llm_shape_t *full);
+
 void llm_structure_release(llm_structure_t *self);
 
 /* A's layers among those of the full model and of the client's, and E's. */

@@ -119,9 +119,9 @@ void llm_decoder_release(llm_decoder_t *self)
     self->layers = NULL;
 }
 
-static llm_bound_norm_t bind_norm(const llm_placed_norm_t *norm)
+static llm_bound_norm_t bind_norm(const llm_placed_norm_t *norm, size_t width)
 {
-    return (llm_bound_norm_t){.weight = norm->weight, .bias = norm->bias};
+    return (llm_bound_norm_t){.weight = norm->weight, .bias = norm->bias, .width = width};
 }
 
 static void bind_layer(llm_decoder_t *self, uint32_t layer, const llm_model_t *model)
@@ -130,8 +130,11 @@ static void bind_layer(llm_decoder_t *self, uint32_t layer, const llm_model_t *m
     llm_shape_t shape = *self->shape;
     shape.ffn = model->parts[layer].ffn;
     llm_bound_layer_t *to = &self->layers[layer];
-    to->norm_attention = bind_norm(&from->norm_attention);
-    to->norm_mlp = bind_norm(&from->norm_mlp);
+    for (int n = 0; n < LLM_LAYER_NORMS; n++) {
+        bool has = shape.arch->norms[n] != NULL;
+        size_t width = has ? llm_shape_norm(&shape, (llm_layer_norm_t)n) : 0;
+        to->norms[n] = bind_norm(&from->norms[n], width);
+    }
     for (int m = 0; m < LLM_MODULES; m++) {
         llm_bound_linear_t *linear = &to->linear[m];
         memset(linear, 0, sizeof *linear);
@@ -189,7 +192,7 @@ void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_v
     const llm_placed_stem_t *stem = &self->placement->stem;
     self->tokens = stem->tokens;
     self->positions = stem->positions;
-    self->norm_final = bind_norm(&stem->norm_final);
+    self->norm_final = bind_norm(&stem->norm_final, self->shape->width);
     self->head = (llm_bound_linear_t){.out = self->shape->vocab,
                                       .in = self->shape->width,
                                       .weight_stride = self->shape->width,

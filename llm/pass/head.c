@@ -16,6 +16,16 @@ static const llm_act_t *last_stream(const llm_pass_t *self)
     return self->plan.layers[self->decoder.shape->layers - 1].x_out;
 }
 
+/* Logits that are multiplied by a number are those of rows that are: so are
+ * the gradients of the head and of its input. */
+static void scale_head(const llm_pass_t *self, llm_act_t *rows, size_t count)
+{
+    const llm_shape_t *shape = self->decoder.shape;
+    llm_backend_t *be = self->decoder.be;
+    if (shape->logit_scale)
+        be->ops->scale_act(be, rows, rows, shape->logit_scale, count * shape->width);
+}
+
 void llm_head_logits(const llm_pass_t *self, size_t first, size_t count)
 {
     const llm_decoder_t *decoder = &self->decoder;
@@ -24,6 +34,7 @@ void llm_head_logits(const llm_pass_t *self, size_t first, size_t count)
                                   count, decoder->shape->width);
     llm_norm_forward(self, &decoder->norm_final, plan->head_n, plan->head_stats, plan->head_x,
                      count);
+    scale_head(self, plan->head_n, count);
     llm_linear_run_t run = run_of(self, count);
     llm_linear_forward(&run, &decoder->head, plan->logits, decoder->shape->vocab, plan->head_n,
                        NULL);
@@ -38,6 +49,7 @@ void llm_head_backward(const llm_pass_t *self, size_t first, size_t count)
     llm_linear_run_t run = run_of(self, count);
     llm_linear_backward(&run, &decoder->head, plan->head_dn, false, plan->logits,
                         decoder->shape->vocab, plan->head_n, NULL);
+    scale_head(self, plan->head_dn, count);
     llm_norm_backward(self, &decoder->norm_final, plan->head_dx, false, plan->head_dn, plan->head_x,
                       plan->head_stats, count);
     be->ops->scatter_rows(be, plan->dx, plan->head_dx, plan->rows + first, count, C);

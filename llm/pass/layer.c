@@ -2,12 +2,12 @@
  * layer.c - one decoder layer, forward and backward, for every family: the
  * shape's row says which norm, positions, projections and MLP it has.
  *
- *   x_mid = x_in  + O(attention(QKV(norm(x_in))))
- *   x_out = x_mid + DOWN(activation(UP(norm(x_mid))))
+ *   x_mid = x_in  + s norm(O(attention(QKV(norm(x_in)))))
+ *   x_out = x_mid + s norm(DOWN(activation(UP(norm(x_mid)))))
+ *
+ * A family has some of these norms, and seldom an s.
  */
 #include "llm/pass/pass.h"
-
-#include <math.h>
 
 /* Everything a part of a layer needs, gathered once. */
 typedef struct {
@@ -15,17 +15,18 @@ typedef struct {
     const llm_shape_t *shape;
     const llm_bound_layer_t *bound;
     const llm_activations_t *at;
+    uint32_t layer;
     llm_backend_t *be;
     llm_linear_run_t run;
-    uint32_t layer;
     size_t T, C;
     size_t F; /* MLP channels of this layer */
-    size_t qkv_width;
+    llm_qkv_t qkv;
 } part_t;
 
 static part_t part_of(const llm_pass_t *pass, uint32_t layer, const llm_packed_t *batch)
 {
     const llm_shape_t *shape = pass->decoder.shape;
+    llm_act_t *qkv = pass->plan.layers[layer].qkv;
     return (part_t){.pass = pass,
                     .shape = shape,
                     .bound = &pass->decoder.layers[layer],
@@ -40,7 +41,7 @@ static part_t part_of(const llm_pass_t *pass, uint32_t layer, const llm_packed_t
                     .T = batch->tokens,
                     .C = shape->width,
                     .F = pass->decoder.layers[layer].linear[LLM_UP].out,
-                    .qkv_width = llm_plan_qkv_width(shape)};
+                    .qkv = llm_plan_qkv(&pass->plan, &pass->decoder, qkv)};
 }
 
 static void forward(const part_t *part, llm_module_t module, llm_act_t *y, size_t y_stride,
@@ -50,64 +51,93 @@ static void forward(const part_t *part, llm_module_t module, llm_act_t *y, size_
                        &part->at->lora[module]);
 }
 
-static void backward(const part_t *part, llm_module_t module, llm_act_t *dx, const llm_act_t *dy,
-                     const llm_act_t *x)
+/* dx is overwritten, or added to when add. */
+static void backward(const part_t *part, llm_module_t module, llm_act_t *dx, bool add,
+                     const llm_act_t *dy, const llm_act_t *x)
 {
     const llm_bound_linear_t *linear = &part->bound->linear[module];
-    llm_linear_backward(&part->run, linear, dx, false, dy, linear->out, x, &part->at->lora[module]);
+    llm_linear_backward(&part->run, linear, dx, add, dy, linear->out, x, &part->at->lora[module]);
 }
 
-/* Where queries, keys and values of a token begin within its row. */
-static size_t key_offset(const llm_shape_t *shape)
+static bool has_norm(const part_t *part, llm_layer_norm_t norm)
 {
-    return llm_plan_query_width(shape);
+    return part->bound->norms[norm].width > 0;
 }
 
-static size_t value_offset(const llm_shape_t *shape)
+/* Rows of a norm: tokens, or heads of tokens. */
+static size_t norm_rows(const part_t *part, llm_layer_norm_t norm)
 {
-    return key_offset(shape) + (size_t)shape->kv_heads * shape->head_width;
+    const llm_shape_t *shape = part->shape;
+    if (shape->arch->norm_qk_whole || (norm != LLM_NORM_Q && norm != LLM_NORM_K))
+        return part->T;
+    return part->T * (norm == LLM_NORM_Q ? shape->heads : shape->kv_heads);
 }
 
-/* The part of a token's row that begins there. */
-static llm_act_t *within(const part_t *part, llm_act_t *qkv, size_t offset)
+/* Does nothing where the family has no such norm: its output is its input. */
+static void norm_forward(const part_t *part, llm_layer_norm_t norm, llm_act_t *out,
+                         const llm_act_t *x)
 {
-    return llm_act_at(part->be, qkv, offset);
+    if (has_norm(part, norm))
+        llm_norm_forward(part->pass, &part->bound->norms[norm], out, part->at->stats[norm], x,
+                         norm_rows(part, norm));
 }
 
-/* Queries and keys lie side by side: one call turns both. */
-static void rotate(const part_t *part, llm_act_t *qkv, bool inverse)
+static void norm_backward(const part_t *part, llm_layer_norm_t norm, llm_act_t *dx, bool add,
+                          const llm_act_t *dout, const llm_act_t *x)
+{
+    llm_norm_backward(part->pass, &part->bound->norms[norm], dx, add, dout, x,
+                      part->at->stats[norm], norm_rows(part, norm));
+}
+
+/* Queries and keys that lie side by side are turned by one call. */
+static void rotate(const part_t *part, const llm_qkv_t *qkv, bool inverse)
 {
     const llm_shape_t *shape = part->shape;
     const llm_plan_t *plan = &part->pass->plan;
-    if (shape->arch->positions != LLM_POSITIONS_ROPE)
+    llm_backend_t *be = part->be;
+    bool apart = has_norm(part, LLM_NORM_Q);
+    size_t heads = apart ? shape->heads : (size_t)shape->heads + shape->kv_heads;
+    if (shape->arch->positions != LLM_POSITIONS_ROPE ||
+        llm_layer_bit(&shape->unrotated, part->layer))
         return;
-    const llm_rope_t how = {.T = part->T,
-                            .heads = (size_t)shape->heads + shape->kv_heads,
-                            .D = shape->head_width,
-                            .stride = part->qkv_width,
-                            .rotary = shape->head_width};
-    part->be->ops->rope(part->be, qkv, plan->positions, plan->rope, &how, inverse);
+    llm_rope_t how = {.T = part->T,
+                      .heads = heads,
+                      .D = shape->head_width,
+                      .stride = qkv->q_stride,
+                      .rotary = shape->head_width};
+    be->ops->rope(be, qkv->q, plan->positions, plan->rope, &how, inverse);
+    if (!apart)
+        return;
+    how.heads = shape->kv_heads;
+    how.stride = qkv->kv_stride;
+    be->ops->rope(be, qkv->k, plan->positions, plan->rope, &how, inverse);
+}
+
+/* Projections, and the norms of queries and keys. */
+static void project(const part_t *part)
+{
+    const llm_activations_t *at = part->at;
+    const llm_qkv_t *qkv = &part->qkv;
+    const llm_act_t *x = at->n_attention;
+    if (part->shape->arch->modules[LLM_QKV]) {
+        forward(part, LLM_QKV, qkv->q, qkv->q_stride, x);
+        return;
+    }
+    forward(part, LLM_Q, at->raw_q ? at->raw_q : qkv->q, qkv->q_stride, x);
+    forward(part, LLM_K, at->raw_k ? at->raw_k : qkv->k, qkv->kv_stride, x);
+    forward(part, LLM_V, qkv->v, qkv->kv_stride, x);
+    norm_forward(part, LLM_NORM_Q, qkv->q, at->raw_q);
+    norm_forward(part, LLM_NORM_K, qkv->k, at->raw_k);
 }
 
 void llm_layer_project(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
 {
     part_t part = part_of(self, layer, batch);
-    const llm_activations_t *at = part.at;
-    llm_norm_forward(self, &part.bound->norm_attention, at->n_attention, at->stats_attention,
-                     at->x_in, part.T);
-    if (part.shape->arch->modules[LLM_QKV]) {
-        forward(&part, LLM_QKV, at->qkv, part.qkv_width, at->n_attention);
-    } else {
-        forward(&part, LLM_Q, at->qkv, part.qkv_width, at->n_attention);
-        forward(&part, LLM_K, within(&part, at->qkv, key_offset(part.shape)), part.qkv_width,
-                at->n_attention);
-        forward(&part, LLM_V, within(&part, at->qkv, value_offset(part.shape)), part.qkv_width,
-                at->n_attention);
-    }
-    rotate(&part, at->qkv, false);
+    norm_forward(&part, LLM_NORM_ATTENTION, part.at->n_attention, part.at->x_in);
+    project(&part);
+    rotate(&part, &part.qkv, false);
     llm_virtual_batch_t sequences = llm_packed_sequences(batch);
-    llm_virtual_attend(&self->virtual_tokens, layer, within(&part, at->qkv, key_offset(part.shape)),
-                       part.qkv_width, &sequences);
+    llm_virtual_attend(&self->virtual_tokens, layer, &part.qkv, &sequences);
 }
 
 static llm_attention_t attention_of(const part_t *part, const llm_packed_t *batch)
@@ -121,10 +151,10 @@ static llm_attention_t attention_of(const part_t *part, const llm_packed_t *batc
                              .H = shape->heads,
                              .KV = shape->kv_heads,
                              .D = shape->head_width,
-                             .scale = 1.0f / sqrtf((float)shape->head_width),
-                             .q_stride = part->qkv_width,
-                             .k_stride = part->qkv_width,
-                             .v_stride = part->qkv_width,
+                             .scale = llm_shape_attention_scale(shape),
+                             .q_stride = part->qkv.q_stride,
+                             .k_stride = part->qkv.kv_stride,
+                             .v_stride = part->qkv.kv_stride,
                              .out_stride = llm_plan_query_width(shape)};
 }
 
@@ -132,10 +162,8 @@ void llm_layer_attend(const llm_pass_t *self, uint32_t layer, const llm_packed_t
 {
     part_t part = part_of(self, layer, batch);
     llm_attention_t attention = attention_of(&part, batch);
-    llm_act_t *qkv = part.at->qkv;
-    part.be->ops->attention_forward(
-        part.be, part.at->att, part.at->lse, qkv, within(&part, qkv, key_offset(part.shape)),
-        within(&part, qkv, value_offset(part.shape)), &attention, self->plan.attention_scratch);
+    part.be->ops->attention_forward(part.be, part.at->att, part.at->lse, part.qkv.q, part.qkv.k,
+                                    part.qkv.v, &attention, self->plan.attention_scratch);
 }
 
 static void activate(const part_t *part)
@@ -149,22 +177,48 @@ static void activate(const part_t *part)
         part->be->ops->activation_forward(part->be, at->act, at->up, n, kind);
 }
 
+/* to = stream + s norm(module(x)); raw: where the norm's input stays. */
+static void join(const part_t *part, llm_module_t module, llm_layer_norm_t norm, llm_act_t *raw,
+                 llm_act_t *to, const llm_act_t *stream, const llm_act_t *x)
+{
+    size_t n = part->T * part->C;
+    float scale = part->shape->residual_scale;
+    forward(part, module, raw ? raw : to, part->C, x);
+    norm_forward(part, norm, to, raw);
+    if (scale)
+        part->be->ops->scale_act(part->be, to, to, scale, n);
+    part->be->ops->add_act(part->be, to, stream, n);
+}
+
 void llm_layer_finish(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
 {
     part_t part = part_of(self, layer, batch);
     const llm_activations_t *at = part.at;
-    size_t ffn = part.F, n = part.T * part.C;
-
-    forward(&part, LLM_O, at->x_mid, part.C, at->att);
-    part.be->ops->add_act(part.be, at->x_mid, at->x_in, n);
-
-    llm_norm_forward(self, &part.bound->norm_mlp, at->n_mlp, at->stats_mlp, at->x_mid, part.T);
+    size_t ffn = part.F;
+    join(&part, LLM_O, LLM_NORM_POST_ATTENTION, at->raw_attention, at->x_mid, at->x_in, at->att);
+    norm_forward(&part, LLM_NORM_MLP, at->n_mlp, at->x_mid);
     if (at->gate)
         forward(&part, LLM_GATE, at->gate, ffn, at->n_mlp);
     forward(&part, LLM_UP, at->up, ffn, at->n_mlp);
     activate(&part);
-    forward(&part, LLM_DOWN, at->x_out, part.C, at->act);
-    part.be->ops->add_act(part.be, at->x_out, at->x_mid, n);
+    join(&part, LLM_DOWN, LLM_NORM_POST_MLP, at->raw_mlp, at->x_out, at->x_mid, at->act);
+}
+
+/* The gradient of what a module adds to the stream, given plan.dx, that of the
+ * stream: itself, or in plan.dn. */
+static const llm_act_t *join_backward(const part_t *part, llm_layer_norm_t norm,
+                                      const llm_act_t *raw)
+{
+    const llm_plan_t *plan = &part->pass->plan;
+    float scale = part->shape->residual_scale;
+    size_t n = part->T * part->C;
+    if (has_norm(part, norm))
+        norm_backward(part, norm, plan->dn, false, plan->dx, raw);
+    else if (scale)
+        part->be->ops->scale_act(part->be, plan->dn, plan->dx, scale, n);
+    else
+        return plan->dx;
+    return plan->dn;
 }
 
 /* Turns the gradient of act (plan.dact) into those of gate and up, in the
@@ -197,11 +251,17 @@ static void norm_again(const part_t *part, llm_stage_t stage)
     if (!makes_again(part, stage))
         return;
     if (stage == LLM_STAGE_UP)
-        llm_norm_forward(part->pass, &part->bound->norm_mlp, at->n_mlp, at->stats_mlp, at->x_mid,
-                         part->T);
+        norm_forward(part, LLM_NORM_MLP, at->n_mlp, at->x_mid);
     else
-        llm_norm_forward(part->pass, &part->bound->norm_attention, at->n_attention,
-                         at->stats_attention, at->x_in, part->T);
+        norm_forward(part, LLM_NORM_ATTENTION, at->n_attention, at->x_in);
+}
+
+/* Where the gradient of a branch's input goes: through its norm, or at once to
+ * the stream's. */
+static llm_act_t *branch_gradient(const part_t *part, llm_layer_norm_t norm)
+{
+    const llm_plan_t *plan = &part->pass->plan;
+    return has_norm(part, norm) ? plan->dn : plan->dx;
 }
 
 /* MLP branch: plan.dx is the gradient of x_out, and of x_mid on return. */
@@ -211,37 +271,48 @@ static void mlp_backward(const part_t *part, llm_stage_t stop)
     const llm_plan_t *plan = &part->pass->plan;
     if (makes_again(part, LLM_STAGE_DOWN))
         activate(part);
-    backward(part, LLM_DOWN, stop == LLM_STAGE_DOWN ? NULL : plan->dact, plan->dx, at->act);
+    const llm_act_t *dy = join_backward(part, LLM_NORM_POST_MLP, at->raw_mlp);
+    backward(part, LLM_DOWN, stop == LLM_STAGE_DOWN ? NULL : plan->dact, false, dy, at->act);
     if (stop == LLM_STAGE_DOWN)
         return;
     const llm_act_t *dup = activate_backward(part);
-    llm_act_t *dn = stop == LLM_STAGE_UP ? NULL : plan->dn;
+    llm_act_t *dn = stop == LLM_STAGE_UP ? NULL : branch_gradient(part, LLM_NORM_MLP);
+    bool normed = has_norm(part, LLM_NORM_MLP);
     norm_again(part, LLM_STAGE_UP);
-    backward(part, LLM_UP, dn, dup, at->n_mlp);
-    if (at->gate) {
-        const llm_bound_linear_t *gate = &part->bound->linear[LLM_GATE];
-        llm_linear_backward(&part->run, gate, dn, true, at->gate, gate->out, at->n_mlp,
-                            &at->lora[LLM_GATE]);
-    }
-    if (dn)
-        llm_norm_backward(part->pass, &part->bound->norm_mlp, plan->dx, true, dn, at->x_mid,
-                          at->stats_mlp, part->T);
+    backward(part, LLM_UP, dn, !normed, dup, at->n_mlp);
+    if (at->gate)
+        backward(part, LLM_GATE, dn, true, at->gate, at->n_mlp);
+    if (dn && normed)
+        norm_backward(part, LLM_NORM_MLP, plan->dx, true, dn, at->x_mid);
 }
 
-/* Gradient of the projections, given dqkv; dn NULL when nothing below trains. */
-static void projections_backward(const part_t *part, llm_act_t *dn, const llm_act_t *dqkv)
+/* Gradient of one of three projections, given that of what it made or of the
+ * norm's output; passes the latter through plan.dact, whose content is used up. */
+static void projection_backward(const part_t *part, llm_module_t module, llm_act_t *dn, bool add,
+                                const llm_act_t *dout, size_t stride)
 {
     const llm_activations_t *at = part->at;
-    static const llm_module_t separate[] = {LLM_Q, LLM_K, LLM_V};
+    llm_layer_norm_t norm = module == LLM_Q ? LLM_NORM_Q : LLM_NORM_K;
+    if (module != LLM_V && has_norm(part, norm)) {
+        llm_act_t *draw = part->pass->plan.dact;
+        norm_backward(part, norm, draw, false, dout, module == LLM_Q ? at->raw_q : at->raw_k);
+        dout = draw;
+    }
+    llm_linear_backward(&part->run, &part->bound->linear[module], dn, add, dout, stride,
+                        at->n_attention, &at->lora[module]);
+}
+
+/* Gradient of the projections, given dqkv; dn NULL when nothing below trains,
+ * overwritten or added to as `add` says. */
+static void projections_backward(const part_t *part, llm_act_t *dn, bool add, const llm_qkv_t *dqkv)
+{
     if (part->shape->arch->modules[LLM_QKV]) {
-        backward(part, LLM_QKV, dn, dqkv, at->n_attention);
+        backward(part, LLM_QKV, dn, add, dqkv->q, part->at->n_attention);
         return;
     }
-    const size_t offset[] = {0, key_offset(part->shape), value_offset(part->shape)};
-    for (int i = 0; i < 3; i++)
-        llm_linear_backward(&part->run, &part->bound->linear[separate[i]], dn, i > 0,
-                            llm_act_const_at(part->be, dqkv, offset[i]), part->qkv_width,
-                            at->n_attention, &at->lora[separate[i]]);
+    projection_backward(part, LLM_Q, dn, add, dqkv->q, dqkv->q_stride);
+    projection_backward(part, LLM_K, dn, true, dqkv->k, dqkv->kv_stride);
+    projection_backward(part, LLM_V, dn, true, dqkv->v, dqkv->kv_stride);
 }
 
 /* Attention branch: plan.dx is the gradient of x_mid, and of x_in on return. */
@@ -250,27 +321,24 @@ static void attention_backward(const part_t *part, const llm_packed_t *batch, bo
 {
     const llm_activations_t *at = part->at;
     const llm_plan_t *plan = &part->pass->plan;
-    const llm_shape_t *shape = part->shape;
-    backward(part, LLM_O, stop_at_o ? NULL : plan->dact, plan->dx, at->att);
+    const llm_act_t *dy = join_backward(part, LLM_NORM_POST_ATTENTION, at->raw_attention);
+    backward(part, LLM_O, stop_at_o ? NULL : plan->dact, false, dy, at->att);
     if (stop_at_o)
         return;
     llm_attention_t attention = attention_of(part, batch);
-    size_t k = key_offset(shape), v = value_offset(shape);
-    llm_act_t *dqkv = plan->dpre;
-    part->be->ops->attention_backward(part->be, dqkv, within(part, dqkv, k), within(part, dqkv, v),
-                                      plan->dact, at->att, at->lse, at->qkv,
-                                      within(part, at->qkv, k), within(part, at->qkv, v),
-                                      &attention, plan->attention_scratch);
+    llm_qkv_t dqkv = llm_plan_qkv(plan, &part->pass->decoder, plan->dpre);
+    part->be->ops->attention_backward(part->be, dqkv.q, dqkv.k, dqkv.v, plan->dact, at->att,
+                                      at->lse, part->qkv.q, part->qkv.k, part->qkv.v, &attention,
+                                      plan->attention_scratch);
     llm_virtual_batch_t sequences = llm_packed_sequences(batch);
-    llm_virtual_attend_backward(&part->pass->virtual_tokens, part->layer, dqkv, part->qkv_width, k,
-                                &sequences);
-    rotate(part, dqkv, true);
-    llm_act_t *dn = stop_at_qkv ? NULL : plan->dn;
+    llm_virtual_attend_backward(&part->pass->virtual_tokens, part->layer, &dqkv, &sequences);
+    rotate(part, &dqkv, true);
+    llm_act_t *dn = stop_at_qkv ? NULL : branch_gradient(part, LLM_NORM_ATTENTION);
+    bool normed = has_norm(part, LLM_NORM_ATTENTION);
     norm_again(part, LLM_STAGE_QKV);
-    projections_backward(part, dn, dqkv);
-    if (dn)
-        llm_norm_backward(part->pass, &part->bound->norm_attention, plan->dx, true, dn, at->x_in,
-                          at->stats_attention, part->T);
+    projections_backward(part, dn, !normed, &dqkv);
+    if (dn && normed)
+        norm_backward(part, LLM_NORM_ATTENTION, plan->dx, true, dn, at->x_in);
 }
 
 static void forward_again(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)

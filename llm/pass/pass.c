@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/half.h"
 #include "base/real.h"
 
 /* cos and sin of position * inverse frequency, in float as HF computes them. */
@@ -74,10 +75,10 @@ void llm_norm_forward(const llm_pass_t *self, const llm_bound_norm_t *norm, llm_
     const llm_shape_t *shape = self->decoder.shape;
     llm_backend_t *be = self->decoder.be;
     if (shape->arch->norm == LLM_NORM_LAYER)
-        be->ops->layernorm_forward(be, out, stats, x, norm->weight, norm->bias, rows, shape->width,
+        be->ops->layernorm_forward(be, out, stats, x, norm->weight, norm->bias, rows, norm->width,
                                    shape->norm_eps);
     else
-        be->ops->rmsnorm_forward(be, out, stats, x, norm->weight, rows, shape->width,
+        be->ops->rmsnorm_forward(be, out, stats, x, norm->weight, rows, norm->width,
                                  shape->norm_eps);
 }
 
@@ -89,10 +90,21 @@ void llm_norm_backward(const llm_pass_t *self, const llm_bound_norm_t *norm, llm
     llm_backend_t *be = self->decoder.be;
     if (shape->arch->norm == LLM_NORM_LAYER)
         be->ops->layernorm_backward(be, dx, norm->dweight, norm->dbias, dout, x, stats,
-                                    norm->weight, rows, shape->width, add);
+                                    norm->weight, rows, norm->width, add);
     else
         be->ops->rmsnorm_backward(be, dx, norm->dweight, dout, x, stats, norm->weight, rows,
-                                  shape->width, add);
+                                  norm->width, add);
+}
+
+/* What the token embedding is multiplied by, 0: nothing.  Where it is the table
+ * that is scaled, transformers rounds the factor to the table's type, and virtual
+ * tokens, which are not from the table, stay as they are; else they are scaled, too. */
+static float embedding_scale(const llm_pass_t *self)
+{
+    float scale = self->decoder.shape->embedding_scale;
+    if (self->decoder.be->ops->act == FMQ_BF16 && self->decoder.shape->arch->embedding_scaled)
+        scale = fmq_float_of_bf16(fmq_bf16_of_float(scale));
+    return scale;
 }
 
 void llm_embed_forward(const llm_pass_t *self, const llm_packed_t *batch)
@@ -107,11 +119,17 @@ void llm_embed_forward(const llm_pass_t *self, const llm_packed_t *batch)
         be->ops->matrix_gather(be, x, decoder->tokens, plan->ids, T);
     else
         be->ops->embed_forward(be, x, decoder->token_table, plan->ids, T, C);
+    float scale = embedding_scale(self);
+    bool table = decoder->shape->arch->embedding_scaled;
+    if (scale && table)
+        be->ops->scale_act(be, x, x, scale, T * C);
     llm_virtual_batch_t sequences = llm_packed_sequences(batch);
     llm_virtual_embed(&self->virtual_tokens, x, C, &sequences);
+    if (scale && !table)
+        be->ops->scale_act(be, x, x, scale, T * C);
     if (!decoder->positions)
         return;
-    llm_act_t *positions = plan->layers[0].n_attention; /* free until the first norm */
+    llm_act_t *positions = plan->layers[0].x_mid; /* free until attention's output */
     be->ops->embed_forward(be, positions, decoder->positions, plan->positions, T, C);
     be->ops->add_act(be, x, positions, T * C);
 }
@@ -122,10 +140,17 @@ void llm_embed_backward(const llm_pass_t *self, const llm_packed_t *batch)
     const llm_plan_t *plan = &self->plan;
     llm_backend_t *be = decoder->be;
     size_t T = batch->tokens, C = decoder->shape->width;
+    float scale = embedding_scale(self);
+    bool table = decoder->shape->arch->embedding_scaled;
     llm_virtual_batch_t sequences = llm_packed_sequences(batch);
-    llm_virtual_embed_backward(&self->virtual_tokens, plan->dx, C, &sequences);
-    if (decoder->dtoken_table)
-        be->ops->embed_backward(be, decoder->dtoken_table, plan->dx, plan->ids, T, C);
     if (decoder->dpositions)
         be->ops->embed_backward(be, decoder->dpositions, plan->dx, plan->positions, T, C);
+    if (scale && !table)
+        be->ops->scale_act(be, plan->dx, plan->dx, scale, T * C);
+    llm_virtual_embed_backward(&self->virtual_tokens, plan->dx, C, &sequences);
+    if (!decoder->dtoken_table)
+        return;
+    if (scale && table)
+        be->ops->scale_act(be, plan->dx, plan->dx, scale, T * C);
+    be->ops->embed_backward(be, decoder->dtoken_table, plan->dx, plan->ids, T, C);
 }

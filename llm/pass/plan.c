@@ -71,9 +71,78 @@ size_t llm_plan_qkv_width(const llm_shape_t *shape)
     return ((size_t)shape->heads + 2 * (size_t)shape->kv_heads) * shape->head_width;
 }
 
+/* Planes begin on cache lines. */
+static size_t plane(const llm_plan_t *self, size_t width)
+{
+    size_t elements = self->tokens_max * width;
+    return (elements + REGION_ALIGNMENT - 1) / REGION_ALIGNMENT * REGION_ALIGNMENT;
+}
+
+/* Queries and keys that a norm follows are computed apart from it. */
+static bool in_planes(const llm_shape_t *shape)
+{
+    return shape->arch->norms[LLM_NORM_Q] != NULL;
+}
+
+static size_t key_width(const llm_shape_t *shape)
+{
+    return (size_t)shape->kv_heads * shape->head_width;
+}
+
+static size_t query_stride(const llm_shape_t *shape)
+{
+    return in_planes(shape) ? llm_plan_query_width(shape) : llm_plan_qkv_width(shape);
+}
+
+static size_t key_stride(const llm_shape_t *shape)
+{
+    return in_planes(shape) ? key_width(shape) : llm_plan_qkv_width(shape);
+}
+
+/* Elements of a buffer for queries, keys and values. */
+static size_t qkv_elements(const llm_plan_t *self, const llm_shape_t *shape)
+{
+    if (!in_planes(shape))
+        return self->tokens_max * llm_plan_qkv_width(shape);
+    return plane(self, llm_plan_query_width(shape)) + 2 * plane(self, key_width(shape));
+}
+
+llm_qkv_t llm_plan_qkv(const llm_plan_t *self, const llm_decoder_t *decoder, llm_act_t *buffer)
+{
+    const llm_shape_t *shape = decoder->shape;
+    size_t queries = llm_plan_query_width(shape), keys = key_width(shape);
+    bool planes = in_planes(shape);
+    size_t k = planes ? plane(self, queries) : queries;
+    return (llm_qkv_t){.q = buffer,
+                       .k = llm_act_at(decoder->be, buffer, k),
+                       .v =
+                           llm_act_at(decoder->be, buffer, k + (planes ? plane(self, keys) : keys)),
+                       .planes = planes,
+                       .q_stride = query_stride(shape),
+                       .kv_stride = key_stride(shape)};
+}
+
 static bool keeps(const llm_plan_t *self, const llm_decoder_t *decoder, uint32_t layer)
 {
     return self->training && layer >= decoder->first_layer && layer < self->behind;
+}
+
+/* What the norms of a layer leave: two floats a row, and the rows before those
+ * that do not stand before all of attention or of the MLP. */
+static void lay_out_norms(cursor_t *cursor, const llm_plan_t *self, const llm_shape_t *shape,
+                          llm_activations_t *layer)
+{
+    const char *const *norms = shape->arch->norms;
+    size_t T = self->tokens_max, queries = llm_plan_query_width(shape), keys = key_width(shape);
+    for (int n = 0; n < LLM_LAYER_NORMS; n++) {
+        size_t width = n == LLM_NORM_Q ? queries : n == LLM_NORM_K ? keys : shape->width;
+        size_t rows = norms[n] ? width / llm_shape_norm(shape, (llm_layer_norm_t)n) : 0;
+        layer->stats[n] = rows ? take_floats(cursor, T * rows, 2) : NULL;
+    }
+    layer->raw_q = norms[LLM_NORM_Q] ? take(cursor, T, queries) : NULL;
+    layer->raw_k = norms[LLM_NORM_K] ? take(cursor, T, keys) : NULL;
+    layer->raw_attention = norms[LLM_NORM_POST_ATTENTION] ? take(cursor, T, shape->width) : NULL;
+    layer->raw_mlp = norms[LLM_NORM_POST_MLP] ? take(cursor, T, shape->width) : NULL;
 }
 
 /* Buffers of a layer other than the residual stream. */
@@ -81,9 +150,8 @@ static void lay_out_layer(cursor_t *cursor, const llm_plan_t *self, const llm_sh
                           llm_activations_t *layer)
 {
     size_t T = self->tokens_max;
-    layer->stats_attention = take_floats(cursor, T, 2);
-    layer->stats_mlp = take_floats(cursor, T, 2);
-    layer->qkv = take(cursor, T, llm_plan_qkv_width(shape));
+    lay_out_norms(cursor, self, shape, layer);
+    layer->qkv = take(cursor, qkv_elements(self, shape), 1);
     layer->att = take(cursor, T, llm_plan_query_width(shape));
     layer->lse = take_floats(cursor, T, shape->heads);
     layer->gate = shape->arch->gated ? take(cursor, T, shape->ffn) : NULL;
@@ -130,9 +198,9 @@ static void lay_out_read(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t
         layer->act = self->passing_act;
         return;
     }
-    if (llm_stage_trains(like, LLM_STAGE_QKV))
+    if (shape->arch->norms[LLM_NORM_ATTENTION] && llm_stage_trains(like, LLM_STAGE_QKV))
         layer->n_attention = take(cursor, T, C);
-    if (llm_stage_trains(like, LLM_STAGE_UP))
+    if (shape->arch->norms[LLM_NORM_MLP] && llm_stage_trains(like, LLM_STAGE_UP))
         layer->n_mlp = take(cursor, T, C);
     if (llm_stage_trains(like, LLM_STAGE_DOWN))
         layer->act = take(cursor, T, shape->ffn);
@@ -205,6 +273,10 @@ static void lay_out_forward(cursor_t *cursor, llm_plan_t *self, const llm_decode
             layer->x_out = stream;
         }
         layer->x_in = l ? self->layers[l - 1].x_out : stream;
+        if (!shape->arch->norms[LLM_NORM_ATTENTION])
+            layer->n_attention = layer->x_in;
+        if (!shape->arch->norms[LLM_NORM_MLP])
+            layer->n_mlp = layer->x_mid;
         if (!layer->n_attention)
             layer->n_attention = normed;
         if (!layer->n_mlp)
@@ -232,7 +304,7 @@ static void lay_out_backward(cursor_t *cursor, llm_plan_t *self, const llm_shape
     size_t T = self->tokens_max, C = shape->width;
     self->dn = take(cursor, T, C);
     self->dact = take(cursor, T, larger(shape->ffn, llm_plan_query_width(shape)));
-    self->dpre = take(cursor, T, larger(shape->ffn, llm_plan_qkv_width(shape)));
+    self->dpre = take(cursor, larger(T * shape->ffn, qkv_elements(self, shape)), 1);
 }
 
 static void lay_out_inputs(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
@@ -297,9 +369,9 @@ static size_t scratch_for(const llm_decoder_t *decoder, size_t T, size_t length,
                                  .KV = shape->kv_heads,
                                  .D = shape->head_width,
                                  .scale = 1.0f,
-                                 .q_stride = llm_plan_qkv_width(shape),
-                                 .k_stride = llm_plan_qkv_width(shape),
-                                 .v_stride = llm_plan_qkv_width(shape),
+                                 .q_stride = query_stride(shape),
+                                 .k_stride = key_stride(shape),
+                                 .v_stride = key_stride(shape),
                                  .out_stride = llm_plan_query_width(shape)};
     return decoder->be->ops->attention_scratch(decoder->be, &attention);
 }

@@ -19,9 +19,11 @@ typedef struct {
     llm_act_t *x_in;                    /* [T][C] residual stream before the layer */
     llm_act_t *x_mid;                   /* [T][C] ... between attention and MLP */
     llm_act_t *x_out;                   /* [T][C] ... behind it: x_in of the next layer */
-    llm_act_t *n_attention, *n_mlp;     /* [T][C] normed inputs */
-    float *stats_attention, *stats_mlp; /* [T][2] */
-    llm_act_t *qkv;                     /* [T][W]: q | k | v of each token */
+    llm_act_t *n_attention, *n_mlp;     /* [T][C] normed inputs; x_in, x_mid without a norm */
+    llm_act_t *raw_attention, *raw_mlp; /* [T][C] before a norm of what joins, or NULL */
+    llm_act_t *raw_q, *raw_k;           /* [T][heads' width] before a norm of theirs, or NULL */
+    float *stats[LLM_LAYER_NORMS];      /* of each norm, two floats a row */
+    llm_act_t *qkv;                     /* see llm_qkv_t */
     llm_act_t *att;                     /* [T][Q] */
     float *lse;                         /* [T][heads] */
     llm_act_t *gate;                    /* [T][F], NULL without a gate */
@@ -67,8 +69,20 @@ typedef struct {
     llm_act_t *dx;   /* [T][C] gradient of the residual stream */
     llm_act_t *dn;   /* [T][C] gradient of a normed input */
     llm_act_t *dact; /* [T][max(F, Q)] gradient of act, or of att */
-    llm_act_t *dpre; /* [T][max(F, W)] gradient of up (gelu), or of qkv */
+    llm_act_t *dpre; /* [T][max(F, W)] gradient of up without a gate, or of qkv */
 } llm_plan_t;
+
+/* Where queries, keys and values of a batch lie in a buffer for them: side by
+ * side in the row of a token, or, where queries and keys have a norm, all
+ * queries before all keys before all values.  Strides are elements between
+ * tokens. */
+typedef struct {
+    llm_act_t *q, *k, *v;
+    size_t q_stride, kv_stride;
+    bool planes; /* they are apart */
+} llm_qkv_t;
+
+llm_qkv_t llm_plan_qkv(const llm_plan_t *self, const llm_decoder_t *decoder, llm_act_t *buffer);
 
 /* Row-width helpers. */
 size_t llm_plan_query_width(const llm_shape_t *shape);

@@ -6,6 +6,7 @@
 #include "llm/adapter/layout.h"
 #include "llm/weights/weights.h"
 
+/* Gradients and vectors of one shape are those of the other. */
 static bool same_shape(const llm_shape_t *a, const llm_shape_t *b)
 {
     return a->arch == b->arch && a->layers == b->layers && a->width == b->width &&

@@ -135,16 +135,20 @@ void llm_virtual_embed_backward(const llm_virtual_t *self, const llm_act_t *dx, 
                              self->layout->count * C, true);
 }
 
-void llm_virtual_attend(const llm_virtual_t *self, uint32_t layer, llm_act_t *k, size_t stride,
+void llm_virtual_attend(const llm_virtual_t *self, uint32_t layer, const llm_qkv_t *qkv,
                         const llm_virtual_batch_t *batch)
 {
     if (!self->layout || !self->pair)
         return;
-    const llm_act_t *from = llm_act_const_at(self->be, self->acts, layer * self->pair);
-    for (size_t s = 0; s < batch->sequences; s++)
-        self->be->ops->copy_rows(self->be, llm_act_at(self->be, k, batch->starts[s] * stride),
-                                 stride, from, self->layout->width, self->layout->count,
-                                 self->pair);
+    llm_backend_t *be = self->be;
+    size_t P = self->layout->count, width = self->layout->width, half = self->pair / 2;
+    const llm_act_t *from = llm_act_const_at(be, self->acts, layer * self->pair);
+    for (size_t s = 0; s < batch->sequences; s++) {
+        size_t row = batch->starts[s] * qkv->kv_stride;
+        be->ops->copy_rows(be, llm_act_at(be, qkv->k, row), qkv->kv_stride, from, width, P, half);
+        be->ops->copy_rows(be, llm_act_at(be, qkv->v, row), qkv->kv_stride,
+                           llm_act_const_at(be, from, half), width, P, half);
+    }
 }
 
 /* The sum of a layer's gradients to its place in the rows of all layers: a product
@@ -156,19 +160,32 @@ static void place_sum(const llm_virtual_t *self, uint32_t layer)
     self->be->ops->gemm(self->be, self->drows + layer * pair, self->identity, self->sum, &move);
 }
 
-void llm_virtual_attend_backward(const llm_virtual_t *self, uint32_t layer, llm_act_t *dqkv,
-                                 size_t stride, size_t k_offset, const llm_virtual_batch_t *batch)
+static void zero_rows(const llm_virtual_t *self, llm_act_t *at, size_t first, size_t stride)
+{
+    llm_backend_t *be = self->be;
+    be->ops->zero(be, llm_act_at(be, at, first * stride),
+                  llm_act_bytes(be, self->layout->count * stride));
+}
+
+void llm_virtual_attend_backward(const llm_virtual_t *self, uint32_t layer, const llm_qkv_t *dqkv,
+                                 const llm_virtual_batch_t *batch)
 {
     if (!self->layout || !self->pair)
         return;
-    const llm_ops_t *ops = self->be->ops;
-    size_t P = self->layout->count, pair = self->pair;
+    llm_backend_t *be = self->be;
+    size_t P = self->layout->count, pair = self->pair, stride = dqkv->kv_stride;
     for (size_t s = 0; s < batch->sequences; s++) {
-        llm_act_t *rows = llm_act_at(self->be, dqkv, batch->starts[s] * stride);
-        ops->copy_rows(self->be, self->taken, pair, llm_act_at(self->be, rows, k_offset), stride, P,
-                       pair);
-        ops->widen(self->be, self->sum, self->taken, P * pair, s > 0);
-        ops->zero(self->be, rows, llm_act_bytes(self->be, P * stride));
+        size_t first = batch->starts[s];
+        be->ops->copy_rows(be, self->taken, pair, llm_act_at(be, dqkv->k, first * stride), stride,
+                           P, pair / 2);
+        be->ops->copy_rows(be, llm_act_at(be, self->taken, pair / 2), pair,
+                           llm_act_at(be, dqkv->v, first * stride), stride, P, pair / 2);
+        be->ops->widen(be, self->sum, self->taken, P * pair, s > 0);
+        zero_rows(self, dqkv->q, first, dqkv->q_stride);
+        if (!dqkv->planes)
+            continue; /* that was all of the rows */
+        zero_rows(self, dqkv->k, first, stride);
+        zero_rows(self, dqkv->v, first, stride);
     }
     place_sum(self, layer);
 }

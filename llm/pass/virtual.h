@@ -13,6 +13,7 @@
 
 #include "fedmq/llm/adapter.h"
 #include "llm/adapter/encoder.h"
+#include "llm/pass/plan.h"
 
 typedef struct {
     llm_backend_t *be;                  /* borrowed */
@@ -60,12 +61,11 @@ void llm_virtual_embed(const llm_virtual_t *self, llm_act_t *x, size_t C,
 void llm_virtual_embed_backward(const llm_virtual_t *self, const llm_act_t *dx, size_t C,
                                 const llm_virtual_batch_t *batch);
 
-/* Keys and values of a layer into k [T] of rows a stride apart, behind each of
- * which its value lies; and their gradient out of the whole rows dqkv, in which
- * keys begin at k_offset: what is taken is zeros then, as are the queries'. */
-void llm_virtual_attend(const llm_virtual_t *self, uint32_t layer, llm_act_t *k, size_t stride,
+/* Keys and values of a layer into those of a batch; and their gradient out of
+ * the batch's: what is taken is zeros then, as are the queries'. */
+void llm_virtual_attend(const llm_virtual_t *self, uint32_t layer, const llm_qkv_t *qkv,
                         const llm_virtual_batch_t *batch);
-void llm_virtual_attend_backward(const llm_virtual_t *self, uint32_t layer, llm_act_t *dqkv,
-                                 size_t stride, size_t k_offset, const llm_virtual_batch_t *batch);
+void llm_virtual_attend_backward(const llm_virtual_t *self, uint32_t layer, const llm_qkv_t *dqkv,
+                                 const llm_virtual_batch_t *batch);
 
 #endif

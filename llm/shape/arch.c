@@ -31,12 +31,25 @@ static const llm_config_keys_t llama_keys = {
     .activation = "hidden_act",
 };
 
+static const llm_config_keys_t starcoder2_keys = {
+    .layers = "num_hidden_layers",
+    .width = "hidden_size",
+    .heads = "num_attention_heads",
+    .kv_heads = "num_key_value_heads",
+    .head_width = "head_dim",
+    .ffn = "intermediate_size",
+    .context = "max_position_embeddings",
+    .eps = "norm_epsilon",
+    .activation = "hidden_act",
+};
+
 /* What is said again behind LIKE_... replaces what stands there. */
 #pragma GCC diagnostic ignored "-Woverride-init"
 
 #define LIKE_LLAMA                                                                                 \
     .keys = &llama_keys, .norm = LLM_NORM_RMS, .norm_eps = 1e-6f,                                  \
-    .norm_attention = "input_layernorm", .norm_mlp = "post_attention_layernorm",                   \
+    .norms =                                                                                       \
+        {[LLM_NORM_ATTENTION] = "input_layernorm", [LLM_NORM_MLP] = "post_attention_layernorm"},   \
     .norm_final = "model.norm", .positions = LLM_POSITIONS_ROPE, .rope_theta = 10000,              \
     .gated = true, .activation = "silu",                                                           \
     .modules =                                                                                     \
@@ -48,6 +61,11 @@ static const llm_config_keys_t llama_keys = {
     .lora_targets = {"q_proj", "v_proj"}, .layer_prefix = "model.layers.",                         \
     .token_embedding = "model.embed_tokens", .head = "lm_head", .bos = 1, .eos = 2
 
+#define LIKE_GEMMA                                                                                 \
+    LIKE_LLAMA, .norm_less_one = true, .head_width = 256, .activation = "gelu_pytorch_tanh",       \
+                .biases = {{"attention_bias", false, LLM_ATTENTION_MODULES}},                      \
+                .embedding_scaled = true, .tie_by_default = true, .bos = 2, .eos = 1
+
 /* The rows' tensor names are those of HF's modeling_<model_type>.py, the LoRA
  * targets those of PEFT's TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING. */
 static const llm_arch_t rows[] = {
@@ -57,8 +75,7 @@ static const llm_arch_t rows[] = {
         .keys = &gpt2_keys,
         .norm = LLM_NORM_LAYER,
         .norm_eps = 1e-5f,
-        .norm_attention = "ln_1",
-        .norm_mlp = "ln_2",
+        .norms = {[LLM_NORM_ATTENTION] = "ln_1", [LLM_NORM_MLP] = "ln_2"},
         .norm_final = "transformer.ln_f",
         .positions = LLM_POSITIONS_LEARNED,
         .activation = "gelu_new",
@@ -92,6 +109,92 @@ static const llm_arch_t rows[] = {
         .windows = LLM_WINDOWS_ALL,
         .window = 4096,
         .biases = {{0}},
+    },
+    {
+        LIKE_LLAMA,
+        .model_type = "qwen2",
+        .hf_class = "Qwen2ForCausalLM",
+        .windows = LLM_WINDOWS_ABOVE,
+        .window = 4096,
+        .biases = {{.modules = 1u << LLM_Q | 1u << LLM_K | 1u << LLM_V}},
+        .bos = -1,
+        .eos = -1,
+    },
+    {
+        LIKE_LLAMA,
+        .model_type = "qwen3",
+        .hf_class = "Qwen3ForCausalLM",
+        .norms = {[LLM_NORM_ATTENTION] = "input_layernorm",
+                  [LLM_NORM_MLP] = "post_attention_layernorm",
+                  [LLM_NORM_Q] = "self_attn.q_norm",
+                  [LLM_NORM_K] = "self_attn.k_norm"},
+        .head_width = 128,
+        .windows = LLM_WINDOWS_ABOVE,
+        .window = 4096,
+        .biases = {{"attention_bias", false, LLM_ATTENTION_MODULES}},
+        .bos = -1,
+        .eos = -1,
+    },
+    {
+        /* What attention and MLP make is normed, and not what they are given. */
+        LIKE_LLAMA,
+        .model_type = "olmo2",
+        .hf_class = "Olmo2ForCausalLM",
+        .norm_eps = 1e-5f,
+        .norms = {[LLM_NORM_POST_ATTENTION] = "post_attention_layernorm",
+                  [LLM_NORM_POST_MLP] = "post_feedforward_layernorm",
+                  [LLM_NORM_Q] = "self_attn.q_norm",
+                  [LLM_NORM_K] = "self_attn.k_norm"},
+        .norm_qk_whole = true,
+        .biases = {{"attention_bias", false, LLM_ATTENTION_MODULES}},
+        .bos = -1,
+        .eos = 50279,
+    },
+    {
+        LIKE_LLAMA,
+        .model_type = "granite",
+        .hf_class = "GraniteForCausalLM",
+        .multipliers = true,
+    },
+    {
+        LIKE_LLAMA,
+        .model_type = "smollm3",
+        .hf_class = "SmolLM3ForCausalLM",
+        .rope_theta = 2000000,
+        .unrotated_nth = 4,
+        .kv_heads = 4,
+        .tie_by_default = true,
+        .bos = 128000,
+        .eos = 128001,
+    },
+    {
+        LIKE_GEMMA,
+        .model_type = "gemma",
+        .hf_class = "GemmaForCausalLM",
+        .kv_heads = 16,
+        .exact_means_tanh = true,
+    },
+    {
+        LIKE_LLAMA,
+        .model_type = "starcoder2",
+        .hf_class = "Starcoder2ForCausalLM",
+        .keys = &starcoder2_keys,
+        .norm = LLM_NORM_LAYER,
+        .norm_eps = 1e-5f,
+        .kv_heads = 2,
+        .windows = LLM_WINDOWS_ALL,
+        .gated = false,
+        .activation = "gelu_pytorch_tanh",
+        .modules = {[LLM_Q] = "self_attn.q_proj",
+                    [LLM_K] = "self_attn.k_proj",
+                    [LLM_V] = "self_attn.v_proj",
+                    [LLM_O] = "self_attn.o_proj",
+                    [LLM_UP] = "mlp.c_fc",
+                    [LLM_DOWN] = "mlp.c_proj"},
+        .biases = {{"use_bias", true, LLM_ALL_MODULES}},
+        .tie_by_default = true,
+        .bos = 50256,
+        .eos = 50256,
     },
 };
 

@@ -5,6 +5,7 @@
  * engine does not compute is refused here, so that a model either gives HF's
  * results or does not load.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -107,6 +108,8 @@ static void read_activation(llm_json_reader_t *reader, llm_shape_t *shape)
                       "'%s' '%s' is not supported (known: silu, gelu, gelu_new, "
                       "gelu_pytorch_tanh, relu, quick_gelu)",
                       arch->keys->activation, name);
+    if (arch->exact_means_tanh && shape->activation == LLM_ACTIVATION_GELU)
+        shape->activation = LLM_ACTIVATION_GELU_TANH;
 }
 
 static void read_biases(llm_json_reader_t *reader, llm_shape_t *shape)
@@ -178,19 +181,6 @@ static void refuse_quantized(llm_json_reader_t *reader)
                       method ? method : "an unnamed method");
 }
 
-/* Newer configurations say for each layer what it attends to. */
-static void refuse_layer_types(llm_json_reader_t *reader)
-{
-    const json_t *types = llm_json_get(reader, "layer_types");
-    for (size_t i = 0; i < json_array_size(types); i++) {
-        const char *type = json_string_value(json_array_get(types, i));
-        if (!type || strcmp(type, "full_attention") != 0)
-            llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
-                          "'layer_types': layer %zu is '%.40s'; only 'full_attention' is supported",
-                          i, type ? type : "no text");
-    }
-}
-
 /* Refuses what would change the result. */
 static void refuse_features(llm_json_reader_t *reader)
 {
@@ -208,18 +198,129 @@ static void refuse_features(llm_json_reader_t *reader)
             llm_json_fail(reader, FMQ_ERR_UNSUPPORTED, "'%s': %s is not supported", flags[i].key,
                           flags[i].supported ? "false" : "true");
     refuse_quantized(reader);
-    refuse_layer_types(reader);
+}
+
+/* Does the family say, where config.json does not, that this layer has a window? */
+static bool windowed_by_rule(const llm_shape_t *shape, uint32_t layer, uint32_t nth)
+{
+    switch (shape->arch->windows) {
+    case LLM_WINDOWS_ALL:
+        return true;
+    case LLM_WINDOWS_ABOVE:
+        return layer >= nth;
+    case LLM_WINDOWS_BUT_NTH:
+        return (layer + 1) % nth != 0;
+    case LLM_WINDOWS_UNROTATED:
+        return llm_layer_bit(&shape->unrotated, layer);
+    default:
+        return false;
+    }
+}
+
+static bool windowed_by_type(llm_json_reader_t *reader, const llm_shape_t *shape,
+                             const json_t *types, uint32_t layer)
+{
+    const char *type = json_string_value(json_array_get(types, layer));
+    bool window =
+        type && strcmp(type, "sliding_attention") == 0 && shape->arch->windows != LLM_WINDOWS_NONE;
+    if (!type || (!window && strcmp(type, "full_attention") != 0))
+        llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
+                      "'layer_types': layer %u is '%.40s'; only 'full_attention'%s is supported",
+                      layer, type ? type : "no text",
+                      shape->arch->windows == LLM_WINDOWS_NONE ? "" : " or 'sliding_attention'");
+    return window;
+}
+
+/* Which layers have a window; newer configurations list it. */
+static void read_windowed(llm_json_reader_t *reader, llm_shape_t *shape)
+{
+    const llm_arch_t *arch = shape->arch;
+    const json_t *types = llm_json_get(reader, "layer_types");
+    int64_t nth = 0;
+    if (types && json_array_size(types) != shape->layers)
+        llm_json_fail(reader, FMQ_ERR_FORMAT, "'layer_types' must list %u types, one a layer",
+                      shape->layers);
+    if (arch->windows == LLM_WINDOWS_ABOVE)
+        nth = llm_json_integer_if(reader, "max_window_layers", 0, LLM_JSON_INTEGER_MAX);
+    if (arch->windows == LLM_WINDOWS_BUT_NTH)
+        nth = llm_json_integer_if(reader, "sliding_window_pattern", 1, LLM_LAYERS_MAX);
+    if (nth < 1 && arch->windows == LLM_WINDOWS_BUT_NTH)
+        nth = arch->window_period;
+    if (nth < 0 || nth > LLM_LAYERS_MAX)
+        nth = nth < 0 ? arch->window_period : LLM_LAYERS_MAX;
+    for (uint32_t l = 0; l < shape->layers && !reader->failed; l++)
+        llm_layer_bit_set(&shape->windowed, l,
+                          types ? windowed_by_type(reader, shape, types, l)
+                                : windowed_by_rule(shape, l, (uint32_t)nth));
 }
 
 /* Only families that have a window read the key.  Theirs is the default where
  * it is not there at all; null says that there is none. */
 static void read_window(llm_json_reader_t *reader, llm_shape_t *shape)
 {
+    const llm_arch_t *arch = shape->arch;
+    bool asked = arch->windows == LLM_WINDOWS_ABOVE || arch->windows == LLM_WINDOWS_UNROTATED;
     int64_t window = llm_json_integer_if(reader, "sliding_window", 1, LLM_JSON_INTEGER_MAX);
     if (!json_object_get(reader->object, "sliding_window"))
-        window = shape->arch->window;
-    if (shape->arch->windows != LLM_WINDOWS_NONE && window > 0 && window < shape->context)
+        window = arch->window;
+    bool some = arch->windows != LLM_WINDOWS_NONE;
+    if (asked && !llm_json_bool(reader, "use_sliding_window", false))
+        some = false;
+    if (some && window > 0 && window < shape->context)
         shape->window = (uint32_t)window;
+    read_windowed(reader, shape);
+    static const llm_layer_bits_t none;
+    if (memcmp(&shape->windowed, &none, sizeof none) == 0)
+        shape->window = 0;
+    if (shape->window == 0)
+        shape->windowed = none;
+}
+
+/* A multiplier, 0 when it is 1: nothing is multiplied. */
+static float multiplier(llm_json_reader_t *reader, const char *key)
+{
+    double value = llm_json_positive(reader, key, 1);
+    return value == 1 ? 0 : (float)value;
+}
+
+static void read_scales(llm_json_reader_t *reader, llm_shape_t *shape)
+{
+    const llm_arch_t *arch = shape->arch;
+    if (arch->embedding_scaled)
+        shape->embedding_scale = sqrtf((float)shape->width);
+    if (arch->attention_scale_key)
+        shape->attention_scale =
+            (float)(1 / sqrt(llm_json_positive(reader, arch->attention_scale_key,
+                                               (double)arch->attention_scalar)));
+    if (!arch->multipliers)
+        return;
+    shape->embedding_scale = multiplier(reader, "embedding_multiplier");
+    shape->residual_scale = multiplier(reader, "residual_multiplier");
+    shape->attention_scale = (float)llm_json_positive(reader, "attention_multiplier", 1);
+    shape->logit_scale = multiplier(reader, "logits_scaling");
+    if (shape->logit_scale)
+        shape->logit_scale = 1 / shape->logit_scale;
+}
+
+/* no_rope_layers has a number for each layer, 0 where nothing is turned. */
+static void read_unrotated(llm_json_reader_t *reader, llm_shape_t *shape)
+{
+    if (!shape->arch->unrotated_nth)
+        return;
+    int64_t nth = llm_json_integer_if(reader, "no_rope_layer_interval", 1, LLM_LAYERS_MAX);
+    const json_t *list = llm_json_get(reader, "no_rope_layers");
+    if (list && json_array_size(list) != shape->layers)
+        llm_json_fail(reader, FMQ_ERR_FORMAT, "'no_rope_layers' must list %u numbers, one a layer",
+                      shape->layers);
+    nth = nth > 0 ? nth : shape->arch->unrotated_nth;
+    for (uint32_t l = 0; l < shape->layers && !reader->failed; l++) {
+        uint64_t turns = 0;
+        if (!list)
+            turns = (l + 1) % (uint32_t)nth != 0;
+        else if (!llm_json_whole(json_array_get(list, l), &turns) || turns > 1)
+            llm_json_fail(reader, FMQ_ERR_FORMAT, "'no_rope_layers': number %u is not 0 or 1", l);
+        llm_layer_bit_set(&shape->unrotated, l, !turns);
+    }
 }
 
 static void read_shape(llm_json_reader_t *reader, llm_shape_t *shape)
@@ -241,6 +342,8 @@ static void read_shape(llm_json_reader_t *reader, llm_shape_t *shape)
     shape->rope_factor = 1;
     if (arch->positions == LLM_POSITIONS_ROPE)
         llm_rope_read(reader, shape);
+    read_scales(reader, shape);
+    read_unrotated(reader, shape);
     read_window(reader, shape);
     refuse_features(reader);
 }

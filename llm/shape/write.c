@@ -1,6 +1,8 @@
 /*
  * write.c - a model's config.json, which read.c and HF transformers both read.
  */
+#include <math.h>
+
 #include "fedmq/llm/shape.h"
 #include "llm/hub/json.h"
 #include "llm/shape/rope.h"
@@ -62,13 +64,62 @@ static int set_biases(json_t *root, const llm_shape_t *shape)
     return status;
 }
 
-/* Without the key it would have the family's. */
+/* Without the keys it would have the family's.  Layers are listed where not all
+ * of them are alike. */
 static int set_window(json_t *root, const llm_shape_t *shape)
 {
-    if (shape->arch->windows == LLM_WINDOWS_NONE)
+    llm_windows_t windows = shape->arch->windows;
+    if (windows == LLM_WINDOWS_NONE)
         return 0;
-    return json_object_set_new(root, "sliding_window",
-                               shape->window ? json_integer(shape->window) : json_null());
+    int status = json_object_set_new(root, "sliding_window",
+                                     shape->window ? json_integer(shape->window) : json_null());
+    if (windows == LLM_WINDOWS_ALL)
+        return status;
+    if (windows != LLM_WINDOWS_BUT_NTH)
+        status |= json_object_set_new(root, "use_sliding_window", json_boolean(shape->window != 0));
+    json_t *types = json_array();
+    for (uint32_t l = 0; l < shape->layers; l++) {
+        bool window = llm_layer_bit(&shape->windowed, l);
+        status |= json_array_append_new(
+            types, json_string(window ? "sliding_attention" : "full_attention"));
+    }
+    return status | json_object_set_new(root, "layer_types", types);
+}
+
+static int set_real(json_t *root, const char *key, float value)
+{
+    return json_object_set_new(root, key, llm_json_float(value));
+}
+
+static float or_one(float scale)
+{
+    return scale ? scale : 1.0f;
+}
+
+static int set_scales(json_t *root, const llm_shape_t *shape)
+{
+    const llm_arch_t *arch = shape->arch;
+    int status = 0;
+    if (arch->attention_scale_key)
+        status |= set_real(root, arch->attention_scale_key,
+                           roundf(1 / (shape->attention_scale * shape->attention_scale)));
+    if (!arch->multipliers)
+        return status;
+    status |= set_real(root, "embedding_multiplier", or_one(shape->embedding_scale));
+    status |= set_real(root, "residual_multiplier", or_one(shape->residual_scale));
+    status |= set_real(root, "attention_multiplier", llm_shape_attention_scale(shape));
+    return status | set_real(root, "logits_scaling", 1 / or_one(shape->logit_scale));
+}
+
+static int set_unrotated(json_t *root, const llm_shape_t *shape)
+{
+    if (!shape->arch->unrotated_nth)
+        return 0;
+    json_t *list = json_array();
+    int status = list ? 0 : -1;
+    for (uint32_t l = 0; l < shape->layers; l++)
+        status |= json_array_append_new(list, json_integer(!llm_layer_bit(&shape->unrotated, l)));
+    return status | json_object_set_new(root, "no_rope_layers", list);
 }
 
 static json_t *shape_json(const llm_shape_t *shape)
@@ -86,6 +137,8 @@ static json_t *shape_json(const llm_shape_t *shape)
     if (arch->positions == LLM_POSITIONS_ROPE)
         status |= llm_rope_write(root, shape);
     status |= set_window(root, shape);
+    status |= set_scales(root, shape);
+    status |= set_unrotated(root, shape);
     if (status != 0) {
         json_decref(root);
         return NULL;

@@ -10,19 +10,6 @@
 #include "llm/weights/build.h"
 #include "llm/weights/part.h"
 
-/* Do the two agree on everything but the number of layers and the ids that
- * only text knows? */
-static bool same_family(const llm_shape_t *a, const llm_shape_t *b)
-{
-    return a->arch == b->arch && a->width == b->width && a->heads == b->heads &&
-           a->kv_heads == b->kv_heads && a->head_width == b->head_width && a->ffn == b->ffn &&
-           a->vocab == b->vocab && a->context == b->context && a->window == b->window &&
-           a->norm_eps == b->norm_eps && a->rope_theta == b->rope_theta &&
-           a->rope_factor == b->rope_factor && a->rope_low == b->rope_low &&
-           a->rope_high == b->rope_high && a->rope_original_context == b->rope_original_context &&
-           a->activation == b->activation && a->biases == b->biases && a->tied == b->tied;
-}
-
 /* "the stem" or "layer 3", for error texts. */
 #define PART_TEXT_MAX 24
 static void part_text(const llm_model_t *self, uint32_t number, char out[PART_TEXT_MAX])
@@ -38,13 +25,19 @@ static int borrow(llm_model_t *self, uint32_t number, const llm_part_origin_t *o
 {
     llm_model_part_t *part = &self->parts[number];
     const llm_model_t *lender = origin->model;
-    if (!same_family(&lender->shape, &self->shape))
+    if (!llm_shape_same_family(&lender->shape, &self->shape))
         return fmq_error_set(err, FMQ_ERR_MISMATCH,
                              "the model that is to lend it has another shape");
     if (number < self->shape.layers && origin->layer >= lender->shape.layers)
         return fmq_error_set(err, FMQ_ERR_MISMATCH,
                              "layer %u is to be borrowed from a model of %u layers", origin->layer,
                              lender->shape.layers);
+    if (number < self->shape.layers &&
+        !llm_shape_same_layer(&lender->shape, origin->layer, &self->shape, number))
+        return fmq_error_set(err, FMQ_ERR_MISMATCH,
+                             "layer %u of the model that is to lend it is of another kind (what it "
+                             "attends to, or whether it turns queries and keys)",
+                             origin->layer);
     part->lender = lender;
     part->layer = origin->layer;
     if (number < self->shape.layers) {

@@ -41,8 +41,12 @@ static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
                                 shape->window};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         digest_number(state, numbers[i]);
-    const float reals[] = {shape->norm_eps, shape->rope_theta, shape->rope_factor, shape->rope_low,
-                           shape->rope_high};
+    const float reals[] = {shape->norm_eps,       shape->rope_theta,      shape->rope_factor,
+                           shape->rope_low,       shape->rope_high,       shape->embedding_scale,
+                           shape->residual_scale, shape->attention_scale, shape->logit_scale};
+    for (uint32_t l = 0; l < shape->layers; l++)
+        digest_number(state, llm_layer_bit(&shape->unrotated, l) |
+                                 llm_layer_bit(&shape->windowed, l) << 1);
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         digest_real(state, reals[i]);
 }

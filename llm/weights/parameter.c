@@ -11,8 +11,8 @@
 
 #include "base/pages.h"
 
-/* Tensors of a layer at most: two norms and eight modules, each with a bias. */
-#define LAYER_PARAMETERS_MAX (2 * (2 + LLM_MODULES))
+/* Tensors of a layer at most: its norms and modules, each with a bias. */
+#define LAYER_PARAMETERS_MAX (2 * (LLM_LAYER_NORMS + LLM_MODULES))
 /* Embedding, positions, final norm with bias, head. */
 #define MODEL_PARAMETERS_MAX 5
 
@@ -35,15 +35,23 @@ static void append(llm_parameters_t *self, const llm_parameter_t *parameter)
     count_elements(item);
 }
 
-static void append_norm(llm_parameters_t *self, const llm_shape_t *shape, llm_role_t role,
-                        uint32_t layer)
+static void append_norm(llm_parameters_t *self, const llm_shape_t *shape, llm_parameter_t norm)
 {
-    llm_parameter_t norm = {.role = role, .layer = layer, .rank = 1, .shape = {shape->width}};
+    norm.rank = 1;
     append(self, &norm);
     if (shape->arch->norm != LLM_NORM_LAYER)
         return;
     norm.bias = true;
     append(self, &norm);
+}
+
+static void append_layer_norm(llm_parameters_t *self, const llm_shape_t *shape,
+                              llm_layer_norm_t which, uint32_t layer)
+{
+    llm_parameter_t norm = {.role = LLM_ROLE_NORM, .layer = layer, .norm = which};
+    norm.shape[0] = llm_shape_norm(shape, which);
+    if (shape->arch->norms[which])
+        append_norm(self, shape, norm);
 }
 
 static void append_modules(llm_parameters_t *self, const llm_shape_t *shape, uint32_t layer,
@@ -90,13 +98,18 @@ int llm_parameters_init(llm_parameters_t *self, const llm_shape_t *shape, fmq_er
     self->front = self->size;
     self->layers = shape->layers;
     for (uint32_t layer = 0; layer < shape->layers; layer++) {
-        append_norm(self, shape, LLM_ROLE_NORM_ATTENTION, layer);
+        append_layer_norm(self, shape, LLM_NORM_ATTENTION, layer);
         append_modules(self, shape, layer, true);
-        append_norm(self, shape, LLM_ROLE_NORM_MLP, layer);
+        append_layer_norm(self, shape, LLM_NORM_Q, layer);
+        append_layer_norm(self, shape, LLM_NORM_K, layer);
+        append_layer_norm(self, shape, LLM_NORM_POST_ATTENTION, layer);
+        append_layer_norm(self, shape, LLM_NORM_MLP, layer);
         append_modules(self, shape, layer, false);
+        append_layer_norm(self, shape, LLM_NORM_POST_MLP, layer);
     }
     self->per_layer = shape->layers ? (self->size - self->front) / shape->layers : 0;
-    append_norm(self, shape, LLM_ROLE_NORM_FINAL, 0);
+    llm_parameter_t final = {.role = LLM_ROLE_NORM_FINAL, .shape = {shape->width}};
+    append_norm(self, shape, final);
     if (!shape->tied) {
         table.role = LLM_ROLE_HEAD;
         append(self, &table);
@@ -129,13 +142,18 @@ void llm_parameters_narrow(llm_parameters_t *self, const llm_shape_t *shape, uin
 bool llm_parameter_same(const llm_parameter_t *a, const llm_parameter_t *b)
 {
     return a->role == b->role && a->bias == b->bias && a->layer == b->layer &&
-           a->module == b->module;
+           a->module == b->module && a->norm == b->norm;
 }
 
 bool llm_parameter_in_layer(const llm_parameter_t *parameter)
 {
-    return parameter->role == LLM_ROLE_MODULE || parameter->role == LLM_ROLE_NORM_ATTENTION ||
-           parameter->role == LLM_ROLE_NORM_MLP;
+    return parameter->role == LLM_ROLE_MODULE || parameter->role == LLM_ROLE_NORM;
+}
+
+bool llm_parameter_is_norm_weight(const llm_parameter_t *parameter)
+{
+    bool norm = parameter->role == LLM_ROLE_NORM || parameter->role == LLM_ROLE_NORM_FINAL;
+    return norm && !parameter->bias;
 }
 
 size_t llm_parameters_index(const llm_parameters_t *self, size_t index,
@@ -180,11 +198,8 @@ void llm_parameter_name(const llm_shape_t *shape, const llm_parameter_t *paramet
     case LLM_ROLE_HEAD:
         plain = arch->head;
         break;
-    case LLM_ROLE_NORM_ATTENTION:
-        layer_norm_path(shape, parameter->layer, arch->norm_attention, out);
-        break;
-    case LLM_ROLE_NORM_MLP:
-        layer_norm_path(shape, parameter->layer, arch->norm_mlp, out);
+    case LLM_ROLE_NORM:
+        layer_norm_path(shape, parameter->layer, arch->norms[parameter->norm], out);
         break;
     case LLM_ROLE_MODULE:
         llm_parameter_module_path(shape, parameter->layer, parameter->module, out);

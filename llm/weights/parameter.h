@@ -12,11 +12,10 @@
 #include "fedmq/llm/shape.h"
 
 typedef enum {
-    LLM_ROLE_TOKENS,         /* token embedding, and the head of a tied model */
-    LLM_ROLE_POSITIONS,      /* learned positions */
-    LLM_ROLE_NORM_ATTENTION, /* of a layer */
-    LLM_ROLE_NORM_MLP,
-    LLM_ROLE_MODULE, /* a linear module of a layer */
+    LLM_ROLE_TOKENS,    /* token embedding, and the head of a tied model */
+    LLM_ROLE_POSITIONS, /* learned positions */
+    LLM_ROLE_NORM,      /* a norm of a layer */
+    LLM_ROLE_MODULE,    /* a linear module of a layer */
     LLM_ROLE_NORM_FINAL,
     LLM_ROLE_HEAD /* of an untied model */
 } llm_role_t;
@@ -25,7 +24,8 @@ typedef struct {
     llm_role_t role;
     bool bias; /* the module's or norm's bias rather than its weight */
     uint32_t layer;
-    llm_module_t module; /* when role is LLM_ROLE_MODULE */
+    llm_module_t module;   /* when role is LLM_ROLE_MODULE */
+    llm_layer_norm_t norm; /* when role is LLM_ROLE_NORM */
     uint32_t rank;
     uint64_t shape[2]; /* as stored: [in][out] where the family is input_major */
     uint64_t count;
@@ -50,6 +50,9 @@ void llm_parameters_narrow(llm_parameters_t *self, const llm_shape_t *shape, uin
 
 /* Do both name the same tensor of a model? */
 bool llm_parameter_same(const llm_parameter_t *a, const llm_parameter_t *b);
+
+/* Is it a norm's weight, which a family may store less one? */
+bool llm_parameter_is_norm_weight(const llm_parameter_t *parameter);
 
 /* Is it a layer's, rather than the stem's? */
 bool llm_parameter_in_layer(const llm_parameter_t *parameter);

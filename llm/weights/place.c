@@ -44,11 +44,8 @@ static float **vector_slot(llm_placement_t *self, const llm_parameter_t *paramet
     switch (parameter->role) {
     case LLM_ROLE_MODULE:
         return &self->layers[parameter->layer].linear[parameter->module].bias;
-    case LLM_ROLE_NORM_ATTENTION:
-        norm = &self->layers[parameter->layer].norm_attention;
-        break;
-    case LLM_ROLE_NORM_MLP:
-        norm = &self->layers[parameter->layer].norm_mlp;
+    case LLM_ROLE_NORM:
+        norm = &self->layers[parameter->layer].norms[parameter->norm];
         break;
     case LLM_ROLE_NORM_FINAL:
         norm = &self->stem.norm_final;
@@ -142,6 +139,13 @@ static int place_matrix(const placing_t *self, const llm_parameter_t *parameter,
     return 0;
 }
 
+/* Norms compute with whole weights. */
+static void add_one(float *weights, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        weights[i] += 1.0f;
+}
+
 static int place_vector(const placing_t *self, const llm_parameter_t *parameter,
                         const llm_source_t *source, float **slot, fmq_error_t *err)
 {
@@ -154,6 +158,8 @@ static int place_vector(const placing_t *self, const llm_parameter_t *parameter,
         rc = fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a tensor of %zu bytes", bytes);
     } else {
         llm_source_read(source, host);
+        if (self->model->shape.arch->norm_less_one && llm_parameter_is_norm_weight(parameter))
+            add_one(host, (size_t)parameter->count);
         keeper->ops->upload(keeper, *slot, host, bytes);
         self->placement->bytes += bytes;
     }
@@ -196,8 +202,8 @@ static void norm_release(llm_backend_t *be, llm_placed_norm_t *norm)
 
 static void layer_release(llm_backend_t *be, llm_placed_layer_t *layer)
 {
-    norm_release(be, &layer->norm_attention);
-    norm_release(be, &layer->norm_mlp);
+    for (int n = 0; n < LLM_LAYER_NORMS; n++)
+        norm_release(be, &layer->norms[n]);
     for (int m = 0; m < LLM_MODULES; m++) {
         matrix_release(be, &layer->linear[m].weight);
         vector_release(be, &layer->linear[m].bias);

@@ -27,7 +27,7 @@ typedef struct {
 } llm_placed_linear_t;
 
 typedef struct {
-    llm_placed_norm_t norm_attention, norm_mlp;
+    llm_placed_norm_t norms[LLM_LAYER_NORMS]; /* weights with what is stored less put back */
     llm_placed_linear_t linear[LLM_MODULES];
 } llm_placed_layer_t;
 

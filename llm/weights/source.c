@@ -24,9 +24,10 @@ static bool is_residual_projection(const llm_parameter_t *parameter)
 static void draw(const llm_model_t *model, size_t index, float *out)
 {
     const llm_parameter_t *parameter = &model->parameters.items[index];
+    bool ones = llm_parameter_is_norm_weight(parameter) && !model->shape.arch->norm_less_one;
     if (parameter->rank == 1) {
         for (uint64_t i = 0; i < parameter->count; i++)
-            out[i] = parameter->bias ? 0.0f : 1.0f;
+            out[i] = ones ? 1.0f : 0.0f;
         return;
     }
     double deviation = INIT_DEVIATION;

@@ -56,8 +56,7 @@ static float *draw_pool(void)
 
 static bool is_norm(const llm_parameter_t *parameter)
 {
-    return parameter->role == LLM_ROLE_NORM_ATTENTION || parameter->role == LLM_ROLE_NORM_MLP ||
-           parameter->role == LLM_ROLE_NORM_FINAL;
+    return parameter->role == LLM_ROLE_NORM || parameter->role == LLM_ROLE_NORM_FINAL;
 }
 
 /* Values of a block of a tensor: from the pool, or all the same. */

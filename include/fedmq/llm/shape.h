@@ -35,6 +35,17 @@ typedef enum {
     LLM_MODULES
 } llm_module_t;
 
+/* The norms of a layer.  A row names those it has. */
+typedef enum {
+    LLM_NORM_ATTENTION,      /* before attention */
+    LLM_NORM_MLP,            /* before the MLP */
+    LLM_NORM_POST_ATTENTION, /* of attention's output, before it joins the stream */
+    LLM_NORM_POST_MLP,       /* the same of the MLP's */
+    LLM_NORM_Q,              /* of the queries, of each head or of all at once */
+    LLM_NORM_K,              /* of the keys */
+    LLM_LAYER_NORMS
+} llm_layer_norm_t;
+
 /* Sets of modules: bit 1 << module. */
 #define LLM_ATTENTION_MODULES                                                                      \
     (1u << LLM_QKV | 1u << LLM_Q | 1u << LLM_K | 1u << LLM_V | 1u << LLM_O)
@@ -49,10 +60,11 @@ typedef enum { LLM_QKV_BLOCKS, LLM_QKV_PER_HEAD, LLM_QKV_PER_GROUP } llm_qkv_lay
 /* Which layers attend to no more than a window, where config.json does not
  * list them as layer_types. */
 typedef enum {
-    LLM_WINDOWS_NONE,    /* none, whatever config.json says */
-    LLM_WINDOWS_ALL,     /* all, when config.json has a sliding_window */
-    LLM_WINDOWS_ABOVE,   /* from max_window_layers on, when use_sliding_window */
-    LLM_WINDOWS_BUT_NTH, /* all but each window_period-th */
+    LLM_WINDOWS_NONE,      /* none, whatever config.json says */
+    LLM_WINDOWS_ALL,       /* all, when config.json has a sliding_window */
+    LLM_WINDOWS_ABOVE,     /* from max_window_layers on, when use_sliding_window */
+    LLM_WINDOWS_BUT_NTH,   /* all but each window_period-th, or sliding_window_pattern-th */
+    LLM_WINDOWS_UNROTATED, /* those that turn nothing, when use_sliding_window */
 } llm_windows_t;
 
 #define LLM_LAYERS_MAX  1024
@@ -88,18 +100,14 @@ typedef struct {
     const char *hf_class;   /* "GPT2LMHeadModel" */
     const llm_config_keys_t *keys;
 
-    /* Norms.  The names are those within a layer, or NULL when there is none
-     * there: before attention and MLP; behind them, before their outputs join
-     * the stream (-); of queries and keys (-); behind the token embedding (-). */
+    /* Norms: their names within a layer, or NULL when there is none there. */
     llm_norm_t norm;
-    float norm_offset;                     /* (-) 1: weights are stored less one */
-    float norm_eps;                        /* where config.json is silent */
-    const char *norm_attention, *norm_mlp; /* "ln_1", "ln_2" */
-    const char *norm_post_attention, *norm_post_mlp;
-    const char *norm_q, *norm_k; /* "self_attn.q_norm" */
-    bool norm_qk_whole;          /* over all heads at once, not each */
-    const char *norm_embedding;  /* "transformer.word_embeddings_layernorm" */
-    const char *norm_final;      /* "transformer.ln_f" */
+    bool norm_less_one;                 /* weights are stored less one */
+    float norm_eps;                     /* where config.json is silent */
+    const char *norms[LLM_LAYER_NORMS]; /* "ln_1" */
+    bool norm_qk_whole;                 /* of all heads at once rather than of each */
+    const char *norm_embedding;         /* (-) "transformer.word_embeddings_layernorm" */
+    const char *norm_final;             /* "transformer.ln_f" */
 
     /* Positions. */
     llm_positions_t positions;
@@ -108,19 +116,26 @@ typedef struct {
     const char *rotary_key;   /* (-) of the part of a head that is turned, "rotary_pct" */
     float rotary;             /* (-) that part where config.json is silent */
     bool rope_interleaved;    /* (-) pairs are neighbours rather than halves */
+    uint32_t unrotated_nth;   /* each so many-th layer turns nothing; 0: all turn */
 
     /* Attention. */
     llm_qkv_layout_t qkv_layout; /* (-) but LLM_QKV_BLOCKS */
     uint32_t kv_heads;           /* where config.json is silent; 0: as many as heads */
     uint32_t head_width;         /* the same; 0: width / heads */
-    llm_windows_t windows;       /* (-) NONE and ALL only */
-    uint32_t window;             /* where config.json does not have sliding_window */
-    uint32_t window_period;      /* (-) */
-    float attention_cap;         /* (-) scores become cap tanh(score / cap); 0: they do not */
+    llm_windows_t windows;
+    uint32_t window; /* where config.json does not have sliding_window */
+    uint32_t window_period;
+    float attention_cap; /* (-) scores become cap tanh(score / cap); 0: they do not */
+
+    bool multipliers; /* config.json has embedding_, residual_, attention_multiplier, logits_scaling
+                       */
+    const char *attention_scale_key; /* whose inverse square root scales scores */
+    float attention_scalar;          /* where config.json is silent */
 
     /* MLP, and how it joins the stream. */
     bool gated;               /* down(act(gate(x)) up(x)) rather than down(act(up(x))) */
     const char *activation;   /* where config.json is silent: "gelu_new" */
+    bool exact_means_tanh;    /* "gelu" is read as gelu_pytorch_tanh */
     bool ffn_optional;        /* four times the width where config.json is silent */
     bool parallel;            /* (-) its input is the layer's, as attention's; one norm, or two */
     const char *parallel_key; /* (-) of config.json, which says otherwise */
@@ -136,7 +151,7 @@ typedef struct {
     const char *token_embedding;    /* "transformer.wte" */
     const char *position_embedding; /* or NULL */
     const char *head;               /* "lm_head" */
-    bool embedding_scaled;          /* (-) by the square root of the width */
+    bool embedding_scaled;          /* by the square root of the width */
     bool tie_by_default;
     bool head_bias;  /* (-) */
     float logit_cap; /* (-) as attention_cap */
@@ -148,6 +163,22 @@ typedef struct {
 /* The row for a model_type, or NULL.  llm_arch_at() enumerates (NULL at the end). */
 const llm_arch_t *llm_arch_find(const char *model_type);
 const llm_arch_t *llm_arch_at(size_t index);
+
+/* A set of layers, as bits. */
+typedef struct {
+    uint64_t bits[LLM_LAYERS_MAX / 64];
+} llm_layer_bits_t;
+
+static inline bool llm_layer_bit(const llm_layer_bits_t *self, uint32_t layer)
+{
+    return self->bits[layer / 64] >> (layer % 64) & 1;
+}
+
+static inline void llm_layer_bit_set(llm_layer_bits_t *self, uint32_t layer, bool value)
+{
+    uint64_t bit = UINT64_C(1) << (layer % 64);
+    self->bits[layer / 64] = (self->bits[layer / 64] & ~bit) | (value ? bit : 0);
+}
 
 typedef struct {
     const llm_arch_t *arch;
@@ -163,8 +194,31 @@ typedef struct {
     /* rope_scaling of type "llama3" or "linear"; factor 1 = none */
     float rope_factor, rope_low, rope_high;
     uint32_t rope_original_context; /* 0: linear scaling by rope_factor */
-    uint32_t window;                /* sliding_window below context; 0: none */
+    uint32_t window;                /* of windowed layers, when it is below context; 0: none */
+    llm_layer_bits_t windowed;      /* layers that attend to no more than the window */
+    llm_layer_bits_t unrotated;     /* layers that turn neither queries nor keys */
+    /* Multipliers; 0 where there is none. */
+    float embedding_scale; /* of the token embedding */
+    float residual_scale;  /* of what attention and MLP add to the stream */
+    float attention_scale; /* of scores, instead of 1 / sqrt(head width) */
+    float logit_scale;     /* of logits */
 } llm_shape_t;
+
+/* Makes layer `to` of one shape what layer `from` of the other is, where
+ * layers differ. */
+void llm_shape_take_layer(llm_shape_t *shape, uint32_t to, const llm_shape_t *other, uint32_t from);
+/* Are these two layers of one kind? */
+bool llm_shape_same_layer(const llm_shape_t *a, uint32_t layer_a, const llm_shape_t *b,
+                          uint32_t layer_b);
+/* Do the two agree in everything that decides what a layer or the stem
+ * computes, but for the number of layers and their kinds? */
+bool llm_shape_same_family(const llm_shape_t *a, const llm_shape_t *b);
+
+/* What scores are multiplied by. */
+float llm_shape_attention_scale(const llm_shape_t *shape);
+
+/* Channels of a norm; the shape's row has it. */
+size_t llm_shape_norm(const llm_shape_t *shape, llm_layer_norm_t norm);
 
 /* The longest sequence that the model computes as HF does: the context, or the
  * sliding window, up to which attention over a window is attention over all. */

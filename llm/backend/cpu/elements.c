@@ -6,6 +6,8 @@
  */
 #include "llm/backend/cpu/cpu.h"
 
+#include <string.h>
+
 #define PIECE      16384 /* elements of an item; a multiple of 64 */
 #define SUMS_BATCH 256   /* pieces summed between two additions to the total */
 
@@ -34,6 +36,21 @@ static void add(llm_backend_t *be, float *y, const float *x, size_t n)
 static void add_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, size_t n)
 {
     add(be, llm_cpu_floats_out(y), llm_cpu_floats(x), n);
+}
+
+static void scale_act_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                            size_t count)
+{
+    const job_t *job = argument;
+    if (job->out != job->x)
+        memcpy(job->out + first, job->x + first, count * sizeof *job->out);
+    kernels->scale(job->out + first, job->value, count);
+}
+
+static void scale_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, float factor, size_t n)
+{
+    job_t job = {.out = llm_cpu_floats_out(y), .x = llm_cpu_floats(x), .value = factor};
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, scale_act_piece, &job);
 }
 
 static void widen(llm_backend_t *be, float *to, const llm_act_t *x, size_t n, bool add_to)
@@ -192,6 +209,7 @@ void llm_cpu_elements(llm_ops_t *ops)
 {
     ops->add = add;
     ops->add_act = add_act;
+    ops->scale_act = scale_act;
     ops->widen = widen;
     ops->narrow = narrow;
     ops->scale = scale;

@@ -15,6 +15,7 @@ typedef struct {
     const uint16_t *x, *y, *z;
     float *wide_out;
     const float *wide;
+    float value;
     bool flag;
     llm_activation_t kind;
 } job_t;
@@ -53,6 +54,24 @@ static void add_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, size_t 
 {
     job_t job = {.out = llm_half_write(y), .x = llm_half_read(x)};
     run(be, n, add_piece, &job);
+}
+
+static void scale_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
+{
+    hand->half->widen(hand->room, job->x + at, n);
+    hand->kernels->scale(hand->room, job->value, n);
+    hand->half->narrow(job->out + at, hand->room, n);
+}
+
+static void scale_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
+{
+    in_stretches(hand, job, first, count, scale_stretch);
+}
+
+static void scale_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, float factor, size_t n)
+{
+    job_t job = {.out = llm_half_write(y), .x = llm_half_read(x), .value = factor};
+    run(be, n, scale_piece, &job);
 }
 
 static void widen_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
@@ -184,6 +203,7 @@ static void glu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup, co
 void llm_cpu_half_elements(llm_ops_t *ops)
 {
     ops->add_act = add_act;
+    ops->scale_act = scale_act;
     ops->widen = widen;
     ops->narrow = narrow;
     ops->activation_forward = activation_forward;

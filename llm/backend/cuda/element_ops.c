@@ -8,6 +8,11 @@ static void add_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, size_t 
     llm_cuda_add(&llm_cuda_enter(be)->queue, y, x, n);
 }
 
+static void scale_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, float factor, size_t n)
+{
+    llm_cuda_scale_act(&llm_cuda_enter(be)->queue, y, x, factor, n);
+}
+
 static void activation_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,
                                llm_activation_t kind)
 {
@@ -36,6 +41,7 @@ static void glu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup, co
 void llm_cuda_elements_ops(llm_ops_t *ops)
 {
     ops->add_act = add_act;
+    ops->scale_act = scale_act;
     ops->activation_forward = activation_forward;
     ops->activation_backward = activation_backward;
     ops->glu_forward = glu_forward;

@@ -28,6 +28,31 @@ void llm_cuda_add(const llm_cuda_queue_t *queue, void *y, const void *x, size_t 
     });
 }
 
+template <class A> struct scale_act_t {
+    A *y;
+    const A *x;
+    float factor;
+
+    __device__ void operator()(size_t i, long count) const
+    {
+        float a[PIECE];
+        load8(a, x + i, count);
+#pragma unroll
+        for (int j = 0; j < PIECE; j++)
+            a[j] *= factor;
+        store8(y + i, a, count);
+    }
+};
+
+void llm_cuda_scale_act(const llm_cuda_queue_t *queue, void *y, const void *x, float factor,
+                        size_t n)
+{
+    for_activations(queue, [&](auto a) {
+        using A = decltype(a);
+        run(queue, scale_act_t<A>{(A *)y, (const A *)x, factor}, n);
+    });
+}
+
 /* A row's mask is a whole number of bytes; element i of the stream counts over
  * rows without gaps. */
 struct mask_t {

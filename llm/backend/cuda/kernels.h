@@ -53,6 +53,10 @@ typedef struct {
 
 /* elements.cu: vectors of activations. */
 void llm_cuda_add(const llm_cuda_queue_t *queue, void *y, const void *x, size_t n);
+/* y = factor x; y may be x. */
+void llm_cuda_scale_act(const llm_cuda_queue_t *queue, void *y, const void *x, float factor,
+                        size_t n);
+
 /* Rows of (in + 7) / 8 bytes, bit c % 8 of byte c / 8 set where element c of a
  * row of in elements is kept; the bits behind the last are 0. */
 void llm_cuda_dropout_mask(const llm_cuda_queue_t *queue, uint8_t *mask, size_t M, size_t in,

@@ -24,6 +24,12 @@ static void add_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, size_t 
         llm_reference_put(be, y, i, llm_reference_get(be, y, i) + llm_reference_get(be, x, i));
 }
 
+static void scale_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        llm_reference_put(be, y, i, (double)factor * llm_reference_get(be, x, i));
+}
+
 static void widen(llm_backend_t *be, float *to, const llm_act_t *x, size_t n, bool add_to)
 {
     for (size_t i = 0; i < n; i++)
@@ -103,6 +109,7 @@ void llm_reference_optimizer(llm_ops_t *ops)
 {
     ops->add = add;
     ops->add_act = add_act;
+    ops->scale_act = scale_act;
     ops->widen = widen;
     ops->narrow = narrow;
     ops->scale = scale;

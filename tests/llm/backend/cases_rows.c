@@ -160,6 +160,10 @@ static void activations(trace_t *trace, llm_act_t *const *m, size_t n)
     }
     be->ops->add_act(be, m[2], m[1], n);
     trace_acts(trace, m[2], n, "activations added %zu", n);
+    be->ops->scale_act(be, m[1], m[2], 0.3f, n);
+    trace_acts(trace, m[1], n, "activations scaled %zu", n);
+    be->ops->scale_act(be, m[2], m[2], -1.7f, n);
+    trace_acts(trace, m[2], n, "activations scaled in place %zu", n);
     for (int k = 0; k < LLM_ACTIVATIONS; k++) {
         be->ops->glu_forward(be, m[1], m[0], m[3], n, (llm_activation_t)k);
         trace_acts(trace, m[1], n, "gated %d, %zu", k, n);

@@ -232,6 +232,12 @@ static void add_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, size_t 
     inner->ops->add_act(inner, INSIDE(y), INSIDE(x), n);
 }
 
+static void scale_act(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, float factor, size_t n)
+{
+    llm_backend_t *inner = fence_inner(be);
+    inner->ops->scale_act(inner, INSIDE(y), INSIDE(x), factor, n);
+}
+
 static void bias_backward(llm_backend_t *be, float *dbias, const llm_act_t *dy, size_t dy_stride,
                           size_t M, size_t N)
 {
@@ -466,6 +472,7 @@ void fence_fill_ops(llm_ops_t *ops)
     ops->embed_forward = embed_forward;
     ops->embed_backward = embed_backward;
     ops->add_act = add_act;
+    ops->scale_act = scale_act;
     ops->bias_backward = bias_backward;
     ops->layernorm_forward = layernorm_forward;
     ops->layernorm_backward = layernorm_backward;

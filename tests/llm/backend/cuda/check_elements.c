@@ -23,6 +23,18 @@ static void add(check_t *c, size_t n)
     check_clear(c);
 }
 
+static void scaled(check_t *c, size_t n)
+{
+    const llm_ops_t *ops = c->reference->ops;
+    array_t *x = reads(c, ACT, n, 2), *y = writes(c, ACT, n);
+    for (runs(c); next_run(c);)
+        llm_cuda_scale_act(&c->queue, y->device, x->device, 0.3f, n);
+    void *want = room(n);
+    ops->scale_act(c->reference, want, x->floats, 0.3f, n);
+    expect(c, y, want, EXACTLY, "scaled %zu", n);
+    check_clear(c);
+}
+
 static void activation(check_t *c, size_t n, llm_activation_t kind)
 {
     const llm_ops_t *ops = c->reference->ops;
@@ -81,6 +93,7 @@ void check_elements(check_t *c)
     for (c->shift = 0; c->shift < 2; c->shift++)
         for (size_t i = 0; i < FEW(c, sizes); i++) {
             add(c, sizes[i]);
+            scaled(c, sizes[i]);
             for (int kind = 0; kind < LLM_ACTIVATIONS; kind++) {
                 activation(c, sizes[i], (llm_activation_t)kind);
                 glu(c, sizes[i], (llm_activation_t)kind);
