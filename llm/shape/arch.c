@@ -66,6 +66,10 @@ static const llm_config_keys_t starcoder2_keys = {
                 .biases = {{"attention_bias", false, LLM_ATTENTION_MODULES}},                      \
                 .embedding_scaled = true, .tie_by_default = true, .bos = 2, .eos = 1
 
+/* Where PEFT names no targets for a family: all of its linear modules. */
+#define ALL_TARGETS                                                                                \
+    .lora_targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
 /* The rows' tensor names are those of HF's modeling_<model_type>.py, the LoRA
  * targets those of PEFT's TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING. */
 static const llm_arch_t rows[] = {
@@ -140,6 +144,7 @@ static const llm_arch_t rows[] = {
         LIKE_LLAMA,
         .model_type = "olmo2",
         .hf_class = "Olmo2ForCausalLM",
+        ALL_TARGETS,
         .norm_eps = 1e-5f,
         .norms = {[LLM_NORM_POST_ATTENTION] = "post_attention_layernorm",
                   [LLM_NORM_POST_MLP] = "post_feedforward_layernorm",
@@ -154,12 +159,14 @@ static const llm_arch_t rows[] = {
         LIKE_LLAMA,
         .model_type = "granite",
         .hf_class = "GraniteForCausalLM",
+        ALL_TARGETS,
         .multipliers = true,
     },
     {
         LIKE_LLAMA,
         .model_type = "smollm3",
         .hf_class = "SmolLM3ForCausalLM",
+        ALL_TARGETS,
         .rope_theta = 2000000,
         .unrotated_nth = 4,
         .kv_heads = 4,
@@ -178,6 +185,7 @@ static const llm_arch_t rows[] = {
         LIKE_LLAMA,
         .model_type = "starcoder2",
         .hf_class = "Starcoder2ForCausalLM",
+        .lora_targets = {"q_proj", "k_proj", "v_proj", "o_proj", "c_fc", "c_proj"},
         .keys = &starcoder2_keys,
         .norm = LLM_NORM_LAYER,
         .norm_eps = 1e-5f,
