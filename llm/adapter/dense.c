@@ -34,8 +34,8 @@ static void upload_ones(llm_backend_t *be, float *to, size_t count)
 {
     static const float ones[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     for (size_t done = 0; done < count; done += sizeof ones / sizeof *ones) {
-        size_t part = count - done < sizeof ones / sizeof *ones ? count - done
-                                                                : sizeof ones / sizeof *ones;
+        size_t part =
+            count - done < sizeof ones / sizeof *ones ? count - done : sizeof ones / sizeof *ones;
         be->ops->upload(be, to + done, ones, part * sizeof *ones);
     }
 }

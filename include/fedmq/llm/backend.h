@@ -265,8 +265,8 @@ typedef struct llm_ops {
     void (*embed_backward)(llm_backend_t *be, float *dtable, const llm_act_t *dout,
                            const int32_t *ids, size_t T, size_t C);
 
-    /* y += x, and y = factor x (y may be x), over n activations; and dbias[N] += column sums of dy[M][N], rows
-     * dy_stride apart. */
+    /* y += x, and y = factor x (y may be x), over n activations; and dbias[N] += column sums of
+     * dy[M][N], rows dy_stride apart. */
     void (*add_act)(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, size_t n);
     void (*scale_act)(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, float factor, size_t n);
     void (*bias_backward)(llm_backend_t *be, float *dbias, const llm_act_t *dy, size_t dy_stride,
