@@ -18,6 +18,8 @@
 #define REFUSED  FMQ_KEY_NOT_ACTED_ON, FMQ_RESUME_SAME
 #define MANY     FMQ_KEY_MANY
 
+#define OPTIMIZERS "SGD|Adam|AdamW|Adagrad|RMSprop|Adafactor|transformers.Adafactor|AdamW8bit"
+
 #define BOOLEAN(path, fallback, status, help)                                                      \
     {                                                                                              \
         path, FMQ_KEY_BOOL, fallback, 1, 0, NULL, status, help, NULL                               \
@@ -407,12 +409,14 @@ static const fmq_key_t keys[] = {
     WHOLE("llm.offsite_tuning.emu_align.train.local_update_steps", "10", 1, 1000000000, ACTED,
           "Steps of one block of alignment: batches or epochs."),
     OPEN("llm.offsite_tuning.emu_align.train.optimizer",
-         "betas|eps|weight_decay|momentum|dampening|nesterov|maximize|amsgrad|foreach|fused|"
-         "capturable|differentiable",
+         "betas|eps|weight_decay|momentum|dampening|nesterov|maximize|amsgrad|lr_decay|"
+         "initial_accumulator_value|alpha|centered|beta2_decay|d|clip_threshold|decay_rate|beta1|"
+         "scale_parameter|relative_step|warmup_init|min_8bit_size|block_wise|is_paged|foreach|"
+         "fused|capturable|differentiable",
          ACTED, "Further arguments of the alignment's optimizer."),
     REAL("llm.offsite_tuning.emu_align.train.optimizer.lr", "0.01", 0, MANY, ACTED,
          "Learning rate of the alignment."),
-    TEXT("llm.offsite_tuning.emu_align.train.optimizer.type", "SGD", "SGD|Adam|AdamW", ACTED,
+    TEXT("llm.offsite_tuning.emu_align.train.optimizer.type", "SGD", OPTIMIZERS, ACTED,
          "Optimizer of the alignment, as in torch.optim."),
     BOOLEAN("llm.offsite_tuning.emu_align.use", "False", ACTED,
             "Align the emulator with the layers that it replaces, on public data."),
@@ -509,11 +513,14 @@ static const fmq_key_t keys[] = {
     WHOLE("train.local_update_steps", "1", 1, 1000000000, ACTED,
           "Local steps of a round: batches or epochs."),
     OPEN("train.optimizer",
-         "betas|eps|weight_decay|momentum|dampening|nesterov|maximize|amsgrad|foreach|fused|"
-         "capturable|differentiable",
+         "betas|eps|weight_decay|momentum|dampening|nesterov|maximize|amsgrad|lr_decay|"
+         "initial_accumulator_value|alpha|centered|beta2_decay|d|clip_threshold|decay_rate|beta1|"
+         "scale_parameter|relative_step|warmup_init|min_8bit_size|block_wise|is_paged|foreach|"
+         "fused|capturable|differentiable",
          ACTED, "Further arguments of the optimizer."),
     REAL("train.optimizer.lr", "0.1", 0, MANY, ACTED, "Learning rate."),
-    TEXT("train.optimizer.type", "SGD", "SGD|Adam|AdamW", ACTED, "Optimizer, as in torch.optim."),
+    TEXT("train.optimizer.type", "SGD", OPTIMIZERS, ACTED,
+         "Optimizer, as in torch.optim, transformers or bitsandbytes."),
     OPEN("train.scheduler",
          "warmup_steps|total_steps|step_size|gamma|milestones|T_max|T_0|T_mult|eta_min|factor|"
          "start_factor|end_factor|total_iters|power|max_lr|epochs|steps_per_epoch|pct_start|"

@@ -65,6 +65,24 @@ static void add_schedule(fmq_digest_state_t *state, const llm_schedule_t *schedu
         add_number(state, schedule->milestones[i]);
 }
 
+/* Nothing for optimizers that have been there from the beginning, so that their keys
+ * stay. */
+static void add_further(fmq_digest_state_t *state, const llm_optimizer_t *optimizer)
+{
+    const double reals[] = {optimizer->alpha, optimizer->lr_decay, optimizer->initial_accumulator,
+                            optimizer->eps2,  optimizer->clip,     optimizer->beta2_decay};
+    const uint64_t numbers[] = {optimizer->maximize,      optimizer->amsgrad,
+                                optimizer->centered,      optimizer->scale_parameter,
+                                optimizer->relative_step, optimizer->warmup_init,
+                                optimizer->min_8bit_size};
+    if (optimizer->kind <= LLM_ADAMW && !optimizer->maximize && !optimizer->amsgrad)
+        return;
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        add_real(state, reals[i]);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        add_number(state, numbers[i]);
+}
+
 static void add_training(fmq_digest_state_t *state, const llm_train_options_t *train)
 {
     const llm_optimizer_t *optimizer = &train->optimizer;
@@ -74,6 +92,7 @@ static void add_training(fmq_digest_state_t *state, const llm_train_options_t *t
                             optimizer->eps,   train->grad_clip,    train->proximal_mu};
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         add_real(state, reals[i]);
+    add_further(state, optimizer);
     add_schedule(state, &train->schedule);
     const uint64_t numbers[] = {optimizer->nesterov, train->by_epoch,     train->steps,
                                 train->batch_size,   train->shuffle,      train->drop_last,

@@ -1,25 +1,28 @@
 /*
- * optimizer.h - the state of SGD, Adam or AdamW over one vector.
+ * optimizer.h - an optimizer over one range of the trained vector.
  *
- * The arithmetic is the backend's; this keeps moments and step numbers, and
- * nothing of it outlives a routine.
+ * The arithmetic is the backend's; this keeps step numbers, and moments.h what is kept
+ * of elements.
  */
 #ifndef FEDMQ_LLM_TRAIN_OPTIMIZER_H
 #define FEDMQ_LLM_TRAIN_OPTIMIZER_H
 
-#include "fedmq/llm/train.h"
+#include "llm/train/moments.h"
 
 typedef struct {
     const llm_optimizer_t *how; /* borrowed */
     llm_backend_t *be;          /* borrowed */
     size_t n;
-    float *first, *second; /* owned, the backend's memory: momentum or m, and v */
-    uint32_t steps;        /* done */
+    llm_moments_t moments;
+    float *scratch; /* owned, the backend's: an update of Adafactor's */
+    uint32_t steps; /* done */
 } llm_optimizer_state_t;
 
-/* Takes zeroed moments for n parameters.  Release after failure too. */
+/* Of elements range[0] .. range[1] of the schema's vector, whose ends llm_moments_cut()
+ * allows; schema may be NULL for optimizers to which tensors are nothing.  Release after
+ * failure too. */
 int llm_optimizer_init(llm_optimizer_state_t *self, const llm_optimizer_t *how, llm_backend_t *be,
-                       size_t n, fmq_error_t *err);
+                       const fmq_schema_t *schema, const size_t range[2], fmq_error_t *err);
 void llm_optimizer_release(llm_optimizer_state_t *self);
 
 /* What a schedule gives a step: the rate, and momentum or Adam's first beta. */
@@ -38,6 +41,10 @@ llm_rates_t llm_optimizer_rates(const llm_optimizer_t *how, const llm_schedule_t
 /* One step on params (n floats of the backend's memory). */
 void llm_optimizer_step(llm_optimizer_state_t *self, float *params, const float *grads,
                         const llm_rates_t *rates);
+
+/* One of either Adafactor: llm_optimizer_step()'s. */
+void llm_optimizer_adafactor(llm_optimizer_state_t *self, float *params, const float *grads,
+                             const llm_rates_t *rates);
 
 /* torch's clip_grad_norm_ for a gradient of this norm: the factor to multiply
  * it by, 1 when limit <= 0 or the norm is within it. */

@@ -64,13 +64,81 @@ static int check_adam(const llm_optimizer_t *self, fmq_error_t *err)
     return 0;
 }
 
+static int check_adagrad(const llm_optimizer_t *self, fmq_error_t *err)
+{
+    if (!(isfinite(self->lr_decay) && self->lr_decay >= 0))
+        return complain(err, "train.optimizer.lr_decay", self->lr_decay, "at least 0");
+    if (!(isfinite(self->initial_accumulator) && self->initial_accumulator >= 0))
+        return complain(err, "train.optimizer.initial_accumulator_value", self->initial_accumulator,
+                        "at least 0");
+    if (!(isfinite(self->eps) && self->eps >= 0))
+        return complain(err, "train.optimizer.eps", self->eps, "at least 0");
+    return 0;
+}
+
+static int check_rmsprop(const llm_optimizer_t *self, fmq_error_t *err)
+{
+    if (!(isfinite(self->momentum) && self->momentum >= 0))
+        return complain(err, "train.optimizer.momentum", self->momentum, "at least 0");
+    if (!(isfinite(self->alpha) && self->alpha >= 0))
+        return complain(err, "train.optimizer.alpha", self->alpha, "at least 0");
+    if (!(isfinite(self->eps) && self->eps >= 0))
+        return complain(err, "train.optimizer.eps", self->eps, "at least 0");
+    return 0;
+}
+
+static int check_adafactor(const llm_optimizer_t *self, fmq_error_t *err)
+{
+    bool hf = self->kind == LLM_ADAFACTOR_HF;
+    if (!(isfinite(self->eps) && self->eps >= 0))
+        return complain(err, "train.optimizer.eps[0]", self->eps, "at least 0");
+    if (!(isfinite(self->eps2) && self->eps2 >= 0))
+        return complain(err, "train.optimizer.eps[1]", self->eps2, "at least 0");
+    if (hf && !(isfinite(self->clip) && self->clip > 0))
+        return complain(err, "train.optimizer.clip_threshold", self->clip, "above 0");
+    if (!hf && !(isfinite(self->clip) && self->clip >= 1))
+        return complain(err, "train.optimizer.d", self->clip, "at least 1");
+    if (!(isfinite(self->beta2_decay) && self->beta2_decay <= 0))
+        return complain(err, hf ? "train.optimizer.decay_rate" : "train.optimizer.beta2_decay",
+                        self->beta2_decay, "at most 0");
+    if (!(self->beta1 >= 0 && self->beta1 < 1))
+        return complain(err, "train.optimizer.beta1", self->beta1, "[0, 1)");
+    if (self->warmup_init && !self->relative_step)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "train.optimizer.warmup_init needs relative_step");
+    return 0;
+}
+
 int llm_optimizer_check(const llm_optimizer_t *self, fmq_error_t *err)
 {
     if (!(isfinite(self->lr) && self->lr >= 0))
         return complain(err, "train.optimizer.lr", self->lr, "at least 0");
     if (!(isfinite(self->weight_decay) && self->weight_decay >= 0))
         return complain(err, "train.optimizer.weight_decay", self->weight_decay, "at least 0");
-    return self->kind == LLM_SGD ? check_sgd(self, err) : check_adam(self, err);
+    static int (*const checks[])(const llm_optimizer_t *, fmq_error_t *) = {
+        [LLM_SGD] = check_sgd,
+        [LLM_ADAM] = check_adam,
+        [LLM_ADAMW] = check_adam,
+        [LLM_ADAGRAD] = check_adagrad,
+        [LLM_RMSPROP] = check_rmsprop,
+        [LLM_ADAFACTOR] = check_adafactor,
+        [LLM_ADAFACTOR_HF] = check_adafactor,
+        [LLM_ADAMW_8BIT] = check_adam,
+    };
+    return checks[self->kind](self, err);
+}
+
+/* torch refuses to cycle a momentum that is not there. */
+static int check_cycle(const llm_train_options_t *self, fmq_error_t *err)
+{
+    llm_optimizer_kind_t kind = self->optimizer.kind;
+    bool without = kind == LLM_ADAGRAD || kind == LLM_ADAFACTOR || kind == LLM_ADAFACTOR_HF;
+    if (without && self->schedule.kind == LLM_SCHEDULE_ONE_CYCLE &&
+        self->schedule.cycle.cycle_momentum)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "train.scheduler.cycle_momentum must be False: this optimizer has no "
+                             "momentum that OneCycleLR could cycle");
+    return 0;
 }
 
 static int check_batches(const llm_train_options_t *self, size_t examples, fmq_error_t *err)
@@ -109,7 +177,7 @@ int llm_train_check(const llm_train_options_t *self, size_t examples, fmq_error_
         return complain(err, "llm.emu_align.train.lm_loss_weight (the clients' epsilon)",
                         self->proximal_merged, "at least 0");
     if (llm_optimizer_check(&self->optimizer, err) < 0 ||
-        llm_schedule_check(&self->schedule, err) < 0)
+        llm_schedule_check(&self->schedule, err) < 0 || check_cycle(self, err) < 0)
         return -1;
     return check_batches(self, examples, err);
 }

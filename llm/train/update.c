@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A piece of work and what it is about. */
 typedef struct {
@@ -37,15 +38,16 @@ int llm_update_init(llm_update_t *self, llm_workspace_t *ws, llm_team_t *team,
     self->optimizers = calloc(self->ranks, sizeof *self->optimizers);
     if (!self->optimizers)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for an optimizer");
+    const fmq_schema_t *schema = llm_adapter_schema(llm_workspace_adapter(ws));
     llm_collective_share(self->n, self->ranks, self->shares);
+    llm_moments_cut(how, schema, self->shares, self->ranks);
     if (team && llm_team_is_sharded(team))
-        llm_collective_share(self->n, self->ranks, self->owners);
+        memcpy(self->owners, self->shares, sizeof self->owners);
     else
         llm_collective_give(self->n, self->ranks, 0, self->owners);
     for (unsigned r = 0; r < self->ranks; r++) {
         llm_backend_t *be = llm_workspace_backend(workspace_of(self, r));
-        if (llm_optimizer_init(&self->optimizers[r], how, be, self->owners[r + 1] - self->owners[r],
-                               err) < 0)
+        if (llm_optimizer_init(&self->optimizers[r], how, be, schema, &self->owners[r], err) < 0)
             return -1;
     }
     return 0;
@@ -166,7 +168,7 @@ static void step_own(llm_update_t *self, const job_t *job, unsigned rank)
     float *grads = llm_workspace_grads(ws) + from;
     if (count == 0)
         return;
-    if (job->factor < 1)
+    if (job->factor != 1)
         be->ops->scale(be, grads, job->factor, count);
     llm_optimizer_step(&self->optimizers[rank], llm_workspace_params(ws) + from, grads, job->rates);
 }
@@ -188,6 +190,7 @@ static int step(void *argument, unsigned rank, fmq_error_t *err)
 
 int llm_update_step(llm_update_t *self, double factor, const llm_rates_t *rates, fmq_error_t *err)
 {
-    job_t job = {.factor = (float)factor, .rates = rates};
+    bool along = self->ranks > 0 && self->optimizers[0].how->maximize;
+    job_t job = {.factor = (float)(along ? -factor : factor), .rates = rates};
     return each(self, step, &job, err);
 }

@@ -280,17 +280,66 @@ static void a_keyword_of_another_optimizer_is_refused(void **state)
     refused("train: {optimizer: {type: SGD, lr: 0.1, betas: [0.9, 0.99]}}\n", "betas");
 }
 
-static void amsgrad_is_refused(void **state)
+static void what_has_no_meaning_here_is_refused(void **state)
 {
     (void)state;
-    refused("train: {optimizer: {type: Adam, lr: 0.1, amsgrad: True}}\n", "amsgrad");
+    refused("train: {optimizer: {type: Adam, lr: 0.1, differentiable: True}}\n", "differentiable");
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    refused("train: {optimizer: {type: AdamW8bit, lr: 0.1, amsgrad: True}}\n", "amsgrad");
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    refused("train: {optimizer: {type: AdamW8bit, lr: 0.1, block_wise: False}}\n", "block_wise");
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    refused("train: {optimizer: {type: transformers.Adafactor, lr: 0.1}}\n", "relative_step");
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    refused("train: {optimizer: {type: Adafactor, decay_rate: -0.8}}\n", "beta2_decay");
+}
+
+static void further_optimizers_have_the_defaults_of_their_classes(void **state)
+{
+    (void)state;
+    given("train: {optimizer: {type: Adagrad, lr: 0.1, lr_decay: 0.5, maximize: True,"
+          " initial_accumulator_value: 2}}\n");
+    llm_optimizer_t how = train().optimizer;
+    assert_true(how.kind == LLM_ADAGRAD && how.eps == 1e-10 && how.maximize);
+    assert_true(how.lr_decay == 0.5 && how.initial_accumulator == 2);
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    given("train: {optimizer: {type: RMSprop, lr: 0.1, centered: True}}\n");
+    how = train().optimizer;
+    assert_true(how.kind == LLM_RMSPROP && how.alpha == 0.99 && how.eps == 1e-8 && how.centered);
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    given("train: {optimizer: {type: AdamW8bit, lr: 0.1}}\n");
+    how = train().optimizer;
+    assert_true(how.kind == LLM_ADAMW_8BIT && how.min_8bit_size == 4096);
+    assert_true(how.weight_decay == 0.01 && how.beta2 == 0.999);
+}
+
+static void either_adafactor_has_its_classs_arguments(void **state)
+{
+    (void)state;
+    given("train: {optimizer: {type: Adafactor, lr: 0.02, d: 2, eps: [None, 0.01]}}\n");
+    llm_optimizer_t how = train().optimizer;
+    assert_true(how.kind == LLM_ADAFACTOR && how.eps == 0x1p-23 && how.eps2 == 0.01);
+    assert_true(how.clip == 2 && how.beta2_decay == -0.8 && !how.relative_step);
+    fmq_config_destroy(&config);
+    set_up(NULL);
+    given("train: {optimizer: {type: transformers.Adafactor, beta1: None, decay_rate: -0.5}}\n");
+    how = train().optimizer;
+    assert_true(how.kind == LLM_ADAFACTOR_HF && how.eps == 1e-30 && how.eps2 == 1e-3);
+    assert_true(how.scale_parameter && how.relative_step && !how.warmup_init);
+    assert_true(how.beta1 == 0 && how.beta2_decay == -0.5 && how.clip == 1);
 }
 
 static void an_unknown_optimizer_names_those_that_are_known(void **state)
 {
     (void)state;
     llm_optimizer_t optimizer;
-    given_roughly("fedopt: {optimizer: {type: Adagrad, lr: 0.1}}\n");
+    given_roughly("fedopt: {optimizer: {type: Yogi, lr: 0.1}}\n");
     assert_int_equal(fmq_settings_optimizer(config, "fedopt.optimizer", &optimizer, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.text, "AdamW"));
@@ -614,7 +663,9 @@ int main(void)
         CASE(sgd_takes_momentum_and_nesterov),
         CASE(an_unknown_keyword_of_an_optimizer_is_refused_by_name),
         CASE(a_keyword_of_another_optimizer_is_refused),
-        CASE(amsgrad_is_refused),
+        CASE(what_has_no_meaning_here_is_refused),
+        CASE(further_optimizers_have_the_defaults_of_their_classes),
+        CASE(either_adafactor_has_its_classs_arguments),
         CASE(an_unknown_optimizer_names_those_that_are_known),
         CASE(betas_outside_their_range_are_refused),
         CASE(nesterov_without_momentum_is_refused),

@@ -254,7 +254,7 @@ static void cross_entropy(bench_t *b)
 static void adam(bench_t *b)
 {
     llm_adam_t how = {1e-4f, 0.9f, 0.999f, 1e-8f, 0.01f, true, 3};
-    b->ops->adam_step(b->be, b->c, b->d, b->e, b->a, T * FF, &how);
+    b->ops->adam_step(b->be, b->c, b->d, b->e, NULL, b->a, T * FF, &how);
 }
 
 static void sum_squares(bench_t *b)

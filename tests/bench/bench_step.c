@@ -93,8 +93,8 @@ static double step(llm_workspace_t *ws, const llm_batch_t *batch, float *moments
                       .eps = 1e-8f,
                       .decoupled = true,
                       .step = number};
-    be->ops->adam_step(be, llm_workspace_params(ws), moments, moments + n, llm_workspace_grads(ws),
-                       n, &how);
+    be->ops->adam_step(be, llm_workspace_params(ws), moments, moments + n, NULL,
+                       llm_workspace_grads(ws), n, &how);
     return loss / (double)batch->supervised;
 }
 

@@ -76,8 +76,8 @@ static double step(llm_workspace_t *ws, const scene_t *scene, float *moments, ui
     be->ops->zero(be, llm_workspace_grads(ws), n * sizeof(float));
     if (llm_workspace_train(ws, &scene->batch, 1.0f / 96, NULL, &loss, &err) < 0)
         die("step", &err);
-    be->ops->adam_step(be, llm_workspace_params(ws), moments, moments + n, llm_workspace_grads(ws),
-                       n, &how);
+    be->ops->adam_step(be, llm_workspace_params(ws), moments, moments + n, NULL,
+                       llm_workspace_grads(ws), n, &how);
     return loss / 96;
 }
 

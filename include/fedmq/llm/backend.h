@@ -122,6 +122,41 @@ typedef struct {
     bool first; /* momentum buffer is set to the gradient, as torch does */
 } llm_sgd_t;
 
+typedef struct {
+    float lr; /* as lr_decay leaves it */
+    float eps, weight_decay;
+} llm_adagrad_t;
+
+typedef struct {
+    float lr, alpha, one_minus_alpha, eps, weight_decay, momentum;
+} llm_rmsprop_t;
+
+typedef struct {
+    float *squares;
+    float *means;    /* NULL: not centered */
+    float *momentum; /* NULL: none */
+} llm_rmsprop_state_t;
+
+/* Adam's moments at 8 bits: a code an element (llm/backend/dynamic_map.h), and for every
+ * block of elements, from the first on, the largest magnitude, which the codes' values
+ * are shares of. */
+#define LLM_CODED_BLOCK 256
+typedef struct {
+    uint8_t *m, *v;
+    float *m_scales, *v_scales;
+} llm_coded_moments_t;
+
+/* A mean follows what is new: keep times the old one, share times that. */
+typedef struct {
+    float keep, share;
+    float eps; /* added to squares */
+} llm_square_means_t;
+
+typedef struct {
+    float mean;  /* of the rows' means */
+    float least; /* of the root that is divided by */
+} llm_factored_t;
+
 /* Of a cross-entropy over V logits, torch.nn.CrossEntropyLoss(label_smoothing): the
  * target's share of the wanted distribution is 1 - smoothing + smoothing / V, that of
  * every other logit smoothing / V. */
@@ -359,10 +394,24 @@ typedef struct llm_ops {
     void (*scale)(llm_backend_t *be, float *x, float factor, size_t n);
     double (*sum_squares)(llm_backend_t *be, const float *x, size_t n);
     double (*sum)(llm_backend_t *be, const float *x, size_t n);
-    void (*adam_step)(llm_backend_t *be, float *params, float *m, float *v, const float *grads,
-                      size_t n, const llm_adam_t *how);
+    /* greatest NULL, or amsgrad's largest v so far, which takes v's place. */
+    void (*adam_step)(llm_backend_t *be, float *params, float *m, float *v, float *greatest,
+                      const float *grads, size_t n, const llm_adam_t *how);
     void (*sgd_step)(llm_backend_t *be, float *params, float *momentum, const float *grads,
                      size_t n, const llm_sgd_t *how); /* momentum NULL when 0 */
+    void (*adagrad_step)(llm_backend_t *be, float *params, float *sums, const float *grads,
+                         size_t n, const llm_adagrad_t *how);
+    void (*rmsprop_step)(llm_backend_t *be, float *params, const llm_rmsprop_state_t *state,
+                         const float *grads, size_t n, const llm_rmsprop_t *how);
+    void (*adam_coded_step)(llm_backend_t *be, float *params, const llm_coded_moments_t *moments,
+                            const float *grads, size_t n, const llm_adam_t *how);
+    /* Adafactor's: rows[M] and columns[N] follow the means over x's rows and columns of
+     * x[M][N]^2; columns NULL: rows[M N] follow the squares themselves. */
+    void (*square_means)(llm_backend_t *be, float *rows, float *columns, const float *x, size_t M,
+                         size_t N, const llm_square_means_t *how);
+    /* update = x / sqrt(rows columns / mean), or x / sqrt(rows[M N]). */
+    void (*factored_step)(llm_backend_t *be, float *update, const float *rows, const float *columns,
+                          const float *x, size_t M, size_t N, const llm_factored_t *how);
 
     /* A group of ranks that exchange vectors from device to device; members gets one
      * a rank (llm/backend/collective.h).  All backends have this entry in their

@@ -16,12 +16,32 @@
 
 FMQ_API_BEGIN
 
-typedef enum { LLM_SGD, LLM_ADAM, LLM_ADAMW } llm_optimizer_kind_t;
+typedef enum {
+    LLM_SGD,
+    LLM_ADAM,
+    LLM_ADAMW,
+    LLM_ADAGRAD,
+    LLM_RMSPROP,
+    LLM_ADAFACTOR,    /* torch.optim.Adafactor */
+    LLM_ADAFACTOR_HF, /* transformers.optimization.Adafactor */
+    LLM_ADAMW_8BIT    /* AdamW whose moments are kept at 8 bits (docs/training.md) */
+} llm_optimizer_kind_t;
 
 typedef struct {
     llm_optimizer_kind_t kind;
     double lr, momentum, dampening, weight_decay, beta1, beta2, eps;
     bool nesterov;
+    bool maximize;                        /* steps along the gradient, not against it */
+    bool amsgrad;                         /* Adam, AdamW */
+    double lr_decay, initial_accumulator; /* Adagrad */
+    double alpha;                         /* RMSprop */
+    bool centered;
+    /* Adafactor: eps is torch's eps[0] or what the other adds to squares, eps2 the least
+     * that a tensor's root mean square counts for, clip the longest update (torch's d),
+     * beta2_decay also decay_rate; beta1 0: no first moment. */
+    double eps2, beta2_decay, clip;
+    bool scale_parameter, relative_step, warmup_init; /* transformers' alone */
+    uint64_t min_8bit_size;                           /* a smaller tensor's moments are floats */
 } llm_optimizer_t;
 
 typedef enum {

@@ -177,6 +177,7 @@ void llm_cpu_dense(llm_ops_t *ops);
 void llm_cpu_lora(llm_ops_t *ops);
 void llm_cpu_rows(llm_ops_t *ops);
 void llm_cpu_elements(llm_ops_t *ops);
+void llm_cpu_optimizers(llm_ops_t *ops);
 void llm_cpu_attention(llm_ops_t *ops);
 
 #endif

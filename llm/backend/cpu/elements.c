@@ -12,7 +12,7 @@
 #define SUMS_BATCH 256   /* pieces summed between two additions to the total */
 
 typedef struct {
-    float *out, *second, *third;
+    float *out, *second, *third, *fourth;
     const float *x, *y, *z;
     float value;
     bool flag;
@@ -179,15 +179,16 @@ static void glu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup, co
 static void adam_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
 {
     const job_t *job = argument;
-    kernels->adam(job->out + first, job->second + first, job->third + first, job->x + first, count,
-                  job->how);
+    kernels->adam(job->out + first, job->second + first, job->third + first,
+                  job->fourth ? job->fourth + first : NULL, job->x + first, count, job->how);
 }
 
-static void adam_step(llm_backend_t *be, float *params, float *m, float *v, const float *grads,
-                      size_t n, const llm_adam_t *how)
+static void adam_step(llm_backend_t *be, float *params, float *m, float *v, float *greatest,
+                      const float *grads, size_t n, const llm_adam_t *how)
 {
     llm_adam_scalars_t scalars = llm_adam_scalars(how);
-    job_t job = {.out = params, .second = m, .third = v, .x = grads, .how = &scalars};
+    job_t job = {
+        .out = params, .second = m, .third = v, .fourth = greatest, .x = grads, .how = &scalars};
     llm_cpu_run_pieces(llm_cpu(be), n, PIECE, adam_piece, &job);
 }
 

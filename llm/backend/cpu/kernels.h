@@ -17,6 +17,7 @@
 
 #include "fedmq/llm/activation.h"
 #include "llm/backend/constants.h"
+#include "llm/backend/dynamic_map.h"
 #include "llm/backend/forms.h"
 
 /* acc[rows][width] (+)= sum over K of a(row, k) b(k, 0 .. columns). */
@@ -114,9 +115,22 @@ typedef struct llm_cpu_kernels {
     float (*kl_divergence)(float *client, const float *full, size_t V, float scale);
     float (*cosine)(float *dx, const float *target, const float *x, size_t C, float scale);
     size_t (*argmax)(const float *logits, size_t V);
-    void (*adam)(float *params, float *m, float *v, const float *grads, size_t n,
+    void (*adam)(float *params, float *m, float *v, float *greatest, const float *grads, size_t n,
                  const llm_adam_scalars_t *s);
     void (*sgd)(float *params, float *momentum, const float *grads, size_t n, const llm_sgd_t *how);
+    void (*adagrad)(float *params, float *sums, const float *grads, size_t n,
+                    const llm_adagrad_t *how);
+    void (*rmsprop)(float *params, const llm_rmsprop_state_t *state, const float *grads, size_t n,
+                    const llm_rmsprop_t *how);
+    /* Of one block of codes; maps of m and of v. */
+    void (*adam_coded)(float *params, const llm_coded_moments_t *moments, const float *grads,
+                       size_t n, const llm_adam_scalars_t *s, const llm_dynamic_map_t *maps);
+    void (*column_squares)(double *sums, const float *x, size_t rows, size_t stride,
+                           size_t columns);
+    void (*factored)(float *update, float row, const float *columns, const float *x, size_t n,
+                     const llm_factored_t *how);
+    void (*over_roots)(float *update, const float *squares, const float *x, size_t n,
+                       const llm_factored_t *how);
 
     /* Attention on blocked scores [key / width][query][width], block floats
      * between blocks.  The row's first count keys become exp(s - max), the keys

@@ -99,6 +99,7 @@ static void fill_table(llm_ops_t *ops)
     llm_cpu_lora(ops);
     llm_cpu_rows(ops);
     llm_cpu_elements(ops);
+    llm_cpu_optimizers(ops);
     llm_cpu_attention(ops);
 }
 

@@ -25,6 +25,8 @@
 #include <stdint.h>
 
 #include "fedmq/llm/activation.h"
+#include "fedmq/llm/backend.h"
+#include "llm/backend/dynamic_map.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -275,9 +277,23 @@ typedef struct {
 void llm_cuda_add_floats(const llm_cuda_queue_t *queue, float *y, const float *x, size_t n);
 void llm_cuda_scale(const llm_cuda_queue_t *queue, float *x, float factor, size_t n);
 void llm_cuda_adam_step(const llm_cuda_queue_t *queue, float *params, float *m, float *v,
-                        const float *grads, size_t n, const llm_cuda_adam_t *how);
+                        float *greatest, const float *grads, size_t n, const llm_cuda_adam_t *how);
 void llm_cuda_sgd_step(const llm_cuda_queue_t *queue, float *params, float *momentum,
                        const float *grads, size_t n, const llm_cuda_sgd_t *how);
+void llm_cuda_adagrad_step(const llm_cuda_queue_t *queue, float *params, float *sums,
+                           const float *grads, size_t n, const llm_adagrad_t *how);
+void llm_cuda_rmsprop_step(const llm_cuda_queue_t *queue, float *params,
+                           const llm_rmsprop_state_t *state, const float *grads, size_t n,
+                           const llm_rmsprop_t *how);
+/* moments.cu; maps are those of m and of v. */
+void llm_cuda_adam_coded_step(const llm_cuda_queue_t *queue, float *params,
+                              const llm_coded_moments_t *moments, const float *grads, size_t n,
+                              const llm_cuda_adam_t *how, const llm_dynamic_map_t *maps);
+void llm_cuda_square_means(const llm_cuda_queue_t *queue, float *rows, float *columns,
+                           const float *x, size_t M, size_t N, const llm_square_means_t *how);
+void llm_cuda_factored_step(const llm_cuda_queue_t *queue, float *update, const float *rows,
+                            const float *columns, const float *x, size_t M, size_t N,
+                            const llm_factored_t *how);
 /* *result = the sum (of squares) of a vector of floats, or of activations; of
  * no element 0.  scratch has LLM_CUDA_SUM_SCRATCH doubles. */
 #define LLM_CUDA_SUM_SCRATCH 1024

@@ -54,7 +54,7 @@ void llm_cuda_scale(const llm_cuda_queue_t *queue, float *x, float factor, size_
 }
 
 struct adam_t {
-    float *params, *m, *v;
+    float *params, *m, *v, *greatest; /* greatest may be NULL */
     const float *grads;
     llm_cuda_adam_t how;
 
@@ -64,15 +64,70 @@ struct adam_t {
         const float g = grads[i] + how.l2 * params[i];
         m[i] = how.beta1 * m[i] + how.one_minus_beta1 * g;
         v[i] = how.beta2 * v[i] + how.one_minus_beta2 * (g * g);
-        const float denominator = sqrtf(v[i]) / how.sqrt_bias2 + how.eps;
+        float square = v[i];
+        if (greatest)
+            square = greatest[i] = square > greatest[i] ? square : greatest[i];
+        const float denominator = sqrtf(square) / how.sqrt_bias2 + how.eps;
         params[i] = p - how.step_size * (m[i] / denominator);
     }
 };
 
 void llm_cuda_adam_step(const llm_cuda_queue_t *queue, float *params, float *m, float *v,
-                        const float *grads, size_t n, const llm_cuda_adam_t *how)
+                        float *greatest, const float *grads, size_t n, const llm_cuda_adam_t *how)
 {
-    run(queue, adam_t{params, m, v, grads, *how}, n);
+    run(queue, adam_t{params, m, v, greatest, grads, *how}, n);
+}
+
+struct adagrad_t {
+    float *params, *sums;
+    const float *grads;
+    llm_adagrad_t how;
+
+    __device__ void operator()(size_t i) const
+    {
+        const float g = grads[i] + how.weight_decay * params[i];
+        sums[i] += g * g;
+        params[i] -= how.lr * (g / (sqrtf(sums[i]) + how.eps));
+    }
+};
+
+void llm_cuda_adagrad_step(const llm_cuda_queue_t *queue, float *params, float *sums,
+                           const float *grads, size_t n, const llm_adagrad_t *how)
+{
+    run(queue, adagrad_t{params, sums, grads, *how}, n);
+}
+
+struct rmsprop_t {
+    float *params;
+    llm_rmsprop_state_t state;
+    const float *grads;
+    llm_rmsprop_t how;
+
+    __device__ void operator()(size_t i) const
+    {
+        float g = grads[i] + how.weight_decay * params[i];
+        float s = how.alpha * state.squares[i] + how.one_minus_alpha * (g * g);
+        state.squares[i] = s;
+        if (state.means) {
+            const float a = how.alpha * state.means[i] + how.one_minus_alpha * g;
+            state.means[i] = a;
+            s -= a * a;
+            s = s > 0 ? s : 0;
+        }
+        g = g / (sqrtf(s) + how.eps);
+        if (state.momentum) {
+            g = how.momentum * state.momentum[i] + g;
+            state.momentum[i] = g;
+        }
+        params[i] -= how.lr * g;
+    }
+};
+
+void llm_cuda_rmsprop_step(const llm_cuda_queue_t *queue, float *params,
+                           const llm_rmsprop_state_t *state, const float *grads, size_t n,
+                           const llm_rmsprop_t *how)
+{
+    run(queue, rmsprop_t{params, *state, grads, *how}, n);
 }
 
 struct sgd_t {

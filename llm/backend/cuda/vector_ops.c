@@ -41,11 +41,10 @@ static double sum(llm_backend_t *be, const float *x, size_t n)
     return sum_of(be, x, n, false);
 }
 
-static void adam_step(llm_backend_t *be, float *params, float *m, float *v, const float *grads,
-                      size_t n, const llm_adam_t *how)
+static llm_cuda_adam_t scalars_of(const llm_adam_t *how)
 {
     llm_adam_scalars_t s = llm_adam_scalars(how);
-    llm_cuda_adam_t step = {
+    return (llm_cuda_adam_t){
         .beta1 = s.beta1,
         .one_minus_beta1 = s.one_minus_beta1,
         .beta2 = s.beta2,
@@ -56,7 +55,13 @@ static void adam_step(llm_backend_t *be, float *params, float *m, float *v, cons
         .l2 = s.l2,
         .keep = s.keep,
     };
-    llm_cuda_adam_step(&llm_cuda_enter(be)->queue, params, m, v, grads, n, &step);
+}
+
+static void adam_step(llm_backend_t *be, float *params, float *m, float *v, float *greatest,
+                      const float *grads, size_t n, const llm_adam_t *how)
+{
+    llm_cuda_adam_t step = scalars_of(how);
+    llm_cuda_adam_step(&llm_cuda_enter(be)->queue, params, m, v, greatest, grads, n, &step);
 }
 
 static void sgd_step(llm_backend_t *be, float *params, float *momentum, const float *grads,
@@ -73,6 +78,40 @@ static void sgd_step(llm_backend_t *be, float *params, float *momentum, const fl
     llm_cuda_sgd_step(&llm_cuda_enter(be)->queue, params, momentum, grads, n, &step);
 }
 
+static void adagrad_step(llm_backend_t *be, float *params, float *sums, const float *grads,
+                         size_t n, const llm_adagrad_t *how)
+{
+    llm_cuda_adagrad_step(&llm_cuda_enter(be)->queue, params, sums, grads, n, how);
+}
+
+static void rmsprop_step(llm_backend_t *be, float *params, const llm_rmsprop_state_t *state,
+                         const float *grads, size_t n, const llm_rmsprop_t *how)
+{
+    llm_cuda_rmsprop_step(&llm_cuda_enter(be)->queue, params, state, grads, n, how);
+}
+
+static void adam_coded_step(llm_backend_t *be, float *params, const llm_coded_moments_t *moments,
+                            const float *grads, size_t n, const llm_adam_t *how)
+{
+    llm_cuda_adam_t step = scalars_of(how);
+    llm_dynamic_map_t maps[2];
+    llm_dynamic_map(&maps[0], true);
+    llm_dynamic_map(&maps[1], false);
+    llm_cuda_adam_coded_step(&llm_cuda_enter(be)->queue, params, moments, grads, n, &step, maps);
+}
+
+static void square_means(llm_backend_t *be, float *rows, float *columns, const float *x, size_t M,
+                         size_t N, const llm_square_means_t *how)
+{
+    llm_cuda_square_means(&llm_cuda_enter(be)->queue, rows, columns, x, M, N, how);
+}
+
+static void factored_step(llm_backend_t *be, float *update, const float *rows, const float *columns,
+                          const float *x, size_t M, size_t N, const llm_factored_t *how)
+{
+    llm_cuda_factored_step(&llm_cuda_enter(be)->queue, update, rows, columns, x, M, N, how);
+}
+
 void llm_cuda_vectors_ops(llm_ops_t *ops)
 {
     ops->add = add;
@@ -81,4 +120,9 @@ void llm_cuda_vectors_ops(llm_ops_t *ops)
     ops->sum = sum;
     ops->adam_step = adam_step;
     ops->sgd_step = sgd_step;
+    ops->adagrad_step = adagrad_step;
+    ops->rmsprop_step = rmsprop_step;
+    ops->adam_coded_step = adam_coded_step;
+    ops->square_means = square_means;
+    ops->factored_step = factored_step;
 }

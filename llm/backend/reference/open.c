@@ -54,6 +54,7 @@ llm_backend_t *llm_backend_reference_act_new(fmq_dtype_t act, fmq_error_t *err)
     llm_reference_activation(&self->ops);
     llm_reference_loss(&self->ops);
     llm_reference_optimizer(&self->ops);
+    llm_reference_moments(&self->ops);
     self->variant = act == FMQ_F32 ? "reference" : "reference in bf16";
     self->backend.ops = &self->ops;
     self->backend.context = self;

@@ -70,9 +70,10 @@ static double sum(llm_backend_t *be, const float *x, size_t n)
 /* torch.optim.Adam and AdamW:
  *   AdamW: p *= 1 - lr decay;  Adam: g += decay p
  *   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
- *   p -= lr / (1 - beta1^t)  m / (sqrt(v) / sqrt(1 - beta2^t) + eps) */
-static void adam_step(llm_backend_t *be, float *params, float *m, float *v, const float *grads,
-                      size_t n, const llm_adam_t *how)
+ *   p -= lr / (1 - beta1^t)  m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+ * amsgrad: the largest v so far in v's place */
+static void adam_step(llm_backend_t *be, float *params, float *m, float *v, float *greatest,
+                      const float *grads, size_t n, const llm_adam_t *how)
 {
     (void)be;
     llm_adam_scalars_t s = llm_adam_scalars(how);
@@ -81,7 +82,10 @@ static void adam_step(llm_backend_t *be, float *params, float *m, float *v, cons
         float g = grads[i] + s.l2 * params[i];
         m[i] = s.beta1 * m[i] + s.one_minus_beta1 * g;
         v[i] = s.beta2 * v[i] + s.one_minus_beta2 * (g * g);
-        float denominator = sqrtf(v[i]) / s.sqrt_bias2 + s.eps;
+        float square = v[i];
+        if (greatest)
+            square = greatest[i] = square > greatest[i] ? square : greatest[i];
+        float denominator = sqrtf(square) / s.sqrt_bias2 + s.eps;
         params[i] = p - s.step_size * (m[i] / denominator);
     }
 }

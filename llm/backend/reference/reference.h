@@ -50,5 +50,6 @@ void llm_reference_attention(llm_ops_t *ops);
 void llm_reference_activation(llm_ops_t *ops);
 void llm_reference_loss(llm_ops_t *ops);
 void llm_reference_optimizer(llm_ops_t *ops);
+void llm_reference_moments(llm_ops_t *ops);
 
 #endif

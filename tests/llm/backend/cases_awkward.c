@@ -187,7 +187,7 @@ static void optimizers(trace_t *trace, float *const *m, size_t n, const char *ki
     llm_backend_t *be = trace->be;
     llm_adam_t adam = {1e-2f, 0.9f, 0.999f, 1e-8f, 0.1f, true, 3};
     llm_sgd_t sgd = {0.1f, 0.9f, 0.2f, 0.01f, true, false};
-    be->ops->adam_step(be, m[0], m[1], m[2], m[3], n, &adam);
+    be->ops->adam_step(be, m[0], m[1], m[2], NULL, m[3], n, &adam);
     trace_add(trace, m[0], n, "adam of %s, %zu", kind, n);
     trace_add(trace, m[2], n, "adam's second moment of %s, %zu", kind, n);
     be->ops->sgd_step(be, m[4], m[5], m[6], n, &sgd);

@@ -319,7 +319,7 @@ static void one_optimizer(trace_t *trace, size_t n, float *p, float *m, float *v
     llm_backend_t *be = trace->be;
     for (uint32_t step = 1; step <= 3; step++) {
         llm_adam_t adam = {1e-2f, 0.9f, 0.999f, 1e-8f, 0.1f, step != 2, step};
-        be->ops->adam_step(be, p, m, v, g, n, &adam);
+        be->ops->adam_step(be, p, m, v, NULL, g, n, &adam);
         trace_add(trace, p, n, "adam %zu step %u", n, (unsigned)step);
     }
     trace_add(trace, m, n, "adam's first moment %zu", n);
@@ -331,16 +331,94 @@ static void one_optimizer(trace_t *trace, size_t n, float *p, float *m, float *v
     }
 }
 
+static void more_optimizers(trace_t *trace, size_t n, float *p, float *m, float *v, float *g)
+{
+    llm_backend_t *be = trace->be;
+    float *means = zeros_on(be, n);
+    llm_adam_t adam = {1e-2f, 0.9f, 0.999f, 1e-8f, 0.1f, true, 4};
+    be->ops->adam_step(be, p, m, v, means, g, n, &adam);
+    trace_add(trace, p, n, "amsgrad %zu", n);
+    trace_add(trace, means, n, "amsgrad's largest %zu", n);
+    llm_adagrad_t adagrad = {.lr = 0.1f, .eps = 1e-10f, .weight_decay = 0.01f};
+    be->ops->adagrad_step(be, p, v, g, n, &adagrad);
+    trace_add(trace, p, n, "adagrad %zu", n);
+    trace_add(trace, v, n, "adagrad's sums %zu", n);
+    for (int way = 0; way < 4; way++) {
+        llm_rmsprop_state_t state = {
+            .squares = v, .means = way & 1 ? means : NULL, .momentum = way & 2 ? m : NULL};
+        llm_rmsprop_t how = {.lr = 0.01f,
+                             .alpha = 0.875f,
+                             .one_minus_alpha = 0.125f,
+                             .eps = 1e-2f,
+                             .weight_decay = 0.1f,
+                             .momentum = 0.5f};
+        be->ops->rmsprop_step(be, p, &state, g, n, &how);
+        trace_add(trace, p, n, "rmsprop %zu way %d", n, way);
+        trace_add(trace, v, n, "rmsprop's squares %zu way %d", n, way);
+    }
+    trace_add(trace, means, n, "rmsprop's means %zu", n);
+    trace_add(trace, m, n, "rmsprop's momentum %zu", n);
+    be->ops->release(be, means);
+}
+
+/* Codes are compared by the parameters that they lead to. */
+static void coded_optimizer(trace_t *trace, size_t n, float *p, float *g)
+{
+    llm_backend_t *be = trace->be;
+    size_t blocks = (n + LLM_CODED_BLOCK - 1) / LLM_CODED_BLOCK;
+    float *scales = zeros_on(be, 2 * blocks);
+    uint8_t *codes = be->ops->alloc(be, 2 * n);
+    be->ops->zero(be, codes, 2 * n);
+    llm_coded_moments_t moments = {
+        .m = codes, .v = codes + n, .m_scales = scales, .v_scales = scales + blocks};
+    for (uint32_t step = 1; step <= 4; step++) {
+        llm_adam_t adam = {1e-2f, 0.9f, 0.999f, 1e-8f, 0.1f, true, step};
+        be->ops->adam_coded_step(be, p, &moments, g, n, &adam);
+        trace_add(trace, p, n, "coded adam %zu step %u", n, (unsigned)step);
+    }
+    trace_add(trace, scales, 2 * blocks, "coded adam's scales %zu", n);
+    be->ops->release(be, codes);
+    be->ops->release(be, scales);
+}
+
+static void factors(trace_t *trace, size_t M, size_t N)
+{
+    llm_backend_t *be = trace->be;
+    float *x = random_on(be, M * N, 85), *update = zeros_on(be, M * N);
+    float *rows = zeros_on(be, M), *columns = zeros_on(be, N), *each = zeros_on(be, M * N);
+    llm_square_means_t means = {.keep = 0.25f, .share = 0.75f, .eps = 1e-3f};
+    llm_factored_t how = {.mean = 0.3f, .least = 0.2f};
+    for (int i = 0; i < 2; i++) {
+        be->ops->square_means(be, rows, columns, x, M, N, &means);
+        be->ops->square_means(be, each, NULL, x, M, N, &means);
+    }
+    trace_add(trace, rows, M, "means of the rows of %zux%zu", M, N);
+    trace_add(trace, columns, N, "means of the columns of %zux%zu", M, N);
+    trace_add(trace, each, M * N, "means of all of %zux%zu", M, N);
+    be->ops->factored_step(be, update, rows, columns, x, M, N, &how);
+    trace_add(trace, update, M * N, "factored update of %zux%zu", M, N);
+    be->ops->factored_step(be, update, each, NULL, x, M, N, &how);
+    trace_add(trace, update, M * N, "update of %zux%zu", M, N);
+    float *const all[] = {x, update, rows, columns, each};
+    for (size_t i = 0; i < COUNT(all); i++)
+        be->ops->release(be, all[i]);
+}
+
 void run_optimizers(trace_t *trace)
 {
     static const size_t sizes[] = {1, 63, 65, 20001};
+    static const size_t matrices[][2] = {{1, 1}, {3, 65}, {70, 5}, {300, 130}};
     llm_backend_t *be = trace->be;
+    for (size_t i = 0; i < COUNT(matrices); i++)
+        factors(trace, matrices[i][0], matrices[i][1]);
     for (size_t i = 0; i < COUNT(sizes); i++) {
         float *p = random_on(be, sizes[i], 81);
         float *m = zeros_on(be, sizes[i]);
         float *v = zeros_on(be, sizes[i]);
         float *g = random_on(be, sizes[i], 82);
         one_optimizer(trace, sizes[i], p, m, v, g);
+        more_optimizers(trace, sizes[i], p, m, v, g);
+        coded_optimizer(trace, sizes[i], p, g);
         be->ops->release(be, p);
         be->ops->release(be, m);
         be->ops->release(be, v);

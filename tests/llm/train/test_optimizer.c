@@ -18,6 +18,8 @@
 #define STEPS 12
 #define SIZE  7
 
+static const size_t range[2] = {0, SIZE};
+
 typedef struct {
     llm_backend_t *be;
     json_t *golden;
@@ -108,7 +110,7 @@ static void every_step_of_every_optimizer_is_torchs(void **state)
         fmq_error_t err;
         assert_int_equal(llm_optimizer_check(&how, &err), 0);
         llm_optimizer_state_t optimizer;
-        assert_int_equal(llm_optimizer_init(&optimizer, &how, room.be, SIZE, &err), 0);
+        assert_int_equal(llm_optimizer_init(&optimizer, &how, room.be, NULL, range, &err), 0);
         upload(room.params, json_object_get(room.golden, "start"));
         const llm_schedule_t none = {.kind = LLM_SCHEDULE_NONE};
         const llm_rates_t rates = llm_optimizer_rates(&how, &none, 0);
@@ -141,8 +143,8 @@ static void a_cycle_gives_momentum_to_sgd_that_had_none(void **state)
     llm_optimizer_state_t optimizer;
     assert_true(begun.momentum == 0.75);
     assert_true(fabs(llm_optimizer_rates(&begun, &schedule, 4).momentum - 0.5) < 1e-12);
-    assert_int_equal(llm_optimizer_init(&optimizer, &begun, room.be, SIZE, NULL), 0);
-    assert_non_null(optimizer.first);
+    assert_int_equal(llm_optimizer_init(&optimizer, &begun, room.be, NULL, range, NULL), 0);
+    assert_non_null(optimizer.moments.arrays[0].memory);
     llm_optimizer_release(&optimizer);
 }
 
@@ -175,9 +177,9 @@ static void plain_sgd_takes_no_memory(void **state)
     (void)state;
     llm_optimizer_t how = {.kind = LLM_SGD, .lr = 0.1};
     llm_optimizer_state_t optimizer;
-    assert_int_equal(llm_optimizer_init(&optimizer, &how, room.be, SIZE, NULL), 0);
-    assert_null(optimizer.first);
-    assert_null(optimizer.second);
+    assert_int_equal(llm_optimizer_init(&optimizer, &how, room.be, NULL, range, NULL), 0);
+    for (size_t a = 0; a < LLM_MOMENTS_ARRAYS; a++)
+        assert_null(optimizer.moments.arrays[a].memory);
     llm_optimizer_release(&optimizer);
 }
 
@@ -196,6 +198,16 @@ static void optimizers_that_make_no_sense_are_refused(void **state)
         {.kind = LLM_ADAM, .lr = 1, .beta1 = 0.9, .beta2 = -0.1},
         {.kind = LLM_ADAMW, .lr = 1, .beta1 = 0.9, .beta2 = 0.99, .eps = -1},
         {.kind = LLM_ADAMW, .lr = 1, .beta1 = NAN, .beta2 = 0.99},
+        {.kind = LLM_ADAGRAD, .lr = 1, .lr_decay = -1},
+        {.kind = LLM_ADAGRAD, .lr = 1, .initial_accumulator = NAN},
+        {.kind = LLM_RMSPROP, .lr = 1, .alpha = -1},
+        {.kind = LLM_RMSPROP, .lr = 1, .momentum = INFINITY},
+        {.kind = LLM_ADAFACTOR, .lr = 1, .clip = 0.5},
+        {.kind = LLM_ADAFACTOR, .lr = 1, .clip = 1, .eps2 = -1},
+        {.kind = LLM_ADAFACTOR_HF, .clip = 1, .beta2_decay = 1},
+        {.kind = LLM_ADAFACTOR_HF, .clip = 1, .beta1 = 1},
+        {.kind = LLM_ADAFACTOR_HF, .clip = 1, .warmup_init = true},
+        {.kind = LLM_ADAMW_8BIT, .lr = 1, .beta1 = 1, .beta2 = 0.99},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         fmq_error_t err;

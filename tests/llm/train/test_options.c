@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -52,10 +53,30 @@ static void numbers_beyond_all_measure_do_not_wrap_around(void **state)
     assert_int_equal(err.code, FMQ_ERR_CONFIG);
 }
 
+static void a_cycle_needs_a_momentum_that_it_can_cycle(void **state)
+{
+    (void)state;
+    llm_train_options_t options = {.optimizer = {.kind = LLM_ADAGRAD, .lr = 0.1},
+                                   .schedule = {.kind = LLM_SCHEDULE_ONE_CYCLE, .total = 9},
+                                   .steps = 1,
+                                   .batch_size = 1,
+                                   .grad_accum = 1};
+    fmq_error_t err;
+    options.schedule.cycle =
+        (llm_one_cycle_t){.max_lr = 1, .pct_start = 0.3, .div_factor = 25, .final_div_factor = 1e4};
+    assert_int_equal(llm_train_check(&options, 10, &err), 0);
+    options.schedule.cycle.cycle_momentum = true;
+    assert_int_equal(llm_train_check(&options, 10, &err), -1);
+    assert_non_null(strstr(err.text, "cycle_momentum"));
+    options.optimizer.kind = LLM_SGD;
+    assert_int_equal(llm_train_check(&options, 10, &err), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_follow_fs_llms_rules),
+        cmocka_unit_test(a_cycle_needs_a_momentum_that_it_can_cycle),
         cmocka_unit_test(numbers_beyond_all_measure_do_not_wrap_around),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

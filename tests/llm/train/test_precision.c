@@ -168,7 +168,7 @@ static double step(room_t *self, const llm_batch_t *batch, double lr, uint32_t n
                       .decoupled = true,
                       .step = number};
     self->be->ops->adam_step(self->be, llm_workspace_params(self->ws), self->moments,
-                             self->moments + n, llm_workspace_grads(self->ws), n, &how);
+                             self->moments + n, NULL, llm_workspace_grads(self->ws), n, &how);
     return sum / (double)batch->supervised;
 }
 

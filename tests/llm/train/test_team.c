@@ -240,6 +240,44 @@ static void a_team_learns_what_one_device_learns(void **state)
     }
 }
 
+/* Matrices are not cut by Adafactor, nor blocks of codes. */
+static void every_optimizers_state_may_be_shared_out(void **state)
+{
+    (void)state;
+    static const llm_optimizer_t optimizers[] = {
+        {.kind = LLM_ADAGRAD, .lr = 0.01, .eps = 1e-10},
+        {.kind = LLM_RMSPROP, .lr = 0.001, .alpha = 0.9, .eps = 1e-4, .momentum = 0.5},
+        {.kind = LLM_ADAFACTOR,
+         .lr = 0.01,
+         .eps = 1e-7,
+         .eps2 = 1e-3,
+         .clip = 1,
+         .beta2_decay = -1},
+        {.kind = LLM_ADAFACTOR_HF,
+         .eps = 1e-30,
+         .eps2 = 1e-3,
+         .clip = 1,
+         .beta1 = 0.9,
+         .beta2_decay = -0.8,
+         .scale_parameter = true,
+         .relative_step = true},
+        {.kind = LLM_ADAMW_8BIT, .lr = 0.003, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-4},
+    };
+    for (size_t i = 0; i < sizeof optimizers / sizeof *optimizers; i++) {
+        how_t how = {.ranks = 3, .kind = i % 2 ? LLM_ADAPTER_LORA : LLM_ADAPTER_FULL};
+        llm_train_options_t options = adam(4);
+        llm_train_stats_t stats;
+        size_t n;
+        options.optimizer = optimizers[i];
+        float *one = trained(&how, options, &stats, &n);
+        how.sharded = true;
+        float *shared = trained(&how, options, &stats, NULL);
+        assert_memory_equal(one, shared, n * sizeof *one);
+        free(one);
+        free(shared);
+    }
+}
+
 static void accumulation_and_pulls_towards_the_start_are_the_teams(void **state)
 {
     (void)state;
@@ -498,6 +536,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_team_learns_what_one_device_learns),
+        cmocka_unit_test(every_optimizers_state_may_be_shared_out),
         cmocka_unit_test(accumulation_and_pulls_towards_the_start_are_the_teams),
         cmocka_unit_test(dropout_falls_where_it_would_on_one_device),
         cmocka_unit_test(losses_are_one_devices_to_the_byte),

@@ -129,7 +129,7 @@ static void drop(float *out, const float *x, const uint8_t *mask, size_t n, floa
     }
 }
 
-static void adam(float *params, float *m, float *v, const float *grads, size_t n,
+static void adam(float *params, float *m, float *v, float *greatest, const float *grads, size_t n,
                  const llm_adam_scalars_t *s)
 {
     for (size_t i = 0; i < n; i += LANES) {
@@ -138,7 +138,12 @@ static void adam(float *params, float *m, float *v, const float *grads, size_t n
         vf g = v_load_n(grads + i, count) + s->l2 * p;
         vf m1 = s->beta1 * v_load_n(m + i, count) + s->one_minus_beta1 * g;
         vf v1 = s->beta2 * v_load_n(v + i, count) + s->one_minus_beta2 * (g * g);
-        vf denominator = v_sqrt(v1) / s->sqrt_bias2 + s->eps;
+        vf square = v1;
+        if (greatest) {
+            square = v_max(v1, v_load_n(greatest + i, count));
+            v_store_n(greatest + i, square, count);
+        }
+        vf denominator = v_sqrt(square) / s->sqrt_bias2 + s->eps;
         v_store_n(m + i, m1, count);
         v_store_n(v + i, v1, count);
         v_store_n(params + i, p * s->keep - s->step_size * (m1 / denominator), count);

@@ -12,6 +12,7 @@
 
 #include "llm/backend/cpu/kernels/activations.h"
 #include "llm/backend/cpu/kernels/elements.h"
+#include "llm/backend/cpu/kernels/optimizers.h"
 #include "llm/backend/cpu/kernels/softmax.h"
 
 const llm_cpu_kernels_t LLM_CPU_TABLE = {
@@ -49,6 +50,12 @@ const llm_cpu_kernels_t LLM_CPU_TABLE = {
     .argmax = argmax,
     .adam = adam,
     .sgd = sgd,
+    .adagrad = adagrad,
+    .rmsprop = rmsprop,
+    .adam_coded = adam_coded,
+    .column_squares = column_squares,
+    .factored = factored,
+    .over_roots = over_roots,
     .softmax = softmax,
     .softmax_row = softmax_row,
     .softmax_dx = softmax_dx,

@@ -177,9 +177,10 @@ static void adam(check_t *c, size_t n, bool decoupled)
     array_t *p = changes(c, F32, n, 13), *m = changes(c, F32, n, 14), *g = reads(c, F32, n, 15);
     array_t *v = zeroed(c, F32, n);
     for (runs(c); next_run(c);)
-        llm_cuda_adam_step(&c->queue, p->device, m->device, v->device, g->device, n, &scalars);
+        llm_cuda_adam_step(&c->queue, p->device, m->device, v->device, NULL, g->device, n,
+                           &scalars);
     void *params = copy_of(p), *first = copy_of(m), *second = copy_of(v);
-    c->reference->ops->adam_step(c->reference, params, first, second, g->floats, n, &how);
+    c->reference->ops->adam_step(c->reference, params, first, second, NULL, g->floats, n, &how);
     expect(c, p, params, EXACTLY, "adam %zu", n);
     expect(c, m, first, EXACTLY, "adam's first moment %zu", n);
     expect(c, v, second, EXACTLY, "adam's second moment %zu", n);
