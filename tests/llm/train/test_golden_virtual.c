@@ -290,7 +290,8 @@ static void check_steps(size_t number, const tolerance_t *tolerance, llm_backend
         .kind = LLM_ADAMW, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1};
     const llm_rates_t rates = {.lr = 0.01, .momentum = 0.9};
     llm_optimizer_state_t optimizer;
-    check(llm_optimizer_init(&optimizer, &how, be, tiny->elements, &err) == 0, &err);
+    const size_t range[2] = {0, tiny->elements};
+    check(llm_optimizer_init(&optimizer, &how, be, NULL, range, &err) == 0, &err);
     float *losses = read_golden(&golden, "losses", NULL), *grads = llm_workspace_grads(tiny->ws);
     for (int step = 0; step < STEPS; step++) {
         const llm_batch_t *batch = step % 2 ? &half.batch : &golden.batch;
