@@ -36,7 +36,7 @@ static size_t cut(const llm_optimizer_t *how, const fmq_schema_t *schema, size_t
 void llm_moments_cut(const llm_optimizer_t *how, const fmq_schema_t *schema, size_t *bounds,
                      unsigned ranks)
 {
-    for (unsigned r = 1; has_pieces(how) && r < ranks; r++)
+    for (unsigned r = 1; schema && has_pieces(how) && r < ranks; r++)
         bounds[r] = cut(how, schema, bounds[r]);
 }
 

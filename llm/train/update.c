@@ -38,7 +38,8 @@ int llm_update_init(llm_update_t *self, llm_workspace_t *ws, llm_team_t *team,
     self->optimizers = calloc(self->ranks, sizeof *self->optimizers);
     if (!self->optimizers)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for an optimizer");
-    const fmq_schema_t *schema = llm_adapter_schema(llm_workspace_adapter(ws));
+    const llm_adapter_t *adapter = llm_workspace_adapter(ws);
+    const fmq_schema_t *schema = adapter ? llm_adapter_schema(adapter) : NULL;
     llm_collective_share(self->n, self->ranks, self->shares);
     llm_moments_cut(how, schema, self->shares, self->ranks);
     if (team && llm_team_is_sharded(team))
