@@ -177,10 +177,13 @@ static void attend_to_cache(const llm_generator_t *self, uint32_t layer, size_t 
 {
     const llm_shape_t *shape = self->pass.decoder.shape;
     const llm_activations_t *at = &self->pass.plan.layers[layer];
+    const llm_decode_t how = {.length = length,
+                              .H = shape->heads,
+                              .KV = shape->kv_heads,
+                              .D = shape->head_width,
+                              .scale = llm_shape_attention_scale(shape)};
     self->be->ops->attention_decode(self->be, at->att, at->qkv, cache_of(self, layer, false),
-                                    cache_of(self, layer, true), length, shape->heads,
-                                    shape->kv_heads, shape->head_width,
-                                    llm_shape_attention_scale(shape), self->decode_scratch);
+                                    cache_of(self, layer, true), &how, self->decode_scratch);
 }
 
 /* Runs count rows behind the first that are cached, one sequence; leaves the

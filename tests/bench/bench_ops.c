@@ -14,7 +14,18 @@
 #include "fedmq/llm/backend.h"
 #include "tests/llm/backend/acts.h"
 
-enum { T = 512, C = 768, H = 12, D = 64, FF = 3072, V = 50257, RANK = 8, ROWS = 64, SHORT = 64 };
+enum {
+    T = 512,
+    C = 768,
+    H = 12,
+    D = 64,
+    FF = 3072,
+    V = 50257,
+    RANK = 8,
+    ROWS = 64,
+    SHORT = 64,
+    WINDOW = 64
+};
 
 typedef struct {
     llm_backend_t *be;
@@ -163,6 +174,35 @@ static void shared_backward(bench_t *b)
     backward_of(b, &shape);
 }
 
+/* Queries see no more than WINDOW keys. */
+static void window_forward(bench_t *b)
+{
+    llm_attention_t shape = b->attention;
+    shape.window = WINDOW;
+    forward_of(b, &shape);
+}
+
+static void window_backward(bench_t *b)
+{
+    llm_attention_t shape = b->attention;
+    shape.window = WINDOW;
+    backward_of(b, &shape);
+}
+
+static void capped_forward(bench_t *b)
+{
+    llm_attention_t shape = b->attention;
+    shape.softcap = 50;
+    forward_of(b, &shape);
+}
+
+static void capped_backward(bench_t *b)
+{
+    llm_attention_t shape = b->attention;
+    shape.softcap = 50;
+    backward_of(b, &shape);
+}
+
 /* Sequences of SHORT tokens. */
 static llm_attention_t short_of(const bench_t *b, uint32_t starts[T / SHORT + 1])
 {
@@ -191,8 +231,9 @@ static void short_backward(bench_t *b)
 
 static void decode(bench_t *b)
 {
-    b->ops->attention_decode(b->be, act(b->b), const_act(b->a), const_act(b->c), const_act(b->d), T,
-                             H, H, D, 0.125f, b->scratch);
+    const llm_decode_t how = {.length = T, .H = H, .KV = H, .D = D, .scale = 0.125f};
+    b->ops->attention_decode(b->be, act(b->b), const_act(b->a), const_act(b->c), const_act(b->d),
+                             &how, b->scratch);
 }
 
 static void layernorm_forward(bench_t *b)
@@ -295,6 +336,10 @@ static const op_t ops[] = {
     {"attention backward", attention_backward, MFLOP(5.0 * H * D, T, T / 2), 0},
     {"attention forward, one kv head", shared_forward, MFLOP(2.0 * H * D, T, T / 2), 0},
     {"attention backward, one kv head", shared_backward, MFLOP(5.0 * H * D, T, T / 2), 0},
+    {"attention forward, window 64", window_forward, MFLOP(2.0 * H * D, T, WINDOW), 0},
+    {"attention backward, window 64", window_backward, MFLOP(5.0 * H * D, T, WINDOW), 0},
+    {"attention forward, soft cap", capped_forward, MFLOP(2.0 * H * D, T, T / 2), 0},
+    {"attention backward, soft cap", capped_backward, MFLOP(5.0 * H * D, T, T / 2), 0},
     {"attention forward, 64 tokens", short_forward, MFLOP(2.0 * H * D, T, SHORT / 2), 0},
     {"attention backward, 64 tokens", short_backward, MFLOP(5.0 * H * D, T, SHORT / 2), 0},
     {"attention of one token", decode, 0, MBYTE(2.0 * T * C)},

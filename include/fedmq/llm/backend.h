@@ -87,7 +87,11 @@ typedef struct {
 } llm_lora_t;
 
 /* Packed attention: S sequences lie one behind the other; sequence s is rows
- * starts[s] .. starts[s+1]. */
+ * starts[s] .. starts[s+1].  Query i of a sequence sees its keys j <= i, and of
+ * those, where there is a window, the nearest `window`, itself among them: the
+ * work falls with it.  A score is
+ *   s = scale q.k;  with a soft cap softcap tanh(s / softcap);
+ *   with slopes     + slopes[h] (j - i)    (ALiBi, Press et al. 2022) */
 typedef struct {
     size_t T, S;
     const uint32_t *starts;        /* host memory, S + 1 */
@@ -97,7 +101,25 @@ typedef struct {
     size_t H, KV, D;
     float scale;                                     /* usually 1/sqrt(D) */
     size_t q_stride, k_stride, v_stride, out_stride; /* elements between rows of a token */
+    size_t window;                                   /* 0: none */
+    float softcap;                                   /* 0: none */
+    const float *slopes;                             /* [H], of the backend; NULL: none */
 } llm_attention_t;
+
+/* Attention of one new token, the last of `length`. */
+typedef struct {
+    size_t length, H, KV, D;
+    float scale;
+    size_t window; /* these as above */
+    float softcap;
+    const float *slopes;
+} llm_decode_t;
+
+/* The first of the keys that a query sees. */
+static inline size_t llm_first_seen(size_t window, size_t query)
+{
+    return window > 0 && query >= window ? query + 1 - window : 0;
+}
 
 /* Rotary positions of heads that lie side by side in rows: the first `rotary`
  * elements of a head are turned in pairs, the others stay as they are.  Pairs
@@ -330,7 +352,7 @@ typedef struct llm_ops {
                  const llm_rope_t *how, bool inverse);
 
     /* Causal attention within each sequence, grouped when KV < H.  lse[T][H] =
-     * log-sum-exp of the scaled scores, kept for backward.  backward: dq, dk,
+     * log-sum-exp of the scores, kept for backward.  backward: dq, dk,
      * dv are overwritten (=), with the strides of q, k, v; scratch holds
      * attention_scratch() floats, which looks at sizes, S and longest only. */
     size_t (*attention_scratch)(const llm_backend_t *be, const llm_attention_t *shape);
@@ -344,8 +366,8 @@ typedef struct llm_ops {
     /* One new token: q[H][D] against length cached rows of k and v
      * ([length][KV][D]), out[H][D]; scratch: H * length floats. */
     void (*attention_decode)(llm_backend_t *be, llm_act_t *out, const llm_act_t *q,
-                             const llm_act_t *k, const llm_act_t *v, size_t length, size_t H,
-                             size_t KV, size_t D, float scale, float *scratch);
+                             const llm_act_t *k, const llm_act_t *v, const llm_decode_t *how,
+                             float *scratch);
 
     /* out = f(x) over n elements, f being the function of that kind.  backward:
      * dx is overwritten (=), and may alias dout. */

@@ -163,7 +163,20 @@ typedef struct {
     bool add;
     mask_t mask;
     size_t first; /* query of row 0, or of k = 0 */
+    size_t from;  /* MASKED_TAIL: the first k that is not masked for all rows, a whole block */
 } extent_t;
+
+/* The first key that a block of queries looks at: where there is a window, all
+ * keys before are behind it.  Whole blocks of keys on every machine. */
+static size_t first_key(const llm_attention_t *shape, size_t query)
+{
+    return llm_first_seen(shape->window, query) / LLM_CPU_WIDTH_MAX * LLM_CPU_WIDTH_MAX;
+}
+
+static bool is_bent(const llm_attention_t *shape)
+{
+    return shape->window > 0 || shape->softcap > 0 || shape->slopes;
+}
 
 /* Values of k before these columns that are masked for all of them; whole
  * blocks of a on every machine. */
@@ -189,7 +202,7 @@ static void multiply(const llm_cpu_kernels_t *kernels, blocked_t to, blocked_t a
     size_t width = kernels->width;
     llm_cpu_tile_t tile = {.a_stride = a.block, .b_row = width, .add = extent.add};
     for (size_t c = extent.begin; c < extent.columns; c += width) {
-        size_t skip = masked_head(&extent, c);
+        size_t skip = extent.from + masked_head(&extent, c);
         tile.columns = llm_cpu_min(width, extent.columns - c);
         tile.b = b.data + c / width * b.block + skip * width;
         for (size_t r = 0; r < extent.rows; r += tile.rows) {
@@ -198,7 +211,7 @@ static void multiply(const llm_cpu_kernels_t *kernels, blocked_t to, blocked_t a
                 continue; /* behind the tile's last query */
             tile.K = extent.K - skip;
             if (extent.mask == MASKED_TAIL)
-                tile.K = llm_cpu_min(extent.first + r / GROUP * GROUP + GROUP, extent.K);
+                tile.K = llm_cpu_min(extent.first + r / GROUP * GROUP + GROUP, extent.K) - skip;
             tile.a = a.data + skip / width * a.block + r * width;
             kernels->tile(to.data + c / width * to.block + r * width, &tile);
         }
@@ -232,17 +245,45 @@ static void store_across(const llm_cpu_kernels_t *kernels, float *to, size_t ld,
         }
 }
 
-/* Scaled scores of queries first .. first + count against keys 0 .. first + count. */
+/* Scaled scores of queries first .. first + count against the keys that they see. */
 static void score(const job_t *job, const item_t *item, const float *q, size_t first, size_t count)
 {
     const llm_attention_t *shape = job->shape;
     extent_t extent = {.rows = count, .columns = first + count, .K = shape->D};
     extent.mask = MASKED_RESULT;
     extent.first = first;
+    extent.begin = first_key(shape, first);
     pack_along(job->kernels, item->queries, q, shape->q_stride, count, shape->D);
     job->kernels->scale(item->queries.data, shape->scale,
                         llm_cpu_pieces(shape->D, job->kernels->width) * item->queries.block);
     multiply(job->kernels, item->scores, item->queries, item->keys_across, extent);
+}
+
+/* How the scores of a query are bent, from key `from` on. */
+static llm_cpu_bend_t bend_of(const llm_attention_t *shape, size_t h, size_t query, size_t from)
+{
+    return (llm_cpu_bend_t){.scale = 1,
+                            .cap = shape->softcap,
+                            .slope = shape->slopes ? shape->slopes[h] : 0,
+                            .query = query - from,
+                            .hidden = llm_first_seen(shape->window, query) - from,
+                            .factor = shape->scale};
+}
+
+/* Scores of row i of a block become exponentials; returns the row's log-sum-exp. */
+static float softmax_of(const job_t *job, const item_t *item, size_t h, size_t first, size_t i,
+                        size_t keys, float *sum)
+{
+    const llm_cpu_kernels_t *kernels = job->kernels;
+    size_t from = first_key(job->shape, first), seen = first + i + 1 - from;
+    float *row =
+        item->scores.data + from / kernels->width * item->scores.block + i * kernels->width;
+    if (is_bent(job->shape)) {
+        llm_cpu_bend_t how = bend_of(job->shape, h, first + i, from);
+        kernels->bend(row, NULL, item->scores.block, seen, &how);
+    }
+    float largest = kernels->softmax_row(row, item->scores.block, seen, keys - from, sum);
+    return largest + (float)fmq_log((double)*sum);
 }
 
 static void forward_item(void *argument, size_t number, size_t thread)
@@ -266,14 +307,12 @@ static void forward_item(void *argument, size_t number, size_t thread)
         const float *q = job->q + (start + first) * shape->q_stride + h * shape->D;
         float sums[QUERIES];
         score(job, &item, q, first, count);
-        for (size_t i = 0; i < count; i++) {
-            float largest = kernels->softmax_row(item.scores.data + i * kernels->width,
-                                                 item.scores.block, first + i + 1, keys, &sums[i]);
+        for (size_t i = 0; i < count; i++)
             job->lse_out[(start + first + i) * shape->H + h] =
-                largest + (float)fmq_log((double)sums[i]);
-        }
+                softmax_of(job, &item, h, first, i, keys, &sums[i]);
         extent_t extent = {.rows = count, .columns = shape->D, .K = keys, .first = first};
         extent.mask = MASKED_TAIL;
+        extent.from = first_key(shape, first);
         multiply(kernels, item.result, item.scores, item.along, extent);
         for (size_t i = 0; i < count; i++)
             store_row(kernels, job->out + (start + first + i) * shape->out_stride + h * shape->D,
@@ -310,14 +349,23 @@ static void score_gradients(const job_t *job, const item_t *item, size_t token, 
     pack_along(kernels, item->douts, job->dout + at, shape->out_stride, count, D);
     extent_t extent = {.rows = count, .columns = keys, .K = D, .first = first};
     extent.mask = MASKED_RESULT;
+    extent.begin = first_key(shape, first);
     multiply(kernels, item->dscores, item->douts, item->values_across, extent);
+    size_t skipped = extent.begin / kernels->width * item->scores.block;
     for (size_t i = 0; i < count; i++) {
-        size_t row = at + i * shape->out_stride;
-        const float scalars[3] = {job->lse[(token + i) * shape->H + h],
-                                  kernels->dot(job->dout + row, job->o + row, D), shape->scale};
-        kernels->softmax_dx(item->scores.data + i * kernels->width,
-                            item->dscores.data + i * kernels->width, item->scores.block,
-                            first + i + 1, keys, scalars);
+        size_t row = at + i * shape->out_stride, seen = first + i + 1 - extent.begin;
+        float *s = item->scores.data + skipped + i * kernels->width;
+        float *ds = item->dscores.data + skipped + i * kernels->width;
+        float scalars[3] = {job->lse[(token + i) * shape->H + h],
+                            kernels->dot(job->dout + row, job->o + row, D), shape->scale};
+        if (is_bent(shape)) { /* which takes delta and the scale */
+            llm_cpu_bend_t how = bend_of(shape, h, first + i, extent.begin);
+            how.delta = scalars[1];
+            kernels->bend(s, ds, item->scores.block, seen, &how);
+            scalars[1] = 0;
+            scalars[2] = 1;
+        }
+        kernels->softmax_dx(s, ds, item->scores.block, seen, keys - extent.begin, scalars);
     }
 }
 
@@ -338,6 +386,7 @@ static void backward_queries(const job_t *job, const item_t *item, size_t start,
                 shape->out_stride, count, D);
     extent_t extent = {.rows = count, .columns = D, .K = first + count, .first = first};
     extent.mask = MASKED_TAIL;
+    extent.from = first_key(shape, first);
     multiply(kernels, item->result, item->dscores, item->along, extent);
     for (size_t i = 0; i < count; i++)
         store_row(kernels, job->dq + (token + i) * shape->q_stride + h * D, item->result, i, D,
@@ -350,7 +399,8 @@ static void backward_keys(const job_t *job, const item_t *item, size_t first, si
 {
     size_t count = llm_cpu_min(QUERIES, item->n - first);
     extent_t extent = {.rows = job->shape->D, .K = count, .add = true, .first = first};
-    extent.begin = begin;
+    size_t seen = first_key(job->shape, first);
+    extent.begin = begin > seen ? begin : seen;
     extent.columns = llm_cpu_min(end, first + count);
     extent.mask = MASKED_HEAD;
     multiply(job->kernels, item->dvalues, item->douts_across, item->scores, extent);
@@ -547,22 +597,28 @@ static void attention_backward(llm_backend_t *be, llm_act_t *dq, llm_act_t *dk, 
 
 typedef struct {
     const llm_cpu_kernels_t *kernels;
+    const llm_decode_t *how;
     float *out, *scratch;
-    const float *q, *k, *v;
-    size_t length, H, KV, D;
-    float scale;
+    const float *q, *k, *v; /* of the first key that is seen */
+    size_t length;          /* keys that are */
 } decode_t;
 
 static void decode_item(void *argument, size_t h, size_t thread)
 {
     (void)thread;
     const decode_t *job = argument;
-    size_t D = job->D;
-    size_t row = job->KV * D;
-    size_t kv = h / (job->H / job->KV) * D;
+    const llm_decode_t *how = job->how;
+    size_t D = how->D;
+    size_t row = how->KV * D;
+    size_t kv = h / (how->H / how->KV) * D;
     float *scores = job->scratch + h * job->length;
     for (size_t j = 0; j < job->length; j++)
-        scores[j] = job->scale * job->kernels->dot(job->q + h * D, job->k + j * row + kv, D);
+        scores[j] = how->scale * job->kernels->dot(job->q + h * D, job->k + j * row + kv, D);
+    if (how->softcap > 0 || how->slopes) {
+        llm_cpu_bend_t bend = {.scale = 1, .cap = how->softcap, .query = job->length - 1};
+        bend.slope = how->slopes ? how->slopes[h] : 0;
+        job->kernels->bend(scores, NULL, job->kernels->width, job->length, &bend);
+    }
     job->kernels->softmax(scores, job->length);
     memset(job->out + h * D, 0, D * sizeof(float));
     for (size_t j = 0; j < job->length; j++)
@@ -570,19 +626,17 @@ static void decode_item(void *argument, size_t h, size_t thread)
 }
 
 static void attention_decode(llm_backend_t *be, llm_act_t *out, const llm_act_t *q,
-                             const llm_act_t *k, const llm_act_t *v, size_t length, size_t H,
-                             size_t KV, size_t D, float scale, float *scratch)
+                             const llm_act_t *k, const llm_act_t *v, const llm_decode_t *how,
+                             float *scratch)
 {
-    decode_t job = {.kernels = llm_cpu(be)->kernels, .scratch = scratch, .length = length};
+    size_t from = llm_first_seen(how->window, how->length - 1), row = how->KV * how->D;
+    decode_t job = {.kernels = llm_cpu(be)->kernels, .how = how, .scratch = scratch};
     job.out = llm_cpu_floats_out(out);
     job.q = llm_cpu_floats(q);
-    job.k = llm_cpu_floats(k);
-    job.v = llm_cpu_floats(v);
-    job.H = H;
-    job.KV = KV;
-    job.D = D;
-    job.scale = scale;
-    llm_pool_run(llm_cpu(be)->pool, H, decode_item, &job);
+    job.k = llm_cpu_floats(k) + from * row;
+    job.v = llm_cpu_floats(v) + from * row;
+    job.length = how->length - from;
+    llm_pool_run(llm_cpu(be)->pool, how->H, decode_item, &job);
 }
 
 void llm_cpu_attention(llm_ops_t *ops)

@@ -195,10 +195,24 @@ typedef enum {
 
 typedef struct {
     size_t rows, columns, K;
+    size_t begin; /* the first of columns that is computed, that of a panel */
     bool add;
     mask_t mask;
     size_t first; /* query of row 0, or of k = 0 */
+    size_t from;  /* MASKED_TAIL: the first k that is not masked for all rows, that of a panel */
 } extent_t;
+
+/* The first key that a block of queries looks at, and whether their scores are
+ * more than products: as in attention.c. */
+static size_t first_key(const llm_attention_t *shape, size_t query)
+{
+    return llm_first_seen(shape->window, query) / LLM_CPU_WIDTH_MAX * LLM_CPU_WIDTH_MAX;
+}
+
+static bool is_bent(const llm_attention_t *shape)
+{
+    return shape->window > 0 || shape->softcap > 0 || shape->slopes;
+}
 
 /* to[rows][columns] (+)= a[rows][K] b[K][columns]. */
 static void multiply(const llm_cpu_half_kernels_t *half, floats_t to, halves_t a, halves_t b,
@@ -206,8 +220,8 @@ static void multiply(const llm_cpu_half_kernels_t *half, floats_t to, halves_t a
 {
     size_t width = half->width;
     llm_cpu_pair_tile_t tile = {.a_stride = a.block, .add = extent.add};
-    for (size_t c = 0; c < extent.columns; c += width) {
-        size_t skip = 0; /* of k, an even number */
+    for (size_t c = extent.begin; c < extent.columns; c += width) {
+        size_t skip = extent.from; /* of k, an even number */
         if (extent.mask == MASKED_HEAD && c > extent.first)
             skip = (c - extent.first) / 2 * 2;
         tile.columns = llm_cpu_min(width, extent.columns - c);
@@ -217,8 +231,8 @@ static void multiply(const llm_cpu_half_kernels_t *half, floats_t to, halves_t a
             size_t seen = extent.first + r + tile.rows; /* keys, by the tile's last query */
             if (extent.mask == MASKED_RESULT && c >= seen)
                 continue;
-            size_t K = extent.mask == MASKED_TAIL ? llm_cpu_min(seen, extent.K) : extent.K - skip;
-            tile.pairs = llm_cpu_pieces(K, 2);
+            size_t K = extent.mask == MASKED_TAIL ? llm_cpu_min(seen, extent.K) : extent.K;
+            tile.pairs = llm_cpu_pieces(K - skip, 2);
             tile.a = a.data + r * a.block + skip;
             half->tile(to.data + c / width * to.block + r * width, &tile);
         }
@@ -256,8 +270,8 @@ static void store_across(const job_t *job, const item_t *item, uint16_t *to, siz
     }
 }
 
-/* Scores, without their scale, of queries first .. first + count against keys
- * 0 .. first + count. */
+/* Scores, without their scale, of queries first .. first + count against the
+ * keys that they see. */
 static void score(const job_t *job, const item_t *item, const uint16_t *q, size_t first,
                   size_t count)
 {
@@ -265,8 +279,40 @@ static void score(const job_t *job, const item_t *item, const uint16_t *q, size_
     extent_t extent = {.rows = count, .columns = first + count, .K = shape->D};
     extent.mask = MASKED_RESULT;
     extent.first = first;
+    extent.begin = first_key(shape, first);
     even_rows(item->queries.data, q, shape->q_stride, count, shape->D);
     multiply(job->half, item->scores, item->queries, item->keys_across, extent);
+}
+
+/* How the scores of a query are bent, from key `from` on. */
+static llm_cpu_bend_t bend_of(const llm_attention_t *shape, size_t h, size_t query, size_t from)
+{
+    return (llm_cpu_bend_t){.scale = shape->scale,
+                            .cap = shape->softcap,
+                            .slope = shape->slopes ? shape->slopes[h] : 0,
+                            .query = query - from,
+                            .hidden = llm_first_seen(shape->window, query) - from,
+                            .factor = shape->scale};
+}
+
+/* Scores of row i of a block become probabilities up to their sum; returns the
+ * row's log-sum-exp. */
+static float softmax_of(const job_t *job, const item_t *item, size_t h, size_t first, size_t i,
+                        size_t keys, float *sum)
+{
+    const llm_attention_t *shape = job->shape;
+    size_t width = job->half->width;
+    size_t from = first_key(shape, first), seen = first + i + 1 - from;
+    float *row = item->scores.data + from / width * item->scores.block + i * width;
+    float scale = shape->scale;
+    if (is_bent(shape)) {
+        llm_cpu_bend_t how = bend_of(shape, h, first + i, from);
+        job->kernels->bend(row, NULL, item->scores.block, seen, &how);
+        scale = 1;
+    }
+    float largest = job->half->softmax_row(item->p.data + i * item->p.block + from, row,
+                                           item->scores.block, seen, keys - from, scale, sum);
+    return largest + logf(*sum);
 }
 
 static void forward_block(const job_t *job, const item_t *item, size_t start, size_t h,
@@ -276,14 +322,12 @@ static void forward_block(const job_t *job, const item_t *item, size_t start, si
     size_t token = start + first, keys = first + count;
     float sums[QUERIES];
     score(job, item, job->q + token * shape->q_stride + h * shape->D, first, count);
-    for (size_t i = 0; i < count; i++) {
-        float largest = job->half->softmax_row(
-            item->p.data + i * item->p.block, item->scores.data + i * job->half->width,
-            item->scores.block, first + i + 1, keys, shape->scale, &sums[i]);
-        job->lse_out[(token + i) * shape->H + h] = largest + logf(sums[i]);
-    }
+    for (size_t i = 0; i < count; i++)
+        job->lse_out[(token + i) * shape->H + h] =
+            softmax_of(job, item, h, first, i, keys, &sums[i]);
     extent_t extent = {.rows = count, .columns = shape->D, .K = keys, .first = first};
     extent.mask = MASKED_TAIL;
+    extent.from = first_key(shape, first);
     multiply(job->half, item->result, item->p, item->values, extent);
     for (size_t i = 0; i < count; i++)
         store_row(job, item, job->out + (token + i) * shape->out_stride + h * shape->D, i,
@@ -329,6 +373,21 @@ static void attention_forward(llm_backend_t *be, llm_act_t *out, float *lse, con
     llm_pool_run(cpu->pool, shape->S * shape->H, forward_item, &job);
 }
 
+/* Bends the scores of two neighbouring queries and their gradients, which then
+ * have the scale and delta in them. */
+static void bend_pair(const job_t *job, llm_cpu_score_pair_t *pair, float *s, float *dp, size_t h,
+                      size_t query)
+{
+    for (size_t j = 0; j < 2 && pair->count[j] > 0; j++) {
+        llm_cpu_bend_t how = bend_of(job->shape, h, query + j, query + j + 1 - pair->count[j]);
+        how.delta = pair->delta[j];
+        job->kernels->bend(s + j * job->half->width, dp + j * job->half->width, pair->block,
+                           pair->count[j], &how);
+        pair->delta[j] = 0;
+    }
+    pair->scale = 1;
+}
+
 /* Probabilities and their gradient for a block of queries of head h; see
  * reference/attention.c for the derivation. */
 static void score_gradients(const job_t *job, const item_t *item, size_t token, size_t h,
@@ -339,27 +398,33 @@ static void score_gradients(const job_t *job, const item_t *item, size_t token, 
     size_t at = token * shape->out_stride + h * D;
     score(job, item, job->q + token * shape->q_stride + h * D, first, count);
     even_rows(item->douts.data, job->dout + at, shape->out_stride, count, D);
-    extent_t extent = {.rows = count, .columns = keys, .K = D, .first = first};
+    size_t from = first_key(shape, first), panels = from / width;
+    extent_t extent = {.rows = count, .columns = keys, .K = D, .first = first, .begin = from};
     extent.mask = MASKED_RESULT;
     multiply(job->half, item->dscores, item->douts, item->values_across, extent);
+    float *scores = item->scores.data + panels * item->scores.block;
+    float *dscores = item->dscores.data + panels * item->dscores.block;
+    size_t pairs = panels * item->p_pairs.block;
     for (size_t i = 0; i < count; i += 2) {
-        llm_cpu_score_pair_t pair = {.s = item->scores.data + i * width,
-                                     .dp = item->dscores.data + i * width,
+        llm_cpu_score_pair_t pair = {.s = scores + i * width,
+                                     .dp = dscores + i * width,
                                      .block = item->scores.block,
-                                     .limit = keys,
+                                     .limit = keys - from,
                                      .scale = shape->scale,
-                                     .p_pairs = item->p_pairs.data + i * width,
-                                     .ds_pairs = item->ds_pairs.data + i * width,
+                                     .p_pairs = item->p_pairs.data + pairs + i * width,
+                                     .ds_pairs = item->ds_pairs.data + pairs + i * width,
                                      .pair_block = item->p_pairs.block};
         for (size_t j = 0; j < 2; j++) {
             size_t row = at + (i + j) * shape->out_stride;
-            pair.ds_rows[j] = item->ds.data + (i + j) * item->ds.block;
+            pair.ds_rows[j] = item->ds.data + (i + j) * item->ds.block + from;
             if (i + j == count)
                 break;
-            pair.count[j] = first + i + j + 1;
+            pair.count[j] = first + i + j + 1 - from;
             pair.lse[j] = job->lse[(token + i + j) * shape->H + h];
             pair.delta[j] = job->half->dot(job->dout + row, job->o + row, D);
         }
+        if (is_bent(shape))
+            bend_pair(job, &pair, scores + i * width, dscores + i * width, h, first + i);
         job->half->softmax_dx(&pair);
     }
 }
@@ -378,6 +443,7 @@ static void backward_block(const job_t *job, const item_t *item, size_t start, s
     extent_t down = {.rows = D, .columns = keys, .K = count, .add = true, .first = first};
     extent_t along = {.rows = count, .columns = D, .K = keys, .first = first};
     down.mask = MASKED_HEAD;
+    down.begin = along.from = first_key(shape, first);
     along.mask = MASKED_TAIL;
     multiply(job->half, item->dvalues, item->douts_turned, item->p_pairs, down);
     multiply(job->half, item->dkeys, item->queries_turned, item->ds_pairs, down);

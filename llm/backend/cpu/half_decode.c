@@ -10,11 +10,11 @@
 
 typedef struct {
     const llm_cpu_half_kernels_t *half;
-    const uint16_t *q, *k, *v;
-    size_t length, H, KV, D;
-    float scale;
-    float *sums;        /* [stretch][H][D] */
-    float *most, *mass; /* [H][stretches] */
+    const llm_decode_t *how;
+    const uint16_t *q, *k, *v; /* of the first key that is seen */
+    size_t length, H, KV, D;   /* keys that are */
+    float *sums;               /* [stretch][H][D] */
+    float *most, *mass;        /* [H][stretches] */
     size_t stretches, items;
 } job_t;
 
@@ -22,12 +22,15 @@ static void attend_stretch(const job_t *job, size_t stretch)
 {
     size_t D = job->D, ld = job->KV * D, group = job->H / job->KV;
     size_t first = stretch * LLM_HALF_KEYS;
-    llm_cpu_attend_t a = {.ld = ld, .queries = group, .D = D, .scale = job->scale};
+    llm_cpu_attend_t a = {.ld = ld, .queries = group, .D = D, .scale = job->how->scale};
+    a.cap = job->how->softcap;
+    a.query = job->length - 1 - first;
     a.count = llm_cpu_min(LLM_HALF_KEYS, job->length - first);
     a.step = job->stretches;
     for (size_t kv = 0; kv < job->KV; kv++) {
         size_t h = kv * group;
         a.q = job->q + h * D;
+        a.slopes = job->how->slopes ? job->how->slopes + h : NULL;
         a.k = job->k + first * ld + kv * D;
         a.v = job->v + first * ld + kv * D;
         a.sums = job->sums + (stretch * job->H + h) * D;
@@ -55,16 +58,18 @@ static void attend_item(void *argument, size_t item, size_t thread)
 }
 
 static void attention_decode(llm_backend_t *be, llm_act_t *out, const llm_act_t *q,
-                             const llm_act_t *k, const llm_act_t *v, size_t length, size_t H,
-                             size_t KV, size_t D, float scale, float *scratch)
+                             const llm_act_t *k, const llm_act_t *v, const llm_decode_t *how,
+                             float *scratch)
 {
     (void)scratch; /* too small for sums of several stretches */
     llm_cpu_t *cpu = llm_cpu(be);
-    job_t job = {.half = cpu->half, .length = length, .H = H, .KV = KV, .D = D, .scale = scale};
+    size_t from = llm_first_seen(how->window, how->length - 1), H = how->H, D = how->D;
+    job_t job = {.half = cpu->half, .how = how, .H = H, .KV = how->KV, .D = D};
     job.q = llm_half_read(q);
-    job.k = llm_half_read(k);
-    job.v = llm_half_read(v);
-    job.stretches = llm_cpu_pieces(length, LLM_HALF_KEYS);
+    job.k = llm_half_read(k) + from * how->KV * D;
+    job.v = llm_half_read(v) + from * how->KV * D;
+    job.length = how->length - from;
+    job.stretches = llm_cpu_pieces(job.length, LLM_HALF_KEYS);
     /* Asked for in powers of two, so that a growing past seldom allocates. */
     size_t room = 16;
     while (room < job.stretches)

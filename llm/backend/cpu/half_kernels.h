@@ -77,9 +77,11 @@ typedef struct {
     const uint16_t *q; /* [queries][D] */
     const uint16_t *k, *v;
     size_t ld, queries, count, D;
-    float scale;
-    float *sums;        /* [queries][D]: of exp(score - most) v */
-    float *most, *mass; /* of query h, at h step: the largest score; the sum of the exponentials */
+    float scale, cap;    /* cap 0: scores have none */
+    const float *slopes; /* of the queries; NULL: none */
+    size_t query;        /* keys between the first and that of the new token */
+    float *sums;         /* [queries][D]: of exp(score - most) v */
+    float *most, *mass;  /* of query h, at h step: the largest score; the sum of the exponentials */
     size_t step;
 } llm_cpu_attend_t;
 

@@ -61,6 +61,16 @@ typedef struct {
 
 #define LLM_CPU_FEW_ROWS 4
 
+/* Scores of a query and the first count keys of a row: s becomes
+ * cap tanh(scale s / cap) + slope (key - query), and -inf for hidden keys in
+ * front; dp, unless NULL, becomes factor (dp - delta) times the derivative. */
+typedef struct {
+    float scale, cap, slope; /* cap 0: none */
+    size_t query;            /* the query's own key */
+    size_t hidden;
+    float factor, delta;
+} llm_cpu_bend_t;
+
 /* What the gradient of a gated activation is made of. */
 typedef struct {
     const float *dout, *gate, *up;
@@ -140,6 +150,8 @@ typedef struct llm_cpu_kernels {
      * ds = scale p (dp - delta), dp being in ds; zeros behind count. */
     void (*softmax_dx)(float *p, float *ds, size_t block, size_t count, size_t limit,
                        const float scalars[3]);
+    /* Makes blocked scores what attention with a window, a cap or slopes takes. */
+    void (*bend)(float *s, float *dp, size_t block, size_t count, const llm_cpu_bend_t *how);
     void (*softmax)(float *x, size_t n);
     float (*dot)(const float *a, const float *b, size_t n);
     void (*axpy)(float *y, const float *x, float factor, size_t n);

@@ -29,6 +29,17 @@ template <int WIDTH> struct tiles_t {
     static constexpr size_t BYTES = (QUERIES + 4 * KEYS) * pitch(D) * sizeof(bf16);
 };
 
+/* Those of bent scores, which take a few registers more: one block at a time may have them all. */
+template <int WIDTH> struct bent_tiles_t {
+    static constexpr int D = WIDTH;
+    static constexpr int WARPS = D >= 128 ? 8 : 4;
+    static constexpr int MT = D >= 128 ? 1 : 2;
+    static constexpr int KEYS = D >= 96 ? 32 : 64;
+    static constexpr int QUERIES = WARPS * MT * 16;
+    static constexpr int THREADS = WARPS * LANES;
+    static constexpr size_t BYTES = (QUERIES + 4 * KEYS) * pitch(D) * sizeof(bf16);
+};
+
 /* Scores of 16 queries from query on against keys from key on: of keys behind
  * a query nothing. */
 template <int KEYS> DEVICE void mask_causal(float (*s)[4], int query, int key)
@@ -44,6 +55,19 @@ template <int KEYS> DEVICE void mask_causal(float (*s)[4], int query, int key)
                 s[n][r] = -INFINITY;
 }
 
+/* The same with scores that are bent, as powers of two. */
+template <int KEYS> DEVICE void bend_scores(float (*s)[4], int query, int key, const bend_t &bend)
+{
+    const int lane = threadIdx.x % LANES, g = lane / 4, t = lane % 4;
+#pragma unroll
+    for (int n = 0; n < KEYS / 8; n++)
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+            const int apart = key + n * 8 + 2 * t + r % 2 - (query + g + r / 2 * 8);
+            s[n][r] = sees(bend, apart) ? bent(bend, s[n][r], apart) : -INFINITY;
+        }
+}
+
 /* What is known of a row so far: the largest score in powers of two, and this
  * lane's share of the sum of 2^(score - largest). */
 struct softmax_t {
@@ -52,7 +76,8 @@ struct softmax_t {
 
 /* Scores become probabilities of the larger largest; what was summed before is
  * worth the factor that is returned. */
-template <int KEYS> DEVICE float softmax_rows(softmax_t &row, float (*s)[4], int half, float scale)
+template <int KEYS, bool BENT>
+DEVICE float softmax_rows(softmax_t &row, float (*s)[4], int half, float scale)
 {
     float largest = -INFINITY;
 #pragma unroll
@@ -61,23 +86,25 @@ template <int KEYS> DEVICE float softmax_rows(softmax_t &row, float (*s)[4], int
     largest = fmaxf(largest, __shfl_xor_sync(ALL_LANES, largest, 1));
     largest = fmaxf(largest, __shfl_xor_sync(ALL_LANES, largest, 2));
     largest = fmaxf(row.largest, largest * scale);
-    const float factor = exp2f(row.largest - largest);
+    /* A window may leave a row none of a tile's keys, and none so far. */
+    const float from = BENT && largest == -INFINITY ? 0.0f : largest;
+    const float factor = exp2f(row.largest - from);
     row.largest = largest;
     row.sum *= factor;
 #pragma unroll
     for (int n = 0; n < KEYS / 8; n++)
 #pragma unroll
         for (int e = 0; e < 2; e++) {
-            s[n][half + e] = exp2f(fmaf(s[n][half + e], scale, -largest));
+            s[n][half + e] = exp2f(fmaf(s[n][half + e], scale, -from));
             row.sum += s[n][half + e];
         }
     return factor;
 }
 
 /* One tile of keys for the rows of a warp. */
-template <class L>
+template <class L, bool BENT>
 DEVICE void attend(float (*o)[L::D / 8][4], softmax_t (*rows)[2], const bf16 *q, const bf16 *k,
-                   const bf16 *v, int warp_row, int query, int key, float scale)
+                   const bf16 *v, int warp_row, int query, int key, const bend_t &bend)
 {
     float s[L::MT][L::KEYS / 8][4] = {};
 #pragma unroll 2
@@ -99,9 +126,13 @@ DEVICE void attend(float (*o)[L::D / 8][4], softmax_t (*rows)[2], const bf16 *q,
     }
 #pragma unroll
     for (int m = 0; m < L::MT; m++) {
-        mask_causal<L::KEYS>(s[m], query + warp_row + 16 * m, key);
-        const float low = softmax_rows<L::KEYS>(rows[m][0], s[m], 0, scale);
-        const float high = softmax_rows<L::KEYS>(rows[m][1], s[m], 2, scale);
+        if (BENT)
+            bend_scores<L::KEYS>(s[m], query + warp_row + 16 * m, key, bend);
+        else
+            mask_causal<L::KEYS>(s[m], query + warp_row + 16 * m, key);
+        const float scale = BENT ? 1.0f : bend.scale;
+        const float low = softmax_rows<L::KEYS, BENT>(rows[m][0], s[m], 0, scale);
+        const float high = softmax_rows<L::KEYS, BENT>(rows[m][1], s[m], 2, scale);
 #pragma unroll
         for (int n = 0; n < L::D / 8; n++) {
             o[m][n][0] *= low;
@@ -129,8 +160,8 @@ DEVICE void attend(float (*o)[L::D / 8][4], softmax_t (*rows)[2], const bf16 *q,
     }
 }
 
-template <class L>
-__global__ void __launch_bounds__(L::THREADS) attention_forward(forward_t<bf16> how)
+template <class L, bool BENT>
+__global__ void __launch_bounds__(L::THREADS, BENT) attention_forward(forward_t<bf16> how)
 {
     DYNAMIC_SHARED(bf16, q_tile);
     bf16 *k_tiles = q_tile + L::QUERIES * pitch(L::D),
@@ -157,14 +188,16 @@ __global__ void __launch_bounds__(L::THREADS) attention_forward(forward_t<bf16> 
     };
     load_tile<L::D, L::QUERIES, L::THREADS>(q_tile, q, shape.q_stride, length - query, width,
                                             can_copy(q, shape.q_stride, width));
-    load(0);
+    const bend_t bend = bend_of(shape, h, LOG2_E);
+    const int begin = BENT ? first_seen(bend, query) / L::KEYS * L::KEYS : 0;
+    load(begin);
     const int warp_row = threadIdx.x / LANES * L::MT * 16;
     float o[L::MT][L::D / 8][4] = {};
     softmax_t rows[L::MT][2];
 #pragma unroll
     for (int m = 0; m < L::MT; m++)
         rows[m][0] = rows[m][1] = {-INFINITY, 0};
-    for (int key = 0; key < end; key += L::KEYS) {
+    for (int key = begin; key < end; key += L::KEYS) {
         if (key + L::KEYS < end) {
             load(key + L::KEYS);
             cp_async_wait<1>();
@@ -173,9 +206,10 @@ __global__ void __launch_bounds__(L::THREADS) attention_forward(forward_t<bf16> 
         }
         __syncthreads();
         const int at = key / L::KEYS % 2 * L::KEYS * pitch(L::D);
-        if (key < query + warp_row + L::MT * 16)
-            attend<L>(o, rows, q_tile, k_tiles + at, v_tiles + at, warp_row, query, key,
-                      shape.scale * LOG2_E);
+        const bool near = !BENT || query + warp_row - (key + L::KEYS - 1) < bend.window;
+        if (near && key < query + warp_row + L::MT * 16)
+            attend<L, BENT>(o, rows, q_tile, k_tiles + at, v_tiles + at, warp_row, query, key,
+                            bend);
         __syncthreads();
     }
     const int lane = threadIdx.x % LANES;
@@ -216,14 +250,16 @@ __global__ void attention_forward_float(forward_t<float> how)
     const float *q = how.q + (size_t)(first + query) * shape.q_stride + h * D;
     const float *k = how.k + (size_t)first * shape.k_stride + kv;
     const float *v = how.v + (size_t)first * shape.v_stride + kv;
+    const bend_t bend = bend_of(shape, h, 1.0f);
+    const bool bends = is_bent(shape);
     float o[FLOAT_PIECES] = {}, largest = -INFINITY, sum = 0;
-    for (int key = 0; key <= query; key += LANES) {
+    for (int key = first_seen(bend, query); key <= query; key += LANES) {
         float score = -INFINITY;
         if (key + lane <= query) {
             score = 0;
             for (int d = 0; d < D; d++)
                 score = fmaf(q[d], k[(key + lane) * shape.k_stride + d], score);
-            score *= shape.scale;
+            score = bends ? bent(bend, score, key + lane - query) : score * shape.scale;
         }
         const float next = fmaxf(largest, warp_largest(score));
         const float factor = expf(largest - next), p = expf(score - next);
@@ -249,6 +285,14 @@ __global__ void attention_forward_float(forward_t<float> how)
         how.lse[(size_t)(first + query) * shape.H + h] = largest + logf(sum);
 }
 
+template <class L, bool BENT>
+static void run_forward(const llm_cuda_queue_t *queue, const forward_t<bf16> &how)
+{
+    const llm_cuda_attention_t &shape = how.shape;
+    launch(queue, dim3((unsigned)(shape.S * shape.H), ceil_div(shape.longest, L::QUERIES)),
+           dim3(L::THREADS), L::BYTES, attention_forward<L, BENT>, how);
+}
+
 void llm_cuda_attention_forward(const llm_cuda_queue_t *queue, void *out, float *lse, const void *q,
                                 const void *k, const void *v, const llm_cuda_attention_t *shape)
 {
@@ -263,8 +307,10 @@ void llm_cuda_attention_forward(const llm_cuda_queue_t *queue, void *out, float 
     const forward_t<bf16> how = {(bf16 *)out,     lse,   (const bf16 *)q, (const bf16 *)k,
                                  (const bf16 *)v, *shape};
     for_width(shape->D, [&](auto width) {
-        using L = tiles_t<decltype(width)::value>;
-        launch(queue, dim3(heads, ceil_div(shape->longest, L::QUERIES)), dim3(L::THREADS), L::BYTES,
-               attention_forward<L>, how);
+        constexpr int D = decltype(width)::value;
+        if (is_bent(*shape))
+            run_forward<bent_tiles_t<D>, true>(queue, how);
+        else
+            run_forward<tiles_t<D>, false>(queue, how);
     });
 }

@@ -12,6 +12,7 @@
 
 #include <type_traits>
 
+#include "llm/backend/cuda/scores.cuh"
 #include "llm/backend/cuda/tensor.cuh"
 
 constexpr float LOG2_E = 1.4426950408889634f;

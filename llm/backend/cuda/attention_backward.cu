@@ -54,10 +54,10 @@ template <int WIDTH, gradients_t GRADIENTS> struct key_tiles_t {
 
 /* A tile of queries for the 16 keys of a warp.  s and dp are transposed: their
  * rows are keys. */
-template <class L>
+template <class L, bool BENT>
 DEVICE void keys_meet(float (*dk)[4], float (*dv)[4], const bf16 *k, const bf16 *v, const bf16 *q,
                       const bf16 *dout, const float *lse, const float *delta, int warp_row, int key,
-                      int query, float scale)
+                      int query, const bend_t &bend)
 {
     const int lane = threadIdx.x % LANES, g = lane / 4, t = lane % 4;
     float s[L::PASSING / 8][4];
@@ -67,8 +67,11 @@ DEVICE void keys_meet(float (*dk)[4], float (*dv)[4], const bf16 *k, const bf16 
 #pragma unroll
         for (int r = 0; r < 4; r++) {
             const int column = n * 8 + 2 * t + r % 2;
-            const bool seen = key + warp_row + g + r / 2 * 8 <= query + column;
-            s[n][r] = seen ? exp2f(fmaf(s[n][r], scale * LOG2_E, -lse[column])) : 0.0f;
+            const int apart = key + warp_row + g + r / 2 * 8 - (query + column);
+            if (BENT)
+                s[n][r] = sees(bend, apart) ? exp2f(bent(bend, s[n][r], apart) - lse[column]) : 0.0f;
+            else
+                s[n][r] = apart <= 0 ? exp2f(fmaf(s[n][r], bend.scale, -lse[column])) : 0.0f;
         }
     if (L::WHICH != KEYS)
         product_columns<L::D, L::PASSING>(dv, s, dout);
@@ -79,8 +82,16 @@ DEVICE void keys_meet(float (*dk)[4], float (*dv)[4], const bf16 *k, const bf16 
 #pragma unroll
     for (int n = 0; n < L::PASSING / 8; n++)
 #pragma unroll
-        for (int r = 0; r < 4; r++)
-            s[n][r] *= dp[n][r] - delta[n * 8 + 2 * t + r % 2];
+        for (int r = 0; r < 4; r++) {
+            const int column = n * 8 + 2 * t + r % 2;
+            if (BENT)
+                dp[n][r] = slope_of_share(bend, s[n][r], lse[column],
+                                          key + warp_row + g + r / 2 * 8 - (query + column)) *
+                           (dp[n][r] - delta[column]);
+            else
+                dp[n][r] -= delta[column];
+            s[n][r] *= dp[n][r];
+        }
     product_columns<L::D, L::PASSING>(dk, s, q);
 }
 
@@ -95,7 +106,7 @@ DEVICE void load_numbers(float *lse, float *delta, const backward_t<bf16> &how, 
     }
 }
 
-template <class L>
+template <class L, bool BENT>
 __global__ void __launch_bounds__(L::THREADS, 1) key_gradients(backward_t<bf16> how)
 {
     SHARED(float, lse, 2 * L::PASSING);
@@ -111,7 +122,9 @@ __global__ void __launch_bounds__(L::THREADS, 1) key_gradients(backward_t<bf16> 
     if (key >= length)
         return;
     const int width = (int)shape.D, heads = (int)(shape.H / shape.KV);
-    const int first_tile = key / L::PASSING, last_tile = (length + L::PASSING - 1) / L::PASSING;
+    bend_t bend = bend_of(shape, kv * heads, LOG2_E);
+    const int end = BENT ? (int)smaller(length, (long)key + L::OWN - 1 + bend.window) : length;
+    const int first_tile = key / L::PASSING, last_tile = (end + L::PASSING - 1) / L::PASSING;
     const int tiles = last_tile - first_tile;
     const size_t own = (size_t)(first + key);
     const bf16 *k = how.k + own * shape.k_stride + kv * width;
@@ -149,9 +162,12 @@ __global__ void __launch_bounds__(L::THREADS, 1) key_gradients(backward_t<bf16> 
         }
         __syncthreads();
         const int query = (first_tile + i % tiles) * L::PASSING, at = i % 2 * L::PASSING;
+        if (BENT && shape.slopes)
+            bend.slope = shape.slopes[kv * heads + i / tiles] * LOG2_E;
         if (key + warp_row < query + L::PASSING)
-            keys_meet<L>(dk, dv, k_tile, v_tile, q_tiles + i % 2 * TILE, dout_tiles + i % 2 * TILE,
-                         lse + at, delta + at, warp_row, key, query, shape.scale);
+            keys_meet<L, BENT>(dk, dv, k_tile, v_tile, q_tiles + i % 2 * TILE,
+                               dout_tiles + i % 2 * TILE, lse + at, delta + at, warp_row, key,
+                               query, bend);
         __syncthreads();
     }
     const size_t row = own + warp_row;
@@ -174,10 +190,10 @@ template <int WIDTH> struct query_tiles_t {
     static constexpr size_t BYTES = (2 * OWN + 4 * PASSING) * pitch(D) * sizeof(bf16);
 };
 
-template <class L>
+template <class L, bool BENT>
 DEVICE void queries_meet(float (*dq)[4], const bf16 *q, const bf16 *dout, const bf16 *k,
                          const bf16 *v, const float lse[2], const float delta[2], int warp_row,
-                         int query, int key, float scale)
+                         int query, int key, const bend_t &bend)
 {
     const int lane = threadIdx.x % LANES, g = lane / 4, t = lane % 4;
     float s[L::PASSING / 8][4], dp[L::PASSING / 8][4];
@@ -187,14 +203,21 @@ DEVICE void queries_meet(float (*dq)[4], const bf16 *q, const bf16 *dout, const 
     for (int n = 0; n < L::PASSING / 8; n++)
 #pragma unroll
         for (int r = 0; r < 4; r++) {
-            const bool seen = key + n * 8 + 2 * t + r % 2 <= query + warp_row + g + r / 2 * 8;
-            const float p = seen ? exp2f(fmaf(s[n][r], scale * LOG2_E, -lse[r / 2])) : 0.0f;
+            const int apart = key + n * 8 + 2 * t + r % 2 - (query + warp_row + g + r / 2 * 8);
+            if (BENT) {
+                const float p =
+                    sees(bend, apart) ? exp2f(bent(bend, s[n][r], apart) - lse[r / 2]) : 0.0f;
+                s[n][r] = p * slope_of_share(bend, p, lse[r / 2], apart) *
+                          (dp[n][r] - delta[r / 2]);
+                continue;
+            }
+            const float p = apart <= 0 ? exp2f(fmaf(s[n][r], bend.scale, -lse[r / 2])) : 0.0f;
             s[n][r] = p * (dp[n][r] - delta[r / 2]);
         }
     product_columns<L::D, L::PASSING>(dq, s, k);
 }
 
-template <class L>
+template <class L, bool BENT>
 __global__ void __launch_bounds__(L::THREADS, 1) query_gradients(backward_t<bf16> how)
 {
     DYNAMIC_SHARED(bf16, q_tile);
@@ -228,7 +251,9 @@ __global__ void __launch_bounds__(L::THREADS, 1) query_gradients(backward_t<bf16
                                         can_copy(q, shape.q_stride, width));
     load_tile<L::D, L::OWN, L::THREADS>(dout_tile, dout, shape.out_stride, length - query, width,
                                         can_copy(dout, shape.out_stride, width));
-    load(0);
+    const bend_t bend = bend_of(shape, h, LOG2_E);
+    const int begin = BENT ? first_seen(bend, query) / L::PASSING : 0;
+    load(begin);
     const int warp_row = threadIdx.x / LANES * 16, left = length - query - warp_row;
     float dq[L::D / 8][4] = {}, lse[2], delta[2];
 #pragma unroll
@@ -238,7 +263,7 @@ __global__ void __launch_bounds__(L::THREADS, 1) query_gradients(backward_t<bf16
         lse[half] = r < left ? how.lse[at] * LOG2_E : INFINITY;
         delta[half] = r < left ? how.delta[at] : 0.0f;
     }
-    for (int i = 0; i < tiles; i++) {
+    for (int i = begin; i < tiles; i++) {
         if (i + 1 < tiles) {
             load(i + 1);
             cp_async_wait<1>();
@@ -247,8 +272,9 @@ __global__ void __launch_bounds__(L::THREADS, 1) query_gradients(backward_t<bf16
         }
         __syncthreads();
         if (i * L::PASSING < query + warp_row + 16)
-            queries_meet<L>(dq, q_tile, dout_tile, k_tiles + i % 2 * TILE, v_tiles + i % 2 * TILE,
-                            lse, delta, warp_row, query, i * L::PASSING, shape.scale);
+            queries_meet<L, BENT>(dq, q_tile, dout_tile, k_tiles + i % 2 * TILE,
+                                  v_tiles + i % 2 * TILE, lse, delta, warp_row, query,
+                                  i * L::PASSING, bend);
         __syncthreads();
     }
     store_rows<L::D>(how.dq + (own + warp_row) * shape.q_stride + h * width, shape.q_stride, left,
@@ -299,12 +325,18 @@ __global__ void query_gradients_float(backward_t<float> how)
     const float *k = how.k + (size_t)first * shape.k_stride + kv;
     const float *v = how.v + (size_t)first * shape.v_stride + kv;
     const float lse = how.lse[row * shape.H + h], delta = how.delta[row * shape.H + h];
+    const bend_t bend = bend_of(shape, h, 1.0f);
+    const bool bends = is_bent(shape);
     float dq[FLOAT_PIECES] = {};
-    for (int key = 0; key <= query; key += LANES) {
+    for (int key = first_seen(bend, query); key <= query; key += LANES) {
         float ds = 0;
         if (key + lane <= query) {
-            const float score = shape.scale * dot(q, k + (key + lane) * shape.k_stride, D);
+            const float product = dot(q, k + (key + lane) * shape.k_stride, D);
+            const float score =
+                bends ? bent(bend, product, key + lane - query) : shape.scale * product;
             ds = expf(score - lse) * (dot(dout, v + (key + lane) * shape.v_stride, D) - delta);
+            if (bends)
+                ds *= slope_of(bend, product);
         }
         for (int j = 0; j < LANES && key + j <= query; j++)
             add_share(dq, __shfl_sync(ALL_LANES, ds, j), k + (key + j) * shape.k_stride, D);
@@ -326,21 +358,29 @@ __global__ void key_gradients_float(backward_t<float> how)
     const float *k = how.k + row * shape.k_stride + kv * D;
     const float *v = how.v + row * shape.v_stride + kv * D;
     float dk[FLOAT_PIECES] = {}, dv[FLOAT_PIECES] = {};
-    for (size_t h = kv * heads; h < (kv + 1) * heads; h++)
-        for (int query = key; query < length; query += LANES) {
+    const bool bends = is_bent(shape);
+    for (size_t h = kv * heads; h < (kv + 1) * heads; h++) {
+        const bend_t bend = bend_of(shape, (int)h, 1.0f);
+        const int end = (int)smaller(length, (long)key + bend.window);
+        for (int query = key; query < end; query += LANES) {
             const float *q = how.q + (size_t)(first + query) * shape.q_stride + h * D;
             const float *dout = how.dout + (size_t)(first + query) * shape.out_stride + h * D;
             float p = 0, ds = 0;
-            if (query + lane < length) {
+            if (query + lane < end) {
                 const size_t at = (size_t)(first + query + lane) * shape.H + h;
-                p = expf(shape.scale * dot(q + lane * shape.q_stride, k, D) - how.lse[at]);
+                const float product = dot(q + lane * shape.q_stride, k, D);
+                p = expf((bends ? bent(bend, product, key - (query + lane)) :
+                                  shape.scale * product) - how.lse[at]);
                 ds = p * (dot(dout + lane * shape.out_stride, v, D) - how.delta[at]);
+                if (bends)
+                    ds *= slope_of(bend, product);
             }
-            for (int j = 0; j < LANES && query + j < length; j++) {
+            for (int j = 0; j < LANES && query + j < end; j++) {
                 add_share(dv, __shfl_sync(ALL_LANES, p, j), dout + j * shape.out_stride, D);
                 add_share(dk, __shfl_sync(ALL_LANES, ds, j), q + j * shape.q_stride, D);
             }
         }
+    }
     store_share(how.dk + row * shape.k_stride + kv * D, dk, shape.scale, D);
     store_share(how.dv + row * shape.v_stride + kv * D, dv, 1.0f, D);
 }
@@ -370,8 +410,22 @@ static backward_t<A> typed(const llm_cuda_attention_backward_t *t,
 template <class L> static void run_keys(const llm_cuda_queue_t *queue, const backward_t<bf16> &how)
 {
     const llm_cuda_attention_t &shape = how.shape;
-    launch(queue, dim3((unsigned)(shape.S * shape.KV), ceil_div(shape.longest, L::OWN)),
-           dim3(L::THREADS), L::BYTES, key_gradients<L>, how);
+    const dim3 blocks((unsigned)(shape.S * shape.KV), ceil_div(shape.longest, L::OWN));
+    if (is_bent(shape))
+        launch(queue, blocks, dim3(L::THREADS), L::BYTES, key_gradients<L, true>, how);
+    else
+        launch(queue, blocks, dim3(L::THREADS), L::BYTES, key_gradients<L, false>, how);
+}
+
+template <class L>
+static void run_queries(const llm_cuda_queue_t *queue, const backward_t<bf16> &how)
+{
+    const llm_cuda_attention_t &shape = how.shape;
+    const dim3 blocks((unsigned)(shape.S * shape.H), ceil_div(shape.longest, L::OWN));
+    if (is_bent(shape))
+        launch(queue, blocks, dim3(L::THREADS), L::BYTES, query_gradients<L, true>, how);
+    else
+        launch(queue, blocks, dim3(L::THREADS), L::BYTES, query_gradients<L, false>, how);
 }
 
 static void backward_float(const llm_cuda_queue_t *queue, const backward_t<float> &how)
@@ -399,9 +453,7 @@ void llm_cuda_attention_backward(const llm_cuda_queue_t *queue,
     launch(queue, blocks, threads, 0, row_deltas<bf16>, how);
     for_width(shape->D, [&](auto width) {
         constexpr int D = decltype(width)::value;
-        using L = query_tiles_t<D>;
-        launch(queue, dim3((unsigned)(shape->S * shape->H), ceil_div(shape->longest, L::OWN)),
-               dim3(L::THREADS), L::BYTES, query_gradients<L>, how);
+        run_queries<query_tiles_t<D>>(queue, how);
         if constexpr (D > 128) {
             run_keys<key_tiles_t<D, VALUES>>(queue, how);
             run_keys<key_tiles_t<D, KEYS>>(queue, how);

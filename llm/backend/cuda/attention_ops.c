@@ -19,6 +19,9 @@ static llm_cuda_attention_t shape_of(const llm_attention_t *shape)
         .k_stride = shape->k_stride,
         .v_stride = shape->v_stride,
         .out_stride = shape->out_stride,
+        .window = shape->window,
+        .softcap = shape->softcap,
+        .slopes = shape->slopes,
     };
 }
 
@@ -65,24 +68,28 @@ static void attention_backward(llm_backend_t *be, llm_act_t *dq, llm_act_t *dk, 
 
 /* The kernel's scratch is another than the table's. */
 static void attention_decode(llm_backend_t *be, llm_act_t *out, const llm_act_t *q,
-                             const llm_act_t *k, const llm_act_t *v, size_t length, size_t H,
-                             size_t KV, size_t D, float scale, float *scratch)
+                             const llm_act_t *k, const llm_act_t *v, const llm_decode_t *how,
+                             float *scratch)
 {
     llm_cuda_t *self = llm_cuda_enter(be);
-    llm_cuda_decode_t how = {.S = 1,
-                             .longest = length,
-                             .H = H,
-                             .KV = KV,
-                             .D = D,
-                             .scale = scale,
-                             .stride = KV * D,
-                             .sequence_stride = length * KV * D};
+    const size_t row = how->KV * how->D, from = llm_first_seen(how->window, how->length - 1);
+    llm_cuda_decode_t shape = {.S = 1,
+                               .longest = how->length - from, /* all of which are seen */
+                               .H = how->H,
+                               .KV = how->KV,
+                               .D = how->D,
+                               .scale = how->scale,
+                               .softcap = how->softcap,
+                               .slopes = how->slopes,
+                               .stride = row,
+                               .sequence_stride = how->length * row};
     (void)scratch;
-    if (!fits(self, D))
+    if (!fits(self, how->D))
         return;
-    float *room = llm_cuda_sums(self, llm_cuda_decode_scratch(&how));
+    float *room = llm_cuda_sums(self, llm_cuda_decode_scratch(&shape));
     if (room)
-        llm_cuda_attention_decode(&self->queue, out, q, k, v, &how, room);
+        llm_cuda_attention_decode(&self->queue, out, q, llm_act_const_at(be, k, from * row),
+                                  llm_act_const_at(be, v, from * row), &shape, room);
 }
 
 void llm_cuda_attention_ops(llm_ops_t *ops)

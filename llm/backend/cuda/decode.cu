@@ -8,6 +8,7 @@
  * at a time.  A second kernel joins the pieces of a head in order.
  */
 #include "llm/backend/cuda/device.cuh"
+#include "llm/backend/cuda/scores.cuh"
 
 constexpr int WARPS = 4;
 constexpr int PIECE_KEYS = 128; /* keys of a warp */
@@ -28,7 +29,8 @@ template <class A> DEVICE size_t length_of(const decode_t<A> &how, size_t s)
 
 /* Lanes share the elements of a head; keys pass by one after another, and the
  * softmax is kept online. */
-template <class A> __global__ void __launch_bounds__(WARPS *LANES) decode_pieces(decode_t<A> how)
+template <class A, bool BENT>
+__global__ void __launch_bounds__(WARPS *LANES) decode_pieces(decode_t<A> how)
 {
     const llm_cuda_decode_t &shape = how.shape;
     const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, D = (int)shape.D;
@@ -53,7 +55,9 @@ template <class A> __global__ void __launch_bounds__(WARPS *LANES) decode_pieces
                               ? wide(how.q[(s * shape.H + head) * D + i * LANES + lane])
                               : 0.0f;
         }
-        for (size_t key = first; key < last; key++) {
+        const size_t seen =
+            BENT ? (size_t)first_seen(bend_of(shape, 0, 1.0f), (int)length - 1) : 0;
+        for (size_t key = first > seen ? first : seen; key < last; key++) {
             float x[SHARE], y[SHARE];
 #pragma unroll
             for (int i = 0; i < SHARE; i++) {
@@ -67,7 +71,13 @@ template <class A> __global__ void __launch_bounds__(WARPS *LANES) decode_pieces
 #pragma unroll
                 for (int i = 0; i < SHARE; i++)
                     score = fmaf(q[h][i], x[i], score);
-                score = warp_sum(score) * shape.scale;
+                score = warp_sum(score);
+                if (BENT)
+                    score = bent(bend_of(shape, (int)(kv * group + smaller(start + h, group - 1)),
+                                         1.0f),
+                                 score, (int)key - (int)(length - 1));
+                else
+                    score *= shape.scale;
                 const float next = fmaxf(largest[h], score);
                 const float factor = expf(largest[h] - next), p = expf(score - next);
                 largest[h] = next;
@@ -133,8 +143,11 @@ void llm_cuda_attention_decode(const llm_cuda_queue_t *queue, void *out, const v
         using A = decltype(a);
         const decode_t<A> how = {(const A *)q, (const A *)k, (const A *)v,
                                  scratch,      *shape,       (int)pieces};
-        launch(queue, dim3(ceil_div(pieces, WARPS), (unsigned)shape->KV, (unsigned)shape->S),
-               dim3(WARPS * LANES), 0, decode_pieces<A>, how);
+        const dim3 blocks(ceil_div(pieces, WARPS), (unsigned)shape->KV, (unsigned)shape->S);
+        if (is_bent(*shape))
+            launch(queue, blocks, dim3(WARPS * LANES), 0, decode_pieces<A, true>, how);
+        else
+            launch(queue, blocks, dim3(WARPS * LANES), 0, decode_pieces<A, false>, how);
         launch(queue, dim3((unsigned)(shape->S * shape->H)), dim3(128), 0, join_pieces<A>, (A *)out,
                how);
     });

@@ -169,6 +169,9 @@ typedef struct {
     size_t H, KV, D;
     float scale; /* above 0 */
     size_t q_stride, k_stride, v_stride, out_stride;
+    size_t window;       /* 0: none */
+    float softcap;       /* 0: none */
+    const float *slopes; /* [H], device memory; NULL: none */
 } llm_cuda_attention_t;
 void llm_cuda_attention_forward(const llm_cuda_queue_t *queue, void *out, float *lse, const void *q,
                                 const void *k, const void *v, const llm_cuda_attention_t *shape);
@@ -224,6 +227,9 @@ typedef struct {
     const int32_t *lengths; /* device memory, [S]; NULL: all are as long as the longest */
     size_t H, KV, D;
     float scale;
+    size_t window; /* these as in llm_cuda_attention_t */
+    float softcap;
+    const float *slopes;
     size_t stride, sequence_stride; /* elements between rows, and between sequences */
 } llm_cuda_decode_t;
 size_t llm_cuda_decode_scratch(const llm_cuda_decode_t *shape); /* floats */

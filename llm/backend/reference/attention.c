@@ -31,33 +31,47 @@ static size_t attention_scratch(const llm_backend_t *be, const llm_attention_t *
     return shape->T * (shape->H + 2 * shape->KV) * shape->D + 1;
 }
 
-/* A head's query, its first key and value, and how many it sees. */
+/* A head's query, the keys and values of its sequence, and which it sees: from
+ * .. count, itself being the last. */
 typedef struct {
     row_t q, k, v;
-    size_t k_stride, v_stride, count, D;
-    double scale;
+    size_t k_stride, v_stride, from, count, D;
+    double scale, cap, slope;
 } view_t;
 
-static double score(const llm_backend_t *be, const view_t *view, size_t j)
+/* A score, and its derivative by scale q.k. */
+typedef struct {
+    double value, slope;
+} score_t;
+
+/* cap tanh(s / cap) has the derivative 1 - tanh(s / cap)^2; what ALiBi adds has
+ * none by s. */
+static score_t score(const llm_backend_t *be, const view_t *view, size_t j)
 {
     row_t key = {view->k.of, view->k.at + j * view->k_stride};
-    return view->scale * dot(be, view->q, key, view->D);
+    score_t s = {view->scale * dot(be, view->q, key, view->D), 1};
+    if (view->cap > 0) {
+        double t = tanh(s.value / view->cap);
+        s = (score_t){view->cap * t, 1 - t * t};
+    }
+    s.value -= view->slope * (double)(view->count - 1 - j);
+    return s;
 }
 
-/* lse = log sum_j exp(scale q.k_j) and out = sum_j exp(scale q.k_j - lse) v_j. */
+/* lse = log sum_j exp(s_j) and out = sum_j exp(s_j - lse) v_j. */
 static double attend(const llm_backend_t *be, llm_act_t *out, size_t at, const view_t *view)
 {
     double largest = -INFINITY;
     double sum = 0;
-    for (size_t j = 0; j < view->count; j++)
-        largest = fmax(largest, score(be, view, j));
-    for (size_t j = 0; j < view->count; j++)
-        sum += exp(score(be, view, j) - largest);
+    for (size_t j = view->from; j < view->count; j++)
+        largest = fmax(largest, score(be, view, j).value);
+    for (size_t j = view->from; j < view->count; j++)
+        sum += exp(score(be, view, j).value - largest);
     double lse = largest + log(sum);
     for (size_t d = 0; d < view->D; d++) {
         double value = 0;
-        for (size_t j = 0; j < view->count; j++)
-            value += exp(score(be, view, j) - lse) *
+        for (size_t j = view->from; j < view->count; j++)
+            value += exp(score(be, view, j).value - lse) *
                      llm_reference_get(be, view->v.of, view->v.at + j * view->v_stride + d);
         llm_reference_put(be, out, at + d, value);
     }
@@ -74,9 +88,12 @@ static view_t view_of(const llm_act_t *q, const llm_act_t *k, const llm_act_t *v
                     .v = {v, first * shape->v_stride + kv},
                     .k_stride = shape->k_stride,
                     .v_stride = shape->v_stride,
+                    .from = llm_first_seen(shape->window, t - first),
                     .count = t - first + 1,
                     .D = shape->D,
-                    .scale = (double)shape->scale};
+                    .scale = (double)shape->scale,
+                    .cap = (double)shape->softcap,
+                    .slope = shape->slopes ? (double)shape->slopes[h] : 0};
 }
 
 static void attention_forward(llm_backend_t *be, llm_act_t *out, float *lse, const llm_act_t *q,
@@ -108,7 +125,8 @@ typedef struct {
  *   dv_j += p_j dout
  *   dp_j  = dout . v_j,  ds_j = p_j (dp_j - sum_l p_l dp_l),  and the sum is
  *   dout . out, since sum_l p_l (dout . v_l) = dout . sum_l p_l v_l
- *   dq   += scale sum_j ds_j k_j,  dk_j += scale ds_j q.
+ *   dq   += scale sum_j ds_j s'_j k_j,  dk_j += scale ds_j s'_j q,
+ * s' being a score's derivative.
  * sums point at the query's head and at its first key's; kv_row floats lie
  * between keys there. */
 static void query_backward(llm_backend_t *be, sums_t sums, size_t kv_row, const view_t *view,
@@ -116,10 +134,11 @@ static void query_backward(llm_backend_t *be, sums_t sums, size_t kv_row, const 
 {
     size_t D = view->D;
     double delta = dot(be, reached->dout, reached->out, D);
-    for (size_t j = 0; j < view->count; j++) {
+    for (size_t j = view->from; j < view->count; j++) {
         row_t value = {view->v.of, view->v.at + j * view->v_stride};
-        double p = exp(score(be, view, j) - reached->lse);
-        double ds = p * (dot(be, reached->dout, value, D) - delta) * view->scale;
+        score_t s = score(be, view, j);
+        double p = exp(s.value - reached->lse);
+        double ds = p * (dot(be, reached->dout, value, D) - delta) * view->scale * s.slope;
         for (size_t d = 0; d < D; d++) {
             double key = llm_reference_get(be, view->k.of, view->k.at + j * view->k_stride + d);
             double query = llm_reference_get(be, view->q.of, view->q.at + d);
@@ -163,14 +182,24 @@ static void attention_backward(llm_backend_t *be, llm_act_t *dq, llm_act_t *dk, 
 }
 
 static void attention_decode(llm_backend_t *be, llm_act_t *out, const llm_act_t *q,
-                             const llm_act_t *k, const llm_act_t *v, size_t length, size_t H,
-                             size_t KV, size_t D, float scale, float *scratch)
+                             const llm_act_t *k, const llm_act_t *v, const llm_decode_t *how,
+                             float *scratch)
 {
     (void)scratch;
-    for (size_t h = 0; h < H; h++) {
-        size_t kv = h / (H / KV) * D;
-        view_t view = {{q, h * D}, {k, kv}, {v, kv}, KV * D, KV * D, length, D, (double)scale};
-        attend(be, out, h * D, &view);
+    for (size_t h = 0; h < how->H; h++) {
+        size_t kv = h / (how->H / how->KV) * how->D;
+        view_t view = {.q = {q, h * how->D},
+                       .k = {k, kv},
+                       .v = {v, kv},
+                       .k_stride = how->KV * how->D,
+                       .v_stride = how->KV * how->D,
+                       .from = llm_first_seen(how->window, how->length - 1),
+                       .count = how->length,
+                       .D = how->D,
+                       .scale = (double)how->scale,
+                       .cap = (double)how->softcap,
+                       .slope = how->slopes ? (double)how->slopes[h] : 0};
+        attend(be, out, h * how->D, &view);
     }
 }
 

@@ -308,6 +308,8 @@ static void one_attention(trace_t *trace, size_t n, size_t KV, size_t D, kind_t 
     shape.scale = 1.0f / sqrtf((float)D);
     shape.q_stride = shape.k_stride = shape.v_stride = row;
     shape.out_stride = H * D + 2;
+    shape.softcap = n % 3 == 1 ? 5.0f : 0.0f;
+    shape.window = n % 5 == 2 ? n / 2 + 1 : 0;
     float *x = awkward_on(be, n * row, kind, 117);
     float *dx = zeros_on(be, n * row);
     float *out = zeros_on(be, n * shape.out_stride);
@@ -356,8 +358,11 @@ static void run_decode_awkward(trace_t *trace)
             float *v = awkward_on(be, n * 2 * D, kind, 121);
             float *out = zeros_on(be, 4 * D);
             float *scratch = zeros_on(be, 4 * n);
-            be->ops->attention_decode(be, act(out), const_act(q), const_act(k), const_act(v), n, 4,
-                                      2, D, 0.2f, scratch);
+            llm_decode_t how = {.length = n, .H = 4, .KV = 2, .D = D, .scale = 0.2f};
+            how.softcap = n % 3 == 1 ? 5.0f : 0.0f;
+            how.window = n % 4 == 2 ? n / 2 + 1 : 0;
+            be->ops->attention_decode(be, act(out), const_act(q), const_act(k), const_act(v), &how,
+                                      scratch);
             trace_add(trace, out, 4 * D, "decoding %s, length %zu", kind_names[kind], n);
             be->ops->release(be, q);
             be->ops->release(be, k);

@@ -168,11 +168,32 @@ void run_thin_gemm(trace_t *trace)
     }
 }
 
-static void one_attention(trace_t *trace, const uint32_t *starts, size_t S, size_t H, size_t KV,
-                          size_t D)
+/* What bends scores, its slopes being those of ALiBi. */
+typedef struct {
+    size_t window;
+    float softcap;
+    bool slopes;
+} bent_t;
+
+static float *slopes_on(llm_backend_t *be, size_t H)
+{
+    float host[32] = {0}, *slopes = zeros_on(be, 32);
+    for (size_t h = 0; h < H; h++)
+        host[h] = exp2f(-8.0f * (float)(h + 1) / (float)H);
+    be->ops->upload(be, slopes, host, sizeof host);
+    return slopes;
+}
+
+static void one_attention(trace_t *trace, const uint32_t *starts, size_t S, const size_t heads[3],
+                          bent_t bent)
 {
     llm_backend_t *be = trace->be;
+    size_t H = heads[0], KV = heads[1], D = heads[2];
     llm_attention_t shape = {.T = starts[S], .S = S, .starts = starts, .H = H, .KV = KV, .D = D};
+    float *slopes = slopes_on(be, H);
+    shape.window = bent.window;
+    shape.softcap = bent.softcap;
+    shape.slopes = bent.slopes ? slopes : NULL;
     size_t row = (H + 2 * KV) * D + 1; /* q, k and v side by side */
     for (size_t s = 0; s < S; s++)
         if (starts[s + 1] - starts[s] > shape.longest)
@@ -195,12 +216,14 @@ static void one_attention(trace_t *trace, const uint32_t *starts, size_t S, size
     size_t v = (H + KV) * D;
     const llm_act_t *at_k = llm_act_at(be, x, k), *at_v = llm_act_at(be, x, v);
     be->ops->attention_forward(be, out, lse, x, at_k, at_v, &shape, scratch);
-    trace_acts(trace, out, shape.T * shape.out_stride, "out, T %zu H %zu/%zu D %zu", shape.T, H, KV,
-               D);
-    trace_add(trace, lse, shape.T * H, "lse, T %zu H %zu/%zu D %zu", shape.T, H, KV, D);
+#define LABEL "T %zu H %zu/%zu D %zu, window %zu, cap %g, slopes %d"
+#define OF    shape.T, H, KV, D, bent.window, (double)bent.softcap, bent.slopes
+    trace_acts(trace, out, shape.T * shape.out_stride, "out, " LABEL, OF);
+    trace_add(trace, lse, shape.T * H, "lse, " LABEL, OF);
     be->ops->attention_backward(be, dx, llm_act_at(be, dx, k), llm_act_at(be, dx, v), dout, out,
                                 lse, x, at_k, at_v, &shape, scratch);
-    trace_acts(trace, dx, shape.T * row, "gradient, T %zu H %zu/%zu D %zu", shape.T, H, KV, D);
+    trace_acts(trace, dx, shape.T * row, "gradient, " LABEL, OF);
+    be->ops->release(be, slopes);
     be->ops->release(be, x);
     be->ops->release(be, dx);
     be->ops->release(be, out);
@@ -216,26 +239,44 @@ void run_attention(trace_t *trace)
     static const uint32_t ragged[] = {0, 1, 3, 10, 73, 137, 138, 203};
     static const uint32_t longer[] = {0, 129, 129, 300};
     static const uint32_t alone[] = {0, 230};
-    one_attention(trace, single, 1, 1, 1, 1);
-    one_attention(trace, ragged, 7, 3, 3, 64);
-    one_attention(trace, ragged, 7, 4, 2, 7);
-    one_attention(trace, longer, 3, 4, 1, 40);
-    one_attention(trace, longer, 3, 2, 2, 129);
-    one_attention(trace, alone, 1, 5, 1, 24);
-    one_attention(trace, ragged, 7, 6, 3, 16);
-    one_attention(trace, longer, 3, 32, 1, 8);
+    static const size_t heads[][3] = {{1, 1, 1},   {3, 3, 64}, {4, 2, 7},  {4, 1, 40},
+                                      {2, 2, 129}, {5, 1, 24}, {6, 3, 16}, {32, 1, 8}};
+    static const bent_t straight = {0};
+    one_attention(trace, single, 1, heads[0], straight);
+    one_attention(trace, ragged, 7, heads[1], straight);
+    one_attention(trace, ragged, 7, heads[2], straight);
+    one_attention(trace, longer, 3, heads[3], straight);
+    one_attention(trace, longer, 3, heads[4], straight);
+    one_attention(trace, alone, 1, heads[5], straight);
+    one_attention(trace, ragged, 7, heads[6], straight);
+    one_attention(trace, longer, 3, heads[7], straight);
+    one_attention(trace, single, 1, heads[0], (bent_t){1, 2.0f, true});
+    one_attention(trace, ragged, 7, heads[1], (bent_t){5, 0, false});
+    one_attention(trace, ragged, 7, heads[2], (bent_t){0, 1.5f, false});
+    one_attention(trace, ragged, 7, heads[2], (bent_t){0, 0, true});
+    one_attention(trace, ragged, 7, heads[6], (bent_t){33, 0.7f, false});
+    one_attention(trace, alone, 1, heads[5], (bent_t){64, 3.0f, true});
+    one_attention(trace, longer, 3, heads[2], (bent_t){47, 0, true});
 }
 
-static void one_decode(trace_t *trace, size_t n, size_t H, size_t KV, size_t D)
+static void one_decode(trace_t *trace, size_t n, const size_t heads[3], bent_t bent)
 {
     llm_backend_t *be = trace->be;
+    size_t H = heads[0], KV = heads[1], D = heads[2];
+    float *slopes = slopes_on(be, H);
+    llm_decode_t how = {.length = n, .H = H, .KV = KV, .D = D, .scale = 0.2f};
+    how.window = bent.window;
+    how.softcap = bent.softcap;
+    how.slopes = bent.slopes ? slopes : NULL;
     llm_act_t *q = acts_on(be, H * D, 31);
     llm_act_t *k = acts_on(be, n * KV * D, 32);
     llm_act_t *v = acts_on(be, n * KV * D, 33);
     llm_act_t *out = zero_acts_on(be, H * D);
     float *scratch = zeros_on(be, H * n);
-    be->ops->attention_decode(be, out, q, k, v, n, H, KV, D, 0.2f, scratch);
-    trace_acts(trace, out, H * D, "length %zu, H %zu, KV %zu, D %zu", n, H, KV, D);
+    be->ops->attention_decode(be, out, q, k, v, &how, scratch);
+    trace_acts(trace, out, H * D, "length %zu, H %zu/%zu D %zu, window %zu, cap %g, slopes %d", n,
+               H, KV, D, bent.window, (double)bent.softcap, bent.slopes);
+    be->ops->release(be, slopes);
     be->ops->release(be, q);
     be->ops->release(be, k);
     be->ops->release(be, v);
@@ -248,7 +289,10 @@ void run_decode(trace_t *trace)
     static const size_t lengths[] = {1, 2, 31, 32, 33, 64, 65, 129, 161, 700};
     static const size_t shapes[][3] = {{4, 1, 24}, {4, 2, 24}, {4, 4, 24}, {9, 3, 64},
                                        {7, 1, 40}, {3, 1, 65}, {4, 2, 128}};
+    static const bent_t bents[] = {
+        {0}, {40, 0, false}, {0, 2.0f, false}, {0, 0, true}, {1, 3.0f, true}};
     for (size_t i = 0; i < COUNT(lengths); i++)
         for (size_t s = 0; s < COUNT(shapes); s++)
-            one_decode(trace, lengths[i], shapes[s][0], shapes[s][1], shapes[s][2]);
+            for (size_t way = 0; way < 2; way++)
+                one_decode(trace, lengths[i], shapes[s], bents[way ? 1 + (i + s) % 4 : 0]);
 }

@@ -36,6 +36,7 @@ static llm_attention_t attention_inside(const llm_attention_t *shape, const char
     fence_outside(shape->starts, op, "shape->starts");
     llm_attention_t inside = *shape;
     inside.device_starts = fence_inside(shape->device_starts, op, "shape->device_starts");
+    inside.slopes = fence_inside(shape->slopes, op, "shape->slopes");
     if (!inside.device_starts ||
         memcmp(inside.device_starts, shape->starts, (shape->S + 1) * sizeof *shape->starts) != 0) {
         fprintf(stderr, "fence: %s is given other starts than the host's\n", op);
@@ -317,12 +318,15 @@ static void attention_backward(llm_backend_t *be, llm_act_t *dq, llm_act_t *dk, 
 }
 
 static void attention_decode(llm_backend_t *be, llm_act_t *out, const llm_act_t *q,
-                             const llm_act_t *k, const llm_act_t *v, size_t length, size_t H,
-                             size_t KV, size_t D, float scale, float *scratch)
+                             const llm_act_t *k, const llm_act_t *v, const llm_decode_t *how,
+                             float *scratch)
 {
     llm_backend_t *inner = fence_inner(be);
-    inner->ops->attention_decode(inner, INSIDE(out), INSIDE(q), INSIDE(k), INSIDE(v), length, H, KV,
-                                 D, scale, INSIDE(scratch));
+    fence_outside(how, __func__, "how");
+    llm_decode_t inside = *how;
+    inside.slopes = fence_inside(how->slopes, __func__, "how->slopes");
+    inner->ops->attention_decode(inner, INSIDE(out), INSIDE(q), INSIDE(k), INSIDE(v), &inside,
+                                 INSIDE(scratch));
 }
 
 static void activation_forward(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, size_t n,

@@ -140,9 +140,9 @@ static void attention(llm_backend_t *be, void *state, float *out)
                                const_act(bench->b), &bench->attention, scratch);
 }
 
-static void gradient_of_grouped_ragged_attention_is_right(void **state)
+static void attention_gradients(llm_backend_t *be, size_t window, float softcap,
+                                const float *slopes)
 {
-    llm_backend_t *be = *state;
     static const uint32_t starts[] = {0, 1, 5, 9};
     bench_t bench = bench_new(9, 8);
     bench.attention =
@@ -150,6 +150,9 @@ static void gradient_of_grouped_ragged_attention_is_right(void **state)
     bench.attention.q_stride = bench.attention.out_stride = 17;
     bench.attention.k_stride = bench.attention.v_stride = 9;
     bench.attention.scale = 0.5f;
+    bench.attention.window = window;
+    bench.attention.softcap = softcap;
+    bench.attention.slopes = slopes;
     attention(be, &bench, bench.out);
     float scratch[MANY];
     be->ops->attention_backward(be, act(bench.dx), act(bench.dw), act(bench.db),
@@ -162,6 +165,62 @@ static void gradient_of_grouped_ragged_attention_is_right(void **state)
     gradcheck(&check, "dq", bench.x, bench.dx, 9 * 17);
     gradcheck(&check, "dk", bench.w, bench.dw, 9 * 9);
     gradcheck(&check, "dv", bench.b, bench.db, 9 * 9);
+}
+
+static void gradient_of_grouped_ragged_attention_is_right(void **state)
+{
+    attention_gradients(*state, 0, 0, NULL);
+}
+
+static void gradients_within_a_window_under_a_cap_and_with_slopes_are_right(void **state)
+{
+    static const float slopes[] = {0.5f, 0.25f, 0.125f, 1};
+    attention_gradients(*state, 2, 0, NULL);
+    attention_gradients(*state, 0, 0.8f, NULL);
+    attention_gradients(*state, 0, 0, slopes);
+    attention_gradients(*state, 3, 1.5f, slopes);
+}
+
+/* Three keys of scores 0.5, 1 and 2 for the last query, values 1, 10, 100. */
+static void scores_are_bent_as_their_families_do(void **state)
+{
+    llm_backend_t *be = *state;
+    static const uint32_t starts[] = {0, 3};
+    const float q[] = {1, 1, 2}, k[] = {0.5f, 1, 2}, v[] = {1, 10, 100}, slope = 0.5f;
+    const double scores[][3] = {{0.5, 1, 2},                              /* scale 0.5 of q = 2 */
+                                {-INFINITY, 1, 2},                        /* window 2 */
+                                {tanh(0.5), tanh(1), tanh(2)},            /* cap 1 */
+                                {0.5 - 2 * 0.5, 1 - 0.5, 2},              /* slope 0.5 */
+                                {-INFINITY, tanh(1.0) - 0.5, tanh(2.0)}}; /* all of them */
+    for (int way = 0; way < 5; way++) {
+        llm_attention_t shape = {.T = 3, .S = 1, .starts = starts, .longest = 3, .H = 1, .KV = 1};
+        shape.D = shape.q_stride = shape.k_stride = shape.v_stride = shape.out_stride = 1;
+        shape.scale = 0.5f;
+        shape.window = way == 1 || way == 4 ? 2 : 0;
+        shape.softcap = way == 2 || way == 4 ? 1 : 0;
+        shape.slopes = way >= 3 ? &slope : NULL;
+        float out[3], lse[3], scratch[64], decoded;
+        double sum = 0, value = 0;
+        for (int j = 0; j < 3; j++) {
+            sum += exp(scores[way][j]);
+            value += exp(scores[way][j]) * (double)v[j];
+        }
+        be->ops->attention_forward(be, act(out), lse, const_act(q), const_act(k), const_act(v),
+                                   &shape, scratch);
+        assert_float_equal(out[2], (float)(value / sum), 1e-4F);
+        assert_float_equal(lse[2], (float)log(sum), 1e-6F);
+        const llm_decode_t how = {.length = 3,
+                                  .H = 1,
+                                  .KV = 1,
+                                  .D = 1,
+                                  .scale = 0.5f,
+                                  .window = shape.window,
+                                  .softcap = shape.softcap,
+                                  .slopes = shape.slopes};
+        be->ops->attention_decode(be, act(&decoded), const_act(q + 2), const_act(k), const_act(v),
+                                  &how, scratch);
+        assert_float_equal(decoded, out[2], 1e-6);
+    }
 }
 
 /* Differences see both sides of where relu bends: no element is there. */
@@ -541,6 +600,8 @@ int main(void)
         cmocka_unit_test(gradient_of_layernorm_is_right),
         cmocka_unit_test(gradient_of_rmsnorm_is_right),
         cmocka_unit_test(gradient_of_grouped_ragged_attention_is_right),
+        cmocka_unit_test(gradients_within_a_window_under_a_cap_and_with_slopes_are_right),
+        cmocka_unit_test(scores_are_bent_as_their_families_do),
         cmocka_unit_test(gradients_of_activations_are_right),
         cmocka_unit_test(gradients_behind_a_gate_are_right_in_place_too),
         cmocka_unit_test(activations_are_those_of_their_names),

@@ -127,6 +127,22 @@ static void exponentials(float *scores, size_t count, float scale, float *most, 
     *mass = sum_of_lanes(sums);
 }
 
+/* Scores with a cap and slopes: as bend() of kernels/softmax.h. */
+static void bend_scores(float *scores, const llm_cpu_attend_t *a, float slope)
+{
+    vf lane;
+    for (size_t i = 0; i < LANES; i++)
+        lane[i] = (float)i;
+    for (size_t j = 0; j < a->count; j += LANES) {
+        size_t n = up_to_lanes(a->count - j);
+        vf x = v_load_n(scores + j, n) * a->scale;
+        if (a->cap > 0)
+            x = v_tanh(x / a->cap) * a->cap;
+        x += slope * (lane + (float)j - (float)a->query);
+        v_store_n(scores + j, x, n);
+    }
+}
+
 /* Channels d .. of the sums of values, for some of the queries; n of the last
  * register's lanes are there. */
 INLINE void weigh(const llm_cpu_attend_t *a, float (*weights)[KEYS], size_t first, size_t d,
@@ -182,8 +198,11 @@ static void attend(const llm_cpu_attend_t *a)
                 key_dots(weights[h], q, a, 128);
             else
                 key_dots(weights[h], q, a, a->D);
-            exponentials(weights[h], a->count, a->scale, &a->most[(first + h) * a->step],
-                         &a->mass[(first + h) * a->step]);
+            bool bent = a->cap > 0 || a->slopes;
+            if (bent)
+                bend_scores(weights[h], a, a->slopes ? a->slopes[first + h] : 0);
+            exponentials(weights[h], a->count, bent ? 1.0f : a->scale,
+                         &a->most[(first + h) * a->step], &a->mass[(first + h) * a->step]);
         }
 #if QUERIES_AT_ONCE > 1
         if (queries == 4)

@@ -215,6 +215,30 @@ static void softmax_dx(float *p, float *ds, size_t block, size_t count, size_t l
     zero_keys(ds, block, round_up(count, LANES), round_up(limit, WIDTH));
 }
 
+/* Derived in reference/attention.c. */
+static void bend(float *s, float *dp, size_t block, size_t count, const llm_cpu_bend_t *how)
+{
+    vf lane;
+    for (size_t i = 0; i < LANES; i++)
+        lane[i] = (float)i;
+    for (size_t j = 0; j < count; j += LANES) {
+        size_t n = up_to_lanes(count - j);
+        vf x = v_load_n(key(s, block, j), n) * how->scale, t = v_set(0);
+        vf at = lane + (float)j;
+        if (how->cap > 0) {
+            t = v_tanh(x / how->cap);
+            x = t * how->cap;
+        }
+        x += how->slope * (at - (float)how->query);
+        v_store_n(key(s, block, j), v_select(at < v_set((float)how->hidden), v_set(-INFINITY), x),
+                  n);
+        if (dp) {
+            vf d = how->factor * (v_load_n(key(dp, block, j), n) - how->delta);
+            v_store_n(key(dp, block, j), d * (1.0f - t * t), n);
+        }
+    }
+}
+
 static float dot(const float *a, const float *b, size_t n)
 {
     vf sums[PARTS] = {{0}};

@@ -56,6 +56,7 @@ const llm_cpu_kernels_t LLM_CPU_TABLE = {
     .column_squares = column_squares,
     .factored = factored,
     .over_roots = over_roots,
+    .bend = bend,
     .softmax = softmax,
     .softmax_row = softmax_row,
     .softmax_dx = softmax_dx,

@@ -15,7 +15,12 @@ typedef struct {
     size_t H, KV, D;
     size_t lengths[5]; /* until 0 */
     size_t gap;        /* elements between the rows */
+    size_t window;
+    float softcap;
+    bool slopes; /* 0.1, 0.2 and so on */
 } example_t;
+
+static const float slopes_of[] = {0.1f, 0.2f, 0.3f, 0.4f};
 
 typedef struct {
     llm_attention_t host;
@@ -44,7 +49,11 @@ static void pack_example(check_t *c, packed_t *p, const example_t *e)
                                 .q_stride = stride,
                                 .k_stride = stride,
                                 .v_stride = stride,
-                                .out_stride = out};
+                                .out_stride = out,
+                                .window = e->window,
+                                .softcap = e->softcap,
+                                .slopes = e->slopes ? slopes_of : NULL};
+    array_t *slopes = reads_values(c, F32, COUNT(slopes_of), slopes_of);
     array_t *starts = reads_values(c, I32, S + 1, p->starts);
     p->device = (llm_cuda_attention_t){.T = p->starts[S],
                                        .S = S,
@@ -57,7 +66,10 @@ static void pack_example(check_t *c, packed_t *p, const example_t *e)
                                        .q_stride = stride,
                                        .k_stride = stride,
                                        .v_stride = stride,
-                                       .out_stride = out};
+                                       .out_stride = out,
+                                       .window = e->window,
+                                       .softcap = e->softcap,
+                                       .slopes = e->slopes ? slopes->device : NULL};
 }
 
 /* Element so many of device memory. */
@@ -102,12 +114,13 @@ static void attention(check_t *c, const example_t *e)
     ops->attention_forward(c->reference, o, sums, q, k, v, &p.host, unused);
     ops->attention_backward(c->reference, dq, dk, dv, dout->floats, o, sums, q, k, v, &p.host,
                             unused);
-#define EXAMPLE "%s of H %zu, KV %zu, D %zu, T %zu"
+#define EXAMPLE "%s of H %zu, KV %zu, D %zu, T %zu, window %zu, cap %g, slopes %d"
+#define BENT    e->window, (double)e->softcap, (int)e->slopes
     expect(c, out, expected(out, result, T, out_stride, keys), CLOSE_SOFTMAX(c), EXAMPLE,
-           "attention", e->H, e->KV, e->D, T);
-    expect(c, lse, sums, 1e-6, EXAMPLE, "log-sum-exp", e->H, e->KV, e->D, T);
+           "attention", e->H, e->KV, e->D, T, BENT);
+    expect(c, lse, sums, 1e-6, EXAMPLE, "log-sum-exp", e->H, e->KV, e->D, T, BENT);
     expect(c, dqkv, expected(dqkv, gradient, T, stride, values + e->KV * e->D), CLOSE_SOFTMAX(c),
-           EXAMPLE, "attention's gradients", e->H, e->KV, e->D, T);
+           EXAMPLE, "attention's gradients", e->H, e->KV, e->D, T, BENT);
     free(unused);
     free(result);
     free(gradient);
@@ -117,10 +130,16 @@ static void attention(check_t *c, const example_t *e)
 void check_attention(check_t *c)
 {
     static const example_t examples[] = {
-        {2, 2, 64, {1, 5, 70, 0}, 0}, {4, 2, 64, {130, 33, 0}, 8}, {3, 1, 64, {64, 65, 0}, 0},
-        {2, 1, 80, {50, 17, 0}, 0},   {1, 1, 96, {100, 0}, 0},     {2, 1, 128, {131, 2, 0}, 0},
-        {2, 1, 256, {40, 70, 0}, 0},  {1, 1, 8, {20, 0}, 0},       {2, 2, 20, {9, 1, 35, 0}, 3},
-        {2, 1, 72, {40, 0}, 8},       {1, 1, 200, {66, 0}, 0},     {1, 1, 2, {3, 0}, 1},
+        {2, 2, 64, {1, 5, 70, 0}, 0, 0, 0, 0},    {4, 2, 64, {130, 33, 0}, 8, 0, 0, 0},
+        {3, 1, 64, {64, 65, 0}, 0, 0, 0, 0},      {2, 1, 80, {50, 17, 0}, 0, 0, 0, 0},
+        {1, 1, 96, {100, 0}, 0, 0, 0, 0},         {2, 1, 128, {131, 2, 0}, 0, 0, 0, 0},
+        {2, 1, 256, {40, 70, 0}, 0, 0, 0, 0},     {1, 1, 8, {20, 0}, 0, 0, 0, 0},
+        {2, 2, 20, {9, 1, 35, 0}, 3, 0, 0, 0},    {2, 1, 72, {40, 0}, 8, 0, 0, 0},
+        {1, 1, 200, {66, 0}, 0, 0, 0, 0},         {1, 1, 2, {3, 0}, 1, 0, 0, 0},
+        {2, 1, 64, {270, 33, 0}, 0, 3, 0, 0},     {2, 2, 64, {70, 200, 0}, 0, 100, 0.7f, 0},
+        {4, 2, 20, {140, 9, 0}, 3, 33, 0, 1},     {2, 1, 80, {50, 17, 0}, 0, 0, 1.5f, 1},
+        {2, 1, 128, {290, 2, 0}, 0, 40, 2.0f, 0}, {2, 1, 256, {40, 150, 0}, 0, 17, 1.0f, 1},
+        {1, 1, 96, {100, 0}, 0, 1, 0, 0},
     };
     for (size_t i = 0; i < COUNT(examples); i++)
         attention(c, &examples[i]);

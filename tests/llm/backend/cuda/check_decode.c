@@ -15,7 +15,12 @@
 typedef struct {
     size_t H, KV, D, gap;
     int32_t lengths[4]; /* until 0 */
+    size_t window;
+    float softcap;
+    bool slopes; /* 0.1, 0.2 and so on */
 } example_t;
+
+static const float slopes_of[] = {0.1f, 0.2f, 0.3f, 0.4f};
 
 static void decode(check_t *c, const example_t *e)
 {
@@ -33,8 +38,12 @@ static void decode(check_t *c, const example_t *e)
                                .KV = e->KV,
                                .D = e->D,
                                .scale = 1.0f / sqrtf((float)e->D),
+                               .window = e->window,
+                               .softcap = e->softcap,
                                .stride = stride,
                                .sequence_stride = sequence};
+    if (e->slopes)
+        shape.slopes = reads_values(c, F32, COUNT(slopes_of), slopes_of)->device;
     if (S == 1)
         shape.lengths = NULL; /* all as long as the longest */
     array_t *scratch = writes(c, F32, llm_cuda_decode_scratch(&shape));
@@ -51,8 +60,15 @@ static void decode(check_t *c, const example_t *e)
             memcpy(values + t * width, (float *)v->floats + from, width * sizeof *values);
         }
         void *to = want + s * e->H * e->D, *query = (float *)q->floats + s * e->H * e->D;
-        c->reference->ops->attention_decode(c->reference, to, query, dense_k, dense_v,
-                                            (size_t)e->lengths[s], e->H, e->KV, e->D, shape.scale,
+        const llm_decode_t how = {.length = (size_t)e->lengths[s],
+                                  .H = e->H,
+                                  .KV = e->KV,
+                                  .D = e->D,
+                                  .scale = shape.scale,
+                                  .window = e->window,
+                                  .softcap = e->softcap,
+                                  .slopes = e->slopes ? slopes_of : NULL};
+        c->reference->ops->attention_decode(c->reference, to, query, dense_k, dense_v, &how,
                                             unused);
     }
     expect(c, out, want, CLOSE_SOFTMAX(c), "decoding H %zu, KV %zu, D %zu, %zu keys", e->H, e->KV,
@@ -66,8 +82,15 @@ static void decode(check_t *c, const example_t *e)
 void check_decode(check_t *c)
 {
     static const example_t examples[] = {
-        {1, 1, 2, 0, {1}},     {4, 2, 64, 0, {130, 1, 700}}, {6, 1, 20, 3, {65, 128}},
-        {12, 2, 80, 8, {300}}, {2, 2, 128, 0, {17, 129}},    {2, 1, 256, 0, {40}},
+        {1, 1, 2, 0, {1}, 0, 0, 0},
+        {4, 2, 64, 0, {130, 1, 700}, 0, 0, 0},
+        {6, 1, 20, 3, {65, 128}, 0, 0, 0},
+        {12, 2, 80, 8, {300}, 0, 0, 0},
+        {2, 2, 128, 0, {17, 129}, 0, 0, 0},
+        {2, 1, 256, 0, {40}, 0, 0, 0},
+        {4, 2, 64, 0, {130, 1, 700}, 200, 0, 0},
+        {4, 1, 20, 3, {65, 128}, 0, 1.5f, 0},
+        {2, 2, 40, 0, {300}, 129, 2.0f, 1},
     };
     for (size_t i = 0; i < COUNT(examples); i++)
         decode(c, &examples[i]);

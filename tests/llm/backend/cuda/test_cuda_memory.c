@@ -206,8 +206,9 @@ static void rows_and_heads_beyond_the_kernels_are_told(void **state)
     llm_backend_destroy(&be);
     be = open_on(0);
     at = floats(be);
-    be->ops->attention_decode(be, (llm_act_t *)at, (llm_act_t *)at, (llm_act_t *)at,
-                              (llm_act_t *)at, 1, 1, 1, 300, 1.0f, at);
+    be->ops->attention_decode(
+        be, (llm_act_t *)at, (llm_act_t *)at, (llm_act_t *)at, (llm_act_t *)at,
+        &(llm_decode_t){.length = 1, .H = 1, .KV = 1, .D = 300, .scale = 1}, at);
     assert_int_equal(be->ops->synchronize(be, &err), -1);
     assert_non_null(strstr(err.text, "at most 256 channels"));
     be->ops->release(be, at);
