@@ -12,8 +12,17 @@
 #include "fedmq/llm/adapter.h"
 #include "fedmq/llm/backend.h"
 
-/* A linear module: y = x W^T + bias + scaling (x A^T) B^T.  W is frozen, or
- * part of a vector.  Vectors are laid out for the shape; where a layer has
+/* Factors of what goes through a module; at NULL: none. */
+typedef struct {
+    const float *at;
+    float *grad; /* NULL when fixed */
+    /* Of outputs: the bias is added behind them, and so many times -1 are here;
+     * NULL: the bias is scaled, too. */
+    const float *minus_one;
+} llm_bound_scale_t;
+
+/* A linear module: y = x W^T + bias + scaling (x A^T) B^T, its x or y scaled.
+ * W is frozen, or part of a vector.  Vectors are laid out for the shape; where a layer has
  * fewer MLP channels, the first ones are used and the others stay as they are. */
 typedef struct {
     size_t out, in;
@@ -29,6 +38,7 @@ typedef struct {
     uint32_t stream; /* tells this module's dropout from the others' */
     const float *a, *b;
     float *da, *db; /* NULL when fixed */
+    llm_bound_scale_t scale_in, scale_out;
 } llm_bound_linear_t;
 
 typedef struct {
@@ -41,6 +51,14 @@ typedef struct {
     llm_bound_norm_t norms[LLM_LAYER_NORMS];
     llm_bound_linear_t linear[LLM_MODULES];
 } llm_bound_layer_t;
+
+/* What is added to the embedding of token t: scaling B[width][rank] A[.][t]. */
+typedef struct {
+    uint32_t rank; /* 0: nothing */
+    float scaling;
+    const float *a, *b; /* A[rank][vocab] */
+    float *da, *db;     /* NULL when fixed */
+} llm_bound_lookup_t;
 
 /* The parts of a layer in the order of the forward pass. */
 typedef enum { LLM_STAGE_QKV, LLM_STAGE_O, LLM_STAGE_UP, LLM_STAGE_DOWN, LLM_STAGES } llm_stage_t;
@@ -68,10 +86,12 @@ typedef struct {
     float *dtoken_table;
     const float *positions; /* NULL without learned positions */
     float *dpositions;
+    llm_bound_lookup_t lookup;
     llm_bound_linear_t head;
     llm_vector_t trained, fixed; /* what the table was filled from */
     float *own;                  /* owned, on the backend: floats of the vectors' pieces, or NULL */
     size_t own_bytes;
+    bool begun; /* what pieces compute once is there */
 } llm_decoder_t;
 
 llm_stage_t llm_module_stage(llm_module_t module);

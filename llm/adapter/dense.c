@@ -8,17 +8,27 @@
 
 static int lay_out(llm_piece_t *self, llm_adapter_t *adapter, fmq_error_t *err)
 {
-    char name[FMQ_SCHEMA_NAME_MAX];
-    llm_parameter_name(&adapter->shape, &self->place, name);
+    static const char *const tails[][2] = {
+        [LLM_DENSE_PEFT] = {".weight", ".bias"},
+        [LLM_DENSE_BASE_LAYER] = {".base_layer.weight", ".base_layer.bias"}};
+    char name[2 * FMQ_SCHEMA_NAME_MAX];
+    if (self->called == LLM_DENSE_HF)
+        llm_parameter_name(&adapter->shape, &self->place, name);
+    else
+        llm_piece_name(self, &adapter->shape, tails[self->called][self->place.bias], name);
     return fmq_schema_add(adapter->schema, name, self->place.rank, self->place.shape, err);
 }
 
-/* The model's own weights. */
+/* The model's own weights; the head of a tied model is its embedding. */
 static int init(const llm_piece_t *self, const llm_adapter_t *adapter,
                 const llm_piece_start_t *start, float *vector, fmq_error_t *err)
 {
-    const fmq_tensor_t *tensor = fmq_schema_at(adapter->schema, self->first);
-    return llm_model_read(start->model, tensor->name, vector + tensor->offset, err);
+    char name[FMQ_SCHEMA_NAME_MAX];
+    llm_parameter_t place = self->place;
+    if (place.role == LLM_ROLE_HEAD && adapter->shape.tied)
+        place.role = LLM_ROLE_TOKENS;
+    llm_parameter_name(&adapter->shape, &place, name);
+    return llm_model_read(start->model, name, vector + llm_piece_offset(self, adapter, 0), err);
 }
 
 /* Norms whose weights are stored less one compute with whole ones: those are
@@ -40,8 +50,8 @@ static void upload_ones(llm_backend_t *be, float *to, size_t count)
     }
 }
 
-static void prepare(const llm_piece_t *self, const llm_decoder_t *decoder,
-                    const llm_vector_t *vector, float *own)
+static void prepare(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vector_t *vector,
+                    float *own)
 {
     llm_backend_t *be = decoder->be;
     size_t count = (size_t)self->place.count;
@@ -74,13 +84,14 @@ static void use_linear(llm_bound_linear_t *linear, bool bias, const float *at, f
     }
 }
 
-/* The tied head's weight is the embedding: both uses add to one gradient. */
-static void use_tokens(llm_decoder_t *decoder, const float *at, float *grad)
+/* The tied head's weight is the embedding: both uses add to one gradient,
+ * unless the embedding is trained apart. */
+static void use_tokens(llm_decoder_t *decoder, bool apart, const float *at, float *grad)
 {
     decoder->tokens = NULL;
     decoder->token_table = at;
     decoder->dtoken_table = grad;
-    if (decoder->shape->tied)
+    if (decoder->shape->tied && !apart)
         use_linear(&decoder->head, false, at, grad);
 }
 
@@ -96,7 +107,7 @@ static void bind(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vect
         upload_ones(decoder->be, own + place->count, (size_t)place->count);
     switch (place->role) {
     case LLM_ROLE_TOKENS:
-        use_tokens(decoder, at, grad);
+        use_tokens(decoder, self->called != LLM_DENSE_HF, at, grad);
         break;
     case LLM_ROLE_POSITIONS:
         decoder->positions = at;

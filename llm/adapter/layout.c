@@ -5,6 +5,7 @@
 #include "llm/adapter/layout.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Is a stage nearer to its layer's beginning?  LLM_STAGES is that itself. */
 static bool is_lower(llm_stage_t a, llm_stage_t b)
@@ -62,6 +63,19 @@ const llm_slot_t *llm_adapter_slot(const llm_adapter_t *self, uint32_t layer, ll
     return &self->slots[(size_t)layer * LLM_MODULES + module];
 }
 
+bool llm_adapter_unties(const llm_adapter_t *self)
+{
+    for (size_t i = 0; self->shape.tied && i < self->size; i++) {
+        const llm_piece_t *piece = &self->pieces[i];
+        bool whole = piece->ops == &llm_piece_dense && piece->called == LLM_DENSE_HF;
+        if (piece->place.role == LLM_ROLE_HEAD ||
+            (piece->place.role == LLM_ROLE_TOKENS && !whole &&
+             (piece->ops == &llm_piece_dense || piece->ops == &llm_piece_lookup)))
+            return true;
+    }
+    return false;
+}
+
 bool llm_adapter_silent_at_zero(const llm_adapter_t *self)
 {
     for (size_t i = 0; i < self->size; i++)
@@ -79,4 +93,18 @@ uint32_t llm_adapter_reach(const llm_adapter_t *self)
 {
     uint32_t reach = llm_shape_reach(&self->shape);
     return self->virtual_tokens ? reach - (uint32_t)self->virtual_tokens->count : reach;
+}
+
+int llm_check_targets(const llm_adapter_spec_t *spec, fmq_error_t *err)
+{
+    if (spec->targets > LLM_TARGETS_MAX)
+        return fmq_error_set(err, FMQ_ERR_CONFIG, "%u target modules are named; %d are the limit",
+                             spec->targets, LLM_TARGETS_MAX);
+    for (uint32_t t = 0; t < spec->targets; t++) {
+        if (!memchr(spec->target[t], '\0', sizeof spec->target[t]) || !spec->target[t][0])
+            return fmq_error_set(err, FMQ_ERR_CONFIG,
+                                 "target module number %u is empty or longer than %zu bytes", t,
+                                 sizeof spec->target[t] - 1);
+    }
+    return 0;
 }

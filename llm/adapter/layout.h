@@ -18,6 +18,9 @@ typedef struct {
     uint32_t rank; /* of what is added to it; 0: nothing */
 } llm_slot_t;
 
+/* Are the names of targets names?  FMQ_ERR_CONFIG. */
+int llm_check_targets(const llm_adapter_spec_t *spec, fmq_error_t *err);
+
 struct llm_method;
 struct llm_adapter {
     llm_shape_t shape;
@@ -43,6 +46,9 @@ const llm_slot_t *llm_adapter_slot(const llm_adapter_t *self, uint32_t layer, ll
 
 /* Virtual tokens, or NULL. */
 const llm_encoder_layout_t *llm_adapter_virtual(const llm_adapter_t *self);
+
+/* Does it change the embedding or the head of a tied model, and not the other? */
+bool llm_adapter_unties(const llm_adapter_t *self);
 
 /* Is a vector of zeros without effect? */
 bool llm_adapter_silent_at_zero(const llm_adapter_t *self);

@@ -69,3 +69,11 @@ void llm_line_layers(llm_line_t *self, const llm_adapter_t *adapter)
         first = behind + 1;
     }
 }
+
+void llm_line_names(llm_line_t *self, const char *key, const llm_names_t *names)
+{
+    if (names->expression[0])
+        llm_line_say(self, "%s%s", key, names->expression);
+    for (uint32_t i = 0; i < names->size; i++)
+        llm_line_say(self, "%s%s", i ? "," : key, names->name[i]);
+}

@@ -13,13 +13,29 @@
 #include "llm/hub/file.h"
 #include "llm/hub/foreign.h"
 
+/* The embedding or head that PEFT saves beside what is added to it: the base
+ * model's own, unless its vocabulary was changed, which its shape shows. */
+static bool is_base_layer(const llm_adapter_t *self, const llm_tensor_view_t *view)
+{
+    static const llm_role_t roles[] = {LLM_ROLE_TOKENS, LLM_ROLE_HEAD};
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+        llm_piece_t piece = {.place = {.role = roles[i]}};
+        char name[2 * FMQ_SCHEMA_NAME_MAX];
+        llm_piece_name(&piece, &self->shape, ".base_layer.weight", name);
+        if (strcmp(name, view->name) == 0)
+            return view->rank == 2 && view->shape[0] == self->shape.vocab &&
+                   view->shape[1] == self->shape.width;
+    }
+    return false;
+}
+
 /* A tensor of the file that the schema does not know, or NULL. */
 static const char *stranger(const llm_adapter_t *self, const llm_weights_t *weights)
 {
     for (size_t i = 0; i < llm_weights_size(weights); i++) {
-        const char *name = llm_weights_at(weights, i)->name;
-        if (!fmq_schema_find(self->schema, name))
-            return name;
+        const llm_tensor_view_t *view = llm_weights_at(weights, i);
+        if (!fmq_schema_find(self->schema, view->name) && !is_base_layer(self, view))
+            return view->name;
     }
     return NULL;
 }

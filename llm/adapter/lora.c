@@ -2,96 +2,134 @@
  * lora.c - LoRA as PEFT has it: which modules train, and what that is called.
  * Its adapter_config.json is lora_config.c's affair.
  */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "llm/adapter/lora.h"
 
-/* PEFT's rule: the target is the module's path, or the tail of it behind a dot. */
-static bool is_targeted(const llm_adapter_spec_t *spec, uint32_t target, const char *path)
-{
-    const char *name = spec->target[target];
-    size_t size = strlen(name), whole = strlen(path);
-    if (size == whole)
-        return strcmp(name, path) == 0;
-    return size < whole && path[whole - size - 1] == '.' && strcmp(path + whole - size, name) == 0;
-}
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
 
-/* What a target names, in the whole model and in the layers that train. */
+#include "llm/adapter/targets.h"
+
+/* All that decides what a module gets. */
 typedef struct {
-    bool anywhere, here;
-} found_t;
+    llm_adapter_t *adapter;
+    llm_targets_t targets;
+    llm_exceptional_t ranks, alphas;
+} making_t;
 
-/* Does any target name this module?  Notes what each target found. */
-static bool match(const llm_adapter_spec_t *spec, const char *path, bool here, found_t *found)
+static int making_init(making_t *self, llm_adapter_t *adapter, fmq_error_t *err)
 {
-    bool any = false;
-    for (uint32_t t = 0; t < spec->targets; t++) {
-        if (!is_targeted(spec, t, path))
-            continue;
-        found[t].anywhere = true;
-        found[t].here = found[t].here || here;
-        any = here;
-    }
-    return any;
+    const llm_adapter_spec_t *spec = &adapter->spec;
+    memset(self, 0, sizeof *self);
+    self->adapter = adapter;
+    if (llm_targets_init(&self->targets, adapter, adapter->shape.arch->lora_targets, err) < 0 ||
+        llm_exceptional_init(&self->ranks, "rank_pattern", &spec->ranks, err) < 0)
+        return -1;
+    return llm_exceptional_init(&self->alphas, "alpha_pattern", &spec->alphas, err);
 }
 
-static int add_low_rank(llm_adapter_t *self, uint32_t layer, llm_module_t module, fmq_error_t *err)
+static void making_release(making_t *self)
 {
-    const llm_adapter_spec_t *spec = &self->spec;
+    llm_targets_release(&self->targets);
+    llm_exceptional_release(&self->ranks);
+    llm_exceptional_release(&self->alphas);
+}
+
+static int add_low_rank(making_t *self, const llm_parameter_t *place, fmq_error_t *err)
+{
+    const llm_adapter_spec_t *spec = &self->adapter->spec;
+    char path[FMQ_SCHEMA_NAME_MAX];
+    llm_parameter_path(&self->adapter->shape, place, path);
+    uint32_t rank = (uint32_t)llm_exceptional_value(&self->ranks, path, (float)spec->rank);
+    float alpha = llm_exceptional_value(&self->alphas, path, spec->alpha);
+    bool lookup = place->role == LLM_ROLE_TOKENS;
     llm_piece_t piece = {
-        .ops = &llm_piece_low_rank,
-        .place = {.role = LLM_ROLE_MODULE, .layer = layer, .module = module},
-        .rank = spec->rank,
-        .scaling = spec->alpha / (float)spec->rank,
-        .dropout = spec->dropout,
+        .ops = lookup ? &llm_piece_lookup : &llm_piece_low_rank,
+        .place = *place,
+        .rank = rank,
+        .scaling = spec->rslora ? (float)((double)alpha / sqrt((double)rank)) : alpha / (float)rank,
+        .dropout = lookup ? 0.0f : spec->dropout,
+        .start = spec->init,
     };
-    return llm_adapter_add(self, &piece, err);
+    if (llm_adapter_add(self->adapter, &piece, err) < 0)
+        return -1;
+    if (!spec->dora)
+        return 0;
+    if (place->role != LLM_ROLE_MODULE)
+        return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
+                             "'use_dora' is not built for '%s', only for modules of layers", path);
+    piece.ops = &llm_piece_magnitude;
+    piece.rank = 0;
+    return llm_adapter_add(self->adapter, &piece, err);
 }
 
-/* FMQ_ERR_CONFIG with the names that a target may have. */
-static int refuse_target(const llm_adapter_t *self, const char *target, bool anywhere,
-                         fmq_error_t *err)
+static bool is_weight_of_module(const llm_parameter_t *parameter)
 {
-    if (anywhere)
-        return fmq_error_set(err, FMQ_ERR_CONFIG,
-                             "the adapter's target '%s' names no module of the layers to transform",
-                             target);
-    char known[512] = "";
-    for (int m = 0; m < LLM_MODULES; m++) {
-        const char *path = self->shape.arch->modules[m];
-        if (!path)
+    return !parameter->bias && parameter->rank == 2;
+}
+
+static int add_targets(making_t *self, const llm_parameters_t *list, fmq_error_t *err)
+{
+    for (size_t i = 0; i < list->size; i++) {
+        const llm_parameter_t *place = &list->items[i];
+        if (!is_weight_of_module(place) || !llm_targets_has(&self->targets, place))
             continue;
-        const char *dot = strrchr(path, '.');
-        size_t used = strlen(known);
-        (void)snprintf(known + used, sizeof known - used, "%s%s%s%s%s", used ? ", " : "",
-                       dot ? dot + 1 : path, dot ? " (" : "", dot ? path : "", dot ? ")" : "");
+        if (place->role == LLM_ROLE_POSITIONS)
+            return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
+                                 "'%s' is among 'target_modules': LoRA on learned positions is not "
+                                 "built; name it in 'modules_to_save'",
+                                 self->adapter->shape.arch->position_embedding);
+        if (add_low_rank(self, place, err) < 0)
+            return -1;
     }
-    return fmq_error_set(err, FMQ_ERR_CONFIG,
-                         "the adapter's target '%s' names no linear module of %s; it has %s",
-                         target, self->shape.arch->model_type, known);
+    return llm_targets_check(&self->targets, err);
 }
 
-static int lay_out_modules(llm_adapter_t *self, fmq_error_t *err)
+/* The model's own biases: of all modules and norms, or of those adapted. */
+static int add_biases(llm_adapter_t *self, const llm_parameters_t *list, fmq_error_t *err)
 {
-    found_t found[LLM_TARGETS_MAX] = {0};
-    for (uint32_t layer = 0; layer < self->shape.layers; layer++) {
-        bool here = llm_layer_set_has(&self->spec.layers, layer);
-        for (int m = 0; m < LLM_MODULES; m++) {
-            if (!self->shape.arch->modules[m])
-                continue;
-            char path[FMQ_SCHEMA_NAME_MAX];
-            llm_parameter_module_path(&self->shape, layer, (llm_module_t)m, path);
-            if (match(&self->spec, path, here, found) &&
-                add_low_rank(self, layer, (llm_module_t)m, err) < 0)
-                return -1;
-        }
+    size_t targets = self->size;
+    for (size_t i = 0; i < list->size && self->spec.bias != LLM_BIAS_NONE; i++) {
+        const llm_parameter_t *bias = &list->items[i];
+        if (!bias->bias || llm_targets_is_saved(&self->spec, &self->shape, bias))
+            continue;
+        bool adapted = false;
+        for (size_t p = 0; p < targets && bias->role == LLM_ROLE_MODULE && !adapted; p++)
+            adapted = self->pieces[p].place.layer == bias->layer &&
+                      self->pieces[p].place.module == bias->module &&
+                      self->pieces[p].place.role == bias->role;
+        llm_piece_t piece = {.ops = &llm_piece_dense,
+                             .place = *bias,
+                             .called = adapted ? LLM_DENSE_BASE_LAYER : LLM_DENSE_PEFT};
+        if ((adapted || self->spec.bias == LLM_BIAS_ALL) && llm_adapter_add(self, &piece, err) < 0)
+            return -1;
     }
-    for (uint32_t t = 0; t < self->spec.targets; t++) {
-        if (!found[t].here)
-            return refuse_target(self, self->spec.target[t], found[t].anywhere, err);
+    return 0;
+}
+
+static int lay_out(llm_adapter_t *self, fmq_error_t *err)
+{
+    making_t making;
+    llm_parameters_t list;
+    if (llm_targets_list(&list, &self->shape, err) < 0)
+        return -1;
+    int rc = making_init(&making, self, err);
+    rc = rc == 0 ? add_targets(&making, &list, err) : rc;
+    rc = rc == 0 ? add_biases(self, &list, err) : rc;
+    rc = rc == 0 ? llm_targets_add_saved(self, err) : rc;
+    making_release(&making);
+    llm_parameters_release(&list);
+    return rc;
+}
+
+static int check_exceptions(const llm_exceptions_t *values, const char *key, bool rank,
+                            fmq_error_t *err)
+{
+    for (uint32_t i = 0; i < values->size && i < LLM_NAMES_MAX; i++) {
+        float value = values->at[i].value;
+        if (!isfinite(value) || (rank && !(value >= 1 && value <= LLM_LORA_RANK_MAX)))
+            return fmq_error_set(err, FMQ_ERR_CONFIG, "'%s' of '%s' is %g", key,
+                                 values->at[i].expression, (double)value);
     }
     return 0;
 }
@@ -108,42 +146,36 @@ static int check(const llm_adapter_spec_t *spec, fmq_error_t *err)
                              (double)spec->dropout);
     if (!isfinite(spec->alpha))
         return fmq_error_set(err, FMQ_ERR_CONFIG, "lora_alpha is not a finite number");
-    if (spec->targets > LLM_TARGETS_MAX)
-        return fmq_error_set(err, FMQ_ERR_CONFIG, "%u target modules are named; %d are the limit",
-                             spec->targets, LLM_TARGETS_MAX);
-    for (uint32_t t = 0; t < spec->targets; t++) {
-        if (!memchr(spec->target[t], '\0', sizeof spec->target[t]) || !spec->target[t][0])
-            return fmq_error_set(err, FMQ_ERR_CONFIG,
-                                 "target module number %u is empty or longer than %zu bytes", t,
-                                 sizeof spec->target[t] - 1);
-    }
-    return 0;
+    if (check_exceptions(&spec->ranks, "rank_pattern", true, err) < 0 ||
+        check_exceptions(&spec->alphas, "alpha_pattern", false, err) < 0)
+        return -1;
+    return llm_check_targets(spec, err);
 }
 
-static void name_default_targets(llm_adapter_t *self)
+static void say_exceptions(llm_line_t *line, const char *key, const llm_exceptions_t *values)
 {
-    const llm_arch_t *arch = self->shape.arch;
-    for (uint32_t t = 0; t < LLM_MODULES && arch->lora_targets[t]; t++) {
-        (void)snprintf(self->spec.target[t], sizeof self->spec.target[t], "%s",
-                       arch->lora_targets[t]);
-        self->spec.targets = t + 1;
-    }
-}
-
-static int lay_out(llm_adapter_t *self, fmq_error_t *err)
-{
-    if (!self->spec.targets)
-        name_default_targets(self);
-    return lay_out_modules(self, err);
+    for (uint32_t i = 0; i < values->size; i++)
+        llm_line_say(line, "%s%s:%.9g", i ? "," : key, values->at[i].expression,
+                     (double)values->at[i].value);
 }
 
 static void say(const llm_adapter_t *self, llm_line_t *line)
 {
-    llm_line_say(line, "adapter=lora r=%u lora_alpha=%.9g target_modules=", self->spec.rank,
-                 (double)self->spec.alpha);
+    const llm_adapter_spec_t *spec = &self->spec;
+    llm_line_say(line, "adapter=lora r=%u lora_alpha=%.9g target_modules=", spec->rank,
+                 (double)spec->alpha);
     llm_line_modules(line, self);
     llm_line_say(line, " layers_to_transform=");
     llm_line_layers(line, self);
+    say_exceptions(line, " rank_pattern=", &spec->ranks);
+    say_exceptions(line, " alpha_pattern=", &spec->alphas);
+    if (spec->rslora)
+        llm_line_say(line, " use_rslora=True");
+    if (spec->dora)
+        llm_line_say(line, " use_dora=True");
+    if (spec->bias != LLM_BIAS_NONE)
+        llm_line_say(line, " bias=%s", llm_bias_name(spec->bias));
+    llm_line_names(line, " modules_to_save=", &spec->saved);
 }
 
 const llm_method_t llm_method_lora = {

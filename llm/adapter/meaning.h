@@ -12,6 +12,7 @@
  * to the model. */
 typedef struct {
     bool given, input_major; /* fan_in_fan_out */
+    bool argument;           /* in: what is read is a user's wish, not what was saved */
     /* What PEFT took of the model for virtual tokens; 0: nothing is said. */
     uint32_t token_dim, num_attention_heads, num_layers;
 } llm_adapter_storage_t;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const llm_method_t *const methods[] = {
-    &llm_method_none,   &llm_method_full,     &llm_method_lora,
+    &llm_method_none,   &llm_method_full,     &llm_method_lora,   &llm_method_ia3,
     &llm_method_prompt, &llm_method_p_tuning, &llm_method_prefix,
 };
 #define METHODS (sizeof methods / sizeof *methods)

@@ -33,7 +33,7 @@ typedef struct llm_method {
                 const char *directory, fmq_error_t *err);
 } llm_method_t;
 
-extern const llm_method_t llm_method_lora, llm_method_full, llm_method_none;
+extern const llm_method_t llm_method_lora, llm_method_ia3, llm_method_full, llm_method_none;
 extern const llm_method_t llm_method_prompt, llm_method_p_tuning, llm_method_prefix;
 
 /* The method of a kind; NULL when there is none. */

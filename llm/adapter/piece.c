@@ -1,11 +1,38 @@
 /*
  * piece.c - what all pieces have in common.
  */
+#include <stdio.h>
+
 #include "llm/adapter/layout.h"
 
 uint64_t llm_piece_offset(const llm_piece_t *self, const llm_adapter_t *adapter, size_t i)
 {
     return fmq_schema_at(adapter->schema, self->first + i)->offset;
+}
+
+void llm_piece_name(const llm_piece_t *self, const llm_shape_t *shape, const char *tail,
+                    char out[2 * FMQ_SCHEMA_NAME_MAX])
+{
+    char path[FMQ_SCHEMA_NAME_MAX];
+    llm_parameter_path(shape, &self->place, path);
+    (void)snprintf(out, 2 * FMQ_SCHEMA_NAME_MAX, "base_model.model.%s%s", path, tail);
+}
+
+void llm_piece_extents(const llm_piece_t *self, const llm_shape_t *shape, size_t *out, size_t *in)
+{
+    if (self->place.role == LLM_ROLE_MODULE) {
+        llm_shape_module(shape, self->place.module, out, in);
+        return;
+    }
+    *out = shape->vocab;
+    *in = shape->width;
+}
+
+llm_bound_linear_t *llm_piece_linear(const llm_piece_t *self, llm_decoder_t *decoder)
+{
+    if (self->place.role == LLM_ROLE_HEAD)
+        return &decoder->head;
+    return &decoder->layers[self->place.layer].linear[self->place.module];
 }
 
 llm_stage_t llm_module_stage(llm_module_t module)

@@ -51,17 +51,26 @@ typedef struct {
     void (*merge)(const llm_piece_t *self, const llm_adapter_t *adapter, const float *vector,
                   const llm_parameter_t *parameter, float *weight);
 
-    /* A computation of its own; all three NULL: none.
+    /* A computation of its own; all NULL: none.
+     *   begin    once, before the first pass: what the model's weights alone say; or NULL
      *   own      how many floats it needs on the backend, beside the vector
      *   prepare  from the vector to its floats, once before every pass
      *   collect  from the gradients among its floats to vector->grads (added),
      *            once behind every backward pass; prepare() has zeroed them */
     size_t (*own)(const llm_piece_t *self, const llm_adapter_t *adapter);
-    void (*prepare)(const llm_piece_t *self, const llm_decoder_t *decoder,
-                    const llm_vector_t *vector, float *own);
-    void (*collect)(const llm_piece_t *self, const llm_decoder_t *decoder,
-                    const llm_vector_t *vector, float *own);
+    void (*begin)(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vector_t *vector,
+                  float *own);
+    void (*prepare)(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vector_t *vector,
+                    float *own);
+    void (*collect)(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vector_t *vector,
+                    float *own);
 } llm_piece_ops_t;
+
+typedef enum {
+    LLM_DENSE_HF,        /* as in the model's file */
+    LLM_DENSE_PEFT,      /* the same behind "base_model.model." */
+    LLM_DENSE_BASE_LAYER /* ... of a module that is adapted: "q_proj.base_layer.bias" */
+} llm_dense_name_t;
 
 struct llm_piece {
     const llm_piece_ops_t *ops;
@@ -70,12 +79,35 @@ struct llm_piece {
     uint32_t rank;         /* LOW_RANK: r ... */
     float scaling;         /* ... what B A is multiplied by ... */
     float dropout;         /* ... and what is dropped of its input */
+    llm_init_t start;      /* ... and its first values */
+    /* DENSE: what it is called.  Of a tied model, an embedding or a head that
+     * is PEFT's is trained apart: the other one stays as it was. */
+    llm_dense_name_t called;
+    bool of_input; /* SCALE: what comes in is scaled, not what goes out */
 };
 
 /* y += scaling drop(x) A^T B^T at a linear module: A[rank][in], B[out][rank]. */
 extern const llm_piece_ops_t llm_piece_low_rank;
+/* The same of the token embedding: A[rank][vocab], B[width][rank]. */
+extern const llm_piece_ops_t llm_piece_lookup;
+/* The length of every output's weights where a product of low rank is added to
+ * them (DoRA): y = bias + m / |W + s B A| (x W^T + s drop(x) A^T B^T), with the
+ * lengths as constants for gradients. */
+extern const llm_piece_ops_t llm_piece_magnitude;
+/* A factor for every output of a module, bias included, or for every input. */
+extern const llm_piece_ops_t llm_piece_scale;
 /* A tensor of the model, trained itself. */
 extern const llm_piece_ops_t llm_piece_dense;
+
+/* "base_model.model.<module><tail>", a tensor's name in PEFT's files. */
+void llm_piece_name(const llm_piece_t *self, const llm_shape_t *shape, const char *tail,
+                    char out[2 * FMQ_SCHEMA_NAME_MAX]);
+
+/* Outputs and inputs of the linear module that it is about. */
+void llm_piece_extents(const llm_piece_t *self, const llm_shape_t *shape, size_t *out, size_t *in);
+
+/* The linear module itself. */
+llm_bound_linear_t *llm_piece_linear(const llm_piece_t *self, llm_decoder_t *decoder);
 
 /* Where its tensor number i begins in the vector. */
 uint64_t llm_piece_offset(const llm_piece_t *self, const llm_adapter_t *adapter, size_t i);

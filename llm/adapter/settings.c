@@ -65,3 +65,23 @@ int llm_adapter_spec_load(const char *directory, llm_adapter_spec_t *spec, fmq_e
     spec->virtual_tokens.encoder = LLM_ENCODER_NONE; /* PEFT saves what it made */
     return 0;
 }
+
+int llm_adapter_spec_parse(llm_adapter_kind_t kind, const char *text, size_t size, const char *name,
+                           llm_adapter_spec_t *spec, fmq_error_t *err)
+{
+    const llm_method_t *method = llm_method_of(kind);
+    if (!method || !method->read)
+        return fmq_error_set(err, FMQ_ERR_UNSUPPORTED, "'%s': this adapter has no arguments", name);
+    json_t *root = llm_json_parse(text, size, name, err);
+    if (!root)
+        return -1;
+    llm_json_reader_t reader = {.object = root, .path = name, .err = err};
+    llm_adapter_spec_t read = {.kind = kind};
+    llm_adapter_storage_t stored = {.argument = true};
+    method->read(&reader, &read, &stored);
+    json_decref(root);
+    if (reader.failed)
+        return -1;
+    *spec = read;
+    return 0;
+}

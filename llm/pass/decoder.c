@@ -16,10 +16,18 @@ bool llm_stage_trains(const llm_bound_layer_t *layer, llm_stage_t stage)
 {
     for (int m = 0; m < LLM_MODULES; m++) {
         const llm_bound_linear_t *linear = &layer->linear[m];
-        if (llm_module_stage((llm_module_t)m) == stage && (linear->da || linear->dweight))
+        if (llm_module_stage((llm_module_t)m) == stage &&
+            (linear->da || linear->dweight || linear->scale_in.grad))
             return true;
     }
     return false;
+}
+
+/* An embedding that is trained apart leaves a tied head as it was. */
+static bool is_needed_by_head(const llm_adapter_t *adapter, const llm_piece_t *piece)
+{
+    return piece->place.role == LLM_ROLE_TOKENS && adapter->shape.tied &&
+           piece->called != LLM_DENSE_HF;
 }
 
 /* Does a vector take the place of it? */
@@ -27,7 +35,8 @@ static bool covers(const llm_adapter_t *adapter, const llm_parameter_t *paramete
 {
     for (size_t i = 0; adapter && i < adapter->size; i++)
         if (adapter->pieces[i].ops->replaces &&
-            llm_parameter_same(&adapter->pieces[i].place, parameter))
+            llm_parameter_same(&adapter->pieces[i].place, parameter) &&
+            !is_needed_by_head(adapter, &adapter->pieces[i]))
             return true;
     return false;
 }
@@ -172,6 +181,13 @@ static void bind_piece(const llm_piece_t *piece, llm_decoder_t *decoder, const l
     piece->ops->bind(piece, decoder, vector, own);
 }
 
+static void begin_piece(const llm_piece_t *piece, llm_decoder_t *decoder,
+                        const llm_vector_t *vector, float *own)
+{
+    if (piece->ops->begin)
+        piece->ops->begin(piece, decoder, vector, own);
+}
+
 static void prepare_piece(const llm_piece_t *piece, llm_decoder_t *decoder,
                           const llm_vector_t *vector, float *own)
 {
@@ -196,7 +212,10 @@ void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_v
     self->head = (llm_bound_linear_t){.out = self->shape->vocab,
                                       .in = self->shape->width,
                                       .weight_stride = self->shape->width,
+                                      .a_stride = self->shape->width,
+                                      .stream = self->shape->layers * LLM_MODULES,
                                       .frozen = stem->head ? stem->head : stem->tokens};
+    self->lookup = (llm_bound_lookup_t){0};
     for (uint32_t l = 0; l < self->shape->layers; l++)
         bind_layer(self, l, model);
 
@@ -210,6 +229,11 @@ void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_v
 
 void llm_decoder_prepare(llm_decoder_t *self)
 {
+    if (!self->begun) {
+        each_piece(self, &self->trained, begin_piece);
+        each_piece(self, &self->fixed, begin_piece);
+        self->begun = true;
+    }
     each_piece(self, &self->trained, prepare_piece);
     each_piece(self, &self->fixed, prepare_piece);
 }

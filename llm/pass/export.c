@@ -158,6 +158,12 @@ static int check(const export_t *self, const char *directory, fmq_error_t *err)
         llm_stack_t stack = {.model = self->model, .adapter = self->merges[i].adapter};
         if (llm_stack_check(&stack, err) < 0)
             return fmq_error_prefix(err, "cannot write '%s'", directory);
+        if (llm_adapter_unties(stack.adapter))
+            return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
+                                 "cannot write '%s': the model's head is its embedding, and the "
+                                 "adapter changes one of them: they would have to be two tensors; "
+                                 "the adapter's own directory is all there is",
+                                 directory);
         if (llm_adapter_virtual(self->merges[i].adapter))
             return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
                                  "cannot write '%s': virtual tokens cannot be merged into a "

@@ -6,9 +6,14 @@
  */
 #include "llm/pass/pass.h"
 
-static llm_linear_run_t run_of(const llm_pass_t *self, size_t rows)
+/* Rows of the head count behind those of the batch that come before. */
+static llm_linear_run_t run_of(const llm_pass_t *self, size_t first, size_t rows)
 {
-    return (llm_linear_run_t){.be = self->decoder.be, .rows = rows};
+    return (llm_linear_run_t){.be = self->decoder.be,
+                              .rows = rows,
+                              .first_row = self->first_row + first,
+                              .dropout = self->dropout,
+                              .dh = self->plan.dh};
 }
 
 static const llm_act_t *last_stream(const llm_pass_t *self)
@@ -35,9 +40,9 @@ void llm_head_logits(const llm_pass_t *self, size_t first, size_t count)
     llm_norm_forward(self, &decoder->norm_final, plan->head_n, plan->head_stats, plan->head_x,
                      count);
     scale_head(self, plan->head_n, count);
-    llm_linear_run_t run = run_of(self, count);
+    llm_linear_run_t run = run_of(self, first, count);
     llm_linear_forward(&run, &decoder->head, plan->logits, decoder->shape->vocab, plan->head_n,
-                       NULL);
+                       &plan->head_hidden);
 }
 
 void llm_head_backward(const llm_pass_t *self, size_t first, size_t count)
@@ -46,9 +51,9 @@ void llm_head_backward(const llm_pass_t *self, size_t first, size_t count)
     const llm_plan_t *plan = &self->plan;
     size_t C = decoder->shape->width;
     llm_backend_t *be = decoder->be;
-    llm_linear_run_t run = run_of(self, count);
+    llm_linear_run_t run = run_of(self, first, count);
     llm_linear_backward(&run, &decoder->head, plan->head_dn, false, plan->logits,
-                        decoder->shape->vocab, plan->head_n, NULL);
+                        decoder->shape->vocab, plan->head_n, &plan->head_hidden);
     scale_head(self, plan->head_dn, count);
     llm_norm_backward(self, &decoder->norm_final, plan->head_dx, false, plan->head_dn, plan->head_x,
                       plan->head_stats, count);

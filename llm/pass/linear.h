@@ -12,12 +12,15 @@ typedef struct {
     size_t rows, first_row;        /* as llm_lora_t has them */
     const fmq_rng_name_t *dropout; /* of this pass, or NULL */
     float *dh;                     /* [rows][rank] of scratch for backward */
+    /* Scratch where modules are scaled: [rows][inputs], [rows][outputs] of the widest. */
+    llm_act_t *scaled_in, *scaled_out;
 } llm_linear_run_t;
 
-/* What LoRA on a module leaves for backward; NULL where it has none. */
+/* What adapters on a module leave for backward; NULL where they have nothing. */
 typedef struct {
     float *h;      /* [rows][rank]: drop(x) A^T */
     uint8_t *mask; /* what was dropped, see llm_lora_t */
+    llm_act_t *z;  /* [rows][outputs]: what is scaled, where outputs are */
 } llm_hidden_t;
 
 /* y[rows][out], rows y_stride apart, from x[rows][in]; hidden may be NULL where

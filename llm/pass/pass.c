@@ -107,6 +107,54 @@ static float embedding_scale(const llm_pass_t *self)
     return scale;
 }
 
+static llm_lora_t lookup_of(const llm_pass_t *self, size_t rows)
+{
+    const llm_bound_lookup_t *lookup = &self->decoder.lookup;
+    return (llm_lora_t){.M = rows,
+                        .out = self->decoder.shape->width,
+                        .rank = lookup->rank,
+                        .b = lookup->b,
+                        .scaling = lookup->scaling};
+}
+
+/* x += s h B^T, h being columns of A. */
+static void lookup_forward(const llm_pass_t *self, const llm_packed_t *batch)
+{
+    const llm_decoder_t *decoder = &self->decoder;
+    const llm_plan_t *plan = &self->plan;
+    llm_backend_t *be = decoder->be;
+    size_t T = batch->tokens, C = decoder->shape->width;
+    llm_lora_t how = lookup_of(self, T);
+    be->ops->gather_columns(be, plan->dh, decoder->lookup.a, plan->ids, T, decoder->lookup.rank,
+                            decoder->shape->vocab);
+    be->ops->lora_up(be, plan->layers[0].x_in, C, plan->dh, &how);
+}
+
+/* dB += s dx^T h, dh = s dx B, and dA's columns += rows of dh. */
+static void lookup_backward(const llm_pass_t *self, const llm_packed_t *batch)
+{
+    const llm_decoder_t *decoder = &self->decoder;
+    const llm_plan_t *plan = &self->plan;
+    const llm_bound_lookup_t *lookup = &decoder->lookup;
+    llm_backend_t *be = decoder->be;
+    size_t T = batch->tokens, C = decoder->shape->width, r = lookup->rank;
+    llm_lora_t how = lookup_of(self, T);
+    const llm_gemm_t db = {.transpose_a = true,
+                           .M = C,
+                           .N = r,
+                           .K = T,
+                           .alpha = lookup->scaling,
+                           .beta = 1,
+                           .lda = C,
+                           .ldb = r,
+                           .ldc = r};
+    be->ops->gather_columns(be, plan->dh, lookup->a, plan->ids, T, r, decoder->shape->vocab);
+    be->ops->widen(be, plan->lookup_dx, plan->dx, T * C, false);
+    be->ops->gemm(be, lookup->db, plan->lookup_dx, plan->dh, &db);
+    be->ops->lora_gradients(be, plan->dh, NULL, NULL, plan->dx, C, NULL, NULL, NULL, &how);
+    be->ops->scatter_columns(be, lookup->da, plan->dh, plan->ids, T, r, decoder->shape->vocab);
+}
+
 void llm_embed_forward(const llm_pass_t *self, const llm_packed_t *batch)
 {
     const llm_decoder_t *decoder = &self->decoder;
@@ -119,6 +167,8 @@ void llm_embed_forward(const llm_pass_t *self, const llm_packed_t *batch)
         be->ops->matrix_gather(be, x, decoder->tokens, plan->ids, T);
     else
         be->ops->embed_forward(be, x, decoder->token_table, plan->ids, T, C);
+    if (decoder->lookup.rank)
+        lookup_forward(self, batch);
     float scale = embedding_scale(self);
     bool table = decoder->shape->arch->embedding_scaled;
     if (scale && table)
@@ -148,9 +198,12 @@ void llm_embed_backward(const llm_pass_t *self, const llm_packed_t *batch)
     if (scale && !table)
         be->ops->scale_act(be, plan->dx, plan->dx, scale, T * C);
     llm_virtual_embed_backward(&self->virtual_tokens, plan->dx, C, &sequences);
-    if (!decoder->dtoken_table)
+    if (!decoder->dtoken_table && !decoder->lookup.db)
         return;
     if (scale && table)
         be->ops->scale_act(be, plan->dx, plan->dx, scale, T * C);
-    be->ops->embed_backward(be, decoder->dtoken_table, plan->dx, plan->ids, T, C);
+    if (decoder->lookup.db)
+        lookup_backward(self, batch);
+    if (decoder->dtoken_table)
+        be->ops->embed_backward(be, decoder->dtoken_table, plan->dx, plan->ids, T, C);
 }

@@ -16,6 +16,9 @@ typedef struct {
     llm_decoder_t decoder;
     llm_plan_t plan;
     llm_virtual_t virtual_tokens;
+    /* Of the head in this pass, as llm_packed_t has them. */
+    const fmq_rng_name_t *dropout;
+    size_t first_row;
 } llm_pass_t;
 
 /* The packed batch of this pass; ids and positions lie in the plan already. */

@@ -169,6 +169,8 @@ static void lay_out_lora(cursor_t *cursor, const llm_plan_t *self, const llm_bou
         hidden->h = linear->da ? take_floats(cursor, self->tokens_max, linear->rank) : self->dh;
         if (linear->da && linear->dropout > 0.0f)
             hidden->mask = take_of(cursor, self->tokens_max, llm_lora_mask_bytes(1, linear->in), 1);
+        hidden->z =
+            linear->scale_out.grad ? take(cursor, self->tokens_max, linear->out) : self->scaled_out;
     }
 }
 
@@ -219,6 +221,10 @@ static llm_bound_layer_t all_in_one(const llm_plan_t *self, const llm_decoder_t 
             one->dweight = one->dweight ? one->dweight : linear->dweight;
             one->rank = linear->rank > one->rank ? linear->rank : one->rank;
             one->in = linear->in > one->in ? linear->in : one->in;
+            one->out = linear->out > one->out ? linear->out : one->out;
+            one->scale_in.grad = one->scale_in.grad ? one->scale_in.grad : linear->scale_in.grad;
+            one->scale_out.grad =
+                one->scale_out.grad ? one->scale_out.grad : linear->scale_out.grad;
             one->dropout = fmaxf(one->dropout, linear->dropout);
         }
     }
@@ -286,8 +292,10 @@ static void lay_out_forward(cursor_t *cursor, llm_plan_t *self, const llm_decode
     }
 }
 
-static void lay_out_head(cursor_t *cursor, llm_plan_t *self, const llm_shape_t *shape)
+static void lay_out_head(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
 {
+    const llm_shape_t *shape = decoder->shape;
+    const llm_bound_linear_t *head = &decoder->head;
     size_t block = self->block_rows, C = shape->width;
     self->head_x = take(cursor, block, C);
     self->head_n = take(cursor, block, C);
@@ -295,6 +303,10 @@ static void lay_out_head(cursor_t *cursor, llm_plan_t *self, const llm_shape_t *
     self->logits = take(cursor, block, shape->vocab);
     self->losses = take_floats(cursor, self->tokens_max, 1);
     self->best = take_integers(cursor, block);
+    self->head_hidden.h = head->rank ? take_floats(cursor, block, head->rank) : NULL;
+    self->head_hidden.mask = head->rank && head->dropout > 0.0f
+                                 ? take_of(cursor, block, llm_lora_mask_bytes(1, head->in), 1)
+                                 : NULL;
     self->head_dn = self->training ? take(cursor, block, C) : NULL;
     self->head_dx = self->training ? take(cursor, block, C) : NULL;
 }
@@ -327,7 +339,25 @@ static void lay_out_lora_scratch(cursor_t *cursor, llm_plan_t *self, const llm_d
     for (uint32_t l = 0; l < decoder->shape->layers; l++)
         for (int m = 0; m < LLM_MODULES; m++)
             rank = larger(rank, decoder->layers[l].linear[m].rank);
+    rank = larger(larger(rank, decoder->head.rank), decoder->lookup.rank);
     self->dh = rank ? take_floats(cursor, self->tokens_max, rank) : NULL;
+    self->lookup_dx = self->training && decoder->lookup.db
+                          ? take_floats(cursor, self->tokens_max, decoder->shape->width)
+                          : NULL;
+}
+
+static void lay_out_scaled(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
+{
+    size_t in = 0, out = 0;
+    for (uint32_t l = 0; l < decoder->shape->layers; l++)
+        for (int m = 0; m < LLM_MODULES; m++) {
+            const llm_bound_linear_t *linear = &decoder->layers[l].linear[m];
+            bool drops = linear->scale_out.at && linear->dropout > 0.0f;
+            in = larger(in, linear->scale_in.at || drops ? linear->in : 0);
+            out = larger(out, linear->scale_out.at ? linear->out : 0);
+        }
+    self->scaled_in = in ? take(cursor, self->tokens_max, in) : NULL;
+    self->scaled_out = out ? take(cursor, self->tokens_max, out) : NULL;
 }
 
 static void lay_out(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *decoder)
@@ -336,6 +366,7 @@ static void lay_out(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *dec
     memset(self->layers, 0, shape->layers * sizeof *self->layers);
     lay_out_inputs(cursor, self, decoder);
     lay_out_lora_scratch(cursor, self, decoder);
+    lay_out_scaled(cursor, self, decoder);
     llm_act_t *stream = take(cursor, self->tokens_max, shape->width);
     self->dx = self->training ? take(cursor, self->tokens_max, shape->width) : NULL;
     lay_out_kept(cursor, self, decoder);
@@ -344,7 +375,7 @@ static void lay_out(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *dec
     lay_out_forward(cursor, self, decoder, stream);
     size_t most = cursor->used;
     cursor->used = mark;
-    lay_out_head(cursor, self, shape);
+    lay_out_head(cursor, self, decoder);
     most = larger(most, cursor->used);
     if (self->training) {
         cursor->used = mark;

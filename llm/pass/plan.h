@@ -29,7 +29,7 @@ typedef struct {
     llm_act_t *gate;                    /* [T][F], NULL without a gate */
     llm_act_t *up;                      /* [T][F] before the activation */
     llm_act_t *act;                     /* [T][F] */
-    llm_hidden_t lora[LLM_MODULES];     /* of adapted modules; h is scratch unless kept */
+    llm_hidden_t lora[LLM_MODULES];     /* of adapted modules; h and z are scratch unless kept */
 } llm_activations_t;
 
 typedef struct {
@@ -49,6 +49,10 @@ typedef struct {
     float *attention_scratch; /* of attention_scratch_size floats */
     size_t attention_scratch_size;
     float *dh; /* [T][rank], and what of h is not kept */
+    /* Of modules that are scaled, [T] of the widest: their inputs, and their
+     * outputs, where these are not kept; NULL without. */
+    llm_act_t *scaled_in, *scaled_out;
+    float *lookup_dx; /* [T][C] of backward, where the embedding has a product of low rank */
     /* One room: normed inputs [T][C], and act [T][F], when these are made
      * again and something that trains needs them. */
     llm_act_t *passing_norm, *passing_act;
@@ -64,6 +68,7 @@ typedef struct {
     llm_act_t *head_dn;         /* [block][C], NULL unless training, as head_dx */
     llm_act_t *head_dx;         /* [block][C] */
     int32_t *best;              /* [block] */
+    llm_hidden_t head_hidden;   /* [block], of adapters on the head */
 
     /* Backward. */
     llm_act_t *dx;   /* [T][C] gradient of the residual stream */

@@ -385,7 +385,11 @@ int llm_workspace_train_when(llm_workspace_t *self, const llm_batch_t *batch,
             llm_act_bytes(self->be, packed.tokens * self->pass.decoder.shape->width));
     const llm_cross_entropy_t how = {.scale = learns ? pass->scale : 0.0f,
                                      .smoothing = pass->smoothing};
+    self->pass.dropout = pass->dropout;
+    self->pass.first_row = batch->first_row;
     double sum = llm_head_loss(&self->pass, batch->supervised, &how, self->losses_host);
+    self->pass.dropout = NULL;
+    self->pass.first_row = 0;
     bool goes_on = pass->agree ? pass->agree(pass->argument, sum) : isfinite(sum);
     if (learns && goes_on)
         backward(self, &packed);

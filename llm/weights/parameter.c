@@ -180,7 +180,7 @@ static void layer_norm_path(const llm_shape_t *shape, uint32_t layer, const char
                    norm);
 }
 
-void llm_parameter_name(const llm_shape_t *shape, const llm_parameter_t *parameter,
+void llm_parameter_path(const llm_shape_t *shape, const llm_parameter_t *parameter,
                         char out[FMQ_SCHEMA_NAME_MAX])
 {
     const llm_arch_t *arch = shape->arch;
@@ -207,6 +207,12 @@ void llm_parameter_name(const llm_shape_t *shape, const llm_parameter_t *paramet
     }
     if (plain)
         (void)snprintf(out, FMQ_SCHEMA_NAME_MAX, "%s", plain);
+}
+
+void llm_parameter_name(const llm_shape_t *shape, const llm_parameter_t *parameter,
+                        char out[FMQ_SCHEMA_NAME_MAX])
+{
+    llm_parameter_path(shape, parameter, out);
     size_t used = strlen(out);
     (void)snprintf(out + used, FMQ_SCHEMA_NAME_MAX - used, "%s",
                    parameter->bias ? ".bias" : ".weight");

@@ -70,6 +70,10 @@ void llm_parameter_module_path(const llm_shape_t *shape, uint32_t layer, llm_mod
 void llm_parameter_name(const llm_shape_t *shape, const llm_parameter_t *parameter,
                         char out[FMQ_SCHEMA_NAME_MAX]);
 
+/* The same without ".weight" or ".bias": its module's path. */
+void llm_parameter_path(const llm_shape_t *shape, const llm_parameter_t *parameter,
+                        char out[FMQ_SCHEMA_NAME_MAX]);
+
 /* Its name in a part file: within its layer, "attn.c_attn.weight", or HF's
  * for the stem. */
 void llm_parameter_part_name(const llm_shape_t *shape, const llm_parameter_t *parameter,

@@ -26,17 +26,20 @@ with alpha 's/"lora_alpha": 8/"lora_alpha": 32/'
 with pissa 's/"init_lora_weights": true/"init_lora_weights": "pissa"/'
 with rslora 's/"use_rslora": false/"use_rslora": true/'
 with switch 's/"use_dora": false/"use_dora": false, "use_what_comes_next": true/'
-with other 's/"peft_type": "LORA"/"peft_type": "PREFIX_TUNING"/'
+with other 's/"peft_type": "LORA"/"peft_type": "ADALORA"/'
 one again federate.total_round_num 1 federate.restore_from "$WORK/plain"
 refused alpha-run 7 "'lora_alpha' is 32 in '.*alpha/adapter_config.json', 8 here" federate.restore_from "$WORK/alpha"
 refused pissa-run 10 "'init_lora_weights' is 'pissa'" federate.restore_from "$WORK/pissa"
-refused rslora-run 10 "'use_rslora' is true" federate.restore_from "$WORK/rslora"
+refused rslora-run 7 "'use_rslora' is True" federate.restore_from "$WORK/rslora"
 refused switch-run 10 "'use_what_comes_next' is true" federate.restore_from "$WORK/switch"
-refused other-run 10 "peft_type 'PREFIX_TUNING' is not supported yet" federate.restore_from "$WORK/other"
+refused other-run 10 "peft_type 'ADALORA' is not supported yet" federate.restore_from "$WORK/other"
 refused state-run 7 "'lora_alpha' 8, here it is 16" federate.restore_from "$WORK/first/best/best.state" \
     llm.adapter.args "[{r: 4, lora_alpha: 16}]"
+with biased 's/"use_dora": false/"use_dora": false, "lora_bias": true/'
+status_of eval-biased "$FEDMQ" generate --model configs/quickstart/model --adapter "$WORK/biased" --prompt a
+[ $STATUS -eq 10 ] || fail "generate takes an adapter with biases for another: status $STATUS"
 status_of eval-rslora "$FEDMQ" generate --model configs/quickstart/model --adapter "$WORK/rslora" --prompt a
-[ $STATUS -eq 10 ] || fail "generate takes an rsLoRA adapter for another: status $STATUS"
+[ $STATUS -eq 0 ] || fail "generate does not take an rsLoRA adapter: status $STATUS"
 status_of eval-alpha "$FEDMQ" generate --model configs/quickstart/model --adapter "$WORK/alpha" --prompt a
 [ $STATUS -eq 0 ] || fail "generate does not take an adapter with an alpha of its own: status $STATUS"
 

@@ -16,25 +16,63 @@
 
 FMQ_API_BEGIN
 
-#define LLM_LORA_RANK_MAX 1024
-#define LLM_TARGETS_MAX   16
+#define LLM_LORA_RANK_MAX  1024
+#define LLM_TARGETS_MAX    64
+#define LLM_NAMES_MAX      16
+#define LLM_NAME_MAX       64  /* bytes of a module's name with its NUL */
+#define LLM_EXPRESSION_MAX 256 /* ... and of a regular expression */
 
 typedef enum {
     LLM_ADAPTER_NONE,
     LLM_ADAPTER_FULL,
     LLM_ADAPTER_LORA,
+    LLM_ADAPTER_IA3,
     LLM_ADAPTER_PROMPT,   /* prompt tuning: virtual tokens, see virtual.h */
     LLM_ADAPTER_P_TUNING, /* p-tuning: ... out of an encoder */
     LLM_ADAPTER_PREFIX    /* prefix tuning: ... as keys and values of every layer */
 } llm_adapter_kind_t;
 
+/* Modules by their names - leaf ("q_proj") or dotted tail - or by an expression
+ * that all of a module's path has to match. */
+typedef struct {
+    uint32_t size;
+    char name[LLM_NAMES_MAX][LLM_NAME_MAX];
+    char expression[LLM_EXPRESSION_MAX]; /* empty: the names */
+} llm_names_t;
+
+/* A value for the modules whose path ends in what an expression matches. */
+typedef struct {
+    char expression[LLM_NAME_MAX];
+    float value;
+} llm_exception_t;
+
+typedef struct {
+    uint32_t size;
+    llm_exception_t at[LLM_NAMES_MAX]; /* the first that fits counts */
+} llm_exceptions_t;
+
+typedef enum { LLM_BIAS_NONE, LLM_BIAS_ALL, LLM_BIAS_LORA_ONLY } llm_bias_t;
+/* First values: B is zero; A is normal instead of uniform; B is random too. */
+typedef enum { LLM_INIT_DEFAULT, LLM_INIT_GAUSSIAN, LLM_INIT_RANDOM } llm_init_t;
+
 typedef struct {
     llm_adapter_kind_t kind;
-    uint32_t rank;                    /* r, default 8 */
-    float alpha;                      /* lora_alpha, default 8 */
-    float dropout;                    /* lora_dropout, 0 <= p < 1 */
-    uint32_t targets;                 /* how many names below; 0: the architecture's defaults */
-    char target[LLM_TARGETS_MAX][64]; /* module names: leaf ("q_proj") or dotted tail */
+    uint32_t rank;    /* r, default 8 */
+    float alpha;      /* lora_alpha, default 8 */
+    float dropout;    /* lora_dropout, 0 <= p < 1 */
+    uint32_t targets; /* how many names below; 0: the expression, or the architecture's defaults */
+    char target[LLM_TARGETS_MAX][LLM_NAME_MAX]; /* module names: leaf ("q_proj") or dotted tail */
+    char expression[LLM_EXPRESSION_MAX]; /* target_modules as a text: "all-linear", or a regular
+                                            expression that all of a module's path matches */
+    llm_names_t excluded;                /* exclude_modules */
+    llm_names_t saved;                   /* modules_to_save: trained whole, beside the targets */
+    llm_names_t feedforward;             /* IA3: targets whose input is scaled, not their output */
+    bool feedforward_given;              /* false: the architecture's defaults */
+    llm_exceptions_t ranks, alphas;      /* rank_pattern, alpha_pattern */
+    bool rslora;                         /* B A is multiplied by alpha / sqrt r, not alpha / r */
+    bool dora;                           /* weight-decomposed: a length for every output */
+    llm_bias_t bias;                     /* which biases of the model are trained, too */
+    llm_init_t init;
     /* PEFT's layers_to_transform; unlike there, every layer named must exist.
      * FULL with some layers trains those layers' tensors alone: no embedding,
      * final norm or head. */
@@ -95,6 +133,12 @@ typedef struct {
 } llm_difference_t;
 /* The first one, or false.  Texts may have further "key=value" items. */
 bool llm_meaning_differs(const char *there, const char *here, llm_difference_t *out);
+
+/* Reads the spec from PEFT's keyword arguments for this kind, a JSON object that
+ * is called name in messages.  What is not among them is PEFT's default; what
+ * is refused is named by its key. */
+int llm_adapter_spec_parse(llm_adapter_kind_t kind, const char *text, size_t size, const char *name,
+                           llm_adapter_spec_t *spec, fmq_error_t *err);
 
 /* Reads the spec of a PEFT directory; refuses what it cannot honour (DoRA,
  * rank patterns, biases, other PEFT types, first values that change the base

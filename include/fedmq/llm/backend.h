@@ -86,6 +86,18 @@ typedef struct {
     const fmq_rng_name_t *stream; /* of lora_down when p > 0 */
 } llm_lora_t;
 
+/* The lengths of the rows of W + scaling B A (DoRA): with squares[o] = |W[o]|^2,
+ *     |W[o] + s B[o] A|^2 = squares[o] + 2 s B[o] (A W[o]') + s^2 B[o] (A A') B[o]'. */
+typedef struct {
+    size_t out, rank;
+    const float *squares;      /* [out] */
+    const llm_act_t *products; /* [rank][out]: A W' */
+    const float *gram;         /* [rank][rank]: A A' */
+    const float *b;            /* [out][rank] */
+    const float *magnitude;    /* [out] */
+    float scaling;
+} llm_lengths_t;
+
 /* Packed attention: S sequences lie one behind the other; sequence s is rows
  * starts[s] .. starts[s+1].  Query i of a sequence sees its keys j <= i, and of
  * those, where there is a window, the nearest `window`, itself among them: the
@@ -312,6 +324,35 @@ typedef struct llm_ops {
     void (*lora_input_gradient)(llm_backend_t *be, llm_act_t *dx, const float *dh,
                                 const uint8_t *mask, const llm_lora_t *how);
 
+    /* out (+)= drop(x) with the mask that lora_down left, how->p > 0; rows of
+     * how->in without gaps.  Its own gradient has the same form. */
+    void (*drop)(llm_backend_t *be, llm_act_t *out, const uint8_t *mask, const llm_act_t *x,
+                 const llm_lora_t *how, bool add);
+    /* LoRA of an embedding: h[t] = column ids[t] of a[rank][V]; and da's columns
+     * += rows of dh (in row order of t). */
+    void (*gather_columns)(llm_backend_t *be, float *h, const float *a, const int32_t *ids,
+                           size_t T, size_t rank, size_t V);
+    void (*scatter_columns)(llm_backend_t *be, float *da, const float *dh, const int32_t *ids,
+                            size_t T, size_t rank, size_t V);
+    /* inverse[o] = 1 / length, and 0 for a row without length; factors[o] =
+     * magnitude[o] inverse[o]. */
+    void (*lora_lengths)(llm_backend_t *be, float *factors, float *inverse,
+                         const llm_lengths_t *how);
+
+    /* Factors of columns, [M][N] with rows a stride apart.
+     *   scale_columns           y = x factors + bias; bias may be NULL, y may be x
+     *   scale_columns_backward  dfactors += sum over rows of dy x; dx (+)= dy factors.
+     *                           dfactors or dx may be NULL, and dx may be dy */
+    void (*scale_columns)(llm_backend_t *be, llm_act_t *y, size_t y_stride, const llm_act_t *x,
+                          size_t x_stride, const float *factors, const float *bias, size_t M,
+                          size_t N);
+    void (*scale_columns_backward)(llm_backend_t *be, llm_act_t *dx, size_t dx_stride,
+                                   float *dfactors, const llm_act_t *dy, size_t dy_stride,
+                                   const llm_act_t *x, size_t x_stride, const float *factors,
+                                   size_t M, size_t N, bool add);
+    /* squares[m] = sum over n of x[m][n]^2. */
+    void (*row_squares)(llm_backend_t *be, float *squares, const llm_act_t *x, size_t M, size_t N);
+
     /* Dense products of floats: what is computed with vectors alone. */
     void (*gemm)(llm_backend_t *be, float *c, const float *a, const float *b,
                  const llm_gemm_t *shape);
@@ -411,8 +452,9 @@ typedef struct llm_ops {
                                size_t N);
 
     /* Vectors of floats: the optimizers' loops.  sum and sum_squares are
-     * returned to the host.  y += x. */
+     * returned to the host.  y += x; y += a b. */
     void (*add)(llm_backend_t *be, float *y, const float *x, size_t n);
+    void (*add_product)(llm_backend_t *be, float *y, const float *a, const float *b, size_t n);
     void (*scale)(llm_backend_t *be, float *x, float factor, size_t n);
     double (*sum_squares)(llm_backend_t *be, const float *x, size_t n);
     double (*sum)(llm_backend_t *be, const float *x, size_t n);

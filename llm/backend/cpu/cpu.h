@@ -175,6 +175,7 @@ void llm_cpu_linear(llm_ops_t *ops);
 void llm_cpu_gemm(llm_ops_t *ops);
 void llm_cpu_dense(llm_ops_t *ops);
 void llm_cpu_lora(llm_ops_t *ops);
+void llm_cpu_scales(llm_ops_t *ops); /* for activations of either type */
 void llm_cpu_rows(llm_ops_t *ops);
 void llm_cpu_elements(llm_ops_t *ops);
 void llm_cpu_optimizers(llm_ops_t *ops);

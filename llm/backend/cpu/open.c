@@ -97,6 +97,7 @@ static void fill_table(llm_ops_t *ops)
     llm_cpu_gemm(ops);
     llm_cpu_dense(ops);
     llm_cpu_lora(ops);
+    llm_cpu_scales(ops);
     llm_cpu_rows(ops);
     llm_cpu_elements(ops);
     llm_cpu_optimizers(ops);

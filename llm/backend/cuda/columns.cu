@@ -54,6 +54,24 @@ template <class A> struct squares_t {
     }
 };
 
+template <class A> struct products_t {
+    static constexpr int SUMS = 1;
+    const A *x;
+    size_t x_stride;
+    const A *z;
+    size_t z_stride;
+
+    __device__ void operator()(float (*sums)[PIECE], size_t row, size_t c, long count) const
+    {
+        float v[PIECE], w[PIECE];
+        load8(v, x + row * x_stride + c, count);
+        load8(w, z + row * z_stride + c, count);
+#pragma unroll
+        for (int j = 0; j < PIECE; j++)
+            sums[0][j] += v[j] * w[j];
+    }
+};
+
 /* dweight: dout (x - mean) rstd; dbias: dout. */
 template <class A, bool RMS> struct norm_t {
     static constexpr int SUMS = RMS ? 1 : 2;
@@ -142,6 +160,18 @@ void llm_cuda_bias_backward(const llm_cuda_queue_t *queue, float *dbias, const v
         using A = decltype(a);
         column_sums<plain_t<A>, float>(queue, dbias, nullptr, plain_t<A>{(const A *)dy, dy_stride},
                                        M, N, scratch);
+    });
+}
+
+void llm_cuda_column_products(const llm_cuda_queue_t *queue, float *sums, const void *x,
+                              size_t x_stride, const void *z, size_t z_stride, size_t M, size_t N,
+                              float *scratch)
+{
+    for_activations(queue, [&](auto a) {
+        using A = decltype(a);
+        column_sums<products_t<A>, float>(
+            queue, sums, nullptr, products_t<A>{(const A *)x, x_stride, (const A *)z, z_stride}, M,
+            N, scratch);
     });
 }
 

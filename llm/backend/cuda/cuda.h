@@ -80,6 +80,7 @@ void llm_cuda_losses_ops(llm_ops_t *ops);
 void llm_cuda_vectors_ops(llm_ops_t *ops);
 void llm_cuda_attention_ops(llm_ops_t *ops);
 void llm_cuda_lora_ops(llm_ops_t *ops);
+void llm_cuda_scales_ops(llm_ops_t *ops);
 void llm_cuda_matrix_ops(llm_ops_t *ops);
 void llm_cuda_linear_ops(llm_ops_t *ops);
 void llm_cuda_dense_ops(llm_ops_t *ops); /* and gemm */

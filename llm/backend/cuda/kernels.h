@@ -132,9 +132,39 @@ void llm_cuda_rmsnorm_backward(const llm_cuda_queue_t *queue, void *dx, const vo
                                const void *x, const float *stats, const float *weight, size_t T,
                                size_t C, bool add);
 
+/* scales.cu: what adapters need beside products; see llm_ops_t. */
+typedef struct {
+    size_t out, rank;
+    const float *squares; /* as llm_lengths_t has them */
+    const void *products;
+    const float *gram, *b, *magnitude;
+    float scaling;
+} llm_cuda_lengths_t;
+void llm_cuda_scale_columns(const llm_cuda_queue_t *queue, void *y, size_t y_stride, const void *x,
+                            size_t x_stride, const float *factors, const float *bias, size_t M,
+                            size_t N, bool add);
+void llm_cuda_drop(const llm_cuda_queue_t *queue, void *out, const uint8_t *mask, const void *x,
+                   float keep, size_t M, size_t N, bool add);
+void llm_cuda_row_squares(const llm_cuda_queue_t *queue, float *squares, const void *x, size_t M,
+                          size_t N);
+void llm_cuda_lora_lengths(const llm_cuda_queue_t *queue, float *factors, float *inverse,
+                           const llm_cuda_lengths_t *how);
+void llm_cuda_add_product(const llm_cuda_queue_t *queue, float *y, const float *a, const float *b,
+                          size_t n);
+/* rows.cu: h[T][rank] = columns ids[t] of a[rank][V]; and their gradient (+=),
+ * each column having one writer. */
+void llm_cuda_lookup_forward(const llm_cuda_queue_t *queue, float *h, const float *a,
+                             const int32_t *ids, size_t T, size_t rank, size_t V);
+void llm_cuda_lookup_backward(const llm_cuda_queue_t *queue, float *da, const float *dh,
+                              const int32_t *ids, size_t T, size_t rank, size_t V);
+
 /* columns.cu: sums over rows.  scratch has llm_cuda_columns_scratch(M, N)
  * floats. */
 size_t llm_cuda_columns_scratch(size_t M, size_t N);
+/* sums[n] += sum over m of x[m][n] z[m][n]. */
+void llm_cuda_column_products(const llm_cuda_queue_t *queue, float *sums, const void *x,
+                              size_t x_stride, const void *z, size_t z_stride, size_t M, size_t N,
+                              float *scratch);
 void llm_cuda_bias_backward(const llm_cuda_queue_t *queue, float *dbias, const void *dy,
                             size_t dy_stride, size_t M, size_t N, float *scratch);
 /* sums[N] += the squares of a column; sums is device memory. */

@@ -64,6 +64,7 @@ static void fill_table(llm_cuda_t *self)
     llm_cuda_vectors_ops(ops);
     llm_cuda_attention_ops(ops);
     llm_cuda_lora_ops(ops);
+    llm_cuda_scales_ops(ops);
     llm_cuda_collective_ops(ops);
 }
 

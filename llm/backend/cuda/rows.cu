@@ -165,6 +165,41 @@ __global__ void embed_backward(float *dtable, const A *dout, const int32_t *ids,
         move_row<true>(dtable + (size_t)id * C, dout + t * C, C);
 }
 
+__global__ void lookup(float *h, const float *a, const int32_t *ids, size_t rank, size_t V)
+{
+    for (size_t r = threadIdx.x; r < rank; r += blockDim.x)
+        h[blockIdx.x * rank + r] = a[r * V + (size_t)ids[blockIdx.x]];
+}
+
+void llm_cuda_lookup_forward(const llm_cuda_queue_t *queue, float *h, const float *a,
+                             const int32_t *ids, size_t T, size_t rank, size_t V)
+{
+    if (T)
+        launch(queue, dim3((unsigned)T), dim3(LANES), 0, lookup, h, a, ids, rank, V);
+}
+
+/* As embed_backward. */
+__global__ void lookup_backward(float *da, const float *dh, const int32_t *ids, size_t T,
+                                size_t rank, size_t V)
+{
+    SHARED(int, part, LANES);
+    const size_t own = blockIdx.x;
+    const int32_t id = ids[own];
+    if (next_of(ids, 0, own, id, part) < own)
+        return;
+    for (size_t t = own; t < T; t = next_of(ids, t + 1, T, id, part))
+        for (size_t r = threadIdx.x; r < rank; r += blockDim.x)
+            da[r * V + (size_t)id] += dh[t * rank + r];
+}
+
+void llm_cuda_lookup_backward(const llm_cuda_queue_t *queue, float *da, const float *dh,
+                              const int32_t *ids, size_t T, size_t rank, size_t V)
+{
+    if (T)
+        launch(queue, dim3((unsigned)T), dim3(THREADS_MAX), 0, lookup_backward, da, dh, ids, T,
+               rank, V);
+}
+
 void llm_cuda_embed_backward(const llm_cuda_queue_t *queue, float *dtable, const void *dout,
                              const int32_t *ids, size_t T, size_t C)
 {

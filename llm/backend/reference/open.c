@@ -52,6 +52,7 @@ llm_backend_t *llm_backend_reference_act_new(fmq_dtype_t act, fmq_error_t *err)
     llm_reference_norm(&self->ops);
     llm_reference_attention(&self->ops);
     llm_reference_activation(&self->ops);
+    llm_reference_scales(&self->ops);
     llm_reference_loss(&self->ops);
     llm_reference_optimizer(&self->ops);
     llm_reference_moments(&self->ops);

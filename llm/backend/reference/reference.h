@@ -48,6 +48,7 @@ void llm_reference_embedding(llm_ops_t *ops);
 void llm_reference_norm(llm_ops_t *ops);
 void llm_reference_attention(llm_ops_t *ops);
 void llm_reference_activation(llm_ops_t *ops);
+void llm_reference_scales(llm_ops_t *ops);
 void llm_reference_loss(llm_ops_t *ops);
 void llm_reference_optimizer(llm_ops_t *ops);
 void llm_reference_moments(llm_ops_t *ops);

@@ -91,8 +91,8 @@ static void refuse(const llm_adapter_spec_t *spec, const char *words)
 static void targets_that_name_nothing_are_refused_with_those_that_exist(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"q_proj",         "attn",    "_attn",
-                                        "c_attn lm_head", "c_attn.", "wte"};
+    static const char *const wrong[] = {"q_proj",          "attn",    "_attn",
+                                        "c_attn lm_heads", "c_attn.", "te"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         llm_adapter_spec_t spec = tiny_lora(wrong[i], 0.0f);
         refuse(&spec, "c_attn (attn.c_attn)");
@@ -457,12 +457,21 @@ static void what_peft_can_and_we_cannot_is_refused_by_its_key(void **state)
     static const struct {
         const char *members, *key;
     } cases[] = {
-        {"\"peft_type\": \"LORA\", \"r\": 8, \"use_dora\": true", "use_dora"},
-        {"\"peft_type\": \"LORA\", \"r\": 8, \"use_rslora\": true", "use_rslora"},
-        {"\"peft_type\": \"LORA\", \"r\": 8, \"rank_pattern\": {\"c_fc\": 4}", "rank_pattern"},
-        {"\"peft_type\": \"LORA\", \"r\": 8, \"alpha_pattern\": {\"c_fc\": 4}", "alpha_pattern"},
-        {"\"peft_type\": \"LORA\", \"r\": 8, \"modules_to_save\": [\"wte\"]", "modules_to_save"},
-        {"\"peft_type\": \"LORA\", \"r\": 8, \"bias\": \"all\"", "bias"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"use_dora\": \"yes\"", "use_dora"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"use_rslora\": 1", "use_rslora"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"rank_pattern\": {\"c_fc\": 4.5}", "rank_pattern"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"rank_pattern\": {\"c_fc\": 4096}", "rank_pattern"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"rank_pattern\": [4]", "rank_pattern"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"alpha_pattern\": {\"c_fc\": -4}", "alpha_pattern"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"modules_to_save\": \"wte\"", "modules_to_save"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"exclude_modules\": [1]", "exclude_modules"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"bias\": \"some\"", "bias"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"ensure_weight_tying\": true", "ensure_weight_tying"},
+        {"\"peft_type\": \"LORA\", \"r\": 8, \"target_modules\": \"x\", "
+         "\"layers_to_transform\": 1",
+         "layers_to_transform"},
+        {"\"peft_type\": \"IA3\", \"feedforward_modules\": 3", "feedforward_modules"},
+        {"\"peft_type\": \"IA3\", \"use_dora\": true", "use_dora"},
         {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_to_transform\": 1024", "layers_to_transform"},
         {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_to_transform\": -1", "layers_to_transform"},
         {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_to_transform\": [0, 1.5]",
@@ -474,7 +483,6 @@ static void what_peft_can_and_we_cannot_is_refused_by_its_key(void **state)
         {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_pattern\": [\"ayers\"]", "layers_pattern"},
         {"\"peft_type\": \"LORA\", \"r\": 8, \"layers_pattern\": \"\"", "layers_pattern"},
         {"\"peft_type\": \"LORA\", \"r\": 8, \"init_lora_weights\": \"pissa\"", "pissa"},
-        {"\"peft_type\": \"LORA\", \"r\": 8, \"target_modules\": \".*attn\"", "target_modules"},
         {"\"peft_type\": \"LORA\", \"r\": 8, \"target_modules\": [3]", "target_modules"},
         {"\"peft_type\": \"LORA\", \"r\": 8, \"target_modules\": []", "target_modules"},
         {"\"peft_type\": \"LORA\", \"r\": 0", "r"},
@@ -559,7 +567,9 @@ static void a_directory_of_other_settings_is_refused_with_key_and_both_values(vo
         {"\"lora_alpha\": 6, \"layers_to_transform\": [1]", "'layers_to_transform' is", "1",
          "all here"},
         {"\"lora_alpha\": 6, \"fan_in_fan_out\": false", "'fan_in_fan_out' is", "false", "true"},
-        {"\"lora_alpha\": 6, \"use_rslora\": true", "'use_rslora' is", "true", "without"},
+        {"\"lora_alpha\": 6, \"use_rslora\": true", "'use_rslora' is", "True", "(nothing) here"},
+        {"\"lora_alpha\": 6, \"alpha_pattern\": {\"c_attn\": 3}", "'alpha_pattern' is", "c_attn:3",
+         "(nothing) here"},
         {"\"lora_alpha\": 6, \"init_lora_weights\": \"pissa\"", "'init_lora_weights' is", "pissa",
          "base model"},
     };

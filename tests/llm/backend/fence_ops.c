@@ -187,6 +187,67 @@ static void lora_up(llm_backend_t *be, llm_act_t *y, size_t y_stride, const floa
     inner->ops->lora_up(inner, INSIDE(y), y_stride, INSIDE(h), &inside);
 }
 
+static void drop(llm_backend_t *be, llm_act_t *out, const uint8_t *mask, const llm_act_t *x,
+                 const llm_lora_t *how, bool add)
+{
+    llm_backend_t *inner = fence_inner(be);
+    llm_lora_t inside = lora_inside(how, __func__);
+    inner->ops->drop(inner, INSIDE(out), INSIDE(mask), INSIDE(x), &inside, add);
+}
+
+static void gather_columns(llm_backend_t *be, float *h, const float *a, const int32_t *ids,
+                           size_t T, size_t rank, size_t V)
+{
+    llm_backend_t *inner = fence_inner(be);
+    inner->ops->gather_columns(inner, INSIDE(h), INSIDE(a), INSIDE(ids), T, rank, V);
+}
+
+static void scatter_columns(llm_backend_t *be, float *da, const float *dh, const int32_t *ids,
+                            size_t T, size_t rank, size_t V)
+{
+    llm_backend_t *inner = fence_inner(be);
+    inner->ops->scatter_columns(inner, INSIDE(da), INSIDE(dh), INSIDE(ids), T, rank, V);
+}
+
+static void lora_lengths(llm_backend_t *be, float *factors, float *inverse,
+                         const llm_lengths_t *how)
+{
+    llm_backend_t *inner = fence_inner(be);
+    fence_outside(how, __func__, "how");
+    llm_lengths_t inside = *how;
+    inside.squares = INSIDE(how->squares);
+    inside.products = INSIDE(how->products);
+    inside.gram = INSIDE(how->gram);
+    inside.b = INSIDE(how->b);
+    inside.magnitude = INSIDE(how->magnitude);
+    inner->ops->lora_lengths(inner, INSIDE(factors), INSIDE(inverse), &inside);
+}
+
+static void scale_columns(llm_backend_t *be, llm_act_t *y, size_t y_stride, const llm_act_t *x,
+                          size_t x_stride, const float *factors, const float *bias, size_t M,
+                          size_t N)
+{
+    llm_backend_t *inner = fence_inner(be);
+    inner->ops->scale_columns(inner, INSIDE(y), y_stride, INSIDE(x), x_stride, INSIDE(factors),
+                              INSIDE(bias), M, N);
+}
+
+static void scale_columns_backward(llm_backend_t *be, llm_act_t *dx, size_t dx_stride,
+                                   float *dfactors, const llm_act_t *dy, size_t dy_stride,
+                                   const llm_act_t *x, size_t x_stride, const float *factors,
+                                   size_t M, size_t N, bool add)
+{
+    llm_backend_t *inner = fence_inner(be);
+    inner->ops->scale_columns_backward(inner, INSIDE(dx), dx_stride, INSIDE(dfactors), INSIDE(dy),
+                                       dy_stride, INSIDE(x), x_stride, INSIDE(factors), M, N, add);
+}
+
+static void row_squares(llm_backend_t *be, float *squares, const llm_act_t *x, size_t M, size_t N)
+{
+    llm_backend_t *inner = fence_inner(be);
+    inner->ops->row_squares(inner, INSIDE(squares), INSIDE(x), M, N);
+}
+
 static void lora_gradients(llm_backend_t *be, float *dh, float *da, float *db, const llm_act_t *dy,
                            size_t dy_stride, const llm_act_t *x, const float *h,
                            const uint8_t *mask, const llm_lora_t *how)
@@ -415,6 +476,12 @@ static void add(llm_backend_t *be, float *y, const float *x, size_t n)
     inner->ops->add(inner, INSIDE(y), INSIDE(x), n);
 }
 
+static void add_product(llm_backend_t *be, float *y, const float *a, const float *b, size_t n)
+{
+    llm_backend_t *inner = fence_inner(be);
+    inner->ops->add_product(inner, INSIDE(y), INSIDE(a), INSIDE(b), n);
+}
+
 static void scale(llm_backend_t *be, float *x, float factor, size_t n)
 {
     llm_backend_t *inner = fence_inner(be);
@@ -523,6 +590,13 @@ void fence_fill_ops(llm_ops_t *ops)
     ops->lora_up = lora_up;
     ops->lora_gradients = lora_gradients;
     ops->lora_input_gradient = lora_input_gradient;
+    ops->drop = drop;
+    ops->gather_columns = gather_columns;
+    ops->scatter_columns = scatter_columns;
+    ops->lora_lengths = lora_lengths;
+    ops->scale_columns = scale_columns;
+    ops->scale_columns_backward = scale_columns_backward;
+    ops->row_squares = row_squares;
     ops->gemm = gemm;
     ops->embed_forward = embed_forward;
     ops->embed_backward = embed_backward;
@@ -550,6 +624,7 @@ void fence_fill_ops(llm_ops_t *ops)
     ops->argmax = argmax;
     ops->column_sum_squares = column_sum_squares;
     ops->add = add;
+    ops->add_product = add_product;
     ops->scale = scale;
     ops->sum_squares = sum_squares;
     ops->sum = sum;
