@@ -34,6 +34,7 @@ struct fmq_collector {
     fmq_update_log_t *journal; /* borrowed; NULL: closed */
     slot_t *slots;             /* owned, client k at k - 1 */
     size_t fetches;
+    uint64_t received; /* bytes of updates that were accepted */
 };
 
 fmq_collector_t *fmq_collector_new(const fmq_collector_options_t *options, fmq_error_t *err)
@@ -270,6 +271,7 @@ static void committed(void *argument, uint32_t client)
 {
     fmq_collector_t *self = argument;
     self->slots[client - 1].state = SLOT_ACCEPTED;
+    self->received += self->slots[client - 1].bytes;
     self->options.accepted(self->options.argument, client);
 }
 
@@ -278,9 +280,9 @@ int fmq_collector_commit(fmq_collector_t *self, fmq_error_t *err)
     return self->journal ? fmq_update_log_commit(self->journal, committed, self, err) : 0;
 }
 
-uint64_t fmq_collector_bytes(const fmq_collector_t *self, uint32_t client)
+uint64_t fmq_collector_received(const fmq_collector_t *self)
 {
-    return self->slots[client - 1].bytes;
+    return self ? self->received : 0;
 }
 
 size_t fmq_collector_pending(const fmq_collector_t *self)

@@ -63,8 +63,8 @@ int fmq_collector_work(fmq_collector_t *self, bool (*alive)(void *, uint32_t), i
 
 /* Makes durable what has been fetched (one group commit), and calls accepted. */
 int fmq_collector_commit(fmq_collector_t *self, fmq_error_t *err);
-/* Bytes of the client's update, as offered. */
-uint64_t fmq_collector_bytes(const fmq_collector_t *self, uint32_t client);
+/* Bytes of all updates that were accepted, as offered; none when self is NULL. */
+uint64_t fmq_collector_received(const fmq_collector_t *self);
 /* Fetched and waiting for the commit; being fetched or waiting for it. */
 size_t fmq_collector_pending(const fmq_collector_t *self);
 size_t fmq_collector_busy(const fmq_collector_t *self);

@@ -18,13 +18,6 @@
 #include "actors/strategy/fedbiot.h"
 #include "fedmq/actors/actors.h"
 
-#define FMQ_EVALUATOR_WAIT_MS 60000 /* for a sign of work on the last state ... */
-#define FMQ_EVALUATOR_NEW_MS  5000  /* ... from one that has said and shown nothing yet */
-#define FMQ_EMPTY_ROUNDS_MAX  3     /* in a row, then the run fails */
-
-/* A state of more bytes lies in its checkpoint alone while clients compute. */
-#define FMQ_STATE_KEPT_MAX ((size_t)64 << 20)
-
 /* Measures a state on data that the server holds. */
 typedef struct {
     const float *state;
@@ -42,7 +35,7 @@ typedef struct {
     const fmq_schema_t *schema;
     const float *initial;    /* state of round 0 ... */
     float *state;            /* ... and where the state is kept from then on; NULL: in a copy */
-    size_t state_kept_max;   /* bytes; 0: FMQ_STATE_KEPT_MAX */
+    size_t state_kept_max;   /* bytes; 0: FMQ_STATE_KEPT_MAX (shared_state.h) */
     fmq_digest_t model;      /* of the base model */
     const char *meaning;     /* fmq_context_meaning(); NULL: "" */
     const char *computes;    /* fmq_context_computes(); NULL: "" */

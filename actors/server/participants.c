@@ -3,6 +3,7 @@
  */
 #include "actors/server/participants.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,13 @@ void fmq_participants_is_ready(fmq_participants_t *self, uint32_t client)
         participant->ready = true;
 }
 
+void fmq_participants_is_unready(fmq_participants_t *self, uint32_t client)
+{
+    fmq_participant_t *participant = fmq_participants_find(self, client);
+    if (participant)
+        participant->ready = false;
+}
+
 void fmq_participants_is_untrained(fmq_participants_t *self, uint32_t client, bool untrained)
 {
     fmq_participant_t *participant = fmq_participants_find(self, client);
@@ -77,11 +85,23 @@ void fmq_participants_answered(fmq_participants_t *self, uint32_t client)
     }
 }
 
-void fmq_participants_leave_out(fmq_participants_t *self, uint32_t client)
+void fmq_participants_leave_out(fmq_participants_t *self, uint32_t client, const char *reason)
 {
     fmq_participant_t *participant = fmq_participants_find(self, client);
-    if (participant && participant->asked && !participant->answered)
-        participant->left_out = true;
+    if (!participant || !participant->asked || participant->answered)
+        return;
+    participant->left_out = true;
+    (void)snprintf(self->because, sizeof self->because, "client %u: %.200s", client, reason);
+}
+
+void fmq_participants_forget_reasons(fmq_participants_t *self)
+{
+    self->because[0] = '\0';
+}
+
+void fmq_participants_any_begins(fmq_participants_t *self)
+{
+    self->limits.min_ready = 1;
 }
 
 static void begin_phase(fmq_participants_t *self, fmq_phase_t phase, int64_t now_ms)
@@ -109,8 +129,10 @@ void fmq_participants_end(fmq_participants_t *self, int64_t now_ms)
 void fmq_participants_ask(fmq_participants_t *self, uint32_t client)
 {
     fmq_participant_t *participant = fmq_participants_find(self, client);
-    if (participant)
-        participant->asked = true;
+    if (!participant)
+        return;
+    participant->asked = true;
+    participant->step = participant->steps = 0;
 }
 
 static bool is_awaited(const fmq_participant_t *participant)
@@ -139,6 +161,24 @@ void fmq_participants_excuse(fmq_participants_t *self, uint32_t client, int64_t 
     fmq_participant_t *participant = fmq_participants_find(self, client);
     if (participant && participant->asked)
         participant->moved_ms = now_ms;
+}
+
+void fmq_participants_heard(fmq_participants_t *self, uint32_t client, uint64_t step,
+                            uint64_t steps, int64_t now_ms)
+{
+    fmq_participant_t *participant = fmq_participants_find(self, client);
+    if (!participant)
+        return;
+    bool moved = participant->step != step || participant->steps != steps;
+    if (!participant->alive)
+        fmq_participants_excuse(self, client, now_ms);
+    participant->alive = true;
+    if (moved && steps > 0)
+        fmq_participants_moved(self, client, now_ms);
+    else if (moved)
+        fmq_participants_excuse(self, client, now_ms);
+    participant->step = step;
+    participant->steps = steps;
 }
 
 int64_t fmq_participants_stall_limit(const fmq_participants_t *self)

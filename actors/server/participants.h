@@ -55,8 +55,11 @@ typedef struct {
     bool left_out;  /* asked, but nothing usable came */
     bool untrained; /* has said why it takes part in no training */
     int64_t gone_ms;
-    int64_t moved_ms; /* its last sign of progress in this phase; 0: none yet */
+    int64_t moved_ms;     /* its last sign of progress in this phase; 0: none yet */
+    uint64_t step, steps; /* of its task, as its heartbeats say; 0 of 0: not known */
 } fmq_participant_t;
+
+#define FMQ_PARTICIPANTS_REASON_MAX 256
 
 typedef struct {
     fmq_participants_limits_t limits;
@@ -66,6 +69,8 @@ typedef struct {
     int64_t slowest_ms; /* the longest that anybody needed from one sign of progress to the next */
     uint32_t clients;
     fmq_participant_t *all; /* owned; client k is at k - 1 */
+    /* "client 3: reason", whoever was left out last since reasons were forgotten; "": nobody */
+    char because[FMQ_PARTICIPANTS_REASON_MAX];
 } fmq_participants_t;
 
 int fmq_participants_init(fmq_participants_t *self, uint32_t clients,
@@ -79,11 +84,16 @@ fmq_participant_t *fmq_participants_find(fmq_participants_t *self, uint32_t clie
 void fmq_participants_arrived(fmq_participants_t *self, uint32_t client);
 void fmq_participants_left(fmq_participants_t *self, uint32_t client, int64_t now_ms);
 void fmq_participants_is_ready(fmq_participants_t *self, uint32_t client);
+void fmq_participants_is_unready(fmq_participants_t *self, uint32_t client);
 /* Whether a client has anything to train on; one that has not is waited for
  * neither here nor gone. */
 void fmq_participants_is_untrained(fmq_participants_t *self, uint32_t client, bool untrained);
 void fmq_participants_answered(fmq_participants_t *self, uint32_t client);
-void fmq_participants_leave_out(fmq_participants_t *self, uint32_t client);
+/* One that was asked and has not answered will bring nothing usable in this phase. */
+void fmq_participants_leave_out(fmq_participants_t *self, uint32_t client, const char *reason);
+void fmq_participants_forget_reasons(fmq_participants_t *self);
+/* From now on one that is ready is enough to begin. */
+void fmq_participants_any_begins(fmq_participants_t *self);
 
 /* A client that was asked has done a step, or all of them.  Or it has got on
  * otherwise, or could not for a reason that is not its own (it waits for us, or
@@ -91,6 +101,10 @@ void fmq_participants_leave_out(fmq_participants_t *self, uint32_t client);
  * learnt of how long a step takes. */
 void fmq_participants_moved(fmq_participants_t *self, uint32_t client, int64_t now_ms);
 void fmq_participants_excuse(fmq_participants_t *self, uint32_t client, int64_t now_ms);
+/* A sign of life, with how far it says that it is: step of steps; of 0 it fetches, or waits for a
+ * permit, which is no measure of a step. */
+void fmq_participants_heard(fmq_participants_t *self, uint32_t client, uint64_t step,
+                            uint64_t steps, int64_t now_ms);
 
 /* The first client that is here and was asked, but has made no progress for too
  * long; 0: there is none.  *since_ms: for how long. */

@@ -1,17 +1,29 @@
 /*
- * records.c - what clients say of their data: how many records cannot be used,
- * said once for all, and who has nothing to train on.
- *
- * Clients tokenise, so only they know.  Their numbers are a stranger's: they go
- * to the log, the terminal and metrics.jsonl, and decide nothing.
+ * records.c - adds up how clients' records fit, and says it.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "actors/protocol/fit.h"
 #include "actors/server/coordinator_private.h"
 
 #define NAMED_MAX 8 /* clients that the warning names */
+
+int fmq_records_open(coordinator_t *self, fmq_error_t *err)
+{
+    uint32_t clients = self->settings->clients;
+    self->records.fits = calloc(clients, sizeof *self->records.fits);
+    return self->records.fits
+               ? 0
+               : fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for %u clients", clients);
+}
+
+void fmq_records_release(coordinator_t *self)
+{
+    free(self->records.fits);
+    memset(&self->records, 0, sizeof self->records);
+}
 
 static bool misfits(const llm_fit_t *fit)
 {
@@ -22,16 +34,16 @@ static bool misfits(const llm_fit_t *fit)
 static int write_fit(coordinator_t *self, const char *source, const llm_fit_t *fit,
                      fmq_error_t *err)
 {
-    const fmq_metrics_log_key_t key = {self->mark.round, source, "data"};
+    const fmq_metrics_log_key_t key = {self->checkpoints.mark.round, source, "data"};
     fmq_metrics_t metrics = {0};
     fmq_fit_to_metrics(fit, &metrics);
-    return fmq_metrics_log_add_raw(self->history, &key, &metrics, err);
+    return fmq_measurements_write(self, &key, &metrics, err);
 }
 
 static int tell_one(coordinator_t *self, uint32_t client, fmq_log_level_t level, fmq_error_t *err)
 {
     char text[LLM_FIT_TEXT_BYTES], source[FMQ_MEMBER_NAME_MAX];
-    const llm_fit_t *fit = &self->fits[client - 1];
+    const llm_fit_t *fit = &self->records.fits[client - 1];
     if (!misfits(fit))
         return 0;
     (void)snprintf(source, sizeof source, "client-%u", client);
@@ -45,7 +57,7 @@ static llm_fit_t sum_up(const coordinator_t *self)
 {
     llm_fit_t all = {0};
     for (uint32_t k = 0; k < self->settings->clients; k++)
-        llm_fit_add(&all, &self->fits[k]);
+        llm_fit_add(&all, &self->records.fits[k]);
     return all;
 }
 
@@ -56,7 +68,7 @@ static void name_clients(const coordinator_t *self, char *out, size_t capacity)
     uint32_t named = 0, more = 0;
     out[0] = '\0';
     for (uint32_t k = 1; k <= self->settings->clients; k++) {
-        const llm_fit_t *fit = &self->fits[k - 1];
+        const llm_fit_t *fit = &self->records.fits[k - 1];
         if (!misfits(fit))
             continue;
         if (named++ >= NAMED_MAX) {
@@ -73,13 +85,13 @@ static void name_clients(const coordinator_t *self, char *out, size_t capacity)
         (void)snprintf(out + used, capacity - used, "; and %u more, see metrics.jsonl", more);
 }
 
-int fmq_coordinator_tell_fits(coordinator_t *self, fmq_error_t *err)
+int fmq_records_tell(coordinator_t *self, fmq_error_t *err)
 {
     char text[LLM_FIT_TEXT_BYTES], clients[1024];
     llm_fit_t all = sum_up(self);
-    if (self->fits_told)
+    if (self->records.told)
         return 0;
-    self->fits_told = true;
+    self->records.told = true;
     if (!misfits(&all))
         return 0;
     llm_fit_text(&all, "llm.tok_len", self->settings->tok_len, text);
@@ -103,35 +115,26 @@ static void take_untrained(coordinator_t *self, uint32_t client, const fmq_messa
     fmq_participants_is_untrained(&self->participants, client, untrained);
 }
 
-int fmq_coordinator_take_fit(coordinator_t *self, uint32_t client,
-                             const fmq_message_report_t *report, fmq_error_t *err)
+int fmq_records_take_fit(coordinator_t *self, uint32_t client, const fmq_message_report_t *report,
+                         fmq_error_t *err)
 {
     llm_fit_t fit;
     take_untrained(self, client, report);
-    bool known = self->fits[client - 1].records > 0;
+    bool known = self->records.fits[client - 1].records > 0;
     if (known || (report->phase != FMQ_REPORT_IDLE && report->phase != FMQ_REPORT_WORKING) ||
         !fmq_fit_from_metrics(&report->metrics, &fit))
         return 0;
-    self->fits[client - 1] = fit;
-    return self->fits_told ? tell_one(self, client, FMQ_LOG_WARNING, err) : 0;
+    self->records.fits[client - 1] = fit;
+    return self->records.told ? tell_one(self, client, FMQ_LOG_WARNING, err) : 0;
 }
 
-/* The splitter's to say, and nobody else's. */
-void fmq_coordinator_take_shard(coordinator_t *self, const fmq_event_t *event)
-{
-    fmq_message_shard_t note;
-    if (self->dealt && event->role == FMQ_ROLE_SPLITTER &&
-        fmq_message_shard_decode(&note, event->data, event->size, NULL) == 0)
-        (void)fmq_dealt_take(self->dealt, &note);
-}
-
-int fmq_coordinator_check_trainable(coordinator_t *self, fmq_error_t *err)
+int fmq_records_check_trainable(coordinator_t *self, fmq_error_t *err)
 {
     for (uint32_t k = 1; k <= self->settings->training; k++)
         if (!self->participants.all[k - 1].untrained)
             return 0;
     llm_fit_t all = sum_up(self);
-    if (fmq_coordinator_tell_fits(self, err) < 0)
+    if (fmq_records_tell(self, err) < 0)
         return -1;
     return fmq_error_set(
         err, FMQ_ERR_CONFIG,

@@ -71,7 +71,7 @@ static int restore_checkpoint(server_t *self, const char *path, fmq_error_t *err
         fmq_checkpoint_compare(&checkpoint, self->meaning, path, err) < 0)
         return -1;
     if (self->offsite.settings.use)
-        self->offsite.aligned = checkpoint.aligned;
+        self->offsite.aligned = checkpoint.prepared;
     return 0;
 }
 

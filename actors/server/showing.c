@@ -2,12 +2,14 @@
  * showing.c - what a server shows of its run, and that it gets on with what it
  * computes itself.
  */
-#include "actors/runtime/pipe.h"
+#include <math.h>
+
 #include "actors/server/coordinator_private.h"
 #include "actors/server/missing.h"
-#include "fedmq/base/clock.h"
 
-#define SHOW_MS 150 /* shortest time between two showings of progress */
+#define SHOW_MS        150    /* shortest time between two showings of progress */
+#define MISSING_MS     10000  /* until it is said again who is missing, doubled up to ... */
+#define MISSING_MAX_MS 300000 /* ... this */
 
 /* Step of steps of the client that has the farthest way to go. */
 static void slowest(const coordinator_t *self, fmq_run_event_t *event)
@@ -15,7 +17,7 @@ static void slowest(const coordinator_t *self, fmq_run_event_t *event)
     double least = 2;
     for (uint32_t k = 1; k <= self->participants.clients; k++) {
         const fmq_participant_t *participant = &self->participants.all[k - 1];
-        const progress_t *progress = &self->progress[k - 1];
+        const fmq_participant_t *progress = &self->participants.all[k - 1];
         if (!participant->asked || participant->answered || progress->steps == 0)
             continue;
         double share = (double)progress->step / (double)progress->steps;
@@ -27,28 +29,30 @@ static void slowest(const coordinator_t *self, fmq_run_event_t *event)
     }
 }
 
-void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type)
+void fmq_showing_show(coordinator_t *self, fmq_run_event_type_t type)
 {
     if (!self->options.on_event)
         return;
-    fmq_participants_count_t count = fmq_participants_count(&self->participants, self->now_ms);
+    fmq_participants_count_t count =
+        fmq_participants_count(&self->participants, self->attention.now_ms);
     bool waiting = self->participants.phase == FMQ_PHASE_WAITING;
     fmq_run_event_t event = {.type = type,
-                             .round = self->mark.round,
+                             .round = self->checkpoints.mark.round,
                              .rounds = self->settings->rounds,
                              .clients = waiting ? self->settings->clients : count.asked,
                              .clients_done = waiting ? count.ready : count.answered,
                              .evaluating = self->participants.phase == FMQ_PHASE_ASKING &&
                                            self->participants.exchange->close == FMQ_CLOSE_MEASURE,
-                             .block = self->block,
-                             .blocks = self->blocks,
-                             .bytes_up = self->bytes_up,
-                             .bytes_down = self->bytes_down,
-                             .train_loss =
-                                 type == FMQ_RUN_ALIGNING ? self->align_loss : self->train_loss};
+                             .block = self->showing.block,
+                             .blocks = self->showing.blocks,
+                             .bytes_up = fmq_collector_received(self->collector),
+                             .bytes_down = self->announce.bytes_down,
+                             .train_loss = type == FMQ_RUN_ALIGNING
+                                               ? self->showing.block_loss
+                                               : self->measurements.train_loss};
     if (type == FMQ_RUN_ALIGNING) {
-        event.step = self->own_step.step;
-        event.steps = self->own_step.steps;
+        event.step = self->attention.step;
+        event.steps = self->attention.steps;
     } else {
         slowest(self, &event);
     }
@@ -57,29 +61,65 @@ void fmq_coordinator_show(coordinator_t *self, fmq_run_event_type_t type)
         fmq_missing_say(&self->participants, missing);
         event.reason = *missing ? missing : NULL;
     }
-    self->shown_ms = self->now_ms;
+    self->showing.shown_ms = self->attention.now_ms;
     self->options.on_event(self->options.event_argument, &event);
 }
 
-void fmq_coordinator_show_now_and_then(coordinator_t *self, fmq_run_event_type_t type)
+void fmq_showing_show_now_and_then(coordinator_t *self, fmq_run_event_type_t type)
 {
-    if (self->now_ms - self->shown_ms >= SHOW_MS)
-        fmq_coordinator_show(self, type);
+    if (self->attention.now_ms - self->showing.shown_ms >= SHOW_MS)
+        fmq_showing_show(self, type);
 }
 
-int fmq_coordinator_progress(void *argument, uint64_t step, uint64_t steps, uint64_t tokens)
+void fmq_showing_init(coordinator_t *self)
+{
+    self->showing.block_loss = NAN;
+}
+
+void fmq_showing_show_waiting(coordinator_t *self)
+{
+    fmq_showing_t *showing = &self->showing;
+    int64_t now_ms = self->attention.now_ms;
+    uint32_t ready = fmq_participants_count(&self->participants, now_ms).ready;
+    if (self->participants.phase != FMQ_PHASE_WAITING)
+        return;
+    if (ready == showing->ready && now_ms < showing->missing_ms)
+        return;
+    bool again = ready == showing->ready;
+    showing->missing_pause_ms = again ? 2 * showing->missing_pause_ms : MISSING_MS;
+    if (showing->missing_pause_ms > MISSING_MAX_MS)
+        showing->missing_pause_ms = MISSING_MAX_MS;
+    showing->missing_ms = now_ms + showing->missing_pause_ms;
+    showing->ready = ready;
+    fmq_showing_show(self, FMQ_RUN_WAITING);
+}
+
+void fmq_showing_begin_block(coordinator_t *self, uint32_t block, uint32_t blocks)
+{
+    self->showing.block = block;
+    self->showing.blocks = blocks;
+    fmq_showing_show(self, FMQ_RUN_ALIGNING);
+}
+
+void fmq_showing_block_loss(coordinator_t *self, double loss)
+{
+    self->showing.block_loss = loss;
+}
+
+void fmq_showing_end_block(coordinator_t *self)
+{
+    self->showing.block = 0;
+}
+
+int fmq_showing_progress(void *argument, uint64_t step, uint64_t steps, uint64_t tokens)
 {
     coordinator_t *self = argument;
     (void)tokens;
-    self->now_ms = fmq_clock_ms();
-    self->own_step = (progress_t){step, steps};
-    self->busy = true;
     if (self->options.moved)
         self->options.moved(self->options.moved_argument);
-    if (!self->terminated)
-        self->terminated = fmq_pipe_terminated_because(self->pipe, &self->told);
-    if (self->block > 0)
-        fmq_coordinator_show_now_and_then(self, FMQ_RUN_ALIGNING);
-    fmq_coordinator_tell_status(self);
-    return self->terminated ? 1 : 0;
+    bool stops = fmq_attention_step(&self->attention, step, steps);
+    if (self->showing.block > 0)
+        fmq_showing_show_now_and_then(self, FMQ_RUN_ALIGNING);
+    fmq_run_status_tell(self);
+    return stops ? 1 : 0;
 }

@@ -11,29 +11,26 @@
 
 #include "actors/server/coordinator_private.h"
 
-#define DEAF_MS 2000 /* this thread may compute or wait for a disk meanwhile */
-
 void fmq_coordinator_excuse_if_deaf(coordinator_t *self)
 {
-    bool deaf = self->now_ms - self->listened_ms > DEAF_MS;
+    bool deaf = fmq_attention_was_deaf(&self->attention);
     for (uint32_t k = 1; deaf && k <= self->settings->clients; k++)
-        fmq_participants_excuse(&self->participants, k, self->now_ms);
-    self->listened_ms = self->now_ms;
+        fmq_participants_excuse(&self->participants, k, self->attention.now_ms);
 }
 
 static void leave_out(coordinator_t *self, uint32_t client, int64_t since_ms)
 {
-    const progress_t *progress = &self->progress[client - 1];
+    const fmq_participant_t *progress = &self->participants.all[client - 1];
     char reason[160];
     (void)snprintf(reason, sizeof reason,
                    "it has made no progress for %" PRId64 " s, at step %" PRIu64 " of %" PRIu64
                    " (fedmq.progress_timeout)",
                    since_ms / 1000, progress->step, progress->steps);
     fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "client-stalled",
-                  "client=%u round=%u reason=\"%s\"", client, self->mark.round, reason);
-    fmq_coordinator_leave_out(self, client, reason);
+                  "client=%u round=%u reason=\"%s\"", client, self->checkpoints.mark.round, reason);
+    fmq_participants_leave_out(&self->participants, client, reason);
     fmq_collector_give_up(self->collector, client);
-    self->participants.all[client - 1].ready = false; /* until it says something */
+    fmq_participants_is_unready(&self->participants, client); /* until it says something */
 }
 
 /* What has not been heard yet may be progress. */
@@ -41,11 +38,12 @@ void fmq_coordinator_drop_stalled(coordinator_t *self)
 {
     uint32_t client;
     int64_t since_ms;
-    if (!self->drained || self->participants.phase != FMQ_PHASE_ASKING)
+    if (!self->attention.drained || self->participants.phase != FMQ_PHASE_ASKING)
         return;
-    while ((client = fmq_participants_stalled(&self->participants, self->now_ms, &since_ms)) > 0) {
+    while ((client = fmq_participants_stalled(&self->participants, self->attention.now_ms,
+                                              &since_ms)) > 0) {
         if (fmq_collector_is_queued(self->collector, client))
-            fmq_participants_excuse(&self->participants, client, self->now_ms);
+            fmq_participants_excuse(&self->participants, client, self->attention.now_ms);
         else
             leave_out(self, client, since_ms);
     }

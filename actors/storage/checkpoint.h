@@ -24,7 +24,7 @@ typedef struct fmq_checkpoint {
     uint32_t round;               /* rounds aggregated into the state; 0: the initial one */
     uint32_t epoch;               /* how often the run fell back to an older checkpoint */
     uint32_t empty_rounds;        /* in a row that closed without an update */
-    uint32_t aligned;             /* blocks of alignment before round 0 that are done */
+    uint32_t prepared;            /* steps of the strategy's prepare() that are done */
     fmq_digest_t model;           /* the base model that the state belongs to */
     char meaning[FMQ_REASON_MAX]; /* fmq_context_meaning() of the run, "" in older versions */
     fmq_early_stop_t early_stop;

@@ -58,7 +58,7 @@ size_t fmq_checkpoint_head_encode(const fmq_checkpoint_t *checkpoint,
     fmq_pack_bin(&packer, checkpoint->model.bytes, FMQ_DIGEST_SIZE);
     pack_early_stop(&packer, &checkpoint->early_stop);
     pack_best(&packer, &checkpoint->best);
-    fmq_pack_uint(&packer, checkpoint->aligned);
+    fmq_pack_uint(&packer, checkpoint->prepared);
     fmq_pack_str(&packer, checkpoint->meaning);
     pack_table(&packer, table);
     return fmq_packer_end(&packer, err);
@@ -122,7 +122,7 @@ int fmq_checkpoint_head_decode(fmq_checkpoint_t *out, fmq_stored_sections_t *tab
     out->best.value = fmq_unpack_real(&unpacker);
     out->best.round = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
     if (version >= 2)
-        out->aligned = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
+        out->prepared = (uint32_t)fmq_unpack_uint(&unpacker, UINT32_MAX);
     if (version >= 3)
         fmq_unpack_str(&unpacker, out->meaning, sizeof out->meaning);
     if (version > FMQ_CHECKPOINT_VERSION_OLD)

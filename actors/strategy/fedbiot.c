@@ -101,7 +101,7 @@ static fmq_step_t align(fedbiot_t *self, const fmq_strategy_host_t *host, bool f
                         const float *state, fmq_metrics_t *metrics, fmq_error_t *err)
 {
     const fmq_fedbiot_options_t *how = &self->options;
-    uint32_t done = host->mark->aligned;
+    uint32_t done = host->prepared;
     fmq_alignment_t alignment = {.block = first ? done : how->first_blocks + host->round,
                                  .first = first,
                                  .state = state,
@@ -182,13 +182,12 @@ static fmq_step_t prepare(void *argument, const fmq_strategy_host_t *host, const
     fedbiot_t *self = argument;
     const fmq_fedbiot_options_t *how = &self->options;
     fmq_metrics_t metrics;
-    if (host->round == 0 && host->mark->aligned < how->first_blocks) {
+    if (host->round == 0 && host->prepared < how->first_blocks) {
         fmq_step_t step = align(self, host, true, state, &metrics, err);
         if (step != FMQ_STEP_DONE)
             return step;
-        host->mark->aligned++;
-        return note_block(host, 0, host->mark->aligned, &metrics, err) < 0 ? FMQ_STEP_FAILED
-                                                                           : FMQ_STEP_AGAIN;
+        return note_block(host, 0, host->prepared + 1, &metrics, err) < 0 ? FMQ_STEP_FAILED
+                                                                          : FMQ_STEP_AGAIN;
     }
     if (self->sent && keep_first(self, host, state, err) < 0)
         return FMQ_STEP_FAILED;

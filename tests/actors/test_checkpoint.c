@@ -203,7 +203,7 @@ static void an_emulator_comes_back_beside_the_state(void **state)
     char path[256];
     test_path(path, fixture->folder, "file");
     fmq_checkpoint_t checkpoint = a_checkpoint(7), found;
-    checkpoint.aligned = 41;
+    checkpoint.prepared = 41;
     fmq_sections_t from = sections_of(fixture, false), to = sections_of(fixture, true);
     (void)fmq_sections_add(&from, FMQ_SECTION_EMULATOR, schema, emulator);
     (void)fmq_sections_add(&to, FMQ_SECTION_EMULATOR, schema, back);
@@ -212,7 +212,7 @@ static void an_emulator_comes_back_beside_the_state(void **state)
     assert_memory_equal(back, emulator, sizeof back);
     assert_memory_equal(fixture->back, fixture->state,
                         fmq_schema_elements(fixture->schema) * sizeof(float));
-    assert_int_equal(found.aligned, 41);
+    assert_int_equal(found.prepared, 41);
     assert_int_equal(found.round, 7);
     fmq_schema_destroy(&schema);
 }
@@ -274,7 +274,7 @@ static void files_of_all_older_versions_are_still_read(void **state)
         assert_int_equal(found.model.bytes[3], 77);
         assert_true(found.early_stop.best == 1.5 && found.early_stop.last[1] == 2.25);
         assert_true(found.best.any && found.best.value == 1.25 && found.best.round == 4);
-        assert_int_equal(found.aligned, version == 1 ? 0 : 4);
+        assert_int_equal(found.prepared, version == 1 ? 0 : 4);
         assert_string_equal(found.meaning, version < 3 ? "" : "adapter=lora r=8 lora_alpha=16");
         assert_int_equal(fmq_checkpoint_locate(path, FMQ_SECTION_STATE, schema, &offset, NULL), 0);
         FILE *file = fopen(path, "rb");

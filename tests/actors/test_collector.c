@@ -171,7 +171,7 @@ static void an_update_counts_once_it_is_committed(void **state)
     assert_int_equal(self->accepted[3], 0);
     assert_int_equal(fmq_collector_commit(self->collector, NULL), 0);
     assert_int_equal(self->accepted[3], 1);
-    assert_true(fmq_collector_bytes(self->collector, 3) == fmq_object_bytes(object));
+    assert_true(fmq_collector_received(self->collector) == fmq_object_bytes(object));
     fmq_object_t *other = update_of(self, 2); /* what is accepted stays */
     offer = offer_of(other);
     fmq_collector_offer(self->collector, 3, &offer);

@@ -77,10 +77,65 @@ static void who_wants_to_know_hears_that_a_message_was_taken_back(void **state)
     assert_int_equal(actor.dones, 0);
 }
 
+static fmq_error_code_t refusal(const char *topic, fmq_role_t role, size_t size)
+{
+    actor_t actor = {0};
+    unsigned char done[1024];
+    const fmq_message_done_t a_done = {.reason = "finished"};
+    size_t whole = fmq_message_done_encode(&a_done, done, sizeof done, NULL);
+    fmq_event_t event = {
+        .type = FMQ_EVENT_NOTE, .role = role, .data = done, .size = size < whole ? size : whole};
+    fmq_error_t why = {0};
+    (void)snprintf(event.topic, sizeof event.topic, "%s", topic);
+    int rc = fmq_inbound_try(table, sizeof table / sizeof *table, &actor, &event, &why);
+    assert_int_equal(rc, why.code == FMQ_OK ? 0 : -1);
+    assert_int_equal(actor.dones, why.code == FMQ_OK);
+    return why.code;
+}
+
+static void what_is_refused_has_a_reason(void **state)
+{
+    (void)state;
+    assert_int_equal(refusal("done", FMQ_ROLE_SERVER, 1024), FMQ_OK);
+    assert_int_equal(refusal("done", FMQ_ROLE_CLIENT, 1024), FMQ_ERR_DENIED);
+    assert_int_equal(refusal("gone", FMQ_ROLE_SERVER, 1024), FMQ_ERR_NOTFOUND);
+    assert_int_equal(refusal("done", FMQ_ROLE_SERVER, 3), FMQ_ERR_FORMAT);
+}
+
+static void on_shard(void *argument, const fmq_event_t *event, const void *message)
+{
+    (void)event;
+    const fmq_message_shard_t *shard = message;
+    *(uint32_t *)argument += shard->client;
+}
+
+static void a_row_may_stand_for_every_topic_that_begins_so(void **state)
+{
+    (void)state;
+    static const fmq_inbound_t rows[] = {{"shard-", FMQ_FROM(FMQ_ROLE_SPLITTER), on_shard, false}};
+    static const struct {
+        const char *topic;
+        uint32_t taken;
+    } cases[] = {{"shard-7", 7}, {"shard-70", 7}, {"shard", 0}, {"shar-7", 0}, {"done", 0}};
+    unsigned char body[1024];
+    const fmq_message_shard_t shard = {.client = 7};
+    size_t size = fmq_message_shard_encode(&shard, body, sizeof body, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint32_t taken = 0;
+        fmq_event_t event = {
+            .type = FMQ_EVENT_NOTE, .role = FMQ_ROLE_SPLITTER, .data = body, .size = size};
+        (void)snprintf(event.topic, sizeof event.topic, "%s", cases[i].topic);
+        (void)fmq_inbound_take(rows, 1, &taken, &event);
+        assert_int_equal(taken, cases[i].taken);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_table_says_is_taken_and_nothing_else),
+        cmocka_unit_test(what_is_refused_has_a_reason),
+        cmocka_unit_test(a_row_may_stand_for_every_topic_that_begins_so),
         cmocka_unit_test(who_wants_to_know_hears_that_a_message_was_taken_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,7 +75,7 @@ static void a_round_is_full_when_everybody_is_settled(void **state)
     fmq_participants_answered(&round, 1);
     fmq_participants_answered(&round, 3);
     assert_int_equal(fmq_participants_decide(&round, 10), FMQ_DECIDE_STAY);
-    fmq_participants_leave_out(&round, 2);
+    fmq_participants_leave_out(&round, 2, "no good");
     assert_int_equal(fmq_participants_decide(&round, 10), FMQ_DECIDE_FULL);
     fmq_participants_count_t count = fmq_participants_count(&round, 10);
     assert_int_equal(count.answered, 2);
@@ -94,7 +94,7 @@ static void a_round_of_failures_and_gone_ones_closes_empty(void **state)
     for (uint32_t k = 1; k <= 3; k++)
         fmq_participants_left(&round, k, 10);
     assert_int_equal(fmq_participants_decide(&round, 900), FMQ_DECIDE_STAY);
-    fmq_participants_leave_out(&round, 2);
+    fmq_participants_leave_out(&round, 2, "no good");
     assert_int_equal(fmq_participants_decide(&round, 300), FMQ_DECIDE_STAY);
     assert_int_equal(fmq_participants_decide(&round, 310), FMQ_DECIDE_PARTIAL);
     fmq_participants_release(&round);
@@ -116,7 +116,7 @@ static void a_client_that_is_here_but_does_not_get_on_is_found(void **state)
     fmq_participants_excuse(&round, 3, 120);
     assert_int_equal(fmq_participants_stalled(&round, 149, &since_ms), 0);
     assert_int_equal(fmq_participants_stalled(&round, 150, &since_ms), 2);
-    fmq_participants_leave_out(&round, 2);
+    fmq_participants_leave_out(&round, 2, "no good");
     fmq_participants_left(&round, 3, 151); /* who is gone is waited for in another way */
     assert_int_equal(fmq_participants_stalled(&round, 999, &since_ms), 0);
     fmq_participants_release(&round);
@@ -231,7 +231,7 @@ static void facts_about_strangers_and_unasked_answers_change_nothing(void **stat
     assert_int_equal(fmq_participants_count(&round, 0).answered, 0);
     assert_int_equal(fmq_participants_count(&round, 0).spare, 2);
     fmq_participants_answered(&round, 1);
-    fmq_participants_leave_out(&round, 1); /* too late: it counts */
+    fmq_participants_leave_out(&round, 1, "no good"); /* too late: it counts */
     assert_int_equal(fmq_participants_count(&round, 0).answered, 1);
     fmq_participants_release(&round);
 }

@@ -154,6 +154,14 @@ static void answers_to_another_task_or_run_do_not_count(void **state)
     fake_close(&f);
 }
 
+static void count_refused(void *argument, fmq_log_level_t level, const char *line)
+{
+    (void)level;
+    int *seen = argument;
+    *seen += strstr(line, "message-refused name=client-9 topic=metrics") &&
+             strstr(line, "'metrics' is not for a client to say");
+}
+
 static void metrics_count_from_evaluators_of_this_run_and_of_rounds_that_were(void **state)
 {
     (void)state;
@@ -161,7 +169,11 @@ static void metrics_count_from_evaluators_of_this_run_and_of_rounds_that_were(vo
     char run[FMQ_RUN_ID_SIZE];
     fake_open(&f, 1, 1);
     f.settings.limits.min_ready = 1;
-    fake_start_server(&f); /* stays in round 0: nobody trains */
+    int refused = 0;
+    fmq_log_t *log = fmq_log_new(count_refused, &refused, FMQ_LOG_WARNING);
+    fake_prepare(&f);
+    f.options.log = log;
+    fake_start_prepared(&f); /* stays in round 0: nobody trains */
     fmq_link_t *evaluator = fabric_link(f.endpoint, "evaluator-1", FMQ_ROLE_EVALUATOR);
     fmq_link_t *client = fabric_link(f.endpoint, "client-9", FMQ_ROLE_CLIENT);
     await_run(evaluator, run);
@@ -179,6 +191,8 @@ static void metrics_count_from_evaluators_of_this_run_and_of_rounds_that_were(vo
     fmq_link_close(&evaluator, 0);
     fake_interrupt(&f);
     fake_close(&f);
+    fmq_log_destroy(&log);
+    assert_int_equal(refused, 1); /* with a word */
 }
 
 /* Who is at a state when the next one comes can still fetch it; the one before

@@ -67,9 +67,10 @@ typedef struct {
 /* What the server lends a strategy while that computes. */
 typedef struct {
     uint32_t round;
-    const char *checkpoints;     /* the directory, for files of its own */
-    struct fmq_checkpoint *mark; /* where the run stands; of fedmq's own methods alone */
-    llm_progress_fn *progress;   /* after every step; other than 0: stop */
+    const char *checkpoints;           /* the directory, for files of its own */
+    const struct fmq_checkpoint *mark; /* where the run stands; of fedmq's own methods alone */
+    uint32_t prepared;                 /* steps of prepare() that are done */
+    llm_progress_fn *progress;         /* after every step; other than 0: stop */
     /* Shows block `block` of `blocks` (from 1; blocks 0: one after a round). */
     void (*began)(void *argument, uint32_t block, uint32_t blocks);
     /* A line of the metrics log, of the state after so many rounds. */
@@ -82,7 +83,7 @@ typedef struct {
 typedef enum {
     FMQ_STEP_FAILED = -1,
     FMQ_STEP_DONE,    /* nothing is left to do */
-    FMQ_STEP_AGAIN,   /* something has changed: a checkpoint, and call again */
+    FMQ_STEP_AGAIN,   /* a step of prepare() is done: it counts, a checkpoint, and call again */
     FMQ_STEP_STOPPED, /* told to stop; what it was at has left no trace */
     FMQ_STEP_OVER     /* the run ends here */
 } fmq_step_t;

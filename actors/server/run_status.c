@@ -1,5 +1,5 @@
 /*
- * status.c - tells observers, and the run's directory, how the run stands.
+ * run_status.c - tells observers, and the run's directory, how the run stands.
  *
  * It only reads.  The note goes out about once a second; the file, which says the
  * same to who cannot ask or comes later, when something began or ended, and now
@@ -29,7 +29,7 @@ static fmq_run_phase_t phase_of(const coordinator_t *self)
     static const fmq_run_phase_t phases[] = {[FMQ_PHASE_WAITING] = FMQ_RUN_PHASE_WAITING,
                                              [FMQ_PHASE_ASKING] = FMQ_RUN_PHASE_TRAINING,
                                              [FMQ_PHASE_ENDING] = FMQ_RUN_PHASE_ENDING};
-    if (self->block > 0)
+    if (self->showing.block > 0)
         return FMQ_RUN_PHASE_PREPARING;
     return measures(self) ? FMQ_RUN_PHASE_MEASURING : phases[self->participants.phase];
 }
@@ -43,7 +43,7 @@ static fmq_standing_t standing_of_asked(const coordinator_t *self, uint32_t clie
         return FMQ_STANDING_LEFT_OUT;
     if (self->collector && fmq_collector_is_queued(self->collector, client))
         return FMQ_STANDING_UPLOADING;
-    if (self->progress[client - 1].steps == 0)
+    if (self->participants.all[client - 1].steps == 0)
         return FMQ_STANDING_STARTING;
     return measures(self) ? FMQ_STANDING_MEASURING : FMQ_STANDING_TRAINING;
 }
@@ -63,7 +63,7 @@ static fmq_standing_t standing_of(const coordinator_t *self, uint32_t client)
 static void list_client(const coordinator_t *self, fmq_status_t *out, uint32_t client,
                         fmq_standing_t standing)
 {
-    const progress_t *progress = &self->progress[client - 1];
+    const fmq_participant_t *progress = &self->participants.all[client - 1];
     bool steps = standing == FMQ_STANDING_TRAINING || standing == FMQ_STANDING_MEASURING;
     if (out->listed < FMQ_STATUS_CLIENTS_MAX)
         out->list[out->listed++] = (fmq_status_client_t){.client = client,
@@ -86,8 +86,8 @@ static void fill_clients(const coordinator_t *self, fmq_status_t *out)
 
 static void fill_evaluators(const coordinator_t *self, fmq_status_t *out)
 {
-    for (size_t i = 0; i < self->watchers_size && i < FMQ_STATUS_EVALUATORS_MAX; i++) {
-        const watcher_t *watcher = &self->watchers[i];
+    for (size_t i = 0; i < self->watchers.size && i < FMQ_STATUS_EVALUATORS_MAX; i++) {
+        const fmq_watcher_t *watcher = &self->watchers.list[i];
         fmq_status_evaluator_t *row = &out->evaluator[out->evaluators++];
         memcpy(row->name, watcher->name, sizeof row->name);
         row->alive = watcher->alive;
@@ -100,17 +100,17 @@ static void fill(const coordinator_t *self, fmq_run_phase_t phase, const char *r
                  fmq_status_t *out)
 {
     uint64_t memory = fmq_proc_kilobytes("/proc/self/status", "VmRSS");
-    memcpy(out->run, self->mark.run, sizeof out->run);
+    memcpy(out->run, self->checkpoints.mark.run, sizeof out->run);
     out->phase = phase;
-    out->round = self->mark.round;
+    out->round = self->checkpoints.mark.round;
     out->rounds = self->settings->rounds;
     out->clients = self->settings->clients;
-    out->loss = self->train_loss;
-    out->bytes_up = self->bytes_up;
-    out->bytes_down = self->bytes_down;
+    out->loss = self->measurements.train_loss;
+    out->bytes_up = fmq_collector_received(self->collector);
+    out->bytes_down = self->announce.bytes_down;
     out->memory = memory == UINT64_MAX ? 0 : memory;
-    out->run_seconds = (uint64_t)(self->now_ms - self->status.began_ms) / 1000;
-    out->phase_seconds = (uint64_t)(self->now_ms - self->status.phase_ms) / 1000;
+    out->run_seconds = (uint64_t)(self->attention.now_ms - self->status.began_ms) / 1000;
+    out->phase_seconds = (uint64_t)(self->attention.now_ms - self->status.phase_ms) / 1000;
     out->written_ms = (uint64_t)fmq_clock_wall_ms();
     (void)snprintf(out->reason, sizeof out->reason, "%s", reason);
     fill_clients(self, out);
@@ -157,35 +157,35 @@ static void tell(coordinator_t *self, fmq_run_phase_t phase, const char *reason,
     free(body);
 }
 
-void fmq_coordinator_tell_status(coordinator_t *self)
+void fmq_run_status_tell(coordinator_t *self)
 {
     fmq_run_phase_t phase = phase_of(self);
-    bool other = phase != self->status.phase || self->mark.round != self->status.round;
+    bool other = phase != self->status.phase || self->checkpoints.mark.round != self->status.round;
     if (self->status.began_ms == 0)
-        self->status.began_ms = self->now_ms;
+        self->status.began_ms = self->attention.now_ms;
     if (other || self->status.phase_ms == 0) {
-        self->status.phase_ms = self->now_ms;
+        self->status.phase_ms = self->attention.now_ms;
         self->status.phase = phase;
-        self->status.round = self->mark.round;
+        self->status.round = self->checkpoints.mark.round;
         self->status.unsaved = true;
     }
-    if (self->status.told_ms > 0 && self->now_ms - self->status.told_ms < NOTE_MS)
+    if (self->status.told_ms > 0 && self->attention.now_ms - self->status.told_ms < NOTE_MS)
         return;
-    bool file = self->status.unsaved || self->now_ms - self->status.file_ms >= FILE_MS;
+    bool file = self->status.unsaved || self->attention.now_ms - self->status.file_ms >= FILE_MS;
     tell(self, phase, "", file);
-    self->status.told_ms = self->now_ms;
+    self->status.told_ms = self->attention.now_ms;
     if (file)
-        self->status.file_ms = self->now_ms;
+        self->status.file_ms = self->attention.now_ms;
     self->status.unsaved = self->status.unsaved && !file;
 }
 
-void fmq_coordinator_tell_end(coordinator_t *self, const fmq_error_t *why)
+void fmq_run_status_tell_end(coordinator_t *self, const fmq_error_t *why)
 {
     fmq_run_phase_t phase = why->code == FMQ_OK            ? FMQ_RUN_PHASE_ENDED
                             : why->code == FMQ_ERR_STOPPED ? FMQ_RUN_PHASE_AWAY
                                                            : FMQ_RUN_PHASE_FAILED;
-    self->now_ms = fmq_clock_ms();
-    if (self->status.began_ms == 0 || *self->mark.run == '\0') /* it has not begun */
+    fmq_attention_look(&self->attention);
+    if (self->status.began_ms == 0 || *self->checkpoints.mark.run == '\0') /* it has not begun */
         return;
     tell(self, phase, why->text, true);
 }

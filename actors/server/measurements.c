@@ -1,6 +1,5 @@
 /*
- * outcome.c - what came of it: the metrics of clients, evaluators and the
- * server, and which of them decide.
+ * measurements.c - merges what was measured, and writes it down.
  */
 #include "actors/server/coordinator_private.h"
 
@@ -9,18 +8,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/storage/file.h"
+
 #define VALUE_MAX 1e30 /* of a measurement: sums of so many stay finite */
 
-uint64_t fmq_coordinator_used_max(const coordinator_t *self, uint32_t client, uint64_t shard)
+void fmq_measurements_init(coordinator_t *self)
 {
-    const fmq_coordinator_options_t *options = &self->options;
-    const uint64_t *dealt = fmq_dealt_to(self->dealt, client);
-    if (dealt && (shard == 0 || shard > dealt[FMQ_DEALT_TRAIN]))
-        shard = dealt[FMQ_DEALT_TRAIN];
-    if (dealt && shard == 0)
-        return 0;
-    return options->samples_max ? options->samples_max(options->samples_argument, client, shard)
-                                : UINT64_MAX;
+    self->measurements.train_loss = NAN;
+}
+
+int fmq_measurements_open(coordinator_t *self, fmq_error_t *err)
+{
+    uint32_t clients = self->settings->clients;
+    char *path = fmq_file_path(err, "%s/metrics.jsonl", self->options.directory);
+    self->measurements.answers = calloc(clients, sizeof *self->measurements.answers);
+    if (path && !self->measurements.answers)
+        (void)fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for %u clients", clients);
+    if (path && self->measurements.answers)
+        self->measurements.history = fmq_metrics_log_open(path, err);
+    free(path);
+    return self->measurements.history ? 0 : -1;
+}
+
+void fmq_measurements_release(coordinator_t *self)
+{
+    fmq_metrics_log_close(&self->measurements.history);
+    fmq_measurements_forget(self);
+    free(self->measurements.answers);
+    memset(&self->measurements, 0, sizeof self->measurements);
 }
 
 /* The records that "val_total" or "emulator.val_total" can be of, where they were
@@ -28,7 +43,7 @@ uint64_t fmq_coordinator_used_max(const coordinator_t *self, uint32_t client, ui
 static double dealt_most(const coordinator_t *self, uint32_t client, const char *name)
 {
     static const char *const parts[FMQ_DEALT_PARTS] = {"train", "val", "test"};
-    const uint64_t *dealt = fmq_dealt_to(self->dealt, client);
+    const uint64_t *dealt = fmq_counts_dealt(&self->counts, client);
     size_t end = strcspn(name, "_"), begin = end;
     while (begin > 0 && name[begin - 1] != '.')
         begin--;
@@ -39,7 +54,7 @@ static double dealt_most(const coordinator_t *self, uint32_t client, const char 
         bool used = part == FMQ_DEALT_TRAIN && self->participants.exchange->task == FMQ_TASK_TRAIN;
         if (used && begin > 0) /* of a training that is not sent, with steps of its own */
             break;
-        return used ? (double)fmq_coordinator_used_max(self, client, 0) : (double)dealt[part];
+        return used ? (double)fmq_counts_used_max(&self->counts, client, 0) : (double)dealt[part];
     }
     return (double)FMQ_COLLECTOR_SAMPLES_MAX;
 }
@@ -57,10 +72,10 @@ static bool is_plausible(const coordinator_t *self, uint32_t client, const fmq_m
            metric->value >= (total ? 0 : -VALUE_MAX);
 }
 
-int fmq_coordinator_keep_answer(coordinator_t *self, uint32_t client, const fmq_metrics_t *metrics,
-                                fmq_error_t *err)
+int fmq_measurements_keep(coordinator_t *self, uint32_t client, const fmq_metrics_t *metrics,
+                          fmq_error_t *err)
 {
-    fmq_metrics_t **slot = &self->answers[client - 1];
+    fmq_metrics_t **slot = &self->measurements.answers[client - 1];
     if (!*slot && !(*slot = malloc(sizeof **slot)))
         return fmq_error_set(err, FMQ_ERR_NOMEM, "no memory for the metrics of client %u", client);
     (*slot)->size = 0;
@@ -70,17 +85,17 @@ int fmq_coordinator_keep_answer(coordinator_t *self, uint32_t client, const fmq_
             (*slot)->items[(*slot)->size++] = *metric;
         else
             fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "metric-dropped",
-                          "client=%u round=%u %s=%g", client, self->mark.round, metric->name,
-                          metric->value);
+                          "client=%u round=%u %s=%g", client, self->checkpoints.mark.round,
+                          metric->name, metric->value);
     }
     return 0;
 }
 
-void fmq_coordinator_drop_answers(coordinator_t *self)
+void fmq_measurements_forget(coordinator_t *self)
 {
-    for (uint32_t i = 0; self->answers && i < self->settings->clients; i++) {
-        free(self->answers[i]);
-        self->answers[i] = NULL;
+    for (uint32_t i = 0; self->measurements.answers && i < self->settings->clients; i++) {
+        free(self->measurements.answers[i]);
+        self->measurements.answers[i] = NULL;
     }
 }
 
@@ -90,8 +105,9 @@ static size_t gather(const coordinator_t *self, uint32_t first, uint32_t last,
 {
     size_t size = 0;
     for (uint32_t k = first; k <= last; k++)
-        if (self->answers[k - 1] && self->participants.all[k - 1].answered)
-            measured[size++] = (fmq_measured_t){.client = k, .metrics = self->answers[k - 1]};
+        if (self->measurements.answers[k - 1] && self->participants.all[k - 1].answered)
+            measured[size++] =
+                (fmq_measured_t){.client = k, .metrics = self->measurements.answers[k - 1]};
     return size;
 }
 
@@ -101,8 +117,8 @@ static int write_raw(coordinator_t *self, const fmq_measured_t *measured, size_t
     for (size_t i = 0; i < size; i++) {
         char source[FMQ_MEMBER_NAME_MAX];
         (void)snprintf(source, sizeof source, "client-%u", measured[i].client);
-        fmq_metrics_log_key_t key = {self->mark.round, source, "raw"};
-        if (fmq_metrics_log_add_raw(self->history, &key, measured[i].metrics, err) < 0)
+        fmq_metrics_log_key_t key = {self->checkpoints.mark.round, source, "raw"};
+        if (fmq_metrics_log_add_raw(self->measurements.history, &key, measured[i].metrics, err) < 0)
             return -1;
     }
     return 0;
@@ -111,8 +127,9 @@ static int write_raw(coordinator_t *self, const fmq_measured_t *measured, size_t
 static int write_form(coordinator_t *self, const fmq_form_t *form, const char *source,
                       const fmq_merged_t *merged, fmq_error_t *err)
 {
-    fmq_metrics_log_key_t key = {self->mark.round, source, form->name};
-    return merged->size > 0 ? fmq_metrics_log_add(self->history, &key, merged, err) : 0;
+    fmq_metrics_log_key_t key = {self->checkpoints.mark.round, source, form->name};
+    return merged->size > 0 ? fmq_metrics_log_add(self->measurements.history, &key, merged, err)
+                            : 0;
 }
 
 /* Every form that is asked for, of some clients. */
@@ -135,9 +152,9 @@ static int write_forms(coordinator_t *self, const char *source, const fmq_measur
 static void show_metrics(coordinator_t *self, const char *source, const fmq_metrics_t *metrics)
 {
     fmq_run_event_t event = {.type = FMQ_RUN_METRICS,
-                             .round = self->mark.round,
+                             .round = self->checkpoints.mark.round,
                              .rounds = self->settings->rounds,
-                             .train_loss = self->train_loss,
+                             .train_loss = self->measurements.train_loss,
                              .metrics = metrics,
                              .source = source};
     if (self->options.on_event)
@@ -152,7 +169,7 @@ static void to_metrics(const fmq_merged_t *merged, fmq_metrics_t *out)
             (void)fmq_metrics_set(out, merged->items[i].name, merged->items[i].value, NULL);
 }
 
-int fmq_coordinator_note_training(coordinator_t *self, fmq_error_t *err)
+int fmq_measurements_sum_up(coordinator_t *self, fmq_error_t *err)
 {
     fmq_merged_t merged = {0};
     fmq_measured_t *measured = calloc(self->settings->clients, sizeof *measured);
@@ -166,7 +183,7 @@ int fmq_coordinator_note_training(coordinator_t *self, fmq_error_t *err)
     if (form->merge(measured, size, &merged, err) < 0)
         goto fail;
     const double *loss = fmq_merged_get(&merged, "train_avg_loss");
-    self->train_loss = loss ? *loss : NAN;
+    self->measurements.train_loss = loss ? *loss : NAN;
     if (write_form(self, form, "clients", &merged, err) < 0 ||
         (self->settings->raw && write_raw(self, measured, size, err) < 0))
         goto fail;
@@ -192,26 +209,27 @@ static const double *deciding(const coordinator_t *self, const fmq_merged_t *mer
 }
 
 /* Best state and early stop, from the merged measurements of an evaluation. */
-static int judge(coordinator_t *self, const fmq_merged_t *merged, fmq_error_t *err)
+static void judge(coordinator_t *self, const fmq_merged_t *merged, bool *best)
 {
+    const char *key = self->settings->best_key;
+    uint32_t round = self->checkpoints.mark.round;
     const double *value = deciding(self, merged);
+    *best = false;
     if (!value) {
-        if (merged->size > 0 && !self->warned)
+        if (merged->size > 0 && !self->measurements.warned)
             fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "best-key-missing",
-                          "key=%s round=%u", self->settings->best_key, self->mark.round);
-        self->warned |= merged->size > 0;
-        return 0;
+                          "key=%s round=%u", key, round);
+        self->measurements.warned |= merged->size > 0;
+        return;
     }
-    if (fmq_early_stop_update(&self->mark.early_stop, &self->settings->early_stop, *value)) {
-        fmq_log_write(self->options.log, FMQ_LOG_INFO, "server", "early-stop", "round=%u %s=%.6g",
-                      self->mark.round, self->settings->best_key, *value);
-        self->stopped = true;
-        self->outcome = "early stop";
-    }
-    if (fmq_best_update(&self->mark.best, self->settings->early_stop.larger, *value,
-                        self->mark.round))
-        return fmq_coordinator_save_best(self, err);
-    return 0;
+    fmq_verdict_t verdict =
+        fmq_checkpoints_judge(&self->checkpoints, &self->settings->early_stop, *value);
+    *best = verdict.best;
+    if (!verdict.stop)
+        return;
+    fmq_log_write(self->options.log, FMQ_LOG_INFO, "server", "early-stop", "round=%u %s=%.6g",
+                  round, key, *value);
+    fmq_rounds_stop(&self->rounds);
 }
 
 /* The form that decides: weighted_avg before avg. */
@@ -226,17 +244,18 @@ static int merge_deciding(const fmq_measured_t *measured, size_t size, fmq_merge
 /* What the server itself has measured counts beside what clients have. */
 static int add_own(coordinator_t *self, fmq_merged_t *merged, fmq_error_t *err)
 {
-    fmq_metrics_log_key_t key = {self->mark.round, "server", "raw"};
-    if (self->own.size == 0)
+    fmq_metrics_log_key_t key = {self->checkpoints.mark.round, "server", "raw"};
+    if (self->measurements.own.size == 0)
         return 0;
-    for (size_t i = 0; i < self->own.size; i++)
-        if (fmq_merged_add(merged, self->own.items[i].name, self->own.items[i].value, err) < 0)
+    for (size_t i = 0; i < self->measurements.own.size; i++)
+        if (fmq_merged_add(merged, self->measurements.own.items[i].name,
+                           self->measurements.own.items[i].value, err) < 0)
             return -1;
-    show_metrics(self, "server", &self->own);
-    return fmq_metrics_log_add_raw(self->history, &key, &self->own, err);
+    show_metrics(self, "server", &self->measurements.own);
+    return fmq_metrics_log_add_raw(self->measurements.history, &key, &self->measurements.own, err);
 }
 
-int fmq_coordinator_note_evaluation(coordinator_t *self, fmq_error_t *err)
+int fmq_measurements_judge(coordinator_t *self, bool *best, fmq_error_t *err)
 {
     fmq_merged_t merged = {0};
     fmq_metrics_t metrics;
@@ -256,18 +275,21 @@ int fmq_coordinator_note_evaluation(coordinator_t *self, fmq_error_t *err)
     to_metrics(&merged, &metrics);
     if (metrics.size > 0)
         show_metrics(self, "clients", &metrics);
-    rc = add_own(self, &merged, err) < 0 ? -1 : judge(self, &merged, err);
+    if (add_own(self, &merged, err) < 0)
+        goto fail;
+    judge(self, &merged, best);
+    rc = 0;
 fail:
     fmq_merged_release(&merged);
     free(measured);
     return rc;
 }
 
-int fmq_coordinator_note_metrics(coordinator_t *self, const char *source,
-                                 const fmq_message_metrics_t *note, fmq_error_t *err)
+int fmq_measurements_note(coordinator_t *self, const char *source,
+                          const fmq_message_metrics_t *note, fmq_error_t *err)
 {
     fmq_metrics_log_key_t key = {note->round, source, "raw"};
-    if (fmq_metrics_log_add_raw(self->history, &key, &note->metrics, err) < 0)
+    if (fmq_metrics_log_add_raw(self->measurements.history, &key, &note->metrics, err) < 0)
         return -1;
     fmq_run_event_t event = {.type = FMQ_RUN_METRICS,
                              .round = note->round,
@@ -278,4 +300,33 @@ int fmq_coordinator_note_metrics(coordinator_t *self, const char *source,
     if (self->options.on_event)
         self->options.on_event(self->options.event_argument, &event);
     return 0;
+}
+
+int fmq_measurements_measure(coordinator_t *self, fmq_error_t *err)
+{
+    fmq_measuring_t measuring = {
+        .state = self->shared.vector, .progress = fmq_showing_progress, .argument = self};
+    fmq_metrics_t *own = &self->measurements.own;
+    own->size = 0;
+    if (!self->options.measure)
+        return 0;
+    if (fmq_shared_state_bring(&self->shared, err) < 0)
+        return -1;
+    fmq_error_t why; /* being told to stop is no error of the run's */
+    int rc = self->options.measure(self->options.measure_argument, &measuring, own, &why);
+    if (rc == 0 || self->attention.terminated)
+        return 0;
+    return fmq_error_set(err, why.code, "measuring round %u: %s", self->checkpoints.mark.round,
+                         why.text);
+}
+
+int fmq_measurements_write(coordinator_t *self, const fmq_metrics_log_key_t *key,
+                           const fmq_metrics_t *metrics, fmq_error_t *err)
+{
+    return fmq_metrics_log_add_raw(self->measurements.history, key, metrics, err);
+}
+
+int fmq_measurements_sync(coordinator_t *self, fmq_error_t *err)
+{
+    return fmq_metrics_log_sync(self->measurements.history, err);
 }
