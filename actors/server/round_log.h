@@ -9,7 +9,7 @@
 #define FEDMQ_ACTORS_SERVER_ROUND_LOG_H
 
 #include "actors/storage/update_log.h"
-#include "actors/strategy/rule.h"
+#include "fedmq/extend/rule.h"
 
 typedef struct {
     char *directory;            /* owned */

@@ -31,13 +31,47 @@ static void digest_real(fmq_digest_state_t *state, float value)
     digest_number(state, bits);
 }
 
+/* Do all of these modules that the family has add a bias, or none?  *some: one does. */
+static bool all_or_none(const llm_shape_t *shape, uint32_t modules, bool *some)
+{
+    bool none = true, all = true;
+    for (llm_module_t module = 0; module < LLM_MODULES; module++) {
+        if (!(modules & 1u << module) || !shape->arch->modules[module])
+            continue;
+        bool has = llm_shape_has_bias(shape, module);
+        none = none && !has;
+        all = all && has;
+    }
+    *some = !none;
+    return none || all;
+}
+
+/* Runs on disk name their model by this, so what was digested of a shape once stays: whether the
+ * activation is the exact GELU, and whether attention and MLP add biases.  What three truths cannot
+ * say follows as numbers of its own. */
 static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
 {
+    bool attention, mlp;
+    bool told = all_or_none(shape, LLM_ATTENTION_MODULES, &attention);
+    told = all_or_none(shape, LLM_MLP_MODULES, &mlp) && told;
+    told = told && (shape->arch->gated ? shape->activation == LLM_ACTIVATION_SILU
+                                       : shape->activation == LLM_ACTIVATION_GELU ||
+                                             shape->activation == LLM_ACTIVATION_GELU_TANH);
+    bool exact = shape->activation == LLM_ACTIVATION_GELU;
     digest_text(state, shape->arch->model_type);
-    const uint64_t numbers[] = {shape->layers,   shape->width,      shape->heads,
-                                shape->kv_heads, shape->head_width, shape->ffn,
-                                shape->vocab,    shape->context,    shape->activation,
-                                shape->biases,   shape->tied,       shape->rope_original_context,
+    const uint64_t numbers[] = {shape->layers,
+                                shape->width,
+                                shape->heads,
+                                shape->kv_heads,
+                                shape->head_width,
+                                shape->ffn,
+                                shape->vocab,
+                                shape->context,
+                                exact,
+                                attention,
+                                mlp,
+                                shape->tied,
+                                shape->rope_original_context,
                                 shape->window};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         digest_number(state, numbers[i]);
@@ -49,6 +83,10 @@ static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
                                  llm_layer_bit(&shape->windowed, l) << 1);
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         digest_real(state, reals[i]);
+    if (told)
+        return;
+    digest_number(state, (uint64_t)shape->activation);
+    digest_number(state, shape->biases);
 }
 
 /* A block at a time, so that a whole table of tokens is never in memory. */
