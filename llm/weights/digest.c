@@ -46,18 +46,43 @@ static bool all_or_none(const llm_shape_t *shape, uint32_t modules, bool *some)
     return none || all;
 }
 
-/* Runs on disk name their model by this, so what was digested of a shape once stays: whether the
- * activation is the exact GELU, and whether attention and MLP add biases.  What three truths cannot
- * say follows as numbers of its own. */
+/* Is there more to say of a shape than could be said of the first families? */
+static bool has_news(const llm_shape_t *shape)
+{
+    bool attention, mlp, news = false;
+    bool gelu =
+        shape->activation == LLM_ACTIVATION_GELU || shape->activation == LLM_ACTIVATION_GELU_TANH;
+    for (uint32_t l = 0; l < shape->layers; l++)
+        news = news || llm_layer_bit(&shape->unrotated, l) ||
+               llm_layer_bit(&shape->windowed, l) != (shape->window > 0);
+    return news || !all_or_none(shape, LLM_ATTENTION_MODULES, &attention) ||
+           !all_or_none(shape, LLM_MLP_MODULES, &mlp) ||
+           (shape->arch->gated ? shape->activation != LLM_ACTIVATION_SILU : !gelu) ||
+           shape->embedding_scale != 0 || shape->residual_scale != 0 ||
+           shape->attention_scale != 0 || shape->logit_scale != 0;
+}
+
+static void digest_news(fmq_digest_state_t *state, const llm_shape_t *shape)
+{
+    const float reals[] = {shape->embedding_scale, shape->residual_scale, shape->attention_scale,
+                           shape->logit_scale};
+    digest_number(state, (uint64_t)shape->activation);
+    digest_number(state, shape->biases);
+    for (uint32_t l = 0; l < shape->layers; l++)
+        digest_number(state, llm_layer_bit(&shape->unrotated, l) |
+                                 llm_layer_bit(&shape->windowed, l) << 1);
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        digest_real(state, reals[i]);
+}
+
+/* Runs on disk name their model by this, so what was digested of a shape once stays, down to
+ * whether the activation is the exact GELU, and whether attention and MLP add biases.  What that
+ * cannot say follows behind it, and only where there is something to say. */
 static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
 {
-    bool attention, mlp;
-    bool told = all_or_none(shape, LLM_ATTENTION_MODULES, &attention);
-    told = all_or_none(shape, LLM_MLP_MODULES, &mlp) && told;
-    told = told && (shape->arch->gated ? shape->activation == LLM_ACTIVATION_SILU
-                                       : shape->activation == LLM_ACTIVATION_GELU ||
-                                             shape->activation == LLM_ACTIVATION_GELU_TANH);
-    bool exact = shape->activation == LLM_ACTIVATION_GELU;
+    bool attention, mlp, exact = shape->activation == LLM_ACTIVATION_GELU;
+    (void)all_or_none(shape, LLM_ATTENTION_MODULES, &attention);
+    (void)all_or_none(shape, LLM_MLP_MODULES, &mlp);
     digest_text(state, shape->arch->model_type);
     const uint64_t numbers[] = {shape->layers,
                                 shape->width,
@@ -75,18 +100,12 @@ static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
                                 shape->window};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         digest_number(state, numbers[i]);
-    const float reals[] = {shape->norm_eps,       shape->rope_theta,      shape->rope_factor,
-                           shape->rope_low,       shape->rope_high,       shape->embedding_scale,
-                           shape->residual_scale, shape->attention_scale, shape->logit_scale};
-    for (uint32_t l = 0; l < shape->layers; l++)
-        digest_number(state, llm_layer_bit(&shape->unrotated, l) |
-                                 llm_layer_bit(&shape->windowed, l) << 1);
+    const float reals[] = {shape->norm_eps, shape->rope_theta, shape->rope_factor, shape->rope_low,
+                           shape->rope_high};
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         digest_real(state, reals[i]);
-    if (told)
-        return;
-    digest_number(state, (uint64_t)shape->activation);
-    digest_number(state, shape->biases);
+    if (has_news(shape))
+        digest_news(state, shape);
 }
 
 /* A block at a time, so that a whole table of tokens is never in memory. */
