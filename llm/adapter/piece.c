@@ -41,6 +41,7 @@ llm_stage_t llm_module_stage(llm_module_t module)
     case LLM_O:
         return LLM_STAGE_O;
     case LLM_GATE:
+    case LLM_GATE_UP:
     case LLM_UP:
         return LLM_STAGE_UP;
     case LLM_DOWN:

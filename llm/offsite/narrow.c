@@ -142,7 +142,13 @@ static int make_layer(const llm_making_t *making, uint32_t layer, const float *l
 
 int llm_make_narrowed(const llm_making_t *self, char *const *paths, fmq_error_t *err)
 {
+    const llm_arch_t *arch = llm_model_shape(self->teacher)->arch;
     uint32_t channels = llm_model_shape(self->teacher)->ffn;
+    if (arch->modules[LLM_GATE_UP])
+        return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
+                             "channels of '%s' cannot be pruned: its gate and up are one tensor; "
+                             "prune by magnitude, or make the emulator in another way",
+                             arch->model_type);
     llm_loudness_t loudness = {.model = self->teacher,
                                .l = self->structure->l,
                                .r = self->structure->r,

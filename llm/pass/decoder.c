@@ -133,6 +133,15 @@ static llm_bound_norm_t bind_norm(const llm_placed_norm_t *norm, size_t width)
     return (llm_bound_norm_t){.weight = norm->weight, .bias = norm->bias, .width = width};
 }
 
+/* Streams of dropout that a layer has, and which of them is a module's: a fused
+ * gate and up takes that of the gate, which such a family has not. */
+#define STREAMS 8
+
+static uint32_t stream_of(llm_module_t module)
+{
+    return module == LLM_GATE_UP ? LLM_GATE : (uint32_t)module;
+}
+
 static void bind_layer(llm_decoder_t *self, uint32_t layer, const llm_model_t *model)
 {
     const llm_placed_layer_t *from = &self->placement->layers[layer];
@@ -156,7 +165,7 @@ static void bind_layer(llm_decoder_t *self, uint32_t layer, const llm_model_t *m
         linear->frozen = from->linear[m].weight;
         linear->bias = from->linear[m].bias;
         linear->input_major = self->shape->arch->input_major;
-        linear->stream = layer * LLM_MODULES + (uint32_t)m;
+        linear->stream = layer * STREAMS + stream_of((llm_module_t)m);
     }
 }
 

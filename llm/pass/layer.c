@@ -23,6 +23,12 @@ typedef struct {
     llm_qkv_t qkv;
 } part_t;
 
+static size_t mlp_channels(const llm_bound_layer_t *layer)
+{
+    size_t fused = layer->linear[LLM_GATE_UP].out;
+    return fused ? fused / 2 : layer->linear[LLM_UP].out;
+}
+
 static part_t part_of(const llm_pass_t *pass, uint32_t layer, const llm_packed_t *batch)
 {
     const llm_shape_t *shape = pass->decoder.shape;
@@ -42,7 +48,7 @@ static part_t part_of(const llm_pass_t *pass, uint32_t layer, const llm_packed_t
                     .layer = layer,
                     .T = batch->tokens,
                     .C = shape->width,
-                    .F = pass->decoder.layers[layer].linear[LLM_UP].out,
+                    .F = mlp_channels(&pass->decoder.layers[layer]),
                     .qkv = llm_plan_qkv(&pass->plan, &pass->decoder, qkv)};
 }
 
@@ -192,16 +198,31 @@ static void join(const part_t *part, llm_module_t module, llm_layer_norm_t norm,
     part->be->ops->add_act(part->be, to, stream, n);
 }
 
+/* From normed rows to gate and up. */
+static void widen_stream(const part_t *part)
+{
+    const llm_activations_t *at = part->at;
+    llm_backend_t *be = part->be;
+    llm_act_t *both = part->pass->plan.gate_up;
+    size_t F = part->F;
+    if (!both) {
+        if (at->gate)
+            forward(part, LLM_GATE, at->gate, F, at->n_mlp);
+        forward(part, LLM_UP, at->up, F, at->n_mlp);
+        return;
+    }
+    forward(part, LLM_GATE_UP, both, 2 * F, at->n_mlp);
+    be->ops->copy_rows(be, at->gate, F, both, 2 * F, part->T, F);
+    be->ops->copy_rows(be, at->up, F, llm_act_at(be, both, F), 2 * F, part->T, F);
+}
+
 void llm_layer_finish(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
 {
     part_t part = part_of(self, layer, batch);
     const llm_activations_t *at = part.at;
-    size_t ffn = part.F;
     join(&part, LLM_O, LLM_NORM_POST_ATTENTION, at->raw_attention, at->x_mid, at->x_in, at->att);
     norm_forward(&part, LLM_NORM_MLP, at->n_mlp, at->x_mid);
-    if (at->gate)
-        forward(&part, LLM_GATE, at->gate, ffn, at->n_mlp);
-    forward(&part, LLM_UP, at->up, ffn, at->n_mlp);
+    widen_stream(&part);
     activate(&part);
     join(&part, LLM_DOWN, LLM_NORM_POST_MLP, at->raw_mlp, at->x_out, at->x_mid, at->act);
 }
@@ -266,6 +287,24 @@ static llm_act_t *branch_gradient(const part_t *part, llm_layer_norm_t norm)
     return has_norm(part, norm) ? plan->dn : plan->dx;
 }
 
+/* The way back, given the gradients of up and, in its place, of gate. */
+static void widen_backward(const part_t *part, llm_act_t *dn, bool add, const llm_act_t *dup)
+{
+    const llm_activations_t *at = part->at;
+    llm_backend_t *be = part->be;
+    llm_act_t *both = part->pass->plan.gate_up;
+    size_t F = part->F;
+    if (!both) {
+        backward(part, LLM_UP, dn, add, dup, at->n_mlp);
+        if (at->gate)
+            backward(part, LLM_GATE, dn, true, at->gate, at->n_mlp);
+        return;
+    }
+    be->ops->copy_rows(be, both, 2 * F, at->gate, F, part->T, F);
+    be->ops->copy_rows(be, llm_act_at(be, both, F), 2 * F, dup, F, part->T, F);
+    backward(part, LLM_GATE_UP, dn, add, both, at->n_mlp);
+}
+
 /* MLP branch: plan.dx is the gradient of x_out, and of x_mid on return. */
 static void mlp_backward(const part_t *part, llm_stage_t stop)
 {
@@ -281,9 +320,7 @@ static void mlp_backward(const part_t *part, llm_stage_t stop)
     llm_act_t *dn = stop == LLM_STAGE_UP ? NULL : branch_gradient(part, LLM_NORM_MLP);
     bool normed = has_norm(part, LLM_NORM_MLP);
     norm_again(part, LLM_STAGE_UP);
-    backward(part, LLM_UP, dn, !normed, dup, at->n_mlp);
-    if (at->gate)
-        backward(part, LLM_GATE, dn, true, at->gate, at->n_mlp);
+    widen_backward(part, dn, !normed, dup);
     if (dn && normed)
         norm_backward(part, LLM_NORM_MLP, plan->dx, true, dn, at->x_mid);
 }

@@ -368,6 +368,8 @@ static void lay_out(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t *dec
     lay_out_lora_scratch(cursor, self, decoder);
     lay_out_scaled(cursor, self, decoder);
     llm_act_t *stream = take(cursor, self->tokens_max, shape->width);
+    if (shape->arch->modules[LLM_GATE_UP])
+        self->gate_up = take(cursor, self->tokens_max, 2 * (size_t)shape->ffn);
     self->dx = self->training ? take(cursor, self->tokens_max, shape->width) : NULL;
     lay_out_kept(cursor, self, decoder);
 

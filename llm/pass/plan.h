@@ -56,6 +56,8 @@ typedef struct {
     /* One room: normed inputs [T][C], and act [T][F], when these are made
      * again and something that trains needs them. */
     llm_act_t *passing_norm, *passing_act;
+    llm_act_t
+        *gate_up; /* [T][2F]: gate | up of each token, and their gradient; NULL unless fused */
 
     llm_activations_t *layers; /* owned; one entry a layer, pointers into the arena */
 

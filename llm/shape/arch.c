@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/nearest.h"
 #include "fedmq/llm/shape.h"
 
 static const llm_config_keys_t gpt2_keys = {
@@ -120,6 +121,7 @@ static const llm_arch_t rows[] = {
         .hf_class = "Qwen2ForCausalLM",
         .windows = LLM_WINDOWS_ABOVE,
         .window = 4096,
+        .window_period = 28,
         .biases = {{.modules = 1u << LLM_Q | 1u << LLM_K | 1u << LLM_V}},
         .bos = -1,
         .eos = -1,
@@ -135,6 +137,7 @@ static const llm_arch_t rows[] = {
         .head_width = 128,
         .windows = LLM_WINDOWS_ABOVE,
         .window = 4096,
+        .window_period = 28,
         .biases = {{"attention_bias", false, LLM_ATTENTION_MODULES}},
         .bos = -1,
         .eos = -1,
@@ -169,6 +172,7 @@ static const llm_arch_t rows[] = {
         ALL_TARGETS,
         .rope_theta = 2000000,
         .unrotated_nth = 4,
+        .windows = LLM_WINDOWS_UNROTATED,
         .kv_heads = 4,
         .tie_by_default = true,
         .bos = 128000,
@@ -204,6 +208,20 @@ static const llm_arch_t rows[] = {
         .bos = 50256,
         .eos = 50256,
     },
+    {
+        LIKE_LLAMA,
+        .model_type = "phi3",
+        .hf_class = "Phi3ForCausalLM",
+        .norm_eps = 1e-5f,
+        .windows = LLM_WINDOWS_ALL,
+        .modules = {[LLM_QKV] = "self_attn.qkv_proj",
+                    [LLM_O] = "self_attn.o_proj",
+                    [LLM_GATE_UP] = "mlp.gate_up_proj",
+                    [LLM_DOWN] = "mlp.down_proj"},
+        .biases = {{0}},
+        .lora_targets = {"qkv_proj", "o_proj", "gate_up_proj", "down_proj"},
+        .eos = 32000,
+    },
 };
 
 const llm_arch_t *llm_arch_at(size_t index)
@@ -218,4 +236,32 @@ const llm_arch_t *llm_arch_find(const char *model_type)
         if (strcmp(row->model_type, model_type) == 0)
             break;
     return row;
+}
+
+/* How many letters a family's name begins with: "qwen" of "qwen2". */
+static size_t letters(const char *model_type)
+{
+    return strspn(model_type, "abcdefghijklmnopqrstuvwxyz");
+}
+
+static bool same_letters(const char *a, const char *b)
+{
+    return letters(a) == letters(b) && strncmp(a, b, letters(a)) == 0;
+}
+
+const llm_arch_t *llm_arch_nearest(const char *model_type)
+{
+    size_t length = strlen(model_type), least = SIZE_MAX;
+    const llm_arch_t *row, *nearest = NULL;
+    if (length >= FMQ_NEAREST_MAX)
+        return NULL;
+    for (size_t i = 0; (row = llm_arch_at(i)); i++) {
+        size_t far = fmq_nearest_distance(row->model_type, model_type, length);
+        bool like = far <= length / 3 || same_letters(row->model_type, model_type);
+        if (!like || far >= least)
+            continue;
+        least = far;
+        nearest = row;
+    }
+    return nearest;
 }

@@ -27,16 +27,20 @@ static void known_types(char *out, size_t size)
 static void read_arch(llm_json_reader_t *reader, llm_shape_t *shape)
 {
     const char *type = llm_json_string(reader, "model_type", NULL);
-    char known[256];
+    char known[512];
     known_types(known, sizeof known);
     if (!type) {
         llm_json_fail(reader, FMQ_ERR_FORMAT, "'model_type' is missing (known: %s)", known);
         return;
     }
     shape->arch = llm_arch_find(type);
-    if (!shape->arch)
-        llm_json_fail(reader, FMQ_ERR_UNSUPPORTED, "model_type '%s' is not known (known: %s)", type,
-                      known);
+    if (shape->arch)
+        return;
+    const llm_arch_t *nearest = llm_arch_nearest(type);
+    llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
+                  "model_type '%.60s' is not known%s%s%s%s (known: %s)", type,
+                  nearest ? "; the nearest is '" : "", nearest ? nearest->model_type : "",
+                  nearest ? "', " : "", nearest ? nearest->hf_class : "", known);
 }
 
 static uint32_t positive(llm_json_reader_t *reader, const char *key, int64_t max)

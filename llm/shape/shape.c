@@ -24,6 +24,7 @@ void llm_shape_module(const llm_shape_t *shape, llm_module_t module, size_t *out
                                          [LLM_O] = width,
                                          [LLM_GATE] = ffn,
                                          [LLM_UP] = ffn,
+                                         [LLM_GATE_UP] = 2 * ffn,
                                          [LLM_DOWN] = width};
     *out = outputs[module];
     *in = module == LLM_O ? queries : module == LLM_DOWN ? ffn : width;

@@ -134,7 +134,8 @@ void llm_parameters_narrow(llm_parameters_t *self, const llm_shape_t *shape, uin
         bool narrow_input = item->module == LLM_DOWN;
         if (item->bias && narrow_input)
             continue;
-        item->shape[!item->bias && narrow_input != shape->arch->input_major] = ffn;
+        item->shape[!item->bias && narrow_input != shape->arch->input_major] =
+            item->module == LLM_GATE_UP ? 2 * (uint64_t)ffn : ffn;
         count_elements(item);
     }
 }

@@ -177,6 +177,8 @@ static int check_names(const llm_model_t *model, const llm_model_part_t *part, f
 static uint64_t channels_of(const llm_model_t *model, uint32_t layer)
 {
     const llm_shape_t *shape = &model->shape;
+    if (shape->arch->modules[LLM_GATE_UP])
+        return shape->ffn; /* gate and up in one tensor are all of them, or do not fit */
     llm_parameter_t weight = {.role = LLM_ROLE_MODULE,
                               .layer = layer,
                               .module = shape->arch->input_major ? LLM_DOWN : LLM_UP};

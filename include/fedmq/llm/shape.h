@@ -32,6 +32,7 @@ typedef enum {
     LLM_GATE,
     LLM_UP,
     LLM_DOWN,
+    LLM_GATE_UP, /* fused: output is gate | up */
     LLM_MODULES
 } llm_module_t;
 
@@ -49,7 +50,7 @@ typedef enum {
 /* Sets of modules: bit 1 << module. */
 #define LLM_ATTENTION_MODULES                                                                      \
     (1u << LLM_QKV | 1u << LLM_Q | 1u << LLM_K | 1u << LLM_V | 1u << LLM_O)
-#define LLM_MLP_MODULES (1u << LLM_GATE | 1u << LLM_UP | 1u << LLM_DOWN)
+#define LLM_MLP_MODULES (1u << LLM_GATE | 1u << LLM_UP | 1u << LLM_DOWN | 1u << LLM_GATE_UP)
 #define LLM_ALL_MODULES (LLM_ATTENTION_MODULES | LLM_MLP_MODULES)
 
 /* How the rows of a fused projection's weight lie: all queries, then all keys,
@@ -123,9 +124,9 @@ typedef struct {
     uint32_t kv_heads;           /* where config.json is silent; 0: as many as heads */
     uint32_t head_width;         /* the same; 0: width / heads */
     llm_windows_t windows;
-    uint32_t window; /* where config.json does not have sliding_window */
-    uint32_t window_period;
-    float attention_cap; /* (-) scores become cap tanh(score / cap); 0: they do not */
+    uint32_t window;        /* where config.json does not have sliding_window */
+    uint32_t window_period; /* where config.json has no such number */
+    float attention_cap;    /* (-) scores become cap tanh(score / cap); 0: they do not */
 
     bool multipliers; /* config.json has embedding_, residual_, attention_multiplier, logits_scaling
                        */
@@ -163,6 +164,9 @@ typedef struct {
 /* The row for a model_type, or NULL.  llm_arch_at() enumerates (NULL at the end). */
 const llm_arch_t *llm_arch_find(const char *model_type);
 const llm_arch_t *llm_arch_at(size_t index);
+/* The row most like a model_type that there is no row for: of the same family
+ * ("qwen2_moe" is like "qwen2"), or misspelt; NULL when none is. */
+const llm_arch_t *llm_arch_nearest(const char *model_type);
 
 /* A set of layers, as bits. */
 typedef struct {

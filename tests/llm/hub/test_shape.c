@@ -13,67 +13,12 @@
 #include <cmocka.h>
 
 #include "fedmq/llm/shape.h"
-#include "tests/llm/hub/scratch.h"
-
-#define GPT2_TEXT                                                                                  \
-    "{\"model_type\":\"gpt2\",\"vocab_size\":50257,\"n_positions\":1024,\"n_embd\":768,"           \
-    "\"n_layer\":12,\"n_head\":12,\"n_inner\":null,\"activation_function\":\"gelu_new\","          \
-    "\"layer_norm_epsilon\":1e-05,\"bos_token_id\":50256,\"eos_token_id\":50256}"
-
-#define LLAMA_TEXT                                                                                 \
-    "{\"model_type\":\"llama\",\"vocab_size\":32000,\"hidden_size\":4096,"                         \
-    "\"num_hidden_layers\":32,\"num_attention_heads\":32,\"intermediate_size\":11008,"             \
-    "\"max_position_embeddings\":4096,\"rms_norm_eps\":1e-05,\"hidden_act\":\"silu\","             \
-    "\"bos_token_id\":1,\"eos_token_id\":2}"
-
-/* Llama-3.1-8B's config, as far as it matters. */
-#define LLAMA31_TEXT                                                                               \
-    "{\"model_type\":\"llama\",\"vocab_size\":128256,\"hidden_size\":4096,"                        \
-    "\"num_hidden_layers\":32,\"num_attention_heads\":32,\"num_key_value_heads\":8,"               \
-    "\"intermediate_size\":14336,\"max_position_embeddings\":131072,\"rms_norm_eps\":1e-05,"       \
-    "\"hidden_act\":\"silu\",\"rope_theta\":500000.0,\"rope_scaling\":{\"factor\":8.0,"            \
-    "\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"                                            \
-    "\"original_max_position_embeddings\":8192,\"rope_type\":\"llama3\"},"                         \
-    "\"bos_token_id\":128000,\"eos_token_id\":[128001,128008,128009]}"
-
-static int set_up(void **state)
-{
-    static scratch_t scratch;
-    scratch_init(&scratch);
-    *state = &scratch;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    scratch_release(*state);
-    return 0;
-}
-
-static int load_text(void **state, const char *text, llm_shape_t *shape, fmq_error_t *err)
-{
-    return llm_shape_load(shape, scratch_text(*state, "config.json", text), err);
-}
-
-static void load_well(void **state, const char *text, llm_shape_t *shape)
-{
-    fmq_error_t err = {0};
-    if (load_text(state, text, shape, &err) < 0)
-        fail_msg("%s", err.text);
-}
-
-/* The text with its first occurrence of from replaced. */
-static void replace(char *out, size_t size, const char *text, const char *from, const char *to)
-{
-    const char *at = strstr(text, from);
-    assert_non_null(at);
-    (void)snprintf(out, size, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
-}
+#include "tests/llm/hub/config_text.h"
 
 static void gpt2_has_124439808_parameters(void **state)
 {
     llm_shape_t shape;
-    load_well(state, GPT2_TEXT, &shape);
+    config_text_load_well(state, GPT2_TEXT, &shape);
     assert_string_equal(shape.arch->model_type, "gpt2");
     assert_int_equal(shape.ffn, 3072);
     assert_int_equal(shape.head_width, 64);
@@ -87,7 +32,7 @@ static void gpt2_has_124439808_parameters(void **state)
 static void llama2_7b_has_6738415616_parameters(void **state)
 {
     llm_shape_t shape;
-    load_well(state, LLAMA_TEXT, &shape);
+    config_text_load_well(state, LLAMA_TEXT, &shape);
     assert_int_equal(shape.kv_heads, 32);
     assert_int_equal(shape.head_width, 128);
     assert_false(shape.tied || shape.biases);
@@ -98,7 +43,7 @@ static void llama2_7b_has_6738415616_parameters(void **state)
 static void llama31_8b_has_8030261248_parameters_and_its_first_end_token(void **state)
 {
     llm_shape_t shape;
-    load_well(state, LLAMA31_TEXT, &shape);
+    config_text_load_well(state, LLAMA31_TEXT, &shape);
     assert_int_equal(shape.kv_heads, 8);
     assert_int_equal(shape.eos, 128001);
     assert_int_equal(shape.rope_original_context, 8192);
@@ -108,11 +53,11 @@ static void llama31_8b_has_8030261248_parameters_and_its_first_end_token(void **
 static void the_outputs_and_inputs_of_modules_follow_heads_and_ffn(void **state)
 {
     llm_shape_t shape;
-    load_well(state, LLAMA31_TEXT, &shape);
+    config_text_load_well(state, LLAMA31_TEXT, &shape);
     static const size_t expected[LLM_MODULES][2] = {
-        [LLM_QKV] = {6144, 4096}, [LLM_Q] = {4096, 4096},    [LLM_K] = {1024, 4096},
-        [LLM_V] = {1024, 4096},   [LLM_O] = {4096, 4096},    [LLM_GATE] = {14336, 4096},
-        [LLM_UP] = {14336, 4096}, [LLM_DOWN] = {4096, 14336}};
+        [LLM_QKV] = {6144, 4096}, [LLM_Q] = {4096, 4096},     [LLM_K] = {1024, 4096},
+        [LLM_V] = {1024, 4096},   [LLM_O] = {4096, 4096},     [LLM_GATE] = {14336, 4096},
+        [LLM_UP] = {14336, 4096}, [LLM_DOWN] = {4096, 14336}, [LLM_GATE_UP] = {28672, 4096}};
     for (int m = 0; m < LLM_MODULES; m++) {
         size_t out, in;
         llm_shape_module(&shape, (llm_module_t)m, &out, &in);
@@ -124,7 +69,7 @@ static void the_outputs_and_inputs_of_modules_follow_heads_and_ffn(void **state)
 static void plain_rope_frequencies_are_powers_of_theta(void **state)
 {
     llm_shape_t shape;
-    load_well(state, LLAMA_TEXT, &shape);
+    config_text_load_well(state, LLAMA_TEXT, &shape);
     float frequencies[64];
     llm_shape_rope_frequencies(&shape, frequencies);
     assert_true(frequencies[0] == 1.0f);
@@ -136,7 +81,7 @@ static void plain_rope_frequencies_are_powers_of_theta(void **state)
 static void llama3_scaling_keeps_short_waves_and_stretches_long_ones(void **state)
 {
     llm_shape_t shape;
-    load_well(state, LLAMA31_TEXT, &shape);
+    config_text_load_well(state, LLAMA31_TEXT, &shape);
     float scaled[64], plain[64];
     llm_shape_rope_frequencies(&shape, scaled);
     llm_shape_t unscaled = shape;
@@ -159,10 +104,10 @@ static void llama3_scaling_keeps_short_waves_and_stretches_long_ones(void **stat
 static void linear_scaling_divides_every_frequency(void **state)
 {
     char text[2048];
-    replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\"",
-            "\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0},\"bos_token_id\"");
+    config_text_replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\"",
+                        "\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0},\"bos_token_id\"");
     llm_shape_t shape;
-    load_well(state, text, &shape);
+    config_text_load_well(state, text, &shape);
     float frequencies[64];
     llm_shape_rope_frequencies(&shape, frequencies);
     assert_true(frequencies[0] == 0.5f);
@@ -172,11 +117,11 @@ static void linear_scaling_divides_every_frequency(void **state)
 static void rope_parameters_of_newer_configs_are_read(void **state)
 {
     char text[2048];
-    replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\"",
-            "\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":500000.0},"
-            "\"bos_token_id\"");
+    config_text_replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\"",
+                        "\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":500000.0},"
+                        "\"bos_token_id\"");
     llm_shape_t shape;
-    load_well(state, text, &shape);
+    config_text_load_well(state, text, &shape);
     assert_true(shape.rope_theta == 500000.0f && shape.rope_factor == 1.0f);
 }
 
@@ -187,7 +132,7 @@ static void a_saved_shape_loads_as_itself(void **state)
         llm_shape_t shape, again;
         memset(&shape, 0, sizeof shape);
         memset(&again, 0, sizeof again);
-        load_well(state, texts[i], &shape);
+        config_text_load_well(state, texts[i], &shape);
         fmq_error_t err = {0};
         const char *path = scratch_path(*state, "saved.json");
         assert_int_equal(llm_shape_save(&shape, path, &err), 0);
@@ -207,7 +152,7 @@ static void a_saved_shape_loads_as_itself(void **state)
 static void a_saved_config_writes_short_decimals_and_the_class(void **state)
 {
     llm_shape_t shape;
-    load_well(state, LLAMA31_TEXT, &shape);
+    config_text_load_well(state, LLAMA31_TEXT, &shape);
     const char *path = scratch_path(*state, "saved.json");
     assert_int_equal(llm_shape_save(&shape, path, NULL), 0);
     size_t size;
@@ -222,20 +167,20 @@ static void a_saved_config_writes_short_decimals_and_the_class(void **state)
 static void biases_head_width_and_ties_can_be_given(void **state)
 {
     char text[2048];
-    replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\"",
-            "\"head_dim\":96,\"attention_bias\":true,\"mlp_bias\":true,"
-            "\"tie_word_embeddings\":true,\"bos_token_id\"");
+    config_text_replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\"",
+                        "\"head_dim\":96,\"attention_bias\":true,\"mlp_bias\":true,"
+                        "\"tie_word_embeddings\":true,\"bos_token_id\"");
     llm_shape_t shape;
-    load_well(state, text, &shape);
+    config_text_load_well(state, text, &shape);
     assert_int_equal(shape.head_width, 96);
     assert_true(shape.biases == LLM_ALL_MODULES && shape.tied);
     size_t out, in;
     llm_shape_module(&shape, LLM_O, &out, &in);
     assert_int_equal(out, 4096);
     assert_int_equal(in, 32 * 96);
-    replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\"",
-            "\"attention_bias\":true,\"bos_token_id\"");
-    load_well(state, text, &shape);
+    config_text_replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\"",
+                        "\"attention_bias\":true,\"bos_token_id\"");
+    config_text_load_well(state, text, &shape);
     assert_int_equal(shape.biases, LLM_ATTENTION_MODULES);
 }
 
@@ -255,12 +200,13 @@ static void mistral_reaches_as_far_as_its_window(void **state)
         {"\"max_position_embeddings\":64,\"num_key_value_heads\":4", 0, 64, 4},
     };
     char mistral[2048], text[2048], kept[64];
-    replace(mistral, sizeof mistral, LLAMA_TEXT, "\"llama\"", "\"mistral\"");
+    config_text_replace(mistral, sizeof mistral, LLAMA_TEXT, "\"llama\"", "\"mistral\"");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         llm_shape_t shape, again;
         fmq_error_t err = {0};
-        replace(text, sizeof text, mistral, "\"max_position_embeddings\":4096", cases[i].keys);
-        load_well(state, text, &shape);
+        config_text_replace(text, sizeof text, mistral, "\"max_position_embeddings\":4096",
+                            cases[i].keys);
+        config_text_load_well(state, text, &shape);
         assert_string_equal(shape.arch->hf_class, "MistralForCausalLM");
         assert_int_equal(shape.window, cases[i].window);
         assert_int_equal(llm_shape_reach(&shape), cases[i].reach);
@@ -273,9 +219,9 @@ static void mistral_reaches_as_far_as_its_window(void **state)
         free(written);
     }
     llm_shape_t shape; /* LLaMA has no window, whatever is written there */
-    replace(text, sizeof text, LLAMA_TEXT, "\"max_position_embeddings\":4096",
-            "\"max_position_embeddings\":5000,\"sliding_window\":64");
-    load_well(state, text, &shape);
+    config_text_replace(text, sizeof text, LLAMA_TEXT, "\"max_position_embeddings\":4096",
+                        "\"max_position_embeddings\":5000,\"sliding_window\":64");
+    config_text_load_well(state, text, &shape);
     assert_int_equal(llm_shape_reach(&shape), 5000);
     assert_int_equal(shape.kv_heads, 32);
 }
@@ -285,17 +231,18 @@ static void ends_that_nobody_mentions_are_the_familys(void **state)
 {
     char text[2048];
     llm_shape_t shape;
-    replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\":1,\"eos_token_id\":2",
-            "\"a\":1,\"b\":2");
-    load_well(state, text, &shape);
+    config_text_replace(text, sizeof text, LLAMA_TEXT, "\"bos_token_id\":1,\"eos_token_id\":2",
+                        "\"a\":1,\"b\":2");
+    config_text_load_well(state, text, &shape);
     assert_int_equal(shape.bos, 1);
     assert_int_equal(shape.eos, 2);
-    replace(text, sizeof text, LLAMA_TEXT, "\"eos_token_id\":2", "\"eos_token_id\":null");
-    load_well(state, text, &shape);
+    config_text_replace(text, sizeof text, LLAMA_TEXT, "\"eos_token_id\":2",
+                        "\"eos_token_id\":null");
+    config_text_load_well(state, text, &shape);
     assert_int_equal(shape.eos, -1);
-    replace(text, sizeof text, LLAMA_TEXT, "\"eos_token_id\":2",
-            "\"eos_token_id\":[9,7,99999999,8]");
-    load_well(state, text, &shape);
+    config_text_replace(text, sizeof text, LLAMA_TEXT, "\"eos_token_id\":2",
+                        "\"eos_token_id\":[9,7,99999999,8]");
+    config_text_load_well(state, text, &shape);
     assert_int_equal(shape.eos, 9);
     assert_int_equal(shape.ends_size, 2);
     assert_int_equal(shape.ends[0], 7);
@@ -309,9 +256,9 @@ static void ends_that_nobody_mentions_are_the_familys(void **state)
 static void a_token_beyond_the_vocabulary_is_absent(void **state)
 {
     char text[2048];
-    replace(text, sizeof text, GPT2_TEXT, "50257", "61");
+    config_text_replace(text, sizeof text, GPT2_TEXT, "50257", "61");
     llm_shape_t shape;
-    load_well(state, text, &shape);
+    config_text_load_well(state, text, &shape);
     assert_int_equal(shape.bos, -1);
     assert_int_equal(shape.eos, -1);
 }
@@ -361,10 +308,10 @@ static void every_bad_value_is_refused_by_name(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[2048];
-        replace(text, sizeof text, cases[i].text, cases[i].from, cases[i].to);
+        config_text_replace(text, sizeof text, cases[i].text, cases[i].from, cases[i].to);
         llm_shape_t shape = {.layers = 77};
         fmq_error_t err = {0};
-        assert_int_equal(load_text(state, text, &shape, &err), -1);
+        assert_int_equal(config_text_load(state, text, &shape, &err), -1);
         if (err.code != cases[i].code || !strstr(err.text, cases[i].named) ||
             !strstr(err.text, "config.json"))
             fail_msg("case %zu: %s: %s", i, fmq_error_name(err.code), err.text);
@@ -379,13 +326,13 @@ static void files_that_are_no_config_are_refused(void **state)
     assert_int_equal(llm_shape_load(&shape, scratch_path(*state, "none.json"), &err), -1);
     assert_int_equal(err.code, FMQ_ERR_NOTFOUND);
     assert_int_equal(llm_shape_load(&shape, scratch_folder(*state, "folder.json"), &err), -1);
-    assert_int_equal(load_text(state, "[1]", &shape, &err), -1);
+    assert_int_equal(config_text_load(state, "[1]", &shape, &err), -1);
     assert_non_null(strstr(err.text, "object"));
-    assert_int_equal(load_text(state, "", &shape, &err), -1);
-    assert_int_equal(load_text(state, "{\"a\":", &shape, &err), -1);
+    assert_int_equal(config_text_load(state, "", &shape, &err), -1);
+    assert_int_equal(config_text_load(state, "{\"a\":", &shape, &err), -1);
     static char deep[100001];
     memset(deep, '[', sizeof deep - 1);
-    assert_int_equal(load_text(state, deep, &shape, &err), -1);
+    assert_int_equal(config_text_load(state, deep, &shape, &err), -1);
     assert_int_equal(err.code, FMQ_ERR_FORMAT);
 }
 
@@ -459,5 +406,5 @@ int main(void)
         cmocka_unit_test(the_table_is_enumerable_and_complete),
         cmocka_unit_test(the_config_of_tinystories_656k_loads),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, config_text_set_up, config_text_tear_down);
 }
