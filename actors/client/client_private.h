@@ -44,11 +44,12 @@ struct fmq_client {
     const fmq_strategy_ops_t *method;
     fmq_pass_t passes[FMQ_PASSES_MAX]; /* the trainings of a task */
     size_t passes_size;
-    bool keeps;   /* one of them makes this client's own state */
+    bool keeps; /* one of them makes this client's own state */
+    bool keeps_optimizer;
     bool has_own; /* there is one, which this client trained last: */
     fmq_personal_mark_t trained;
     bool behind;                /* ... or an older one, for a server that fell back */
-    fmq_personal_place_t place; /* of own states: its directory is owned, or NULL */
+    fmq_personal_place_t place; /* of own states and optimizers: its directory is owned, or NULL */
     fmq_task_state_t state;     /* of the task at hand: the one that it names */
     fmq_task_state_t own_state; /* this client's, while a task is at it */
     fmq_download_t download;    /* of it, when it is not in this process */

@@ -19,7 +19,11 @@ int fmq_client_own_open(fmq_client_t *self, const char *directory, fmq_error_t *
                                          .client = self->number,
                                          .log = self->context.log,
                                          .actor = self->name};
-    if (!self->keeps || !directory)
+    self->keeps_optimizer = fmq_config_bool(self->config, "fedmq.keep_optimizer");
+    if (self->keeps_optimizer && !directory)
+        return fmq_error_set(err, FMQ_ERR_CONFIG,
+                             "fedmq.keep_optimizer: this client has no folder to keep it in");
+    if ((!self->keeps && !self->keeps_optimizer) || !directory)
         return 0;
     self->place.directory = fmq_file_path(err, "%s/personal/%s", directory, self->name);
     return self->place.directory ? 0 : -1;

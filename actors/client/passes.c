@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "actors/client/client_private.h"
+#include "actors/client/kept_optimizer.h"
 
 static const fmq_schema_t *schema_of(const fmq_client_t *self)
 {
@@ -52,6 +53,29 @@ static int begin_own(fmq_client_t *self, size_t index, fmq_error_t *err)
     return 0;
 }
 
+/* With the optimizer of the client's last training, which is durable before what was
+ * trained is: whoever trains this round again begins with the same. */
+static int train_on(fmq_client_t *self, fmq_routine_t *how, size_t index,
+                    fmq_message_report_t *outcome, fmq_error_t *err)
+{
+    const fmq_kept_place_t place = {.directory = self->place.directory,
+                                    .run = self->course.task.run,
+                                    .client = self->number,
+                                    .pass = (uint32_t)index,
+                                    .log = self->context.log,
+                                    .actor = self->name};
+    fmq_task_state_t *state = self->passes[index].keeps ? &self->own_state : &self->state;
+    uint32_t round = self->course.task.round, from = 0;
+    llm_kept_optimizer_t kept = {0};
+    int found = fmq_kept_load(&place, round, &kept, &from, err);
+    how->train.kept = &kept;
+    int rc = found < 0 ? -1 : fmq_routine_train(how, round, state, outcome, err);
+    if (rc == 0 && kept.size > 0)
+        rc = fmq_kept_save(&place, round, &kept, found > 0 ? &from : NULL, err);
+    llm_kept_optimizer_release(&kept);
+    return rc;
+}
+
 static int train_pass(fmq_client_t *self, const fmq_routine_t *work, size_t index,
                       fmq_message_report_t *outcome, fmq_error_t *err)
 {
@@ -73,7 +97,9 @@ static int train_pass(fmq_client_t *self, const fmq_routine_t *work, size_t inde
         how.train.optimizer.lr = pass->rate;
     how.prefix = pass->prefix;
     how.keeps = is_only_copy(self, pass);
-    return fmq_routine_train(&how, self->course.task.round, state, outcome, err);
+    return self->keeps_optimizer
+               ? train_on(self, &how, index, outcome, err)
+               : fmq_routine_train(&how, self->course.task.round, state, outcome, err);
 }
 
 /* Keeps what a pass has trained.  When keeping fails the vector is nobody's: neither

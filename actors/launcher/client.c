@@ -54,7 +54,8 @@ static bool place_own_states(const fmq_config_t *config, char **place, fmq_error
 {
     if (fmq_config_bool(config, "federate.save_client_model"))
         *place = fmq_rundir_of_client(config, err);
-    else if (strcmp(fmq_config_text(config, "federate.method"), "local") == 0)
+    else if (strcmp(fmq_config_text(config, "federate.method"), "local") == 0 ||
+             fmq_config_bool(config, "fedmq.keep_optimizer"))
         *place = fmq_rundir_path(config, err);
     else
         return true;

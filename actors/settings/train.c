@@ -31,6 +31,18 @@ static int check_counts(const fmq_config_t *config, fmq_error_t *err)
     return 0;
 }
 
+/* Two keys that say the same may not say different things. */
+static int check_checkpointing(const fmq_config_t *config, fmq_error_t *err)
+{
+    const char *key = "fedmq.gradient_checkpointing";
+    const char *text = fmq_config_text(config, "fedmq.recompute");
+    if (!fmq_config_bool(config, key) || strcmp(text, "auto") == 0 || strcmp(text, "layers") == 0)
+        return 0;
+    return fmq_error_set(err, FMQ_ERR_CONFIG,
+                         "%s: '%s' is True and 'fedmq.recompute' is '%s': leave one out",
+                         fmq_config_origin(config, key), key, text);
+}
+
 static uint64_t multiply(uint64_t a, uint64_t b)
 {
     return b != 0 && a > UINT64_MAX / b ? UINT64_MAX : a * b;
@@ -52,6 +64,8 @@ llm_recompute_t fmq_settings_recompute(const fmq_config_t *config)
 {
     const char *text = fmq_config_text(config, "fedmq.recompute");
     llm_recompute_t recompute = LLM_RECOMPUTE_AUTO;
+    if (fmq_config_bool(config, "fedmq.gradient_checkpointing"))
+        return LLM_RECOMPUTE_LAYERS;
     while (recompute < LLM_RECOMPUTE_LAYERS && strcmp(text, llm_recompute_name(recompute)) != 0)
         recompute++;
     return recompute;
@@ -71,7 +85,7 @@ int fmq_settings_train(const fmq_config_t *config, llm_train_options_t *out, fmq
         .seed = (uint64_t)fmq_config_int(config, "seed"),
     };
     fmq_deepspeed_t deepspeed;
-    if (check_counts(config, err) < 0 ||
+    if (check_counts(config, err) < 0 || check_checkpointing(config, err) < 0 ||
         fmq_settings_optimizer(config, "train.optimizer", &options.optimizer, err) < 0 ||
         fmq_settings_schedule(config, "train.scheduler", &options.schedule, err) < 0)
         return -1;

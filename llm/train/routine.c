@@ -84,6 +84,8 @@ static int routine_init(routine_t *self, const llm_dataset_t *dataset, fmq_error
     if (!self->loader ||
         llm_prefix_batch_init(&self->prefix, dataset, options->batch_size, err) < 0 ||
         llm_update_init(&self->update, self->ws, options->team, &self->optimizer, err) < 0 ||
+        (options->kept && options->kept->size > 0 &&
+         llm_update_resume(&self->update, options->kept, err) < 0) ||
         remember_start(self, err) < 0)
         return -1;
     return llm_update_begin(&self->update, err);
@@ -226,7 +228,7 @@ static int step(routine_t *self, fmq_error_t *err)
     if (!isfinite(norm))
         return forget_group(self, err);
     llm_rates_t rates =
-        llm_optimizer_rates(&self->optimizer, &options->schedule, self->result.stats.steps);
+        llm_optimizer_rates(&self->optimizer, &options->schedule, llm_update_steps(&self->update));
     if (llm_update_step(&self->update, llm_clip_factor(norm, options->grad_clip), &rates, err) < 0)
         return -1;
     count_group(self);
@@ -317,6 +319,8 @@ int llm_routine_run(const llm_routine_t *how, const llm_dataset_t *dataset,
         rc = run(&routine, llm_train_steps(options, llm_dataset_size(dataset)), err);
     if (rc == 0)
         rc = check_result(&routine, err);
+    if (rc == 0 && options->kept)
+        rc = llm_update_keep(&routine.update, options->kept, err);
     if (rc == 0) {
         llm_train_stats_t *stats = &routine.result.stats;
         stats->loss_avg = stats->loss_sum / (double)stats->samples;

@@ -62,6 +62,11 @@ void llm_update_release(llm_update_t *self)
     *self = (llm_update_t){0};
 }
 
+uint64_t llm_update_steps(const llm_update_t *self)
+{
+    return self->optimizers[0].steps;
+}
+
 static int forget(void *argument, unsigned rank, fmq_error_t *err)
 {
     const llm_update_t *self = ((job_t *)argument)->update;
@@ -167,8 +172,10 @@ static void step_own(llm_update_t *self, const job_t *job, unsigned rank)
     llm_backend_t *be = llm_workspace_backend(ws);
     size_t from = self->owners[rank], count = self->owners[rank + 1] - from;
     float *grads = llm_workspace_grads(ws) + from;
-    if (count == 0)
+    if (count == 0) {
+        self->optimizers[rank].steps++; /* which a schedule goes by */
         return;
+    }
     if (job->factor != 1)
         be->ops->scale(be, grads, job->factor, count);
     llm_optimizer_step(&self->optimizers[rank], llm_workspace_params(ws) + from, grads, job->rates);

@@ -28,6 +28,13 @@ int llm_update_init(llm_update_t *self, llm_workspace_t *ws, llm_team_t *team,
                     const llm_optimizer_t *how, fmq_error_t *err);
 void llm_update_release(llm_update_t *self);
 
+/* kept.c: the state as bytes, and back.  kept is replaced, and untouched on failure.
+ * Resuming: FMQ_ERR_FORMAT or FMQ_ERR_MISMATCH when the bytes are another's. */
+int llm_update_keep(llm_update_t *self, llm_kept_optimizer_t *kept, fmq_error_t *err);
+int llm_update_resume(llm_update_t *self, const llm_kept_optimizer_t *kept, fmq_error_t *err);
+/* Steps made, those of earlier routines among them. */
+uint64_t llm_update_steps(const llm_update_t *self);
+
 /* Before the first batch: everybody has the lead's parameters, and no gradient. */
 int llm_update_begin(llm_update_t *self, fmq_error_t *err);
 

@@ -116,6 +116,18 @@ static fmq_compute_settings_t compute(void)
     return settings;
 }
 
+static void gradient_checkpointing_is_another_name_for_whole_layers(void **state)
+{
+    (void)state;
+    given("fedmq: {gradient_checkpointing: True}\n");
+    assert_int_equal(fmq_settings_recompute(config), LLM_RECOMPUTE_LAYERS);
+    llm_train_options_t options;
+    assert_int_equal(fmq_settings_train(config, &options, &err), 0);
+    given("fedmq: {recompute: norms}\n");
+    assert_int_equal(fmq_settings_train(config, &options, &err), -1);
+    assert_non_null(strstr(err.text, "leave one out"));
+}
+
 static void half_and_weights_say_where_and_in_what_is_computed(void **state)
 {
     (void)state;
@@ -651,6 +663,7 @@ int main(void)
         CASE(training_keys_reach_the_routine),
         CASE(a_round_uses_so_many_examples_at_most),
         CASE(what_is_computed_again_is_chosen_by_name),
+        CASE(gradient_checkpointing_is_another_name_for_whole_layers),
         CASE(half_and_weights_say_where_and_in_what_is_computed),
         CASE(a_whole_model_that_trains_has_no_frozen_weights),
         CASE(a_gpu_that_is_required_is_missed),

@@ -3,7 +3,7 @@
  *
  * FS-LLM's routine with its defects mended: true gradient accumulation,
  * bounded retries on NaN, average loss as the headline.  The optimizer is new
- * in every routine, as there.
+ * in every routine, as there, unless its state is kept.
  */
 #ifndef FEDMQ_LLM_TRAIN_H
 #define FEDMQ_LLM_TRAIN_H
@@ -87,9 +87,23 @@ double llm_schedule_lr(const llm_schedule_t *self, double lr, uint64_t step);
  * `momentum` unless the schedule cycles it. */
 double llm_schedule_momentum(const llm_schedule_t *self, double momentum, uint64_t step);
 
+/* What an optimizer knows when a training ends: its moments, and how many steps it has
+ * made, which is where its schedule stands.  The same bytes however a team shares them
+ * out. */
+typedef struct {
+    void *bytes; /* owned; NULL: nothing yet */
+    size_t size;
+} llm_kept_optimizer_t;
+
+/* Harmless when it is empty. */
+void llm_kept_optimizer_release(llm_kept_optimizer_t *self);
+
 typedef struct {
     llm_optimizer_t optimizer;
     llm_schedule_t schedule;
+    /* Borrowed; NULL: the optimizer is new.  Else it goes on from what is in here, if
+     * anything is, and leaves in here what it knows at the end; on failure it stays. */
+    llm_kept_optimizer_t *kept;
     bool by_epoch;  /* batch_or_epoch */
     uint64_t steps; /* local_update_steps */
     uint32_t batch_size;

@@ -268,10 +268,21 @@ static void every_optimizers_state_may_be_shared_out(void **state)
         llm_train_options_t options = adam(4);
         llm_train_stats_t stats;
         size_t n;
+        llm_kept_optimizer_t kept[2] = {{0}};
         options.optimizer = optimizers[i];
+        options.kept = &kept[0];
         float *one = trained(&how, options, &stats, &n);
         how.sharded = true;
+        options.kept = &kept[1];
         float *shared = trained(&how, options, &stats, NULL);
+        assert_int_equal(kept[0].size, kept[1].size);
+        assert_memory_equal(kept[0].bytes, kept[1].bytes, kept[0].size);
+        how.sharded = false; /* what shares have left one device goes on from */
+        float *after = trained(&how, options, &stats, NULL);
+        assert_memory_not_equal(after, one, n * sizeof *one);
+        free(after);
+        for (int k = 0; k < 2; k++)
+            llm_kept_optimizer_release(&kept[k]);
         assert_memory_equal(one, shared, n * sizeof *one);
         free(one);
         free(shared);

@@ -131,6 +131,76 @@ static void smoothed_labels_are_learnt_and_not_measured(void **state)
     assert_true(measured[1] < trained[1]);
 }
 
+/* Two trainings over all batches in order, with a schedule that goes on: together, or one
+ * after the other with what was kept. */
+static void a_kept_optimizer_goes_on_where_it_was(void **state)
+{
+    (void)state;
+    static const llm_optimizer_t optimizers[] = {
+        {.kind = LLM_ADAMW, .lr = 0.01, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
+        {.kind = LLM_ADAFACTOR,
+         .lr = 0.01,
+         .eps = 1e-7,
+         .eps2 = 1e-3,
+         .clip = 1,
+         .beta2_decay = -1},
+        {.kind = LLM_ADAMW_8BIT, .lr = 0.01, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
+    };
+    for (size_t i = 0; i < sizeof optimizers / sizeof *optimizers; i++) {
+        float *vectors[3];
+        size_t bytes = 0;
+        for (int way = 0; way < 3; way++) { /* at once, with what was kept, without */
+            room_t room;
+            llm_kept_optimizer_t kept = {0};
+            open_room(&room, LLM_ADAPTER_LORA, 0, 2);
+            llm_train_options_t options = adam(way ? 1 : 2);
+            options.optimizer = optimizers[i];
+            options.schedule =
+                (llm_schedule_t){.kind = LLM_SCHEDULE_STEP, .gamma = 0.5, .step_size = 3};
+            options.by_epoch = true;
+            options.shuffle = false;
+            options.kept = way < 2 ? &kept : NULL;
+            train(&room, &options, NULL);
+            if (way)
+                train(&room, &options, NULL);
+            bytes = room.small.elements * sizeof *room.small.vector;
+            vectors[way] = malloc(bytes);
+            llm_workspace_get_params(room.ws, vectors[way]);
+            llm_kept_optimizer_release(&kept);
+            close_room(&room);
+        }
+        assert_memory_equal(vectors[0], vectors[1], bytes);
+        assert_memory_not_equal(vectors[0], vectors[2], bytes);
+        for (size_t way = 0; way < 3; way++)
+            free(vectors[way]);
+    }
+}
+
+static void what_is_kept_of_another_optimizer_is_refused(void **state)
+{
+    (void)state;
+    room_t room;
+    fmq_error_t err;
+    llm_kept_optimizer_t kept = {0};
+    open_room(&room, LLM_ADAPTER_LORA, 0, 2);
+    llm_train_options_t options = adam(1);
+    options.kept = &kept;
+    train(&room, &options, NULL);
+    assert_true(kept.size > 0);
+    options.optimizer.kind = LLM_SGD;
+    assert_int_equal(llm_train_run(room.ws, room.dataset, &options, NULL, NULL, NULL, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_MISMATCH);
+    options.optimizer.kind = LLM_ADAMW;
+    kept.size--;
+    assert_int_equal(llm_train_run(room.ws, room.dataset, &options, NULL, NULL, NULL, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_MISMATCH);
+    kept.size = 3;
+    assert_int_equal(llm_train_run(room.ws, room.dataset, &options, NULL, NULL, NULL, &err), -1);
+    assert_int_equal(err.code, FMQ_ERR_FORMAT);
+    llm_kept_optimizer_release(&kept);
+    close_room(&room);
+}
+
 static void lora_learns_while_the_model_is_frozen(void **state)
 {
     (void)state;
@@ -352,6 +422,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_random_model_knows_nothing_and_learns_a_text),
         cmocka_unit_test(smoothed_labels_are_learnt_and_not_measured),
+        cmocka_unit_test(a_kept_optimizer_goes_on_where_it_was),
+        cmocka_unit_test(what_is_kept_of_another_optimizer_is_refused),
         cmocka_unit_test(lora_learns_while_the_model_is_frozen),
         cmocka_unit_test(the_same_seed_gives_the_same_bytes_and_another_one_others),
         cmocka_unit_test(a_routine_leaves_nothing_behind_that_the_next_one_sees),
