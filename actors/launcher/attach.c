@@ -9,6 +9,7 @@
 
 #include "actors/launcher/aside.h"
 #include "actors/launcher/opening.h"
+#include "actors/protocol/inbound.h"
 #include "actors/settings/settings.h"
 #include "fedmq/actors/messages.h"
 #include "fedmq/actors/receive.h"
@@ -39,17 +40,18 @@ static int ask(visit_t *self, fmq_error_t *err)
     return fmq_link_fetch(self->link, self->server, &self->run.config, 0, FMQ_CONFIG_FILE_MAX, err);
 }
 
-static void on_note(visit_t *self, const fmq_event_t *event)
+/* A server that ends takes its run back. */
+static void on_run(void *argument, const fmq_event_t *event, const void *message)
 {
-    fmq_message_run_t note;
-    if (strcmp(event->topic, "run") != 0 || event->role != FMQ_ROLE_SERVER)
-        return;
-    self->known = fmq_message_run_decode(&note, event->data, event->size, NULL) == 0;
+    visit_t *self = argument;
+    self->known = message != NULL;
     if (!self->known)
         return;
-    self->run = note;
+    self->run = *(const fmq_message_run_t *)message;
     memcpy(self->server, event->member, sizeof self->server);
 }
+
+static const fmq_inbound_t inbound[] = {{"run", FMQ_FROM(FMQ_ROLE_SERVER), on_run, true}};
 
 /* A server that has gone took its configuration along; it, or another one, may
  * come back. */
@@ -72,7 +74,7 @@ static int handle(visit_t *self, const fmq_event_t *event, fmq_error_t *err)
 {
     switch (event->type) {
     case FMQ_EVENT_NOTE:
-        on_note(self, event);
+        (void)fmq_inbound_take(inbound, sizeof inbound / sizeof *inbound, self, event);
         return 0;
     case FMQ_EVENT_CHUNK:
     case FMQ_EVENT_FETCHED:

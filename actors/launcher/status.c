@@ -15,6 +15,7 @@
 #include "actors/launcher/command.h"
 #include "actors/launcher/signals.h"
 #include "actors/launcher/status_view.h"
+#include "actors/protocol/inbound.h"
 #include "actors/storage/directory.h"
 #include "actors/storage/file.h"
 #include "fedmq/base/clock.h"
@@ -32,6 +33,8 @@ typedef struct {
     int signals;
     bool terminal;
     fmq_status_t status;
+    bool came;         /* a status, since this was last asked: */
+    fmq_error_t wrong; /* ... with this the matter */
 } look_t;
 
 static int show(const look_t *self, bool stopped, fmq_error_t *err)
@@ -64,6 +67,19 @@ static int no_server(const char *endpoint, fmq_error_t *err)
         endpoint);
 }
 
+/* It is no table of fields, so it is decoded here. */
+static void on_status(void *argument, const fmq_event_t *event, const void *message)
+{
+    look_t *self = argument;
+    (void)message;
+    self->came = true;
+    fmq_error_clear(&self->wrong);
+    (void)fmq_status_decode(&self->status, event->data, event->size, &self->wrong);
+}
+
+static const fmq_inbound_t inbound[] = {
+    {FMQ_STATUS_NAME, FMQ_FROM(FMQ_ROLE_SERVER), on_status, true}};
+
 /* 1: a status came; 0: none yet; -1: none will. */
 static int take(look_t *self, fmq_link_t *link, int timeout_ms, fmq_error_t *err)
 {
@@ -73,10 +89,12 @@ static int take(look_t *self, fmq_link_t *link, int timeout_ms, fmq_error_t *err
         return got;
     if (event.type == FMQ_EVENT_REFUSED)
         return fmq_error_set(err, event.error.code, "%s", event.error.text);
-    if (event.type != FMQ_EVENT_NOTE || event.role != FMQ_ROLE_SERVER ||
-        strcmp(event.topic, FMQ_STATUS_NAME) != 0)
-        return 0;
-    return fmq_status_decode(&self->status, event.data, event.size, err) < 0 ? -1 : 1;
+    self->came = false;
+    if (event.type == FMQ_EVENT_NOTE)
+        (void)fmq_inbound_take(inbound, sizeof inbound / sizeof *inbound, self, &event);
+    if (self->came && self->wrong.code != FMQ_OK)
+        return fmq_error_set(err, self->wrong.code, "%s", self->wrong.text);
+    return self->came ? 1 : 0;
 }
 
 /* Each status that comes is shown; without --watch the first is the last. */

@@ -36,6 +36,14 @@ forbid "actors/storage" "zmq|czmq|fedmq/broker/(link|router)|$above|actors/(stra
        "storage/ may know no socket, no method and no actor"
 forbid "actors/strategy actors/model_transfer" "$above" "methods and the transfer of models may know no actor"
 
+# What is said to an actor is in its table (protocol/inbound.h), and nowhere else.
+rows=$(grep -rnE 'event(->|\.)topic' actors/client actors/evaluator actors/splitter actors/model_transfer actors/launcher \
+       --include='*.c')
+if [ -n "$rows" ]; then
+    printf 'messages are taken by a table of fmq_inbound_t:\n%s\n' "$rows"
+    bad=1
+fi
+
 # Only main ends the process; what a peer or a file says is never asserted.
 rows=$(grep -rnE '\b(exit|_exit|quick_exit)[[:space:]]*\(' base llm broker actors --include='*.[ch]' |
        grep -v '^actors/launcher/main\.c:' | grep -vE '^\S+\s*(\*|/\*|//)')
