@@ -475,7 +475,12 @@ static int append_commit(fmq_update_log_t *self, fmq_error_t *err)
     memcpy(items + size, digest.bytes, FMQ_DIGEST_SIZE);
     const fmq_record_t record = {.kind = FMQ_RECORD_COMMIT,
                                  .size = (uint32_t)(size + FMQ_DIGEST_SIZE)};
+    uint64_t before = self->file.end;
     int rc = fmq_record_file_append(&self->file, &record, items, NULL, err);
+    if (rc == 0 && (rc = fmq_record_file_write(&self->file, err)) < 0) {
+        fmq_error_t ignored; /* a later commit says it again */
+        (void)fmq_record_file_cut(&self->file, before, &ignored);
+    }
     free(items);
     return rc;
 }

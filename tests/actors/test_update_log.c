@@ -4,12 +4,15 @@
 #include "actors_test.h"
 
 #include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "actors/storage/directory.h"
 #include "actors/storage/file.h"
 #include "actors/storage/update_log.h"
+#include "actors/storage/update_record.h"
 #include "fedmq/broker/state.h"
 #include "tests/base/counted_digest.h"
 
@@ -188,14 +191,17 @@ typedef struct {
     long size;
 } small_t;
 
-static void small_put(small_t *self, fmq_update_log_t *journal, uint32_t client)
+/* Returns the bytes that it takes in the file. */
+static long small_put(small_t *self, fmq_update_log_t *journal, uint32_t client)
 {
     float *vector = test_vector(self->schema, client);
     fmq_object_t *object = fmq_state_encode(self->schema, vector, FMQ_CODEC_F32, NULL);
     fmq_update_log_writer_t *writer = write_chunks(journal, client, object, 1);
     assert_int_equal(fmq_update_log_writer_finish(&writer, fmq_object_digest(object), NULL), 0);
+    long size = FMQ_RECORD_HEAD_SIZE + (long)fmq_object_bytes(object);
     fmq_object_drop(&object);
     free(vector);
+    return size;
 }
 
 static fmq_update_log_t *small_open(small_t *self)
@@ -226,14 +232,12 @@ static void small_begin(small_t *self, const char *folder)
     (void)snprintf(self->path, sizeof self->path, "%s/round-000000/updates", self->journal);
     fmq_update_log_t *journal = small_open(self);
     self->ends[0] = 152;
-    for (uint32_t client = 1; client <= 2; client++) {
-        small_put(self, journal, client);
-        self->ends[client] = size_of(self->path);
-    }
+    for (uint32_t client = 1; client <= 2; client++)
+        self->ends[client] = self->ends[client - 1] + small_put(self, journal, client);
+    assert_int_equal(size_of(self->path), self->ends[0]); /* they wait for others */
     assert_int_equal(fmq_update_log_commit(journal, NULL, NULL, NULL), 0);
     self->ends[3] = size_of(self->path);
-    small_put(self, journal, 3);
-    self->ends[4] = size_of(self->path);
+    self->ends[4] = self->ends[3] + small_put(self, journal, 3);
     assert_int_equal(fmq_update_log_commit(journal, NULL, NULL, NULL), 0);
     self->size = self->ends[5] = size_of(self->path);
     fmq_update_log_close(&journal);
@@ -543,6 +547,53 @@ static void many_clients_are_read_from_one_file(void **state)
     fmq_update_log_close(&journal);
 }
 
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* 400 updates of some 12 KB, so that several writes are due; then no more room. */
+static void what_waits_is_written_when_there_is_room_again(void **state)
+{
+    const fixture_t *fixture = *state;
+    const uint64_t elements = 3000;
+    small_t small = {.schema = fmq_schema_new(FMQ_F32)};
+    assert_int_equal(fmq_schema_add(small.schema, "w", 1, &elements, NULL), 0);
+    small.log = fmq_log_new(hear, &small.heard, FMQ_LOG_INFO);
+    test_path(small.journal, fixture->folder, "waiting");
+    (void)snprintf(small.path, sizeof small.path, "%s/round-000000/updates", small.journal);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    fmq_update_log_t *journal = small_open(&small);
+    long all = 152;
+    for (uint32_t k = 1; k <= 400; k++)
+        all += small_put(&small, journal, k);
+    long before = size_of(small.path);
+    assert_true(before > all - 300000 && before < all); /* most are there, the last ones wait */
+    limit_files((rlim_t)before + 1000);
+    assert_int_equal(fmq_update_log_commit(journal, NULL, NULL, NULL), -1);
+    assert_int_equal(fmq_update_log_size(journal), 0);
+    assert_int_equal(size_of(small.path), before);
+    limit_files(RLIM_INFINITY);
+    assert_int_equal(fmq_update_log_commit(journal, NULL, NULL, NULL), 0);
+    fmq_update_log_close(&journal);
+    journal = small_open(&small);
+    assert_string_equal(small.heard.lines, "");
+    assert_int_equal(fmq_update_log_size(journal), 400);
+    float *values = calloc(elements, sizeof *values);
+    for (uint32_t k = 1; k <= 400; k++) {
+        float *expected = test_vector(small.schema, k);
+        assert_int_equal(fmq_update_log_read_range(journal, k - 1, 0, elements, values, NULL), 0);
+        assert_memory_equal(values, expected, elements * sizeof *values);
+        free(expected);
+    }
+    free(values);
+    fmq_update_log_close(&journal);
+    small_end(&small);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +611,7 @@ int main(void)
         TEST(the_lists_come_back_and_damage_is_noticed),
         TEST(keeping_a_list_leaves_the_others_out),
         TEST(many_clients_are_read_from_one_file),
+        TEST(what_waits_is_written_when_there_is_room_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
