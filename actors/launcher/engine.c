@@ -62,10 +62,9 @@ int fmq_engine_check_length(const fmq_engine_t *self, const fmq_config_t *config
         return 0;
     return fmq_error_set(err, FMQ_ERR_CONFIG,
                          "%s: llm.tok_len is %lld, but the model '%.160s' takes at most %u tokens "
-                         "at once (its %s); set it to at most that",
+                         "at once (its context); set it to at most that",
                          fmq_config_origin(config, "llm.tok_len"), (long long)length,
-                         llm_model_directory(model), reach,
-                         shape->window ? "sliding_window" : "context");
+                         llm_model_directory(model), reach);
 }
 
 bool fmq_engine_is_endless(const fmq_engine_t *self, char why[FMQ_ENDLESS_MAX])

@@ -50,9 +50,9 @@ static size_t tok_len(const fmq_arguments_t *arguments, const fmq_workbench_t *b
         return arguments->tok_len      ? (size_t)arguments->tok_len
                : own < TOK_LEN_DEFAULT ? own
                                        : TOK_LEN_DEFAULT;
-    fmq_error_set(
-        err, FMQ_ERR_CONFIG, "--tok-len is %llu, but the model takes at most %zu (its %s)",
-        (unsigned long long)arguments->tok_len, own, shape->window ? "sliding_window" : "context");
+    fmq_error_set(err, FMQ_ERR_CONFIG,
+                  "--tok-len is %llu, but the model takes at most %zu (its context)",
+                  (unsigned long long)arguments->tok_len, own);
     return 0;
 }
 

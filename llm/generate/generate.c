@@ -81,8 +81,8 @@ llm_generator_t *llm_generator_new_stack(const llm_stack_t *stack, size_t contex
     uint32_t reach = llm_adapter_reach(stack->adapter);
     if (context < 1 || context > reach) {
         fmq_error_set(err, FMQ_ERR_LIMIT,
-                      "a generator for %zu tokens is asked for; the model's %s is %u%s", context,
-                      shape->window ? "sliding window" : "context", reach,
+                      "a generator for %zu tokens is asked for; the model's context is %u%s",
+                      context, reach,
                       reach < llm_shape_reach(shape) ? " behind the adapter's virtual tokens" : "");
         return NULL;
     }
@@ -181,7 +181,8 @@ static void attend_to_cache(const llm_generator_t *self, uint32_t layer, size_t 
                               .H = shape->heads,
                               .KV = shape->kv_heads,
                               .D = shape->head_width,
-                              .scale = llm_shape_attention_scale(shape)};
+                              .scale = llm_shape_attention_scale(shape),
+                              .window = llm_shape_window(shape, layer)};
     self->be->ops->attention_decode(self->be, at->att, at->qkv, cache_of(self, layer, false),
                                     cache_of(self, layer, true), &how, self->decode_scratch);
 }
@@ -238,11 +239,9 @@ static int check_prompt(const llm_generator_t *self, const int32_t *prompt, size
                         fmq_error_t *err)
 {
     if (count < 1 || count > self->context)
-        return fmq_error_set(
-            err, FMQ_ERR_LIMIT, "the prompt has %zu tokens; this generator takes 1 to %zu%s", count,
-            self->context,
-            self->context == self->pass.decoder.shape->window ? " (the model's sliding window)"
-                                                              : "");
+        return fmq_error_set(err, FMQ_ERR_LIMIT,
+                             "the prompt has %zu tokens; this generator takes 1 to %zu", count,
+                             self->context);
     const uint32_t starts[] = {0, (uint32_t)count};
     llm_batch_t batch = {.sequences = 1, .starts = starts, .ids = prompt};
     return llm_batch_check_tokens(&batch, self->pass.decoder.shape, self->context, err);

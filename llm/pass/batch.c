@@ -26,10 +26,10 @@ static int check_starts(const llm_batch_t *batch, const llm_shape_t *shape, size
                                  ", the workspace was planned for %zu",
                                  s, to, tokens_max);
         if (to - from > llm_shape_reach(shape))
-            return fmq_error_set(
-                err, FMQ_ERR_LIMIT,
-                "sequence %zu of the batch has %" PRIu32 " tokens; the model's %s is %" PRIu32, s,
-                to - from, shape->window ? "sliding window" : "context", llm_shape_reach(shape));
+            return fmq_error_set(err, FMQ_ERR_LIMIT,
+                                 "sequence %zu of the batch has %" PRIu32
+                                 " tokens; the model's context is %" PRIu32,
+                                 s, to - from, llm_shape_reach(shape));
     }
     return 0;
 }

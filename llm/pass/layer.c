@@ -160,6 +160,7 @@ static llm_attention_t attention_of(const part_t *part, const llm_packed_t *batc
                              .KV = shape->kv_heads,
                              .D = shape->head_width,
                              .scale = llm_shape_attention_scale(shape),
+                             .window = llm_shape_window(shape, part->layer),
                              .q_stride = part->qkv.q_stride,
                              .k_stride = part->qkv.kv_stride,
                              .v_stride = part->qkv.kv_stride,

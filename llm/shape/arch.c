@@ -106,7 +106,6 @@ static const llm_arch_t rows[] = {
         .hf_class = "LlamaForCausalLM",
     },
     {
-        /* Computed as far as its window reaches; nothing longer is. */
         LIKE_LLAMA,
         .model_type = "mistral",
         .hf_class = "MistralForCausalLM",

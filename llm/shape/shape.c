@@ -9,7 +9,12 @@
 
 uint32_t llm_shape_reach(const llm_shape_t *shape)
 {
-    return shape->window ? shape->window : shape->context;
+    return shape->context;
+}
+
+uint32_t llm_shape_window(const llm_shape_t *shape, uint32_t layer)
+{
+    return llm_layer_bit(&shape->windowed, layer) ? shape->window : 0;
 }
 
 void llm_shape_module(const llm_shape_t *shape, llm_module_t module, size_t *out, size_t *in)

@@ -60,13 +60,13 @@ sed -i 's/"model_type": *"llama"/"model_type": "mistral"/; s/"max_position_embed
     "$MODEL/config.json"
 grep -q '"num_key_value_heads"' "$MODEL/config.json" || fail "the test's model does not say num_key_value_heads"
 refused window-fits 0 "" "$FEDMQ" generate --model "$MODEL" --prompt a --max-new-tokens 2
-refused window-run 2 "llm.tok_len is 4097, but the model '.*' takes at most 4096 tokens at once \(its sliding_window\)" \
-    "$FEDMQ" run --quiet --cfg $CFG outdir "$WORK" expname window-run model.type "$MODEL" llm.tok_len 4097
-refused window-prompt 6 "4096" "$FEDMQ" generate --model "$MODEL" --ids --prompt-ids "$(seq -s, 4097 | sed 's/[0-9]\+/5/g')"
+refused window-run 2 "llm.tok_len is 5001, but the model '.*' takes at most 5000 tokens at once \(its context\)" \
+    "$FEDMQ" run --quiet --cfg $CFG outdir "$WORK" expname window-run model.type "$MODEL" llm.tok_len 5001
+refused window-prompt 6 "5000" "$FEDMQ" generate --model "$MODEL" --ids --prompt-ids "$(seq -s, 5001 | sed 's/[0-9]\+/5/g')"
 refused long-run 2 "tok_len is 257.*at most 256.*context" "$FEDMQ" run --quiet --cfg $CFG outdir "$WORK" expname long-run llm.tok_len 257
 
-refused eval-len 2 "tok-len is 4097, but the model takes at most 4096 \(its sliding_window\)" "$FEDMQ" eval --model "$MODEL" \
-    --data configs/quickstart/data/heldout.jsonl --tok-len 4097
+refused eval-len 2 "tok-len is 5001, but the model takes at most 5000 \(its context\)" "$FEDMQ" eval --model "$MODEL" \
+    --data configs/quickstart/data/heldout.jsonl --tok-len 5001
 
 fresh
 sed -i '0,/"F32"/s//"U32"/' "$MODEL/model.safetensors"

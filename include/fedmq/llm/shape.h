@@ -218,14 +218,16 @@ bool llm_shape_same_layer(const llm_shape_t *a, uint32_t layer_a, const llm_shap
  * computes, but for the number of layers and their kinds? */
 bool llm_shape_same_family(const llm_shape_t *a, const llm_shape_t *b);
 
+/* To how many positions a layer attends at most; 0: to all. */
+uint32_t llm_shape_window(const llm_shape_t *shape, uint32_t layer);
+
 /* What scores are multiplied by. */
 float llm_shape_attention_scale(const llm_shape_t *shape);
 
 /* Channels of a norm; the shape's row has it. */
 size_t llm_shape_norm(const llm_shape_t *shape, llm_layer_norm_t norm);
 
-/* The longest sequence that the model computes as HF does: the context, or the
- * sliding window, up to which attention over a window is attention over all. */
+/* The longest sequence that the model computes: the context. */
 uint32_t llm_shape_reach(const llm_shape_t *shape);
 
 /* Outputs and inputs of a module: [out][in] of its weight. */

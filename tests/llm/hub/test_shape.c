@@ -184,17 +184,17 @@ static void biases_head_width_and_ties_can_be_given(void **state)
     assert_int_equal(shape.biases, LLM_ATTENTION_MODULES);
 }
 
-/* Up to its window Mistral is LLaMA; beyond it nothing is computed. */
-static void mistral_reaches_as_far_as_its_window(void **state)
+/* Mistral is LLaMA whose layers have a window. */
+static void mistral_has_a_window_where_it_is_below_the_context(void **state)
 {
     static const struct {
         const char *keys;
         uint32_t window, reach, kv_heads;
     } cases[] = {
         {"\"max_position_embeddings\":4096", 0, 4096, 8},
-        {"\"max_position_embeddings\":5000", 4096, 4096, 8},
+        {"\"max_position_embeddings\":5000", 4096, 5000, 8},
         {"\"max_position_embeddings\":5000,\"sliding_window\":null", 0, 5000, 8},
-        {"\"max_position_embeddings\":5000,\"sliding_window\":1024", 1024, 1024, 8},
+        {"\"max_position_embeddings\":5000,\"sliding_window\":1024", 1024, 5000, 8},
         {"\"max_position_embeddings\":5000,\"sliding_window\":8192", 0, 5000, 8},
         {"\"max_position_embeddings\":64,\"num_key_value_heads\":null", 0, 64, 32},
         {"\"max_position_embeddings\":64,\"num_key_value_heads\":4", 0, 64, 4},
@@ -397,7 +397,7 @@ int main(void)
         cmocka_unit_test(a_saved_shape_loads_as_itself),
         cmocka_unit_test(a_saved_config_writes_short_decimals_and_the_class),
         cmocka_unit_test(biases_head_width_and_ties_can_be_given),
-        cmocka_unit_test(mistral_reaches_as_far_as_its_window),
+        cmocka_unit_test(mistral_has_a_window_where_it_is_below_the_context),
         cmocka_unit_test(ends_that_nobody_mentions_are_the_familys),
         cmocka_unit_test(a_token_beyond_the_vocabulary_is_absent),
         cmocka_unit_test(every_bad_value_is_refused_by_name),

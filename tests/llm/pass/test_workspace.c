@@ -172,25 +172,33 @@ static void batches_that_do_not_fit_are_refused(void **state)
     tiny_release(&tiny);
 }
 
-/* Attention over a window is attention over all up to the window's width. */
-static void a_sequence_beyond_the_sliding_window_is_refused(void **state)
+static double loss_with_window(uint32_t window, uint32_t windowed_layers)
 {
-    (void)state;
     tiny_t tiny;
     tiny_batch_t tokens = {0};
     llm_shape_t shape = tiny_llama();
     llm_adapter_spec_t spec = tiny_lora("", 0.0f);
-    shape.window = 6; /* the batch's first sequence has seven tokens, the context is eight */
+    fmq_error_t err;
+    double loss = 0.0;
+    shape.window = window;
+    for (uint32_t l = 0; l < windowed_layers; l++)
+        llm_layer_bit_set(&shape.windowed, l, true);
     tiny_batch_init(&tokens);
     tiny_init(&tiny, &shape, &spec, reference());
-    refuse(&tiny, &tokens.batch, FMQ_ERR_LIMIT);
-    const uint32_t shorter[] = {0, 6, 8, 12};
-    llm_batch_t batch = tokens.batch;
-    fmq_error_t err;
-    double loss;
-    batch.starts = shorter;
-    assert_int_equal(llm_workspace_loss(tiny.ws, &batch, &loss, &err), 0);
+    assert_int_equal(llm_workspace_loss(tiny.ws, &tokens.batch, &loss, &err), 0);
     tiny_release(&tiny);
+    return loss;
+}
+
+/* The longest sequence of the batch has seven tokens. */
+static void a_window_counts_in_the_layers_that_have_one(void **state)
+{
+    (void)state;
+    double whole = loss_with_window(0, 0);
+    assert_true(loss_with_window(7, 2) == whole);
+    assert_true(loss_with_window(3, 0) == whole);
+    assert_true(loss_with_window(3, 1) != whole);
+    assert_true(loss_with_window(3, 1) != loss_with_window(3, 2));
 }
 
 static void ids_rows_and_targets_outside_their_range_are_refused(void **state)
@@ -578,7 +586,7 @@ int main(void)
         cmocka_unit_test(a_packed_batch_is_the_sum_of_its_sequences),
         cmocka_unit_test(passes_allocate_nothing),
         cmocka_unit_test(batches_that_do_not_fit_are_refused),
-        cmocka_unit_test(a_sequence_beyond_the_sliding_window_is_refused),
+        cmocka_unit_test(a_window_counts_in_the_layers_that_have_one),
         cmocka_unit_test(ids_rows_and_targets_outside_their_range_are_refused),
         cmocka_unit_test(a_batch_without_targets_has_no_loss_and_no_gradient),
         cmocka_unit_test(a_nan_is_a_loss_and_leaves_the_gradient_alone),
