@@ -78,8 +78,8 @@ def named(model):
             for name, tensor in model.named_parameters() if tensor.requires_grad}
 
 
-def fifty_steps(model, sequences, labels):
-    optimizer = torch.optim.AdamW(named(model).values(), lr=0.01, betas=(0.9, 0.95),
+def fifty_steps(model, sequences, labels, lr=0.01):
+    optimizer = torch.optim.AdamW(named(model).values(), lr=lr, betas=(0.9, 0.95),
                                   weight_decay=0.1)
     losses = []
     for step in range(STEPS):
