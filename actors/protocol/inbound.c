@@ -46,9 +46,9 @@ int fmq_inbound_try(const fmq_inbound_t *table, size_t size, void *actor, const 
         return fmq_error_set(why, FMQ_ERR_DENIED, "'%s' is not for a %s to say", event->topic,
                              fmq_role_name(event->role));
     const fmq_fields_t *fields = table_of(table[i].topic);
-    if (!fields)
+    if (!fields && !table[i].wants_nil)
         return fmq_error_set(why, FMQ_ERR_INTERNAL, "message '%s' has no table", table[i].topic);
-    bool whole = fmq_fields_decode(fields, message, event->data, event->size, why) == 0;
+    bool whole = fields && fmq_fields_decode(fields, message, event->data, event->size, why) == 0;
     if (!whole && !table[i].wants_nil)
         return -1;
     table[i].take(actor, event, whole ? message : NULL);

@@ -22,7 +22,8 @@ typedef struct {
                         * that begins so, each a shard */
     unsigned from;     /* FMQ_FROM() of one role, or of more */
     /* message: the fmq_message_<topic>_t, borrowed.  NULL where the body is none (an
-     * owner takes a message back by nil), for those who want to know. */
+     * owner takes a message back by nil), for those who want to know; and of what is no table
+     * of fields (status.h), which these decode themselves. */
     void (*take)(void *actor, const fmq_event_t *event, const void *message);
     bool wants_nil;
 } fmq_inbound_t;
