@@ -80,11 +80,11 @@ typedef struct {
     uint32_t first_layer;                  /* backward stops in this layer ... */
     llm_stage_t first_stage;   /* ... at this part of it; LLM_STAGES: at its beginning */
     llm_bound_layer_t *layers; /* owned */
-    llm_bound_norm_t norm_final;
+    llm_bound_norm_t norm_embedding, norm_final;
     const llm_matrix_t *tokens; /* NULL when token_table is set */
     const float *token_table;
     float *dtoken_table;
-    const float *positions; /* NULL without learned positions */
+    const float *positions; /* of position 0; NULL without learned positions */
     float *dpositions;
     llm_bound_lookup_t lookup;
     llm_bound_linear_t head;

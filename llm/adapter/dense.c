@@ -95,6 +95,12 @@ static void use_tokens(llm_decoder_t *decoder, bool apart, const float *at, floa
         use_linear(&decoder->head, false, at, grad);
 }
 
+/* The rows of a table of positions before the first position's are skipped. */
+static const float *first_position(const llm_decoder_t *decoder, const float *table)
+{
+    return table + (size_t)decoder->shape->arch->position_offset * decoder->shape->width;
+}
+
 static void bind(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vector_t *vector,
                  float *own)
 {
@@ -110,11 +116,14 @@ static void bind(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vect
         use_tokens(decoder, self->called != LLM_DENSE_HF, at, grad);
         break;
     case LLM_ROLE_POSITIONS:
-        decoder->positions = at;
-        decoder->dpositions = grad;
+        decoder->positions = first_position(decoder, at);
+        decoder->dpositions = grad ? grad + (decoder->positions - at) : NULL;
         break;
     case LLM_ROLE_NORM:
         use_norm(&layer->norms[place->norm], place->bias, at, grad);
+        break;
+    case LLM_ROLE_NORM_EMBEDDING:
+        use_norm(&decoder->norm_embedding, place->bias, at, grad);
         break;
     case LLM_ROLE_NORM_FINAL:
         use_norm(&decoder->norm_final, place->bias, at, grad);
@@ -123,7 +132,7 @@ static void bind(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vect
         use_linear(&layer->linear[place->module], place->bias, at, grad);
         break;
     case LLM_ROLE_HEAD:
-        use_linear(&decoder->head, false, at, grad);
+        use_linear(&decoder->head, place->bias, at, grad);
         break;
     }
 }

@@ -61,10 +61,12 @@ void llm_piece_reach(const llm_piece_t *self, const llm_shape_t *shape, uint32_t
         *stage = llm_module_stage(self->place.module);
         break;
     case LLM_ROLE_NORM:
-        if (self->place.norm == LLM_NORM_MLP) /* behind attention, whose input needs nothing */
+        /* Behind attention, whose input needs nothing then, or beside it. */
+        if (self->place.norm == LLM_NORM_MLP && !shape->arch->parallel)
             *stage = LLM_STAGE_O;
         break;
     case LLM_ROLE_TOKENS:
+    case LLM_ROLE_NORM_EMBEDDING:
     case LLM_ROLE_POSITIONS:
         *layer = 0;
         break;

@@ -216,14 +216,19 @@ void llm_decoder_bind(llm_decoder_t *self, const llm_stack_t *stack, const llm_v
     const llm_model_t *model = stack->model;
     const llm_placed_stem_t *stem = &self->placement->stem;
     self->tokens = stem->tokens;
-    self->positions = stem->positions;
+    self->positions =
+        stem->positions ? stem->positions + self->shape->arch->position_offset * self->shape->width
+                        : NULL;
+    self->norm_embedding = bind_norm(&stem->norm_embedding,
+                                     self->shape->arch->norm_embedding ? self->shape->width : 0);
     self->norm_final = bind_norm(&stem->norm_final, self->shape->width);
     self->head = (llm_bound_linear_t){.out = self->shape->vocab,
                                       .in = self->shape->width,
                                       .weight_stride = self->shape->width,
                                       .a_stride = self->shape->width,
                                       .stream = self->shape->layers * LLM_MODULES,
-                                      .frozen = stem->head ? stem->head : stem->tokens};
+                                      .frozen = stem->head ? stem->head : stem->tokens,
+                                      .bias = stem->head_bias};
     self->lookup = (llm_bound_lookup_t){0};
     for (uint32_t l = 0; l < self->shape->layers; l++)
         bind_layer(self, l, model);

@@ -5,7 +5,9 @@
  *   x_mid = x_in  + s norm(O(attention(QKV(norm(x_in)))))
  *   x_out = x_mid + s norm(DOWN(activation(UP(norm(x_mid)))))
  *
- * A family has some of these norms, and seldom an s.
+ * A family has some of these norms, and seldom an s.  Where attention and MLP
+ * stand in parallel, UP reads norm(x_in) instead: the norm that attention reads,
+ * or one of its own.
  */
 #include "llm/pass/pass.h"
 
@@ -103,7 +105,7 @@ static void rotate(const part_t *part, const llm_qkv_t *qkv, bool inverse)
     const llm_shape_t *shape = part->shape;
     const llm_plan_t *plan = &part->pass->plan;
     llm_backend_t *be = part->be;
-    bool apart = has_norm(part, LLM_NORM_Q);
+    bool apart = qkv->q_stride == llm_plan_query_width(shape);
     size_t heads = apart ? shape->heads : (size_t)shape->heads + shape->kv_heads;
     if (shape->arch->positions != LLM_POSITIONS_ROPE ||
         llm_layer_bit(&shape->unrotated, part->layer))
@@ -112,13 +114,33 @@ static void rotate(const part_t *part, const llm_qkv_t *qkv, bool inverse)
                       .heads = heads,
                       .D = shape->head_width,
                       .stride = qkv->q_stride,
-                      .rotary = shape->head_width};
+                      .rotary = llm_shape_rotary(shape),
+                      .interleaved = shape->arch->rope_interleaved};
     be->ops->rope(be, qkv->q, plan->positions, plan->rope, &how, inverse);
     if (!apart)
         return;
     how.heads = shape->kv_heads;
     how.stride = qkv->kv_stride;
     be->ops->rope(be, qkv->k, plan->positions, plan->rope, &how, inverse);
+}
+
+/* Between the order in which a fused projection makes queries, keys and values
+ * and ours: for each group its queries, its key, its value. */
+static void take_apart(const part_t *part, const llm_qkv_t *qkv, bool inverse)
+{
+    const llm_shape_t *shape = part->shape;
+    llm_backend_t *be = part->be;
+    size_t D = shape->head_width, groups = part->T * shape->kv_heads;
+    size_t queries = shape->heads / shape->kv_heads * D, stride = queries + 2 * D;
+    llm_act_t *const to[] = {qkv->q, qkv->k, qkv->v};
+    const size_t width[] = {queries, D, D}, at[] = {0, queries, queries + D};
+    for (int i = 0; i < 3; i++) {
+        llm_act_t *fused = llm_act_at(be, part->pass->plan.fused, at[i]);
+        if (inverse)
+            be->ops->copy_rows(be, fused, stride, to[i], width[i], groups, width[i]);
+        else
+            be->ops->copy_rows(be, to[i], width[i], fused, stride, groups, width[i]);
+    }
 }
 
 /* Projections, and the norms of queries and keys. */
@@ -128,7 +150,10 @@ static void project(const part_t *part)
     const llm_qkv_t *qkv = &part->qkv;
     const llm_act_t *x = at->n_attention;
     if (part->shape->arch->modules[LLM_QKV]) {
-        forward(part, LLM_QKV, qkv->q, qkv->q_stride, x);
+        llm_act_t *fused = part->pass->plan.fused;
+        forward(part, LLM_QKV, fused ? fused : qkv->q, llm_plan_qkv_width(part->shape), x);
+        if (fused)
+            take_apart(part, qkv, false);
         return;
     }
     forward(part, LLM_Q, at->raw_q ? at->raw_q : qkv->q, qkv->q_stride, x);
@@ -217,12 +242,18 @@ static void widen_stream(const part_t *part)
     be->ops->copy_rows(be, at->up, F, llm_act_at(be, both, F), 2 * F, part->T, F);
 }
 
+/* What the MLP reads, before the norm. */
+static const llm_act_t *mlp_stream(const part_t *part)
+{
+    return part->shape->arch->parallel ? part->at->x_in : part->at->x_mid;
+}
+
 void llm_layer_finish(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch)
 {
     part_t part = part_of(self, layer, batch);
     const llm_activations_t *at = part.at;
     join(&part, LLM_O, LLM_NORM_POST_ATTENTION, at->raw_attention, at->x_mid, at->x_in, at->att);
-    norm_forward(&part, LLM_NORM_MLP, at->n_mlp, at->x_mid);
+    norm_forward(&part, LLM_NORM_MLP, at->n_mlp, mlp_stream(&part));
     widen_stream(&part);
     activate(&part);
     join(&part, LLM_DOWN, LLM_NORM_POST_MLP, at->raw_mlp, at->x_out, at->x_mid, at->act);
@@ -274,8 +305,8 @@ static void norm_again(const part_t *part, llm_stage_t stage)
     const llm_activations_t *at = part->at;
     if (!makes_again(part, stage))
         return;
-    if (stage == LLM_STAGE_UP)
-        norm_forward(part, LLM_NORM_MLP, at->n_mlp, at->x_mid);
+    if (stage == LLM_STAGE_UP && has_norm(part, LLM_NORM_MLP))
+        norm_forward(part, LLM_NORM_MLP, at->n_mlp, mlp_stream(part));
     else
         norm_forward(part, LLM_NORM_ATTENTION, at->n_attention, at->x_in);
 }
@@ -285,7 +316,7 @@ static void norm_again(const part_t *part, llm_stage_t stage)
 static llm_act_t *branch_gradient(const part_t *part, llm_layer_norm_t norm)
 {
     const llm_plan_t *plan = &part->pass->plan;
-    return has_norm(part, norm) ? plan->dn : plan->dx;
+    return has_norm(part, norm) || part->shape->arch->parallel ? plan->dn : plan->dx;
 }
 
 /* The way back, given the gradients of up and, in its place, of gate. */
@@ -306,7 +337,14 @@ static void widen_backward(const part_t *part, llm_act_t *dn, bool add, const ll
     backward(part, LLM_GATE_UP, dn, add, both, at->n_mlp);
 }
 
-/* MLP branch: plan.dx is the gradient of x_out, and of x_mid on return. */
+/* Do attention and MLP read one norm of the layer's input? */
+static bool shares_norm(const part_t *part)
+{
+    return part->shape->arch->parallel && !has_norm(part, LLM_NORM_MLP);
+}
+
+/* MLP branch, given plan.dx, the gradient of x_out: leaves that of the input of
+ * its norm's output in plan.dn; without a norm it is added to plan.dx at once. */
 static void mlp_backward(const part_t *part, llm_stage_t stop)
 {
     const llm_activations_t *at = part->at;
@@ -319,11 +357,18 @@ static void mlp_backward(const part_t *part, llm_stage_t stop)
         return;
     const llm_act_t *dup = activate_backward(part);
     llm_act_t *dn = stop == LLM_STAGE_UP ? NULL : branch_gradient(part, LLM_NORM_MLP);
-    bool normed = has_norm(part, LLM_NORM_MLP);
     norm_again(part, LLM_STAGE_UP);
-    widen_backward(part, dn, !normed, dup);
-    if (dn && normed)
-        norm_backward(part, LLM_NORM_MLP, plan->dx, true, dn, at->x_mid);
+    widen_backward(part, dn, dn == plan->dx, dup);
+}
+
+/* Adds to plan.dx what mlp_backward() has left: before attention's output is
+ * gone through, which adds to the stream that the MLP reads, or behind it where
+ * the two are parallel. */
+static void mlp_norm_backward(const part_t *part)
+{
+    const llm_plan_t *plan = &part->pass->plan;
+    if (has_norm(part, LLM_NORM_MLP))
+        norm_backward(part, LLM_NORM_MLP, plan->dx, true, plan->dn, mlp_stream(part));
 }
 
 /* Gradient of one of three projections, given that of what it made or of the
@@ -347,7 +392,10 @@ static void projection_backward(const part_t *part, llm_module_t module, llm_act
 static void projections_backward(const part_t *part, llm_act_t *dn, bool add, const llm_qkv_t *dqkv)
 {
     if (part->shape->arch->modules[LLM_QKV]) {
-        backward(part, LLM_QKV, dn, add, dqkv->q, part->at->n_attention);
+        llm_act_t *fused = part->pass->plan.fused;
+        if (fused)
+            take_apart(part, dqkv, true);
+        backward(part, LLM_QKV, dn, add, fused ? fused : dqkv->q, part->at->n_attention);
         return;
     }
     projection_backward(part, LLM_Q, dn, add, dqkv->q, dqkv->q_stride);
@@ -355,16 +403,20 @@ static void projections_backward(const part_t *part, llm_act_t *dn, bool add, co
     projection_backward(part, LLM_V, dn, true, dqkv->v, dqkv->kv_stride);
 }
 
-/* Attention branch: plan.dx is the gradient of x_mid, and of x_in on return. */
-static void attention_backward(const part_t *part, const llm_packed_t *batch, bool stop_at_o,
-                               bool stop_at_qkv)
+/* Attention's output, given plan.dx, the gradient of x_mid: leaves that of
+ * attention itself in plan.dact. */
+static void output_backward(const part_t *part, bool stop)
+{
+    const llm_activations_t *at = part->at;
+    const llm_act_t *dy = join_backward(part, LLM_NORM_POST_ATTENTION, at->raw_attention);
+    backward(part, LLM_O, stop ? NULL : part->pass->plan.dact, false, dy, at->att);
+}
+
+/* The rest of the attention branch: plan.dx is the gradient of x_in on return. */
+static void attention_backward(const part_t *part, const llm_packed_t *batch, bool stop_at_qkv)
 {
     const llm_activations_t *at = part->at;
     const llm_plan_t *plan = &part->pass->plan;
-    const llm_act_t *dy = join_backward(part, LLM_NORM_POST_ATTENTION, at->raw_attention);
-    backward(part, LLM_O, stop_at_o ? NULL : plan->dact, false, dy, at->att);
-    if (stop_at_o)
-        return;
     llm_attention_t attention = attention_of(part, batch);
     llm_qkv_t dqkv = llm_plan_qkv(plan, &part->pass->decoder, plan->dpre);
     part->be->ops->attention_backward(part->be, dqkv.q, dqkv.k, dqkv.v, plan->dact, at->att,
@@ -376,7 +428,7 @@ static void attention_backward(const part_t *part, const llm_packed_t *batch, bo
     llm_act_t *dn = stop_at_qkv ? NULL : branch_gradient(part, LLM_NORM_ATTENTION);
     bool normed = has_norm(part, LLM_NORM_ATTENTION);
     norm_again(part, LLM_STAGE_QKV);
-    projections_backward(part, dn, !normed, &dqkv);
+    projections_backward(part, dn, dn == plan->dx || shares_norm(part), &dqkv);
     if (dn && normed)
         norm_backward(part, LLM_NORM_ATTENTION, plan->dx, true, dn, at->x_in);
 }
@@ -395,8 +447,16 @@ void llm_layer_backward(const llm_pass_t *self, uint32_t layer, const llm_packed
     part_t part = part_of(self, layer, batch);
     bool lowest = layer == self->decoder.first_layer;
     llm_stage_t stop = lowest ? self->decoder.first_stage : LLM_STAGES;
+    bool parallel = part.shape->arch->parallel;
     mlp_backward(&part, stop);
     if (stop == LLM_STAGE_DOWN || stop == LLM_STAGE_UP)
         return;
-    attention_backward(&part, batch, stop == LLM_STAGE_O, stop == LLM_STAGE_QKV);
+    if (!parallel)
+        mlp_norm_backward(&part);
+    output_backward(&part, stop == LLM_STAGE_O);
+    if (stop == LLM_STAGE_O)
+        return;
+    if (parallel)
+        mlp_norm_backward(&part);
+    attention_backward(&part, batch, stop == LLM_STAGE_QKV);
 }

@@ -24,7 +24,7 @@ static void fill_rope(float *table, size_t rows, size_t width, const float *freq
 static int prepare_rope(llm_pass_t *self, fmq_error_t *err)
 {
     const llm_shape_t *shape = self->decoder.shape;
-    size_t rows = self->plan.rope_rows, width = shape->head_width;
+    size_t rows = self->plan.rope_rows, width = llm_shape_rotary(shape);
     float *host = malloc((rows + 1) * width * sizeof *host);
     if (!host)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a table of rotations");
@@ -161,7 +161,8 @@ void llm_embed_forward(const llm_pass_t *self, const llm_packed_t *batch)
     const llm_plan_t *plan = &self->plan;
     llm_backend_t *be = decoder->be;
     size_t T = batch->tokens, C = decoder->shape->width;
-    llm_act_t *x = plan->layers[0].x_in;
+    bool normed = decoder->norm_embedding.width > 0;
+    llm_act_t *to = plan->layers[0].x_in, *x = normed ? plan->embedded : to;
 
     if (decoder->tokens)
         be->ops->matrix_gather(be, x, decoder->tokens, plan->ids, T);
@@ -177,11 +178,13 @@ void llm_embed_forward(const llm_pass_t *self, const llm_packed_t *batch)
     llm_virtual_embed(&self->virtual_tokens, x, C, &sequences);
     if (scale && !table)
         be->ops->scale_act(be, x, x, scale, T * C);
+    if (normed)
+        llm_norm_forward(self, &decoder->norm_embedding, to, plan->embedded_stats, x, T);
     if (!decoder->positions)
         return;
     llm_act_t *positions = plan->layers[0].x_mid; /* free until attention's output */
     be->ops->embed_forward(be, positions, decoder->positions, plan->positions, T, C);
-    be->ops->add_act(be, x, positions, T * C);
+    be->ops->add_act(be, to, positions, T * C);
 }
 
 void llm_embed_backward(const llm_pass_t *self, const llm_packed_t *batch)
@@ -195,6 +198,11 @@ void llm_embed_backward(const llm_pass_t *self, const llm_packed_t *batch)
     llm_virtual_batch_t sequences = llm_packed_sequences(batch);
     if (decoder->dpositions)
         be->ops->embed_backward(be, decoder->dpositions, plan->dx, plan->positions, T, C);
+    if (decoder->norm_embedding.width) {
+        llm_norm_backward(self, &decoder->norm_embedding, plan->dn, false, plan->dx, plan->embedded,
+                          plan->embedded_stats, T);
+        be->ops->copy_rows(be, plan->dx, C, plan->dn, C, T, C);
+    }
     if (scale && !table)
         be->ops->scale_act(be, plan->dx, plan->dx, scale, T * C);
     llm_virtual_embed_backward(&self->virtual_tokens, plan->dx, C, &sequences);

@@ -78,10 +78,11 @@ static size_t plane(const llm_plan_t *self, size_t width)
     return (elements + REGION_ALIGNMENT - 1) / REGION_ALIGNMENT * REGION_ALIGNMENT;
 }
 
-/* Queries and keys that a norm follows are computed apart from it. */
+/* Queries and keys that a norm follows are computed apart from it; those that a
+ * fused projection mixes are taken apart. */
 static bool in_planes(const llm_shape_t *shape)
 {
-    return shape->arch->norms[LLM_NORM_Q] != NULL;
+    return shape->arch->norms[LLM_NORM_Q] || shape->arch->qkv_layout != LLM_QKV_BLOCKS;
 }
 
 static size_t key_width(const llm_shape_t *shape)
@@ -200,7 +201,9 @@ static void lay_out_read(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t
         layer->act = self->passing_act;
         return;
     }
-    if (shape->arch->norms[LLM_NORM_ATTENTION] && llm_stage_trains(like, LLM_STAGE_QKV))
+    bool one = shape->arch->parallel && !shape->arch->norms[LLM_NORM_MLP];
+    if (shape->arch->norms[LLM_NORM_ATTENTION] &&
+        (llm_stage_trains(like, LLM_STAGE_QKV) || (one && llm_stage_trains(like, LLM_STAGE_UP))))
         layer->n_attention = take(cursor, T, C);
     if (shape->arch->norms[LLM_NORM_MLP] && llm_stage_trains(like, LLM_STAGE_UP))
         layer->n_mlp = take(cursor, T, C);
@@ -281,10 +284,10 @@ static void lay_out_forward(cursor_t *cursor, llm_plan_t *self, const llm_decode
         layer->x_in = l ? self->layers[l - 1].x_out : stream;
         if (!shape->arch->norms[LLM_NORM_ATTENTION])
             layer->n_attention = layer->x_in;
-        if (!shape->arch->norms[LLM_NORM_MLP])
-            layer->n_mlp = layer->x_mid;
         if (!layer->n_attention)
             layer->n_attention = normed;
+        if (!shape->arch->norms[LLM_NORM_MLP])
+            layer->n_mlp = shape->arch->parallel ? layer->n_attention : layer->x_mid;
         if (!layer->n_mlp)
             layer->n_mlp = normed;
         if (!layer->act)
@@ -328,8 +331,15 @@ static void lay_out_inputs(cursor_t *cursor, llm_plan_t *self, const llm_decoder
     self->starts = decoder->be->ops->device_starts ? take_integers(cursor, T + 1) : NULL;
     self->rows = take_integers(cursor, rows);
     self->targets = take_integers(cursor, rows);
+    const llm_shape_t *shape = decoder->shape;
+    bool embedded = shape->arch->norm_embedding != NULL;
     self->rope =
-        self->rope_rows ? take_floats(cursor, self->rope_rows, decoder->shape->head_width) : NULL;
+        self->rope_rows ? take_floats(cursor, self->rope_rows, llm_shape_rotary(shape)) : NULL;
+    self->fused = shape->arch->qkv_layout != LLM_QKV_BLOCKS
+                      ? take(cursor, T, llm_plan_qkv_width(shape))
+                      : NULL;
+    self->embedded = embedded ? take(cursor, T, shape->width) : NULL;
+    self->embedded_stats = embedded ? take_floats(cursor, T, 2) : NULL;
     self->attention_scratch = take_floats(cursor, self->attention_scratch_size, 1);
 }
 

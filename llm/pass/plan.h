@@ -44,8 +44,11 @@ typedef struct {
     int32_t *ids, *positions; /* [tokens_max] */
     uint32_t *starts;         /* [tokens_max + 1], NULL where the backend does not read them */
     int32_t *rows, *targets;  /* [supervised_max], at least one head block */
-    float *rope;              /* [rope_rows][head width], NULL without */
+    float *rope;              /* [rope_rows][channels that turn], NULL without */
     size_t rope_rows;
+    llm_act_t *fused;         /* [T][W] of a fused projection that is taken apart, or NULL */
+    llm_act_t *embedded;      /* [T][C] before a norm of the embedding, or NULL */
+    float *embedded_stats;    /* [T][2] */
     float *attention_scratch; /* of attention_scratch_size floats */
     size_t attention_scratch_size;
     float *dh; /* [T][rank], and what of h is not kept */
@@ -80,9 +83,9 @@ typedef struct {
 } llm_plan_t;
 
 /* Where queries, keys and values of a batch lie in a buffer for them: side by
- * side in the row of a token, or, where queries and keys have a norm, all
- * queries before all keys before all values.  Strides are elements between
- * tokens. */
+ * side in the row of a token, or, where queries and keys have a norm or a fused
+ * projection does not make them in this order, all queries before all keys before all values.
+ * Strides are elements between tokens. */
 typedef struct {
     llm_act_t *q, *k, *v;
     size_t q_stride, kv_stride;

@@ -44,6 +44,58 @@ static const llm_config_keys_t starcoder2_keys = {
     .activation = "hidden_act",
 };
 
+static const llm_config_keys_t neox_keys = {
+    .layers = "num_hidden_layers",
+    .width = "hidden_size",
+    .heads = "num_attention_heads",
+    .ffn = "intermediate_size",
+    .context = "max_position_embeddings",
+    .eps = "layer_norm_eps",
+    .activation = "hidden_act",
+};
+
+static const llm_config_keys_t phi_keys = {
+    .layers = "num_hidden_layers",
+    .width = "hidden_size",
+    .heads = "num_attention_heads",
+    .kv_heads = "num_key_value_heads",
+    .ffn = "intermediate_size",
+    .context = "max_position_embeddings",
+    .eps = "layer_norm_eps",
+    .activation = "hidden_act",
+};
+
+/* OPT has no key for the eps of its norms. */
+static const llm_config_keys_t opt_keys = {
+    .layers = "num_hidden_layers",
+    .width = "hidden_size",
+    .heads = "num_attention_heads",
+    .ffn = "ffn_dim",
+    .context = "max_position_embeddings",
+    .activation = "activation_function",
+};
+
+static const llm_config_keys_t falcon_keys = {
+    .layers = "num_hidden_layers",
+    .width = "hidden_size",
+    .heads = "num_attention_heads",
+    .ffn = "ffn_hidden_size",
+    .context = "max_position_embeddings",
+    .eps = "layer_norm_epsilon",
+    .activation = "activation",
+};
+
+static const llm_config_keys_t falcon_group_keys = {
+    .layers = "num_hidden_layers",
+    .width = "hidden_size",
+    .heads = "num_attention_heads",
+    .kv_heads = "num_kv_heads",
+    .ffn = "ffn_hidden_size",
+    .context = "max_position_embeddings",
+    .eps = "layer_norm_epsilon",
+    .activation = "activation",
+};
+
 /* What is said again behind LIKE_... replaces what stands there. */
 #pragma GCC diagnostic ignored "-Woverride-init"
 
@@ -70,6 +122,42 @@ static const llm_config_keys_t starcoder2_keys = {
 /* Where PEFT names no targets for a family: all of its linear modules. */
 #define ALL_TARGETS                                                                                \
     .lora_targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
+#define LIKE_NEOX                                                                                  \
+    .model_type = "gpt_neox", .hf_class = "GPTNeoXForCausalLM", .keys = &neox_keys,                \
+    .norm = LLM_NORM_LAYER, .norm_eps = 1e-5f,                                                     \
+    .norms =                                                                                       \
+        {[LLM_NORM_ATTENTION] = "input_layernorm", [LLM_NORM_MLP] = "post_attention_layernorm"},   \
+    .norm_final = "gpt_neox.final_layer_norm", .positions = LLM_POSITIONS_ROPE,                    \
+    .rope_theta = 10000, .rotary_key = "rotary_pct", .rotary = 0.25f,                              \
+    .qkv_layout = LLM_QKV_PER_HEAD, .activation = "gelu",                                          \
+    .modules = {[LLM_QKV] = "attention.query_key_value",                                           \
+                [LLM_O] = "attention.dense",                                                       \
+                [LLM_UP] = "mlp.dense_h_to_4h",                                                    \
+                [LLM_DOWN] = "mlp.dense_4h_to_h"},                                                 \
+    .biases = {{"attention_bias", true, LLM_ATTENTION_MODULES}, {.modules = LLM_MLP_MODULES}},     \
+    .lora_targets = {"query_key_value"}, .layer_prefix = "gpt_neox.layers.",                       \
+    .token_embedding = "gpt_neox.embed_in", .head = "embed_out", .bos = 0, .eos = 2
+
+#define LIKE_STABLELM                                                                              \
+    LIKE_LLAMA, .model_type = "stablelm", .hf_class = "StableLmForCausalLM", .keys = &phi_keys,    \
+                .norm = LLM_NORM_LAYER, .norm_eps = 1e-5f, .rotary_key = "partial_rotary_factor",  \
+                .rotary = 0.25f,                                                                   \
+                .biases = {{"use_qkv_bias", false, 1u << LLM_Q | 1u << LLM_K | 1u << LLM_V}},      \
+                .bos = 0, .eos = 0
+
+#define LIKE_FALCON                                                                                \
+    .model_type = "falcon", .hf_class = "FalconForCausalLM", .keys = &falcon_keys,                 \
+    .norm = LLM_NORM_LAYER, .norm_eps = 1e-5f, .norm_final = "transformer.ln_f",                   \
+    .positions = LLM_POSITIONS_ROPE, .rope_theta = 10000, .context = 2048, .activation = "gelu",   \
+    .ffn_optional = true, .parallel = true,                                                        \
+    .modules = {[LLM_QKV] = "self_attention.query_key_value",                                      \
+                [LLM_O] = "self_attention.dense",                                                  \
+                [LLM_UP] = "mlp.dense_h_to_4h",                                                    \
+                [LLM_DOWN] = "mlp.dense_4h_to_h"},                                                 \
+    .biases = {{"bias", false, LLM_ALL_MODULES}}, .lora_targets = {"query_key_value"},             \
+    .layer_prefix = "transformer.h.", .token_embedding = "transformer.word_embeddings",            \
+    .head = "lm_head", .tie_by_default = true, .bos = 11, .eos = 11
 
 /* The rows' tensor names are those of HF's modeling_<model_type>.py, the LoRA
  * targets those of PEFT's TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING. */
@@ -220,6 +308,137 @@ static const llm_arch_t rows[] = {
         .biases = {{0}},
         .lora_targets = {"qkv_proj", "o_proj", "gate_up_proj", "down_proj"},
         .eos = 32000,
+    },
+    {
+        LIKE_NEOX,
+        .switches = {{"use_parallel_residual", true, true}},
+        .parallel = true,
+    },
+    {
+        LIKE_NEOX,
+        .switches = {{"use_parallel_residual", false, true}},
+    },
+    {
+        .model_type = "gptj",
+        .hf_class = "GPTJForCausalLM",
+        .keys = &gpt2_keys,
+        .norm = LLM_NORM_LAYER,
+        .norm_eps = 1e-5f,
+        .norms = {[LLM_NORM_ATTENTION] = "ln_1"},
+        .norm_final = "transformer.ln_f",
+        .positions = LLM_POSITIONS_ROPE,
+        .rope_theta = 10000,
+        .rotary_key = "rotary_dim",
+        .rotary = 64,
+        .rotary_channels = true,
+        .rope_interleaved = true,
+        .activation = "gelu_new",
+        .ffn_optional = true,
+        .parallel = true,
+        .modules = {[LLM_Q] = "attn.q_proj",
+                    [LLM_K] = "attn.k_proj",
+                    [LLM_V] = "attn.v_proj",
+                    [LLM_O] = "attn.out_proj",
+                    [LLM_UP] = "mlp.fc_in",
+                    [LLM_DOWN] = "mlp.fc_out"},
+        .biases = {{.modules = LLM_MLP_MODULES}},
+        .lora_targets = {"q_proj", "v_proj"},
+        .layer_prefix = "transformer.h.",
+        .token_embedding = "transformer.wte",
+        .head = "lm_head",
+        .head_bias = true,
+        .bos = 50256,
+        .eos = 50256,
+    },
+    {
+        .model_type = "phi",
+        .hf_class = "PhiForCausalLM",
+        .keys = &phi_keys,
+        .switches = {{"qk_layernorm", false, false}},
+        .norm = LLM_NORM_LAYER,
+        .norm_eps = 1e-5f,
+        .norms = {[LLM_NORM_ATTENTION] = "input_layernorm"},
+        .norm_final = "model.final_layernorm",
+        .positions = LLM_POSITIONS_ROPE,
+        .rope_theta = 10000,
+        .rotary_key = "partial_rotary_factor",
+        .rotary = 0.5f,
+        .activation = "gelu_new",
+        .parallel = true,
+        .modules = {[LLM_Q] = "self_attn.q_proj",
+                    [LLM_K] = "self_attn.k_proj",
+                    [LLM_V] = "self_attn.v_proj",
+                    [LLM_O] = "self_attn.dense",
+                    [LLM_UP] = "mlp.fc1",
+                    [LLM_DOWN] = "mlp.fc2"},
+        .biases = {{.modules = LLM_ALL_MODULES}},
+        .lora_targets = {"q_proj", "v_proj", "fc1", "fc2"},
+        .layer_prefix = "model.layers.",
+        .token_embedding = "model.embed_tokens",
+        .head = "lm_head",
+        .head_bias = true,
+        .bos = 1,
+        .eos = 2,
+    },
+    {
+        LIKE_STABLELM,
+        .switches = {{"use_parallel_residual", false, false}, {"qk_layernorm", false, false}},
+    },
+    {
+        LIKE_STABLELM,
+        .switches = {{"use_parallel_residual", true, false}, {"qk_layernorm", false, false}},
+        .norms = {[LLM_NORM_ATTENTION] = "input_layernorm"},
+        .parallel = true,
+    },
+    {
+        .model_type = "opt",
+        .hf_class = "OPTForCausalLM",
+        .keys = &opt_keys,
+        .switches = {{"do_layer_norm_before", true, true},
+                     {"layer_norm_elementwise_affine", true, true},
+                     {"_remove_final_layer_norm", false, false}},
+        .norm = LLM_NORM_LAYER,
+        .norm_eps = 1e-5f,
+        .norms =
+            {[LLM_NORM_ATTENTION] = "self_attn_layer_norm", [LLM_NORM_MLP] = "final_layer_norm"},
+        .norm_final = "model.decoder.final_layer_norm",
+        .positions = LLM_POSITIONS_LEARNED,
+        .position_offset = 2,
+        .activation = "relu",
+        .modules = {[LLM_Q] = "self_attn.q_proj",
+                    [LLM_K] = "self_attn.k_proj",
+                    [LLM_V] = "self_attn.v_proj",
+                    [LLM_O] = "self_attn.out_proj",
+                    [LLM_UP] = "fc1",
+                    [LLM_DOWN] = "fc2"},
+        .biases = {{"enable_bias", true, LLM_ALL_MODULES}},
+        .lora_targets = {"q_proj", "v_proj"},
+        .layer_prefix = "model.decoder.layers.",
+        .token_embedding = "model.decoder.embed_tokens",
+        .position_embedding = "model.decoder.embed_positions",
+        .head = "lm_head",
+        .embedding_width_key = "word_embed_proj_dim",
+        .tie_by_default = true,
+        .bos = 2,
+        .eos = 2,
+    },
+    {
+        /* The 40B and 180B models, and others with groups. */
+        LIKE_FALCON,
+        .keys = &falcon_group_keys,
+        .switches = {{"new_decoder_architecture", true, false}, {"alibi", false, false}},
+        .norms = {[LLM_NORM_ATTENTION] = "ln_attn", [LLM_NORM_MLP] = "ln_mlp"},
+        .qkv_layout = LLM_QKV_PER_GROUP,
+    },
+    {
+        /* The 7B model: queries of all heads, and one key and value. */
+        LIKE_FALCON,
+        .switches = {{"new_decoder_architecture", false, false},
+                     {"multi_query", true, true},
+                     {"parallel_attn", true, true},
+                     {"alibi", false, false}},
+        .norms = {[LLM_NORM_ATTENTION] = "input_layernorm"},
+        .kv_heads = 1,
     },
 };
 

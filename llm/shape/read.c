@@ -21,7 +21,42 @@ static void known_types(char *out, size_t size)
     size_t used = 0;
     const llm_arch_t *row;
     for (size_t i = 0; (row = llm_arch_at(i)) && used < size; i++)
-        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", row->model_type);
+        if (llm_arch_find(row->model_type) == row)
+            used +=
+                (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", row->model_type);
+}
+
+/* Do the switches of a row stand right?  Else the first that does not. */
+static const llm_switch_t *wrong_switch(llm_json_reader_t *reader, const llm_arch_t *row)
+{
+    for (size_t i = 0; i < LLM_SWITCHES && row->switches[i].key; i++) {
+        const llm_switch_t *one = &row->switches[i];
+        if (llm_json_bool(reader, one->key, one->absent) != one->value)
+            return one;
+    }
+    return NULL;
+}
+
+/* The row of a family that config.json means; NULL when the family is unknown,
+ * or has failed. */
+static const llm_arch_t *choose_row(llm_json_reader_t *reader, const char *type)
+{
+    const llm_arch_t *row;
+    const llm_switch_t *wrong = NULL;
+    for (size_t i = 0; (row = llm_arch_at(i)) && !reader->failed; i++) {
+        if (strcmp(row->model_type, type) != 0)
+            continue;
+        const llm_switch_t *one = wrong_switch(reader, row);
+        if (!one)
+            return row;
+        wrong = one;
+    }
+    if (wrong && !reader->failed)
+        llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
+                      "'%s': %s is not supported for model_type '%s', or not with its other "
+                      "settings",
+                      wrong->key, wrong->value ? "false" : "true", type);
+    return NULL;
 }
 
 static void read_arch(llm_json_reader_t *reader, llm_shape_t *shape)
@@ -33,8 +68,8 @@ static void read_arch(llm_json_reader_t *reader, llm_shape_t *shape)
         llm_json_fail(reader, FMQ_ERR_FORMAT, "'model_type' is missing (known: %s)", known);
         return;
     }
-    shape->arch = llm_arch_find(type);
-    if (shape->arch)
+    shape->arch = choose_row(reader, type);
+    if (shape->arch || reader->failed)
         return;
     const llm_arch_t *nearest = llm_arch_nearest(type);
     llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
@@ -59,7 +94,7 @@ static uint32_t positive_if(llm_json_reader_t *reader, const char *key, int64_t 
 static uint32_t number_of_family(llm_json_reader_t *reader, const char *key, uint32_t silent)
 {
     if (!key)
-        return 0;
+        return silent;
     return json_object_get(reader->object, key) ? positive_if(reader, key, LLM_WIDTH_MAX) : silent;
 }
 
@@ -71,8 +106,12 @@ static void read_extents(llm_json_reader_t *reader, llm_shape_t *shape)
     shape->width = positive(reader, keys->width, LLM_WIDTH_MAX);
     shape->heads = positive(reader, keys->heads, LLM_WIDTH_MAX);
     shape->vocab = positive(reader, "vocab_size", LLM_VOCAB_MAX);
-    shape->context = positive(reader, keys->context, LLM_CONTEXT_MAX);
-    shape->ffn = arch->ffn_optional ? positive_if(reader, keys->ffn, FFN_MAX)
+    shape->context = !keys->context  ? arch->context
+                     : arch->context ? positive_if(reader, keys->context, LLM_CONTEXT_MAX)
+                                     : positive(reader, keys->context, LLM_CONTEXT_MAX);
+    if (shape->context == 0)
+        shape->context = arch->context;
+    shape->ffn = arch->ffn_optional ? keys->ffn ? positive_if(reader, keys->ffn, FFN_MAX) : 0
                                     : positive(reader, keys->ffn, FFN_MAX);
     if (shape->ffn == 0)
         shape->ffn = 4 * shape->width;
@@ -106,7 +145,8 @@ static void check_extents(llm_json_reader_t *reader, llm_shape_t *shape)
 static void read_activation(llm_json_reader_t *reader, llm_shape_t *shape)
 {
     const llm_arch_t *arch = shape->arch;
-    const char *name = llm_json_string(reader, arch->keys->activation, arch->activation);
+    const char *key = arch->keys->activation;
+    const char *name = key ? llm_json_string(reader, key, arch->activation) : arch->activation;
     if (!llm_activation_find(name, &shape->activation))
         llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
                       "'%s' '%s' is not supported (known: silu, gelu, gelu_new, "
@@ -185,8 +225,24 @@ static void refuse_quantized(llm_json_reader_t *reader)
                       method ? method : "an unnamed method");
 }
 
+/* Numbers that only one value of is computed. */
+static void refuse_numbers(llm_json_reader_t *reader, const llm_shape_t *shape)
+{
+    const char *key = shape->arch->embedding_width_key;
+    uint32_t width = key ? positive_if(reader, key, LLM_WIDTH_MAX) : 0;
+    if (width && width != shape->width)
+        llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
+                      "'%s' %u: embeddings of another width than the model's %u are not supported",
+                      key, width, shape->width);
+    bool two = shape->arch->parallel && shape->arch->norms[LLM_NORM_MLP];
+    if (two && positive_if(reader, "num_ln_in_parallel_attn", 2) == 1)
+        llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
+                      "'num_ln_in_parallel_attn': 1 is not supported with '%s'",
+                      shape->arch->switches[0].key);
+}
+
 /* Refuses what would change the result. */
-static void refuse_features(llm_json_reader_t *reader)
+static void refuse_features(llm_json_reader_t *reader, const llm_shape_t *shape)
 {
     static const struct {
         const char *key;
@@ -202,6 +258,7 @@ static void refuse_features(llm_json_reader_t *reader)
             llm_json_fail(reader, FMQ_ERR_UNSUPPORTED, "'%s': %s is not supported", flags[i].key,
                           flags[i].supported ? "false" : "true");
     refuse_quantized(reader);
+    refuse_numbers(reader, shape);
 }
 
 /* Does the family say, where config.json does not, that this layer has a window? */
@@ -292,6 +349,7 @@ static void read_scales(llm_json_reader_t *reader, llm_shape_t *shape)
     const llm_arch_t *arch = shape->arch;
     if (arch->embedding_scaled)
         shape->embedding_scale = sqrtf((float)shape->width);
+    shape->attention_scale = arch->attention_scale;
     if (arch->attention_scale_key)
         shape->attention_scale =
             (float)(1 / sqrt(llm_json_positive(reader, arch->attention_scale_key,
@@ -338,7 +396,9 @@ static void read_shape(llm_json_reader_t *reader, llm_shape_t *shape)
         return;
     check_extents(reader, shape);
     read_activation(reader, shape);
-    shape->norm_eps = (float)llm_json_positive(reader, arch->keys->eps, (double)arch->norm_eps);
+    shape->norm_eps = arch->norm_eps;
+    if (arch->keys->eps)
+        shape->norm_eps = (float)llm_json_positive(reader, arch->keys->eps, (double)arch->norm_eps);
     read_biases(reader, shape);
     shape->tied = llm_json_bool(reader, "tie_word_embeddings", arch->tie_by_default);
     read_begin(reader, shape);
@@ -349,7 +409,7 @@ static void read_shape(llm_json_reader_t *reader, llm_shape_t *shape)
     read_scales(reader, shape);
     read_unrotated(reader, shape);
     read_window(reader, shape);
-    refuse_features(reader);
+    refuse_features(reader, shape);
 }
 
 /* Takes root. */

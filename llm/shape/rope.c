@@ -19,6 +19,26 @@ static void read_llama3(llm_json_reader_t *scaling, llm_shape_t *shape)
                       "rope scaling 'llama3' needs 0 < low_freq_factor < high_freq_factor");
 }
 
+/* The part of a head that is turned, of families that have a key for it. */
+static void read_rotary(llm_json_reader_t *reader, const char *key, llm_shape_t *shape)
+{
+    const llm_arch_t *arch = shape->arch;
+    bool channels = arch->rotary_channels;
+    if (!llm_json_get(reader, key))
+        return;
+    double part = llm_json_positive(reader, key, 1);
+    double turned = channels ? part : (double)shape->head_width * part;
+    if (!arch->rotary_key && part != 1)
+        llm_json_fail(reader, FMQ_ERR_UNSUPPORTED, "'%s' is not supported", key);
+    else if (!(turned >= 2 && turned <= shape->head_width) || (uint32_t)turned % 2 != 0)
+        llm_json_fail(reader, FMQ_ERR_FORMAT,
+                      "'%s' %g turns %g channels of a head that has %u; it must be an even number "
+                      "from 2 on",
+                      key, part, turned, shape->head_width);
+    else
+        shape->rotary = turned < shape->head_width ? (uint32_t)turned : 0;
+}
+
 /* Reads rope_scaling, or rope_parameters as transformers 5 calls it. */
 static void read_rope_scaling(llm_json_reader_t *reader, const json_t *object, llm_shape_t *shape)
 {
@@ -37,8 +57,7 @@ static void read_rope_scaling(llm_json_reader_t *reader, const json_t *object, l
             llm_json_fail(&scaling, FMQ_ERR_UNSUPPORTED,
                           "rope scaling '%s' is not supported (known: linear, llama3)", type);
     }
-    if (llm_json_positive(&scaling, "partial_rotary_factor", 1) != 1)
-        llm_json_fail(&scaling, FMQ_ERR_UNSUPPORTED, "'partial_rotary_factor' is not supported");
+    read_rotary(&scaling, "partial_rotary_factor", shape);
     reader->failed = reader->failed || scaling.failed;
 }
 
@@ -46,6 +65,11 @@ void llm_rope_read(llm_json_reader_t *reader, llm_shape_t *shape)
 {
     shape->rope_theta = (float)llm_json_positive(reader, "rope_theta", shape->arch->rope_theta);
     shape->rope_factor = 1;
+    const llm_arch_t *arch = shape->arch;
+    shape->rotary =
+        (uint32_t)(arch->rotary * (arch->rotary_channels ? 1 : (float)shape->head_width));
+    if (shape->rotary >= shape->head_width)
+        shape->rotary = 0;
     static const char *const keys[] = {"rope_scaling", "rope_parameters"};
     for (size_t i = 0; i < 2 && !reader->failed; i++) {
         const json_t *object = llm_json_get(reader, keys[i]);
@@ -54,8 +78,11 @@ void llm_rope_read(llm_json_reader_t *reader, llm_shape_t *shape)
         else if (object)
             read_rope_scaling(reader, object, shape);
     }
-    if (llm_json_positive(reader, "partial_rotary_factor", 1) != 1)
-        llm_json_fail(reader, FMQ_ERR_UNSUPPORTED, "'partial_rotary_factor' is not supported");
+    read_rotary(reader, arch->rotary_key ? arch->rotary_key : "partial_rotary_factor", shape);
+    if (!reader->failed && (shape->rotary % 2 != 0 || shape->rotary == 1))
+        llm_json_fail(reader, FMQ_ERR_FORMAT,
+                      "%u channels of a head would be turned; rotary positions need an even number",
+                      shape->rotary);
 }
 
 static json_t *rope_scaling_json(const llm_shape_t *shape)
@@ -72,8 +99,22 @@ static json_t *rope_scaling_json(const llm_shape_t *shape)
                      (json_int_t)shape->rope_original_context);
 }
 
+/* The share of a head that int(width * share) makes these channels of. */
+static json_t *rotary_json(const llm_shape_t *shape)
+{
+    if (shape->arch->rotary_channels)
+        return json_integer((json_int_t)llm_shape_rotary(shape));
+    double share = (double)llm_shape_rotary(shape) / shape->head_width;
+    while ((uint32_t)(share * shape->head_width) < llm_shape_rotary(shape))
+        share += 1e-9;
+    return json_real(share);
+}
+
 int llm_rope_write(json_t *root, const llm_shape_t *shape)
 {
+    if (shape->arch->rotary_key &&
+        json_object_set_new(root, shape->arch->rotary_key, rotary_json(shape)) != 0)
+        return -1;
     return json_object_set_new(root, "rope_theta", llm_json_float(shape->rope_theta)) |
            json_object_set_new(root, "rope_scaling", rope_scaling_json(shape));
 }
@@ -96,8 +137,8 @@ static float scale_llama3(const llm_shape_t *shape, float frequency)
 void llm_shape_rope_frequencies(const llm_shape_t *shape, float *out)
 {
     /* HF takes the exponent, the power and the reciprocal in fp32 one by one. */
-    for (uint32_t i = 0; i < shape->head_width / 2; i++) {
-        float exponent = (float)(2 * i) / (float)shape->head_width;
+    for (uint32_t i = 0; i < llm_shape_rotary(shape) / 2; i++) {
+        float exponent = (float)(2 * i) / (float)llm_shape_rotary(shape);
         float frequency = 1.0f / (float)fmq_pow((double)shape->rope_theta, (double)exponent);
         if (shape->rope_original_context)
             frequency = scale_llama3(shape, frequency);

@@ -43,6 +43,11 @@ size_t llm_shape_norm(const llm_shape_t *shape, llm_layer_norm_t norm)
     return (size_t)shape->head_width * (shape->arch->norm_qk_whole ? heads : 1);
 }
 
+uint32_t llm_shape_rotary(const llm_shape_t *shape)
+{
+    return shape->rotary ? shape->rotary : shape->head_width;
+}
+
 float llm_shape_attention_scale(const llm_shape_t *shape)
 {
     return shape->attention_scale ? shape->attention_scale : 1.0f / sqrtf((float)shape->head_width);
@@ -72,9 +77,9 @@ static bool same_numbers(const llm_shape_t *a, const llm_shape_t *b)
 
 static bool same_rope(const llm_shape_t *a, const llm_shape_t *b)
 {
-    return a->rope_theta == b->rope_theta && a->rope_factor == b->rope_factor &&
-           a->rope_low == b->rope_low && a->rope_high == b->rope_high &&
-           a->rope_original_context == b->rope_original_context;
+    return a->rope_theta == b->rope_theta && llm_shape_rotary(a) == llm_shape_rotary(b) &&
+           a->rope_factor == b->rope_factor && a->rope_low == b->rope_low &&
+           a->rope_high == b->rope_high && a->rope_original_context == b->rope_original_context;
 }
 
 static bool same_scales(const llm_shape_t *a, const llm_shape_t *b)
@@ -110,6 +115,10 @@ uint64_t llm_shape_parameters(const llm_shape_t *shape)
     }
     uint64_t total = shape->layers * layer + each * width + shape->vocab * width;
     if (arch->position_embedding)
-        total += shape->context * width;
+        total += ((uint64_t)shape->context + arch->position_offset) * width;
+    if (arch->norm_embedding)
+        total += each * width;
+    if (arch->head_bias)
+        total += shape->vocab;
     return shape->tied ? total : total + shape->vocab * width;
 }

@@ -48,8 +48,20 @@ static int set_numbers(json_t *root, const llm_shape_t *shape)
     status |= set_number(root, keys->ffn, shape->ffn);
     status |= set_number(root, keys->context, shape->context);
     status |= set_number(root, "vocab_size", shape->vocab);
-    return status | json_object_set_new(root, keys->eps, llm_json_float(shape->norm_eps)) |
-           json_object_set_new(root, keys->activation, json_string(activation_name(shape)));
+    if (keys->eps)
+        status |= json_object_set_new(root, keys->eps, llm_json_float(shape->norm_eps));
+    if (keys->activation)
+        status |= json_object_set_new(root, keys->activation, json_string(activation_name(shape)));
+    return status;
+}
+
+static int set_switches(json_t *root, const llm_shape_t *shape)
+{
+    int status = 0;
+    for (size_t i = 0; i < LLM_SWITCHES && shape->arch->switches[i].key; i++)
+        status |= json_object_set_new(root, shape->arch->switches[i].key,
+                                      json_boolean(shape->arch->switches[i].value));
+    return status;
 }
 
 static int set_biases(json_t *root, const llm_shape_t *shape)
@@ -131,6 +143,7 @@ static json_t *shape_json(const llm_shape_t *shape)
     if (!root)
         return NULL;
     int status = set_numbers(root, shape);
+    status |= set_switches(root, shape);
     status |= set_biases(root, shape);
     status |= set_token(root, "bos_token_id", shape->bos);
     status |= set_ends(root, shape);

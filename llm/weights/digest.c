@@ -59,7 +59,8 @@ static bool has_news(const llm_shape_t *shape)
            !all_or_none(shape, LLM_MLP_MODULES, &mlp) ||
            (shape->arch->gated ? shape->activation != LLM_ACTIVATION_SILU : !gelu) ||
            shape->embedding_scale != 0 || shape->residual_scale != 0 ||
-           shape->attention_scale != 0 || shape->logit_scale != 0;
+           shape->attention_scale != 0 || shape->logit_scale != 0 || shape->rotary != 0 ||
+           shape->arch->switches[0].key;
 }
 
 static void digest_news(fmq_digest_state_t *state, const llm_shape_t *shape)
@@ -68,6 +69,8 @@ static void digest_news(fmq_digest_state_t *state, const llm_shape_t *shape)
                            shape->logit_scale};
     digest_number(state, (uint64_t)shape->activation);
     digest_number(state, shape->biases);
+    digest_number(state, shape->rotary);
+    digest_number(state, (uint64_t)(shape->arch - llm_arch_find(shape->arch->model_type)));
     for (uint32_t l = 0; l < shape->layers; l++)
         digest_number(state, llm_layer_bit(&shape->unrotated, l) |
                                  llm_layer_bit(&shape->windowed, l) << 1);

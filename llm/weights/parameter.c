@@ -13,8 +13,8 @@
 
 /* Tensors of a layer at most: its norms and modules, each with a bias. */
 #define LAYER_PARAMETERS_MAX (2 * (LLM_LAYER_NORMS + LLM_MODULES))
-/* Embedding, positions, final norm with bias, head. */
-#define MODEL_PARAMETERS_MAX 5
+/* Embedding, its norm with bias, positions, final norm with bias, head with bias. */
+#define MODEL_PARAMETERS_MAX 8
 
 static bool is_attention(llm_module_t module)
 {
@@ -90,8 +90,12 @@ int llm_parameters_init(llm_parameters_t *self, const llm_shape_t *shape, fmq_er
     llm_parameter_t table = {.rank = 2, .shape = {shape->vocab, shape->width}};
     table.role = LLM_ROLE_TOKENS;
     append(self, &table);
+    llm_parameter_t embedding = {.role = LLM_ROLE_NORM_EMBEDDING, .shape = {shape->width}};
+    if (shape->arch->norm_embedding)
+        append_norm(self, shape, embedding);
     if (shape->arch->positions == LLM_POSITIONS_LEARNED) {
-        llm_parameter_t positions = {.rank = 2, .shape = {shape->context, shape->width}};
+        uint64_t rows = (uint64_t)shape->context + shape->arch->position_offset;
+        llm_parameter_t positions = {.rank = 2, .shape = {rows, shape->width}};
         positions.role = LLM_ROLE_POSITIONS;
         append(self, &positions);
     }
@@ -114,6 +118,10 @@ int llm_parameters_init(llm_parameters_t *self, const llm_shape_t *shape, fmq_er
         table.role = LLM_ROLE_HEAD;
         append(self, &table);
     }
+    llm_parameter_t bias = {
+        .role = LLM_ROLE_HEAD, .bias = true, .rank = 1, .shape = {shape->vocab}};
+    if (shape->arch->head_bias)
+        append(self, &bias);
     return 0;
 }
 
@@ -153,7 +161,8 @@ bool llm_parameter_in_layer(const llm_parameter_t *parameter)
 
 bool llm_parameter_is_norm_weight(const llm_parameter_t *parameter)
 {
-    bool norm = parameter->role == LLM_ROLE_NORM || parameter->role == LLM_ROLE_NORM_FINAL;
+    bool norm = parameter->role == LLM_ROLE_NORM || parameter->role == LLM_ROLE_NORM_FINAL ||
+                parameter->role == LLM_ROLE_NORM_EMBEDDING;
     return norm && !parameter->bias;
 }
 
@@ -189,6 +198,9 @@ void llm_parameter_path(const llm_shape_t *shape, const llm_parameter_t *paramet
     switch (parameter->role) {
     case LLM_ROLE_TOKENS:
         plain = arch->token_embedding;
+        break;
+    case LLM_ROLE_NORM_EMBEDDING:
+        plain = arch->norm_embedding;
         break;
     case LLM_ROLE_POSITIONS:
         plain = arch->position_embedding;

@@ -12,12 +12,13 @@
 #include "fedmq/llm/shape.h"
 
 typedef enum {
-    LLM_ROLE_TOKENS,    /* token embedding, and the head of a tied model */
+    LLM_ROLE_TOKENS, /* token embedding, and the head of a tied model */
+    LLM_ROLE_NORM_EMBEDDING,
     LLM_ROLE_POSITIONS, /* learned positions */
     LLM_ROLE_NORM,      /* a norm of a layer */
     LLM_ROLE_MODULE,    /* a linear module of a layer */
     LLM_ROLE_NORM_FINAL,
-    LLM_ROLE_HEAD /* of an untied model */
+    LLM_ROLE_HEAD /* of an untied model; its bias may be a tied one's, too */
 } llm_role_t;
 
 typedef struct {

@@ -50,6 +50,11 @@ static float **vector_slot(llm_placement_t *self, const llm_parameter_t *paramet
     case LLM_ROLE_NORM_FINAL:
         norm = &self->stem.norm_final;
         break;
+    case LLM_ROLE_NORM_EMBEDDING:
+        norm = &self->stem.norm_embedding;
+        break;
+    case LLM_ROLE_HEAD:
+        return &self->stem.head_bias;
     default:
         return &self->stem.positions;
     }
@@ -212,7 +217,9 @@ static void layer_release(llm_backend_t *be, llm_placed_layer_t *layer)
 
 static void stem_release(llm_backend_t *be, llm_placed_stem_t *stem)
 {
+    norm_release(be, &stem->norm_embedding);
     norm_release(be, &stem->norm_final);
+    vector_release(be, &stem->head_bias);
     vector_release(be, &stem->positions);
     matrix_release(be, &stem->tokens);
     matrix_release(be, &stem->head);

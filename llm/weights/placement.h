@@ -34,8 +34,9 @@ typedef struct {
 typedef struct {
     llm_matrix_t *tokens; /* also the head of a tied model */
     llm_matrix_t *head;   /* NULL when tied */
+    float *head_bias;     /* NULL when there is none */
     float *positions;     /* NULL without learned positions */
-    llm_placed_norm_t norm_final;
+    llm_placed_norm_t norm_embedding, norm_final;
 } llm_placed_stem_t;
 
 /* Read-only for who computes; parts that were not asked for are all NULL. */

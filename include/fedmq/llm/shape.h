@@ -89,6 +89,15 @@ typedef struct {
 
 #define LLM_BIAS_RULES 3
 
+/* What config.json has to say for a row, or to be silent about. */
+typedef struct {
+    const char *key; /* NULL: nothing */
+    bool value;
+    bool absent; /* where config.json is silent */
+} llm_switch_t;
+
+#define LLM_SWITCHES 5
+
 /* A family, as a list of features: one for each thing that families differ in.
  * What a row does not mention is 0, NULL or false and means that the family
  * has no such thing.  Tensor names are HF's; a layer's names follow
@@ -100,6 +109,9 @@ typedef struct {
     const char *model_type; /* config.json's model_type: "gpt2", "llama" */
     const char *hf_class;   /* "GPT2LMHeadModel" */
     const llm_config_keys_t *keys;
+    /* Rows of one family whose configurations switch between them: the first
+     * whose switches stand right is meant. */
+    llm_switch_t switches[LLM_SWITCHES];
 
     /* Norms: their names within a layer, or NULL when there is none there. */
     llm_norm_t norm;
@@ -107,22 +119,24 @@ typedef struct {
     float norm_eps;                     /* where config.json is silent */
     const char *norms[LLM_LAYER_NORMS]; /* "ln_1" */
     bool norm_qk_whole;                 /* of all heads at once rather than of each */
-    const char *norm_embedding;         /* (-) "transformer.word_embeddings_layernorm" */
+    const char *norm_embedding;         /* "transformer.word_embeddings_layernorm" */
     const char *norm_final;             /* "transformer.ln_f" */
 
     /* Positions. */
     llm_positions_t positions;
-    uint32_t position_offset; /* (-) rows of the table before the first position's */
+    uint32_t position_offset; /* rows of the table before the first position's */
     double rope_theta;        /* where config.json is silent */
-    const char *rotary_key;   /* (-) of the part of a head that is turned, "rotary_pct" */
-    float rotary;             /* (-) that part where config.json is silent */
-    bool rope_interleaved;    /* (-) pairs are neighbours rather than halves */
+    const char *rotary_key;   /* of the part of a head that is turned, "rotary_pct" */
+    float rotary;             /* that part where config.json is silent; 0: all */
+    bool rotary_channels;     /* the key counts channels */
+    bool rope_interleaved;    /* pairs are neighbours rather than halves */
     uint32_t unrotated_nth;   /* each so many-th layer turns nothing; 0: all turn */
 
     /* Attention. */
-    llm_qkv_layout_t qkv_layout; /* (-) but LLM_QKV_BLOCKS */
-    uint32_t kv_heads;           /* where config.json is silent; 0: as many as heads */
-    uint32_t head_width;         /* the same; 0: width / heads */
+    llm_qkv_layout_t qkv_layout;
+    uint32_t context;    /* where config.json is silent; 0: it must not be */
+    uint32_t kv_heads;   /* where config.json is silent; 0: as many as heads */
+    uint32_t head_width; /* the same; 0: width / heads */
     llm_windows_t windows;
     uint32_t window;        /* where config.json does not have sliding_window */
     uint32_t window_period; /* where config.json has no such number */
@@ -130,16 +144,16 @@ typedef struct {
 
     bool multipliers; /* config.json has embedding_, residual_, attention_multiplier, logits_scaling
                        */
+    float attention_scale;           /* of scores; 0: what the head width says */
     const char *attention_scale_key; /* whose inverse square root scales scores */
     float attention_scalar;          /* where config.json is silent */
 
     /* MLP, and how it joins the stream. */
-    bool gated;               /* down(act(gate(x)) up(x)) rather than down(act(up(x))) */
-    const char *activation;   /* where config.json is silent: "gelu_new" */
-    bool exact_means_tanh;    /* "gelu" is read as gelu_pytorch_tanh */
-    bool ffn_optional;        /* four times the width where config.json is silent */
-    bool parallel;            /* (-) its input is the layer's, as attention's; one norm, or two */
-    const char *parallel_key; /* (-) of config.json, which says otherwise */
+    bool gated;             /* down(act(gate(x)) up(x)) rather than down(act(up(x))) */
+    const char *activation; /* where config.json is silent: "gelu_new" */
+    bool exact_means_tanh;  /* "gelu" is read as gelu_pytorch_tanh */
+    bool ffn_optional;      /* four times the width where config.json is silent */
+    bool parallel;          /* its input is the layer's, as attention's; one norm, or two */
 
     /* Linear modules: their names, or NULL when the family has none. */
     const char *modules[LLM_MODULES]; /* "attn.c_attn" */
@@ -148,20 +162,21 @@ typedef struct {
     const char *lora_targets[LLM_MODULES]; /* PEFT's defaults, leaf names, NULL-terminated */
 
     /* Embeddings and head. */
-    const char *layer_prefix;       /* "transformer.h." */
-    const char *token_embedding;    /* "transformer.wte" */
-    const char *position_embedding; /* or NULL */
-    const char *head;               /* "lm_head" */
-    bool embedding_scaled;          /* by the square root of the width */
+    const char *layer_prefix;        /* "transformer.h." */
+    const char *token_embedding;     /* "transformer.wte" */
+    const char *position_embedding;  /* or NULL */
+    const char *head;                /* "lm_head" */
+    const char *embedding_width_key; /* of config.json, which has to say the width */
+    bool embedding_scaled;           /* by the square root of the width */
     bool tie_by_default;
-    bool head_bias;  /* (-) */
+    bool head_bias;
     float logit_cap; /* (-) as attention_cap */
 
     /* Where config.json does not mention a key; null is none. */
     int32_t bos, eos;
 } llm_arch_t;
 
-/* The row for a model_type, or NULL.  llm_arch_at() enumerates (NULL at the end). */
+/* The (first) row for a model_type, or NULL.  llm_arch_at() enumerates (NULL at the end). */
 const llm_arch_t *llm_arch_find(const char *model_type);
 const llm_arch_t *llm_arch_at(size_t index);
 /* The row most like a model_type that there is no row for: of the same family
@@ -189,6 +204,7 @@ typedef struct {
     uint32_t layers, width, heads, kv_heads, head_width, ffn, vocab, context;
     float norm_eps;
     float rope_theta;
+    uint32_t rotary; /* channels of a head that are turned; 0: all */
     llm_activation_t activation;
     uint32_t biases;            /* set of modules that add a bias */
     bool tied;                  /* head is the token embedding */
@@ -220,6 +236,9 @@ bool llm_shape_same_family(const llm_shape_t *a, const llm_shape_t *b);
 
 /* To how many positions a layer attends at most; 0: to all. */
 uint32_t llm_shape_window(const llm_shape_t *shape, uint32_t layer);
+
+/* Channels of a head that turn. */
+uint32_t llm_shape_rotary(const llm_shape_t *shape);
 
 /* What scores are multiplied by. */
 float llm_shape_attention_scale(const llm_shape_t *shape);
@@ -254,7 +273,7 @@ int llm_shape_parse(llm_shape_t *shape, const char *name, const char *text, size
                     fmq_error_t *err);
 char *llm_shape_text(const llm_shape_t *shape, fmq_error_t *err);
 
-/* inv_freq[head_width / 2] as HF computes it, scaling included. */
+/* inv_freq[half of the channels that turn] as HF computes it, scaling included. */
 void llm_shape_rope_frequencies(const llm_shape_t *shape, float *out);
 
 FMQ_API_END

@@ -123,9 +123,9 @@ void golden_close(golden_t *self)
 }
 
 void golden_compare(const char *name, const float *ours, const float *theirs, uint64_t count,
-                    double tolerance)
+                    double tolerance, double least)
 {
-    double difference = 0.0, size = 0.0;
+    double difference = 0.0, size = least;
     for (uint64_t i = 0; i < count; i++) {
         difference = fmax(difference, fabs((double)ours[i] - (double)theirs[i]));
         size = fmax(size, fabs((double)theirs[i]));
@@ -146,7 +146,7 @@ static void check_logits(golden_t *self, const char *kind)
     golden_check(llm_workspace_logits(self->tiny.ws, &self->batch, self->all_rows, self->tokens,
                                       ours, &err) == 0,
                  &err);
-    golden_compare(name, ours, theirs, count, self->tolerance.logits);
+    golden_compare(name, ours, theirs, count, self->tolerance.logits, 0.0);
     free(ours);
     free(theirs);
 }
@@ -159,6 +159,9 @@ static void check_gradients(golden_t *self, const char *kind)
     float *ours = malloc(bytes);
     double both = 0.0, squares[2] = {0.0, 0.0};
     tiny->be->ops->download(tiny->be, ours, llm_workspace_grads(tiny->ws), bytes);
+    double largest = 0.0;
+    for (size_t i = 0; i < tiny->elements; i++)
+        largest = fmax(largest, fabs((double)ours[i]));
     for (size_t i = 0; i < fmq_schema_size(schema); i++) {
         const fmq_tensor_t *tensor = fmq_schema_at(schema, i);
         char name[2 * FMQ_SCHEMA_NAME_MAX];
@@ -166,7 +169,8 @@ static void check_gradients(golden_t *self, const char *kind)
         (void)snprintf(name, sizeof name, "%s.grad.%s", kind, tensor->name);
         float *theirs = golden_read(self, name, &count);
         assert_int_equal(count, tensor->count);
-        golden_compare(name, ours + tensor->offset, theirs, count, self->tolerance.gradient);
+        golden_compare(name, ours + tensor->offset, theirs, count, self->tolerance.gradient,
+                       0.01 * largest);
         for (uint64_t k = 0; k < count; k++) {
             double a = (double)ours[tensor->offset + k], b = (double)theirs[k];
             both += a * b;
