@@ -25,6 +25,13 @@ int fmq_error_set(fmq_error_t *err, fmq_error_code_t code, const char *format, .
     return -1;
 }
 
+int fmq_error_copy(fmq_error_t *err, const fmq_error_t *other)
+{
+    if (err && err != other)
+        *err = *other;
+    return -1;
+}
+
 int fmq_error_prefix(fmq_error_t *err, const char *format, ...)
 {
     if (!err)

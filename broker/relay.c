@@ -239,7 +239,7 @@ int fmq_relays_fetch(fmq_relays_t *self, const char *reader, fmq_role_t role,
         relay = fmq_relay_table_add(&self->table, &like, &why);
     if (!relay) {
         refuse_reader(self, reader, fetch->ticket, &why);
-        return fmq_error_set(err, why.code, "%s", why.text);
+        return fmq_error_copy(err, &why);
     }
     resolve(self, relay, now_ms);
     fmq_relay_table_sweep(&self->table);

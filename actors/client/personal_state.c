@@ -219,7 +219,7 @@ int fmq_personal_load(const fmq_personal_place_t *place, const char *run, uint32
         if (rc > 0)
             return 1;
         if (rc < 0 && (why.code == FMQ_ERR_IO || why.code == FMQ_ERR_NOMEM))
-            return fmq_error_set(err, why.code, "%s", why.text);
+            return fmq_error_copy(err, &why);
         if (rc < 0)
             fmq_log_write(place->log, FMQ_LOG_WARNING, place->actor, "own-state-passed-over",
                           "reason=\"%s\"", why.text);

@@ -105,7 +105,7 @@ static int ask(run_t *self, size_t index, fmq_error_t *err)
                            self->how->tokens_max, take_answer, self, &exact, &total, err) < 0)
         return -1;
     if (self->failure.code != FMQ_OK)
-        return fmq_error_set(err, self->failure.code, "%s", self->failure.text);
+        return fmq_error_copy(err, &self->failure);
     return 0;
 }
 

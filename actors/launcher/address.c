@@ -39,7 +39,7 @@ int fmq_address_check(const char *endpoint, fmq_endpoint_use_t use, bool insecur
     if (fmq_endpoint_resolve(&where, endpoint, use, &why) < 0) {
         if (why.code == FMQ_ERR_NOTFOUND && insecure && use == FMQ_ENDPOINT_CONNECT)
             return 0;
-        return fmq_error_set(err, why.code, "%s", why.text);
+        return fmq_error_copy(err, &why);
     }
     return where.local || insecure ? 0 : beyond(endpoint, use, outside(&where), err);
 }

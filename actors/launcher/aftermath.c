@@ -9,12 +9,12 @@
 
 #include "actors/launcher/rundir.h"
 
-void fmq_place_release(fmq_place_t *place)
+void fmq_run_place_release(fmq_run_place_t *place)
 {
     fmq_lock_release(&place->lock);
     free(place->path);
     free(place->changes);
-    *place = (fmq_place_t){0};
+    *place = (fmq_run_place_t){0};
 }
 
 void fmq_aftermath_word(FILE *out, const char *word)
@@ -96,7 +96,7 @@ static void say_how_to_go_on(const fmq_command_t *command, const fmq_arguments_t
 }
 
 void fmq_aftermath(const fmq_command_t *command, const fmq_arguments_t *arguments,
-                   const fmq_place_t *place, fmq_error_t *err)
+                   const fmq_run_place_t *place, fmq_error_t *err)
 {
     if (err->code == FMQ_ERR_STOPPED)
         say_how_to_go_on(command, arguments, place->path, err);

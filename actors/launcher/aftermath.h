@@ -19,13 +19,13 @@ typedef struct {
     bool made;        /* by this process */
     fmq_lock_t *lock; /* owned */
     char *changes;    /* owned; of a run that goes on, see fmq_resuming_check(); else NULL */
-} fmq_place_t;
+} fmq_run_place_t;
 
-void fmq_place_release(fmq_place_t *place);
+void fmq_run_place_release(fmq_run_place_t *place);
 
 /* err: how the run ended; it is completed where that helps. */
 void fmq_aftermath(const fmq_command_t *command, const fmq_arguments_t *arguments,
-                   const fmq_place_t *place, fmq_error_t *err);
+                   const fmq_run_place_t *place, fmq_error_t *err);
 
 /* The command line that resumes the run in directory, quoted for a shell: the
  * options that its configuration does not hold are repeated.  The caller's;

@@ -81,7 +81,7 @@ static int handle(visit_t *self, const fmq_event_t *event, fmq_error_t *err)
     case FMQ_EVENT_FAILED:
         return on_fetch(self, event, err);
     case FMQ_EVENT_REFUSED:
-        return fmq_error_set(err, event->error.code, "%s", event->error.text);
+        return fmq_error_copy(err, &event->error);
     case FMQ_EVENT_UP:
     case FMQ_EVENT_DOWN:
         self->up = event->type == FMQ_EVENT_UP;

@@ -125,7 +125,7 @@ fmq_config_t *fmq_opening_config(const fmq_arguments_t *arguments, const fmq_wor
 
 /* Whether the run in place can go on.  Its data is looked at too, where it is
  * here: nobody else would say that it is missing before the run is touched. */
-static int check_resumed(fmq_place_t *place, const fmq_arguments_t *arguments,
+static int check_resumed(fmq_run_place_t *place, const fmq_arguments_t *arguments,
                          const fmq_config_t *config, fmq_error_t *err)
 {
     if (fmq_resuming_check(place->path, config, arguments->json, &place->changes, err) < 0)
@@ -138,13 +138,14 @@ static int check_resumed(fmq_place_t *place, const fmq_arguments_t *arguments,
     return result;
 }
 
-int fmq_opening_directory(fmq_place_t *place, const fmq_arguments_t *arguments,
+int fmq_opening_directory(fmq_run_place_t *place, const fmq_arguments_t *arguments,
                           const fmq_config_t *config, fmq_error_t *err)
 {
     struct stat status;
     const char *given = arguments->directory;
-    fmq_place_t found = {.path = fmq_rundir_open(config, given, arguments->resume, time(NULL), err),
-                         .made = !arguments->resume && !(given && stat(given, &status) == 0)};
+    fmq_run_place_t found = {.path =
+                                 fmq_rundir_open(config, given, arguments->resume, time(NULL), err),
+                             .made = !arguments->resume && !(given && stat(given, &status) == 0)};
     int result = -1;
     if (found.path && (found.lock = fmq_lock_take(found.path, err)) != NULL)
         result = arguments->resume ? check_resumed(&found, arguments, config, err)
@@ -158,7 +159,7 @@ int fmq_opening_directory(fmq_place_t *place, const fmq_arguments_t *arguments,
     fmq_lock_release(&found.lock);
     if (found.path && found.made)
         (void)rmdir(found.path);
-    fmq_place_release(&found);
+    fmq_run_place_release(&found);
     return -1;
 }
 

@@ -28,7 +28,7 @@ int fmq_opening_check(fmq_config_t *config, bool json, fmq_log_t *log, fmq_error
  * a run that is resumed can go on with config.  The place is the caller's.  On
  * failure it is untouched, nothing is left, and a run that was there is as it
  * was. */
-int fmq_opening_directory(fmq_place_t *place, const fmq_arguments_t *arguments,
+int fmq_opening_directory(fmq_run_place_t *place, const fmq_arguments_t *arguments,
                           const fmq_config_t *config, fmq_error_t *err);
 
 /* Whether an evaluator belongs beside the server: federate.make_global_eval or

@@ -24,7 +24,7 @@ static int choose_endpoint(const fmq_arguments_t *arguments, fmq_plan_t *plan, f
 static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_error_t *err)
 {
     int result = -1;
-    fmq_place_t place = {0};
+    fmq_run_place_t place = {0};
     fmq_split_settings_t split;
     fmq_plan_t plan = {.server = true,
                        .splitter = true,
@@ -54,7 +54,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     if (result < 0)
         fmq_aftermath(&fmq_command_run, arguments, &place, err);
 done:
-    fmq_place_release(&place);
+    fmq_run_place_release(&place);
     fmq_config_destroy(&config);
     return result;
 }

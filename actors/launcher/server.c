@@ -47,7 +47,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
 {
     int result = -1;
     char endpoint[FMQ_ENDPOINT_MAX];
-    fmq_place_t place = {0};
+    fmq_run_place_t place = {0};
     fmq_config_t *config = fmq_opening_config(arguments, words, err);
     if (!config)
         return -1;
@@ -74,7 +74,7 @@ static int run(const fmq_arguments_t *arguments, const fmq_words_t *words, fmq_e
     if (result < 0)
         fmq_aftermath(&fmq_command_server, arguments, &place, err);
 done:
-    fmq_place_release(&place);
+    fmq_run_place_release(&place);
     fmq_config_destroy(&config);
     return result;
 }

@@ -88,12 +88,12 @@ static int take(look_t *self, fmq_link_t *link, int timeout_ms, fmq_error_t *err
     if (got <= 0)
         return got;
     if (event.type == FMQ_EVENT_REFUSED)
-        return fmq_error_set(err, event.error.code, "%s", event.error.text);
+        return fmq_error_copy(err, &event.error);
     self->came = false;
     if (event.type == FMQ_EVENT_NOTE)
         (void)fmq_inbound_take(inbound, sizeof inbound / sizeof *inbound, self, &event);
     if (self->came && self->wrong.code != FMQ_OK)
-        return fmq_error_set(err, self->wrong.code, "%s", self->wrong.text);
+        return fmq_error_copy(err, &self->wrong);
     return self->came ? 1 : 0;
 }
 

@@ -77,7 +77,7 @@ static int next(fetcher_t *self, fmq_event_t *event, fmq_error_t *err)
     if (got <= 0)
         return got;
     if (event->type == FMQ_EVENT_REFUSED)
-        return fmq_error_set(err, event->error.code, "%s", event->error.text);
+        return fmq_error_copy(err, &event->error);
     if (event->type == FMQ_EVENT_NOTE)
         (void)fmq_inbound_take(inbound, sizeof inbound / sizeof *inbound, self, event);
     if (self->has_run && self->ended)

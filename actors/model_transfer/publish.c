@@ -69,7 +69,7 @@ static int offer_files(fmq_link_t *link, const char *directory, fmq_manifest_t *
         if (!bytes && why.code == FMQ_OK)
             continue;
         if (!bytes)
-            return fmq_error_set(err, why.code, "%s", why.text);
+            return fmq_error_copy(err, &why);
         fmq_manifest_file_t *file = &manifest->file[manifest->files];
         (void)snprintf(file->name, sizeof file->name, "%s", name);
         int rc = 0;

@@ -112,7 +112,7 @@ fmq_receive_t fmq_download_take(fmq_download_t *self, const fmq_event_t *event, 
         return FMQ_RECEIVE_MORE;
     }
     self->active = self->running = false;
-    return fmq_error_set(err, why.code, "%s", why.text);
+    return fmq_error_copy(err, &why);
 }
 
 void fmq_download_work(fmq_download_t *self, int64_t now_ms)

@@ -23,7 +23,7 @@ static bool concerns(const fmq_event_t *event, bool active, const fmq_digest_t *
 
 static fmq_receive_t link_failed(const fmq_event_t *event, fmq_error_t *err)
 {
-    (void)fmq_error_set(err, event->error.code, "%s", event->error.text);
+    (void)fmq_error_copy(err, &event->error);
     return FMQ_RECEIVE_FAILED;
 }
 

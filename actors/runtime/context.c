@@ -33,17 +33,6 @@ void fmq_context_meaning(const fmq_context_t *self, char out[FMQ_REASON_MAX])
     (void)snprintf(out + used, FMQ_REASON_MAX - (size_t)used, "%s", adapter);
 }
 
-/* Weights that are `auto` are what that comes to. */
-void fmq_context_computes(const fmq_context_t *self, char out[FMQ_REASON_MAX])
-{
-    bool half = fmq_config_bool(self->config, "train.is_enable_half");
-    const char *weights = fmq_config_text(self->config, "fedmq.weights");
-    if (strcmp(weights, "auto") == 0)
-        weights = half ? "bf16" : "f32";
-    (void)snprintf(out, FMQ_REASON_MAX, "train.is_enable_half=%s fedmq.weights=%s",
-                   half ? "True" : "False", weights);
-}
-
 bool fmq_meaning_refused(const char *server, const char *here, char out[FMQ_REASON_MAX])
 {
     llm_difference_t difference;

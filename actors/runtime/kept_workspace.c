@@ -26,7 +26,7 @@ llm_team_t *fmq_workspace_take(fmq_devices_t *permits, const llm_backend_t *perm
         made = llm_team_new(&plan, stack, limits, &why);
     }
     if (!made)
-        (void)fmq_error_set(err, why.code, "%s", why.text);
+        (void)fmq_error_copy(err, &why);
     return made;
 }
 

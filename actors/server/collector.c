@@ -177,7 +177,7 @@ static int take_chunk(fmq_collector_t *self, slot_t *slot, const fmq_event_t *ev
     if (fmq_update_log_writer_add(slot->writer, event->data, event->size, &why) == 0)
         return 0;
     if (why.code == FMQ_ERR_IO || why.code == FMQ_ERR_NOMEM)
-        return fmq_error_set(err, why.code, "%s", why.text);
+        return fmq_error_copy(err, &why);
     reject(self, slot, why.text);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "actors/settings/settings.h"
+#include "fedmq/actors/context.h"
 
 /* A whole model that trains is fp32 in one vector: nothing of it is frozen. */
 static int check_frozen(const fmq_config_t *config, const llm_form_choice_t *weights,
@@ -127,7 +128,7 @@ static int probe(const char *name, fmq_compute_settings_t *out, fmq_error_t *err
     fmq_error_t why;
     llm_backend_t *be = llm_backend_open(name, 1, &why);
     if (!be && why.code == FMQ_ERR_CONFIG)
-        return fmq_error_set(err, why.code, "%s", why.text);
+        return fmq_error_copy(err, &why);
     if (!be && !out->lacks_gpu) {
         out->lacks_gpu = true;
         (void)snprintf(out->why, sizeof out->why, "%s", why.text);
@@ -231,15 +232,20 @@ static int check_named(const fmq_config_t *config, const fmq_compute_settings_t 
     return 0;
 }
 
+/* What an entry of deepspeed's configuration says goes before the key. */
+static bool computes_half(const fmq_config_t *config, const fmq_deepspeed_t *deepspeed)
+{
+    return deepspeed->use && deepspeed->says_half ? deepspeed->half
+                                                  : fmq_config_bool(config, "train.is_enable_half");
+}
+
 int fmq_settings_compute(const fmq_config_t *config, fmq_compute_settings_t *out, fmq_error_t *err)
 {
     fmq_deepspeed_t deepspeed;
     fmq_compute_settings_t settings = {0};
     if (fmq_settings_deepspeed(config, &deepspeed, err) < 0)
         return -1;
-    bool half = deepspeed.use && deepspeed.says_half
-                    ? deepspeed.half
-                    : fmq_config_bool(config, "train.is_enable_half");
+    bool half = computes_half(config, &deepspeed);
     const reading_t reading = {config, "device", fmq_config_bool(config, "use_gpu"), half};
     if (llm_form_choice_parse(fmq_config_text(config, "fedmq.weights"), &settings.weights, err) < 0)
         return fmq_error_prefix(err, "%s", fmq_config_origin(config, "fedmq.weights"));
@@ -254,6 +260,20 @@ int fmq_settings_compute(const fmq_config_t *config, fmq_compute_settings_t *out
     memcpy(settings.device, settings.devices.names[0], sizeof settings.device);
     *out = settings;
     return 0;
+}
+
+/* Whoever cannot read deepspeed's configuration does not compute: that is refused elsewhere. */
+void fmq_context_computes(const fmq_context_t *self, char out[FMQ_REASON_MAX])
+{
+    fmq_deepspeed_t deepspeed = {0};
+    const char *weights = fmq_config_text(self->config, "fedmq.weights");
+    if (fmq_settings_deepspeed(self->config, &deepspeed, NULL) < 0)
+        deepspeed.use = false;
+    bool half = computes_half(self->config, &deepspeed);
+    if (strcmp(weights, "auto") == 0)
+        weights = half ? "bf16" : "f32";
+    (void)snprintf(out, FMQ_REASON_MAX, "train.is_enable_half=%s fedmq.weights=%s",
+                   half ? "True" : "False", weights);
 }
 
 const char *fmq_compute_device(bool half)

@@ -72,7 +72,7 @@ int fmq_checkpoint_newest(const fmq_checkpoint_search_t *search, fmq_checkpoint_
         if (rc == 0)
             return 1;
         if (why.code == FMQ_ERR_MISMATCH)
-            return fmq_error_set(err, why.code, "%s", why.text);
+            return fmq_error_copy(err, &why);
         fmq_log_write(search->log, FMQ_LOG_WARNING, "server", "checkpoint-skipped",
                       "round=%" PRId64 " reason=\"%s\"", round, why.text);
         ++*skipped;

@@ -88,7 +88,7 @@ int fmq_client_list_load(const fmq_client_list_t *self, uint32_t **clients, size
                           self->name);
         }
     } else if (why.code != FMQ_ERR_NOTFOUND) {
-        rc = fmq_error_set(err, why.code, "%s", why.text);
+        rc = fmq_error_copy(err, &why);
     }
     free(text);
     free(path);

@@ -65,7 +65,7 @@ static int load(fmq_dealt_t *self, fmq_error_t *err)
     if (!text && why.code == FMQ_ERR_NOTFOUND)
         return 0;
     if (!text && why.code != FMQ_ERR_LIMIT)
-        return fmq_error_set(err, why.code, "%s", why.text);
+        return fmq_error_copy(err, &why);
     const char *at = text;
     while (at && *at)
         at = parse(self, at);

@@ -28,7 +28,7 @@
 
 typedef struct {
     fmq_update_log_entry_t entry;
-    fmq_place_t *places; /* owned: of the chunks */
+    fmq_chunk_place_t *places; /* owned: of the chunks */
 } slot_t;
 
 struct fmq_update_log {
@@ -47,7 +47,7 @@ struct fmq_update_log_writer {
     fmq_update_log_t *journal; /* borrowed */
     fmq_update_log_entry_t entry;
     uint32_t number, chunks;
-    fmq_place_t *places; /* owned */
+    fmq_chunk_place_t *places; /* owned */
     fmq_update_log_writer_t *next;
 };
 
@@ -77,8 +77,8 @@ static bool is_at(const fmq_update_log_t *self, size_t at, uint32_t client)
 
 /* Puts an entry at its place; a client that is there already is replaced.  Takes
  * places over. */
-static int insert(fmq_update_log_t *self, const fmq_update_log_entry_t *entry, fmq_place_t **places,
-                  fmq_error_t *err)
+static int insert(fmq_update_log_t *self, const fmq_update_log_entry_t *entry,
+                  fmq_chunk_place_t **places, fmq_error_t *err)
 {
     size_t at = position(self, entry->client);
     if (is_at(self, at, entry->client)) {
@@ -107,7 +107,7 @@ static bool is_ours(const fmq_update_log_t *self, const fmq_updates_head_t *foun
            found->chunks == ours->chunks && fmq_digest_equal(&found->schema, &ours->schema);
 }
 
-static int take_found(void *argument, const fmq_commit_item_t *item, fmq_place_t **places,
+static int take_found(void *argument, const fmq_commit_item_t *item, fmq_chunk_place_t **places,
                       fmq_error_t *err)
 {
     const fmq_update_log_entry_t entry = {.client = item->client,
@@ -158,7 +158,7 @@ static int recover(fmq_update_log_t *self, fmq_error_t *err)
     if (fmq_file_read_at(self->file.fd, self->file.path, 0, bytes, sizeof bytes, &why) < 0) {
         if (why.code == FMQ_ERR_FORMAT)
             return drop_file(self, why.text);
-        return fmq_error_set(err, why.code, "%s", why.text);
+        return fmq_error_copy(err, &why);
     }
     if (fmq_updates_head_decode(&found, bytes, &why) < 0)
         return drop_file(self, why.text);
@@ -356,7 +356,7 @@ fmq_update_log_writer_t *fmq_update_log_begin(fmq_update_log_t *self,
         return NULL;
     fmq_update_log_writer_t *writer = calloc(1, sizeof *writer);
     uint32_t chunks = self->file.head.chunks;
-    fmq_place_t *places = calloc(chunks ? chunks : 1, sizeof *places);
+    fmq_chunk_place_t *places = calloc(chunks ? chunks : 1, sizeof *places);
     if (!writer || !places) {
         free(writer);
         free(places);
@@ -387,7 +387,7 @@ int fmq_update_log_writer_add(fmq_update_log_writer_t *writer, const void *data,
     uint64_t at = 0;
     if (fmq_record_file_append(&self->file, &record, data, &at, err) < 0)
         return -1;
-    writer->places[writer->chunks++] = fmq_place(at, size);
+    writer->places[writer->chunks++] = fmq_chunk_place(at, size);
     return 0;
 }
 
@@ -420,15 +420,15 @@ static void give_back(fmq_update_log_writer_t *writer)
     fmq_error_t ignored;
     uint64_t end = self->file.end;
     uint32_t chunks = writer->chunks;
-    while (chunks > 0 && fmq_place_offset(writer->places[chunks - 1]) +
-                                 fmq_place_size(writer->places[chunks - 1]) ==
+    while (chunks > 0 && fmq_chunk_place_offset(writer->places[chunks - 1]) +
+                                 fmq_chunk_place_size(writer->places[chunks - 1]) ==
                              end)
-        end = fmq_place_offset(writer->places[--chunks]) - FMQ_RECORD_HEAD_SIZE;
+        end = fmq_chunk_place_offset(writer->places[--chunks]) - FMQ_RECORD_HEAD_SIZE;
     if (end < self->file.end)
         (void)fmq_record_file_cut(&self->file, end, &ignored);
     for (uint32_t i = 0; i < chunks; i++)
-        fmq_record_file_punch(&self->file, fmq_place_offset(writer->places[i]),
-                              fmq_place_size(writer->places[i]));
+        fmq_record_file_punch(&self->file, fmq_chunk_place_offset(writer->places[i]),
+                              fmq_chunk_place_size(writer->places[i]));
 }
 
 static void release(fmq_update_log_writer_t *writer)
@@ -509,10 +509,10 @@ int fmq_update_log_read_range(fmq_update_log_t *self, size_t index, uint64_t fir
 {
     const slot_t *slot = &self->slots[index];
     const fmq_state_part_t part = {first, count};
-    fmq_place_t place = slot->places[first / FMQ_STATE_RANGE_MAX];
-    size_t size = fmq_place_size(place);
-    if (fmq_file_read_at(self->file.fd, self->file.path, fmq_place_offset(place), self->bytes, size,
-                         err) < 0)
+    fmq_chunk_place_t place = slot->places[first / FMQ_STATE_RANGE_MAX];
+    size_t size = fmq_chunk_place_size(place);
+    if (fmq_file_read_at(self->file.fd, self->file.path, fmq_chunk_place_offset(place), self->bytes,
+                         size, err) < 0)
         return -1;
     if (fmq_state_decode_part(self->options.schema, &part, self->bytes, size, values, err) < 0)
         return fmq_error_prefix(err, "'%s', client %u", self->file.path, slot->entry.client);

@@ -16,7 +16,7 @@
 /* What a writer has brought so far. */
 typedef struct {
     uint32_t number;
-    fmq_place_t *places; /* owned */
+    fmq_chunk_place_t *places; /* owned */
     uint32_t size, capacity;
     bool broken; /* a chunk is missing */
 } brought_t;
@@ -81,13 +81,13 @@ static int take_chunk(scan_t *self, const fmq_record_t *record, uint64_t at, fmq
         return 0;
     if (brought->size == brought->capacity) {
         uint32_t capacity = brought->capacity ? 2 * brought->capacity : 4;
-        fmq_place_t *places = realloc(brought->places, capacity * sizeof *places);
+        fmq_chunk_place_t *places = realloc(brought->places, capacity * sizeof *places);
         if (!places)
             return no_memory(self, err);
         brought->places = places;
         brought->capacity = capacity;
     }
-    brought->places[brought->size++] = fmq_place(at, record->size);
+    brought->places[brought->size++] = fmq_chunk_place(at, record->size);
     return 0;
 }
 
@@ -98,9 +98,10 @@ static int verify(scan_t *self, const brought_t *brought, const fmq_digest_t *ex
     fmq_digest_state_t state;
     fmq_digest_begin(&state);
     for (uint32_t i = 0; i < brought->size; i++) {
-        size_t size = fmq_place_size(brought->places[i]);
-        if (fmq_file_read_at(self->how->fd, self->how->path, fmq_place_offset(brought->places[i]),
-                             self->chunk, size, err) < 0)
+        size_t size = fmq_chunk_place_size(brought->places[i]);
+        if (fmq_file_read_at(self->how->fd, self->how->path,
+                             fmq_chunk_place_offset(brought->places[i]), self->chunk, size,
+                             err) < 0)
             return -1;
         fmq_object_digest_chunk(&state, self->chunk, size);
     }

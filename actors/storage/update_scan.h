@@ -12,21 +12,21 @@
 #include "fedmq/base/log.h"
 
 /* Where a chunk's bytes lie: offset << 19 | size. */
-typedef uint64_t fmq_place_t;
+typedef uint64_t fmq_chunk_place_t;
 
 #define FMQ_PLACE_SIZE_BITS 19 /* FMQ_CHUNK_MAX fits */
 
-static inline fmq_place_t fmq_place(uint64_t offset, size_t size)
+static inline fmq_chunk_place_t fmq_chunk_place(uint64_t offset, size_t size)
 {
     return offset << FMQ_PLACE_SIZE_BITS | size;
 }
 
-static inline uint64_t fmq_place_offset(fmq_place_t place)
+static inline uint64_t fmq_chunk_place_offset(fmq_chunk_place_t place)
 {
     return place >> FMQ_PLACE_SIZE_BITS;
 }
 
-static inline size_t fmq_place_size(fmq_place_t place)
+static inline size_t fmq_chunk_place_size(fmq_chunk_place_t place)
 {
     return (size_t)(place & ((UINT64_C(1) << FMQ_PLACE_SIZE_BITS) - 1));
 }
@@ -38,7 +38,7 @@ typedef struct {
     fmq_log_t *log; /* may be NULL */
     /* An update that is whole; takes places, one for each chunk, over.  -1 with
      * err ends the scan. */
-    int (*found)(void *argument, const fmq_commit_item_t *item, fmq_place_t **places,
+    int (*found)(void *argument, const fmq_commit_item_t *item, fmq_chunk_place_t **places,
                  fmq_error_t *err);
     void *argument;
 } fmq_update_scan_t;

@@ -35,8 +35,7 @@ static int load(const char *path, uint64_t *next, fmq_error_t *err)
     if (!text && why.code == FMQ_ERR_NOTFOUND)
         return 0;
     if (!text)
-        return why.code == FMQ_ERR_LIMIT ? damaged(path, err)
-                                         : fmq_error_set(err, why.code, "%s", why.text);
+        return why.code == FMQ_ERR_LIMIT ? damaged(path, err) : fmq_error_copy(err, &why);
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
     bool right =

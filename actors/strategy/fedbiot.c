@@ -116,7 +116,7 @@ static fmq_step_t align(fedbiot_t *self, const fmq_strategy_host_t *host, bool f
         return FMQ_STEP_DONE;
     if (host->stopped(host->argument))
         return FMQ_STEP_STOPPED;
-    (void)fmq_error_set(err, why.code, "%s", why.text);
+    (void)fmq_error_copy(err, &why);
     return FMQ_STEP_FAILED;
 }
 

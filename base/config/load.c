@@ -175,7 +175,7 @@ static int load(fmq_config_t *self, const char *path, bool clients_only, fmq_err
     char *text = read_file(path, &size, &reason);
     if (!text) {
         fmq_mistakes_add(&self->mistakes, path, "%s", reason.text);
-        return fmq_error_set(err, reason.code, "%s", reason.text);
+        return fmq_error_copy(err, &reason);
     }
     int rc = parse(self, path, text, size, clients_only);
     free(text);

@@ -33,7 +33,7 @@ void llm_instance_fail(llm_instance_t *self, fmq_error_code_t code, const char *
 int llm_instance_synchronize(llm_backend_t *be, fmq_error_t *err)
 {
     const fmq_error_t *failure = &llm_instance(be)->failure;
-    return failure->code == FMQ_OK ? 0 : fmq_error_set(err, failure->code, "%s", failure->text);
+    return failure->code == FMQ_OK ? 0 : fmq_error_copy(err, failure);
 }
 
 /* A piece of host memory at a time, so that nothing has to be allocated. */

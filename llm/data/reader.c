@@ -419,7 +419,7 @@ static int next_value(llm_reader_t *self, json_t **value, fmq_error_t *err)
 /* What went wrong with the source explains every complaint that follows. */
 static int fail_for_source(const llm_reader_t *self, fmq_error_t *err)
 {
-    return fmq_error_set(err, self->failure.code, "%s", self->failure.text);
+    return fmq_error_copy(err, &self->failure);
 }
 
 int llm_reader_next(llm_reader_t *self, json_t **value, fmq_error_t *err)

@@ -202,7 +202,7 @@ int llm_collective_open(llm_backend_t *const *backends, unsigned ranks, llm_coll
         if (backends[0]->ops->collective(backends, ranks, members, detour) == 0)
             return 0;
         if (detour->code != FMQ_ERR_UNSUPPORTED)
-            return fmq_error_set(err, detour->code, "%s", detour->text);
+            return fmq_error_copy(err, detour);
     }
     return llm_collective_local(backends, ranks, members, err);
 }

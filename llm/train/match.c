@@ -53,7 +53,7 @@ static char *ask(asker_t *self, const llm_record_t *record, fmq_error_t *err)
                           &self->answer, &why) < 0) {
         /* A prompt beyond the context has no answer, which is a wrong one. */
         if (why.code != FMQ_ERR_LIMIT) {
-            fmq_error_set(err, why.code, "%s", why.text);
+            fmq_error_copy(err, &why);
             return NULL;
         }
         self->answer.size = 0;

@@ -99,7 +99,7 @@ int llm_team_do(llm_team_t *self, llm_team_work_fn *work, void *argument, fmq_er
     for (size_t r = 0; r < self->size; r++) {
         const fmq_error_t *why = &self->members[r].err;
         if (self->members[r].result < 0)
-            return fmq_error_set(err, why->code, "%s", why->text);
+            return fmq_error_copy(err, why);
     }
     return 0;
 }

@@ -77,7 +77,7 @@ static void begin(void)
 static void end_with(fmq_error_code_t code, bool resume, bool made)
 {
     fmq_arguments_t arguments = {.resume = resume};
-    fmq_place_t place = {.path = run, .made = made};
+    fmq_run_place_t place = {.path = run, .made = made};
     fmq_error_set(&err, code, "why");
     fmq_aftermath(&fmq_command_run, &arguments, &place, &err);
 }
@@ -170,7 +170,7 @@ static void a_command_that_would_be_cut_is_not_said(void **state)
     memset(path, 'a', sizeof path - 1);
     path[sizeof path - 1] = '\0';
     fmq_arguments_t arguments = {0};
-    fmq_place_t place = {.path = path};
+    fmq_run_place_t place = {.path = path};
     fmq_error_set(&err, FMQ_ERR_STOPPED, "interrupted");
     fmq_aftermath(&fmq_command_run, &arguments, &place, &err);
     assert_string_equal(err.text, "interrupted");

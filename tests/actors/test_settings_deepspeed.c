@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "fedmq/actors/context.h"
 #include "tests/actors/settings_room.h"
 
 static char path[] = "/tmp/fedmq_deepspeed_XXXXXX";
@@ -175,6 +176,25 @@ static void a_warm_up_rises_holds_and_falls_as_deepspeeds(void **state)
     assert_true(half_way > 0.5499 && half_way < 0.5501);
 }
 
+static void assert_computes(const char *what)
+{
+    char out[FMQ_REASON_MAX];
+    const fmq_context_t context = {.config = config};
+    fmq_context_computes(&context, out);
+    assert_string_equal(out, what);
+}
+
+static void what_members_say_they_compute_with_is_the_files(void **state)
+{
+    (void)state;
+    given_file("{\"bf16\": {\"enabled\": true}}", "");
+    assert_computes("train.is_enable_half=True fedmq.weights=bf16");
+    given_file("{\"fp16\": {\"enabled\": false}}", "train: {is_enable_half: True}\n");
+    assert_computes("train.is_enable_half=False fedmq.weights=f32");
+    given_file("{}", "train: {is_enable_half: True}\n");
+    assert_computes("train.is_enable_half=True fedmq.weights=bf16");
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -185,6 +205,7 @@ int main(void)
         CASE(batches_follow_from_each_other),
         CASE(what_cannot_be_done_is_refused_by_name),
         CASE(a_warm_up_rises_holds_and_falls_as_deepspeeds),
+        CASE(what_members_say_they_compute_with_is_the_files),
     };
     int made = mkstemp(path);
     if (made < 0)

@@ -21,6 +21,19 @@ static void setting_an_error_returns_minus_one_and_formats(void **state)
     assert_int_equal(fmq_error_set(NULL, FMQ_ERR_IO, "nobody listens"), -1);
 }
 
+static void a_copy_says_the_same(void **state)
+{
+    (void)state;
+    fmq_error_t why, err = {0};
+    (void)fmq_error_set(&why, FMQ_ERR_TIMEOUT, "100%% of '%s'", "it");
+    assert_int_equal(fmq_error_copy(&err, &why), -1);
+    assert_int_equal(err.code, FMQ_ERR_TIMEOUT);
+    assert_string_equal(err.text, "100% of 'it'");
+    assert_int_equal(fmq_error_copy(NULL, &why), -1);
+    assert_int_equal(fmq_error_copy(&err, &err), -1);
+    assert_string_equal(err.text, why.text);
+}
+
 static void a_prefix_keeps_code_and_text(void **state)
 {
     (void)state;
@@ -59,6 +72,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(setting_an_error_returns_minus_one_and_formats),
+        cmocka_unit_test(a_copy_says_the_same),
         cmocka_unit_test(a_prefix_keeps_code_and_text),
         cmocka_unit_test(long_texts_are_cut_and_terminated),
         cmocka_unit_test(every_code_has_a_name_and_an_exit_status_of_its_own),

@@ -49,6 +49,10 @@ int fmq_error_set(fmq_error_t *err, fmq_error_code_t code, const char *format, .
 int fmq_error_setv(fmq_error_t *err, fmq_error_code_t code, const char *format, va_list args)
     __attribute__((format(printf, 3, 0)));
 
+/* Makes err (when not NULL) say what other says: a failure that was looked at is passed on.  Always
+ * returns -1. */
+int fmq_error_copy(fmq_error_t *err, const fmq_error_t *other);
+
 /* Puts "<formatted>: " before the text that is already in err, keeping its
  * code: how a caller says where it was.  Always returns -1. */
 int fmq_error_prefix(fmq_error_t *err, const char *format, ...)

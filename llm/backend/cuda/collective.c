@@ -63,7 +63,7 @@ static int give_up(member_t *self, fmq_error_t *err)
         (void)group->nccl.abort(self->comm);
     self->comm = NULL;
     pthread_mutex_lock(&group->lock);
-    int rc = fmq_error_set(err, group->why.code, "%s", group->why.text);
+    int rc = fmq_error_copy(err, &group->why);
     pthread_mutex_unlock(&group->lock);
     return rc;
 }
