@@ -424,6 +424,13 @@ typedef struct llm_ops {
                          const llm_act_t *gate, const llm_act_t *up, size_t n,
                          llm_activation_t kind);
 
+    /* y = cap tanh(x / cap), cap > 0 (a soft cap of logits); y may be x.  backward,
+     * from what forward gave: dx *= 1 - (y / cap)^2. */
+    void (*softcap_forward)(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, float cap,
+                            size_t n);
+    void (*softcap_backward)(llm_backend_t *be, llm_act_t *dx, const llm_act_t *y, float cap,
+                             size_t n);
+
     /* out[i][C] = x[rows[i]][C];  dx[rows[i]][C] += dout[i][C] (rows distinct). */
     void (*gather_rows)(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, const int32_t *rows,
                         size_t n, size_t C);

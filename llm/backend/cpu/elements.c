@@ -176,6 +176,34 @@ static void glu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup, co
     llm_cpu_run_pieces(llm_cpu(be), n, PIECE, glu_dx_piece, &job);
 }
 
+static void softcap_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                          size_t count)
+{
+    const job_t *job = argument;
+    kernels->softcap(job->out + first, job->x + first, job->value, count);
+}
+
+static void softcap_forward(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, float cap,
+                            size_t n)
+{
+    job_t job = {.out = llm_cpu_floats_out(y), .x = llm_cpu_floats(x), .value = cap};
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, softcap_piece, &job);
+}
+
+static void softcap_dx_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first,
+                             size_t count)
+{
+    const job_t *job = argument;
+    kernels->softcap_dx(job->out + first, job->x + first, job->value, count);
+}
+
+static void softcap_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *y, float cap,
+                             size_t n)
+{
+    job_t job = {.out = llm_cpu_floats_out(dx), .x = llm_cpu_floats(y), .value = cap};
+    llm_cpu_run_pieces(llm_cpu(be), n, PIECE, softcap_dx_piece, &job);
+}
+
 static void adam_piece(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
 {
     const job_t *job = argument;
@@ -220,6 +248,8 @@ void llm_cpu_elements(llm_ops_t *ops)
     ops->activation_backward = activation_backward;
     ops->glu_forward = glu_forward;
     ops->glu_backward = glu_backward;
+    ops->softcap_forward = softcap_forward;
+    ops->softcap_backward = softcap_backward;
     ops->adam_step = adam_step;
     ops->sgd_step = sgd_step;
 }

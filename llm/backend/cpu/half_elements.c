@@ -200,6 +200,46 @@ static void glu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup, co
     run(be, n, glu_dx_piece, &job);
 }
 
+static void softcap_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
+{
+    hand->half->widen(hand->room, job->x + at, n);
+    hand->kernels->softcap(hand->room, hand->room, job->value, n);
+    hand->half->narrow(job->out + at, hand->room, n);
+}
+
+static void softcap_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
+{
+    in_stretches(hand, job, first, count, softcap_stretch);
+}
+
+static void softcap_forward(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, float cap,
+                            size_t n)
+{
+    job_t job = {.out = llm_half_write(y), .x = llm_half_read(x), .value = cap};
+    run(be, n, softcap_piece, &job);
+}
+
+static void softcap_dx_stretch(const llm_half_hand_t *hand, const job_t *job, size_t at, size_t n)
+{
+    float *dx = hand->room, *y = dx + STRETCH;
+    hand->half->widen(dx, job->out + at, n);
+    hand->half->widen(y, job->x + at, n);
+    hand->kernels->softcap_dx(dx, y, job->value, n);
+    hand->half->narrow(job->out + at, dx, n);
+}
+
+static void softcap_dx_piece(const llm_half_hand_t *hand, void *job, size_t first, size_t count)
+{
+    in_stretches(hand, job, first, count, softcap_dx_stretch);
+}
+
+static void softcap_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *y, float cap,
+                             size_t n)
+{
+    job_t job = {.out = llm_half_write(dx), .x = llm_half_read(y), .value = cap};
+    run(be, n, softcap_dx_piece, &job);
+}
+
 void llm_cpu_half_elements(llm_ops_t *ops)
 {
     ops->add_act = add_act;
@@ -210,4 +250,6 @@ void llm_cpu_half_elements(llm_ops_t *ops)
     ops->activation_backward = activation_backward;
     ops->glu_forward = glu_forward;
     ops->glu_backward = glu_backward;
+    ops->softcap_forward = softcap_forward;
+    ops->softcap_backward = softcap_backward;
 }

@@ -116,6 +116,8 @@ typedef struct llm_cpu_kernels {
     void (*glu)(float *out, const float *gate, const float *up, size_t n, llm_activation_t kind);
     void (*glu_dx)(float *dgate, float *dup, const llm_cpu_glu_t *from, size_t n,
                    llm_activation_t kind);
+    void (*softcap)(float *y, const float *x, float cap, size_t n);
+    void (*softcap_dx)(float *dx, const float *y, float cap, size_t n);
     /* Bit i % 8 of byte i / 8 is set where element first + i of the stream is
      * kept, not dropped with probability p; the last byte ends with zeros. */
     void (*draw_mask)(uint8_t *mask, size_t first, size_t n, float p, const fmq_rng_t *stream);

@@ -188,3 +188,43 @@ void llm_cuda_glu_backward(const llm_cuda_queue_t *queue, void *dgate, void *dup
         });
     });
 }
+
+/* y = cap tanh(x / cap); backward multiplies its first by the slope that the
+ * second, y, tells. */
+template <class A, bool BACK> struct softcap_t {
+    A *to;
+    const A *from;
+    float cap;
+
+    __device__ void operator()(size_t i, long count) const
+    {
+        float x[PIECE], d[PIECE];
+        load8(x, from + i, count);
+        if (BACK)
+            load8(d, to + i, count);
+#pragma unroll
+        for (int j = 0; j < PIECE; j++) {
+            const float t = x[j] / cap;
+            x[j] = BACK ? d[j] * (1.0f - t * t) : cap * tanhf(t);
+        }
+        store8(to + i, x, count);
+    }
+};
+
+void llm_cuda_softcap_forward(const llm_cuda_queue_t *queue, void *y, const void *x, float cap,
+                              size_t n)
+{
+    for_activations(queue, [&](auto a) {
+        using A = decltype(a);
+        run(queue, softcap_t<A, false>{(A *)y, (const A *)x, cap}, n);
+    });
+}
+
+void llm_cuda_softcap_backward(const llm_cuda_queue_t *queue, void *dx, const void *y, float cap,
+                               size_t n)
+{
+    for_activations(queue, [&](auto a) {
+        using A = decltype(a);
+        run(queue, softcap_t<A, true>{(A *)dx, (const A *)y, cap}, n);
+    });
+}

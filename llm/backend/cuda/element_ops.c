@@ -38,6 +38,18 @@ static void glu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup, co
     llm_cuda_glu_backward(&llm_cuda_enter(be)->queue, dgate, dup, dout, gate, up, n, kind);
 }
 
+static void softcap_forward(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, float cap,
+                            size_t n)
+{
+    llm_cuda_softcap_forward(&llm_cuda_enter(be)->queue, y, x, cap, n);
+}
+
+static void softcap_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *y, float cap,
+                             size_t n)
+{
+    llm_cuda_softcap_backward(&llm_cuda_enter(be)->queue, dx, y, cap, n);
+}
+
 void llm_cuda_elements_ops(llm_ops_t *ops)
 {
     ops->add_act = add_act;
@@ -46,4 +58,6 @@ void llm_cuda_elements_ops(llm_ops_t *ops)
     ops->activation_backward = activation_backward;
     ops->glu_forward = glu_forward;
     ops->glu_backward = glu_backward;
+    ops->softcap_forward = softcap_forward;
+    ops->softcap_backward = softcap_backward;
 }

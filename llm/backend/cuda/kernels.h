@@ -77,6 +77,11 @@ void llm_cuda_glu_forward(const llm_cuda_queue_t *queue, void *out, const void *
                           const void *up, size_t n, llm_activation_t kind);
 void llm_cuda_glu_backward(const llm_cuda_queue_t *queue, void *dgate, void *dup, const void *dout,
                            const void *gate, const void *up, size_t n, llm_activation_t kind);
+/* y may be x; dx *= . */
+void llm_cuda_softcap_forward(const llm_cuda_queue_t *queue, void *y, const void *x, float cap,
+                              size_t n);
+void llm_cuda_softcap_backward(const llm_cuda_queue_t *queue, void *dx, const void *y, float cap,
+                               size_t n);
 
 /* rows.cu: rows by index, biases, rotary positions. */
 void llm_cuda_embed_forward(const llm_cuda_queue_t *queue, void *out, const float *table,

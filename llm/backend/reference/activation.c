@@ -103,10 +103,29 @@ static void glu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup, co
     }
 }
 
+/* With t = tanh(x / cap), y = cap t and dy/dx = 1 - t^2. */
+static void softcap_forward(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, float cap,
+                            size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        llm_reference_put(be, y, i, (double)cap * tanh(llm_reference_get(be, x, i) / (double)cap));
+}
+
+static void softcap_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *y, float cap,
+                             size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        double t = llm_reference_get(be, y, i) / (double)cap;
+        llm_reference_put(be, dx, i, llm_reference_get(be, dx, i) * (1 - t * t));
+    }
+}
+
 void llm_reference_activation(llm_ops_t *ops)
 {
     ops->activation_forward = activation_forward;
     ops->activation_backward = activation_backward;
     ops->glu_forward = glu_forward;
     ops->glu_backward = glu_backward;
+    ops->softcap_forward = softcap_forward;
+    ops->softcap_backward = softcap_backward;
 }

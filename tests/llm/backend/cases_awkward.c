@@ -164,6 +164,10 @@ static void elements(trace_t *trace, float *const *m, size_t n, const char *kind
         be->ops->activation_backward(be, act(m[2]), const_act(m[3]), const_act(m[1]), n, f);
         trace_add(trace, m[2], n, "activation %d gradient of %s, %zu", k, kind, n);
     }
+    be->ops->softcap_forward(be, act(m[0]), const_act(m[1]), 3.0f, n);
+    trace_add(trace, m[0], n, "soft cap of %s, %zu", kind, n);
+    be->ops->softcap_backward(be, act(m[2]), const_act(m[0]), 3.0f, n);
+    trace_add(trace, m[2], n, "soft cap gradient of %s, %zu", kind, n);
     lora(trace, m, n, kind);
     for (int k = 0; k < LLM_ACTIVATIONS; k++) {
         llm_activation_t f = (llm_activation_t)k;

@@ -171,6 +171,12 @@ static void activations(trace_t *trace, llm_act_t *const *m, size_t n)
         trace_acts(trace, m[4], n, "gated %d dgate, %zu", k, n);
         trace_acts(trace, m[5], n, "gated %d dup, %zu", k, n);
     }
+    be->ops->softcap_forward(be, m[4], m[0], 0.75f, n);
+    trace_acts(trace, m[4], n, "soft cap %zu", n);
+    be->ops->softcap_backward(be, m[5], m[4], 0.75f, n);
+    trace_acts(trace, m[5], n, "soft cap gradient %zu", n);
+    be->ops->softcap_forward(be, m[5], m[5], 30.0f, n);
+    trace_acts(trace, m[5], n, "soft cap in place %zu", n);
     be->ops->glu_backward(be, m[0], m[3], m[2], m[0], m[3], n, LLM_ACTIVATION_SILU);
     trace_acts(trace, m[0], n, "swiglu dgate in place %zu", n);
     trace_acts(trace, m[3], n, "swiglu dup in place %zu", n);

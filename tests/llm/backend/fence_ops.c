@@ -420,6 +420,20 @@ static void glu_backward(llm_backend_t *be, llm_act_t *dgate, llm_act_t *dup, co
                              INSIDE(up), n, kind);
 }
 
+static void softcap_forward(llm_backend_t *be, llm_act_t *y, const llm_act_t *x, float cap,
+                            size_t n)
+{
+    llm_backend_t *inner = fence_inner(be);
+    inner->ops->softcap_forward(inner, INSIDE(y), INSIDE(x), cap, n);
+}
+
+static void softcap_backward(llm_backend_t *be, llm_act_t *dx, const llm_act_t *y, float cap,
+                             size_t n)
+{
+    llm_backend_t *inner = fence_inner(be);
+    inner->ops->softcap_backward(inner, INSIDE(dx), INSIDE(y), cap, n);
+}
+
 static void gather_rows(llm_backend_t *be, llm_act_t *out, const llm_act_t *x, const int32_t *rows,
                         size_t n, size_t C)
 {
@@ -616,6 +630,8 @@ void fence_fill_ops(llm_ops_t *ops)
     ops->activation_backward = activation_backward;
     ops->glu_forward = glu_forward;
     ops->glu_backward = glu_backward;
+    ops->softcap_forward = softcap_forward;
+    ops->softcap_backward = softcap_backward;
     ops->gather_rows = gather_rows;
     ops->scatter_rows = scatter_rows;
     ops->cross_entropy = cross_entropy;

@@ -295,6 +295,24 @@ static void activations_are_those_of_their_names(void **state)
     }
 }
 
+static void softcap(llm_backend_t *be, void *state, float *out)
+{
+    bench_t *bench = state;
+    be->ops->softcap_forward(be, act(out), const_act(bench->x), 1.5f, bench->C);
+}
+
+static void gradient_of_a_soft_cap_is_its_slope(void **state)
+{
+    llm_backend_t *be = *state;
+    bench_t bench = bench_new(1, 200);
+    softcap(be, &bench, bench.out);
+    assert_float_equal(bench.out[0], (float)(1.5 * tanh((double)bench.x[0] / 1.5)), 1e-6F);
+    memcpy(bench.dx, bench.dout, sizeof bench.dx);
+    be->ops->softcap_backward(be, act(bench.dx), const_act(bench.out), 1.5f, 200);
+    gradcheck_t check = check_of(be, &bench, softcap, 200);
+    gradcheck(&check, "dx", bench.x, bench.dx, 200);
+}
+
 static void embed(llm_backend_t *be, void *state, float *out)
 {
     bench_t *bench = state;
@@ -603,6 +621,7 @@ int main(void)
         cmocka_unit_test(gradients_within_a_window_under_a_cap_and_with_slopes_are_right),
         cmocka_unit_test(scores_are_bent_as_their_families_do),
         cmocka_unit_test(gradients_of_activations_are_right),
+        cmocka_unit_test(gradient_of_a_soft_cap_is_its_slope),
         cmocka_unit_test(gradients_behind_a_gate_are_right_in_place_too),
         cmocka_unit_test(activations_are_those_of_their_names),
         cmocka_unit_test(gradient_of_embedding_adds_up_repeated_ids),

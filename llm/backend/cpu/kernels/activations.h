@@ -110,6 +110,23 @@ static void swiglu_dx(float *dgate, float *dup, const llm_cpu_glu_t *from, size_
     }
 }
 
+static void softcap(float *y, const float *x, float cap, size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t count = up_to_lanes(n - i);
+        v_store_n(y + i, v_tanh(v_load_n(x + i, count) / cap) * cap, count);
+    }
+}
+
+static void softcap_dx(float *dx, const float *y, float cap, size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t count = up_to_lanes(n - i);
+        vf t = v_load_n(y + i, count) / cap;
+        v_store_n(dx + i, v_load_n(dx + i, count) * (1.0f - t * t), count);
+    }
+}
+
 /* Calls range with the kind as a constant. */
 #define BY_KIND(range, kind, ...)                                                                  \
     switch (kind) {                                                                                \

@@ -71,6 +71,23 @@ static void glu(check_t *c, size_t n, llm_activation_t kind)
     check_clear(c);
 }
 
+static void softcap(check_t *c, size_t n)
+{
+    const llm_ops_t *ops = c->reference->ops;
+    array_t *x = reads(c, ACT, n, 23), *y = writes(c, ACT, n);
+    array_t *given = reads(c, ACT, n, 24), *dx = changes(c, ACT, n, 25);
+    for (runs(c); next_run(c);) {
+        llm_cuda_softcap_forward(&c->queue, y->device, x->device, 0.75f, n);
+        llm_cuda_softcap_backward(&c->queue, dx->device, given->device, 0.75f, n);
+    }
+    void *want = room(n), *gradient = copy_of(dx);
+    ops->softcap_forward(c->reference, want, x->floats, 0.75f, n);
+    ops->softcap_backward(c->reference, gradient, given->floats, 0.75f, n);
+    expect(c, y, want, CLOSE(c), "soft cap %zu", n);
+    expect(c, dx, gradient, CLOSE(c), "soft cap's gradient %zu", n);
+    check_clear(c);
+}
+
 static void convert(check_t *c, size_t n, bool more)
 {
     const llm_ops_t *ops = c->reference->ops;
@@ -98,6 +115,7 @@ void check_elements(check_t *c)
                 activation(c, sizes[i], (llm_activation_t)kind);
                 glu(c, sizes[i], (llm_activation_t)kind);
             }
+            softcap(c, sizes[i]);
             convert(c, sizes[i], false);
             convert(c, sizes[i], true);
         }
