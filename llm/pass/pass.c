@@ -9,14 +9,15 @@
 #include "base/real.h"
 
 /* cos and sin of position * inverse frequency, in float as HF computes them. */
-static void fill_rope(float *table, size_t rows, size_t width, const float *frequencies)
+static void fill_rope(float *table, size_t rows, size_t width, const float *frequencies,
+                      float factor)
 {
     size_t half = width / 2;
     for (size_t row = 0; row < rows; row++) {
         for (size_t i = 0; i < half; i++) {
             float angle = (float)row * frequencies[i];
-            table[row * width + i] = (float)fmq_cos((double)angle);
-            table[row * width + half + i] = (float)fmq_sin((double)angle);
+            table[row * width + i] = (float)fmq_cos((double)angle) * factor;
+            table[row * width + half + i] = (float)fmq_sin((double)angle) * factor;
         }
     }
 }
@@ -30,7 +31,7 @@ static int prepare_rope(llm_pass_t *self, fmq_error_t *err)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a table of rotations");
     float *frequencies = host + rows * width;
     llm_shape_rope_frequencies(shape, frequencies);
-    fill_rope(host, rows, width, frequencies);
+    fill_rope(host, rows, width, frequencies, llm_shape_rope_attention(shape));
     llm_backend_t *be = self->decoder.be;
     be->ops->upload(be, self->plan.rope, host, rows * width * sizeof *host);
     free(host);

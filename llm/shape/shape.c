@@ -6,10 +6,13 @@
 #include "fedmq/llm/shape.h"
 
 #include <math.h>
+#include <string.h>
 
 uint32_t llm_shape_reach(const llm_shape_t *shape)
 {
-    return shape->context;
+    bool within = shape->rope_scaling == LLM_ROPE_LONG;
+    return within && shape->rope_original_context < shape->context ? shape->rope_original_context
+                                                                   : shape->context;
 }
 
 uint32_t llm_shape_window(const llm_shape_t *shape, uint32_t layer)
@@ -79,7 +82,11 @@ static bool same_rope(const llm_shape_t *a, const llm_shape_t *b)
 {
     return a->rope_theta == b->rope_theta && llm_shape_rotary(a) == llm_shape_rotary(b) &&
            a->rope_factor == b->rope_factor && a->rope_low == b->rope_low &&
-           a->rope_high == b->rope_high && a->rope_original_context == b->rope_original_context;
+           a->rope_high == b->rope_high && a->rope_original_context == b->rope_original_context &&
+           a->rope_scaling == b->rope_scaling && a->rope_exact == b->rope_exact &&
+           a->rope_attention == b->rope_attention &&
+           memcmp(a->rope_short, b->rope_short, sizeof a->rope_short) == 0 &&
+           memcmp(a->rope_long, b->rope_long, sizeof a->rope_long) == 0;
 }
 
 static bool same_scales(const llm_shape_t *a, const llm_shape_t *b)

@@ -78,6 +78,17 @@ static void digest_news(fmq_digest_state_t *state, const llm_shape_t *shape)
         digest_real(state, reals[i]);
 }
 
+/* Of the scalings that the first shapes did not have. */
+static void digest_rope(fmq_digest_state_t *state, const llm_shape_t *shape)
+{
+    digest_number(state, (uint64_t)shape->rope_scaling << 1 | shape->rope_exact);
+    digest_real(state, shape->rope_attention);
+    for (size_t i = 0; i < LLM_ROPE_PAIRS_MAX; i++) {
+        digest_real(state, shape->rope_short[i]);
+        digest_real(state, shape->rope_long[i]);
+    }
+}
+
 /* Runs on disk name their model by this, so what was digested of a shape once stays, down to
  * whether the activation is the exact GELU, and whether attention and MLP add biases.  What that
  * cannot say follows behind it, and only where there is something to say. */
@@ -109,6 +120,8 @@ static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
         digest_real(state, reals[i]);
     if (has_news(shape))
         digest_news(state, shape);
+    if (shape->rope_scaling >= LLM_ROPE_DYNAMIC)
+        digest_rope(state, shape);
 }
 
 /* A block at a time, so that a whole table of tokens is never in memory. */

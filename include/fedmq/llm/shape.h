@@ -68,6 +68,21 @@ typedef enum {
     LLM_WINDOWS_UNROTATED, /* those that turn nothing, when use_sliding_window */
 } llm_windows_t;
 
+/* How rotary positions reach further than the model was made for, by the names
+ * of HF's ROPE_INIT_FUNCTIONS.  What HF makes depend on a sequence's length is
+ * computed where it does not: dynamic up to the context, where nothing is
+ * scaled yet, and longrope up to the original context, by its short factors
+ * (llm_shape_reach() says so). */
+typedef enum {
+    LLM_ROPE_LINEAR, /* and none, with a factor of 1 */
+    LLM_ROPE_LLAMA3,
+    LLM_ROPE_DYNAMIC,
+    LLM_ROPE_YARN,
+    LLM_ROPE_LONG
+} llm_rope_scaling_t;
+
+#define LLM_ROPE_PAIRS_MAX 128 /* of longrope: a head's half */
+
 #define LLM_LAYERS_MAX  1024
 #define LLM_WIDTH_MAX   65536
 #define LLM_VOCAB_MAX   (1 << 21)
@@ -211,12 +226,17 @@ typedef struct {
     int32_t bos, eos;           /* -1 when null or not below vocab; the family's where unsaid */
     int32_t ends[LLM_ENDS_MAX]; /* further ends of a text, which stop an answer too */
     uint32_t ends_size;
-    /* rope_scaling of type "llama3" or "linear"; factor 1 = none */
-    float rope_factor, rope_low, rope_high;
-    uint32_t rope_original_context; /* 0: linear scaling by rope_factor */
-    uint32_t window;                /* of windowed layers, when it is below context; 0: none */
-    llm_layer_bits_t windowed;      /* layers that attend to no more than the window */
-    llm_layer_bits_t unrotated;     /* layers that turn neither queries nor keys */
+    /* rope_scaling, or rope_parameters: */
+    llm_rope_scaling_t rope_scaling;
+    float rope_factor;              /* 1: none */
+    float rope_low, rope_high;      /* of llama3; of yarn its beta_slow and beta_fast */
+    bool rope_exact;                /* yarn: its bounds are not rounded ("truncate": false) */
+    uint32_t rope_original_context; /* of llama3, yarn and longrope */
+    float rope_attention;           /* multiplies cosines and sines; 0: nothing does */
+    float rope_short[LLM_ROPE_PAIRS_MAX], rope_long[LLM_ROPE_PAIRS_MAX]; /* of longrope */
+    uint32_t window;            /* of windowed layers, when it is below context; 0: none */
+    llm_layer_bits_t windowed;  /* layers that attend to no more than the window */
+    llm_layer_bits_t unrotated; /* layers that turn neither queries nor keys */
     /* Multipliers; 0 where there is none. */
     float embedding_scale; /* of the token embedding */
     float residual_scale;  /* of what attention and MLP add to the stream */
@@ -246,7 +266,8 @@ float llm_shape_attention_scale(const llm_shape_t *shape);
 /* Channels of a norm; the shape's row has it. */
 size_t llm_shape_norm(const llm_shape_t *shape, llm_layer_norm_t norm);
 
-/* The longest sequence that the model computes: the context. */
+/* The longest sequence that the model computes as HF does: the context, or that
+ * before longrope's scaling. */
 uint32_t llm_shape_reach(const llm_shape_t *shape);
 
 /* Outputs and inputs of a module: [out][in] of its weight. */
@@ -275,6 +296,9 @@ char *llm_shape_text(const llm_shape_t *shape, fmq_error_t *err);
 
 /* inv_freq[half of the channels that turn] as HF computes it, scaling included. */
 void llm_shape_rope_frequencies(const llm_shape_t *shape, float *out);
+
+/* What HF multiplies cosines and sines by (attention_factor); 1 mostly. */
+float llm_shape_rope_attention(const llm_shape_t *shape);
 
 FMQ_API_END
 

@@ -87,6 +87,7 @@ static void llama3_scaling_keeps_short_waves_and_stretches_long_ones(void **stat
     llm_shape_t unscaled = shape;
     unscaled.rope_factor = 1;
     unscaled.rope_original_context = 0;
+    unscaled.rope_scaling = LLM_ROPE_LINEAR;
     llm_shape_rope_frequencies(&unscaled, plain);
     /* Wavelength 2 pi / f against 8192/4 and 8192/1. */
     for (int i = 0; i < 64; i++) {
@@ -294,7 +295,7 @@ static void every_bad_value_is_refused_by_name(void **state)
         {LLAMA_TEXT, "\"bos_token_id\":1", "\"tie_word_embeddings\":1", "true or false",
          FMQ_ERR_FORMAT},
         {LLAMA_TEXT, "\"bos_token_id\":1", "\"rope_scaling\":3", "rope_scaling", FMQ_ERR_FORMAT},
-        {LLAMA_TEXT, "\"bos_token_id\":1", "\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4}",
+        {LLAMA_TEXT, "\"bos_token_id\":1", "\"rope_scaling\":{\"type\":\"ntk\",\"factor\":4}",
          "yarn", FMQ_ERR_UNSUPPORTED},
         {LLAMA_TEXT, "\"bos_token_id\":1", "\"rope_scaling\":{\"type\":\"linear\"}", "factor",
          FMQ_ERR_FORMAT},
