@@ -88,6 +88,7 @@ static void plan_for(const fmq_routine_t *self, fmq_examples_part_t part, turn_t
     size_t longest = dataset ? llm_train_tokens_max(dataset, 1) : 0;
     if (most > turn->limits.tokens_max)
         turn->limits.tokens_max = most;
+    turn->limits.sequences_max = self->train.batch_size;
     if (longest > turn->longest)
         turn->longest = longest;
 }

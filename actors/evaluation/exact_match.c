@@ -11,7 +11,7 @@
 /* Longest prompt and its answer, as far as the model's context goes. */
 static size_t context_for(const fmq_exact_match_t *self, size_t answer_max)
 {
-    size_t model = llm_shape_reach(llm_model_shape(self->stack.model));
+    size_t model = llm_adapter_reach(self->stack.adapter);
     size_t prompt = (size_t)fmq_config_int(self->context->config, "llm.tok_len");
     return prompt + answer_max < model ? prompt + answer_max : model;
 }

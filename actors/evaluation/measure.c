@@ -26,7 +26,8 @@ static int measure_loss(const fmq_measure_t *self, const view_t *view, llm_backe
                         const float *vector, fmq_metrics_t *out, fmq_error_t *err)
 {
     llm_eval_stats_t stats = {0};
-    llm_limits_t limits = {.tokens_max = llm_train_tokens_max(self->dataset, batch_size(self))};
+    llm_limits_t limits = {.tokens_max = llm_train_tokens_max(self->dataset, batch_size(self)),
+                           .sequences_max = batch_size(self)};
     llm_eval_options_t options = {.batch_size = batch_size(self),
                                   .prefix = view->cache,
                                   .progress = self->progress,

@@ -56,15 +56,19 @@ int fmq_engine_check_length(const fmq_engine_t *self, const fmq_config_t *config
 {
     const llm_model_t *model = any_model(self);
     const llm_shape_t *shape = llm_model_shape(model);
-    uint32_t reach = llm_shape_reach(shape);
+    uint32_t whole = llm_shape_reach(shape);
+    uint32_t reach = self->adapter ? llm_adapter_reach(self->adapter) : whole;
+    char tokens[64] = "";
+    if (reach < whole)
+        (void)snprintf(tokens, sizeof tokens, ", less %u virtual tokens", whole - reach);
     int64_t length = fmq_config_int(config, "llm.tok_len");
     if (length <= (int64_t)reach)
         return 0;
     return fmq_error_set(err, FMQ_ERR_CONFIG,
                          "%s: llm.tok_len is %lld, but the model '%.160s' takes at most %u tokens "
-                         "at once (its context); set it to at most that",
+                         "at once (its context%s); set it to at most that",
                          fmq_config_origin(config, "llm.tok_len"), (long long)length,
-                         llm_model_directory(model), reach);
+                         llm_model_directory(model), reach, tokens);
 }
 
 bool fmq_engine_is_endless(const fmq_engine_t *self, char why[FMQ_ENDLESS_MAX])

@@ -45,7 +45,7 @@ static size_t tok_len(const fmq_arguments_t *arguments, const fmq_workbench_t *b
                       fmq_error_t *err)
 {
     const llm_shape_t *shape = llm_model_shape(bench->engine.model);
-    size_t own = llm_shape_reach(shape);
+    size_t own = llm_adapter_reach(bench->engine.adapter);
     if (arguments->tok_len <= own)
         return arguments->tok_len      ? (size_t)arguments->tok_len
                : own < TOK_LEN_DEFAULT ? own
@@ -60,7 +60,8 @@ static int measure_loss(const fmq_arguments_t *arguments, const fmq_workbench_t 
                         const llm_dataset_t *dataset, llm_eval_stats_t *out, fmq_error_t *err)
 {
     uint32_t batch = arguments->batch_size ? (uint32_t)arguments->batch_size : BATCH_SIZE_DEFAULT;
-    llm_limits_t limits = {.tokens_max = llm_train_tokens_max(dataset, batch)};
+    llm_limits_t limits = {.tokens_max = llm_train_tokens_max(dataset, batch),
+                           .sequences_max = batch};
     llm_workspace_t *workspace = llm_workspace_new(bench->engine.model, bench->engine.adapter,
                                                    &limits, bench->engine.loader, err);
     int result = workspace ? 0 : -1;
@@ -75,9 +76,9 @@ static int measure_loss(const fmq_arguments_t *arguments, const fmq_workbench_t 
 static int measure_match(const fmq_arguments_t *arguments, const fmq_workbench_t *bench,
                          const llm_records_t *records, findings_t *out, fmq_error_t *err)
 {
-    llm_generator_t *generator = llm_generator_new(
-        bench->engine.model, bench->engine.adapter,
-        llm_shape_reach(llm_model_shape(bench->engine.model)), bench->engine.loader, err);
+    llm_generator_t *generator =
+        llm_generator_new(bench->engine.model, bench->engine.adapter,
+                          llm_adapter_reach(bench->engine.adapter), bench->engine.loader, err);
     int result = generator ? 0 : -1;
     if (result == 0 && bench->vector)
         result = llm_generator_set_params(generator, bench->vector, err);

@@ -111,7 +111,7 @@ static int print_text(const llm_tokenizer_t *tokenizer, const llm_ids_t *ids, fm
 static size_t context_for(const fmq_workbench_t *bench, const llm_ids_t *prompt,
                           const llm_sampling_t *how)
 {
-    size_t own = llm_shape_reach(llm_model_shape(bench->engine.model));
+    size_t own = llm_adapter_reach(bench->engine.adapter);
     if (prompt->size >= own || how->new_tokens_max > own - prompt->size)
         return own;
     return prompt->size + how->new_tokens_max;

@@ -132,7 +132,7 @@ static int measure_losses(const fmq_heldout_t *self, llm_backend_t *be, const fm
                           fmq_metrics_t *metrics, fmq_error_t *err)
 {
     uint32_t batch = (uint32_t)fmq_config_int(self->context->config, "dataloader.batch_size");
-    llm_limits_t limits = {0};
+    llm_limits_t limits = {.sequences_max = batch};
     for (size_t i = VAL; i < PARTS; i++) {
         size_t tokens = self->data[i] ? llm_train_tokens_max(self->data[i], batch) : 0;
         limits.tokens_max = tokens > limits.tokens_max ? tokens : limits.tokens_max;

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "actors/settings/table.h"
+#include "actors/settings/virtual_tokens.h"
 
 #define ARGS "llm.adapter.args.0"
 
@@ -161,15 +162,24 @@ int fmq_settings_adapter(const fmq_config_t *config, llm_adapter_spec_t *out, fm
         return 0;
     }
     llm_adapter_spec_t spec = {.kind = LLM_ADAPTER_LORA, .rank = 8, .alpha = 8};
+    const char *method = "lora";
     if (fmq_config_size(config, "llm.adapter.args") > 1)
         return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
                              "%s: 'llm.adapter.args' has more than one item; one adapter is built",
                              fmq_config_origin(config, "llm.adapter.args"));
     if (fmq_config_size(config, "llm.adapter.args") == 1 &&
         (check_word(config, ARGS ".adapter_package", "peft", err) < 0 ||
-         check_word(config, ARGS ".adapter_method", "lora", err) < 0 ||
-         fmq_settings_take(config, ARGS, lora_table, &spec, err) < 0))
+         (fmq_config_given(config, ARGS ".adapter_method") &&
+          fmq_config_get_text(config, ARGS ".adapter_method", &method, err) < 0)))
         return -1;
+    if (fmq_settings_is_virtual(method)) {
+        if (fmq_settings_virtual(config, method, &spec, err) < 0)
+            return -1;
+    } else if (fmq_config_size(config, "llm.adapter.args") == 1 &&
+               (check_word(config, ARGS ".adapter_method", "lora", err) < 0 ||
+                fmq_settings_take(config, ARGS, lora_table, &spec, err) < 0)) {
+        return -1;
+    }
     take_codecs(config, &spec);
     *out = spec;
     return 0;

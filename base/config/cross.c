@@ -173,7 +173,7 @@ static void check_rate(const fmq_config_t *self, fmq_mistakes_t *mistakes)
               timeout, heartbeat);
 }
 
-/* A word in the first map of llm.adapter.args must be the one that is known. */
+/* A word in the first map of llm.adapter.args must be one that is known. */
 static bool check_adapter_word(const fmq_config_t *self, const char *path, const char *known,
                                fmq_mistakes_t *mistakes)
 {
@@ -181,7 +181,7 @@ static bool check_adapter_word(const fmq_config_t *self, const char *path, const
     if (!fmq_node_find(self->root, path))
         return true;
     if (fmq_config_get_text(self, path, &word, NULL) == 0 &&
-        (!*word || strcasecmp(word, known) == 0))
+        (!*word || fmq_key_has_name(known, word)))
         return true;
     wrong(self, mistakes, path, "'%.80s' is not built yet; '%s' is", word ? word : "no text",
           known);
@@ -192,7 +192,8 @@ static bool check_adapter_word(const fmq_config_t *self, const char *path, const
 static void check_adapter_words(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 {
     if (check_adapter_word(self, "llm.adapter.args.0.adapter_package", "peft", mistakes) &&
-        check_adapter_word(self, "llm.adapter.args.0.adapter_method", "lora", mistakes)) {
+        check_adapter_word(self, "llm.adapter.args.0.adapter_method", "lora|prompt|p-tuning|prefix",
+                           mistakes)) {
         (void)check_adapter_word(self, "llm.adapter.args.0.bias", "none", mistakes);
         (void)check_adapter_word(self, "llm.adapter.args.0.task_type", "CAUSAL_LM", mistakes);
     }

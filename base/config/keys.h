@@ -27,6 +27,8 @@ const char *fmq_key_renamed(const char *path);
 
 /* True when word is one of "a|b|c"; true too when choices is NULL. */
 bool fmq_key_has_choice(const char *choices, const char *word);
+/* The same in capitals or small letters, "a|b". */
+bool fmq_key_has_name(const char *names, const char *word);
 
 /* True when word is one of those that the key takes without acting on them. */
 bool fmq_key_is_dead(const fmq_key_t *key, const char *word);

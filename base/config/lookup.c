@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/nearest.h"
 
@@ -88,6 +89,15 @@ bool fmq_key_has_choice(const char *choices, const char *word)
         if (!at[strcspn(at, "|")])
             return false;
     }
+}
+
+bool fmq_key_has_name(const char *names, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = names; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+        if (strcspn(at, "|") == length && strncasecmp(at, word, length) == 0)
+            return true;
+    return false;
 }
 
 bool fmq_key_is_dead(const fmq_key_t *key, const char *word)

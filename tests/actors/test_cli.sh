@@ -99,7 +99,22 @@ starts 2 "cannot split 3920 training records over 5000 clients" federate.client_
 starts 2 "takes at most 256 tokens" llm.tok_len 100000
 starts 2 "llm.tok_len" llm.tok_len 4
 starts 2 "names no linear module" llm.adapter.args.0.target_modules "[nope]"
-starts 2 "'prefix' is not built yet" llm.adapter.args.0.adapter_method prefix
+starts 2 "'adalora' is not built yet" llm.adapter.args.0.adapter_method adalora
+starts 2 "needs num_virtual_tokens" llm.adapter.args "[{adapter_method: prefix}]"
+starts 2 "num_virtual_tokens' is 0" llm.adapter.args "[{adapter_method: prefix, num_virtual_tokens: 0}]"
+starts 2 "is not acted on" llm.adapter.args "[{adapter_method: prefix, num_virtual_tokens: 4, r: 8}]"
+starts 2 "one of MLP, LSTM" llm.adapter.args \
+    "[{adapter_method: p-tuning, num_virtual_tokens: 4, encoder_reparameterization_type: GRU}]"
+starts 2 "one of RANDOM, TEXT, SAMPLE_VOCAB" llm.adapter.args \
+    "[{adapter_method: prompt, num_virtual_tokens: 4, prompt_tuning_init: MEAN}]"
+starts 2 "needs prompt_tuning_init_text" llm.adapter.args \
+    "[{adapter_method: prompt, num_virtual_tokens: 4, prompt_tuning_init: TEXT}]"
+starts 2 "less 200 virtual tokens" llm.adapter.args "[{adapter_method: prompt, num_virtual_tokens: 200}]"
+starts 2 "leaves no room for a text" llm.adapter.args "[{adapter_method: prompt, num_virtual_tokens: 256}]"
+starts 10 "cannot be merged" llm.adapter.args "[{adapter_method: prefix, num_virtual_tokens: 4}]" \
+    llm.offsite_tuning.save_full_model True
+starts 10 "belong to none" llm.adapter.args "[{adapter_method: prefix, num_virtual_tokens: 4}]" \
+    llm.offsite_tuning.use True llm.offsite_tuning.emu_l 1 llm.offsite_tuning.emu_r 3
 starts 3 "federate.restore_from" federate.restore_from "$WORK/nowhere"
 starts 4 "is in the way" outdir "$WORK/good.yaml"
 starts 4 "federate.save_to" federate.save_to "$WORK/good.yaml/state"

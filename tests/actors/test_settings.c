@@ -554,7 +554,22 @@ static void adapter_arguments_that_are_not_built_are_refused_by_name(void **stat
     no_adapter_for("{r: 2, lora_rank: 3}", "lora_rank");
     no_adapter_for("{use_dora: True}", "use_dora");
     no_adapter_for("{bias: all}", "bias");
-    no_adapter_for("{adapter_method: prefix}", "prefix");
+    no_adapter_for("{adapter_method: adalora}", "adalora");
+    no_adapter_for("{adapter_method: prefix}", "num_virtual_tokens");
+    no_adapter_for("{adapter_method: prompt, num_virtual_tokens: 1025}", "num_virtual_tokens");
+    no_adapter_for("{adapter_method: prompt, num_virtual_tokens: 4, prefix_projection: True}",
+                   "prefix_projection");
+    no_adapter_for("{adapter_method: prompt, num_virtual_tokens: 4, tokenizer_kwargs: {a: 1}}",
+                   "tokenizer_kwargs");
+    no_adapter_for("{adapter_method: prompt, num_virtual_tokens: 4, token_dim: 8}", "token_dim");
+    no_adapter_for("{adapter_method: prefix, num_virtual_tokens: 4, init_weights: ones}", "zero");
+    no_adapter_for("{adapter_method: prefix, num_virtual_tokens: 4, "
+                   "num_transformer_submodules: 2}",
+                   "num_transformer_submodules");
+    no_adapter_for("{adapter_method: p-tuning, num_virtual_tokens: 4, encoder_dropout: 1.0}",
+                   "encoder_dropout");
+    no_adapter_for("{adapter_method: p-tuning, num_virtual_tokens: 4, encoder_num_layers: 9}",
+                   "encoder_num_layers");
     no_adapter_for("{adapter_package: adapterhub}", "adapterhub");
     no_adapter_for("{r: 0}", "args.0.r");
     no_adapter_for("{layers_to_transform: -1}", "layers_to_transform");
@@ -563,6 +578,73 @@ static void adapter_arguments_that_are_not_built_are_refused_by_name(void **stat
     no_adapter_for("{layers_pattern: blocks}", "layers_pattern");
     no_adapter_for("{lora_dropout: 1.0}", "lora_dropout");
     no_adapter_for("{r: 2}, {r: 4}", "more than one");
+}
+
+/* The lines of FS-LLM's page, and all that PEFT's classes take. */
+static const struct {
+    const char *args;
+    llm_adapter_spec_t spec;
+} with_tokens[] = {
+    {"{'adapter_package': 'peft', 'adapter_method': 'prefix', 'prefix_projection': False, "
+     "'num_virtual_tokens': 20}",
+     {.kind = LLM_ADAPTER_PREFIX, .virtual_tokens = {.count = 20, .layers = 2}}},
+    {"{'adapter_package': 'peft', 'adapter_method': 'p-tuning', 'encoder_reparameterization_type': "
+     "'MLP', 'encoder_dropout': 0.1, 'num_virtual_tokens': 20}",
+     {.kind = LLM_ADAPTER_P_TUNING,
+      .virtual_tokens = {.count = 20, .encoder = LLM_ENCODER_MLP, .layers = 2, .dropout = 0.1f}}},
+    {"{'adapter_package': 'peft', 'adapter_method': 'prompt', 'prompt_tuning_init': 'RANDOM', "
+     "'num_virtual_tokens': 20}",
+     {.kind = LLM_ADAPTER_PROMPT, .virtual_tokens = {.count = 20, .layers = 2}}},
+    {"{adapter_method: Prefix, prefix_projection: True, num_virtual_tokens: 3, "
+     "encoder_hidden_size: 7, init_weights: zero, task_type: CAUSAL_LM}",
+     {.kind = LLM_ADAPTER_PREFIX,
+      .virtual_tokens = {.count = 3,
+                         .encoder = LLM_ENCODER_MLP,
+                         .hidden = 7,
+                         .layers = 2,
+                         .init = LLM_VIRTUAL_ZERO}}},
+    {"{adapter_method: p-tuning, num_virtual_tokens: 3, encoder_reparameterization_type: LSTM, "
+     "encoder_num_layers: 3, encoder_hidden_size: None, num_transformer_submodules: 1}",
+     {.kind = LLM_ADAPTER_P_TUNING,
+      .virtual_tokens = {.count = 3, .encoder = LLM_ENCODER_LSTM, .layers = 3}}},
+    {"{adapter_method: prompt, num_virtual_tokens: 3, prompt_tuning_init: SAMPLE_VOCAB}",
+     {.kind = LLM_ADAPTER_PROMPT,
+      .virtual_tokens = {.count = 3, .layers = 2, .init = LLM_VIRTUAL_VOCABULARY}}},
+    {"{adapter_method: prompt, num_virtual_tokens: 3, prompt_tuning_init: TEXT, "
+     "prompt_tuning_init_text: 'Say it', tokenizer_name_or_path: some/model}",
+     {.kind = LLM_ADAPTER_PROMPT,
+      .virtual_tokens = {.count = 3,
+                         .layers = 2,
+                         .init = LLM_VIRTUAL_TEXT,
+                         .text = "Say it",
+                         .tokenizer = "some/model"}}},
+};
+
+static void virtual_tokens_are_read_with_pefts_arguments(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof with_tokens / sizeof *with_tokens; i++) {
+        char yaml[512];
+        llm_adapter_spec_t spec;
+        const llm_virtual_spec_t *wanted = &with_tokens[i].spec.virtual_tokens;
+        snprintf(yaml, sizeof yaml, "llm: {adapter: {use: True, args: [%s]}}\n",
+                 with_tokens[i].args);
+        fmq_config_destroy(&config);
+        set_up(NULL);
+        given(yaml);
+        if (fmq_settings_adapter(config, &spec, &err) < 0)
+            fail_msg("%s", err.text);
+        const llm_virtual_spec_t *found = &spec.virtual_tokens;
+        assert_int_equal(spec.kind, with_tokens[i].spec.kind);
+        assert_int_equal(found->count, wanted->count);
+        assert_int_equal(found->encoder, wanted->encoder);
+        assert_int_equal(found->hidden, wanted->hidden);
+        assert_int_equal(found->layers, wanted->layers);
+        assert_int_equal(found->init, wanted->init);
+        assert_true(found->dropout == wanted->dropout);
+        assert_string_equal(found->text, wanted->text);
+        assert_string_equal(found->tokenizer, wanted->tokenizer);
+    }
 }
 
 static fmq_split_settings_t split(void)
@@ -696,6 +778,7 @@ int main(void)
         CASE(one_target_may_stand_without_a_list),
         CASE(layers_to_transform_are_an_index_or_a_list),
         CASE(adapter_arguments_that_are_not_built_are_refused_by_name),
+        CASE(virtual_tokens_are_read_with_pefts_arguments),
         CASE(the_split_is_read_with_its_arguments),
         CASE(global_gives_everything_to_one_client),
         CASE(one_client_of_many_is_kept_for_local_training),

@@ -223,12 +223,12 @@ static void adapters_are_one_map_of_known_arguments(void **state)
     refuse("llm: {adapter: {use: True, args: [{r: 2.5}]}}", "'2.5' is not a whole number");
     refuse("llm: {adapter: {use: True, args: [{r: [8]}]}}", "(several values)");
     refuse("llm: {adapter: {use: True, args: [{lora_dropout: 1}]}}", "lora_dropout: 1 is out of");
-    refuse("llm: {adapter: {use: True, args: [{adapter_method: prefix}]}}",
-           "'prefix' is not built yet; 'lora' is");
+    refuse("llm: {adapter: {use: True, args: [{adapter_method: adalora}]}}",
+           "'adalora' is not built yet; 'lora|prompt|p-tuning|prefix' is");
     /* Its own arguments are not taken for mistakes; while it is off nothing is said. */
-    refuse("llm: {adapter: {use: True, args: [{adapter_package: peft, adapter_method: p-tuning, "
-           "num_virtual_tokens: 20, bias: all}]}}",
-           "'p-tuning' is not built yet; 'lora' is");
+    refuse("llm: {adapter: {use: True, args: [{adapter_package: peft, adapter_method: adalora, "
+           "target_r: 20, bias: all}]}}",
+           "'adalora' is not built yet");
     refuse("llm: {adapter: {use: True, args: [{adapter_package: adapterhub, adapter_method: ia_3, "
            "leave_out: [1]}]}}",
            "'adapterhub' is not built yet; 'peft' is");
