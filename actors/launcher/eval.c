@@ -44,7 +44,6 @@ typedef struct {
 static size_t tok_len(const fmq_arguments_t *arguments, const fmq_workbench_t *bench,
                       fmq_error_t *err)
 {
-    const llm_shape_t *shape = llm_model_shape(bench->engine.model);
     size_t own = llm_adapter_reach(bench->engine.adapter);
     if (arguments->tok_len <= own)
         return arguments->tok_len      ? (size_t)arguments->tok_len
