@@ -183,8 +183,9 @@ static bool check_adapter_word(const fmq_config_t *self, const char *path, const
     if (fmq_config_get_text(self, path, &word, NULL) == 0 &&
         (!*word || fmq_key_has_name(known, word)))
         return true;
-    wrong(self, mistakes, path, "'%.80s' is not built yet; '%s' is", word ? word : "no text",
-          known);
+    bool hub = word && strcasecmp(word, "adapterhub") == 0;
+    wrong(self, mistakes, path, "'%.80s' is not built yet; '%s' is%s", word ? word : "no text",
+          known, hub ? ", and has LoRA, IA3, prefix, prompt tuning and p-tuning as well" : "");
     return false;
 }
 
@@ -192,9 +193,9 @@ static bool check_adapter_word(const fmq_config_t *self, const char *path, const
 static void check_adapter_words(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 {
     if (check_adapter_word(self, "llm.adapter.args.0.adapter_package", "peft", mistakes) &&
-        check_adapter_word(self, "llm.adapter.args.0.adapter_method", "lora|prompt|p-tuning|prefix",
-                           mistakes)) {
-        (void)check_adapter_word(self, "llm.adapter.args.0.bias", "none", mistakes);
+        check_adapter_word(self, "llm.adapter.args.0.adapter_method",
+                           "lora|ia3|prompt|p-tuning|prefix", mistakes)) {
+        (void)check_adapter_word(self, "llm.adapter.args.0.bias", "none|all|lora_only", mistakes);
         (void)check_adapter_word(self, "llm.adapter.args.0.task_type", "CAUSAL_LM", mistakes);
     }
 }

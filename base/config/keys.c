@@ -341,13 +341,14 @@ static const fmq_key_t keys[] = {
     LIST("llm.adapter.args", "[{}]",
          "adapter_package|adapter_method|r|lora_alpha|lora_dropout|target_modules|"
          "layers_to_transform|layers_pattern|bias|task_type|fan_in_fan_out|inference_mode|"
-         "modules_to_save|use_rslora|use_dora|init_lora_weights|num_virtual_tokens|token_dim|"
+         "modules_to_save|exclude_modules|rank_pattern|alpha_pattern|use_rslora|use_dora|"
+         "init_lora_weights|feedforward_modules|init_ia3_weights|num_virtual_tokens|token_dim|"
          "num_transformer_submodules|num_attention_heads|num_layers|prompt_tuning_init|"
          "prompt_tuning_init_text|tokenizer_name_or_path|tokenizer_kwargs|"
          "encoder_reparameterization_type|encoder_hidden_size|encoder_num_layers|encoder_dropout|"
          "prefix_projection|init_weights",
          ACTED,
-         "One map: adapter_package peft, adapter_method lora, prompt, p-tuning or prefix, and "
+         "One map: adapter_package peft, adapter_method lora, ia3, prompt, p-tuning or prefix, and "
          "PEFT's arguments."),
     WHOLE("llm.adapter.count", "1", 1, 1024, REFUSED, "FedBiscuit: adapters of a run."),
     WHOLE("llm.adapter.grouping.round", "50", 0, MANY, HARMLESS,

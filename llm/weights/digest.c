@@ -72,8 +72,8 @@ static void digest_news(fmq_digest_state_t *state, const llm_shape_t *shape)
     digest_number(state, shape->rotary);
     digest_number(state, (uint64_t)(shape->arch - llm_arch_find(shape->arch->model_type)));
     for (uint32_t l = 0; l < shape->layers; l++)
-        digest_number(state, llm_layer_bit(&shape->unrotated, l) |
-                                 llm_layer_bit(&shape->windowed, l) << 1);
+        digest_number(state, (uint64_t)llm_layer_bit(&shape->unrotated, l) |
+                                 (uint64_t)llm_layer_bit(&shape->windowed, l) << 1);
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         digest_real(state, reals[i]);
 }

@@ -505,6 +505,57 @@ static void lora_arguments_reach_the_adapter(void **state)
     assert_string_equal(spec.target[1], "o_proj");
 }
 
+static void arguments_of_loras_variants_reach_the_adapter(void **state)
+{
+    (void)state;
+    given("llm: {adapter: {use: True, args: [{adapter_method: LoRA, use_rslora: True, use_dora: "
+          "True, bias: all, modules_to_save: [lm_head], exclude_modules: '.*down', "
+          "target_modules: '.*_proj', rank_pattern: {'^layers.1.mlp': 2}, alpha_pattern: {q_proj: "
+          "2.5}, init_lora_weights: False}]}}\n");
+    llm_adapter_spec_t spec = adapter();
+    assert_true(spec.rslora && spec.dora);
+    assert_int_equal(spec.rank, 8);
+    assert_int_equal(spec.bias, LLM_BIAS_ALL);
+    assert_int_equal(spec.init, LLM_INIT_RANDOM);
+    assert_string_equal(spec.expression, ".*_proj");
+    assert_string_equal(spec.excluded.expression, ".*down");
+    assert_string_equal(spec.saved.name[0], "lm_head");
+    assert_string_equal(spec.ranks.at[0].expression, "^layers.1.mlp");
+    assert_true(spec.ranks.at[0].value == 2 && spec.alphas.at[0].value == 2.5f);
+}
+
+static void ia3s_arguments_reach_the_adapter(void **state)
+{
+    (void)state;
+    given("llm: {adapter: {use: True, args: [{adapter_method: ia3, target_modules: [k_proj, "
+          "down_proj], feedforward_modules: [down_proj]}]}}\n");
+    llm_adapter_spec_t spec = adapter();
+    assert_int_equal(spec.kind, LLM_ADAPTER_IA3);
+    assert_int_equal(spec.targets, 2);
+    assert_true(spec.feedforward_given);
+    assert_string_equal(spec.feedforward.name[0], "down_proj");
+}
+
+static void offsite_tuning_has_products_of_low_rank_alone(void **state)
+{
+    (void)state;
+    static const char *const refused[][2] = {{"{adapter_method: ia3}", "ia3"},
+                                             {"{use_dora: True}", "use_dora"},
+                                             {"{bias: all}", "bias"},
+                                             {"{modules_to_save: [lm_head]}", "modules_to_save"}};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        char yaml[256];
+        llm_adapter_spec_t spec;
+        snprintf(yaml, sizeof yaml,
+                 "llm: {offsite_tuning: {use: True}, adapter: {use: True, args: [%s]}}\n",
+                 refused[i][0]);
+        fmq_config_destroy(&config);
+        set_up(NULL);
+        given_roughly(yaml);
+        assert_names(fmq_settings_adapter(config, &spec, &err), refused[i][1]);
+    }
+}
+
 static void one_target_may_stand_without_a_list(void **state)
 {
     (void)state;
@@ -552,8 +603,13 @@ static void adapter_arguments_that_are_not_built_are_refused_by_name(void **stat
 {
     (void)state;
     no_adapter_for("{r: 2, lora_rank: 3}", "lora_rank");
-    no_adapter_for("{use_dora: True}", "use_dora");
-    no_adapter_for("{bias: all}", "bias");
+    no_adapter_for("{use_qalora: True}", "use_qalora");
+    no_adapter_for("{bias: some}", "bias");
+    no_adapter_for("{init_lora_weights: pissa}", "init_lora_weights");
+    no_adapter_for("{rank_pattern: {q_proj: 0}}", "rank_pattern");
+    no_adapter_for("{rank_pattern: [4]}", "rank_pattern");
+    no_adapter_for("{num_virtual_tokens: 4}", "num_virtual_tokens");
+    no_adapter_for("{adapter_method: ia3, r: 4}", "args.0.r");
     no_adapter_for("{adapter_method: adalora}", "adalora");
     no_adapter_for("{adapter_method: prefix}", "num_virtual_tokens");
     no_adapter_for("{adapter_method: prompt, num_virtual_tokens: 1025}", "num_virtual_tokens");
@@ -571,10 +627,10 @@ static void adapter_arguments_that_are_not_built_are_refused_by_name(void **stat
     no_adapter_for("{adapter_method: p-tuning, num_virtual_tokens: 4, encoder_num_layers: 9}",
                    "encoder_num_layers");
     no_adapter_for("{adapter_package: adapterhub}", "adapterhub");
-    no_adapter_for("{r: 0}", "args.0.r");
+    no_adapter_for("{r: 0}", "'r'");
     no_adapter_for("{layers_to_transform: -1}", "layers_to_transform");
-    no_adapter_for("{layers_to_transform: [0, 1024]}", "layers_to_transform.1");
-    no_adapter_for("{layers_to_transform: [all]}", "layers_to_transform.0");
+    no_adapter_for("{layers_to_transform: [0, 1024]}", "layers_to_transform");
+    no_adapter_for("{layers_to_transform: [all]}", "layers_to_transform");
     no_adapter_for("{layers_pattern: blocks}", "layers_pattern");
     no_adapter_for("{lora_dropout: 1.0}", "lora_dropout");
     no_adapter_for("{r: 2}, {r: 4}", "more than one");
@@ -775,6 +831,9 @@ int main(void)
         CASE(without_an_adapter_the_whole_model_is_trained),
         CASE(an_adapter_without_arguments_is_pefts_lora),
         CASE(lora_arguments_reach_the_adapter),
+        CASE(arguments_of_loras_variants_reach_the_adapter),
+        CASE(ia3s_arguments_reach_the_adapter),
+        CASE(offsite_tuning_has_products_of_low_rank_alone),
         CASE(one_target_may_stand_without_a_list),
         CASE(layers_to_transform_are_an_index_or_a_list),
         CASE(adapter_arguments_that_are_not_built_are_refused_by_name),

@@ -224,7 +224,7 @@ static void adapters_are_one_map_of_known_arguments(void **state)
     refuse("llm: {adapter: {use: True, args: [{r: [8]}]}}", "(several values)");
     refuse("llm: {adapter: {use: True, args: [{lora_dropout: 1}]}}", "lora_dropout: 1 is out of");
     refuse("llm: {adapter: {use: True, args: [{adapter_method: adalora}]}}",
-           "'adalora' is not built yet; 'lora|prompt|p-tuning|prefix' is");
+           "'adalora' is not built yet; 'lora|ia3|prompt|p-tuning|prefix' is");
     /* Its own arguments are not taken for mistakes; while it is off nothing is said. */
     refuse("llm: {adapter: {use: True, args: [{adapter_package: peft, adapter_method: adalora, "
            "target_r: 20, bias: all}]}}",
@@ -236,7 +236,7 @@ static void adapters_are_one_map_of_known_arguments(void **state)
         "llm: {adapter: {use: False, args: [{adapter_method: prompt, num_virtual_tokens: 20}]}}");
     refuse("llm: {adapter: {use: True, args: [{adapter_package: adapterhub}]}}",
            "'adapterhub' is not built yet; 'peft' is");
-    refuse("llm: {adapter: {use: True, args: [{bias: all}]}}", "'none' is");
+    refuse("llm: {adapter: {use: True, args: [{bias: some}]}}", "lora_only' is");
 }
 
 static void optimizers_and_schedulers_have_what_they_need(void **state)

@@ -155,6 +155,13 @@ const char *fmq_config_origin(const fmq_config_t *self, const char *key);
  * only_given: leave out keys at their default.  Returned text is the caller's. */
 char *fmq_config_dump(const fmq_config_t *self, bool only_given, fmq_error_t *err);
 
+/* The value of a key as JSON, maps and lists in it included, for readers of
+ * arguments that others have declared; of a map without those names (NULL behind
+ * the last).  Returned text is the caller's; NULL with FMQ_ERR_CONFIG when the key
+ * is absent or its value is none of JSON's. */
+char *fmq_config_json(const fmq_config_t *self, const char *key, const char *const *without,
+                      fmq_error_t *err);
+
 /* What is given and changes nothing here, be it that fedmq does not act on the
  * key, that nobody reads its value, or that it needs another key.  Borrowed
  * for the call. */

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The adapters with virtual tokens, with their arguments as FS-LLM's page has them: they learn, a run
+# Adapters of every kind, with their arguments as FS-LLM's page and PEFT have them: they learn, a run
 # that is killed goes on to the same bytes, what is saved is computed with by the tools, and a run
 # may begin from what another saved, its encoder with it.
 set -euo pipefail
@@ -33,7 +33,18 @@ kind() {
     echo "$name: loss $first to $last"
 }
 
+# config NAME PATTERN: adapter_config.json of that run has it.
+config() { grep -q "$2" "$WORK/$1/adapter/adapter_config.json" || fail "$1: adapter_config.json has no $2"; }
+
 BARE=$(loss)
+kind lora "{'adapter_package': 'peft', 'adapter_method': 'lora', 'r': 8, 'lora_alpha': 32, 'lora_dropout': 0.1}"
+kind variants "{adapter_method: lora, r: 4, lora_alpha: 2, use_rslora: True, rank_pattern: {'k_proj': 2}, alpha_pattern: {'layers.0.self_attn.q_proj': 4}, target_modules: '.*_proj', exclude_modules: [o_proj], init_lora_weights: gaussian, bias: lora_only}"
+config variants '"k_proj": 2'
+config variants '"use_rslora": true'
+kind dora "{adapter_method: lora, use_dora: True, modules_to_save: [lm_head]}"
+config dora '"use_dora": true'
+kind ia3 "{adapter_method: ia3}"
+config ia3 '"peft_type": "IA3"'
 kind prefix "{'adapter_package': 'peft', 'adapter_method': 'prefix', 'prefix_projection': False, 'num_virtual_tokens': 20}"
 kind p-tuning "{'adapter_package': 'peft', 'adapter_method': 'p-tuning', 'encoder_reparameterization_type': 'MLP', 'encoder_dropout': 0.1, 'num_virtual_tokens': 20}"
 kind prompt "{'adapter_package': 'peft', 'adapter_method': 'prompt', 'prompt_tuning_init': 'RANDOM', 'num_virtual_tokens': 20}"
@@ -52,4 +63,15 @@ status_of bare "$FEDMQ" run --cfg $CFG outdir "$WORK" expname bare federate.rest
 status_of other "$FEDMQ" run --cfg $CFG outdir "$WORK" expname other federate.restore_from "$WORK/prompt/adapter" \
     llm.adapter.args "[{adapter_method: prompt, num_virtual_tokens: 8}]"
 [ $STATUS -ne 0 ] && grep -q "num_virtual_tokens' is 20" "$WORK/other.log" || fail "20 tokens are taken for 8"
-echo "three kinds learn, resume and are loaded"
+# What another method has, or what is not built, is refused by name.
+# refused ARGS PATTERN
+refused() {
+    status_of refused "$FEDMQ" run --cfg $CFG outdir "$WORK" expname refused llm.adapter.args "[$1]"
+    [ $STATUS -ne 0 ] && tail -2 "$WORK/refused.log" | grep -q "$2" || fail "$1 is not refused with '$2'"
+}
+refused "{adapter_method: lora, num_virtual_tokens: 20}" "num_virtual_tokens' is not acted on"
+refused "{adapter_method: ia3, r: 8}" "r' is not acted on"
+refused "{adapter_method: lora, init_lora_weights: pissa}" "changes the base model"
+refused "{adapter_method: lora, rank_pattern: {q_proj: 0}}" "'q_proj' is no possible rank"
+refused "{adapter_package: adapterhub, adapter_method: lora}" "'peft' is, and has LoRA"
+echo "seven kinds learn, resume and are loaded"
