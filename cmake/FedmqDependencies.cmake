@@ -7,6 +7,7 @@ pkg_check_modules(MSGPACK REQUIRED IMPORTED_TARGET msgpack>=3.0)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.14)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc>=2.4)
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 if(BUILD_TESTING)
@@ -17,4 +18,4 @@ endif()
 
 set(FEDMQ_DEPENDENCIES
     PkgConfig::CZMQ PkgConfig::ZMQ PkgConfig::MSGPACK PkgConfig::YAML PkgConfig::JANSSON
-    PkgConfig::PCRE2 PkgConfig::SODIUM PkgConfig::ZLIB Threads::Threads m)
+    PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::SODIUM PkgConfig::ZLIB Threads::Threads m)

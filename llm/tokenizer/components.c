@@ -117,10 +117,80 @@ static int read_prepend(llm_tokenizer_t *self, llm_json_reader_t *reader)
     return step ? llm_text_append(&step->content, text.data, text.size, reader->err) : -1;
 }
 
+/* A step that is complete. */
+static int add_unicode(llm_tokenizer_t *self, llm_unicode_t unicode, llm_json_reader_t *reader)
+{
+    llm_step_t *step = llm_steps_add(&self->normalizer, LLM_STEP_UNICODE, reader->err);
+    if (!step)
+        return -1;
+    step->unicode = unicode;
+    return 0;
+}
+
+static int read_form(llm_tokenizer_t *self, llm_json_reader_t *reader)
+{
+    static const char *const names[] = {
+        [LLM_NFC] = "NFC", [LLM_NFD] = "NFD", [LLM_NFKC] = "NFKC", [LLM_NFKD] = "NFKD"};
+    llm_unicode_t unicode = {.kind = LLM_UNICODE_FORM};
+    for (int form = LLM_NFC; form <= LLM_NFKD; form++)
+        if (strcmp(names[form], reader->path) == 0)
+            unicode.form = (llm_form_t)form;
+    return add_unicode(self, unicode, reader);
+}
+
+static int read_lower(llm_tokenizer_t *self, llm_json_reader_t *reader)
+{
+    return add_unicode(self, (llm_unicode_t){.kind = LLM_UNICODE_LOWER}, reader);
+}
+
+static int read_marks(llm_tokenizer_t *self, llm_json_reader_t *reader)
+{
+    return add_unicode(self, (llm_unicode_t){.kind = LLM_UNICODE_DROP_MARKS}, reader);
+}
+
+static int read_strip(llm_tokenizer_t *self, llm_json_reader_t *reader)
+{
+    llm_unicode_t unicode = {.kind = LLM_UNICODE_STRIP,
+                             .left = llm_json_bool(reader, "strip_left", true),
+                             .right = llm_json_bool(reader, "strip_right", true)};
+    return add_unicode(self, unicode, reader);
+}
+
+/* strip_accents is that of lowercase where it is null. */
+static int read_bert(llm_tokenizer_t *self, llm_json_reader_t *reader)
+{
+    bool lower = llm_json_bool(reader, "lowercase", true);
+    const json_t *strips = json_object_get(reader->object, "strip_accents");
+    bool accents = json_is_boolean(strips) ? json_is_true(strips) : lower;
+    const struct {
+        bool wanted;
+        llm_unicode_t unicode;
+    } steps[] = {
+        {llm_json_bool(reader, "clean_text", true), {.kind = LLM_UNICODE_CLEAN}},
+        {llm_json_bool(reader, "handle_chinese_chars", true), {.kind = LLM_UNICODE_IDEOGRAPHS}},
+        {accents, {.kind = LLM_UNICODE_FORM, .form = LLM_NFD}},
+        {accents, {.kind = LLM_UNICODE_DROP_ACCENTS}},
+        {lower, {.kind = LLM_UNICODE_LOWER}},
+    };
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (steps[i].wanted && add_unicode(self, steps[i].unicode, reader) < 0)
+            return -1;
+    return 0;
+}
+
 int llm_tokenizer_read_normalizer(llm_tokenizer_t *self, const json_t *value, fmq_error_t *err)
 {
-    static const reader_t readers[] = {
-        {"Replace", read_replace}, {"Prepend", read_prepend}, {NULL, NULL}};
+    static const reader_t readers[] = {{"Replace", read_replace},
+                                       {"Prepend", read_prepend},
+                                       {"NFC", read_form},
+                                       {"NFD", read_form},
+                                       {"NFKC", read_form},
+                                       {"NFKD", read_form},
+                                       {"Lowercase", read_lower},
+                                       {"StripAccents", read_marks},
+                                       {"Strip", read_strip},
+                                       {"BertNormalizer", read_bert},
+                                       {NULL, NULL}};
     static const family_t family = {"normalizer", "normalizers", readers};
     return read_component(self, &family, value, err);
 }
@@ -218,6 +288,23 @@ static int read_whitespace(llm_tokenizer_t *self, llm_json_reader_t *reader)
     return 0;
 }
 
+static int read_bert_splits(llm_tokenizer_t *self, llm_json_reader_t *reader)
+{
+    return read_whitespace_split(self, reader) < 0
+               ? -1
+               : add_split(self, "[\\p{P}$+<=>^`|~]", LLM_SPLIT_ISOLATED, reader->err);
+}
+
+static int read_delimiter(llm_tokenizer_t *self, llm_json_reader_t *reader)
+{
+    llm_slice_t text = text_of(reader, "delimiter");
+    llm_step_t *step = llm_steps_add(&self->pre_tokenizer, LLM_STEP_SPLIT, reader->err);
+    if (!step || reader->failed)
+        return -1;
+    step->split = LLM_SPLIT_REMOVED;
+    return llm_pattern_literal(&step->pattern, text.data, text.size, reader->err);
+}
+
 /* "always", "first" or "never"; older files have add_prefix_space instead. */
 static const char *read_scheme(llm_json_reader_t *reader)
 {
@@ -264,6 +351,8 @@ int llm_tokenizer_read_pre_tokenizer(llm_tokenizer_t *self, const json_t *value,
                                        {"Metaspace", read_metaspace},
                                        {"Whitespace", read_whitespace},
                                        {"WhitespaceSplit", read_whitespace_split},
+                                       {"BertPreTokenizer", read_bert_splits},
+                                       {"CharDelimiterSplit", read_delimiter},
                                        {NULL, NULL}};
     static const family_t family = {"pre_tokenizer", "pretokenizers", readers};
     return read_component(self, &family, value, err);
@@ -400,10 +489,39 @@ static int post_template(llm_tokenizer_t *self, llm_json_reader_t *reader)
     return status;
 }
 
+/* [text, id] of BERT's and RoBERTa's. */
+static int add_mark(llm_ids_t *ids, llm_json_reader_t *reader, const char *key)
+{
+    const json_t *value = json_object_get(reader->object, key);
+    uint64_t id;
+    if (json_array_size(value) != 2 || !llm_json_whole(json_array_get(value, 1), &id) ||
+        id > INT32_MAX) {
+        llm_json_fail(reader, FMQ_ERR_FORMAT, "'%s' must be a token and its id", key);
+        return -1;
+    }
+    return llm_ids_append(ids, (int32_t)id, reader->err);
+}
+
+static int post_marks(llm_tokenizer_t *self, llm_json_reader_t *reader)
+{
+    llm_ids_t before = {0}, behind = {0};
+    int status = add_mark(&before, reader, "cls");
+    if (status == 0)
+        status = add_mark(&behind, reader, "sep");
+    if (status == 0)
+        status = wrap(self, &before, &behind, reader->err);
+    llm_ids_release(&before);
+    llm_ids_release(&behind);
+    return status;
+}
+
 int llm_tokenizer_read_post_processor(llm_tokenizer_t *self, const json_t *value, fmq_error_t *err)
 {
-    static const reader_t readers[] = {
-        {"ByteLevel", post_nothing}, {"TemplateProcessing", post_template}, {NULL, NULL}};
+    static const reader_t readers[] = {{"ByteLevel", post_nothing},
+                                       {"TemplateProcessing", post_template},
+                                       {"BertProcessing", post_marks},
+                                       {"RobertaProcessing", post_marks},
+                                       {NULL, NULL}};
     static const family_t family = {"post_processor", "processors", readers};
     return read_component(self, &family, value, err);
 }

@@ -278,6 +278,21 @@ static int run_split(llm_pieces_t *pieces, const llm_step_t *step, fmq_error_t *
     return 0;
 }
 
+static int run_unicode(llm_pieces_t *pieces, const llm_step_t *step, fmq_error_t *err)
+{
+    llm_pieces_begin(pieces);
+    for (size_t i = 0; i < pieces->now.size; i++) {
+        llm_span_t span = pieces->now.spans[i];
+        size_t size = span.end - span.begin;
+        llm_slice_t text = {size ? pieces->now.text.data + span.begin : "", size};
+        if (llm_unicode_append(&pieces->next.text, &step->unicode, text, err) < 0 ||
+            llm_pieces_close(pieces, span.first, err) < 0)
+            return -1;
+    }
+    llm_pieces_commit(pieces);
+    return 0;
+}
+
 int llm_steps_run(const llm_steps_t *steps, llm_pieces_t *pieces, fmq_error_t *err)
 {
     for (size_t i = 0; i < steps->size; i++) {
@@ -285,7 +300,8 @@ int llm_steps_run(const llm_steps_t *steps, llm_pieces_t *pieces, fmq_error_t *e
         int status = step->kind == LLM_STEP_REPLACE  ? llm_pieces_replace(pieces, step, err)
                      : step->kind == LLM_STEP_PREFIX ? run_prefix(pieces, step, err)
                      : step->kind == LLM_STEP_SPLIT  ? run_split(pieces, step, err)
-                                                     : run_bytes(pieces, err);
+                     : step->kind == LLM_STEP_BYTES  ? run_bytes(pieces, err)
+                                                     : run_unicode(pieces, step, err);
         if (status < 0)
             return -1;
     }

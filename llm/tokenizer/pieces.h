@@ -9,6 +9,7 @@
 #define FEDMQ_LLM_TOKENIZER_PIECES_H
 
 #include "llm/tokenizer/pattern.h"
+#include "llm/tokenizer/unicode.h"
 
 typedef struct {
     size_t begin, end; /* in the buffer */
@@ -46,7 +47,8 @@ typedef enum {
     LLM_STEP_REPLACE, /* matches become content */
     LLM_STEP_PREFIX,  /* content before a span */
     LLM_STEP_SPLIT,   /* spans end at matches */
-    LLM_STEP_BYTES    /* every byte becomes its character in GPT-2's alphabet */
+    LLM_STEP_BYTES,   /* every byte becomes its character in GPT-2's alphabet */
+    LLM_STEP_UNICODE  /* what unicode.h does */
 } llm_step_kind_t;
 
 typedef enum {
@@ -65,6 +67,7 @@ typedef struct {
     bool invert;    /* split: what does not match is the delimiter */
     bool if_absent; /* prefix: unless the span begins with it */
     bool if_first;  /* prefix: only the first span of the text */
+    llm_unicode_t unicode;
 } llm_step_t;
 
 typedef struct {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Token ids and decoded texts from Hugging Face's tokenizers, for the tests of llm/tokenizer.
 
-Writes, into --out, five small tokenizers trained here, and for each of them
+Writes, into --out, seven small tokenizers trained here, and for each of them
 and for each tokenizer found below --assets a file <name>.golden.json.  The
 tokenizers below --assets themselves are not copied.
 
@@ -224,6 +224,30 @@ def oddities():
     return tokenizer
 
 
+def normal():
+    """Unicode's forms, cases and marks, and RoBERTa's ends."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=False))
+    tokenizer.normalizer = normalizers.Sequence([
+        normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase(),
+        normalizers.NFC(), normalizers.Strip(left=True, right=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.CharDelimiterSplit("e")
+    tokenizer.train_from_iterator(TRAINING, trainers.BpeTrainer(
+        vocab_size=420, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False))
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 1))
+    return tokenizer
+
+
+def bert():
+    """BERT's chain around merges, and its ends."""
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", fuse_unk=False))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(TRAINING, trainers.BpeTrainer(
+        vocab_size=420, special_tokens=["[UNK]", "[CLS]", "[SEP]"], show_progress=False))
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    return tokenizer
+
+
 def gpt2(directory):
     tokenizer = Tokenizer(models.BPE.from_file(os.path.join(directory, "vocab.json"),
                                                os.path.join(directory, "merges.txt")))
@@ -274,9 +298,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--assets", help="folder with tokenizers/gpt2, tokenizers/llama2, ...")
     parser.add_argument("--out", required=True)
+    parser.add_argument("--only", help="one of the small tokenizers")
     options = parser.parse_args()
-    for make in (byte_level, metaspace, prepend, digits, oddities):
+    for make in (byte_level, metaspace, prepend, digits, oddities, normal, bert):
         name = make.__name__
+        if options.only and name != options.only:
+            continue
         tokenizer = make()
         folder = os.path.join(options.out, name)
         os.makedirs(folder, exist_ok=True)

@@ -126,6 +126,18 @@ static void follows_golden(const char *name, const char *directory)
         fail_msg("%d lines differ from the golden of '%s'", differing, name);
 }
 
+static void unicodes_forms_cases_and_marks_agree_on_every_line(void **state)
+{
+    (void)state;
+    follows_golden("normal", DATA "/normal");
+}
+
+static void berts_chain_agrees_on_every_line(void **state)
+{
+    (void)state;
+    follows_golden("bert", DATA "/bert");
+}
+
 static void a_byte_level_tokenizer_like_llama3_agrees_on_every_line(void **state)
 {
     (void)state;
@@ -177,6 +189,8 @@ static void tinystories_656k_agrees_on_every_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unicodes_forms_cases_and_marks_agree_on_every_line),
+        cmocka_unit_test(berts_chain_agrees_on_every_line),
         cmocka_unit_test(a_byte_level_tokenizer_like_llama3_agrees_on_every_line),
         cmocka_unit_test(a_metaspace_tokenizer_with_byte_fallback_agrees_on_every_line),
         cmocka_unit_test(a_tokenizer_without_pre_tokenizer_agrees_on_every_line),
