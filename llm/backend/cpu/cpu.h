@@ -180,5 +180,6 @@ void llm_cpu_rows(llm_ops_t *ops);
 void llm_cpu_elements(llm_ops_t *ops);
 void llm_cpu_optimizers(llm_ops_t *ops);
 void llm_cpu_attention(llm_ops_t *ops);
+void llm_cpu_decode(llm_ops_t *ops);
 
 #endif

@@ -102,6 +102,7 @@ static void fill_table(llm_ops_t *ops)
     llm_cpu_elements(ops);
     llm_cpu_optimizers(ops);
     llm_cpu_attention(ops);
+    llm_cpu_decode(ops);
 }
 
 /* The table of BF16 activations, where it differs. */
