@@ -97,7 +97,7 @@ endfunction()
 # emulates as its argument.
 function(fedmq_on_emulated program label)
     add_test(NAME ${program}_cuda_emulated COMMAND ${program} cuda-emulated)
-    set_tests_properties(${program}_cuda_emulated PROPERTIES LABELS "${label}" TIMEOUT 300
+    set_tests_properties(${program}_cuda_emulated PROPERTIES LABELS "${label}" TIMEOUT 900
         SKIP_RETURN_CODE 77
         ENVIRONMENT "FEDMQ_CUDA_EMULATED=$<TARGET_FILE:fedmq_cuda_emulated_module>")
 endfunction()
