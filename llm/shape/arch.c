@@ -20,84 +20,51 @@ static const llm_config_keys_t gpt2_keys = {
     .activation = "activation_function",
 };
 
+/* What is said again behind a list of what is usual, or behind LIKE_..., replaces
+ * what stands there. */
+#pragma GCC diagnostic ignored "-Woverride-init"
+
+#define USUAL_KEYS                                                                                 \
+    .layers = "num_hidden_layers", .width = "hidden_size", .heads = "num_attention_heads",         \
+    .ffn = "intermediate_size", .context = "max_position_embeddings", .activation = "hidden_act"
+
 static const llm_config_keys_t llama_keys = {
-    .layers = "num_hidden_layers",
-    .width = "hidden_size",
-    .heads = "num_attention_heads",
+    USUAL_KEYS,
     .kv_heads = "num_key_value_heads",
     .head_width = "head_dim",
-    .ffn = "intermediate_size",
-    .context = "max_position_embeddings",
     .eps = "rms_norm_eps",
-    .activation = "hidden_act",
 };
 
 static const llm_config_keys_t starcoder2_keys = {
-    .layers = "num_hidden_layers",
-    .width = "hidden_size",
-    .heads = "num_attention_heads",
+    USUAL_KEYS,
     .kv_heads = "num_key_value_heads",
     .head_width = "head_dim",
-    .ffn = "intermediate_size",
-    .context = "max_position_embeddings",
     .eps = "norm_epsilon",
-    .activation = "hidden_act",
 };
 
 static const llm_config_keys_t neox_keys = {
-    .layers = "num_hidden_layers",
-    .width = "hidden_size",
-    .heads = "num_attention_heads",
-    .ffn = "intermediate_size",
-    .context = "max_position_embeddings",
+    USUAL_KEYS,
     .eps = "layer_norm_eps",
-    .activation = "hidden_act",
 };
 
 static const llm_config_keys_t phi_keys = {
-    .layers = "num_hidden_layers",
-    .width = "hidden_size",
-    .heads = "num_attention_heads",
+    USUAL_KEYS,
     .kv_heads = "num_key_value_heads",
-    .ffn = "intermediate_size",
-    .context = "max_position_embeddings",
     .eps = "layer_norm_eps",
-    .activation = "hidden_act",
 };
 
 /* OPT has no key for the eps of its norms. */
 static const llm_config_keys_t opt_keys = {
-    .layers = "num_hidden_layers",
-    .width = "hidden_size",
-    .heads = "num_attention_heads",
+    USUAL_KEYS,
     .ffn = "ffn_dim",
-    .context = "max_position_embeddings",
     .activation = "activation_function",
 };
 
-static const llm_config_keys_t falcon_keys = {
-    .layers = "num_hidden_layers",
-    .width = "hidden_size",
-    .heads = "num_attention_heads",
-    .ffn = "ffn_hidden_size",
-    .context = "max_position_embeddings",
-    .eps = "layer_norm_epsilon",
-    .activation = "activation",
-};
+#define FALCON_KEYS                                                                                \
+    USUAL_KEYS, .ffn = "ffn_hidden_size", .eps = "layer_norm_epsilon", .activation = "activation"
 
-static const llm_config_keys_t falcon_group_keys = {
-    .layers = "num_hidden_layers",
-    .width = "hidden_size",
-    .heads = "num_attention_heads",
-    .kv_heads = "num_kv_heads",
-    .ffn = "ffn_hidden_size",
-    .context = "max_position_embeddings",
-    .eps = "layer_norm_epsilon",
-    .activation = "activation",
-};
-
-/* What is said again behind LIKE_... replaces what stands there. */
-#pragma GCC diagnostic ignored "-Woverride-init"
+static const llm_config_keys_t falcon_keys = {FALCON_KEYS};
+static const llm_config_keys_t falcon_group_keys = {FALCON_KEYS, .kv_heads = "num_kv_heads"};
 
 #define LIKE_LLAMA                                                                                 \
     .keys = &llama_keys, .norm = LLM_NORM_RMS, .norm_eps = 1e-6f,                                  \
@@ -217,10 +184,8 @@ static const llm_arch_t rows[] = {
         LIKE_LLAMA,
         .model_type = "qwen3",
         .hf_class = "Qwen3ForCausalLM",
-        .norms = {[LLM_NORM_ATTENTION] = "input_layernorm",
-                  [LLM_NORM_MLP] = "post_attention_layernorm",
-                  [LLM_NORM_Q] = "self_attn.q_norm",
-                  [LLM_NORM_K] = "self_attn.k_norm"},
+        .norms[LLM_NORM_Q] = "self_attn.q_norm",
+        .norms[LLM_NORM_K] = "self_attn.k_norm",
         .head_width = 128,
         .windows = LLM_WINDOWS_ABOVE,
         .window = 4096,
@@ -284,12 +249,9 @@ static const llm_arch_t rows[] = {
         .windows = LLM_WINDOWS_ALL,
         .gated = false,
         .activation = "gelu_pytorch_tanh",
-        .modules = {[LLM_Q] = "self_attn.q_proj",
-                    [LLM_K] = "self_attn.k_proj",
-                    [LLM_V] = "self_attn.v_proj",
-                    [LLM_O] = "self_attn.o_proj",
-                    [LLM_UP] = "mlp.c_fc",
-                    [LLM_DOWN] = "mlp.c_proj"},
+        .modules[LLM_GATE] = NULL,
+        .modules[LLM_UP] = "mlp.c_fc",
+        .modules[LLM_DOWN] = "mlp.c_proj",
         .biases = {{"use_bias", true, LLM_ALL_MODULES}},
         .tie_by_default = true,
         .bos = 50256,
@@ -387,7 +349,7 @@ static const llm_arch_t rows[] = {
     {
         LIKE_STABLELM,
         .switches = {{"use_parallel_residual", true, false}, {"qk_layernorm", false, false}},
-        .norms = {[LLM_NORM_ATTENTION] = "input_layernorm"},
+        .norms[LLM_NORM_MLP] = NULL,
         .parallel = true,
     },
     {
