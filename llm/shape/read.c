@@ -89,6 +89,14 @@ static uint32_t positive_if(llm_json_reader_t *reader, const char *key, int64_t 
     return (uint32_t)llm_json_integer_if(reader, key, 1, max);
 }
 
+/* A positive integer; `silent` where it is not given, which must not be when that is 0. */
+static uint32_t positive_or(llm_json_reader_t *reader, const char *key, int64_t max,
+                            uint32_t silent)
+{
+    uint32_t given = silent ? positive_if(reader, key, max) : positive(reader, key, max);
+    return given ? given : silent;
+}
+
 /* 0 where the family has no such key, or its value where config.json is silent;
  * null is 0. */
 static uint32_t number_of_family(llm_json_reader_t *reader, const char *key, uint32_t silent)
@@ -106,15 +114,8 @@ static void read_extents(llm_json_reader_t *reader, llm_shape_t *shape)
     shape->width = positive(reader, keys->width, LLM_WIDTH_MAX);
     shape->heads = positive(reader, keys->heads, LLM_WIDTH_MAX);
     shape->vocab = positive(reader, "vocab_size", LLM_VOCAB_MAX);
-    shape->context = !keys->context  ? arch->context
-                     : arch->context ? positive_if(reader, keys->context, LLM_CONTEXT_MAX)
-                                     : positive(reader, keys->context, LLM_CONTEXT_MAX);
-    if (shape->context == 0)
-        shape->context = arch->context;
-    shape->ffn = arch->ffn_optional ? keys->ffn ? positive_if(reader, keys->ffn, FFN_MAX) : 0
-                                    : positive(reader, keys->ffn, FFN_MAX);
-    if (shape->ffn == 0)
-        shape->ffn = 4 * shape->width;
+    shape->context = positive_or(reader, keys->context, LLM_CONTEXT_MAX, arch->context);
+    shape->ffn = positive_or(reader, keys->ffn, FFN_MAX, arch->ffn_optional ? 4 * shape->width : 0);
     shape->kv_heads = number_of_family(reader, keys->kv_heads, arch->kv_heads);
     if (shape->kv_heads == 0)
         shape->kv_heads = shape->heads;
@@ -292,27 +293,33 @@ static bool windowed_by_type(llm_json_reader_t *reader, const llm_shape_t *shape
     return window;
 }
 
+/* The number that the family's rule goes by, 0 where it has none. */
+static uint32_t number_of_rule(llm_json_reader_t *reader, const llm_arch_t *arch)
+{
+    bool above = arch->windows == LLM_WINDOWS_ABOVE;
+    const char *key = above ? "max_window_layers" : "sliding_window_pattern";
+    if (!above && arch->windows != LLM_WINDOWS_BUT_NTH)
+        return 0;
+    if (!llm_json_get(reader, key))
+        return arch->window_period;
+    if (!above)
+        return positive(reader, key, LLM_LAYERS_MAX);
+    int64_t first = llm_json_integer(reader, key, 0, LLM_JSON_INTEGER_MAX);
+    return first < LLM_LAYERS_MAX ? (uint32_t)first : LLM_LAYERS_MAX;
+}
+
 /* Which layers have a window; newer configurations list it. */
 static void read_windowed(llm_json_reader_t *reader, llm_shape_t *shape)
 {
-    const llm_arch_t *arch = shape->arch;
     const json_t *types = llm_json_get(reader, "layer_types");
-    int64_t nth = 0;
     if (types && json_array_size(types) != shape->layers)
         llm_json_fail(reader, FMQ_ERR_FORMAT, "'layer_types' must list %u types, one a layer",
                       shape->layers);
-    if (arch->windows == LLM_WINDOWS_ABOVE)
-        nth = llm_json_integer_if(reader, "max_window_layers", 0, LLM_JSON_INTEGER_MAX);
-    if (arch->windows == LLM_WINDOWS_BUT_NTH)
-        nth = llm_json_integer_if(reader, "sliding_window_pattern", 1, LLM_LAYERS_MAX);
-    if (nth < 1 && arch->windows == LLM_WINDOWS_BUT_NTH)
-        nth = arch->window_period;
-    if (nth < 0 || nth > LLM_LAYERS_MAX)
-        nth = nth < 0 ? arch->window_period : LLM_LAYERS_MAX;
+    uint32_t nth = number_of_rule(reader, shape->arch);
     for (uint32_t l = 0; l < shape->layers && !reader->failed; l++)
         llm_layer_bit_set(&shape->windowed, l,
                           types ? windowed_by_type(reader, shape, types, l)
-                                : windowed_by_rule(shape, l, (uint32_t)nth));
+                                : windowed_by_rule(shape, l, nth));
 }
 
 /* Only families that have a window read the key.  Theirs is the default where
