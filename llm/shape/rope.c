@@ -15,15 +15,13 @@ static void read_original_context(llm_json_reader_t *scaling, const llm_json_rea
                                   llm_shape_t *shape)
 {
     static const char key[] = "original_max_position_embeddings";
-    llm_json_reader_t beside = *whole;
-    bool inside = json_object_get(scaling->object, key);
-    if (!inside && !json_object_get(whole->object, key)) {
-        shape->rope_original_context = shape->context;
-        return;
-    }
-    llm_json_reader_t *reader = inside ? scaling : &beside;
-    shape->rope_original_context = (uint32_t)llm_json_integer(reader, key, 1, LLM_CONTEXT_MAX);
-    scaling->failed = scaling->failed || reader->failed;
+    llm_json_reader_t reader = *scaling;
+    if (!json_object_get(scaling->object, key))
+        reader.object = whole->object;
+    shape->rope_original_context = shape->context;
+    if (json_object_get(reader.object, key))
+        shape->rope_original_context = (uint32_t)llm_json_integer(&reader, key, 1, LLM_CONTEXT_MAX);
+    scaling->failed = reader.failed;
 }
 
 static void read_llama3(llm_json_reader_t *scaling, llm_shape_t *shape)
@@ -182,7 +180,6 @@ static void read_rope_scaling(llm_json_reader_t *reader, const json_t *object, l
 void llm_rope_read(llm_json_reader_t *reader, llm_shape_t *shape)
 {
     shape->rope_theta = (float)llm_json_positive(reader, "rope_theta", shape->arch->rope_theta);
-    shape->rope_factor = 1;
     const llm_arch_t *arch = shape->arch;
     shape->rotary =
         (uint32_t)(arch->rotary * (arch->rotary_channels ? 1 : (float)shape->head_width));
