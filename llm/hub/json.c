@@ -159,3 +159,8 @@ json_t *llm_json_float(float value)
     }
     return json_real(strtod(text, NULL));
 }
+
+int llm_json_set_float(json_t *object, const char *key, float value)
+{
+    return json_object_set_new(object, key, llm_json_float(value));
+}

@@ -31,6 +31,8 @@ int llm_json_save(const json_t *value, const char *path, fmq_error_t *err);
 /* The shortest decimal that reads back as this float, so that 1e-5f is written
  * 1e-05 and not 9.99999974737875e-06. */
 json_t *llm_json_float(float value);
+/* The same under a key of an object.  0, or -1 when out of memory. */
+int llm_json_set_float(json_t *object, const char *key, float value);
 
 /* True and *out when value is an integer in [0, LLM_JSON_INTEGER_MAX]. */
 bool llm_json_whole(const json_t *value, uint64_t *out);

@@ -203,11 +203,6 @@ void llm_rope_read(llm_json_reader_t *reader, llm_shape_t *shape)
                       shape->rotary);
 }
 
-static int set_real(json_t *object, const char *key, float value)
-{
-    return json_object_set_new(object, key, llm_json_float(value));
-}
-
 static int set_factors(json_t *object, const char *key, const float *factors, size_t count)
 {
     json_t *list = json_array();
@@ -220,20 +215,20 @@ static int set_factors(json_t *object, const char *key, const float *factors, si
 static int set_scaling(json_t *object, const llm_shape_t *shape)
 {
     llm_rope_scaling_t kind = shape->rope_scaling;
-    int status = set_real(object, "factor", shape->rope_factor);
+    int status = llm_json_set_float(object, "factor", shape->rope_factor);
     if (kind == LLM_ROPE_LLAMA3)
-        status |= set_real(object, "low_freq_factor", shape->rope_low) |
-                  set_real(object, "high_freq_factor", shape->rope_high);
+        status |= llm_json_set_float(object, "low_freq_factor", shape->rope_low) |
+                  llm_json_set_float(object, "high_freq_factor", shape->rope_high);
     if (kind == LLM_ROPE_YARN)
-        status |= set_real(object, "beta_slow", shape->rope_low) |
-                  set_real(object, "beta_fast", shape->rope_high) |
+        status |= llm_json_set_float(object, "beta_slow", shape->rope_low) |
+                  llm_json_set_float(object, "beta_fast", shape->rope_high) |
                   json_object_set_new(object, "truncate", json_boolean(!shape->rope_exact));
     if (kind == LLM_ROPE_LONG)
         status |=
             set_factors(object, "short_factor", shape->rope_short, llm_shape_rotary(shape) / 2) |
             set_factors(object, "long_factor", shape->rope_long, llm_shape_rotary(shape) / 2);
     if (kind == LLM_ROPE_YARN || kind == LLM_ROPE_LONG)
-        status |= set_real(object, "attention_factor", shape->rope_attention);
+        status |= llm_json_set_float(object, "attention_factor", shape->rope_attention);
     if (shape->rope_original_context)
         status |= json_object_set_new(object, "original_max_position_embeddings",
                                       json_integer((json_int_t)shape->rope_original_context));
@@ -267,7 +262,7 @@ int llm_rope_write(json_t *root, const llm_shape_t *shape)
     if (shape->arch->rotary_key &&
         json_object_set_new(root, shape->arch->rotary_key, rotary_json(shape)) != 0)
         return -1;
-    return json_object_set_new(root, "rope_theta", llm_json_float(shape->rope_theta)) |
+    return llm_json_set_float(root, "rope_theta", shape->rope_theta) |
            json_object_set_new(root, "rope_scaling", rope_scaling_json(shape));
 }
 

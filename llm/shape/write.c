@@ -49,7 +49,7 @@ static int set_numbers(json_t *root, const llm_shape_t *shape)
     status |= set_number(root, keys->context, shape->context);
     status |= set_number(root, "vocab_size", shape->vocab);
     if (keys->eps)
-        status |= json_object_set_new(root, keys->eps, llm_json_float(shape->norm_eps));
+        status |= llm_json_set_float(root, keys->eps, shape->norm_eps);
     if (keys->activation)
         status |= json_object_set_new(root, keys->activation, json_string(activation_name(shape)));
     return status;
@@ -98,11 +98,6 @@ static int set_window(json_t *root, const llm_shape_t *shape)
     return status | json_object_set_new(root, "layer_types", types);
 }
 
-static int set_real(json_t *root, const char *key, float value)
-{
-    return json_object_set_new(root, key, llm_json_float(value));
-}
-
 static float or_one(float scale)
 {
     return scale ? scale : 1.0f;
@@ -113,14 +108,14 @@ static int set_scales(json_t *root, const llm_shape_t *shape)
     const llm_arch_t *arch = shape->arch;
     int status = 0;
     if (arch->attention_scale_key)
-        status |= set_real(root, arch->attention_scale_key,
-                           roundf(1 / (shape->attention_scale * shape->attention_scale)));
+        status |= llm_json_set_float(root, arch->attention_scale_key,
+                                     roundf(1 / (shape->attention_scale * shape->attention_scale)));
     if (!arch->multipliers)
         return status;
-    status |= set_real(root, "embedding_multiplier", or_one(shape->embedding_scale));
-    status |= set_real(root, "residual_multiplier", or_one(shape->residual_scale));
-    status |= set_real(root, "attention_multiplier", llm_shape_attention_scale(shape));
-    return status | set_real(root, "logits_scaling", 1 / or_one(shape->logit_scale));
+    status |= llm_json_set_float(root, "embedding_multiplier", or_one(shape->embedding_scale));
+    status |= llm_json_set_float(root, "residual_multiplier", or_one(shape->residual_scale));
+    status |= llm_json_set_float(root, "attention_multiplier", llm_shape_attention_scale(shape));
+    return status | llm_json_set_float(root, "logits_scaling", 1 / or_one(shape->logit_scale));
 }
 
 static int set_unrotated(json_t *root, const llm_shape_t *shape)
