@@ -24,58 +24,65 @@ static void digest_text(fmq_digest_state_t *state, const char *text)
 }
 
 /* Floats of the configuration enter by their bits. */
-static void digest_real(fmq_digest_state_t *state, float value)
+static uint32_t bits_of(float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    digest_number(state, bits);
+    return bits;
 }
 
-/* Do all of these modules that the family has add a bias, or none?  *some: one does. */
-static bool all_or_none(const llm_shape_t *shape, uint32_t modules, bool *some)
+static void digest_real(fmq_digest_state_t *state, float value)
 {
-    bool none = true, all = true;
-    for (llm_module_t module = 0; module < LLM_MODULES; module++) {
-        if (!(modules & 1u << module) || !shape->arch->modules[module])
-            continue;
-        bool has = llm_shape_has_bias(shape, module);
-        none = none && !has;
-        all = all && has;
-    }
-    *some = !none;
-    return none || all;
+    digest_number(state, bits_of(value));
 }
 
-/* Is there more to say of a shape than could be said of the first families? */
-static bool has_news(const llm_shape_t *shape)
+/* What could not be said of the first families.  It is told twice: to see whether there
+ * is anything, and to be digested where there is. */
+typedef struct {
+    fmq_digest_state_t *state; /* NULL: only looked at */
+    bool some;
+} news_t;
+
+/* A number, and what it is where nothing is said of it. */
+static void tell(news_t *self, uint64_t number, uint64_t unsaid)
 {
-    bool attention, mlp, news = false;
-    bool gelu =
-        shape->activation == LLM_ACTIVATION_GELU || shape->activation == LLM_ACTIVATION_GELU_TANH;
+    self->some = self->some || number != unsaid;
+    if (self->state)
+        digest_number(self->state, number);
+}
+
+static llm_activation_t unsaid_activation(const llm_shape_t *shape)
+{
+    if (shape->arch->gated)
+        return LLM_ACTIVATION_SILU;
+    return shape->activation == LLM_ACTIVATION_GELU ? LLM_ACTIVATION_GELU
+                                                    : LLM_ACTIVATION_GELU_TANH;
+}
+
+/* Does any module of the set add a bias? */
+static bool biased(const llm_shape_t *shape, uint32_t modules)
+{
+    return (shape->biases & modules) != 0;
+}
+
+static void tell_news(news_t *self, const llm_shape_t *shape)
+{
+    const float scales[] = {shape->embedding_scale, shape->residual_scale, shape->attention_scale,
+                            shape->logit_scale};
+    uint64_t row = (uint64_t)(shape->arch - llm_arch_find(shape->arch->model_type));
+    tell(self, (uint64_t)shape->activation, (uint64_t)unsaid_activation(shape));
+    tell(self, shape->biases,
+         (biased(shape, LLM_ATTENTION_MODULES) ? LLM_ATTENTION_MODULES : 0) |
+             (biased(shape, LLM_MLP_MODULES) ? LLM_MLP_MODULES : 0));
+    tell(self, shape->rotary, 0);
+    tell(self, row, shape->arch->switches[0].key ? ~row : row); /* always of several rows */
     for (uint32_t l = 0; l < shape->layers; l++)
-        news = news || llm_layer_bit(&shape->unrotated, l) ||
-               llm_layer_bit(&shape->windowed, l) != (shape->window > 0);
-    return news || !all_or_none(shape, LLM_ATTENTION_MODULES, &attention) ||
-           !all_or_none(shape, LLM_MLP_MODULES, &mlp) ||
-           (shape->arch->gated ? shape->activation != LLM_ACTIVATION_SILU : !gelu) ||
-           shape->embedding_scale != 0 || shape->residual_scale != 0 ||
-           shape->attention_scale != 0 || shape->logit_scale != 0 || shape->rotary != 0 ||
-           shape->arch->switches[0].key;
-}
-
-static void digest_news(fmq_digest_state_t *state, const llm_shape_t *shape)
-{
-    const float reals[] = {shape->embedding_scale, shape->residual_scale, shape->attention_scale,
-                           shape->logit_scale};
-    digest_number(state, (uint64_t)shape->activation);
-    digest_number(state, shape->biases);
-    digest_number(state, shape->rotary);
-    digest_number(state, (uint64_t)(shape->arch - llm_arch_find(shape->arch->model_type)));
-    for (uint32_t l = 0; l < shape->layers; l++)
-        digest_number(state, (uint64_t)llm_layer_bit(&shape->unrotated, l) |
-                                 (uint64_t)llm_layer_bit(&shape->windowed, l) << 1);
-    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
-        digest_real(state, reals[i]);
+        tell(self,
+             (uint64_t)llm_layer_bit(&shape->unrotated, l) |
+                 (uint64_t)llm_layer_bit(&shape->windowed, l) << 1,
+             (uint64_t)(shape->window > 0) << 1);
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++)
+        tell(self, bits_of(scales[i]), 0);
 }
 
 /* Of the scalings that the first shapes did not have. */
@@ -94,9 +101,6 @@ static void digest_rope(fmq_digest_state_t *state, const llm_shape_t *shape)
  * cannot say follows behind it, and only where there is something to say. */
 static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
 {
-    bool attention, mlp, exact = shape->activation == LLM_ACTIVATION_GELU;
-    (void)all_or_none(shape, LLM_ATTENTION_MODULES, &attention);
-    (void)all_or_none(shape, LLM_MLP_MODULES, &mlp);
     digest_text(state, shape->arch->model_type);
     const uint64_t numbers[] = {shape->layers,
                                 shape->width,
@@ -106,9 +110,9 @@ static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
                                 shape->ffn,
                                 shape->vocab,
                                 shape->context,
-                                exact,
-                                attention,
-                                mlp,
+                                shape->activation == LLM_ACTIVATION_GELU,
+                                biased(shape, LLM_ATTENTION_MODULES),
+                                biased(shape, LLM_MLP_MODULES),
                                 shape->tied,
                                 shape->rope_original_context,
                                 shape->window};
@@ -118,8 +122,11 @@ static void digest_shape(fmq_digest_state_t *state, const llm_shape_t *shape)
                            shape->rope_high};
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         digest_real(state, reals[i]);
-    if (has_news(shape))
-        digest_news(state, shape);
+    news_t news = {0};
+    tell_news(&news, shape);
+    news.state = state;
+    if (news.some)
+        tell_news(&news, shape);
     if (shape->rope_scaling >= LLM_ROPE_DYNAMIC)
         digest_rope(state, shape);
 }
