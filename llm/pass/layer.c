@@ -105,8 +105,7 @@ static void rotate(const part_t *part, const llm_qkv_t *qkv, bool inverse)
     const llm_shape_t *shape = part->shape;
     const llm_plan_t *plan = &part->pass->plan;
     llm_backend_t *be = part->be;
-    bool apart = qkv->q_stride == llm_plan_query_width(shape);
-    size_t heads = apart ? shape->heads : (size_t)shape->heads + shape->kv_heads;
+    size_t heads = qkv->planes ? shape->heads : (size_t)shape->heads + shape->kv_heads;
     if (shape->arch->positions != LLM_POSITIONS_ROPE ||
         llm_layer_bit(&shape->unrotated, part->layer))
         return;
@@ -117,7 +116,7 @@ static void rotate(const part_t *part, const llm_qkv_t *qkv, bool inverse)
                       .rotary = llm_shape_rotary(shape),
                       .interleaved = shape->arch->rope_interleaved};
     be->ops->rope(be, qkv->q, plan->positions, plan->rope, &how, inverse);
-    if (!apart)
+    if (!qkv->planes)
         return;
     how.heads = shape->kv_heads;
     how.stride = qkv->kv_stride;
@@ -337,12 +336,6 @@ static void widen_backward(const part_t *part, llm_act_t *dn, bool add, const ll
     backward(part, LLM_GATE_UP, dn, add, both, at->n_mlp);
 }
 
-/* Do attention and MLP read one norm of the layer's input? */
-static bool shares_norm(const part_t *part)
-{
-    return part->shape->arch->parallel && !has_norm(part, LLM_NORM_MLP);
-}
-
 /* MLP branch, given plan.dx, the gradient of x_out: leaves that of the input of
  * its norm's output in plan.dn; without a norm it is added to plan.dx at once. */
 static void mlp_backward(const part_t *part, llm_stage_t stop)
@@ -428,7 +421,7 @@ static void attention_backward(const part_t *part, const llm_packed_t *batch, bo
     llm_act_t *dn = stop_at_qkv ? NULL : branch_gradient(part, LLM_NORM_ATTENTION);
     bool normed = has_norm(part, LLM_NORM_ATTENTION);
     norm_again(part, LLM_STAGE_QKV);
-    projections_backward(part, dn, dn == plan->dx || shares_norm(part), &dqkv);
+    projections_backward(part, dn, dn == plan->dx || llm_plan_shares_norm(part->shape), &dqkv);
     if (dn && normed)
         norm_backward(part, LLM_NORM_ATTENTION, plan->dx, true, dn, at->x_in);
 }

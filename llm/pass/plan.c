@@ -71,6 +71,11 @@ size_t llm_plan_qkv_width(const llm_shape_t *shape)
     return ((size_t)shape->heads + 2 * (size_t)shape->kv_heads) * shape->head_width;
 }
 
+bool llm_plan_shares_norm(const llm_shape_t *shape)
+{
+    return shape->arch->parallel && !shape->arch->norms[LLM_NORM_MLP];
+}
+
 /* Planes begin on cache lines. */
 static size_t plane(const llm_plan_t *self, size_t width)
 {
@@ -201,9 +206,9 @@ static void lay_out_read(cursor_t *cursor, llm_plan_t *self, const llm_decoder_t
         layer->act = self->passing_act;
         return;
     }
-    bool one = shape->arch->parallel && !shape->arch->norms[LLM_NORM_MLP];
     if (shape->arch->norms[LLM_NORM_ATTENTION] &&
-        (llm_stage_trains(like, LLM_STAGE_QKV) || (one && llm_stage_trains(like, LLM_STAGE_UP))))
+        (llm_stage_trains(like, LLM_STAGE_QKV) ||
+         (llm_plan_shares_norm(shape) && llm_stage_trains(like, LLM_STAGE_UP))))
         layer->n_attention = take(cursor, T, C);
     if (shape->arch->norms[LLM_NORM_MLP] && llm_stage_trains(like, LLM_STAGE_UP))
         layer->n_mlp = take(cursor, T, C);
@@ -287,7 +292,7 @@ static void lay_out_forward(cursor_t *cursor, llm_plan_t *self, const llm_decode
         if (!layer->n_attention)
             layer->n_attention = normed;
         if (!shape->arch->norms[LLM_NORM_MLP])
-            layer->n_mlp = shape->arch->parallel ? layer->n_attention : layer->x_mid;
+            layer->n_mlp = llm_plan_shares_norm(shape) ? layer->n_attention : layer->x_mid;
         if (!layer->n_mlp)
             layer->n_mlp = normed;
         if (!layer->act)

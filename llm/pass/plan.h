@@ -98,6 +98,9 @@ llm_qkv_t llm_plan_qkv(const llm_plan_t *self, const llm_decoder_t *decoder, llm
 size_t llm_plan_query_width(const llm_shape_t *shape);
 size_t llm_plan_qkv_width(const llm_shape_t *shape);
 
+/* Do attention and MLP read one norm of the layer's input? */
+bool llm_plan_shares_norm(const llm_shape_t *shape);
+
 /* Lays out and allocates.  -1 with FMQ_ERR_LIMIT when the limits are beyond
  * what rows and ids can number, FMQ_ERR_NOMEM otherwise. */
 int llm_plan_init(llm_plan_t *self, const llm_decoder_t *decoder, const llm_limits_t *limits,
