@@ -4,7 +4,6 @@
  */
 #include "fedmq/llm/generate.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "fedmq/base/rng.h"
@@ -212,7 +211,7 @@ static void advance(llm_generator_t *self, const int32_t *ids, size_t first, siz
             llm_layer_attend(&self->pass, l, &packed);
         llm_layer_finish(&self->pass, l, &packed);
     }
-    llm_head_logits(&self->pass, 0, 1);
+    llm_head_logits(&self->pass, &packed, 0, 1);
 }
 
 /* The next token, from the logits in the plan; number counts the new ones. */

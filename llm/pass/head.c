@@ -7,12 +7,13 @@
 #include "llm/pass/pass.h"
 
 /* Rows of the head count behind those of the batch that come before. */
-static llm_linear_run_t run_of(const llm_pass_t *self, size_t first, size_t rows)
+static llm_linear_run_t run_of(const llm_pass_t *self, const llm_packed_t *batch, size_t first,
+                               size_t rows)
 {
     return (llm_linear_run_t){.be = self->decoder.be,
                               .rows = rows,
-                              .first_row = self->first_row + first,
-                              .dropout = self->dropout,
+                              .first_row = batch->first_row + first,
+                              .dropout = batch->dropout,
                               .dh = self->plan.dh};
 }
 
@@ -31,7 +32,7 @@ static void scale_head(const llm_pass_t *self, llm_act_t *rows, size_t count)
         be->ops->scale_act(be, rows, rows, shape->logit_scale, count * shape->width);
 }
 
-void llm_head_logits(const llm_pass_t *self, size_t first, size_t count)
+void llm_head_logits(const llm_pass_t *self, const llm_packed_t *batch, size_t first, size_t count)
 {
     const llm_decoder_t *decoder = &self->decoder;
     const llm_plan_t *plan = &self->plan;
@@ -40,18 +41,19 @@ void llm_head_logits(const llm_pass_t *self, size_t first, size_t count)
     llm_norm_forward(self, &decoder->norm_final, plan->head_n, plan->head_stats, plan->head_x,
                      count);
     scale_head(self, plan->head_n, count);
-    llm_linear_run_t run = run_of(self, first, count);
+    llm_linear_run_t run = run_of(self, batch, first, count);
     llm_linear_forward(&run, &decoder->head, plan->logits, decoder->shape->vocab, plan->head_n,
                        &plan->head_hidden);
 }
 
-void llm_head_backward(const llm_pass_t *self, size_t first, size_t count)
+void llm_head_backward(const llm_pass_t *self, const llm_packed_t *batch, size_t first,
+                       size_t count)
 {
     const llm_decoder_t *decoder = &self->decoder;
     const llm_plan_t *plan = &self->plan;
     size_t C = decoder->shape->width;
     llm_backend_t *be = decoder->be;
-    llm_linear_run_t run = run_of(self, first, count);
+    llm_linear_run_t run = run_of(self, batch, first, count);
     llm_linear_backward(&run, &decoder->head, plan->head_dn, false, plan->logits,
                         decoder->shape->vocab, plan->head_n, &plan->head_hidden);
     scale_head(self, plan->head_dn, count);
@@ -71,8 +73,8 @@ double llm_head_sum(const llm_pass_t *self, size_t count, float *host)
     return sum;
 }
 
-double llm_head_loss(const llm_pass_t *self, size_t supervised, const llm_cross_entropy_t *how,
-                     float *host)
+double llm_head_loss(const llm_pass_t *self, const llm_packed_t *batch, size_t supervised,
+                     const llm_cross_entropy_t *how, float *host)
 {
     const llm_plan_t *plan = &self->plan;
     llm_backend_t *be = self->decoder.be;
@@ -80,11 +82,11 @@ double llm_head_loss(const llm_pass_t *self, size_t supervised, const llm_cross_
     size_t rows = blocks ? (supervised + blocks - 1) / blocks : 0;
     for (size_t first = 0; first < supervised; first += rows) {
         size_t count = supervised - first < rows ? supervised - first : rows;
-        llm_head_logits(self, first, count);
+        llm_head_logits(self, batch, first, count);
         be->ops->cross_entropy(be, plan->losses + first, plan->logits, plan->targets + first, count,
                                self->decoder.shape->vocab, how);
         if (how->scale != 0.0f)
-            llm_head_backward(self, first, count);
+            llm_head_backward(self, batch, first, count);
     }
     return llm_head_sum(self, supervised, host);
 }

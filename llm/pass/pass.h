@@ -16,9 +16,6 @@ typedef struct {
     llm_decoder_t decoder;
     llm_plan_t plan;
     llm_virtual_t virtual_tokens;
-    /* Of the head in this pass, as llm_packed_t has them. */
-    const fmq_rng_name_t *dropout;
-    size_t first_row;
 } llm_pass_t;
 
 /* The packed batch of this pass; ids and positions lie in the plan already. */
@@ -66,11 +63,12 @@ void llm_layer_finish(const llm_pass_t *self, uint32_t layer, const llm_packed_t
 void llm_layer_backward(const llm_pass_t *self, uint32_t layer, const llm_packed_t *batch);
 
 /* Logits of plan.rows[first ..  first + count), count <= plan.block_rows. */
-void llm_head_logits(const llm_pass_t *self, size_t first, size_t count);
+void llm_head_logits(const llm_pass_t *self, const llm_packed_t *batch, size_t first, size_t count);
 
 /* The same rows' backward: plan.logits holds the gradient of the logits, which
  * becomes that of the head, the final norm and (added) plan.dx. */
-void llm_head_backward(const llm_pass_t *self, size_t first, size_t count);
+void llm_head_backward(const llm_pass_t *self, const llm_packed_t *batch, size_t first,
+                       size_t count);
 
 /* The first so many of plan.losses, added up on the host, which is left with
  * them: room for as many floats. */
@@ -80,7 +78,7 @@ double llm_head_sum(const llm_pass_t *self, size_t count, float *host);
  * the gradients of the head, the final norm and (added) plan.dx, all times
  * scale.  host as above.  Where the loss is not finite these gradients are
  * spoilt. */
-double llm_head_loss(const llm_pass_t *self, size_t supervised, const llm_cross_entropy_t *how,
-                     float *host);
+double llm_head_loss(const llm_pass_t *self, const llm_packed_t *batch, size_t supervised,
+                     const llm_cross_entropy_t *how, float *host);
 
 #endif

@@ -39,11 +39,14 @@ size_t llm_stages_block(const llm_workspace_t *ws)
     return ws->pass.plan.block_rows;
 }
 
+/* These losses are of a head that nothing is dropped in. */
+static const llm_packed_t undropped;
+
 llm_act_t *llm_stages_logits(llm_workspace_t *ws, const int32_t *rows, size_t count)
 {
     const llm_plan_t *plan = &ws->pass.plan;
     ws->be->ops->upload(ws->be, plan->rows, rows, count * sizeof *rows);
-    llm_head_logits(&ws->pass, 0, count);
+    llm_head_logits(&ws->pass, &undropped, 0, count);
     return plan->logits;
 }
 
@@ -73,7 +76,7 @@ const float *llm_stages_losses(llm_workspace_t *ws, size_t count)
 
 void llm_stages_logits_backward(llm_workspace_t *ws, size_t count)
 {
-    llm_head_backward(&ws->pass, 0, count);
+    llm_head_backward(&ws->pass, &undropped, 0, count);
 }
 
 llm_act_t *llm_stages_gradient(llm_workspace_t *ws)

@@ -331,8 +331,8 @@ int llm_workspace_loss(llm_workspace_t *self, const llm_batch_t *batch, double *
     if (take_batch(self, batch, &packed, err) < 0)
         return -1;
     forward(self, batch, &packed);
-    double sum =
-        llm_head_loss(&self->pass, batch->supervised, &(llm_cross_entropy_t){0}, self->losses_host);
+    double sum = llm_head_loss(&self->pass, &packed, batch->supervised, &(llm_cross_entropy_t){0},
+                               self->losses_host);
     if (self->be->ops->synchronize(self->be, err) < 0)
         return -1;
     *loss_sum = sum;
@@ -385,11 +385,7 @@ int llm_workspace_train_when(llm_workspace_t *self, const llm_batch_t *batch,
             llm_act_bytes(self->be, packed.tokens * self->pass.decoder.shape->width));
     const llm_cross_entropy_t how = {.scale = learns ? pass->scale : 0.0f,
                                      .smoothing = pass->smoothing};
-    self->pass.dropout = pass->dropout;
-    self->pass.first_row = batch->first_row;
-    double sum = llm_head_loss(&self->pass, batch->supervised, &how, self->losses_host);
-    self->pass.dropout = NULL;
-    self->pass.first_row = 0;
+    double sum = llm_head_loss(&self->pass, &packed, batch->supervised, &how, self->losses_host);
     bool goes_on = pass->agree ? pass->agree(pass->argument, sum) : isfinite(sum);
     if (learns && goes_on)
         backward(self, &packed);
@@ -430,7 +426,7 @@ int llm_workspace_logits(llm_workspace_t *self, const llm_batch_t *batch, const 
         for (size_t i = 0; i < part; i++)
             self->positions_host[i] = llm_spread_row(&self->spread, batch, rows[first + i]);
         self->be->ops->upload(self->be, plan->rows, self->positions_host, part * sizeof *rows);
-        llm_head_logits(&self->pass, 0, part);
+        llm_head_logits(&self->pass, &packed, 0, part);
         llm_act_download(self->be, out + first * vocab, plan->logits, part * vocab);
     }
     return self->be->ops->synchronize(self->be, err);
