@@ -176,18 +176,17 @@ size_t llm_parameters_index(const llm_parameters_t *self, size_t index,
     return index - self->layers * self->per_layer + other->layers * other->per_layer;
 }
 
+static void layer_path(const llm_shape_t *shape, uint32_t layer, const char *name,
+                       char out[FMQ_SCHEMA_NAME_MAX])
+{
+    (void)snprintf(out, FMQ_SCHEMA_NAME_MAX, "%s%" PRIu32 ".%s", shape->arch->layer_prefix, layer,
+                   name);
+}
+
 void llm_parameter_module_path(const llm_shape_t *shape, uint32_t layer, llm_module_t module,
                                char out[FMQ_SCHEMA_NAME_MAX])
 {
-    (void)snprintf(out, FMQ_SCHEMA_NAME_MAX, "%s%" PRIu32 ".%s", shape->arch->layer_prefix, layer,
-                   shape->arch->modules[module]);
-}
-
-static void layer_norm_path(const llm_shape_t *shape, uint32_t layer, const char *norm,
-                            char out[FMQ_SCHEMA_NAME_MAX])
-{
-    (void)snprintf(out, FMQ_SCHEMA_NAME_MAX, "%s%" PRIu32 ".%s", shape->arch->layer_prefix, layer,
-                   norm);
+    layer_path(shape, layer, shape->arch->modules[module], out);
 }
 
 void llm_parameter_path(const llm_shape_t *shape, const llm_parameter_t *parameter,
@@ -212,7 +211,7 @@ void llm_parameter_path(const llm_shape_t *shape, const llm_parameter_t *paramet
         plain = arch->head;
         break;
     case LLM_ROLE_NORM:
-        layer_norm_path(shape, parameter->layer, arch->norms[parameter->norm], out);
+        layer_path(shape, parameter->layer, arch->norms[parameter->norm], out);
         break;
     case LLM_ROLE_MODULE:
         llm_parameter_module_path(shape, parameter->layer, parameter->module, out);
