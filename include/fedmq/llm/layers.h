@@ -12,7 +12,7 @@ FMQ_API_BEGIN
 /* All zero it means every layer of whatever model it is used with. */
 typedef struct {
     bool some; /* only those whose bit is set */
-    uint64_t bits[LLM_LAYERS_MAX / 64];
+    llm_layer_bits_t bits;
 } llm_layer_set_t;
 
 /* Adds layers first .. behind - 1; from then on the set is `some`.  Numbers at
