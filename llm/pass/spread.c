@@ -60,6 +60,8 @@ static int check(const llm_spread_t *self, const llm_batch_t *batch, uint32_t re
 
 int32_t llm_spread_row(const llm_spread_t *self, const llm_batch_t *batch, int32_t row)
 {
+    if (!self->count)
+        return row;
     size_t low = 0, high = batch->sequences;
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2;
@@ -68,7 +70,7 @@ int32_t llm_spread_row(const llm_spread_t *self, const llm_batch_t *batch, int32
         else
             high = middle;
     }
-    return row + (int32_t)(self->count ? self->count * (low + 1) : 0);
+    return row + (int32_t)(self->count * (low + 1));
 }
 
 static void spread_sequences(llm_spread_t *self, const llm_batch_t *batch)
