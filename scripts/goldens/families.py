@@ -100,9 +100,15 @@ FAMILIES = {
 }
 
 
+def randomise(model):
+    """Norms and biases start at 1 and 0, where mistakes with them would hide."""
+    with torch.no_grad():
+        for tensor in model.parameters():
+            if tensor.ndim == 1:
+                tensor.add_(0.1 * torch.randn_like(tensor))
+
+
 def make(name, seed):
-    """The model, with norms and biases that are not 1 and 0, where mistakes
-    with them would hide."""
     prefix, numbers = FAMILIES[name]
     numbers = {"vocab_size": VOCAB, "initializer_range": 0.25, **ENDS, **numbers}
     suffix = "TextConfig" if prefix == "Gemma3" else "Config"
@@ -112,8 +118,5 @@ def make(name, seed):
     torch.manual_seed(seed)
     model = getattr(transformers, prefix + ("LMHeadModel" if prefix == "GPT2" else "ForCausalLM"))(
         config)
-    with torch.no_grad():
-        for tensor in model.parameters():
-            if tensor.ndim == 1:
-                tensor.add_(0.1 * torch.randn_like(tensor))
+    randomise(model)
     return model.eval()

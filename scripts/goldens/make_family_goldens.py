@@ -17,12 +17,12 @@ import argparse
 import pathlib
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, get_peft_model
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 import families
-from make_lora_goldens import IGNORED, run, strip_paths
+from make_lora_goldens import batch, lora_golden, run, save_adapter, strip_paths
 
 LENGTHS = [11, 1, 7, 18]
 PROMPTS = [3, 9]
@@ -54,37 +54,19 @@ def clear_greedy(model, length):
     raise SystemExit("no prompt of 50 is decided clearly")
 
 
-def batch():
-    sequences = [torch.randint(0, families.VOCAB, (length,)) for length in LENGTHS]
-    labels = [s.clone() for s in sequences]
-    for sequence in labels:
-        sequence[:3] = IGNORED
-    return sequences, labels
-
-
 def load(kind, directory):
     model = kind.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager",
                                   experts_implementation="eager")
     return model.eval()
 
 
-def lora_config(model):
+def adapted(model):
     try:
         return get_peft_model(model, LoraConfig(r=3, lora_alpha=5, task_type="CAUSAL_LM"))
     except ValueError:
         there = {name.split(".")[-1] for name, _ in model.named_modules()} & set(ALL)
         return get_peft_model(model, LoraConfig(r=3, lora_alpha=5, task_type="CAUSAL_LM",
                                                 target_modules=sorted(there)))
-
-
-def save_adapter(model, directory):
-    adapted = lora_config(model)
-    with torch.no_grad():
-        for name, tensor in adapted.named_parameters():
-            if "lora_" in name:
-                tensor.copy_(0.3 * torch.randn_like(tensor))
-    adapted.save_pretrained(directory / "adapter")
-    (directory / "adapter" / "README.md").unlink(missing_ok=True)
 
 
 def names_on_disk(model, directory):
@@ -109,13 +91,7 @@ def golden_of(kind, directory, sequences, labels):
         prompt, ids = clear_greedy(model, length)
         golden[f"prompt.{number}"], golden[f"greedy.{number}"] = prompt, ids
 
-    adapted = PeftModel.from_pretrained(load(kind, directory), directory / "adapter",
-                                        is_trainable=True).double().eval()
-    total, golden["lora.logits"] = run(adapted, sequences, labels)
-    golden["lora.loss"] = torch.tensor([total])
-    for name, tensor in adapted.named_parameters():
-        if "lora_" in name:
-            golden["lora.grad." + name.replace(".default", "")] = tensor.grad
+    golden |= lora_golden(load(kind, directory), directory, sequences, labels)
     return {key: value.to(torch.float32).contiguous() for key, value in golden.items()}
 
 
@@ -125,8 +101,8 @@ def save_case(directory, name):
     kind = type(model)
     model.to(torch.bfloat16).save_pretrained(directory)
     (directory / "generation_config.json").unlink(missing_ok=True)
-    sequences, labels = batch()
-    save_adapter(load(kind, directory), directory)
+    sequences, labels = batch(families.VOCAB, LENGTHS)
+    save_adapter(adapted(load(kind, directory)), directory)
     golden = golden_of(kind, directory, sequences, labels)
     save_file(golden, directory / "golden.safetensors")
     strip_paths(directory)

@@ -19,6 +19,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
+from families import randomise
+
 VOCAB = 97
 LENGTHS = [9, 1, 6]
 IGNORED = -100
@@ -46,17 +48,9 @@ def llama(tied, layers=2):
     return LlamaForCausalLM(config), targets
 
 
-def randomise(model):
-    """Norms and biases start at 1 and 0, where mistakes with them would hide."""
-    with torch.no_grad():
-        for name, tensor in model.named_parameters():
-            if tensor.ndim == 1 and "lora" not in name:
-                tensor.add_(0.1 * torch.randn_like(tensor))
-
-
-def batch():
+def batch(vocab, lengths):
     """Ragged sequences; the first tokens of each are a prompt without a loss."""
-    sequences = [torch.randint(0, VOCAB, (length,)) for length in LENGTHS]
+    sequences = [torch.randint(0, vocab, (length,)) for length in lengths]
     labels = [s.clone() for s in sequences]
     for sequence in labels:
         sequence[:3] = IGNORED
@@ -78,12 +72,34 @@ def run(model, sequences, labels):
     return total, torch.cat(logits)
 
 
+def save_adapter(adapted, directory):
+    """With random A and B: PEFT's B are zeros."""
+    with torch.no_grad():
+        for name, tensor in adapted.named_parameters():
+            if "lora_" in name:
+                tensor.copy_(0.3 * torch.randn_like(tensor))
+    adapted.save_pretrained(directory / "adapter")
+    (directory / "adapter" / "README.md").unlink(missing_ok=True)
+
+
+def lora_golden(base, directory, sequences, labels):
+    """What the adapter of a directory makes of a model."""
+    adapted = PeftModel.from_pretrained(base, directory / "adapter", is_trainable=True)
+    adapted = adapted.double().eval()
+    total, logits = run(adapted, sequences, labels)
+    golden = {"lora.loss": torch.tensor([total]), "lora.logits": logits}
+    for name, tensor in adapted.named_parameters():
+        if "lora_" in name:
+            golden["lora.grad." + name.replace(".default", "")] = tensor.grad
+    return golden
+
+
 def save_case(directory, model, targets, layers):
     directory.mkdir(parents=True, exist_ok=True)
     randomise(model)
     model.save_pretrained(directory)
     (directory / "generation_config.json").unlink(missing_ok=True)
-    sequences, labels = batch()
+    sequences, labels = batch(VOCAB, LENGTHS)
     golden = {
         "ids": torch.cat(sequences).to(torch.float32),
         "labels": torch.cat(labels).to(torch.float32),
@@ -100,23 +116,8 @@ def save_case(directory, model, targets, layers):
     model = type(model).from_pretrained(directory)
     lora = LoraConfig(r=4, lora_alpha=6, lora_dropout=0.0, target_modules=targets,
                       layers_to_transform=layers, task_type="CAUSAL_LM")
-    adapted = get_peft_model(model, lora)
-    with torch.no_grad():
-        for name, tensor in adapted.named_parameters():
-            if "lora_" in name:
-                tensor.copy_(0.3 * torch.randn_like(tensor))
-    adapted.save_pretrained(directory / "adapter")
-    (directory / "adapter" / "README.md").unlink(missing_ok=True)
-
-    base = type(model).from_pretrained(directory)
-    adapted = PeftModel.from_pretrained(base, directory / "adapter", is_trainable=True)
-    adapted = adapted.double().eval()
-    total, logits = run(adapted, sequences, labels)
-    golden["lora.loss"] = torch.tensor([total])
-    golden["lora.logits"] = logits
-    for name, tensor in adapted.named_parameters():
-        if "lora_" in name:
-            golden["lora.grad." + name.replace(".default", "")] = tensor.grad
+    save_adapter(get_peft_model(model, lora), directory)
+    golden |= lora_golden(type(model).from_pretrained(directory), directory, sequences, labels)
     save_file({k: v.to(torch.float32).contiguous() for k, v in golden.items()},
               directory / "golden.safetensors")
     print(f"{directory.name}: full loss {golden['full.loss'].item():.6f}, "
