@@ -83,7 +83,7 @@ void golden_check(bool ok, const fmq_error_t *err)
         fail_msg("%s", err->text);
 }
 
-void golden_open(golden_t *self, const char *root, const char *name, bool full, llm_backend_t *be)
+void golden_begin(golden_t *self, const char *root, const char *name)
 {
     fmq_error_t err;
     char path[1024];
@@ -93,21 +93,36 @@ void golden_open(golden_t *self, const char *root, const char *name, bool full, 
     self->golden = llm_weights_open(path, &err);
     golden_check(self->golden, &err);
     read_batch(self);
+}
 
+void golden_open_model(golden_t *self, const char *directory, const llm_adapter_spec_t *spec,
+                       llm_backend_t *be)
+{
+    fmq_error_t err;
     tiny_t *tiny = &self->tiny;
     tiny->be = be;
-    tiny->model = llm_model_open(self->directory, be, &err);
+    tiny->model = llm_model_open(directory, be, &err);
     golden_check(tiny->model, &err);
-    llm_adapter_spec_t spec = tiny_full();
-    (void)snprintf(path, sizeof path, "%s/adapter", self->directory);
-    golden_check(full || llm_adapter_spec_load(path, &spec, &err) == 0, &err);
-    tiny->adapter = llm_adapter_new(llm_model_shape(tiny->model), &spec, &err);
+    tiny->adapter = llm_adapter_new(llm_model_shape(tiny->model), spec, &err);
     golden_check(tiny->adapter, &err);
-    llm_limits_t limits = {.tokens_max = self->tokens, .training = true};
+    llm_limits_t limits = {
+        .tokens_max = self->tokens, .sequences_max = self->sequences, .training = true};
     tiny->ws = llm_workspace_new(tiny->model, tiny->adapter, &limits, be, &err);
     golden_check(tiny->ws, &err);
     tiny->elements = llm_workspace_elements(tiny->ws);
-    tiny->vector = malloc(tiny->elements * sizeof *tiny->vector);
+    tiny->vector = calloc(tiny->elements, sizeof *tiny->vector);
+}
+
+void golden_open(golden_t *self, const char *root, const char *name, bool full, llm_backend_t *be)
+{
+    fmq_error_t err;
+    char path[1024];
+    tiny_t *tiny = &self->tiny;
+    llm_adapter_spec_t spec = tiny_full();
+    golden_begin(self, root, name);
+    (void)snprintf(path, sizeof path, "%s/adapter", self->directory);
+    golden_check(full || llm_adapter_spec_load(path, &spec, &err) == 0, &err);
+    golden_open_model(self, self->directory, &spec, be);
     golden_check((full ? llm_adapter_init(tiny->adapter, tiny->model, 0, tiny->vector, &err)
                        : llm_adapter_load(tiny->adapter, path, tiny->vector, &err)) == 0,
                  &err);
@@ -135,43 +150,51 @@ void golden_compare(const char *name, const float *ours, const float *theirs, ui
         fail_msg("%s: largest difference %.3g, largest value %.3g", name, difference, size);
 }
 
-static void check_logits(golden_t *self, const char *kind)
+/* With the golden value of that name. */
+static void compare(const golden_t *self, const char *name, const float *ours, uint64_t size,
+                    double tolerance, double least)
+{
+    char label[sizeof self->directory + 2 * FMQ_SCHEMA_NAME_MAX + 2];
+    uint64_t count = 0;
+    float *theirs = golden_read(self, name, &count);
+    assert_int_equal(count, size);
+    (void)snprintf(label, sizeof label, "%s, %s", self->directory, name);
+    golden_compare(label, ours, theirs, count, tolerance, least);
+    free(theirs);
+}
+
+void golden_check_logits(golden_t *self, const char *prefix)
 {
     fmq_error_t err;
     char name[64];
-    uint64_t count = 0;
-    (void)snprintf(name, sizeof name, "%s.logits", kind);
-    float *theirs = golden_read(self, name, &count);
+    size_t count = self->tokens * llm_model_shape(self->tiny.model)->vocab;
     float *ours = malloc(count * sizeof *ours);
     golden_check(llm_workspace_logits(self->tiny.ws, &self->batch, self->all_rows, self->tokens,
                                       ours, &err) == 0,
                  &err);
-    golden_compare(name, ours, theirs, count, self->tolerance.logits, 0.0);
+    (void)snprintf(name, sizeof name, "%slogits", prefix);
+    compare(self, name, ours, count, self->tolerance.logits, 0.0);
     free(ours);
-    free(theirs);
 }
 
-static void check_gradients(golden_t *self, const char *kind)
+static void check_gradients(golden_t *self, const char *prefix, double least)
 {
     tiny_t *tiny = &self->tiny;
     const fmq_schema_t *schema = llm_adapter_schema(tiny->adapter);
     size_t bytes = tiny->elements * sizeof(float);
     float *ours = malloc(bytes);
-    double both = 0.0, squares[2] = {0.0, 0.0};
+    double both = 0.0, squares[2] = {0.0, 0.0}, largest = 0.0;
     tiny->be->ops->download(tiny->be, ours, llm_workspace_grads(tiny->ws), bytes);
-    double largest = 0.0;
     for (size_t i = 0; i < tiny->elements; i++)
         largest = fmax(largest, fabs((double)ours[i]));
     for (size_t i = 0; i < fmq_schema_size(schema); i++) {
         const fmq_tensor_t *tensor = fmq_schema_at(schema, i);
         char name[2 * FMQ_SCHEMA_NAME_MAX];
-        uint64_t count = 0;
-        (void)snprintf(name, sizeof name, "%s.grad.%s", kind, tensor->name);
-        float *theirs = golden_read(self, name, &count);
-        assert_int_equal(count, tensor->count);
-        golden_compare(name, ours + tensor->offset, theirs, count, self->tolerance.gradient,
-                       0.01 * largest);
-        for (uint64_t k = 0; k < count; k++) {
+        (void)snprintf(name, sizeof name, "%sgrad.%s", prefix, tensor->name);
+        compare(self, name, ours + tensor->offset, tensor->count, self->tolerance.gradient,
+                least * largest);
+        float *theirs = golden_read(self, name, NULL);
+        for (uint64_t k = 0; k < tensor->count; k++) {
             double a = (double)ours[tensor->offset + k], b = (double)theirs[k];
             both += a * b;
             squares[0] += a * a;
@@ -181,29 +204,83 @@ static void check_gradients(golden_t *self, const char *kind)
     }
     double cosine = both / sqrt(squares[0] * squares[1]);
     if (!(cosine >= self->tolerance.cosine))
-        fail_msg("%s, %s: the gradient's cosine is %.6f", self->directory, kind, cosine);
+        fail_msg("%s, %s: the gradient's cosine is %.6f", self->directory, prefix, cosine);
     free(ours);
+}
+
+void golden_check_values(golden_t *self, const char *prefix, double least)
+{
+    fmq_error_t err;
+    llm_workspace_t *ws = self->tiny.ws;
+    char key[64];
+    double loss = 0.0, again = 0.0;
+    golden_check(llm_workspace_train(ws, &self->batch, 1.0f, NULL, &loss, &err) == 0, &err);
+    (void)snprintf(key, sizeof key, "%sloss", prefix);
+    float *theirs = golden_read(self, key, NULL);
+    assert_true(fabs(loss - (double)*theirs) <= self->tolerance.loss * (double)*theirs);
+    free(theirs);
+    golden_check(llm_workspace_loss(ws, &self->batch, &again, &err) == 0, &err);
+    assert_true(loss == again);
+    check_gradients(self, prefix, least);
+    golden_check_logits(self, prefix);
 }
 
 void golden_check_case(const char *root, const char *name, bool full,
                        const golden_tolerance_t *tolerance, llm_backend_t *be)
 {
-    const char *kind = full ? "full" : "lora";
-    fmq_error_t err;
     golden_t golden;
-    char key[64];
-    double loss = 0.0, again = 0.0;
     golden_open(&golden, root, name, full, be);
     golden.tolerance = *tolerance;
-    golden_check(llm_workspace_train(golden.tiny.ws, &golden.batch, 1.0f, NULL, &loss, &err) == 0,
-                 &err);
-    (void)snprintf(key, sizeof key, "%s.loss", kind);
-    float *theirs = golden_read(&golden, key, NULL);
-    assert_true(fabs(loss - (double)*theirs) <= tolerance->loss * (double)*theirs);
-    free(theirs);
-    golden_check(llm_workspace_loss(golden.tiny.ws, &golden.batch, &again, &err) == 0, &err);
-    assert_true(loss == again);
-    check_gradients(&golden, kind);
-    check_logits(&golden, kind);
+    golden_check_values(&golden, full ? "full." : "lora.", 0.01);
     golden_close(&golden);
+}
+
+llm_backend_t *golden_device(const char *device, const char *type)
+{
+    fmq_error_t err;
+    char name[128];
+    (void)snprintf(name, sizeof name, "%.100s%s", device, type);
+    llm_backend_t *be = llm_backend_open(name, 1, &err);
+    golden_check(be, &err);
+    return be;
+}
+
+void golden_shelf_open(golden_shelf_t *self)
+{
+    const char *keep = getenv("FEDMQ_SAVE_ADAPTERS");
+    self->kept = keep != NULL;
+    (void)snprintf(self->directory, sizeof self->directory, "%s",
+                   keep ? keep : "/tmp/fedmq-adapters-XXXXXX");
+    assert_true(keep || mkdtemp(self->directory));
+}
+
+void golden_shelf_save(golden_shelf_t *self, const golden_t *golden, const char *name,
+                       const char *base)
+{
+    fmq_error_t err;
+    const tiny_t *tiny = &golden->tiny;
+    (void)snprintf(self->path, sizeof self->path, "%s/%s", self->directory, name);
+    golden_check(
+        llm_adapter_save(tiny->adapter, tiny->vector, base, NULL, FMQ_F32, self->path, &err) == 0,
+        &err);
+}
+
+void golden_shelf_clear(const golden_shelf_t *self)
+{
+    static const char *const files[] = {"adapter_config.json", "adapter_model.safetensors"};
+    char file[1100];
+    if (self->kept)
+        return;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        (void)snprintf(file, sizeof file, "%s/%s", self->path, files[i]);
+        assert_int_equal(remove(file), 0);
+    }
+    (void)snprintf(file, sizeof file, "%s/prompt_encoder.safetensors", self->path);
+    (void)remove(file); /* which only virtual tokens have, and not all */
+    assert_int_equal(remove(self->path), 0);
+}
+
+void golden_shelf_close(const golden_shelf_t *self)
+{
+    assert_true(self->kept || remove(self->directory) == 0);
 }

@@ -6,10 +6,8 @@
  * instead of the CPU.  Set FEDMQ_SAVE_ADAPTERS to a directory to keep what llm_adapter_save()
  * makes of them, for scripts/goldens/check_saved_adapters.py.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "tests/llm/pass/golden.h"
 
@@ -47,14 +45,8 @@ static const char *device; /* that is tested; set once, by main() */
 
 static void check_device(const char *type, const golden_tolerance_t *tolerance)
 {
-    fmq_error_t err;
-    char name[128];
-    (void)snprintf(name, sizeof name, "%.100s%s", device, type);
-    for (size_t i = 0; i < 2 * (sizeof cases / sizeof *cases); i++) {
-        llm_backend_t *be = llm_backend_open(name, 1, &err);
-        golden_check(be, &err);
-        golden_check_case(GOLDENS, cases[i / 2], i % 2, tolerance, be);
-    }
+    for (size_t i = 0; i < 2 * (sizeof cases / sizeof *cases); i++)
+        golden_check_case(GOLDENS, cases[i / 2], i % 2, tolerance, golden_device(device, type));
 }
 
 static void a_gpu_gives_the_same(void **state)
@@ -73,40 +65,26 @@ static void adapters_of_peft_survive_saving_and_loading(void **state)
 {
     (void)state;
     fmq_error_t err;
-    const char *keep = getenv("FEDMQ_SAVE_ADAPTERS");
-    char base[] = "/tmp/fedmq-adapters-XXXXXX";
-    const char *directory = keep ? keep : mkdtemp(base);
-    assert_non_null(directory);
+    golden_shelf_t shelf;
+    golden_shelf_open(&shelf);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         golden_t golden;
-        char path[1024];
         golden_open(&golden, GOLDENS, cases[i], false, llm_backend_reference_new(&err));
         tiny_t *tiny = &golden.tiny;
-        (void)snprintf(path, sizeof path, "%s/%s", directory, cases[i]);
-        golden_check(
-            llm_adapter_save(tiny->adapter, tiny->vector, cases[i], NULL, FMQ_F32, path, &err) == 0,
-            &err);
+        golden_shelf_save(&shelf, &golden, cases[i], cases[i]);
         float *again = calloc(tiny->elements, sizeof *again);
-        golden_check(llm_adapter_load(tiny->adapter, path, again, &err) == 0, &err);
+        golden_check(llm_adapter_load(tiny->adapter, shelf.path, again, &err) == 0, &err);
         assert_memory_equal(again, tiny->vector, tiny->elements * sizeof *again);
         llm_adapter_spec_t spec;
-        golden_check(llm_adapter_spec_load(path, &spec, &err) == 0, &err);
+        golden_check(llm_adapter_spec_load(shelf.path, &spec, &err) == 0, &err);
         assert_int_equal(spec.rank, 4);
         assert_true(spec.alpha == 6.0f);
         assert_int_equal(spec.layers.some, strstr(cases[i], "_layers") != NULL);
         free(again);
         golden_close(&golden);
-        if (keep)
-            continue;
-        char file[1100];
-        (void)snprintf(file, sizeof file, "%s/adapter_config.json", path);
-        assert_int_equal(remove(file), 0);
-        (void)snprintf(file, sizeof file, "%s/adapter_model.safetensors", path);
-        assert_int_equal(remove(file), 0);
-        assert_int_equal(remove(path), 0);
+        golden_shelf_clear(&shelf);
     }
-    if (!keep)
-        assert_int_equal(remove(directory), 0);
+    golden_shelf_close(&shelf);
 }
 
 int main(int argc, char **argv)
