@@ -10,6 +10,7 @@
 
 #include "llm/adapter/meaning.h"
 #include "llm/adapter/method.h"
+#include "llm/adapter/tensors.h"
 #include "llm/hub/file.h"
 #include "llm/hub/foreign.h"
 
@@ -49,13 +50,7 @@ static int read_adapter(const llm_adapter_t *self, const llm_weights_t *weights,
                              "the adapter's file holds '%s', which this adapter does not have; its "
                              "targets or model are others",
                              unknown);
-    for (size_t i = 0; i < fmq_schema_size(self->schema); i++) {
-        const fmq_tensor_t *tensor = fmq_schema_at(self->schema, i);
-        if (llm_weights_read(weights, tensor->name, tensor->rank, tensor->shape,
-                             vector + tensor->offset, err) < 0)
-            return -1;
-    }
-    return 0;
+    return llm_tensors_read(self, weights, vector, err);
 }
 
 static int read_full(const llm_adapter_t *self, const llm_weights_t *weights, float *vector,

@@ -2,34 +2,13 @@
  * save.c - writes PEFT adapter directories, and HF model directories for full
  * fine-tuning.  How a directory gets to its place is directory.c's affair.
  */
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "llm/adapter/directory.h"
 #include "llm/adapter/method.h"
+#include "llm/adapter/tensors.h"
 #include "llm/hub/file.h"
 #include "llm/hub/json.h"
-
-static int save_tensors(const llm_adapter_t *self, const float *vector, fmq_dtype_t dtype,
-                        const char *path, fmq_error_t *err)
-{
-    size_t count = fmq_schema_size(self->schema);
-    llm_tensor_out_t *tensors = calloc(count + 1, sizeof *tensors);
-    if (!tensors)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a list of %zu tensors", count);
-    for (size_t i = 0; i < count; i++) {
-        const fmq_tensor_t *tensor = fmq_schema_at(self->schema, i);
-        tensors[i] = (llm_tensor_out_t){.name = tensor->name,
-                                        .dtype = dtype,
-                                        .rank = tensor->rank,
-                                        .data = vector + tensor->offset};
-        memcpy(tensors[i].shape, tensor->shape, sizeof tensors[i].shape);
-    }
-    int rc = llm_safetensors_save(path, tensors, count, err);
-    free(tensors);
-    return rc;
-}
 
 static int save_adapter(const llm_adapter_t *self, const float *vector, const char *base,
                         fmq_dtype_t dtype, const char *directory, fmq_error_t *err)
@@ -43,7 +22,7 @@ static int save_adapter(const llm_adapter_t *self, const float *vector, const ch
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for an adapter's configuration");
     else
         rc = method->save ? method->save(self, vector, dtype, directory, err)
-                          : save_tensors(self, vector, dtype, tensors, err);
+                          : llm_tensors_save(self, vector, dtype, tensors, err);
     if (rc == 0)
         rc = llm_json_save(root, config, err);
     json_decref(root);
@@ -60,7 +39,7 @@ static int save_layers(const llm_adapter_t *self, const float *vector, fmq_dtype
     char *tensors = llm_file_path(directory, LLM_LAYERS_FILE);
     if (!tensors)
         return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
-    int rc = save_tensors(self, vector, dtype, tensors, err);
+    int rc = llm_tensors_save(self, vector, dtype, tensors, err);
     free(tensors);
     return rc;
 }
@@ -73,7 +52,7 @@ static int save_full(const llm_adapter_t *self, const float *vector, const char 
     int rc = -1;
     if (!tensors || !config)
         fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a path");
-    else if (save_tensors(self, vector, dtype, tensors, err) == 0 &&
+    else if (llm_tensors_save(self, vector, dtype, tensors, err) == 0 &&
              llm_directory_copy_tokenizer(tokenizer_from, directory, err) == 0)
         rc = llm_shape_save(&self->shape, config, err);
     free(tensors);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "llm/adapter/encoder.h"
+#include "llm/adapter/tensors.h"
 #include "llm/adapter/virtual.h"
 #include "llm/hub/file.h"
 
@@ -22,18 +23,6 @@ static int read_rows(const llm_encoder_layout_t *layout, const llm_weights_t *we
                                  "know with virtual tokens",
                                  llm_weights_at(weights, i)->name, rows_name);
     return llm_weights_read(weights, rows_name, 2, shape, rows, err);
-}
-
-static int read_encoder(const llm_adapter_t *self, const llm_weights_t *weights, float *vector,
-                        fmq_error_t *err)
-{
-    for (size_t i = 0; i < fmq_schema_size(self->schema); i++) {
-        const fmq_tensor_t *tensor = fmq_schema_at(self->schema, i);
-        if (llm_weights_read(weights, tensor->name, tensor->rank, tensor->shape,
-                             vector + tensor->offset, err) < 0)
-            return -1;
-    }
-    return 0;
 }
 
 int llm_virtual_load(const llm_adapter_t *self, const char *directory, float *vector,
@@ -54,7 +43,7 @@ int llm_virtual_load(const llm_adapter_t *self, const char *directory, float *ve
     else
         weights = llm_weights_open(path, err);
     if (weights)
-        rc = encoded ? read_encoder(self, weights, vector, err)
+        rc = encoded ? llm_tensors_read(self, weights, vector, err)
                      : read_rows(layout, weights, vector + layout->embedding, err);
     llm_weights_close(&weights);
     free(path);
@@ -100,26 +89,6 @@ static int save_rows(const llm_encoder_layout_t *layout, const float *rows, fmq_
     return llm_safetensors_save(path, &tensor, 1, err);
 }
 
-static int save_encoder(const llm_adapter_t *self, const float *vector, const char *path,
-                        fmq_error_t *err)
-{
-    size_t count = fmq_schema_size(self->schema);
-    llm_tensor_out_t *tensors = calloc(count, sizeof *tensors);
-    if (!tensors)
-        return fmq_error_set(err, FMQ_ERR_NOMEM, "out of memory for a list of %zu tensors", count);
-    for (size_t i = 0; i < count; i++) {
-        const fmq_tensor_t *tensor = fmq_schema_at(self->schema, i);
-        tensors[i] = (llm_tensor_out_t){.name = tensor->name,
-                                        .dtype = FMQ_F32,
-                                        .rank = tensor->rank,
-                                        .data = vector + tensor->offset};
-        memcpy(tensors[i].shape, tensor->shape, sizeof tensors[i].shape);
-    }
-    int rc = llm_safetensors_save(path, tensors, count, err);
-    free(tensors);
-    return rc;
-}
-
 int llm_virtual_save(const llm_adapter_t *self, const float *vector, fmq_dtype_t dtype,
                      const char *directory, fmq_error_t *err)
 {
@@ -135,7 +104,7 @@ int llm_virtual_save(const llm_adapter_t *self, const float *vector, fmq_dtype_t
     if (rows)
         rc = save_rows(layout, rows, dtype, tensors, err);
     if (rc == 0 && layout->dense_size > 0)
-        rc = save_encoder(self, vector, encoder, err);
+        rc = llm_tensors_save(self, vector, FMQ_F32, encoder, err);
     free(rows);
     free(tensors);
     free(encoder);
