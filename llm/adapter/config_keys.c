@@ -9,19 +9,28 @@
 #include <string.h>
 #include <strings.h>
 
-static bool is_off(const json_t *value)
+bool llm_config_is_off(const json_t *value)
 {
     return !value || json_is_null(value) || json_is_false(value) ||
            ((json_is_array(value) || json_is_object(value)) && json_array_size(value) == 0 &&
             json_object_size(value) == 0);
 }
 
-static bool is_in(const char *const *names, const char *name)
+bool llm_config_is_in(const char *const *names, const char *name)
 {
     for (size_t i = 0; names[i]; i++)
         if (strcmp(names[i], name) == 0)
             return true;
     return false;
+}
+
+/* Where the base model came from, what for and by whom: none changes what tensors mean. */
+bool llm_config_is_common(const char *key)
+{
+    static const char *const common[] = {
+        "peft_type", "auto_mapping", "base_model_name_or_path", "peft_version",
+        "revision",  "task_type",    "inference_mode",          NULL};
+    return llm_config_is_in(common, key);
 }
 
 void llm_config_refuse_value(llm_json_reader_t *reader, const char *key, const json_t *value,
@@ -40,8 +49,8 @@ static void refuse_strangers(llm_json_reader_t *reader, const llm_peft_keys_t *k
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)reader->object, key, value)
     {
-        if (is_off(value) || json_is_number(value) || is_in(keys->known, key) ||
-            is_in(keys->must_be_off, key))
+        if (llm_config_is_off(value) || json_is_number(value) || llm_config_is_common(key) ||
+            llm_config_is_in(keys->known, key) || llm_config_is_in(keys->must_be_off, key))
             continue;
         llm_config_refuse_value(reader, key, value,
                                 "fedmq does not know what that makes of the adapter; remove the "
@@ -53,7 +62,7 @@ void llm_config_refuse(llm_json_reader_t *reader, const llm_peft_keys_t *keys)
 {
     for (size_t i = 0; keys->must_be_off[i]; i++) {
         const json_t *value = llm_json_get(reader, keys->must_be_off[i]);
-        if (!is_off(value))
+        if (!llm_config_is_off(value))
             llm_config_refuse_value(reader, keys->must_be_off[i], value,
                                     "fedmq does not support it, only adapters without");
     }
@@ -287,6 +296,15 @@ void llm_config_read_storage(llm_json_reader_t *reader, llm_adapter_storage_t *o
 {
     out->given = llm_json_get(reader, "fan_in_fan_out") != NULL;
     out->input_major = llm_json_bool(reader, "fan_in_fan_out", false);
+}
+
+float llm_config_read_fraction(llm_json_reader_t *reader, const char *key)
+{
+    const json_t *value = llm_json_get(reader, key);
+    double number = json_number_value(value);
+    if (value && (!json_is_number(value) || !(number >= 0.0 && number < 1.0)))
+        llm_json_fail(reader, FMQ_ERR_FORMAT, "'%s' must be a number, at least 0 and below 1", key);
+    return (float)number;
 }
 
 json_t *llm_config_targets(const llm_adapter_spec_t *spec)

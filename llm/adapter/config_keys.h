@@ -13,11 +13,18 @@
 #include "llm/adapter/meaning.h"
 #include "llm/hub/json.h"
 
-/* Lists end with NULL. */
+/* Lists end with NULL.  What every configuration of PEFT's has is known without them. */
 typedef struct {
     const char *const *must_be_off; /* they would change the result */
     const char *const *known;       /* read, or without effect on saved tensors */
 } llm_peft_keys_t;
+
+/* Absent, null, false or empty. */
+bool llm_config_is_off(const json_t *value);
+/* Is the name in the list, which ends with NULL? */
+bool llm_config_is_in(const char *const *names, const char *name);
+/* Has every configuration of PEFT's this key? */
+bool llm_config_is_common(const char *key);
 
 void llm_config_refuse(llm_json_reader_t *reader, const llm_peft_keys_t *keys);
 /* FMQ_ERR_UNSUPPORTED with the key, its value as the file has it, and why. */
@@ -36,6 +43,8 @@ void llm_config_read_layers(llm_json_reader_t *reader, llm_adapter_spec_t *spec)
 void llm_config_read_exceptions(llm_json_reader_t *reader, const char *key, bool whole,
                                 llm_exceptions_t *out);
 void llm_config_read_storage(llm_json_reader_t *reader, llm_adapter_storage_t *out);
+/* A number of at least 0 and below 1; 0 when absent. */
+float llm_config_read_fraction(llm_json_reader_t *reader, const char *key);
 
 /* The same the other way; NULL: out of memory. */
 json_t *llm_config_targets(const llm_adapter_spec_t *spec);

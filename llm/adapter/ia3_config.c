@@ -6,19 +6,12 @@
 
 static const char *const must_be_off[] = {NULL};
 
-static const char *const known[] = {"peft_type",
-                                    "target_modules",
+static const char *const known[] = {"target_modules",
                                     "feedforward_modules",
                                     "exclude_modules",
                                     "modules_to_save",
                                     "fan_in_fan_out",
                                     "init_ia3_weights",
-                                    "auto_mapping",
-                                    "base_model_name_or_path",
-                                    "peft_version",
-                                    "revision",
-                                    "task_type",
-                                    "inference_mode",
                                     NULL};
 
 void llm_ia3_read(llm_json_reader_t *reader, llm_adapter_spec_t *spec,

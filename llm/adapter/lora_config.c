@@ -1,8 +1,6 @@
 /*
  * lora_config.c - LoRA's adapter_config.json, as peft.LoraConfig has it.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "llm/adapter/config_keys.h"
@@ -26,10 +24,9 @@ static const char *const must_be_off[] = {"use_qalora",
                                           NULL};
 
 /* Keys that are read below, and those that cannot change what saved tensors
- * mean: where the base model came from, how it was trained, what a first value
- * was made of, arguments of switches that are off. */
-static const char *const known[] = {"peft_type",
-                                    "bias",
+ * mean: how it was trained, what a first value was made of, arguments of switches
+ * that are off. */
+static const char *const known[] = {"bias",
                                     "init_lora_weights",
                                     "r",
                                     "lora_alpha",
@@ -38,12 +35,6 @@ static const char *const known[] = {"peft_type",
                                     "layers_to_transform",
                                     "layers_pattern",
                                     "fan_in_fan_out",
-                                    "auto_mapping",
-                                    "base_model_name_or_path",
-                                    "peft_version",
-                                    "revision",
-                                    "task_type",
-                                    "inference_mode",
                                     "eva_config",
                                     "loftq_config",
                                     "lora_ga_config",
@@ -57,14 +48,6 @@ static const char *const known[] = {"peft_type",
                                     "modules_to_save",
                                     "exclude_modules",
                                     NULL};
-
-static bool is_one_of(const char *const *names, const char *name)
-{
-    for (; name && *names; names++)
-        if (strcmp(*names, name) == 0)
-            return true;
-    return false;
-}
 
 /* Initialisations that also change the base model's weights make an adapter
  * that is wrong on the base model itself.  EVA's and orthogonal ones leave it:
@@ -81,13 +64,13 @@ static void read_init(llm_json_reader_t *reader, bool argument, llm_adapter_spec
         spec->init = LLM_INIT_RANDOM;
     else if (name && strcmp(name, "gaussian") == 0)
         spec->init = LLM_INIT_GAUSSIAN;
-    else if (argument && name && !is_one_of(of_base, name) &&
+    else if (argument && name && !llm_config_is_in(of_base, name) &&
              strncmp(name, "pissa_niter_", strlen("pissa_niter_")) != 0)
         llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
                       "'init_lora_weights' is '%.60s'; True, False and gaussian are built (eva "
                       "and the like need a pass over the data first)",
                       name);
-    else if (!is_one_of(harmless, name))
+    else if (!name || !llm_config_is_in(harmless, name))
         llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
                       "'init_lora_weights' is '%.60s', which changes the base model's weights; %s",
                       name ? name : "no text",
@@ -95,18 +78,6 @@ static void read_init(llm_json_reader_t *reader, bool argument, llm_adapter_spec
                                  "gaussian are built"
                                : "convert the adapter with PEFT's "
                                  "path_initial_model_for_weight_conversion first");
-}
-
-/* A number that may be zero, which llm_json_positive() would refuse. */
-static float read_fraction(llm_json_reader_t *reader, const char *key)
-{
-    const json_t *value = llm_json_get(reader, key);
-    if (!value)
-        return 0.0f;
-    double number = json_number_value(value);
-    if (!json_is_number(value) || !(number >= 0.0 && number < 1.0))
-        llm_json_fail(reader, FMQ_ERR_FORMAT, "'%s' must be a number, at least 0 and below 1", key);
-    return (float)number;
 }
 
 const char *llm_bias_name(llm_bias_t bias)
@@ -137,7 +108,7 @@ void llm_lora_read(llm_json_reader_t *reader, llm_adapter_spec_t *spec,
     if (!storage->argument || llm_json_get(reader, "r"))
         spec->rank = (uint32_t)llm_json_integer(reader, "r", 1, LLM_LORA_RANK_MAX);
     spec->alpha = (float)llm_json_positive(reader, "lora_alpha", 8.0);
-    spec->dropout = read_fraction(reader, "lora_dropout");
+    spec->dropout = llm_config_read_fraction(reader, "lora_dropout");
     spec->rslora = llm_json_bool(reader, "use_rslora", false);
     spec->dora = llm_json_bool(reader, "use_dora", false);
     read_bias(reader, spec);
@@ -174,15 +145,13 @@ static json_t *init_json(llm_init_t init)
 json_t *llm_lora_write(const llm_adapter_t *self, const char *base)
 {
     const llm_adapter_spec_t *spec = &self->spec;
-    char dropout[32]; /* the shortest decimal of the float: 0.05, not 0.0500000007 */
-    (void)snprintf(dropout, sizeof dropout, "%.7g", (double)spec->dropout);
     return json_pack(
-        "{ss ss ss so sI so sf so so ss sb sb so so so so so so sb sb}", "peft_type", "LORA",
+        "{ss ss ss so sI so so so so ss sb sb so so so so so so sb sb}", "peft_type", "LORA",
         "task_type", "CAUSAL_LM", "base_model_name_or_path", base, "revision", json_null(), "r",
         (json_int_t)spec->rank, "lora_alpha", llm_config_number(spec->alpha), "lora_dropout",
-        strtod(dropout, NULL), "target_modules", llm_config_targets(spec), "exclude_modules",
-        llm_config_names(&spec->excluded), "bias", llm_bias_name(spec->bias), "fan_in_fan_out",
-        self->shape.arch->input_major, "inference_mode", 1, "init_lora_weights",
+        llm_json_float(spec->dropout), "target_modules", llm_config_targets(spec),
+        "exclude_modules", llm_config_names(&spec->excluded), "bias", llm_bias_name(spec->bias),
+        "fan_in_fan_out", self->shape.arch->input_major, "inference_mode", 1, "init_lora_weights",
         init_json(spec->init), "modules_to_save", llm_config_names(&spec->saved),
         "layers_to_transform", layers_json(self), "layers_pattern", json_null(), "rank_pattern",
         llm_config_exceptions(&spec->ranks), "alpha_pattern", llm_config_exceptions(&spec->alphas),

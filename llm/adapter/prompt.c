@@ -50,32 +50,17 @@ static int lay_out(llm_adapter_t *self, fmq_error_t *err)
     return llm_adapter_add(self, &piece, err);
 }
 
-const llm_method_t llm_method_prompt = {.kind = LLM_ADAPTER_PROMPT,
-                                        .peft_type = "PROMPT_TUNING",
-                                        .check = llm_virtual_check,
-                                        .lay_out = lay_out,
-                                        .say = llm_virtual_say,
-                                        .read = llm_virtual_read,
-                                        .write = llm_virtual_write,
-                                        .load = llm_virtual_load,
-                                        .save = llm_virtual_save};
+/* They differ in what these functions find in the spec. */
+#define VIRTUAL_TOKENS                                                                             \
+    .check = llm_virtual_check, .lay_out = lay_out, .say = llm_virtual_say,                        \
+    .read = llm_virtual_read, .write = llm_virtual_write, .load = llm_virtual_load,                \
+    .save = llm_virtual_save
 
-const llm_method_t llm_method_p_tuning = {.kind = LLM_ADAPTER_P_TUNING,
-                                          .peft_type = "P_TUNING",
-                                          .check = llm_virtual_check,
-                                          .lay_out = lay_out,
-                                          .say = llm_virtual_say,
-                                          .read = llm_virtual_read,
-                                          .write = llm_virtual_write,
-                                          .load = llm_virtual_load,
-                                          .save = llm_virtual_save};
+const llm_method_t llm_method_prompt = {
+    .kind = LLM_ADAPTER_PROMPT, .peft_type = "PROMPT_TUNING", VIRTUAL_TOKENS};
 
-const llm_method_t llm_method_prefix = {.kind = LLM_ADAPTER_PREFIX,
-                                        .peft_type = "PREFIX_TUNING",
-                                        .check = llm_virtual_check,
-                                        .lay_out = lay_out,
-                                        .say = llm_virtual_say,
-                                        .read = llm_virtual_read,
-                                        .write = llm_virtual_write,
-                                        .load = llm_virtual_load,
-                                        .save = llm_virtual_save};
+const llm_method_t llm_method_p_tuning = {
+    .kind = LLM_ADAPTER_P_TUNING, .peft_type = "P_TUNING", VIRTUAL_TOKENS};
+
+const llm_method_t llm_method_prefix = {
+    .kind = LLM_ADAPTER_PREFIX, .peft_type = "PREFIX_TUNING", VIRTUAL_TOKENS};

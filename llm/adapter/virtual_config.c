@@ -5,10 +5,9 @@
  * Every key is read, or cannot change what saved rows mean, or is refused by its
  * name when it is on.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "llm/adapter/config_keys.h"
 #include "llm/adapter/virtual.h"
 
 static const char *const inits[] = {[LLM_VIRTUAL_RANDOM] = "RANDOM",
@@ -50,17 +49,12 @@ static void read_prompt(llm_json_reader_t *reader, llm_virtual_spec_t *spec)
 static void read_encoder(llm_json_reader_t *reader, llm_virtual_spec_t *spec)
 {
     const char *type = llm_json_string(reader, "encoder_reparameterization_type", "MLP");
-    const json_t *dropout = llm_json_get(reader, "encoder_dropout");
-    double p = dropout ? json_number_value(dropout) : 0.0;
     spec->encoder = strcmp(type, "LSTM") == 0 ? LLM_ENCODER_LSTM : LLM_ENCODER_MLP;
     spec->layers = whole(reader, "encoder_num_layers", LLM_ENCODER_LAYERS_MAX, 2);
-    spec->dropout = (float)p;
     if (strcmp(type, "LSTM") != 0 && strcmp(type, "MLP") != 0)
         llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
                       "'encoder_reparameterization_type' is '%.40s'; it must be MLP or LSTM", type);
-    if ((dropout && !json_is_number(dropout)) || !(p >= 0.0 && p < 1.0))
-        llm_json_fail(reader, FMQ_ERR_FORMAT,
-                      "'encoder_dropout' must be a number, at least 0 and below 1");
+    spec->dropout = llm_config_read_fraction(reader, "encoder_dropout");
 }
 
 static void read_prefix(llm_json_reader_t *reader, llm_virtual_spec_t *spec)
@@ -84,13 +78,6 @@ static const struct {
     const char *key;
     unsigned of;
 } known[] = {
-    {"peft_type", OF_ALL},
-    {"task_type", OF_ALL},
-    {"auto_mapping", OF_ALL},
-    {"base_model_name_or_path", OF_ALL},
-    {"peft_version", OF_ALL},
-    {"revision", OF_ALL},
-    {"inference_mode", OF_ALL},
     {"modules_to_save", OF_ALL},
     {"num_virtual_tokens", OF_ALL},
     {"token_dim", OF_ALL},
@@ -117,20 +104,13 @@ static bool is_known(const char *key, llm_adapter_kind_t kind)
     return false;
 }
 
-static bool is_off(const json_t *value)
-{
-    return json_is_null(value) || json_is_false(value) ||
-           ((json_is_array(value) || json_is_object(value)) && json_array_size(value) == 0 &&
-            json_object_size(value) == 0);
-}
-
 static void refuse_strangers(llm_json_reader_t *reader, llm_adapter_kind_t kind)
 {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)reader->object, key, value)
     {
-        if (!is_off(value) && !is_known(key, kind))
+        if (!llm_config_is_off(value) && !llm_config_is_common(key) && !is_known(key, kind))
             llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
                           "'%.60s' is set, which fedmq does not know of peft_type %s; remove the "
                           "key if it changes nothing",
@@ -143,7 +123,7 @@ static void refuse_features(llm_json_reader_t *reader)
     static const char *const off[] = {"modules_to_save", "tokenizer_kwargs"};
     for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
         const json_t *value = llm_json_get(reader, off[i]);
-        if (value && !is_off(value))
+        if (!llm_config_is_off(value))
             llm_json_fail(reader, FMQ_ERR_UNSUPPORTED,
                           "'%s' is set; fedmq has no virtual tokens with it, only without", off[i]);
     }
@@ -209,7 +189,6 @@ static void set_kind(json_t *root, const llm_adapter_t *self)
 {
     const llm_encoder_layout_t *layout = llm_adapter_virtual(self);
     const llm_virtual_spec_t *spec = &layout->spec;
-    char dropout[32]; /* the shortest decimal of the float */
     if (self->spec.kind == LLM_ADAPTER_PROMPT) {
         bool text = spec->init == LLM_VIRTUAL_TEXT;
         set(root, "prompt_tuning_init", json_string(inits[spec->init]));
@@ -225,11 +204,10 @@ static void set_kind(json_t *root, const llm_adapter_t *self)
             spec->init == LLM_VIRTUAL_ZERO ? json_string("zero") : json_null());
         return;
     }
-    (void)snprintf(dropout, sizeof dropout, "%.7g", (double)spec->dropout);
     set(root, "encoder_reparameterization_type",
         json_string(spec->encoder == LLM_ENCODER_LSTM ? "LSTM" : "MLP"));
     set(root, "encoder_num_layers", json_integer((json_int_t)(spec->layers ? spec->layers : 2)));
-    set(root, "encoder_dropout", json_real(strtod(dropout, NULL)));
+    set(root, "encoder_dropout", llm_json_float(spec->dropout));
 }
 
 json_t *llm_virtual_write(const llm_adapter_t *self, const char *base)
