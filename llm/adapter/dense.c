@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "llm/adapter/layout.h"
+#include "llm/backend/fill.h"
 
 static int lay_out(llm_piece_t *self, llm_adapter_t *adapter, fmq_error_t *err)
 {
@@ -38,16 +39,6 @@ static size_t own_floats(const llm_piece_t *self, const llm_adapter_t *adapter)
     bool less_one = adapter->shape.arch->norm_less_one;
     return less_one && llm_parameter_is_norm_weight(&self->place) ? 2 * (size_t)self->place.count
                                                                   : 0;
-}
-
-static void upload_ones(llm_backend_t *be, float *to, size_t count)
-{
-    static const float ones[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    for (size_t done = 0; done < count; done += sizeof ones / sizeof *ones) {
-        size_t part =
-            count - done < sizeof ones / sizeof *ones ? count - done : sizeof ones / sizeof *ones;
-        be->ops->upload(be, to + done, ones, part * sizeof *ones);
-    }
 }
 
 static void prepare(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vector_t *vector,
@@ -110,7 +101,7 @@ static void bind(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vect
     float *grad = vector->grads ? vector->grads + offset : NULL;
     llm_bound_layer_t *layer = &decoder->layers[place->layer];
     if (own)
-        upload_ones(decoder->be, own + place->count, (size_t)place->count);
+        llm_backend_fill(decoder->be, own + place->count, (size_t)place->count, 1.0f);
     switch (place->role) {
     case LLM_ROLE_TOKENS:
         use_tokens(decoder, self->called != LLM_DENSE_HF, at, grad);

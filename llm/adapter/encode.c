@@ -14,6 +14,7 @@
 #include "base/real.h"
 #include "llm/adapter/encoder.h"
 #include "llm/adapter/lstm.h"
+#include "llm/backend/fill.h"
 
 struct llm_encoder {
     const llm_encoder_layout_t *layout; /* borrowed */
@@ -75,10 +76,7 @@ static int build(llm_encoder_t *self, bool training, fmq_error_t *err)
         return 0;
     if (reserve(self, training, err) < 0)
         return -1;
-    size_t P = self->layout->count;
-    for (size_t i = 0; i < P; i++)
-        self->host_dx[i] = 1.0f;
-    self->be->ops->upload(self->be, self->ones, self->host_dx, P * sizeof(float));
+    llm_backend_fill(self->be, self->ones, self->layout->count, 1.0f);
     if (self->layout->lstm_layers)
         self->lstm = llm_lstm_new(self->layout, self->be, self->ones, err);
     return self->layout->lstm_layers && !self->lstm ? -1 : 0;

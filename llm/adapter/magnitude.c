@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "llm/adapter/layout.h"
+#include "llm/backend/fill.h"
 
 #define BLOCK 64 /* rows of W taken at a time */
 
@@ -125,9 +126,7 @@ static void begin(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vec
     own_t own = own_of(self, vector->adapter, at);
     llm_backend_t *be = decoder->be;
     const llm_bound_linear_t *linear = llm_piece_linear(self, decoder);
-    float minus_one[BLOCK];
-    for (size_t i = 0; i < BLOCK; i++)
-        minus_one[i] = -1.0f;
+    llm_backend_fill(be, own.minus_one, linear->out, -1.0f);
     for (size_t first = 0; first < linear->out; first += BLOCK) {
         size_t count = linear->out - first < BLOCK ? linear->out - first : BLOCK;
         int32_t ids[BLOCK];
@@ -136,7 +135,6 @@ static void begin(const llm_piece_t *self, llm_decoder_t *decoder, const llm_vec
         be->ops->upload(be, own.ids, ids, count * sizeof *ids);
         be->ops->matrix_gather(be, own.rows, linear->frozen, own.ids, count);
         be->ops->row_squares(be, own.squares + first, own.rows, count, linear->in);
-        be->ops->upload(be, own.minus_one + first, minus_one, count * sizeof *minus_one);
     }
 }
 

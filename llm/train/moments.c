@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#define FILL 4096 /* floats that are uploaded at once */
+#include "llm/backend/fill.h"
 
 /* Does the state belong to tensors, rather than to elements? */
 static bool has_pieces(const llm_optimizer_t *how)
@@ -121,15 +121,6 @@ static void measure(const llm_optimizer_t *how, size_t n, const size_t sizes[2],
     }
 }
 
-static void fill(llm_backend_t *be, float *to, size_t n, float value)
-{
-    float some[FILL];
-    for (size_t i = 0; i < FILL; i++)
-        some[i] = value;
-    for (size_t at = 0; at < n; at += FILL)
-        be->ops->upload(be, to + at, some, (n - at < FILL ? n - at : FILL) * sizeof *some);
-}
-
 static int allocate(llm_moments_t *self, const size_t bytes[LLM_MOMENTS_ARRAYS])
 {
     for (size_t a = 0; a < LLM_MOMENTS_ARRAYS; a++) {
@@ -160,7 +151,7 @@ int llm_moments_init(llm_moments_t *self, const llm_optimizer_t *how, llm_backen
         return fmq_error_set(err, FMQ_ERR_NOMEM,
                              "cannot hold an optimizer for %zu parameters: out of memory", n);
     if (how->kind == LLM_ADAGRAD && how->initial_accumulator > 0)
-        fill(be, self->arrays[0].memory, n, (float)how->initial_accumulator);
+        llm_backend_fill(be, self->arrays[0].memory, n, (float)how->initial_accumulator);
     return 0;
 }
 
