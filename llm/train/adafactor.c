@@ -43,8 +43,8 @@ static step_t step_of(const llm_optimizer_state_t *self, const llm_rates_t *rate
 
 /* The update without its rate, in scratch, and what it is multiplied by to be no longer
  * than it may. */
-static double make_update(llm_optimizer_state_t *self, const llm_piece_t *piece, const float *grads,
-                          const step_t *step)
+static double make_update(llm_optimizer_state_t *self, const llm_moments_piece_t *piece,
+                          const float *grads, const step_t *step)
 {
     llm_backend_t *be = self->be;
     const llm_optimizer_t *how = self->how;
@@ -64,7 +64,7 @@ static double make_update(llm_optimizer_state_t *self, const llm_piece_t *piece,
     return 1 / fmax(1, length / how->clip);
 }
 
-static void step_piece(llm_optimizer_state_t *self, const llm_piece_t *piece, float *params,
+static void step_piece(llm_optimizer_state_t *self, const llm_moments_piece_t *piece, float *params,
                        const float *grads, const step_t *step)
 {
     llm_backend_t *be = self->be;
@@ -94,7 +94,7 @@ void llm_optimizer_adafactor(llm_optimizer_state_t *self, float *params, const f
 {
     step_t step = step_of(self, rates);
     for (size_t p = 0; p < self->moments.pieces_size; p++) {
-        const llm_piece_t *piece = &self->moments.pieces[p];
+        const llm_moments_piece_t *piece = &self->moments.pieces[p];
         step_piece(self, piece, params + piece->at, grads + piece->at, &step);
     }
 }

@@ -41,7 +41,7 @@ void llm_moments_cut(const llm_optimizer_t *how, const fmq_schema_t *schema, siz
 }
 
 /* What a piece has beside arrays of the range's length: floats, or blocks. */
-static size_t own_size(const llm_optimizer_t *how, const llm_piece_t *piece)
+static size_t own_size(const llm_optimizer_t *how, const llm_moments_piece_t *piece)
 {
     if (how->kind == LLM_ADAMW_8BIT)
         return piece->narrow ? (piece->count + LLM_CODED_BLOCK - 1) / LLM_CODED_BLOCK
@@ -50,13 +50,13 @@ static size_t own_size(const llm_optimizer_t *how, const llm_piece_t *piece)
 }
 
 /* The part of a tensor that lies in the range; count 0: none. */
-static llm_piece_t piece_of(const llm_optimizer_t *how, const fmq_tensor_t *tensor,
-                            const size_t range[2])
+static llm_moments_piece_t piece_of(const llm_optimizer_t *how, const fmq_tensor_t *tensor,
+                                    const size_t range[2])
 {
     size_t first = (size_t)tensor->offset, end = first + (size_t)tensor->count;
     first = first > range[0] ? first : range[0];
     end = end < range[1] ? end : range[1];
-    llm_piece_t piece = {.narrow = is_narrow(how, tensor)};
+    llm_moments_piece_t piece = {.narrow = is_narrow(how, tensor)};
     if (first >= end)
         return piece;
     bool matrix = tensor->rank == 2 && how->kind != LLM_ADAMW_8BIT;
@@ -75,7 +75,7 @@ static int find_pieces(llm_moments_t *self, const llm_optimizer_t *how, const fm
     if (!self->pieces)
         return -1;
     for (size_t t = 0; t < fmq_schema_size(schema); t++) {
-        llm_piece_t piece = piece_of(how, fmq_schema_at(schema, t), range);
+        llm_moments_piece_t piece = piece_of(how, fmq_schema_at(schema, t), range);
         if (piece.count == 0)
             continue;
         piece.offset = sizes[!piece.narrow];

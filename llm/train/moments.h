@@ -19,7 +19,7 @@ typedef struct {
     size_t count;
     bool narrow;   /* its moments are codes */
     size_t offset; /* of what the piece has in arrays that are not of the range's length */
-} llm_piece_t;
+} llm_moments_piece_t;
 
 typedef struct {
     void *memory; /* owned, the backend's */
@@ -29,7 +29,7 @@ typedef struct {
 typedef struct {
     llm_backend_t *be; /* borrowed */
     llm_moments_array_t arrays[LLM_MOMENTS_ARRAYS];
-    llm_piece_t *pieces; /* owned */
+    llm_moments_piece_t *pieces; /* owned */
     size_t pieces_size;
     size_t longest; /* elements of a piece */
 } llm_moments_t;

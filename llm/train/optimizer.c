@@ -121,7 +121,7 @@ static void step_coded(llm_optimizer_state_t *self, float *params, const float *
     llm_adam_t adam = adam_of(self, rates);
     const llm_moments_array_t *arrays = self->moments.arrays;
     for (size_t p = 0; p < self->moments.pieces_size; p++) {
-        const llm_piece_t *piece = &self->moments.pieces[p];
+        const llm_moments_piece_t *piece = &self->moments.pieces[p];
         if (!piece->narrow) {
             self->be->ops->adam_step(self->be, params + piece->at, array(self, 4) + piece->offset,
                                      array(self, 5) + piece->offset, NULL, grads + piece->at,
