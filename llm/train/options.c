@@ -41,10 +41,20 @@ static int complain(fmq_error_t *err, const char *key, double value, const char 
     return fmq_error_set(err, FMQ_ERR_CONFIG, "%s is %g, expected %s", key, value, expected);
 }
 
+static int not_negative(const char *key, double value, fmq_error_t *err)
+{
+    return isfinite(value) && value >= 0 ? 0 : complain(err, key, value, "at least 0");
+}
+
+static int below_one(const char *key, double value, fmq_error_t *err)
+{
+    return value >= 0 && value < 1 ? 0 : complain(err, key, value, "[0, 1)");
+}
+
 static int check_sgd(const llm_optimizer_t *self, fmq_error_t *err)
 {
-    if (!(isfinite(self->momentum) && self->momentum >= 0))
-        return complain(err, "train.optimizer.momentum", self->momentum, "at least 0");
+    if (not_negative("train.optimizer.momentum", self->momentum, err) < 0)
+        return -1;
     if (!isfinite(self->dampening))
         return complain(err, "train.optimizer.dampening", self->dampening, "a number");
     if (self->nesterov && (self->momentum <= 0 || self->dampening != 0))
@@ -55,45 +65,39 @@ static int check_sgd(const llm_optimizer_t *self, fmq_error_t *err)
 
 static int check_adam(const llm_optimizer_t *self, fmq_error_t *err)
 {
-    if (!(self->beta1 >= 0 && self->beta1 < 1))
-        return complain(err, "train.optimizer.betas[0]", self->beta1, "[0, 1)");
-    if (!(self->beta2 >= 0 && self->beta2 < 1))
-        return complain(err, "train.optimizer.betas[1]", self->beta2, "[0, 1)");
-    if (!(isfinite(self->eps) && self->eps >= 0))
-        return complain(err, "train.optimizer.eps", self->eps, "at least 0");
-    return 0;
+    if (below_one("train.optimizer.betas[0]", self->beta1, err) < 0)
+        return -1;
+    if (below_one("train.optimizer.betas[1]", self->beta2, err) < 0)
+        return -1;
+    return not_negative("train.optimizer.eps", self->eps, err);
 }
 
 static int check_adagrad(const llm_optimizer_t *self, fmq_error_t *err)
 {
-    if (!(isfinite(self->lr_decay) && self->lr_decay >= 0))
-        return complain(err, "train.optimizer.lr_decay", self->lr_decay, "at least 0");
-    if (!(isfinite(self->initial_accumulator) && self->initial_accumulator >= 0))
-        return complain(err, "train.optimizer.initial_accumulator_value", self->initial_accumulator,
-                        "at least 0");
-    if (!(isfinite(self->eps) && self->eps >= 0))
-        return complain(err, "train.optimizer.eps", self->eps, "at least 0");
-    return 0;
+    if (not_negative("train.optimizer.lr_decay", self->lr_decay, err) < 0)
+        return -1;
+    if (not_negative("train.optimizer.initial_accumulator_value", self->initial_accumulator, err) <
+        0)
+        return -1;
+    return not_negative("train.optimizer.eps", self->eps, err);
 }
 
 static int check_rmsprop(const llm_optimizer_t *self, fmq_error_t *err)
 {
-    if (!(isfinite(self->momentum) && self->momentum >= 0))
-        return complain(err, "train.optimizer.momentum", self->momentum, "at least 0");
-    if (!(isfinite(self->alpha) && self->alpha >= 0))
-        return complain(err, "train.optimizer.alpha", self->alpha, "at least 0");
-    if (!(isfinite(self->eps) && self->eps >= 0))
-        return complain(err, "train.optimizer.eps", self->eps, "at least 0");
-    return 0;
+    if (not_negative("train.optimizer.momentum", self->momentum, err) < 0)
+        return -1;
+    if (not_negative("train.optimizer.alpha", self->alpha, err) < 0)
+        return -1;
+    return not_negative("train.optimizer.eps", self->eps, err);
 }
 
 static int check_adafactor(const llm_optimizer_t *self, fmq_error_t *err)
 {
     bool hf = self->kind == LLM_ADAFACTOR_HF;
-    if (!(isfinite(self->eps) && self->eps >= 0))
-        return complain(err, "train.optimizer.eps[0]", self->eps, "at least 0");
-    if (!(isfinite(self->eps2) && self->eps2 >= 0))
-        return complain(err, "train.optimizer.eps[1]", self->eps2, "at least 0");
+    if (not_negative("train.optimizer.eps[0]", self->eps, err) < 0)
+        return -1;
+    if (not_negative("train.optimizer.eps[1]", self->eps2, err) < 0)
+        return -1;
     if (hf && !(isfinite(self->clip) && self->clip > 0))
         return complain(err, "train.optimizer.clip_threshold", self->clip, "above 0");
     if (!hf && !(isfinite(self->clip) && self->clip >= 1))
@@ -101,8 +105,8 @@ static int check_adafactor(const llm_optimizer_t *self, fmq_error_t *err)
     if (!(isfinite(self->beta2_decay) && self->beta2_decay <= 0))
         return complain(err, hf ? "train.optimizer.decay_rate" : "train.optimizer.beta2_decay",
                         self->beta2_decay, "at most 0");
-    if (!(self->beta1 >= 0 && self->beta1 < 1))
-        return complain(err, "train.optimizer.beta1", self->beta1, "[0, 1)");
+    if (below_one("train.optimizer.beta1", self->beta1, err) < 0)
+        return -1;
     if (self->warmup_init && !self->relative_step)
         return fmq_error_set(err, FMQ_ERR_CONFIG,
                              "train.optimizer.warmup_init needs relative_step");
@@ -111,10 +115,10 @@ static int check_adafactor(const llm_optimizer_t *self, fmq_error_t *err)
 
 int llm_optimizer_check(const llm_optimizer_t *self, fmq_error_t *err)
 {
-    if (!(isfinite(self->lr) && self->lr >= 0))
-        return complain(err, "train.optimizer.lr", self->lr, "at least 0");
-    if (!(isfinite(self->weight_decay) && self->weight_decay >= 0))
-        return complain(err, "train.optimizer.weight_decay", self->weight_decay, "at least 0");
+    if (not_negative("train.optimizer.lr", self->lr, err) < 0)
+        return -1;
+    if (not_negative("train.optimizer.weight_decay", self->weight_decay, err) < 0)
+        return -1;
     static int (*const checks[])(const llm_optimizer_t *, fmq_error_t *) = {
         [LLM_SGD] = check_sgd,
         [LLM_ADAM] = check_adam,
@@ -171,11 +175,11 @@ int llm_train_check(const llm_train_options_t *self, size_t examples, fmq_error_
         return complain(err, "fedmq.label_smoothing", self->label_smoothing, "[0, 1]");
     if (isnan(self->grad_clip))
         return complain(err, "grad.grad_clip", self->grad_clip, "a number");
-    if (!(isfinite(self->proximal_mu) && self->proximal_mu >= 0))
-        return complain(err, "fedprox.mu", self->proximal_mu, "at least 0");
-    if (!(isfinite(self->proximal_merged) && self->proximal_merged >= 0))
-        return complain(err, "llm.emu_align.train.lm_loss_weight (the clients' epsilon)",
-                        self->proximal_merged, "at least 0");
+    if (not_negative("fedprox.mu", self->proximal_mu, err) < 0)
+        return -1;
+    if (not_negative("llm.emu_align.train.lm_loss_weight (the clients' epsilon)",
+                     self->proximal_merged, err) < 0)
+        return -1;
     if (llm_optimizer_check(&self->optimizer, err) < 0 ||
         llm_schedule_check(&self->schedule, err) < 0 || check_cycle(self, err) < 0)
         return -1;
