@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/real.h"
 #include "llm/adapter/encoder.h"
 #include "llm/adapter/lstm.h"
 #include "llm/backend/fill.h"
@@ -117,12 +116,6 @@ size_t llm_encoder_bytes(const llm_encoder_t *self)
     return self->bytes + (self->lstm ? llm_lstm_bytes(self->lstm) : 0);
 }
 
-static double tanh_of(double x)
-{
-    double e = fmq_exp(-2.0 * (x < 0 ? -x : x)), t = (1.0 - e) / (1.0 + e);
-    return x < 0 ? -t : t;
-}
-
 /* y[P][out] = x W' + b. */
 static void dense_forward(const llm_encoder_t *self, const llm_encoder_dense_t *dense,
                           const float *params, float *y, const float *x)
@@ -149,7 +142,7 @@ static void activate(const llm_encoder_t *self, uint32_t index)
     float *host = self->host[index];
     self->be->ops->download(self->be, host, self->x[index], bytes);
     for (size_t i = 0; i < n; i++)
-        host[i] = self->layout->tanh ? (float)tanh_of((double)host[i])
+        host[i] = self->layout->tanh ? (float)llm_encoder_tanh((double)host[i])
                   : host[i] < 0.0f   ? 0.0f
                                      : host[i];
     self->be->ops->upload(self->be, self->x[index], host, bytes);

@@ -55,7 +55,7 @@ static double sigmoid(double x)
     return 1.0 / (1.0 + fmq_exp(-x));
 }
 
-static double tanh_of(double x)
+double llm_encoder_tanh(double x)
 {
     double e = fmq_exp(-2.0 * (x < 0 ? -x : x)), t = (1.0 - e) / (1.0 + e);
     return x < 0 ? -t : t;
@@ -194,14 +194,14 @@ static void row_forward(const llm_lstm_t *self, float *z, const float *c_before,
     size_t H = self->H;
     for (size_t k = 0; k < H; k++) {
         double i = sigmoid((double)z[k]), f = sigmoid((double)z[H + k]);
-        double g = tanh_of((double)z[2 * H + k]), o = sigmoid((double)z[3 * H + k]);
+        double g = llm_encoder_tanh((double)z[2 * H + k]), o = sigmoid((double)z[3 * H + k]);
         double cell = (c_before ? f * (double)c_before[k] : 0.0) + i * g;
         z[k] = (float)i;
         z[H + k] = (float)f;
         z[2 * H + k] = (float)g;
         z[3 * H + k] = (float)o;
         c[k] = (float)cell;
-        h[k] = (float)(o * tanh_of(cell));
+        h[k] = (float)(o * llm_encoder_tanh(cell));
     }
 }
 
@@ -282,7 +282,7 @@ static void row_backward(const llm_lstm_t *self, const trace_t *trace, size_t t,
     for (size_t k = 0; k < H; k++) {
         double i = (double)gates[k], f = (double)gates[H + k];
         double g = (double)gates[2 * H + k], o = (double)gates[3 * H + k];
-        double dh = (double)self->carried[k], bent = tanh_of((double)trace->c[t * H + k]);
+        double dh = (double)self->carried[k], bent = llm_encoder_tanh((double)trace->c[t * H + k]);
         double dc = (double)self->carried[H + k] + dh * o * (1.0 - bent * bent);
         dz[k] = (float)(dc * g * i * (1.0 - i));
         dz[H + k] = (float)(c_before ? dc * (double)c_before[k] * f * (1.0 - f) : 0.0);

@@ -10,6 +10,9 @@
 
 #include "llm/adapter/encoder.h"
 
+/* The hyperbolic tangent by fmq_exp(): the same bits everywhere, to within a share of 1. */
+double llm_encoder_tanh(double x);
+
 typedef struct llm_lstm llm_lstm_t;
 
 /* layout and be are borrowed; ones: count floats 1 on be, borrowed. */
