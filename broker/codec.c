@@ -190,9 +190,12 @@ const fmq_codec_ops_t *fmq_codec_of(const fmq_schema_t *schema, uint32_t number)
     return NULL;
 }
 
-const char *fmq_codec_help(int codec)
+const char *fmq_codec_at(size_t index, const char **help)
 {
-    return codec >= 0 && (size_t)codec < sizeof codecs / sizeof *codecs ? codecs[codec].help : NULL;
+    if (index >= sizeof codecs / sizeof *codecs)
+        return NULL;
+    *help = codecs[index].help;
+    return codecs[index].name;
 }
 
 int fmq_codec_find(const char *name)
@@ -206,19 +209,4 @@ int fmq_codec_find(const char *name)
 const char *fmq_codec_name(fmq_codec_t codec)
 {
     return (unsigned)codec < sizeof codecs / sizeof *codecs ? codecs[codec].name : "unknown";
-}
-
-size_t fmq_codec_bytes(fmq_codec_t codec, size_t count)
-{
-    return codecs[codec].bytes(count);
-}
-
-bool fmq_codec_encode(fmq_codec_t codec, void *out, const float *in, size_t count)
-{
-    return codecs[codec].encode(out, in, count);
-}
-
-bool fmq_codec_decode(fmq_codec_t codec, float *out, const void *in, size_t count)
-{
-    return codecs[codec].decode(out, in, count, 0, count);
 }

@@ -15,16 +15,4 @@
  * known. */
 const fmq_codec_ops_t *fmq_codec_of(const fmq_schema_t *schema, uint32_t number);
 
-/* Of the codecs that everybody has: */
-
-/* Bytes of count elements. */
-size_t fmq_codec_bytes(fmq_codec_t codec, size_t count);
-
-/* Writes count elements; false when one is not finite, or not in the codec's
- * range, once rounded.  out needs no alignment. */
-bool fmq_codec_encode(fmq_codec_t codec, void *out, const float *in, size_t count);
-
-/* Reads count elements; false when one is not finite. */
-bool fmq_codec_decode(fmq_codec_t codec, float *out, const void *in, size_t count);
-
 #endif

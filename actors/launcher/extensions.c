@@ -23,12 +23,6 @@ struct fmq_extensions {
     fmq_config_offers_t offers; /* over items */
 };
 
-static const char *codec_at(size_t index, const char **help)
-{
-    *help = fmq_codec_help((int)index);
-    return *help ? fmq_codec_name((fmq_codec_t)index) : NULL;
-}
-
 /* What a name may be of; at: fedmq's own. */
 typedef struct {
     const char *what, *key;
@@ -39,7 +33,7 @@ static const kind_t strategies = {"strategy", "federate.method", fmq_strategy_at
 static const kind_t rules = {"rule", "aggregator.robust_rule", fmq_rule_at};
 static const kind_t samplers = {"sampler", "federate.sampler", fmq_sampler_at};
 static const kind_t splitters = {"splitter", "data.splitter", fmq_splitter_at};
-static const kind_t codecs = {"codec", "fedmq.codec", codec_at};
+static const kind_t codecs = {"codec", "fedmq.codec", fmq_codec_at};
 static const kind_t keys = {"key", "fedmq.extension", NULL};
 
 /* One that is being loaded; what it adds counts once all of it was right. */

@@ -15,12 +15,6 @@
 
 static const fmq_option_t options[] = {FMQ_ROW_LOAD, FMQ_ROW_JSON, FMQ_ROWS_END};
 
-static const char *codec_at(size_t index, const char **help)
-{
-    *help = fmq_codec_help((int)index);
-    return *help ? fmq_codec_name((fmq_codec_t)index) : NULL;
-}
-
 static const struct {
     const char *name;
     const char *key; /* that chooses one */
@@ -28,7 +22,7 @@ static const struct {
 } kinds[] = {{"strategies", "federate.method", fmq_strategy_at},
              {"rules", "aggregator.robust_rule", fmq_rule_at},
              {"samplers", "federate.sampler", fmq_sampler_at},
-             {"codecs", "fedmq.codec", codec_at},
+             {"codecs", "fedmq.codec", fmq_codec_at},
              {"splitters", "data.splitter", fmq_splitter_at},
              {"data", "data.type", llm_records_type_at}};
 

@@ -158,8 +158,9 @@ static void measure_state(void)
     (void)printf("memcpy %5.2f GB/s of f32 (check %g)\n", bytes / (fmq_clock_seconds() - began),
                  (double)copy[STATE_SIZE / 2]);
     for (fmq_codec_t codec = FMQ_CODEC_F32; codec <= FMQ_CODEC_BF16; codec++) {
+        const fmq_codec_ops_t *ops = fmq_codec_of(NULL, codec);
         began = fmq_clock_seconds();
-        (void)fmq_codec_encode(codec, copy, vector, STATE_SIZE);
+        (void)ops->encode(copy, vector, STATE_SIZE);
         double converted = fmq_clock_seconds();
         fmq_object_t *object = fmq_state_encode(schema, vector, codec, NULL);
         double encoded = fmq_clock_seconds();
@@ -169,13 +170,12 @@ static void measure_state(void)
             (void)fmq_state_decode(schema, i, data, size, copy, NULL);
         }
         double decoded = fmq_clock_seconds();
-        (void)printf(
-            "%-5s convert %5.2f GB/s  encode with digest %5.2f GB/s  decode %5.2f GB/s  "
-            "framing %.4f %%\n",
-            fmq_codec_name(codec), bytes / (converted - began), bytes / (encoded - converted),
-            bytes / (decoded - encoded),
-            100.0 * ((double)fmq_object_bytes(object) / (double)fmq_codec_bytes(codec, STATE_SIZE) -
-                     1.0));
+        (void)printf("%-5s convert %5.2f GB/s  encode with digest %5.2f GB/s  decode %5.2f GB/s  "
+                     "framing %.4f %%\n",
+                     ops->name, bytes / (converted - began), bytes / (encoded - converted),
+                     bytes / (decoded - encoded),
+                     100.0 *
+                         ((double)fmq_object_bytes(object) / (double)ops->bytes(STATE_SIZE) - 1.0));
         fmq_object_drop(&object);
     }
     free(vector);

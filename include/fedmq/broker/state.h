@@ -32,8 +32,8 @@ typedef enum {
 /* -1 when there is no codec of that name ("f32", "f16", "bf16"). */
 int fmq_codec_find(const char *name);
 const char *fmq_codec_name(fmq_codec_t codec);
-/* One line about it; NULL behind the last codec. */
-const char *fmq_codec_help(int codec);
+/* The name of each, by number, and what it is; NULL behind the last. */
+const char *fmq_codec_at(size_t index, const char **help);
 /* Can states of this schema be read in it? */
 bool fmq_state_knows(const fmq_schema_t *schema, uint32_t codec);
 
