@@ -13,16 +13,10 @@ static const char *const offerable[] = {
     "aggregator.robust_rule", "data.splitter", "federate.method",
     "federate.sampler",       "fedmq.codec",   "fedmq.extension"};
 
-const char *fmq_config_offerable(size_t index)
-{
-    return index < sizeof offerable / sizeof *offerable ? offerable[index] : NULL;
-}
-
 bool fmq_offers_is_key(const char *path)
 {
-    const char *key;
-    for (size_t i = 0; (key = fmq_config_offerable(i)); i++)
-        if (strcmp(key, path) == 0)
+    for (size_t i = 0; i < sizeof offerable / sizeof *offerable; i++)
+        if (strcmp(offerable[i], path) == 0)
             return true;
     return false;
 }

@@ -6,9 +6,7 @@
 
 #include "fedmq/base/config.h"
 
-#define FMQ_OFFERS_CHOICES_MAX                                                                     \
-    512 /* bytes of a list of names that is said; longer ones are cut                              \
-         */
+#define FMQ_OFFERS_CHOICES_MAX 512 /* bytes of a list that is said; a longer one is cut */
 
 /* May names be added to this key? */
 bool fmq_offers_is_key(const char *path);

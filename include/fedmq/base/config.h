@@ -87,8 +87,6 @@ typedef struct {
     size_t size;
 } fmq_config_offers_t;
 
-/* Keys that may be given such names: federate.method, fedmq.codec, ...; NULL behind the last. */
-const char *fmq_config_offerable(size_t index);
 /* For what is merged from now on, and for copies of self; NULL: none.  offers is borrowed until
  * self and its copies are destroyed. */
 void fmq_config_set_offers(fmq_config_t *self, const fmq_config_offers_t *offers);
