@@ -192,9 +192,10 @@ static bool check_adapter_word(const fmq_config_t *self, const char *path, const
 /* Another package or method has other arguments, of which nothing is said. */
 static void check_adapter_words(const fmq_config_t *self, fmq_mistakes_t *mistakes)
 {
-    if (check_adapter_word(self, "llm.adapter.args.0.adapter_package", "peft", mistakes) &&
-        check_adapter_word(self, "llm.adapter.args.0.adapter_method",
-                           "lora|ia3|prompt|p-tuning|prefix", mistakes)) {
+    if (check_adapter_word(self, "llm.adapter.args.0.adapter_package", FMQ_KEY_ADAPTER_PACKAGES,
+                           mistakes) &&
+        check_adapter_word(self, "llm.adapter.args.0.adapter_method", FMQ_KEY_ADAPTER_METHODS,
+                           mistakes)) {
         (void)check_adapter_word(self, "llm.adapter.args.0.bias", "none|all|lora_only", mistakes);
         (void)check_adapter_word(self, "llm.adapter.args.0.task_type", "CAUSAL_LM", mistakes);
     }

@@ -19,6 +19,11 @@
 #define MANY     FMQ_KEY_MANY
 
 #define OPTIMIZERS "SGD|Adam|AdamW|Adagrad|RMSprop|Adafactor|transformers.Adafactor|AdamW8bit"
+#define OPTIMIZER_ARGUMENTS                                                                        \
+    "betas|eps|weight_decay|momentum|dampening|nesterov|maximize|amsgrad|lr_decay|"                \
+    "initial_accumulator_value|alpha|centered|beta2_decay|d|clip_threshold|decay_rate|beta1|"      \
+    "scale_parameter|relative_step|warmup_init|min_8bit_size|block_wise|is_paged|foreach|fused|"   \
+    "capturable|differentiable"
 
 #define BOOLEAN(path, fallback, status, help)                                                      \
     {                                                                                              \
@@ -419,12 +424,8 @@ static const fmq_key_t keys[] = {
          "Weight of the language loss; FedBiOT: epsilon, the clients' proximal weight."),
     WHOLE("llm.offsite_tuning.emu_align.train.local_update_steps", "10", 1, 1000000000, ACTED,
           "Steps of one block of alignment: batches or epochs."),
-    OPEN("llm.offsite_tuning.emu_align.train.optimizer",
-         "betas|eps|weight_decay|momentum|dampening|nesterov|maximize|amsgrad|lr_decay|"
-         "initial_accumulator_value|alpha|centered|beta2_decay|d|clip_threshold|decay_rate|beta1|"
-         "scale_parameter|relative_step|warmup_init|min_8bit_size|block_wise|is_paged|foreach|"
-         "fused|capturable|differentiable",
-         ACTED, "Further arguments of the alignment's optimizer."),
+    OPEN("llm.offsite_tuning.emu_align.train.optimizer", OPTIMIZER_ARGUMENTS, ACTED,
+         "Further arguments of the alignment's optimizer."),
     REAL("llm.offsite_tuning.emu_align.train.optimizer.lr", "0.01", 0, MANY, ACTED,
          "Learning rate of the alignment."),
     TEXT("llm.offsite_tuning.emu_align.train.optimizer.type", "SGD", OPTIMIZERS, ACTED,
@@ -523,12 +524,7 @@ static const fmq_key_t keys[] = {
             "Compute in bf16; what is trained, sums and optimizers stay fp32."),
     WHOLE("train.local_update_steps", "1", 1, 1000000000, ACTED,
           "Local steps of a round: batches or epochs."),
-    OPEN("train.optimizer",
-         "betas|eps|weight_decay|momentum|dampening|nesterov|maximize|amsgrad|lr_decay|"
-         "initial_accumulator_value|alpha|centered|beta2_decay|d|clip_threshold|decay_rate|beta1|"
-         "scale_parameter|relative_step|warmup_init|min_8bit_size|block_wise|is_paged|foreach|"
-         "fused|capturable|differentiable",
-         ACTED, "Further arguments of the optimizer."),
+    OPEN("train.optimizer", OPTIMIZER_ARGUMENTS, ACTED, "Further arguments of the optimizer."),
     REAL("train.optimizer.lr", "0.1", 0, MANY, ACTED, "Learning rate."),
     TEXT("train.optimizer.type", "SGD", OPTIMIZERS, ACTED,
          "Optimizer, as in torch.optim, transformers or bitsandbytes."),

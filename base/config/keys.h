@@ -13,6 +13,10 @@
 #define FMQ_KEY_PATH_MAX 256   /* bytes of a dotted path with the final NUL */
 #define FMQ_KEY_MANY     1e300 /* as the most of a range: no upper limit */
 
+/* What is built of adapter_package and adapter_method in llm.adapter.args, in any case. */
+#define FMQ_KEY_ADAPTER_PACKAGES "peft"
+#define FMQ_KEY_ADAPTER_METHODS  "lora|ia3|prompt|p-tuning|prefix"
+
 /* The declared key of that path, or NULL. */
 const fmq_key_t *fmq_key_find(const char *path);
 

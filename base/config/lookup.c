@@ -78,26 +78,28 @@ const char *fmq_key_renamed(const char *path)
     return NULL;
 }
 
-bool fmq_key_has_choice(const char *choices, const char *word)
+/* Is word one of "a|b|c", as compare() has it? */
+static bool has_word(const char *words, const char *word,
+                     int (*compare)(const char *, const char *, size_t))
 {
-    size_t length = strlen(word);
-    if (!choices)
-        return true;
-    for (const char *at = choices;; at += strcspn(at, "|") + 1) {
-        if (strcspn(at, "|") == length && strncmp(at, word, length) == 0)
+    size_t length = strlen(word), size;
+    for (const char *at = words;; at += size + 1) {
+        size = strcspn(at, "|");
+        if (size == length && compare(at, word, length) == 0)
             return true;
-        if (!at[strcspn(at, "|")])
+        if (!at[size])
             return false;
     }
 }
 
+bool fmq_key_has_choice(const char *choices, const char *word)
+{
+    return !choices || has_word(choices, word, strncmp);
+}
+
 bool fmq_key_has_name(const char *names, const char *word)
 {
-    size_t length = strlen(word);
-    for (const char *at = names; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
-        if (strcspn(at, "|") == length && strncasecmp(at, word, length) == 0)
-            return true;
-    return false;
+    return has_word(names, word, strncasecmp);
 }
 
 bool fmq_key_is_dead(const fmq_key_t *key, const char *word)

@@ -71,8 +71,8 @@ static bool is_of_another_kind(const fmq_key_t *key, const fmq_node_t *map)
 {
     static const struct {
         const char *path, *name, *known;
-    } deciding[] = {{"llm.adapter.args", "adapter_package", "peft"},
-                    {"llm.adapter.args", "adapter_method", "lora|ia3|prompt|p-tuning|prefix"}};
+    } deciding[] = {{"llm.adapter.args", "adapter_package", FMQ_KEY_ADAPTER_PACKAGES},
+                    {"llm.adapter.args", "adapter_method", FMQ_KEY_ADAPTER_METHODS}};
     for (size_t i = 0; i < sizeof deciding / sizeof *deciding; i++) {
         const fmq_node_t *word = fmq_node_find(map, deciding[i].name);
         if (strcmp(deciding[i].path, key->path) == 0 && word && word->kind == FMQ_NODE_SCALAR &&
