@@ -6,7 +6,6 @@
  */
 #include "actors/client/kept_optimizer.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,10 +16,12 @@
 
 #include "actors/storage/directory.h"
 #include "actors/storage/file.h"
+#include "actors/storage/round_files.h"
 #include "fedmq/actors/messages.h"
 
-#define MAGIC   "FMQOPT\n"
-#define VERSION 1u
+#define MAGIC      "FMQOPT\n"
+#define VERSION    1u
+#define PREFIX_MAX 24 /* bytes of what a file's name begins with */
 
 /* Its fields lie without gaps between them. */
 typedef struct {
@@ -32,40 +33,10 @@ typedef struct {
 
 _Static_assert(sizeof(head_t) == 24 + FMQ_RUN_ID_SIZE - 1 + 8, "gaps in a head");
 
-static char *path_of(const fmq_kept_place_t *place, uint32_t round, fmq_error_t *err)
+static fmq_round_files_t files_of(const fmq_kept_place_t *place, char prefix[PREFIX_MAX])
 {
-    return fmq_file_path(err, "%s/optimizer-%u-%06u.state", place->directory, place->pass, round);
-}
-
-/* The highest round below `below` that has a file; false: none, or no folder. */
-static bool find_below(const fmq_kept_place_t *place, uint64_t below, uint32_t *found)
-{
-    DIR *directory = opendir(place->directory);
-    bool any = false;
-    for (struct dirent *entry; directory && (entry = readdir(directory));) {
-        uint32_t round, pass;
-        int end = 0;
-        if (sscanf(entry->d_name, "optimizer-%3u-%9u.state%n", &pass, &round, &end) == 2 &&
-            end > 0 && entry->d_name[end] == '\0' && pass == place->pass && round < below &&
-            (!any || round > *found)) {
-            *found = round;
-            any = true;
-        }
-    }
-    if (directory)
-        closedir(directory);
-    return any;
-}
-
-static void remove_others(const fmq_kept_place_t *place, uint32_t round, const uint32_t *from)
-{
-    uint32_t found = 0;
-    for (uint64_t below = UINT64_MAX; find_below(place, below, &found); below = found) {
-        char *path = path_of(place, found, NULL);
-        if (path && found != round && !(from && found == *from))
-            (void)unlink(path);
-        free(path);
-    }
+    (void)snprintf(prefix, PREFIX_MAX, "optimizer-%u-", place->pass);
+    return (fmq_round_files_t){.directory = place->directory, .prefix = prefix};
 }
 
 static head_t head_of(const fmq_kept_place_t *place, uint32_t round, size_t size)
@@ -96,15 +67,17 @@ int fmq_kept_save(const fmq_kept_place_t *place, uint32_t round, const llm_kept_
                   const uint32_t *from, fmq_error_t *err)
 {
     fmq_file_t file;
+    char prefix[PREFIX_MAX];
     head_t head = head_of(place, round, kept->size);
-    char *path = path_of(place, round, err);
+    const fmq_round_files_t files = files_of(place, prefix);
+    char *path = fmq_round_files_path(&files, round, err);
     int rc = path ? fmq_directory_make(place->directory, err) : -1;
     if (rc == 0 && (rc = fmq_file_open(&file, path, err)) == 0) {
         rc = write_all(&file, &head, kept->bytes, err);
         fmq_file_abandon(&file);
     }
     if (rc == 0)
-        remove_others(place, round, from);
+        fmq_round_files_keep(&files, round, from);
     free(path);
     return rc;
 }
@@ -167,39 +140,36 @@ static int load_open(const fmq_kept_place_t *place, int fd, const char *path,
     return read_body(fd, path, &head, kept, err) < 0 ? -1 : 1;
 }
 
-static int load_file(const fmq_kept_place_t *place, uint32_t round, llm_kept_optimizer_t *kept,
-                     fmq_error_t *err)
+/* What is looked for, and where it goes. */
+typedef struct {
+    const fmq_kept_place_t *place;
+    llm_kept_optimizer_t *kept;
+    uint32_t *from;
+} wanted_t;
+
+static int load_file(void *argument, uint32_t round, const char *path, fmq_error_t *err)
 {
-    char *path = path_of(place, round, err);
-    if (!path)
-        return -1;
-    int rc = -1, fd = open(path, O_RDONLY | O_CLOEXEC);
+    const wanted_t *wanted = argument;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        (void)fmq_error_set(err, FMQ_ERR_IO, "cannot open '%s': %s", path, strerror(errno));
-    else
-        rc = load_open(place, fd, path, kept, err);
-    if (fd >= 0)
-        (void)close(fd);
-    free(path);
+        return fmq_error_set(err, FMQ_ERR_IO, "cannot open '%s': %s", path, strerror(errno));
+    int rc = load_open(wanted->place, fd, path, wanted->kept, err);
+    (void)close(fd);
+    if (rc > 0)
+        *wanted->from = round;
     return rc;
 }
 
 int fmq_kept_load(const fmq_kept_place_t *place, uint32_t round, llm_kept_optimizer_t *kept,
                   uint32_t *from, fmq_error_t *err)
 {
-    uint32_t found = 0;
-    for (uint64_t below = round; find_below(place, below, &found); below = found) {
-        fmq_error_t why = {0};
-        int rc = load_file(place, found, kept, &why);
-        if (rc > 0)
-            *from = found;
-        if (rc > 0)
-            return 1;
-        if (rc < 0 && (why.code == FMQ_ERR_IO || why.code == FMQ_ERR_NOMEM))
-            return fmq_error_set(err, why.code, "%s", why.text);
-        if (rc < 0)
-            fmq_log_write(place->log, FMQ_LOG_WARNING, place->actor, "optimizer-passed-over",
-                          "reason=\"%s\"", why.text);
-    }
-    return 0;
+    char prefix[PREFIX_MAX];
+    wanted_t wanted = {.place = place, .kept = kept, .from = from};
+    const fmq_round_files_reading_t how = {.files = files_of(place, prefix),
+                                           .load = load_file,
+                                           .argument = &wanted,
+                                           .log = place->log,
+                                           .actor = place->actor,
+                                           .passed_over = "optimizer-passed-over"};
+    return fmq_round_files_load(&how, round, err);
 }

@@ -7,10 +7,8 @@
  */
 #include "actors/client/personal_state.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +16,7 @@
 
 #include "actors/storage/directory.h"
 #include "actors/storage/file.h"
+#include "actors/storage/round_files.h"
 
 #define MAGIC      "FMQOWN\n"
 #define VERSION    1u
@@ -37,51 +36,15 @@ _Static_assert(sizeof(head_t) == 24 + FMQ_RUN_ID_SIZE - 1 + FMQ_DIGEST_SIZE + 8,
 
 typedef struct {
     const fmq_personal_place_t *place;
-    char *path; /* owned */
+    const char *path; /* borrowed */
     int fd;
     uint64_t at;
     fmq_digest_state_t digest;
 } reading_t;
 
-static char *path_of(const fmq_personal_place_t *place, uint32_t round, fmq_error_t *err)
+static fmq_round_files_t files_of(const fmq_personal_place_t *place)
 {
-    return fmq_file_path(err, "%s/round-%06u.state", place->directory, round);
-}
-
-/* The round of a file's name; false for files of others, and for one that a
- * killed process had not finished (file.h). */
-static bool round_of(const char *name, uint32_t *round)
-{
-    int end = 0;
-    return sscanf(name, "round-%9u.state%n", round, &end) == 1 && end > 0 && name[end] == '\0';
-}
-
-/* The highest round below `below` that has a file; false: none, or no folder. */
-static bool find_below(const fmq_personal_place_t *place, uint64_t below, uint32_t *found)
-{
-    DIR *directory = opendir(place->directory);
-    bool any = false;
-    for (struct dirent *entry; directory && (entry = readdir(directory));) {
-        uint32_t round;
-        if (round_of(entry->d_name, &round) && round < below && (!any || round > *found)) {
-            *found = round;
-            any = true;
-        }
-    }
-    if (directory)
-        closedir(directory);
-    return any;
-}
-
-static void remove_others(const fmq_personal_place_t *place, uint32_t round, const uint32_t *before)
-{
-    uint32_t found = 0;
-    for (uint64_t below = UINT64_MAX; find_below(place, below, &found); below = found) {
-        char *path = path_of(place, found, NULL);
-        if (path && found != round && !(before && found == *before))
-            (void)unlink(path);
-        free(path);
-    }
+    return (fmq_round_files_t){.directory = place->directory, .prefix = "round-"};
 }
 
 static void put_elements(uint8_t out[8], uint64_t elements)
@@ -116,9 +79,10 @@ int fmq_personal_save(const fmq_personal_place_t *place, const fmq_personal_mark
                       const float *vector, const uint32_t *before, fmq_error_t *err)
 {
     fmq_file_t file;
+    const fmq_round_files_t files = files_of(place);
     if (!place->directory)
         return 0;
-    char *path = path_of(place, mark->round, err);
+    char *path = fmq_round_files_path(&files, mark->round, err);
     int rc = path ? fmq_directory_make(place->directory, err) : -1;
     if (rc == 0 && (rc = fmq_file_open(&file, path, err)) == 0) {
         fmq_file_begin_digest(&file);
@@ -128,7 +92,7 @@ int fmq_personal_save(const fmq_personal_place_t *place, const fmq_personal_mark
         fmq_file_abandon(&file);
     }
     if (rc == 0)
-        remove_others(place, mark->round, before);
+        fmq_round_files_keep(&files, mark->round, before);
     free(path);
     return rc;
 }
@@ -185,44 +149,41 @@ static int read_rest(reading_t *self, const head_t *head, fmq_personal_mark_t *m
     return fmq_message_report_decode(&mark->outcome, report, head->report_size, err);
 }
 
-/* 1, 0 when it is of another run, or -1. */
-static int load_file(const fmq_personal_place_t *place, uint32_t round, const char *run,
-                     fmq_personal_mark_t *mark, float *vector, fmq_error_t *err)
+/* What is looked for, and where it goes. */
+typedef struct {
+    const fmq_personal_place_t *place;
+    const char *run;
+    fmq_personal_mark_t *mark;
+    float *vector;
+} wanted_t;
+
+static int load_file(void *argument, uint32_t round, const char *path, fmq_error_t *err)
 {
-    reading_t self = {.place = place, .path = path_of(place, round, err), .fd = -1};
+    const wanted_t *wanted = argument;
+    reading_t self = {.place = wanted->place, .path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
     head_t head;
     int rc = -1;
+    (void)round;
     fmq_digest_begin(&self.digest);
-    if (!self.path)
-        return -1;
-    self.fd = open(self.path, O_RDONLY | O_CLOEXEC);
     if (self.fd < 0)
-        (void)fmq_error_set(err, FMQ_ERR_IO, "cannot open '%s': %s", self.path, strerror(errno));
-    else if (take(&self, &head, sizeof head, err) == 0 && check_head(&self, &head, err) == 0)
-        rc = memcmp(head.run, run, sizeof head.run) != 0
+        return fmq_error_set(err, FMQ_ERR_IO, "cannot open '%s': %s", path, strerror(errno));
+    if (take(&self, &head, sizeof head, err) == 0 && check_head(&self, &head, err) == 0)
+        rc = memcmp(head.run, wanted->run, sizeof head.run) != 0
                  ? 0
-                 : (read_rest(&self, &head, mark, vector, err) < 0 ? -1 : 1);
-    if (self.fd >= 0)
-        (void)close(self.fd);
-    free(self.path);
+                 : (read_rest(&self, &head, wanted->mark, wanted->vector, err) < 0 ? -1 : 1);
+    (void)close(self.fd);
     return rc;
 }
 
 int fmq_personal_load(const fmq_personal_place_t *place, const char *run, uint32_t most,
                       fmq_personal_mark_t *mark, float *vector, fmq_error_t *err)
 {
-    uint32_t round = 0;
-    for (uint64_t below = (uint64_t)most + 1; place->directory && find_below(place, below, &round);
-         below = round) {
-        fmq_error_t why = {0};
-        int rc = load_file(place, round, run, mark, vector, &why);
-        if (rc > 0)
-            return 1;
-        if (rc < 0 && (why.code == FMQ_ERR_IO || why.code == FMQ_ERR_NOMEM))
-            return fmq_error_copy(err, &why);
-        if (rc < 0)
-            fmq_log_write(place->log, FMQ_LOG_WARNING, place->actor, "own-state-passed-over",
-                          "reason=\"%s\"", why.text);
-    }
-    return 0;
+    wanted_t wanted = {.place = place, .run = run, .mark = mark, .vector = vector};
+    const fmq_round_files_reading_t how = {.files = files_of(place),
+                                           .load = load_file,
+                                           .argument = &wanted,
+                                           .log = place->log,
+                                           .actor = place->actor,
+                                           .passed_over = "own-state-passed-over"};
+    return place->directory ? fmq_round_files_load(&how, (int64_t)most + 1, err) : 0;
 }

@@ -4,17 +4,21 @@
  */
 #include "actors/storage/checkpoint.h"
 
-#include <dirent.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "actors/storage/file.h"
+#include "actors/storage/round_files.h"
+
+static fmq_round_files_t files_of(const char *directory)
+{
+    return (fmq_round_files_t){.directory = directory, .prefix = "round-"};
+}
 
 static char *path_of(const char *directory, uint32_t round, fmq_error_t *err)
 {
-    return fmq_file_path(err, "%s/round-%06u.state", directory, round);
+    const fmq_round_files_t files = files_of(directory);
+    return fmq_round_files_path(&files, round, err);
 }
 
 int fmq_checkpoint_put(const char *directory, const fmq_checkpoint_t *checkpoint,
@@ -37,32 +41,13 @@ char *fmq_checkpoint_find_state(const char *directory, uint32_t round, const fmq
     return path;
 }
 
-/* The highest round with a checkpoint that is at least `least` and below
- * `below`; -1 when there is none. */
-static int64_t highest_round(const char *directory, int64_t least, int64_t below)
-{
-    int64_t highest = -1;
-    DIR *folder = opendir(directory);
-    if (!folder)
-        return -1;
-    const struct dirent *item;
-    while ((item = readdir(folder))) {
-        unsigned round = 0;
-        int end = 0;
-        if (sscanf(item->d_name, "round-%9u.state%n", &round, &end) == 1 && end > 0 &&
-            item->d_name[end] == '\0' && round >= least && round < below && round > highest)
-            highest = round;
-    }
-    (void)closedir(folder);
-    return highest;
-}
-
 int fmq_checkpoint_newest(const fmq_checkpoint_search_t *search, fmq_checkpoint_t *checkpoint,
                           uint32_t *skipped, fmq_error_t *err)
 {
+    const fmq_round_files_t files = files_of(search->directory);
     *skipped = 0;
     int64_t round = INT64_MAX;
-    while ((round = highest_round(search->directory, 0, round)) >= 0) {
+    while ((round = fmq_round_files_highest(&files, 0, round)) >= 0) {
         fmq_error_t why;
         char *path = path_of(search->directory, (uint32_t)round, err);
         if (!path)
@@ -87,9 +72,10 @@ int fmq_checkpoint_newest(const fmq_checkpoint_search_t *search, fmq_checkpoint_
 
 int fmq_checkpoint_look(const char *directory, fmq_checkpoint_t *newest, fmq_error_t *err)
 {
+    const fmq_round_files_t files = files_of(directory);
     int64_t round = INT64_MAX;
     bool any = false;
-    while ((round = highest_round(directory, 0, round)) >= 0) {
+    while ((round = fmq_round_files_highest(&files, 0, round)) >= 0) {
         char *path = path_of(directory, (uint32_t)round, err);
         int rc = path ? fmq_checkpoint_read_head(path, newest, err) : -1;
         free(path);
@@ -102,8 +88,9 @@ int fmq_checkpoint_look(const char *directory, fmq_checkpoint_t *newest, fmq_err
 
 static void remove_range(const char *directory, int64_t least, int64_t below)
 {
+    const fmq_round_files_t files = files_of(directory);
     int64_t round;
-    while ((round = highest_round(directory, least, below)) >= 0) {
+    while ((round = fmq_round_files_highest(&files, least, below)) >= 0) {
         char *path = path_of(directory, (uint32_t)round, NULL);
         bool removed = path && unlink(path) == 0;
         free(path);
