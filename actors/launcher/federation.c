@@ -585,7 +585,5 @@ int fmq_federation_run(const fmq_plan_t *plan, fmq_error_t *err)
     close_all(&self, &why);
     if (why.code == FMQ_OK)
         return 0;
-    if (err)
-        *err = why;
-    return -1;
+    return fmq_error_copy(err, &why);
 }

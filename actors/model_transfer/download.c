@@ -101,8 +101,7 @@ static outcome_t judge(const fmq_error_t *why, fmq_error_t *err)
 {
     if (fmq_download_judge(why->code) == FMQ_DOWNLOAD_TRANSIENT)
         return AGAIN;
-    if (err)
-        *err = *why;
+    (void)fmq_error_copy(err, why);
     return BROKEN;
 }
 
@@ -177,8 +176,7 @@ static outcome_t fill(fetcher_t *self, fmq_blob_cache_entry_t *entry, fmq_error_
         if (fmq_blob_cache_commit(entry, &why) == 0)
             return CAME;
         if (why.code != FMQ_ERR_MISMATCH || began_anew) {
-            if (err)
-                *err = why;
+            (void)fmq_error_copy(err, &why);
             return BROKEN;
         }
         began_anew = true;
