@@ -203,12 +203,12 @@ uint32_t fmq_participants_stalled(const fmq_participants_t *self, int64_t now_ms
     return 0;
 }
 
-/* One that has never been here counts from the opening of the phase. */
-static bool is_gone(const fmq_participants_t *self, const fmq_participant_t *participant,
-                    int64_t now_ms)
+/* When one that is not here counts as gone: one that has never been here is missed from the opening
+ * of the phase on. */
+static int64_t lost_ms(const fmq_participants_t *self, const fmq_participant_t *participant)
 {
     int64_t since = participant->gone_ms > self->opened_ms ? participant->gone_ms : self->opened_ms;
-    return !participant->alive && now_ms - since >= self->limits.grace_ms;
+    return since + self->limits.grace_ms;
 }
 
 fmq_participants_count_t fmq_participants_count(const fmq_participants_t *self, int64_t now_ms)
@@ -226,9 +226,9 @@ fmq_participants_count_t fmq_participants_count(const fmq_participants_t *self, 
         count.asked++;
         count.answered += participant->answered;
         count.left_out += participant->left_out;
-        if (!participant->answered && !participant->left_out) {
+        if (is_awaited(participant)) {
             count.missing++;
-            count.gone += is_gone(self, participant, now_ms);
+            count.gone += !participant->alive && now_ms >= lost_ms(self, participant);
         }
     }
     return count;
@@ -285,12 +285,9 @@ int fmq_participants_patience(const fmq_participants_t *self, int64_t now_ms, in
         patience = left;
     for (uint32_t i = 0; i < self->clients; i++) {
         const fmq_participant_t *participant = &self->all[i];
-        if (!participant->asked || participant->answered || participant->left_out ||
-            participant->alive)
+        if (!is_awaited(participant) || participant->alive)
             continue;
-        int64_t since =
-            participant->gone_ms > self->opened_ms ? participant->gone_ms : self->opened_ms;
-        left = since + self->limits.grace_ms - now_ms;
+        left = lost_ms(self, participant) - now_ms;
         if (left > 0 && left < patience)
             patience = left;
     }

@@ -43,7 +43,7 @@ static fmq_standing_t standing_of_asked(const coordinator_t *self, uint32_t clie
         return FMQ_STANDING_LEFT_OUT;
     if (self->collector && fmq_collector_is_queued(self->collector, client))
         return FMQ_STANDING_UPLOADING;
-    if (self->participants.all[client - 1].steps == 0)
+    if (participant->steps == 0)
         return FMQ_STANDING_STARTING;
     return measures(self) ? FMQ_STANDING_MEASURING : FMQ_STANDING_TRAINING;
 }
@@ -63,13 +63,13 @@ static fmq_standing_t standing_of(const coordinator_t *self, uint32_t client)
 static void list_client(const coordinator_t *self, fmq_status_t *out, uint32_t client,
                         fmq_standing_t standing)
 {
-    const fmq_participant_t *progress = &self->participants.all[client - 1];
+    const fmq_participant_t *participant = &self->participants.all[client - 1];
     bool steps = standing == FMQ_STANDING_TRAINING || standing == FMQ_STANDING_MEASURING;
     if (out->listed < FMQ_STATUS_CLIENTS_MAX)
         out->list[out->listed++] = (fmq_status_client_t){.client = client,
                                                          .standing = standing,
-                                                         .step = steps ? progress->step : 0,
-                                                         .steps = steps ? progress->steps : 0};
+                                                         .step = steps ? participant->step : 0,
+                                                         .steps = steps ? participant->steps : 0};
 }
 
 /* Those with nothing to do are named where there is room for everybody. */

@@ -17,14 +17,13 @@ static void slowest(const coordinator_t *self, fmq_run_event_t *event)
     double least = 2;
     for (uint32_t k = 1; k <= self->participants.clients; k++) {
         const fmq_participant_t *participant = &self->participants.all[k - 1];
-        const fmq_participant_t *progress = &self->participants.all[k - 1];
-        if (!participant->asked || participant->answered || progress->steps == 0)
+        if (!participant->asked || participant->answered || participant->steps == 0)
             continue;
-        double share = (double)progress->step / (double)progress->steps;
+        double share = (double)participant->step / (double)participant->steps;
         if (share < least) {
             least = share;
-            event->step = progress->step;
-            event->steps = progress->steps;
+            event->step = participant->step;
+            event->steps = participant->steps;
         }
     }
 }

@@ -20,12 +20,12 @@ void fmq_coordinator_excuse_if_deaf(coordinator_t *self)
 
 static void leave_out(coordinator_t *self, uint32_t client, int64_t since_ms)
 {
-    const fmq_participant_t *progress = &self->participants.all[client - 1];
+    const fmq_participant_t *participant = &self->participants.all[client - 1];
     char reason[160];
     (void)snprintf(reason, sizeof reason,
                    "it has made no progress for %" PRId64 " s, at step %" PRIu64 " of %" PRIu64
                    " (fedmq.progress_timeout)",
-                   since_ms / 1000, progress->step, progress->steps);
+                   since_ms / 1000, participant->step, participant->steps);
     fmq_log_write(self->options.log, FMQ_LOG_WARNING, "server", "client-stalled",
                   "client=%u round=%u reason=\"%s\"", client, self->checkpoints.mark.round, reason);
     fmq_participants_leave_out(&self->participants, client, reason);
