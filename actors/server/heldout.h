@@ -14,12 +14,12 @@
 
 typedef struct fmq_heldout fmq_heldout_t;
 
-/* Loads and tokenizes; shared and settings are borrowed. */
+/* Loads and tokenizes; context and settings are borrowed. */
 fmq_heldout_t *fmq_heldout_new(const fmq_context_t *context, const fmq_offsite_settings_t *settings,
                                fmq_error_t *err);
 void fmq_heldout_destroy(fmq_heldout_t **self_p);
 
-/* The coordinator's measure function; self is a held.  Metrics, for val and
+/* The coordinator's measure function; self is one of these.  Metrics, for val and
  * test where eval.split has them and there are such records: plugin.<split>_loss (sum over batches
  * of mean loss x batch size), _total, _avg_loss, _token_loss; with fedmq.match_tokens
  * plugin.test_exact_match and plugin.test_exact_total. */

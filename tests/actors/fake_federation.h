@@ -65,7 +65,7 @@ void fake_check_in(const federation_t *self, const char *directory, float *expec
 /* Saves a state as <directory>/state.bin: the coordinator's save function;
  * argument points to the number of elements. */
 int fake_save(void *argument, const float *state, const char *directory, fmq_error_t *err);
-/* The defaults of an settings. */
+/* The defaults of settings. */
 fmq_server_settings_t fake_settings(uint32_t clients, uint32_t rounds);
 
 #endif
