@@ -159,7 +159,8 @@ static int add_splitters(loading_t *self, fmq_error_t *err)
     return 0;
 }
 
-/* Numbers and sizes: what is on the wire must be told apart, and must fit into a chunk. */
+/* Numbers and sizes of the one that was added last: what is on the wire must be told apart, and
+ * must fit into a chunk. */
 static int check_codec(const loading_t *self, const fmq_codec_ops_t *codec, fmq_error_t *err)
 {
     size_t before = 0;
@@ -167,7 +168,7 @@ static int check_codec(const loading_t *self, const fmq_codec_ops_t *codec, fmq_
         return fmq_error_set(err, FMQ_ERR_UNSUPPORTED,
                              "codec '%s' has number %u; extensions' are %u to %u", codec->name,
                              codec->number, FMQ_CODEC_OWN_FIRST, FMQ_CODEC_OWN_LAST);
-    for (size_t i = 0; i < self->size; i++) {
+    for (size_t i = 0; i + 1 < self->size; i++) {
         const fmq_codec_ops_t *other = self->all->items[i].thing;
         if (strcmp(self->all->items[i].key, codecs.key) != 0)
             continue;
@@ -200,13 +201,8 @@ static int add_codecs(loading_t *self, fmq_error_t *err)
                             : !(*at)->encode ? "encode()"
                             : !(*at)->decode ? "decode()"
                                              : NULL;
-        size_t size = self->size;
-        if (add(self, &codecs, &offer, lacks, err) < 0)
+        if (add(self, &codecs, &offer, lacks, err) < 0 || check_codec(self, *at, err) < 0)
             return -1;
-        self->size = size; /* not beside itself */
-        if (check_codec(self, *at, err) < 0)
-            return -1;
-        self->size = size + 1;
     }
     return 0;
 }

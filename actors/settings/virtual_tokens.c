@@ -188,14 +188,17 @@ static const fmq_setting_t prefix_table[] = {COMMON,
                                              {"init_weights", take_weights},
                                              {NULL, NULL}};
 
-static const struct {
-    const char *method;
+typedef struct {
+    const char *name;
     llm_adapter_kind_t kind;
     llm_encoder_kind_t encoder;
     const fmq_setting_t *table;
-} methods[] = {{"prompt", LLM_ADAPTER_PROMPT, LLM_ENCODER_NONE, prompt_table},
-               {"p-tuning", LLM_ADAPTER_P_TUNING, LLM_ENCODER_MLP, p_tuning_table},
-               {"prefix", LLM_ADAPTER_PREFIX, LLM_ENCODER_NONE, prefix_table}};
+} method_t;
+
+static const method_t methods[] = {
+    {"prompt", LLM_ADAPTER_PROMPT, LLM_ENCODER_NONE, prompt_table},
+    {"p-tuning", LLM_ADAPTER_P_TUNING, LLM_ENCODER_MLP, p_tuning_table},
+    {"prefix", LLM_ADAPTER_PREFIX, LLM_ENCODER_NONE, prefix_table}};
 
 static int check(const fmq_config_t *config, llm_adapter_spec_t *spec, fmq_error_t *err)
 {
@@ -224,25 +227,28 @@ static int check(const fmq_config_t *config, llm_adapter_spec_t *spec, fmq_error
     return 0;
 }
 
-bool fmq_settings_is_virtual(const char *method)
+static const method_t *find(const char *name)
 {
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-        if (strcasecmp(methods[i].method, method) == 0)
-            return true;
-    return false;
+        if (strcasecmp(methods[i].name, name) == 0)
+            return &methods[i];
+    return NULL;
+}
+
+bool fmq_settings_is_virtual(const char *method)
+{
+    return find(method) != NULL;
 }
 
 int fmq_settings_virtual(const fmq_config_t *config, const char *method, llm_adapter_spec_t *out,
                          fmq_error_t *err)
 {
-    size_t i = 0;
-    while (strcasecmp(methods[i].method, method) != 0)
-        i++;
-    llm_adapter_spec_t spec = {.kind = methods[i].kind,
-                               .virtual_tokens = {.encoder = methods[i].encoder, .layers = 2}};
+    const method_t *found = find(method);
+    llm_adapter_spec_t spec = {.kind = found->kind,
+                               .virtual_tokens = {.encoder = found->encoder, .layers = 2}};
     (void)snprintf(spec.virtual_tokens.cache, sizeof spec.virtual_tokens.cache, "%s",
                    fmq_config_text(config, "llm.cache.model"));
-    if (fmq_settings_take(config, ARGS, methods[i].table, &spec, err) < 0 ||
+    if (fmq_settings_take(config, ARGS, found->table, &spec, err) < 0 ||
         check(config, &spec, err) < 0)
         return -1;
     *out = spec;

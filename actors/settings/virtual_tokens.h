@@ -12,7 +12,7 @@
 /* "prompt", "p-tuning", "prefix". */
 bool fmq_settings_is_virtual(const char *method);
 
-/* FMQ_ERR_CONFIG or FMQ_ERR_UNSUPPORTED with the key; *out is untouched then. */
+/* Of one of these: FMQ_ERR_CONFIG or FMQ_ERR_UNSUPPORTED with the key; *out is untouched then. */
 int fmq_settings_virtual(const fmq_config_t *config, const char *method, llm_adapter_spec_t *out,
                          fmq_error_t *err);
 
