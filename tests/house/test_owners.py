@@ -26,7 +26,7 @@ ADDRESS = re.compile(r"(?<!&)&(\w+)((?:(?:->|\.)\w+(?:\[[^\]]*\])*)+)(?!\s*\()")
 WHOLE = re.compile(r"(?:^|[;{}]\s*)\*(\w+)\s*=(?!=)", re.M)
 OWNERS = {"coordinator_private.h": "coordinator.c"}
 PARTS = {"fmq_strategy_t"}  # classes of other rooms that a class here consists of
-VALUES = re.compile(r".*_(options|setup|settings|facts|count|limits)_t$")
+VALUES = re.compile(r".*_(options|settings|count|limits)_t$")
 
 
 def read(path):
@@ -62,7 +62,7 @@ class Room:
     def __init__(self, folder):
         self.folder = folder
         self.types, self.owners = {}, {}
-        self.aliases = {}
+        self.aliases = {"fmq_coordinator": "coordinator_t"}
         for name in sorted(os.listdir(folder)):
             if not name.endswith(".h"):
                 continue
@@ -71,7 +71,6 @@ class Room:
                 self.types[type_name] = members(body)
                 if not VALUES.match(type_name):
                     self.owners[type_name] = OWNERS.get(name, name[:-2] + ".c")
-        self.aliases["fmq_coordinator"] = "coordinator_t"
 
     def resolve(self, kind, chain):
         """The class that a member's place belongs to: (class, type of the last member)."""
