@@ -26,6 +26,13 @@ static inline int tear_down(void **state)
     return 0;
 }
 
+/* An empty configuration, in the middle of a test. */
+static inline void start_anew(void)
+{
+    (void)tear_down(NULL);
+    (void)set_up(NULL);
+}
+
 static inline void given(const char *yaml)
 {
     if (fmq_config_parse(config, "given.yaml", yaml, strlen(yaml), &err) < 0)

@@ -103,8 +103,7 @@ static void what_is_computed_again_is_chosen_by_name(void **state)
 /* Nothing but this is given. */
 static void given_alone(const char *yaml)
 {
-    (void)tear_down(NULL);
-    (void)set_up(NULL);
+    start_anew();
     given(yaml);
 }
 
@@ -296,17 +295,13 @@ static void what_has_no_meaning_here_is_refused(void **state)
 {
     (void)state;
     refused("train: {optimizer: {type: Adam, lr: 0.1, differentiable: True}}\n", "differentiable");
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     refused("train: {optimizer: {type: AdamW8bit, lr: 0.1, amsgrad: True}}\n", "amsgrad");
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     refused("train: {optimizer: {type: AdamW8bit, lr: 0.1, block_wise: False}}\n", "block_wise");
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     refused("train: {optimizer: {type: transformers.Adafactor, lr: 0.1}}\n", "relative_step");
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     refused("train: {optimizer: {type: Adafactor, decay_rate: -0.8}}\n", "beta2_decay");
 }
 
@@ -318,13 +313,11 @@ static void further_optimizers_have_the_defaults_of_their_classes(void **state)
     llm_optimizer_t how = train().optimizer;
     assert_true(how.kind == LLM_ADAGRAD && how.eps == 1e-10 && how.maximize);
     assert_true(how.lr_decay == 0.5 && how.initial_accumulator == 2);
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     given("train: {optimizer: {type: RMSprop, lr: 0.1, centered: True}}\n");
     how = train().optimizer;
     assert_true(how.kind == LLM_RMSPROP && how.alpha == 0.99 && how.eps == 1e-8 && how.centered);
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     given("train: {optimizer: {type: AdamW8bit, lr: 0.1}}\n");
     how = train().optimizer;
     assert_true(how.kind == LLM_ADAMW_8BIT && how.min_8bit_size == 4096);
@@ -338,8 +331,7 @@ static void either_adafactor_has_its_classs_arguments(void **state)
     llm_optimizer_t how = train().optimizer;
     assert_true(how.kind == LLM_ADAFACTOR && how.eps == 0x1p-23 && how.eps2 == 0.01);
     assert_true(how.clip == 2 && how.beta2_decay == -0.8 && !how.relative_step);
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     given("train: {optimizer: {type: transformers.Adafactor, beta1: None, decay_rate: -0.5}}\n");
     how = train().optimizer;
     assert_true(how.kind == LLM_ADAFACTOR_HF && how.eps == 1e-30 && how.eps2 == 1e-3);
@@ -397,8 +389,7 @@ static void cosine_and_linear_have_torchs_defaults(void **state)
     given("train: {scheduler: {type: CosineAnnealingLR, T_max: 20}}\n");
     assert_int_equal(train().schedule.t_max, 20);
     assert_true(train().schedule.eta_min == 0);
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     given("train: {scheduler: {type: LinearLR}}\n");
     assert_true(train().schedule.start_factor == 1.0 / 3);
     assert_true(train().schedule.end_factor == 1);
@@ -426,11 +417,9 @@ static void one_cycle_without_its_steps_or_rate_is_refused(void **state)
     refused("train: {scheduler: {type: OneCycleLR, max_lr: 1, total_steps: 3, anneal_strategy: "
             "sine}}\n",
             "cos or linear");
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     refused("train: {scheduler: {type: OneCycleLR, max_lr: 0.2, epochs: 3}}\n", "total_steps");
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     refused("train: {scheduler: {type: OneCycleLR, total_steps: 3}}\n", "max_lr");
 }
 
@@ -439,12 +428,10 @@ static void constant_polynomial_and_restarts_have_torchs_defaults(void **state)
     (void)state;
     given("train: {scheduler: {type: ConstantLR}}\n");
     assert_true(train().schedule.start_factor == 1.0 / 3 && train().schedule.total == 5);
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     given("train: {scheduler: {type: PolynomialLR, power: 2}}\n");
     assert_true(train().schedule.power == 2 && train().schedule.total == 5);
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     given("train: {scheduler: {type: CosineAnnealingWarmRestarts, T_0: 4}}\n");
     assert_true(train().schedule.t_max == 4 && train().schedule.t_mult == 1);
     assert_int_equal(train().schedule.kind, LLM_SCHEDULE_RESTARTS);
@@ -549,8 +536,7 @@ static void offsite_tuning_has_products_of_low_rank_alone(void **state)
         snprintf(yaml, sizeof yaml,
                  "llm: {offsite_tuning: {use: True}, adapter: {use: True, args: [%s]}}\n",
                  refused[i][0]);
-        fmq_config_destroy(&config);
-        set_up(NULL);
+        start_anew();
         given_roughly(yaml);
         assert_names(fmq_settings_adapter(config, &spec, &err), refused[i][1]);
     }
@@ -578,8 +564,7 @@ static void layers_to_transform_are_an_index_or_a_list(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char yaml[256];
         snprintf(yaml, sizeof yaml, "llm: {adapter: {use: True, args: [%s]}}\n", cases[i].args);
-        fmq_config_destroy(&config);
-        set_up(NULL);
+        start_anew();
         given(yaml);
         llm_adapter_spec_t spec = adapter();
         assert_int_equal(spec.layers.some, cases[i].some);
@@ -593,8 +578,7 @@ static void no_adapter_for(const char *args, const char *word)
     char yaml[512];
     llm_adapter_spec_t spec;
     snprintf(yaml, sizeof yaml, "llm: {adapter: {use: True, args: [%s]}}\n", args);
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     given_roughly(yaml);
     assert_names(fmq_settings_adapter(config, &spec, &err), word);
 }
@@ -685,8 +669,7 @@ static void virtual_tokens_are_read_with_pefts_arguments(void **state)
         const llm_virtual_spec_t *wanted = &with_tokens[i].spec.virtual_tokens;
         snprintf(yaml, sizeof yaml, "llm: {adapter: {use: True, args: [%s]}}\n",
                  with_tokens[i].args);
-        fmq_config_destroy(&config);
-        set_up(NULL);
+        start_anew();
         given(yaml);
         if (fmq_settings_adapter(config, &spec, &err) < 0)
             fail_msg("%s", err.text);
@@ -746,8 +729,7 @@ static void one_client_of_many_is_kept_for_local_training(void **state)
 static void no_split_for(const char *yaml, const char *word)
 {
     fmq_split_settings_t out;
-    fmq_config_destroy(&config);
-    set_up(NULL);
+    start_anew();
     given_roughly(yaml);
     assert_names(fmq_settings_split(config, &out, &err), word);
 }

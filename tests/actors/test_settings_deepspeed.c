@@ -29,8 +29,7 @@ static void write_file(const char *json)
 static void given_file(const char *json, const char *more)
 {
     char yaml[512];
-    (void)tear_down(NULL);
-    (void)set_up(NULL);
+    start_anew();
     write_file(json);
     (void)snprintf(yaml, sizeof yaml, "llm: {deepspeed: {use: True, ds_config: %s}}\n%s", path,
                    more);
