@@ -145,14 +145,11 @@ static const fmq_codec_ops_t *known(const fmq_schema_t *schema, fmq_codec_t numb
     return codec;
 }
 
-size_t fmq_state_encode_chunk(const fmq_schema_t *schema, uint32_t index, const float *values,
-                              fmq_codec_t number, void *out, fmq_error_t *err)
+static size_t encode_chunk(const fmq_schema_t *schema, uint32_t index, const float *values,
+                           const fmq_codec_ops_t *codec, void *out, fmq_error_t *err)
 {
     uint64_t first, count;
     fmq_packer_t packer;
-    const fmq_codec_ops_t *codec = known(schema, number, err);
-    if (!codec)
-        return 0;
     fmq_packer_init(&packer, out, chunk_room(schema, codec, index));
     int rc = pack_slices(schema, values, codec, &packer, index);
     size_t used = fmq_packer_end(&packer, err);
@@ -167,6 +164,13 @@ size_t fmq_state_encode_chunk(const fmq_schema_t *schema, uint32_t index, const 
     return used;
 }
 
+size_t fmq_state_encode_chunk(const fmq_schema_t *schema, uint32_t index, const float *values,
+                              fmq_codec_t number, void *out, fmq_error_t *err)
+{
+    const fmq_codec_ops_t *codec = known(schema, number, err);
+    return codec ? encode_chunk(schema, index, values, codec, out, err) : 0;
+}
+
 static int add_chunk(fmq_object_t *object, const fmq_schema_t *schema, const float *vector,
                      const fmq_codec_ops_t *codec, fmq_error_t *err)
 {
@@ -174,9 +178,7 @@ static int add_chunk(fmq_object_t *object, const fmq_schema_t *schema, const flo
     uint64_t first, count;
     fmq_state_range(schema, index, &first, &count);
     void *place = fmq_object_place(object, chunk_room(schema, codec, index), err);
-    size_t used = place ? fmq_state_encode_chunk(schema, index, vector + first,
-                                                 (fmq_codec_t)codec->number, place, err)
-                        : 0;
+    size_t used = place ? encode_chunk(schema, index, vector + first, codec, place, err) : 0;
     if (used == 0)
         return -1;
     fmq_object_trim(object, used);
