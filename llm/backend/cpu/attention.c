@@ -10,11 +10,10 @@
  * one layout can be written by a tile and read by the next as either operand,
  * which is why backward forms dv and dk transposed.
  */
-#include "llm/backend/cpu/cpu.h"
-
 #include <string.h>
 
 #include "base/real.h"
+#include "llm/backend/cpu/bend.h"
 
 #define QUERIES 64 /* in a block */
 #define GROUP   28 /* of them: whole tiles on every machine, which sum over the same keys */
@@ -166,18 +165,6 @@ typedef struct {
     size_t from;  /* MASKED_TAIL: the first k that is not masked for all rows, a whole block */
 } extent_t;
 
-/* The first key that a block of queries looks at: where there is a window, all
- * keys before are behind it.  Whole blocks of keys on every machine. */
-static size_t first_key(const llm_attention_t *shape, size_t query)
-{
-    return llm_first_seen(shape->window, query) / LLM_CPU_WIDTH_MAX * LLM_CPU_WIDTH_MAX;
-}
-
-static bool is_bent(const llm_attention_t *shape)
-{
-    return shape->window > 0 || shape->softcap > 0 || shape->slopes;
-}
-
 /* Values of k before these columns that are masked for all of them; whole
  * blocks of a on every machine. */
 static size_t masked_head(const extent_t *extent, size_t column)
@@ -252,22 +239,11 @@ static void score(const job_t *job, const item_t *item, const float *q, size_t f
     extent_t extent = {.rows = count, .columns = first + count, .K = shape->D};
     extent.mask = MASKED_RESULT;
     extent.first = first;
-    extent.begin = first_key(shape, first);
+    extent.begin = llm_cpu_first_key(shape, first);
     pack_along(job->kernels, item->queries, q, shape->q_stride, count, shape->D);
     job->kernels->scale(item->queries.data, shape->scale,
                         llm_cpu_pieces(shape->D, job->kernels->width) * item->queries.block);
     multiply(job->kernels, item->scores, item->queries, item->keys_across, extent);
-}
-
-/* How the scores of a query are bent, from key `from` on. */
-static llm_cpu_bend_t bend_of(const llm_attention_t *shape, size_t h, size_t query, size_t from)
-{
-    return (llm_cpu_bend_t){.scale = 1,
-                            .cap = shape->softcap,
-                            .slope = shape->slopes ? shape->slopes[h] : 0,
-                            .query = query - from,
-                            .hidden = llm_first_seen(shape->window, query) - from,
-                            .factor = shape->scale};
 }
 
 /* Scores of row i of a block become exponentials; returns the row's log-sum-exp. */
@@ -275,11 +251,11 @@ static float softmax_of(const job_t *job, const item_t *item, size_t h, size_t f
                         size_t keys, float *sum)
 {
     const llm_cpu_kernels_t *kernels = job->kernels;
-    size_t from = first_key(job->shape, first), seen = first + i + 1 - from;
+    size_t from = llm_cpu_first_key(job->shape, first), seen = first + i + 1 - from;
     float *row =
         item->scores.data + from / kernels->width * item->scores.block + i * kernels->width;
-    if (is_bent(job->shape)) {
-        llm_cpu_bend_t how = bend_of(job->shape, h, first + i, from);
+    if (llm_cpu_is_bent(job->shape)) {
+        llm_cpu_bend_t how = llm_cpu_bend_of(job->shape, 1, h, first + i, from);
         kernels->bend(row, NULL, item->scores.block, seen, &how);
     }
     float largest = kernels->softmax_row(row, item->scores.block, seen, keys - from, sum);
@@ -312,7 +288,7 @@ static void forward_item(void *argument, size_t number, size_t thread)
                 softmax_of(job, &item, h, first, i, keys, &sums[i]);
         extent_t extent = {.rows = count, .columns = shape->D, .K = keys, .first = first};
         extent.mask = MASKED_TAIL;
-        extent.from = first_key(shape, first);
+        extent.from = llm_cpu_first_key(shape, first);
         multiply(kernels, item.result, item.scores, item.along, extent);
         for (size_t i = 0; i < count; i++)
             store_row(kernels, job->out + (start + first + i) * shape->out_stride + h * shape->D,
@@ -349,7 +325,7 @@ static void score_gradients(const job_t *job, const item_t *item, size_t token, 
     pack_along(kernels, item->douts, job->dout + at, shape->out_stride, count, D);
     extent_t extent = {.rows = count, .columns = keys, .K = D, .first = first};
     extent.mask = MASKED_RESULT;
-    extent.begin = first_key(shape, first);
+    extent.begin = llm_cpu_first_key(shape, first);
     multiply(kernels, item->dscores, item->douts, item->values_across, extent);
     size_t skipped = extent.begin / kernels->width * item->scores.block;
     for (size_t i = 0; i < count; i++) {
@@ -358,8 +334,8 @@ static void score_gradients(const job_t *job, const item_t *item, size_t token, 
         float *ds = item->dscores.data + skipped + i * kernels->width;
         float scalars[3] = {job->lse[(token + i) * shape->H + h],
                             kernels->dot(job->dout + row, job->o + row, D), shape->scale};
-        if (is_bent(shape)) { /* which takes delta and the scale */
-            llm_cpu_bend_t how = bend_of(shape, h, first + i, extent.begin);
+        if (llm_cpu_is_bent(shape)) { /* which takes delta and the scale */
+            llm_cpu_bend_t how = llm_cpu_bend_of(shape, 1, h, first + i, extent.begin);
             how.delta = scalars[1];
             kernels->bend(s, ds, item->scores.block, seen, &how);
             scalars[1] = 0;
@@ -386,7 +362,7 @@ static void backward_queries(const job_t *job, const item_t *item, size_t start,
                 shape->out_stride, count, D);
     extent_t extent = {.rows = count, .columns = D, .K = first + count, .first = first};
     extent.mask = MASKED_TAIL;
-    extent.from = first_key(shape, first);
+    extent.from = llm_cpu_first_key(shape, first);
     multiply(kernels, item->result, item->dscores, item->along, extent);
     for (size_t i = 0; i < count; i++)
         store_row(kernels, job->dq + (token + i) * shape->q_stride + h * D, item->result, i, D,
@@ -399,7 +375,7 @@ static void backward_keys(const job_t *job, const item_t *item, size_t first, si
 {
     size_t count = llm_cpu_min(QUERIES, item->n - first);
     extent_t extent = {.rows = job->shape->D, .K = count, .add = true, .first = first};
-    size_t seen = first_key(job->shape, first);
+    size_t seen = llm_cpu_first_key(job->shape, first);
     extent.begin = begin > seen ? begin : seen;
     extent.columns = llm_cpu_min(end, first + count);
     extent.mask = MASKED_HEAD;

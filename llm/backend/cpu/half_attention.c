@@ -18,7 +18,7 @@
  *
  * The scale of the scores is applied in float, by the softmax.
  */
-#include "llm/backend/cpu/cpu.h"
+#include "llm/backend/cpu/bend.h"
 #include "llm/backend/cpu/half.h"
 
 #include <math.h>
@@ -202,18 +202,6 @@ typedef struct {
     size_t from;  /* MASKED_TAIL: the first k that is not masked for all rows, that of a panel */
 } extent_t;
 
-/* The first key that a block of queries looks at, and whether their scores are
- * more than products: as in attention.c. */
-static size_t first_key(const llm_attention_t *shape, size_t query)
-{
-    return llm_first_seen(shape->window, query) / LLM_CPU_WIDTH_MAX * LLM_CPU_WIDTH_MAX;
-}
-
-static bool is_bent(const llm_attention_t *shape)
-{
-    return shape->window > 0 || shape->softcap > 0 || shape->slopes;
-}
-
 /* to[rows][columns] (+)= a[rows][K] b[K][columns]. */
 static void multiply(const llm_cpu_half_kernels_t *half, floats_t to, halves_t a, halves_t b,
                      extent_t extent)
@@ -279,20 +267,9 @@ static void score(const job_t *job, const item_t *item, const uint16_t *q, size_
     extent_t extent = {.rows = count, .columns = first + count, .K = shape->D};
     extent.mask = MASKED_RESULT;
     extent.first = first;
-    extent.begin = first_key(shape, first);
+    extent.begin = llm_cpu_first_key(shape, first);
     even_rows(item->queries.data, q, shape->q_stride, count, shape->D);
     multiply(job->half, item->scores, item->queries, item->keys_across, extent);
-}
-
-/* How the scores of a query are bent, from key `from` on. */
-static llm_cpu_bend_t bend_of(const llm_attention_t *shape, size_t h, size_t query, size_t from)
-{
-    return (llm_cpu_bend_t){.scale = shape->scale,
-                            .cap = shape->softcap,
-                            .slope = shape->slopes ? shape->slopes[h] : 0,
-                            .query = query - from,
-                            .hidden = llm_first_seen(shape->window, query) - from,
-                            .factor = shape->scale};
 }
 
 /* Scores of row i of a block become probabilities up to their sum; returns the
@@ -302,11 +279,11 @@ static float softmax_of(const job_t *job, const item_t *item, size_t h, size_t f
 {
     const llm_attention_t *shape = job->shape;
     size_t width = job->half->width;
-    size_t from = first_key(shape, first), seen = first + i + 1 - from;
+    size_t from = llm_cpu_first_key(shape, first), seen = first + i + 1 - from;
     float *row = item->scores.data + from / width * item->scores.block + i * width;
     float scale = shape->scale;
-    if (is_bent(shape)) {
-        llm_cpu_bend_t how = bend_of(shape, h, first + i, from);
+    if (llm_cpu_is_bent(shape)) {
+        llm_cpu_bend_t how = llm_cpu_bend_of(shape, shape->scale, h, first + i, from);
         job->kernels->bend(row, NULL, item->scores.block, seen, &how);
         scale = 1;
     }
@@ -327,7 +304,7 @@ static void forward_block(const job_t *job, const item_t *item, size_t start, si
             softmax_of(job, item, h, first, i, keys, &sums[i]);
     extent_t extent = {.rows = count, .columns = shape->D, .K = keys, .first = first};
     extent.mask = MASKED_TAIL;
-    extent.from = first_key(shape, first);
+    extent.from = llm_cpu_first_key(shape, first);
     multiply(job->half, item->result, item->p, item->values, extent);
     for (size_t i = 0; i < count; i++)
         store_row(job, item, job->out + (token + i) * shape->out_stride + h * shape->D, i,
@@ -379,7 +356,8 @@ static void bend_pair(const job_t *job, llm_cpu_score_pair_t *pair, float *s, fl
                       size_t query)
 {
     for (size_t j = 0; j < 2 && pair->count[j] > 0; j++) {
-        llm_cpu_bend_t how = bend_of(job->shape, h, query + j, query + j + 1 - pair->count[j]);
+        llm_cpu_bend_t how = llm_cpu_bend_of(job->shape, job->shape->scale, h, query + j,
+                                             query + j + 1 - pair->count[j]);
         how.delta = pair->delta[j];
         job->kernels->bend(s + j * job->half->width, dp + j * job->half->width, pair->block,
                            pair->count[j], &how);
@@ -398,7 +376,7 @@ static void score_gradients(const job_t *job, const item_t *item, size_t token, 
     size_t at = token * shape->out_stride + h * D;
     score(job, item, job->q + token * shape->q_stride + h * D, first, count);
     even_rows(item->douts.data, job->dout + at, shape->out_stride, count, D);
-    size_t from = first_key(shape, first), panels = from / width;
+    size_t from = llm_cpu_first_key(shape, first), panels = from / width;
     extent_t extent = {.rows = count, .columns = keys, .K = D, .first = first, .begin = from};
     extent.mask = MASKED_RESULT;
     multiply(job->half, item->dscores, item->douts, item->values_across, extent);
@@ -423,7 +401,7 @@ static void score_gradients(const job_t *job, const item_t *item, size_t token, 
             pair.lse[j] = job->lse[(token + i + j) * shape->H + h];
             pair.delta[j] = job->half->dot(job->dout + row, job->o + row, D);
         }
-        if (is_bent(shape))
+        if (llm_cpu_is_bent(shape))
             bend_pair(job, &pair, scores + i * width, dscores + i * width, h, first + i);
         job->half->softmax_dx(&pair);
     }
@@ -443,7 +421,7 @@ static void backward_block(const job_t *job, const item_t *item, size_t start, s
     extent_t down = {.rows = D, .columns = keys, .K = count, .add = true, .first = first};
     extent_t along = {.rows = count, .columns = D, .K = keys, .first = first};
     down.mask = MASKED_HEAD;
-    down.begin = along.from = first_key(shape, first);
+    down.begin = along.from = llm_cpu_first_key(shape, first);
     along.mask = MASKED_TAIL;
     multiply(job->half, item->dvalues, item->douts_turned, item->p_pairs, down);
     multiply(job->half, item->dkeys, item->queries_turned, item->ds_pairs, down);
