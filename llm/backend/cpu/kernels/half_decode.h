@@ -8,6 +8,7 @@
 #define LLM_BACKEND_CPU_HALF_DECODE_H
 
 #include "llm/backend/cpu/half_kernels.h"
+#include "llm/backend/cpu/kernels/bend.h"
 #include "llm/backend/cpu/kernels/functions.h"
 #include "llm/backend/cpu/kernels/half_rows.h"
 #include "llm/backend/cpu/kernels/half_vector.h"
@@ -127,22 +128,6 @@ static void exponentials(float *scores, size_t count, float scale, float *most, 
     *mass = sum_of_lanes(sums);
 }
 
-/* Scores with a cap and slopes: as bend() of kernels/softmax.h. */
-static void bend_scores(float *scores, const llm_cpu_attend_t *a, float slope)
-{
-    vf lane;
-    for (size_t i = 0; i < LANES; i++)
-        lane[i] = (float)i;
-    for (size_t j = 0; j < a->count; j += LANES) {
-        size_t n = up_to_lanes(a->count - j);
-        vf x = v_load_n(scores + j, n) * a->scale;
-        if (a->cap > 0)
-            x = v_tanh(x / a->cap) * a->cap;
-        x += slope * (lane + (float)j - (float)a->query);
-        v_store_n(scores + j, x, n);
-    }
-}
-
 /* Channels d .. of the sums of values, for some of the queries; n of the last
  * register's lanes are there. */
 INLINE void weigh(const llm_cpu_attend_t *a, float (*weights)[KEYS], size_t first, size_t d,
@@ -199,8 +184,10 @@ static void attend(const llm_cpu_attend_t *a)
             else
                 key_dots(weights[h], q, a, a->D);
             bool bent = a->cap > 0 || a->slopes;
+            llm_cpu_bend_t how = {.scale = a->scale, .cap = a->cap, .query = a->query};
+            how.slope = a->slopes ? a->slopes[first + h] : 0;
             if (bent)
-                bend_scores(weights[h], a, a->slopes ? a->slopes[first + h] : 0);
+                bend(weights[h], NULL, WIDTH, a->count, &how);
             exponentials(weights[h], a->count, bent ? 1.0f : a->scale,
                          &a->most[(first + h) * a->step], &a->mass[(first + h) * a->step]);
         }

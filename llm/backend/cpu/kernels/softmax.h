@@ -9,6 +9,7 @@
 
 #include "base/real.h"
 #include "llm/backend/cpu/kernels.h"
+#include "llm/backend/cpu/kernels/bend.h"
 #include "llm/backend/cpu/kernels/elements.h"
 #include "llm/backend/cpu/kernels/functions.h"
 
@@ -213,49 +214,6 @@ static void softmax_dx(float *p, float *ds, size_t block, size_t count, size_t l
     }
     zero_keys(p, block, round_up(count, LANES), round_up(limit, WIDTH));
     zero_keys(ds, block, round_up(count, LANES), round_up(limit, WIDTH));
-}
-
-/* Whole registers are stored without a mask: what is stored with one has to
- * reach the cache before the softmax may read it. */
-INLINE void store_some(float *to, vf v, size_t n)
-{
-    if (n == LANES)
-        v_store(to, v);
-    else
-        v_store_n(to, v, n);
-}
-
-/* Derived in reference/attention.c. */
-INLINE void bend_range(float *s, float *dp, size_t block, size_t count, const llm_cpu_bend_t *how,
-                       bool capped)
-{
-    vf lane;
-    for (size_t i = 0; i < LANES; i++)
-        lane[i] = (float)i;
-    for (size_t j = 0; j < count; j += LANES) {
-        size_t n = up_to_lanes(count - j);
-        vf x = v_load_n(key(s, block, j), n) * how->scale, t = v_set(0);
-        vf at = lane + (float)j;
-        if (capped) {
-            t = v_tanh(x / how->cap);
-            x = t * how->cap;
-        }
-        x += how->slope * (at - (float)how->query);
-        store_some(key(s, block, j), v_select(at < v_set((float)how->hidden), v_set(-INFINITY), x),
-                   n);
-        if (dp) {
-            vf d = how->factor * (v_load_n(key(dp, block, j), n) - how->delta);
-            store_some(key(dp, block, j), capped ? d * (1.0f - t * t) : d, n);
-        }
-    }
-}
-
-static void bend(float *s, float *dp, size_t block, size_t count, const llm_cpu_bend_t *how)
-{
-    if (how->cap > 0)
-        bend_range(s, dp, block, count, how, true);
-    else
-        bend_range(s, dp, block, count, how, false);
 }
 
 static float dot(const float *a, const float *b, size_t n)
