@@ -19,6 +19,7 @@ typedef struct {
     const uint16_t *x, *dout;
     const float *stats, *weight, *bias;
     const int32_t *ids;
+    const uint8_t *mask;
     size_t T, C, stats_row, stride, to_stride;
     const llm_rope_t *rope;
     float value;
@@ -263,6 +264,30 @@ static void rope(llm_backend_t *be, llm_act_t *x, const int32_t *positions, cons
     llm_half_run_pieces(llm_cpu(be), how->T, llm_cpu_rows_in_piece(width), width, rope_piece, &job);
 }
 
+static void drop_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
+{
+    const job_t *job = argument;
+    float *x = hand->room, *out = x + job->C;
+    for (size_t t = first; t < first + count; t++) {
+        hand->half->widen(x, job->x + t * job->C, job->C);
+        if (job->flag)
+            hand->half->widen(out, job->out + t * job->C, job->C);
+        hand->kernels->drop(out, x, job->mask + t * job->stride, job->C, job->value, job->flag);
+        hand->half->narrow(job->out + t * job->C, out, job->C);
+    }
+}
+
+static void drop(llm_backend_t *be, llm_act_t *out, const uint8_t *mask, const llm_act_t *x,
+                 const llm_lora_t *how, bool add)
+{
+    job_t job = {.out = llm_half_write(out), .x = llm_half_read(x), .mask = mask, .flag = add};
+    job.C = how->in;
+    job.stride = llm_lora_mask_bytes(1, how->in);
+    job.value = llm_lora_keep(how);
+    llm_half_run_pieces(llm_cpu(be), how->M, llm_cpu_rows_in_piece(how->in), 2 * how->in,
+                        drop_piece, &job);
+}
+
 static void squares_piece(const llm_half_hand_t *hand, void *argument, size_t first, size_t count)
 {
     const job_t *job = argument;
@@ -293,5 +318,6 @@ void llm_cpu_half_rows(llm_ops_t *ops)
     ops->scatter_rows = scatter_rows;
     ops->bias_backward = bias_backward;
     ops->rope = rope;
+    ops->drop = drop;
     ops->column_sum_squares = column_sum_squares;
 }

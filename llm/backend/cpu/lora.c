@@ -57,6 +57,19 @@ static void run_drop(llm_backend_t *be, job_t *job, size_t rows)
     llm_cpu_run_pieces(llm_cpu(be), rows, 4, drop_rows, job);
 }
 
+static void drop(llm_backend_t *be, llm_act_t *out, const uint8_t *mask, const llm_act_t *x,
+                 const llm_lora_t *how, bool add)
+{
+    job_t job = {.to = llm_cpu_floats_out(out), .to_stride = how->in, .x_stride = how->in};
+    job.x = llm_cpu_floats(x);
+    job.mask = mask;
+    job.mask_stride = mask_stride(how);
+    job.width = how->in;
+    job.keep = llm_lora_keep(how);
+    job.add = add;
+    run_drop(be, &job, how->M);
+}
+
 /* The piece of drop(x) in the instance's room, without gaps. */
 static const float *dropped(llm_backend_t *be, const llm_act_t *x, const uint8_t *mask,
                             const llm_lora_t *how, const piece_t *piece)
@@ -234,4 +247,5 @@ void llm_cpu_lora(llm_ops_t *ops)
     ops->lora_up = up;
     ops->lora_gradients = gradients;
     ops->lora_input_gradient = input_gradient;
+    ops->drop = drop;
 }

@@ -1,6 +1,6 @@
 /*
  * scales.c - what adapters need beside products: factors of columns, lengths of
- * rows, dropping by a mask, columns by index.
+ * rows, columns by index.
  *
  * One source for activations of floats and of BF16, and no kernels of an
  * instruction set: beside the products that surround them these are small.
@@ -8,7 +8,6 @@
  * order of rows, so that their bytes are everywhere the same.
  */
 #include "base/half.h"
-#include "llm/backend/constants.h"
 #include "llm/backend/cpu/cpu.h"
 
 #include <math.h>
@@ -23,8 +22,6 @@ typedef struct {
     size_t y_stride, x_stride, z_stride, M, N;
     const float *factors, *bias;
     float *sums;
-    const uint8_t *mask;
-    float keep;
     bool add;
     const int32_t *ids;
     const float *from;
@@ -54,36 +51,6 @@ static job_t job_of(const llm_backend_t *be, size_t M, size_t N)
 static void run(llm_backend_t *be, size_t n, size_t piece, llm_cpu_piece_t item, job_t *job)
 {
     llm_cpu_run_pieces(llm_cpu(be), n, piece, item, job);
-}
-
-static inline void drop_row(const job_t *job, bool half, size_t m)
-{
-    const uint8_t *mask = job->mask + m * ((job->N + 7) / 8);
-    for (size_t c = 0; c < job->N; c++) {
-        size_t i = m * job->N + c;
-        float value = mask[c / 8] >> (c % 8) & 1 ? get(half, job->x, i) * job->keep : 0.0f;
-        put(half, job->y, i, job->add ? get(half, job->y, i) + value : value);
-    }
-}
-
-static void drop_rows(const llm_cpu_kernels_t *kernels, void *argument, size_t first, size_t count)
-{
-    const job_t *job = argument;
-    (void)kernels;
-    for (size_t m = first; m < first + count; m++)
-        job->half ? drop_row(job, true, m) : drop_row(job, false, m);
-}
-
-static void drop(llm_backend_t *be, llm_act_t *out, const uint8_t *mask, const llm_act_t *x,
-                 const llm_lora_t *how, bool add)
-{
-    job_t job = job_of(be, how->M, how->in);
-    job.y = out;
-    job.x = x;
-    job.mask = mask;
-    job.keep = llm_lora_keep(how);
-    job.add = add;
-    run(be, how->M, ROWS, drop_rows, &job);
 }
 
 static void gather_columns(llm_backend_t *be, float *h, const float *a, const int32_t *ids,
@@ -268,7 +235,6 @@ static void add_product(llm_backend_t *be, float *y, const float *a, const float
 
 void llm_cpu_scales(llm_ops_t *ops)
 {
-    ops->drop = drop;
     ops->gather_columns = gather_columns;
     ops->scatter_columns = scatter_columns;
     ops->lora_lengths = lora_lengths;

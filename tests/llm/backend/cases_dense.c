@@ -109,6 +109,17 @@ static void lora_passes(trace_t *trace, const lora_room_t *room, const llm_lora_
     trace_add(trace, room->dh, M * R, "dh alone %zux%zu of %zu", M, out, R);
 }
 
+static void drops(trace_t *trace, const lora_room_t *room, const llm_lora_t *how)
+{
+    llm_backend_t *be = trace->be;
+    llm_act_t *out = zero_acts_on(be, how->M * how->in);
+    for (int add = 0; add < 2; add++) {
+        be->ops->drop(be, out, room->mask, room->x, how, add);
+        trace_acts(trace, out, how->M * how->in, "dropped %zux%zu, added %d", how->M, how->in, add);
+    }
+    be->ops->release(be, out);
+}
+
 static void one_lora(trace_t *trace, const size_t shape[4], float p, size_t first_row)
 {
     llm_backend_t *be = trace->be;
@@ -128,6 +139,8 @@ static void one_lora(trace_t *trace, const size_t shape[4], float p, size_t firs
     room.db = random_on(be, out * R, 28);
     room.mask = p > 0 ? be->ops->alloc(be, llm_lora_mask_bytes(M, in)) : NULL;
     lora_passes(trace, &room, &how);
+    if (room.mask)
+        drops(trace, &room, &how);
     void *const owned[] = {(void *)a, b,       room.x,  room.y,   room.h,
                            room.dh,   room.da, room.db, room.mask};
     for (size_t i = 0; i < COUNT(owned); i++)
