@@ -18,23 +18,15 @@ template <class A> struct forward_t {
     llm_cuda_attention_t shape;
 };
 
-/* Tiles by head width: warps, 16-row tiles of a warp, keys of a tile. */
-template <int WIDTH> struct tiles_t {
+/* Tiles by head width: warps, 16-row tiles of a warp, keys of a tile.  Bent scores
+ * take a few registers more: one block at a time may have them all. */
+template <int WIDTH, bool BENDS> struct tiles_t {
     static constexpr int D = WIDTH;
-    static constexpr int WARPS = D == 256 ? 8 : 4;
-    static constexpr int MT = D == 256 ? 1 : 2;
+    static constexpr bool BENT = BENDS;
+    static constexpr bool WIDE = D >= (BENT ? 128 : 256);
+    static constexpr int WARPS = WIDE ? 8 : 4;
+    static constexpr int MT = WIDE ? 1 : 2;
     static constexpr int KEYS = D >= 96 ? 32 : 64; /* as registers allow */
-    static constexpr int QUERIES = WARPS * MT * 16;
-    static constexpr int THREADS = WARPS * LANES;
-    static constexpr size_t BYTES = (QUERIES + 4 * KEYS) * pitch(D) * sizeof(bf16);
-};
-
-/* Those of bent scores, which take a few registers more: one block at a time may have them all. */
-template <int WIDTH> struct bent_tiles_t {
-    static constexpr int D = WIDTH;
-    static constexpr int WARPS = D >= 128 ? 8 : 4;
-    static constexpr int MT = D >= 128 ? 1 : 2;
-    static constexpr int KEYS = D >= 96 ? 32 : 64;
     static constexpr int QUERIES = WARPS * MT * 16;
     static constexpr int THREADS = WARPS * LANES;
     static constexpr size_t BYTES = (QUERIES + 4 * KEYS) * pitch(D) * sizeof(bf16);
@@ -102,7 +94,7 @@ DEVICE float softmax_rows(softmax_t &row, float (*s)[4], int half, float scale)
 }
 
 /* One tile of keys for the rows of a warp. */
-template <class L, bool BENT>
+template <class L>
 DEVICE void attend(float (*o)[L::D / 8][4], softmax_t (*rows)[2], const bf16 *q, const bf16 *k,
                    const bf16 *v, int warp_row, int query, int key, const bend_t &bend)
 {
@@ -126,13 +118,13 @@ DEVICE void attend(float (*o)[L::D / 8][4], softmax_t (*rows)[2], const bf16 *q,
     }
 #pragma unroll
     for (int m = 0; m < L::MT; m++) {
-        if (BENT)
+        if (L::BENT)
             bend_scores<L::KEYS>(s[m], query + warp_row + 16 * m, key, bend);
         else
             mask_causal<L::KEYS>(s[m], query + warp_row + 16 * m, key);
-        const float scale = BENT ? 1.0f : bend.scale;
-        const float low = softmax_rows<L::KEYS, BENT>(rows[m][0], s[m], 0, scale);
-        const float high = softmax_rows<L::KEYS, BENT>(rows[m][1], s[m], 2, scale);
+        const float scale = L::BENT ? 1.0f : bend.scale;
+        const float low = softmax_rows<L::KEYS, L::BENT>(rows[m][0], s[m], 0, scale);
+        const float high = softmax_rows<L::KEYS, L::BENT>(rows[m][1], s[m], 2, scale);
 #pragma unroll
         for (int n = 0; n < L::D / 8; n++) {
             o[m][n][0] *= low;
@@ -160,8 +152,8 @@ DEVICE void attend(float (*o)[L::D / 8][4], softmax_t (*rows)[2], const bf16 *q,
     }
 }
 
-template <class L, bool BENT>
-__global__ void __launch_bounds__(L::THREADS, BENT) attention_forward(forward_t<bf16> how)
+template <class L>
+__global__ void __launch_bounds__(L::THREADS, L::BENT) attention_forward(forward_t<bf16> how)
 {
     DYNAMIC_SHARED(bf16, q_tile);
     bf16 *k_tiles = q_tile + L::QUERIES * pitch(L::D),
@@ -186,10 +178,9 @@ __global__ void __launch_bounds__(L::THREADS, BENT) attention_forward(forward_t<
                                              length - key, width, copies);
         cp_async_commit();
     };
-    load_tile<L::D, L::QUERIES, L::THREADS>(q_tile, q, shape.q_stride, length - query, width,
-                                            can_copy(q, shape.q_stride, width));
+    load_rows<L, L::QUERIES>(q_tile, q, shape.q_stride, length - query, width);
     const bend_t bend = bend_of(shape, h, LOG2_E);
-    const int begin = BENT ? first_seen(bend, query) / L::KEYS * L::KEYS : 0;
+    const int begin = L::BENT ? first_seen(bend, query) / L::KEYS * L::KEYS : 0;
     load(begin);
     const int warp_row = threadIdx.x / LANES * L::MT * 16;
     float o[L::MT][L::D / 8][4] = {};
@@ -206,10 +197,9 @@ __global__ void __launch_bounds__(L::THREADS, BENT) attention_forward(forward_t<
         }
         __syncthreads();
         const int at = key / L::KEYS % 2 * L::KEYS * pitch(L::D);
-        const bool near = !BENT || query + warp_row - (key + L::KEYS - 1) < bend.window;
+        const bool near = !L::BENT || query + warp_row - (key + L::KEYS - 1) < bend.window;
         if (near && key < query + warp_row + L::MT * 16)
-            attend<L, BENT>(o, rows, q_tile, k_tiles + at, v_tiles + at, warp_row, query, key,
-                            bend);
+            attend<L>(o, rows, q_tile, k_tiles + at, v_tiles + at, warp_row, query, key, bend);
         __syncthreads();
     }
     const int lane = threadIdx.x % LANES;
@@ -285,12 +275,12 @@ __global__ void attention_forward_float(forward_t<float> how)
         how.lse[(size_t)(first + query) * shape.H + h] = largest + logf(sum);
 }
 
-template <class L, bool BENT>
+template <class L>
 static void run_forward(const llm_cuda_queue_t *queue, const forward_t<bf16> &how)
 {
     const llm_cuda_attention_t &shape = how.shape;
     launch(queue, dim3((unsigned)(shape.S * shape.H), ceil_div(shape.longest, L::QUERIES)),
-           dim3(L::THREADS), L::BYTES, attention_forward<L, BENT>, how);
+           dim3(L::THREADS), L::BYTES, attention_forward<L>, how);
 }
 
 void llm_cuda_attention_forward(const llm_cuda_queue_t *queue, void *out, float *lse, const void *q,
@@ -309,8 +299,8 @@ void llm_cuda_attention_forward(const llm_cuda_queue_t *queue, void *out, float 
     for_width(shape->D, [&](auto width) {
         constexpr int D = decltype(width)::value;
         if (is_bent(*shape))
-            run_forward<bent_tiles_t<D>, true>(queue, how);
+            run_forward<tiles_t<D, true>>(queue, how);
         else
-            run_forward<tiles_t<D>, false>(queue, how);
+            run_forward<tiles_t<D, false>>(queue, how);
     });
 }

@@ -50,6 +50,14 @@ DEVICE bool can_copy(const void *from, size_t stride, int width)
     return is_aligned(from) && stride % PIECE == 0 && width % PIECE == 0;
 }
 
+/* Rows into a tile of L's, copied where they can be. */
+template <class L, int ROWS>
+DEVICE void load_rows(bf16 *tile, const bf16 *from, size_t stride, int rows, int width)
+{
+    load_tile<L::D, ROWS, L::THREADS>(tile, from, stride, rows, width,
+                                      can_copy(from, stride, width));
+}
+
 /* Rows row .. row + 15, columns k .. k + 15, as the A of mma. */
 template <int D> DEVICE void load_a(uint32_t a[4], const bf16 *tile, int row, int k)
 {

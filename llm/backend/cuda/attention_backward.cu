@@ -129,26 +129,21 @@ __global__ void __launch_bounds__(L::THREADS, 1) key_gradients(backward_t<bf16> 
     const size_t own = (size_t)(first + key);
     const bf16 *k = how.k + own * shape.k_stride + kv * width;
     const bf16 *v = how.v + own * shape.v_stride + kv * width;
-    auto load = [&](int i) { /* the tiles of one head after those of the other */
-                             const int h = kv * heads + i / tiles,
-                                       query = (first_tile + i % tiles) * L::PASSING;
-                             const size_t row = (size_t)(first + query);
-                             const bf16 *q = how.q + row * shape.q_stride + h * width;
-                             const bf16 *dout = how.dout + row * shape.out_stride + h * width;
-                             load_tile<L::D, L::PASSING, L::THREADS>(
-                                 q_tiles + i % 2 * TILE, q, shape.q_stride, length - query, width,
-                                 can_copy(q, shape.q_stride, width));
-                             load_tile<L::D, L::PASSING, L::THREADS>(
-                                 dout_tiles + i % 2 * TILE, dout, shape.out_stride, length - query,
-                                 width, can_copy(dout, shape.out_stride, width));
-                             load_numbers<L>(lse + i % 2 * L::PASSING, delta + i % 2 * L::PASSING,
-                                             how, row * shape.H + h, length - query);
-                             cp_async_commit();
+    /* The tiles of one head after those of the other. */
+    auto load = [&](int i) {
+        const int h = kv * heads + i / tiles, query = (first_tile + i % tiles) * L::PASSING;
+        const size_t row = (size_t)(first + query);
+        const bf16 *q = how.q + row * shape.q_stride + h * width;
+        const bf16 *dout = how.dout + row * shape.out_stride + h * width;
+        load_rows<L, L::PASSING>(q_tiles + i % 2 * TILE, q, shape.q_stride, length - query, width);
+        load_rows<L, L::PASSING>(dout_tiles + i % 2 * TILE, dout, shape.out_stride, length - query,
+                                 width);
+        load_numbers<L>(lse + i % 2 * L::PASSING, delta + i % 2 * L::PASSING, how,
+                        row * shape.H + h, length - query);
+        cp_async_commit();
     };
-    load_tile<L::D, L::OWN, L::THREADS>(k_tile, k, shape.k_stride, length - key, width,
-                                        can_copy(k, shape.k_stride, width));
-    load_tile<L::D, L::OWN, L::THREADS>(v_tile, v, shape.v_stride, length - key, width,
-                                        can_copy(v, shape.v_stride, width));
+    load_rows<L, L::OWN>(k_tile, k, shape.k_stride, length - key, width);
+    load_rows<L, L::OWN>(v_tile, v, shape.v_stride, length - key, width);
     load(0);
     const int warp_row = threadIdx.x / LANES * 16;
     float dk[L::WHICH == VALUES ? 1 : L::D / 8][4] = {};
@@ -247,10 +242,8 @@ __global__ void __launch_bounds__(L::THREADS, 1) query_gradients(backward_t<bf16
                                                 shape.v_stride, length - key, width, v_copies);
         cp_async_commit();
     };
-    load_tile<L::D, L::OWN, L::THREADS>(q_tile, q, shape.q_stride, length - query, width,
-                                        can_copy(q, shape.q_stride, width));
-    load_tile<L::D, L::OWN, L::THREADS>(dout_tile, dout, shape.out_stride, length - query, width,
-                                        can_copy(dout, shape.out_stride, width));
+    load_rows<L, L::OWN>(q_tile, q, shape.q_stride, length - query, width);
+    load_rows<L, L::OWN>(dout_tile, dout, shape.out_stride, length - query, width);
     const bend_t bend = bend_of(shape, h, LOG2_E);
     const int begin = BENT ? first_seen(bend, query) / L::PASSING : 0;
     load(begin);

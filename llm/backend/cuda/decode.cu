@@ -27,6 +27,20 @@ template <class A> DEVICE size_t length_of(const decode_t<A> &how, size_t s)
     return how.shape.lengths ? (size_t)how.shape.lengths[s] : how.shape.longest;
 }
 
+/* What a warp has made of a head's piece: see decode_t. */
+DEVICE void store_piece(float *to, float largest, float sum, const float o[SHARE], int D)
+{
+    const int lane = threadIdx.x % LANES;
+    if (lane == 0) {
+        to[0] = largest;
+        to[1] = sum;
+    }
+#pragma unroll
+    for (int i = 0; i < SHARE; i++)
+        if (i * LANES + lane < D)
+            to[2 + i * LANES + lane] = o[i];
+}
+
 /* Lanes share the elements of a head; keys pass by one after another, and the
  * softmax is kept online. */
 template <class A, bool BENT>
@@ -45,18 +59,19 @@ __global__ void __launch_bounds__(WARPS *LANES) decode_pieces(decode_t<A> how)
     const A *v = how.v + s * shape.sequence_stride + kv * D;
     for (int start = 0; start < group; start += HEADS) {
         float q[HEADS][SHARE], o[HEADS][SHARE] = {}, largest[HEADS], sum[HEADS] = {};
+        bend_t bends[HEADS];
 #pragma unroll
         for (int h = 0; h < HEADS; h++) {
             largest[h] = -INFINITY;
             const size_t head = kv * group + smaller(start + h, group - 1);
+            bends[h] = bend_of(shape, (int)head, 1.0f);
 #pragma unroll
             for (int i = 0; i < SHARE; i++)
                 q[h][i] = i * LANES + lane < D
                               ? wide(how.q[(s * shape.H + head) * D + i * LANES + lane])
                               : 0.0f;
         }
-        const size_t seen =
-            BENT ? (size_t)first_seen(bend_of(shape, 0, 1.0f), (int)length - 1) : 0;
+        const size_t seen = BENT ? (size_t)first_seen(bends[0], (int)length - 1) : 0;
         for (size_t key = first > seen ? first : seen; key < last; key++) {
             float x[SHARE], y[SHARE];
 #pragma unroll
@@ -72,12 +87,8 @@ __global__ void __launch_bounds__(WARPS *LANES) decode_pieces(decode_t<A> how)
                 for (int i = 0; i < SHARE; i++)
                     score = fmaf(q[h][i], x[i], score);
                 score = warp_sum(score);
-                if (BENT)
-                    score = bent(bend_of(shape, (int)(kv * group + smaller(start + h, group - 1)),
-                                         1.0f),
-                                 score, (int)key - (int)(length - 1));
-                else
-                    score *= shape.scale;
+                score = BENT ? bent(bends[h], score, (int)key - (int)(length - 1))
+                             : score * shape.scale;
                 const float next = fmaxf(largest[h], score);
                 const float factor = expf(largest[h] - next), p = expf(score - next);
                 largest[h] = next;
@@ -92,15 +103,8 @@ __global__ void __launch_bounds__(WARPS *LANES) decode_pieces(decode_t<A> how)
             if (start + h >= group)
                 break;
             const size_t head = s * shape.H + kv * group + start + h;
-            float *to = how.partial + (head * how.pieces + piece) * (2 + shape.D);
-            if (lane == 0) {
-                to[0] = largest[h];
-                to[1] = sum[h];
-            }
-#pragma unroll
-            for (int i = 0; i < SHARE; i++)
-                if (i * LANES + lane < D)
-                    to[2 + i * LANES + lane] = o[h][i];
+            store_piece(how.partial + (head * how.pieces + piece) * (2 + shape.D), largest[h],
+                        sum[h], o[h], D);
         }
     }
 }
