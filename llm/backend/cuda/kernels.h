@@ -138,13 +138,6 @@ void llm_cuda_rmsnorm_backward(const llm_cuda_queue_t *queue, void *dx, const vo
                                size_t C, bool add);
 
 /* scales.cu: what adapters need beside products; see llm_ops_t. */
-typedef struct {
-    size_t out, rank;
-    const float *squares; /* as llm_lengths_t has them */
-    const void *products;
-    const float *gram, *b, *magnitude;
-    float scaling;
-} llm_cuda_lengths_t;
 void llm_cuda_scale_columns(const llm_cuda_queue_t *queue, void *y, size_t y_stride, const void *x,
                             size_t x_stride, const float *factors, const float *bias, size_t M,
                             size_t N, bool add);
@@ -153,7 +146,7 @@ void llm_cuda_drop(const llm_cuda_queue_t *queue, void *out, const uint8_t *mask
 void llm_cuda_row_squares(const llm_cuda_queue_t *queue, float *squares, const void *x, size_t M,
                           size_t N);
 void llm_cuda_lora_lengths(const llm_cuda_queue_t *queue, float *factors, float *inverse,
-                           const llm_cuda_lengths_t *how);
+                           const llm_lengths_t *how);
 void llm_cuda_add_product(const llm_cuda_queue_t *queue, float *y, const float *a, const float *b,
                           size_t n);
 /* rows.cu: h[T][rank] = columns ids[t] of a[rank][V]; and their gradient (+=),

@@ -174,8 +174,7 @@ __global__ void lookup(float *h, const float *a, const int32_t *ids, size_t rank
 void llm_cuda_lookup_forward(const llm_cuda_queue_t *queue, float *h, const float *a,
                              const int32_t *ids, size_t T, size_t rank, size_t V)
 {
-    if (T)
-        launch(queue, dim3((unsigned)T), dim3(LANES), 0, lookup, h, a, ids, rank, V);
+    launch(queue, dim3((unsigned)T), dim3(LANES), 0, lookup, h, a, ids, rank, V);
 }
 
 /* As embed_backward. */
@@ -195,9 +194,8 @@ __global__ void lookup_backward(float *da, const float *dh, const int32_t *ids, 
 void llm_cuda_lookup_backward(const llm_cuda_queue_t *queue, float *da, const float *dh,
                               const int32_t *ids, size_t T, size_t rank, size_t V)
 {
-    if (T)
-        launch(queue, dim3((unsigned)T), dim3(THREADS_MAX), 0, lookup_backward, da, dh, ids, T,
-               rank, V);
+    launch(queue, dim3((unsigned)T), dim3(THREADS_MAX), 0, lookup_backward, da, dh, ids, T, rank,
+           V);
 }
 
 void llm_cuda_embed_backward(const llm_cuda_queue_t *queue, float *dtable, const void *dout,

@@ -28,15 +28,7 @@ static void scatter_columns(llm_backend_t *be, float *da, const float *dh, const
 static void lora_lengths(llm_backend_t *be, float *factors, float *inverse,
                          const llm_lengths_t *how)
 {
-    llm_cuda_lengths_t lengths = {.out = how->out,
-                                  .rank = how->rank,
-                                  .squares = how->squares,
-                                  .products = how->products,
-                                  .gram = how->gram,
-                                  .b = how->b,
-                                  .magnitude = how->magnitude,
-                                  .scaling = how->scaling};
-    llm_cuda_lora_lengths(&llm_cuda_enter(be)->queue, factors, inverse, &lengths);
+    llm_cuda_lora_lengths(&llm_cuda_enter(be)->queue, factors, inverse, how);
 }
 
 static void scale_columns(llm_backend_t *be, llm_act_t *y, size_t y_stride, const llm_act_t *x,

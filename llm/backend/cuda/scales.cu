@@ -30,9 +30,8 @@ void llm_cuda_scale_columns(const llm_cuda_queue_t *queue, void *y, size_t y_str
 {
     for_activations(queue, [&](auto a) {
         using A = decltype(a);
-        if (M)
-            launch(queue, dim3((unsigned)M), dim3(THREADS), 0, scale_columns<A>, (A *)y, y_stride,
-                   (const A *)x, x_stride, factors, bias, N, add);
+        launch(queue, dim3((unsigned)M), dim3(THREADS), 0, scale_columns<A>, (A *)y, y_stride,
+               (const A *)x, x_stride, factors, bias, N, add);
     });
 }
 
@@ -54,9 +53,8 @@ void llm_cuda_drop(const llm_cuda_queue_t *queue, void *out, const uint8_t *mask
 {
     for_activations(queue, [&](auto a) {
         using A = decltype(a);
-        if (M)
-            launch(queue, dim3((unsigned)M), dim3(THREADS), 0, drop_rows<A>, (A *)out, mask,
-                   (const A *)x, keep, N, add);
+        launch(queue, dim3((unsigned)M), dim3(THREADS), 0, drop_rows<A>, (A *)out, mask,
+               (const A *)x, keep, N, add);
     });
 }
 
@@ -78,15 +76,13 @@ void llm_cuda_row_squares(const llm_cuda_queue_t *queue, float *squares, const v
 {
     for_activations(queue, [&](auto a) {
         using A = decltype(a);
-        if (M)
-            launch(queue, dim3((unsigned)M), dim3(THREADS), 0, row_squares<A>, squares,
-                   (const A *)x, N);
+        launch(queue, dim3((unsigned)M), dim3(THREADS), 0, row_squares<A>, squares, (const A *)x,
+               N);
     });
 }
 
 /* A thread an output. */
-template <class A>
-__global__ void lora_lengths(float *factors, float *inverse, llm_cuda_lengths_t how)
+template <class A> __global__ void lora_lengths(float *factors, float *inverse, llm_lengths_t how)
 {
     const size_t o = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (o >= how.out)
@@ -107,7 +103,7 @@ __global__ void lora_lengths(float *factors, float *inverse, llm_cuda_lengths_t 
 }
 
 void llm_cuda_lora_lengths(const llm_cuda_queue_t *queue, float *factors, float *inverse,
-                           const llm_cuda_lengths_t *how)
+                           const llm_lengths_t *how)
 {
     for_activations(queue, [&](auto a) {
         using A = decltype(a);
