@@ -4,7 +4,7 @@
  * Compiled without contraction to fused multiply-adds, in the reference's order of
  * operations: a step of Adam gives the reference's bits.
  */
-#include "llm/backend/cuda/device.cuh"
+#include "llm/backend/cuda/adam.cuh"
 
 constexpr unsigned THREADS = LLM_CODED_BLOCK;
 
@@ -47,14 +47,9 @@ __global__ void adam_coded(float *params, llm_coded_moments_t moments, const flo
     const bool inside = i < n;
     float m = 0, v = 0;
     if (inside) {
-        const float p = params[i] * how.keep;
-        const float g = grads[i] + how.l2 * params[i];
         m = of_m[moments.m[i]] * moments.m_scales[blockIdx.x];
         v = of_v[moments.v[i]] * moments.v_scales[blockIdx.x];
-        m = how.beta1 * m + how.one_minus_beta1 * g;
-        v = how.beta2 * v + how.one_minus_beta2 * (g * g);
-        const float denominator = sqrtf(v) / how.sqrt_bias2 + how.eps;
-        params[i] = p - how.step_size * (m / denominator);
+        adam(params + i, grads[i], &m, &v, nullptr, how);
     }
     /* These wait for all threads, which have read the scales by then. */
     const float m_scale = block_largest(fabsf(m), part);

@@ -5,7 +5,7 @@
  * Compiled without contraction to fused multiply-adds, in the reference's
  * order of operations, so that a step gives the reference's bits.
  */
-#include "llm/backend/cuda/device.cuh"
+#include "llm/backend/cuda/adam.cuh"
 
 constexpr unsigned THREADS = 256;
 constexpr unsigned BLOCKS_MAX = 4096;
@@ -60,15 +60,7 @@ struct adam_t {
 
     __device__ void operator()(size_t i) const
     {
-        const float p = params[i] * how.keep;
-        const float g = grads[i] + how.l2 * params[i];
-        m[i] = how.beta1 * m[i] + how.one_minus_beta1 * g;
-        v[i] = how.beta2 * v[i] + how.one_minus_beta2 * (g * g);
-        float square = v[i];
-        if (greatest)
-            square = greatest[i] = square > greatest[i] ? square : greatest[i];
-        const float denominator = sqrtf(square) / how.sqrt_bias2 + how.eps;
-        params[i] = p - how.step_size * (m[i] / denominator);
+        adam(params + i, grads[i], m + i, v + i, greatest ? greatest + i : nullptr, how);
     }
 };
 
