@@ -24,6 +24,7 @@ llm_backend_t *fence_new(llm_backend_t **inner_p, fmq_error_t *err);
 /* For the ops: where they work on memory of the backend; NULL stays NULL.
  * Aborts when it is not the backend's. */
 void *fence_inside(const void *memory, const char *op, const char *argument);
+#define INSIDE(memory) fence_inside(memory, __func__, #memory)
 /* Aborts when host memory is the backend's. */
 void fence_outside(const void *memory, const char *op, const char *argument);
 
@@ -34,5 +35,7 @@ llm_matrix_t *fence_matrix(const llm_matrix_t *handle, const char *op);
 
 /* Fills a table's ops but for memory and matrices. */
 void fence_fill_ops(llm_ops_t *ops);
+/* Of them, those over vectors of floats. */
+void fence_fill_vectors(llm_ops_t *ops);
 
 #endif

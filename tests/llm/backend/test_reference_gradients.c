@@ -1,6 +1,6 @@
 /*
  * test_reference_gradients.c - every backward of the reference backend against
- * central differences of its forward.
+ * central differences of its forward; those of losses are in test_reference_losses.c.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -11,58 +11,7 @@
 
 #include <cmocka.h>
 
-#include "acts.h"
-#include "gradcheck.h"
-
-#define MANY 512
-
-/* One bench for all ops: inputs, gradients and sizes; each test uses a part. */
-typedef struct {
-    float x[MANY], w[MANY], b[MANY], stats[MANY];
-    float dx[MANY], dw[MANY], db[MANY];
-    float out[MANY], dout[MANY];
-    int32_t ids[16];
-    llm_matrix_t *matrix;
-    llm_attention_t attention;
-    size_t T, C, V;
-    bool flag;
-    llm_activation_t activation;
-    llm_rope_t rope;
-} bench_t;
-
-static int setup(void **state)
-{
-    *state = llm_backend_reference_new(NULL);
-    return *state ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    llm_backend_t *be = *state;
-    llm_backend_destroy(&be);
-    return 0;
-}
-
-static bench_t bench_new(size_t T, size_t C)
-{
-    bench_t bench = {.T = T, .C = C};
-    random_floats(bench.x, MANY, 1);
-    random_floats(bench.w, MANY, 2);
-    random_floats(bench.b, MANY, 3);
-    random_floats(bench.dout, MANY, 4);
-    return bench;
-}
-
-static gradcheck_t check_of(llm_backend_t *be, bench_t *bench, gradcheck_forward_t forward,
-                            size_t outputs)
-{
-    return (gradcheck_t){.be = be,
-                         .forward = forward,
-                         .state = bench,
-                         .out = bench->out,
-                         .weight = bench->dout,
-                         .outputs = outputs};
-}
+#include "gradbench.h"
 
 static void linear(llm_backend_t *be, void *state, float *out)
 {
@@ -499,118 +448,6 @@ static void rope_turns_pairs_apart_or_side_by_side(void **state)
     }
 }
 
-/* Losses of 4 rows of 11 logits; scale 0 leaves the logits alone. */
-static void losses(llm_backend_t *be, void *state, float *out)
-{
-    bench_t *bench = state;
-    be->ops->cross_entropy(be, out, act(bench->x), bench->ids, 4, 11,
-                           &(llm_cross_entropy_t){.scale = 0.0f});
-}
-
-static void gradient_of_cross_entropy_replaces_the_logits(void **state)
-{
-    llm_backend_t *be = *state;
-    bench_t bench = bench_new(4, 11);
-    int32_t targets[] = {0, 10, 4, 4};
-    memcpy(bench.ids, targets, sizeof targets);
-    for (size_t m = 0; m < 4; m++)
-        bench.dout[m] = 0.25f;
-    memcpy(bench.dx, bench.x, sizeof bench.dx);
-    be->ops->cross_entropy(be, bench.out, act(bench.dx), bench.ids, 4, 11,
-                           &(llm_cross_entropy_t){.scale = 0.25f});
-    gradcheck_t check = check_of(be, &bench, losses, 4);
-    gradcheck(&check, "dlogits", bench.x, bench.dx, 44);
-}
-
-static void smoothed_losses(llm_backend_t *be, void *state, float *out)
-{
-    bench_t *bench = state;
-    be->ops->cross_entropy(be, out, act(bench->x), bench->ids, 4, 11,
-                           &(llm_cross_entropy_t){.smoothing = 0.2f});
-}
-
-static void gradient_of_a_smoothed_cross_entropy_is_its_slope(void **state)
-{
-    llm_backend_t *be = *state;
-    bench_t bench = bench_new(4, 11);
-    int32_t targets[] = {0, 10, 4, 4};
-    memcpy(bench.ids, targets, sizeof targets);
-    for (size_t m = 0; m < 4; m++)
-        bench.dout[m] = 0.25f;
-    memcpy(bench.dx, bench.x, sizeof bench.dx);
-    be->ops->cross_entropy(be, bench.out, act(bench.dx), bench.ids, 4, 11,
-                           &(llm_cross_entropy_t){.scale = 0.25f, .smoothing = 0.2f});
-    gradcheck_t check = check_of(be, &bench, smoothed_losses, 4);
-    gradcheck(&check, "dlogits", bench.x, bench.dx, 44);
-}
-
-/* x holds the client's logits, w the full model's: 4 rows of 11. */
-static void divergences(llm_backend_t *be, void *state, float *out)
-{
-    bench_t *bench = state;
-    be->ops->kl_divergence(be, out, act(bench->x), const_act(bench->w), 4, 11, 0.0f);
-}
-
-static void gradient_of_kl_divergence_replaces_the_clients_logits(void **state)
-{
-    llm_backend_t *be = *state;
-    bench_t bench = bench_new(4, 11);
-    for (size_t m = 0; m < 4; m++)
-        bench.dout[m] = 0.25f;
-    memcpy(bench.dx, bench.x, sizeof bench.dx);
-    be->ops->kl_divergence(be, bench.out, act(bench.dx), const_act(bench.w), 4, 11, 0.25f);
-    gradcheck_t check = check_of(be, &bench, divergences, 4);
-    gradcheck(&check, "dclient", bench.x, bench.dx, 44);
-}
-
-static void divergence_of_equal_rows_is_nothing(void **state)
-{
-    llm_backend_t *be = *state;
-    bench_t bench = bench_new(4, 11);
-    memcpy(bench.dx, bench.x, sizeof bench.dx);
-    be->ops->kl_divergence(be, bench.out, act(bench.dx), const_act(bench.x), 4, 11, 1.0f);
-    for (size_t i = 0; i < 44; i++)
-        assert_true(bench.dx[i] == 0.0f);
-    for (size_t m = 0; m < 4; m++)
-        assert_true(bench.out[m] == 0.0f);
-}
-
-/* x holds 5 rows of 9, w their targets. */
-static void cosines(llm_backend_t *be, void *state, float *out)
-{
-    bench_t *bench = state;
-    be->ops->cosine(be, out, NULL, const_act(bench->w), const_act(bench->x), 5, 9, 1.0f);
-}
-
-static void gradient_of_cosine_is_right(void **state)
-{
-    llm_backend_t *be = *state;
-    bench_t bench = bench_new(5, 9);
-    for (size_t t = 0; t < 5; t++)
-        bench.dout[t] = -1.5f;
-    be->ops->cosine(be, bench.out, act(bench.dx), const_act(bench.w), const_act(bench.x), 5, 9,
-                    -1.5f);
-    gradcheck_t check = check_of(be, &bench, cosines, 5);
-    gradcheck(&check, "dx", bench.x, bench.dx, 45);
-}
-
-static void cosine_of_a_row_of_zeros_is_zero_without_a_gradient(void **state)
-{
-    llm_backend_t *be = *state;
-    bench_t bench = bench_new(3, 9);
-    memset(bench.w, 0, 9 * sizeof(float));
-    memset(bench.x + 9, 0, 9 * sizeof(float));
-    be->ops->cosine(be, bench.out, act(bench.dx), const_act(bench.w), const_act(bench.x), 3, 9,
-                    1.0f);
-    assert_true(bench.out[0] == 0.0f && bench.out[1] == 0.0f && bench.out[2] != 0.0f);
-    for (size_t i = 0; i < 18; i++)
-        assert_true(bench.dx[i] == 0.0f);
-    assert_true(bench.dx[18] != 0.0f);
-    bench.x[3] = NAN; /* beside a row of zeros too */
-    be->ops->cosine(be, bench.out, NULL, const_act(bench.w), const_act(bench.x), 3, 9, 1.0f);
-    assert_true(isnan(bench.out[0]));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -631,12 +468,6 @@ int main(void)
         cmocka_unit_test(gradient_of_bias_is_the_column_sum),
         cmocka_unit_test(gradient_of_rope_is_the_inverse_rotation),
         cmocka_unit_test(rope_turns_pairs_apart_or_side_by_side),
-        cmocka_unit_test(gradient_of_cross_entropy_replaces_the_logits),
-        cmocka_unit_test(gradient_of_a_smoothed_cross_entropy_is_its_slope),
-        cmocka_unit_test(gradient_of_kl_divergence_replaces_the_clients_logits),
-        cmocka_unit_test(divergence_of_equal_rows_is_nothing),
-        cmocka_unit_test(gradient_of_cosine_is_right),
-        cmocka_unit_test(cosine_of_a_row_of_zeros_is_zero_without_a_gradient),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
