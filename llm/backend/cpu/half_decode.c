@@ -12,7 +12,7 @@ typedef struct {
     const llm_cpu_half_kernels_t *half;
     const llm_decode_t *how;
     const uint16_t *q, *k, *v; /* of the first key that is seen */
-    size_t length, H, KV, D;   /* keys that are */
+    size_t length;             /* keys that are */
     float *sums;               /* [stretch][H][D] */
     float *most, *mass;        /* [H][stretches] */
     size_t stretches, items;
@@ -20,20 +20,21 @@ typedef struct {
 
 static void attend_stretch(const job_t *job, size_t stretch)
 {
-    size_t D = job->D, ld = job->KV * D, group = job->H / job->KV;
+    const llm_decode_t *how = job->how;
+    size_t D = how->D, ld = how->KV * D, group = how->H / how->KV;
     size_t first = stretch * LLM_HALF_KEYS;
-    llm_cpu_attend_t a = {.ld = ld, .queries = group, .D = D, .scale = job->how->scale};
-    a.cap = job->how->softcap;
+    llm_cpu_attend_t a = {.ld = ld, .queries = group, .D = D, .scale = how->scale};
+    a.cap = how->softcap;
     a.query = job->length - 1 - first;
     a.count = llm_cpu_min(LLM_HALF_KEYS, job->length - first);
     a.step = job->stretches;
-    for (size_t kv = 0; kv < job->KV; kv++) {
+    for (size_t kv = 0; kv < how->KV; kv++) {
         size_t h = kv * group;
         a.q = job->q + h * D;
-        a.slopes = job->how->slopes ? job->how->slopes + h : NULL;
+        a.slopes = how->slopes ? how->slopes + h : NULL;
         a.k = job->k + first * ld + kv * D;
         a.v = job->v + first * ld + kv * D;
-        a.sums = job->sums + (stretch * job->H + h) * D;
+        a.sums = job->sums + (stretch * how->H + h) * D;
         a.most = job->most + h * job->stretches + stretch;
         a.mass = job->mass + h * job->stretches + stretch;
         job->half->attend(&a);
@@ -49,7 +50,7 @@ static void attend_item(void *argument, size_t item, size_t thread)
     const job_t *job = argument;
     size_t begin = item * job->stretches / job->items;
     size_t end = (item + 1) * job->stretches / job->items;
-    size_t ld = job->KV * job->D, first = begin * LLM_HALF_KEYS;
+    size_t ld = job->how->KV * job->how->D, first = begin * LLM_HALF_KEYS;
     size_t rows = llm_cpu_min(LLM_HALF_KEYS, job->length - first);
     llm_half_ask_for(job->k + first * ld, rows * ld);
     llm_half_ask_for(job->v + first * ld, rows * ld);
@@ -64,7 +65,7 @@ static void attention_decode(llm_backend_t *be, llm_act_t *out, const llm_act_t 
     (void)scratch; /* too small for sums of several stretches */
     llm_cpu_t *cpu = llm_cpu(be);
     size_t from = llm_first_seen(how->window, how->length - 1), H = how->H, D = how->D;
-    job_t job = {.half = cpu->half, .how = how, .H = H, .KV = how->KV, .D = D};
+    job_t job = {.half = cpu->half, .how = how};
     job.q = llm_half_read(q);
     job.k = llm_half_read(k) + from * how->KV * D;
     job.v = llm_half_read(v) + from * how->KV * D;
