@@ -16,8 +16,7 @@ import sys
 
 import make_virtual_goldens as virtual
 import torch
-from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import save_file
+from peft import IA3Config, LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 
@@ -71,33 +70,7 @@ def save_case(directory, base, make):
     with torch.no_grad():
         for tensor in trained(model).values():
             tensor.add_(torch.randn_like(tensor) * (0.2 if tensor.ndim > 1 else 0.05))
-    model.save_pretrained(directory)
-    (directory / "README.md").unlink(missing_ok=True)
-    config = directory / "adapter_config.json"
-    config.write_text(config.read_text().replace(str(base), base.name) + "\n")
-
-    model = model.double().eval()
-    sequences, labels = virtual.batch(model.config.vocab_size)
-    golden = {"ids": torch.cat(sequences), "labels": torch.cat(labels),
-              "lengths": torch.tensor(virtual.LENGTHS)}
-    with torch.no_grad():
-        golden["logits"] = torch.cat([virtual.logits_of(model, ids) for ids in sequences])
-        golden["greedy"] = virtual.greedy(model, sequences[0])
-    total, _ = virtual.loss_of(model, sequences, labels)
-    total.backward()
-    golden["loss"] = torch.tensor([total.item()])
-    for name, tensor in trained(model).items():
-        golden["grad." + name] = tensor.grad.clone()
-        tensor.grad = None
-    golden["losses"] = torch.tensor(virtual.fifty_steps(model, sequences, labels, 0.002))
-    save_file({k: v.detach().to(torch.float32).contiguous() for k, v in golden.items()},
-              directory / "golden.safetensors")
-
-    again = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), directory)
-    apart = virtual.logits_of(again.double().eval(), sequences[0])
-    apart = (apart - golden["logits"][:virtual.LENGTHS[0]]).abs()
-    print(f"{directory.name}: loss {total.item():.6f}, after {virtual.STEPS} steps "
-          f"{golden['losses'][-1].item():.6f}, loaded again {apart.max().item():.1e} apart")
+    virtual.save_golden(model, base, directory, trained, lr=0.002)
 
 
 def main():

@@ -21,8 +21,9 @@ from peft import (PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, P
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
+from make_lora_goldens import IGNORED, batch
+
 LENGTHS = [9, 1, 6]
-IGNORED = -100
 STEPS = 50
 NEW = 6
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -38,15 +39,6 @@ KINDS = {
     "prefix-projection": lambda: PrefixTuningConfig(
         num_virtual_tokens=4, prefix_projection=True, encoder_hidden_size=9, task_type="CAUSAL_LM"),
 }
-
-
-def batch(vocab):
-    """Ragged sequences; the first tokens of each are a prompt without a loss."""
-    sequences = [torch.randint(0, vocab, (length,)) for length in LENGTHS]
-    labels = [s.clone() for s in sequences]
-    for sequence in labels:
-        sequence[:3] = IGNORED
-    return sequences, labels
 
 
 def logits_of(model, ids):
@@ -78,9 +70,8 @@ def named(model):
             for name, tensor in model.named_parameters() if tensor.requires_grad}
 
 
-def fifty_steps(model, sequences, labels, lr=0.01):
-    optimizer = torch.optim.AdamW(named(model).values(), lr=lr, betas=(0.9, 0.95),
-                                  weight_decay=0.1)
+def fifty_steps(model, tensors, sequences, labels, lr):
+    optimizer = torch.optim.AdamW(tensors, lr=lr, betas=(0.9, 0.95), weight_decay=0.1)
     losses = []
     for step in range(STEPS):
         chosen = [0, 2] if step % 2 else range(len(sequences))
@@ -92,20 +83,20 @@ def fifty_steps(model, sequences, labels, lr=0.01):
     return losses
 
 
-def save_case(directory, base, make):
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), make())
-    with torch.no_grad():
-        for name, tensor in named(model).items():
-            if not name.endswith("embedding.weight"):
-                tensor.mul_(2.0)  # so that no part of the encoder hides behind another
+def save_golden(model, base, directory, names, lr, with_start=False):
+    """PEFT's directory, and golden.safetensors: of what is trained, whose tensors names(model)
+    gives under the names of the file, also the first values when with_start."""
     model.save_pretrained(directory)
     (directory / "README.md").unlink(missing_ok=True)
     config = directory / "adapter_config.json"
     config.write_text(config.read_text().replace(str(base), base.name) + "\n")
 
     model = model.double().eval()
-    sequences, labels = batch(model.config.vocab_size)
-    golden = {"start." + name: tensor.detach().clone() for name, tensor in named(model).items()}
+    sequences, labels = batch(model.config.vocab_size, LENGTHS)
+    golden = {}
+    if with_start:
+        golden.update(("start." + name, tensor.detach().clone())
+                      for name, tensor in names(model).items())
     golden.update(ids=torch.cat(sequences), labels=torch.cat(labels),
                   lengths=torch.tensor(LENGTHS))
     with torch.no_grad():
@@ -114,10 +105,11 @@ def save_case(directory, base, make):
     total, _ = loss_of(model, sequences, labels)
     total.backward()
     golden["loss"] = torch.tensor([total.item()])
-    for name, tensor in named(model).items():
+    for name, tensor in names(model).items():
         golden["grad." + name] = tensor.grad.clone()
         tensor.grad = None
-    golden["losses"] = torch.tensor(fifty_steps(model, sequences, labels))
+    golden["losses"] = torch.tensor(
+        fifty_steps(model, names(model).values(), sequences, labels, lr))
     save_file({k: v.detach().to(torch.float32).contiguous() for k, v in golden.items()},
               directory / "golden.safetensors")
 
@@ -125,6 +117,15 @@ def save_case(directory, base, make):
     apart = (logits_of(again.double().eval(), sequences[0]) - golden["logits"][:LENGTHS[0]]).abs()
     print(f"{base.name} {directory.name}: loss {total.item():.6f}, after {STEPS} steps "
           f"{golden['losses'][-1].item():.6f}, loaded again {apart.max().item():.1e} apart")
+
+
+def save_case(directory, base, make):
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), make())
+    with torch.no_grad():
+        for name, tensor in named(model).items():
+            if not name.endswith("embedding.weight"):
+                tensor.mul_(2.0)  # so that no part of the encoder hides behind another
+    save_golden(model, base, directory, named, lr=0.01, with_start=True)
 
 
 def main():
