@@ -10,8 +10,8 @@
 
 #define IGNORED (-100)
 
-const golden_tolerance_t golden_exact = {1e-4, 1e-4, 1e-4, 1 - 1e-7},
-                         golden_rounded = {1e-1, 5e-3, 1, 0.985};
+const golden_tolerance_t golden_exact = {1e-4, 1e-4, 1e-4, 1 - 1e-7, 0},
+                         golden_rounded = {1e-1, 5e-3, 1, 0.985, 0};
 
 float *golden_read(const golden_t *self, const char *name, uint64_t *count)
 {
@@ -177,7 +177,7 @@ void golden_check_logits(golden_t *self, const char *prefix)
     free(ours);
 }
 
-static void check_gradients(golden_t *self, const char *prefix, double least)
+static void check_gradients(golden_t *self, const char *prefix)
 {
     tiny_t *tiny = &self->tiny;
     const fmq_schema_t *schema = llm_adapter_schema(tiny->adapter);
@@ -192,7 +192,7 @@ static void check_gradients(golden_t *self, const char *prefix, double least)
         char name[2 * FMQ_SCHEMA_NAME_MAX];
         (void)snprintf(name, sizeof name, "%sgrad.%s", prefix, tensor->name);
         compare(self, name, ours + tensor->offset, tensor->count, self->tolerance.gradient,
-                least * largest);
+                self->tolerance.least * largest);
         float *theirs = golden_read(self, name, NULL);
         for (uint64_t k = 0; k < tensor->count; k++) {
             double a = (double)ours[tensor->offset + k], b = (double)theirs[k];
@@ -208,7 +208,7 @@ static void check_gradients(golden_t *self, const char *prefix, double least)
     free(ours);
 }
 
-void golden_check_values(golden_t *self, const char *prefix, double least)
+void golden_check_values(golden_t *self, const char *prefix)
 {
     fmq_error_t err;
     llm_workspace_t *ws = self->tiny.ws;
@@ -221,7 +221,7 @@ void golden_check_values(golden_t *self, const char *prefix, double least)
     free(theirs);
     golden_check(llm_workspace_loss(ws, &self->batch, &again, &err) == 0, &err);
     assert_true(loss == again);
-    check_gradients(self, prefix, least);
+    check_gradients(self, prefix);
     golden_check_logits(self, prefix);
 }
 
@@ -231,7 +231,7 @@ void golden_check_case(const char *root, const char *name, bool full,
     golden_t golden;
     golden_open(&golden, root, name, full, be);
     golden.tolerance = *tolerance;
-    golden_check_values(&golden, full ? "full." : "lora.", 0.01);
+    golden_check_values(&golden, full ? "full." : "lora.");
     golden_close(&golden);
 }
 

@@ -12,9 +12,10 @@
 /* By how much we may differ: single values by a share of the largest, and the
  * gradient as a whole by its direction.  In bf16 models as small as these end as
  * far from fp32 on the CPU: 0.9915 is the least of its cosines, 0.07 the most of
- * its logits' shares. */
+ * its logits' shares.  least: gradients of a tensor below that share of the model's
+ * largest count as it (golden_compare()). */
 typedef struct {
-    double logits, loss, gradient, cosine;
+    double logits, loss, gradient, cosine, least;
 } golden_tolerance_t;
 
 extern const golden_tolerance_t golden_exact, golden_rounded;
@@ -56,9 +57,8 @@ void golden_compare(const char *name, const float *ours, const float *theirs, ui
                     double tolerance, double least);
 
 /* Loss, logits and every gradient of an open case, whose values are called
- * "<prefix>loss" and so on, within self->tolerance.  Of gradients, what is smaller than
- * a share `least` of the largest counts as that (golden_compare()). */
-void golden_check_values(golden_t *self, const char *prefix, double least);
+ * "<prefix>loss" and so on, within self->tolerance. */
+void golden_check_values(golden_t *self, const char *prefix);
 void golden_check_logits(golden_t *self, const char *prefix); /* these alone */
 /* The same of one case, opened and closed. */
 void golden_check_case(const char *root, const char *name, bool full,
